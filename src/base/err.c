@@ -1,0 +1,149 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *word, *sentence;
+	int http, code;
+	bool retry;
+} rows[] = {
+#define X(name, word, sentence, http, code, retry) {word, sentence, http, code, retry},
+	ERR_TABLE(X)
+#undef X
+};
+
+static unsigned row_of(enum err e)
+{
+	return (unsigned)e < ERR_COUNT ? (unsigned)e : ERR_INTERNAL;
+}
+
+const char *err_word(enum err e)
+{
+	return rows[row_of(e)].word;
+}
+
+const char *err_sentence(enum err e)
+{
+	return rows[row_of(e)].sentence;
+}
+
+int err_http(enum err e)
+{
+	return rows[row_of(e)].http;
+}
+
+int err_exit(enum err e)
+{
+	return rows[row_of(e)].code;
+}
+
+bool err_retryable(enum err e)
+{
+	return rows[row_of(e)].retry;
+}
+
+enum err err_from_errno(int errnum)
+{
+	switch (errnum) {
+	case ENOENT:
+	case ENOTDIR:
+		return ERR_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return ERR_FORBIDDEN;
+	case EEXIST:
+		return ERR_CONFLICT;
+	case ENOSPC:
+	case EDQUOT:
+		return ERR_NO_SPACE;
+	case ENOMEM:
+		return ERR_NOMEM;
+	case EINVAL:
+	case ENAMETOOLONG:
+	case EISDIR:
+	case ELOOP:
+		return ERR_INVALID;
+	case EFBIG:
+		return ERR_TOO_LARGE;
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+		return ERR_BUSY;
+	case ETIMEDOUT:
+		return ERR_TIMEOUT;
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return ERR_NETWORK;
+	default:
+		return ERR_IO;
+	}
+}
+
+/* snprintf may cut inside a code point: drop the incomplete tail. */
+static void trim_partial_utf8(char *s)
+{
+	size_t n = strlen(s), i = n;
+	while (i > 0 && ((unsigned char)s[i - 1] & 0xC0) == 0x80)
+		i--;
+	if (i == 0)
+		return;
+	unsigned char lead = (unsigned char)s[i - 1];
+	size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+	if (n - (i - 1) < need)
+		s[i - 1] = 0;
+}
+
+enum err err_set(struct errtext *et, enum err e, const char *fmt, ...)
+{
+	if (et) {
+		va_list ap;
+		va_start(ap, fmt);
+		vsnprintf(et->msg, sizeof et->msg, fmt, ap);
+		va_end(ap);
+		trim_partial_utf8(et->msg);
+	}
+	return e;
+}
+
+enum err err_errno(struct errtext *et, const char *fmt, ...)
+{
+	int errnum = errno;
+	if (et) {
+		va_list ap;
+		va_start(ap, fmt);
+		int n = vsnprintf(et->msg, sizeof et->msg, fmt, ap);
+		va_end(ap);
+		char text[128];
+		const char *reason = strerror_r(errnum, text, sizeof text);
+		if (n >= 0 && (size_t)n < sizeof et->msg)
+			snprintf(et->msg + n, sizeof et->msg - (size_t)n, ": %s", reason);
+		trim_partial_utf8(et->msg);
+	}
+	return err_from_errno(errnum);
+}
+
+enum err err_wrap(struct errtext *et, enum err e, const char *fmt, ...)
+{
+	if (et) {
+		char old[sizeof et->msg];
+		memcpy(old, et->msg, sizeof old);
+		va_list ap;
+		va_start(ap, fmt);
+		int n = vsnprintf(et->msg, sizeof et->msg, fmt, ap);
+		va_end(ap);
+		if (n >= 0 && (size_t)n < sizeof et->msg)
+			snprintf(et->msg + n, sizeof et->msg - (size_t)n, ": %s", old);
+		trim_partial_utf8(et->msg);
+	}
+	return e;
+}
+
+const char *err_text(enum err e, const struct errtext *et)
+{
+	return et && et->msg[0] ? et->msg : err_sentence(e);
+}

@@ -1,0 +1,147 @@
+#include "base/thread.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct job {
+	void (*fn)(void *);
+	void *arg;
+};
+
+struct pool {
+	pthread_mutex_t mu;
+	pthread_cond_t work;
+	struct job *ring;
+	unsigned head, n, cap;
+	bool stop;
+	unsigned n_threads;
+	pthread_t threads[];
+};
+
+static void *worker(void *arg)
+{
+	struct pool *p = arg;
+	pthread_mutex_lock(&p->mu);
+	for (;;) {
+		while (!p->n && !p->stop)
+			pthread_cond_wait(&p->work, &p->mu);
+		if (!p->n)
+			break;
+		struct job j = p->ring[p->head];
+		p->head = (p->head + 1) % p->cap;
+		p->n--;
+		pthread_mutex_unlock(&p->mu);
+		j.fn(j.arg);
+		pthread_mutex_lock(&p->mu);
+	}
+	pthread_mutex_unlock(&p->mu);
+	return NULL;
+}
+
+enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct pool **out,
+	struct errtext *et)
+{
+	struct pool *p = calloc(1, sizeof *p + threads * sizeof p->threads[0]);
+	if (p)
+		p->ring = calloc(queue_max, sizeof *p->ring);
+	if (!p || !p->ring) {
+		free(p);
+		return err_set(et, ERR_NOMEM, "no memory for %u worker threads", threads);
+	}
+	p->cap = queue_max;
+	pthread_mutex_init(&p->mu, NULL);
+	cond_init(&p->work);
+	for (; p->n_threads < threads; p->n_threads++) {
+		enum err e = thread_start(&p->threads[p->n_threads], worker, p, name, et);
+		if (e) {
+			pool_free(p);
+			return e;
+		}
+	}
+	*out = p;
+	return OK;
+}
+
+enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg)
+{
+	enum err e = OK;
+	pthread_mutex_lock(&p->mu);
+	if (p->stop || p->n == p->cap) {
+		e = ERR_BUSY;
+	} else {
+		p->ring[(p->head + p->n++) % p->cap] = (struct job){fn, arg};
+		pthread_cond_signal(&p->work);
+	}
+	pthread_mutex_unlock(&p->mu);
+	return e;
+}
+
+unsigned pool_queued(struct pool *p)
+{
+	pthread_mutex_lock(&p->mu);
+	unsigned n = p->n;
+	pthread_mutex_unlock(&p->mu);
+	return n;
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->mu);
+	p->stop = true;
+	pthread_cond_broadcast(&p->work);
+	pthread_mutex_unlock(&p->mu);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		pthread_join(p->threads[i], NULL);
+	pthread_mutex_destroy(&p->mu);
+	pthread_cond_destroy(&p->work);
+	free(p->ring);
+	free(p);
+}
+
+/* Signals go to the main thread: block them in every other. */
+enum err thread_start(pthread_t *t, void *(*fn)(void *), void *arg, const char *name,
+	struct errtext *et)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(t, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc)
+		return err_set(et, ERR_BUSY, "cannot start thread %s: %s", name, strerror(rc));
+	char shown[16] = {0};
+	strncpy(shown, name, sizeof shown - 1);
+	pthread_setname_np(*t, shown);
+	return OK;
+}
+
+void cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t a;
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &a);
+	pthread_condattr_destroy(&a);
+}
+
+bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, unsigned long long deadline_mono_ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(deadline_mono_ns / 1000000000u),
+		.tv_nsec = (long)(deadline_mono_ns % 1000000000u)};
+	return pthread_cond_timedwait(c, m, &t) != ETIMEDOUT;
+}
+
+unsigned cpu_count(void)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof set, &set) != 0)
+		return 1;
+	int n = CPU_COUNT(&set);
+	return n > 0 ? (unsigned)n : 1;
+}

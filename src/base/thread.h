@@ -1,0 +1,46 @@
+/* Threads: a cancel flag, a bounded pool of workers.
+ *
+ * A long call takes a `const struct cancel *` (NULL: cannot be cancelled) and looks at it per
+ * token, step or batch; it then returns ERR_CANCELLED. pool_submit never blocks: a full queue is
+ * ERR_BUSY, which the caller passes on to its client. */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/err.h"
+
+struct cancel {
+	atomic_bool set;
+	const struct cancel *parent; /* cancelled when this one is; outlives it */
+};
+
+static inline void cancel_set(struct cancel *c)
+{
+	atomic_store(&c->set, true);
+}
+
+static inline bool cancelled(const struct cancel *c)
+{
+	for (; c; c = c->parent)
+		if (atomic_load_explicit(&c->set, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+struct pool;
+
+enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct pool **out,
+	struct errtext *et);
+enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg);
+unsigned pool_queued(struct pool *p);
+void pool_free(struct pool *p); /* runs what is queued, then joins; accepts NULL */
+
+enum err thread_start(pthread_t *t, void *(*fn)(void *), void *arg, const char *name,
+	struct errtext *et);
+/* Waits until the deadline of the monotonic clock; false when it has passed. The condition must
+ * come from cond_init. */
+bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, unsigned long long deadline_mono_ns);
+void cond_init(pthread_cond_t *c);
+unsigned cpu_count(void); /* that this process may use */
+
+#endif
