@@ -1,0 +1,168 @@
+/* The engine: open weights in, logits, text and embeddings out. It knows nothing of HTTP, stores
+ * or runs.
+ *
+ * A `struct model` is a file or folder opened (GGUF by memory map; safetensors + config.json +
+ * tokenizer.json), immutable, counted, shared by threads. Text comes from a `struct generator`:
+ * one per decoder model; it owns the compute threads and the KV cache, takes any number of
+ * requests at once from any thread and advances them together, fairly. Embeddings come from
+ * embed_*(), on the model's own compute threads, one call at a time per model (calls queue).
+ *
+ *	struct model *m;
+ *	enum err e = model_open(path, &(struct model_options){.threads = 2}, &m, et);
+ *	struct generator *g;
+ *	e = generator_new(m, &(struct generator_options){.context_tokens = 4096}, &g, et);
+ *	struct gen_request r = {.prompt = toks.id, .n_prompt = toks.n, .max_tokens = 200,
+ *		.sampling = SAMPLING_DEFAULT, .on_text = print, .ctx = &out};
+ *	struct gen_result res;
+ *	e = generator_run(g, &r, &res, et);       // blocks; on_text is called on this thread
+ *	generator_free(g); model_unref(m);
+ *
+ * Outside input never aborts: a hostile file, an over-long prompt, an impossible setting is an
+ * error that names it. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+#include "base/thread.h"
+#include "engine/tokenizer.h"
+
+struct model;
+struct generator;
+
+struct model_options {
+	unsigned threads;      /* 0: all that the process may use */
+	uint64_t memory_max;   /* bytes the model may take beyond the mapped file; 0: no limit */
+};
+
+enum model_task { MODEL_DECODER, MODEL_ENCODER };
+enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST };
+
+struct model_info {
+	enum model_task task;
+	const char *architecture; /* "llama", "qwen2", "qwen3", "bert", ... */
+	const char *name;         /* from the metadata, may be "" */
+	const char *weights;      /* the prevailing tensor type: "Q4_1", "F32", ... */
+	const char *format;       /* "gguf" or "safetensors" */
+	uint64_t parameters, file_bytes, resident_bytes; /* resident: what we allocated beside the map */
+	uint32_t layers, width, heads, kv_heads, vocab, context_max;
+	uint32_t embedding_dim; /* encoders, else 0 */
+	enum pooling pooling;
+	bool normalised;        /* embeddings have length 1 */
+	uint64_t load_ns;
+};
+
+enum err model_open(const char *path, const struct model_options *o, struct model **out,
+	struct errtext *et) MUST_CHECK;
+struct model *model_ref(struct model *m);
+void model_unref(struct model *m); /* accepts NULL */
+const struct model_info *model_info(const struct model *m);
+const struct tokenizer *model_tokenizer(const struct model *m);
+/* One line per buffer: what it is, bytes. */
+void model_plan(const struct model *m, struct buf *out);
+/* SHA-256 over what determines an embedding (weights, tokenizer, pooling, prefix, dimension,
+ * normalisation), in hex; computed once, then remembered. */
+const char *model_identity(struct model *m);
+
+/* ---- generation ---- */
+
+struct generator_options {
+	uint32_t context_tokens; /* per sequence; 0: the model's own, at most 8,192 */
+	uint32_t sequences_max;  /* decoded together; 0: 8. More wait in a queue */
+	uint32_t queue_max;      /* more than this many waiting: ERR_BUSY; 0: 64 */
+};
+
+struct logit_bias {
+	int32_t id;
+	float bias;
+};
+
+/* Order: penalties, bias, (temperature 0: argmax, the lowest id on a tie), top_k, top_p, min_p,
+ * temperature, draw. Fields at their neutral value do nothing. */
+struct sampling {
+	float temperature;        /* 0: greedy */
+	int32_t top_k;            /* 0: off */
+	float top_p;              /* 1: off */
+	float min_p;              /* 0: off */
+	float repeat_penalty;     /* 1: off; over the last repeat_last tokens */
+	int32_t repeat_last;      /* 0: off, -1: whole context */
+	float presence_penalty, frequency_penalty; /* 0: off; OpenAI's meaning, over generated tokens */
+	uint64_t seed;
+	const struct logit_bias *bias;
+	size_t n_bias;
+};
+#define SAMPLING_DEFAULT                                                                           \
+	{                                                                                          \
+		.temperature = 1, .top_p = 1, .repeat_penalty = 1                                  \
+	}
+
+struct token_logprob {
+	int32_t id;
+	float logprob; /* natural log, of the distribution before temperature and cuts */
+};
+
+struct gen_event {
+	struct str text; /* whole code points; may be empty while bytes are held back */
+	int32_t token;
+	uint32_t index;  /* of the token within the answer */
+	float logprob;   /* set when top_logprobs >= 0 */
+	const struct token_logprob *top; /* n_top of them, most likely first */
+	uint32_t n_top;
+};
+
+struct gen_request {
+	const int32_t *prompt;
+	size_t n_prompt;
+	uint32_t max_tokens; /* 0: until the context is full */
+	struct sampling sampling;
+	const struct str *stop; /* the text ends before the first of these; they are not sent */
+	size_t n_stop;
+	int32_t top_logprobs; /* -1: none; 0..20 */
+	const struct cancel *cancel;
+	/* Called in order for each token on the thread that called generator_run; return false to
+	 * stop (as if cancelled). NULL: only the result's text. */
+	bool (*on_token)(void *ctx, const struct gen_event *ev);
+	void *ctx;
+};
+
+enum gen_finish { GEN_STOP, GEN_STOP_STRING, GEN_LENGTH, GEN_CANCELLED };
+
+struct gen_result {
+	struct buf text; /* buf_free it */
+	enum gen_finish finish;
+	uint32_t stop_index; /* which stop string, when GEN_STOP_STRING */
+	uint32_t prompt_tokens, completion_tokens, cached_tokens;
+	uint64_t queued_ns, prompt_ns, decode_ns, first_token_ns;
+};
+
+enum err generator_new(struct model *m, const struct generator_options *o, struct generator **out,
+	struct errtext *et) MUST_CHECK;
+void generator_free(struct generator *g); /* cancels what runs, then joins */
+/* A prompt that leaves no room for one token is ERR_TOO_LARGE and says both numbers. */
+enum err generator_run(struct generator *g, const struct gen_request *r, struct gen_result *out,
+	struct errtext *et) MUST_CHECK;
+uint32_t generator_context(const struct generator *g);
+
+struct chat_message {
+	struct str role, content; /* "system", "user", "assistant", "tool" */
+	struct str name, tool_calls_json, tool_call_id; /* may be empty */
+};
+/* Renders the model's chat template (ChatML when it has none; *used_default says so). */
+enum err model_chat_prompt(const struct model *m, const struct chat_message *msgs, size_t n,
+	struct str tools_json, bool add_generation_prompt, struct buf *out, bool *used_default,
+	struct errtext *et) MUST_CHECK;
+
+/* ---- scoring (oracles, perplexity): logits of every position, row-major [n][vocab] ---- */
+enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+/* ---- embeddings ---- */
+
+/* n texts to out[n][embedding_dim]. A text longer than the model's context is ERR_TOO_LARGE naming
+ * its index, unless `truncate`; then *n_truncated counts them. n_tokens (may be NULL) counts the
+ * tokens read. Batching and padding never change a vector. */
+enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool truncate, float *out,
+	size_t *n_truncated, size_t *n_tokens, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
+/* The same from token ids, special tokens included by the caller. */
+enum err embed_tokens(struct model *m, const struct tokens *seqs, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+#endif

@@ -1,0 +1,36 @@
+/* The HTTP client (libcurl). One call is one request; it blocks, obeys the cancel flag and its
+ * deadlines, verifies TLS, follows at most 10 redirects for GET, and never sends credentials to
+ * another host than the one they were given for. */
+#ifndef NET_CLIENT_H
+#define NET_CLIENT_H
+#include "net/http.h"
+
+struct client_request {
+	enum http_method method;
+	const char *url;
+	const char *unix_socket; /* NULL */
+	const struct http_pair *headers;
+	size_t n_headers;
+	struct str body;
+	uint32_t connect_ms, idle_ms, total_ms; /* 0: 10 s, 60 s, none */
+	size_t reply_max; /* bytes kept or passed on; 0: 64 MiB */
+	const struct cancel *cancel;
+	/* NULL: the whole body is kept in the reply. on_head may return an error to stop. */
+	enum err (*on_head)(void *ctx, int status, const struct http_pair *headers, size_t n);
+	enum err (*on_data)(void *ctx, struct str data);
+	void *ctx;
+};
+
+struct client_reply {
+	int status;
+	struct buf body;
+	struct buf final_url;
+};
+
+/* OK means that an answer came, whatever its status. ERR_NETWORK, ERR_TIMEOUT, ERR_CANCELLED,
+ * ERR_TOO_LARGE, or what a callback returned. */
+enum err client_run(const struct client_request *rq, struct client_reply *out,
+	struct errtext *et) MUST_CHECK;
+void client_reply_free(struct client_reply *r);
+
+#endif

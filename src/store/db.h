@@ -1,0 +1,79 @@
+/* Metadata: one SQL database, chosen by URL ("sqlite:/path/croft.db"; PostgreSQL joins behind the
+ * same table of functions). Statements use ? parameters only; text is never pasted into SQL.
+ *
+ * A struct db is a pool: db_tx takes a connection, and one writer at a time (others wait, up to a
+ * limit). What db_tx_commit acknowledged survives kill -9 and power loss.
+ *
+ *	struct tx *tx;
+ *	enum err e = db_begin(db, TX_WRITE, &tx, et);
+ *	struct row *r;
+ *	e = db_query(tx, &r, et, "SELECT id, name FROM model WHERE kind = ?", P_TEXT(S("llm")));
+ *	while (!e && row_next(r, &e, et))
+ *		use(row_text(r, 1));
+ *	row_free(r);
+ *	e = db_exec(tx, et, "UPDATE model SET used_ms = ? WHERE id = ?", P_I64(now), P_BLOB(id));
+ *	e = db_commit(tx, et);        // or db_rollback(tx); both free tx
+ */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+#include "base/id.h"
+
+struct db;
+struct tx;
+struct row;
+
+enum tx_kind { TX_READ, TX_WRITE };
+
+enum param_kind { PARAM_NULL, PARAM_I64, PARAM_F64, PARAM_TEXT, PARAM_BLOB };
+struct param {
+	enum param_kind kind;
+	int64_t i;
+	double f;
+	struct str s;
+};
+#define P_NULL ((struct param){PARAM_NULL, 0, 0, {0}})
+#define P_I64(v) ((struct param){PARAM_I64, (v), 0, {0}})
+#define P_F64(v) ((struct param){PARAM_F64, 0, (v), {0}})
+#define P_TEXT(v) ((struct param){PARAM_TEXT, 0, 0, (v)}) /* .p NULL is SQL NULL */
+#define P_BLOB(v) ((struct param){PARAM_BLOB, 0, 0, (v)})
+#define P_ID(v) ((struct param){PARAM_BLOB, 0, 0, str_mk((v).b, 16)}) /* v: an lvalue struct id */
+
+enum err db_open(const char *url, struct db **out, struct errtext *et) MUST_CHECK;
+void db_close(struct db *db);
+
+enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errtext *et) MUST_CHECK;
+enum err db_commit(struct tx *tx, struct errtext *et) MUST_CHECK;
+void db_rollback(struct tx *tx); /* accepts NULL */
+
+enum err db_exec_n(struct tx *tx, struct errtext *et, const char *sql, const struct param *p,
+	size_t n) MUST_CHECK;
+enum err db_query_n(struct tx *tx, struct row **out, struct errtext *et, const char *sql,
+	const struct param *p, size_t n) MUST_CHECK;
+#define db_exec(tx, et, sql, ...)                                                                  \
+	db_exec_n(tx, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1,                  \
+		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
+#define db_query(tx, out, et, sql, ...)                                                            \
+	db_query_n(tx, out, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1,            \
+		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
+int64_t db_changes(struct tx *tx); /* rows of the last db_exec */
+
+bool row_next(struct row *r, enum err *e, struct errtext *et); /* false at the end or on error */
+bool row_null(struct row *r, int column);
+int64_t row_i64(struct row *r, int column);
+double row_f64(struct row *r, int column);
+struct str row_text(struct row *r, int column); /* borrowed until the next row_next/row_free */
+struct str row_blob(struct row *r, int column);
+struct id row_id(struct row *r, int column);
+void row_free(struct row *r); /* accepts NULL */
+
+/* Migrations: append only; each module has its own numbering from 1. Applied in one transaction
+ * each, recorded with the statement's hash; a changed old one is refused. */
+struct migration {
+	int number;
+	const char *name;
+	const char *sql; /* several statements; portable SQL: BIGINT, DOUBLE PRECISION, TEXT, BLOB */
+};
+enum err db_migrate(struct db *db, const char *module, const struct migration *m, size_t n,
+	struct errtext *et) MUST_CHECK;
+
+#endif
