@@ -8,10 +8,10 @@ struct cmd; /* opaque; made by cli/ */
 
 size_t cmd_n_args(const struct cmd *cmd);
 struct str cmd_arg(const struct cmd *cmd, size_t i);
-struct str cmd_opt(const struct cmd *cmd, const char *name);  /* {NULL,0}: not given; flag: "" */
+struct str cmd_opt(const struct cmd *cmd, const char *name); /* {NULL,0}: not given; flag: "" */
 bool cmd_flag(const struct cmd *cmd, const char *name);
-bool cmd_json(const struct cmd *cmd);                         /* --json, on every command */
-const struct cancel *cmd_cancel(const struct cmd *cmd);       /* set by SIGINT, SIGTERM */
+bool cmd_json(const struct cmd *cmd);                   /* --json, on every command */
+const struct cancel *cmd_cancel(const struct cmd *cmd); /* set by SIGINT, SIGTERM */
 
 /* ---- the API ---- */
 /* JSON in and out; status >= 400 is turned into the matching enum err with the server's message.
@@ -31,14 +31,15 @@ bool cmd_remote(struct cmd *cmd); /* a running server answers */
 enum err cmd_croft(struct cmd *cmd, struct croft **out, struct errtext *et) MUST_CHECK;
 
 /* ---- the terminal ---- */
-bool term_is_tty(void);    /* standard output */
+bool term_is_tty(void); /* standard output */
 unsigned term_columns(void);
 void cmd_out(struct cmd *cmd, struct str s); /* standard output, buffered until flush or the end */
 void cmd_outf(struct cmd *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void cmd_flush(struct cmd *cmd);
 void cmd_note(struct cmd *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3); /* standard error, a line */
 /* ANSI style when standard output is a terminal and NO_COLOR is unset, else "". */
-const char *cmd_style(const struct cmd *cmd, const char *name); /* "bold","dim","red","green","yellow","cyan","reset" */
+const char *cmd_style(const struct cmd *cmd,
+	const char *name); /* "bold","dim","red","green","yellow","cyan","reset" */
 
 /* A table: columns sized to the content, the widest cut with an ellipsis to fit the terminal. */
 struct cmd_table;
@@ -49,7 +50,8 @@ void cmd_table_end(struct cmd_table *t); /* prints and frees */
 /* Progress on standard error: one line redrawn on a terminal, a plain line every 10 s otherwise.
  * total 0: unknown. Unit "B" shows bytes and a rate. */
 struct progress;
-struct progress *progress_begin(struct cmd *cmd, const char *what, const char *unit, uint64_t total);
+struct progress *progress_begin(
+	struct cmd *cmd, const char *what, const char *unit, uint64_t total);
 void progress_at(struct progress *p, uint64_t done, uint64_t total, const char *note);
 void progress_end(struct progress *p, const char *note); /* accepts NULL */
 

@@ -23,11 +23,11 @@ struct cmd;
 enum setting_type { SET_TEXT, SET_INT, SET_BYTES, SET_DURATION, SET_BOOL, SET_SECRET };
 
 struct setting {
-	const char *name;    /* "rag.top_k": croft.yaml key path; CROFT_RAG_TOP_K; --rag-top-k */
+	const char *name; /* "rag.top_k": croft.yaml key path; CROFT_RAG_TOP_K; --rag-top-k */
 	enum setting_type type;
-	const char *value;   /* the default, as text */
+	const char *value; /* the default, as text */
 	const char *help;
-	int64_t min, max;    /* SET_INT, SET_BYTES, SET_DURATION (ms); both 0: no bounds */
+	int64_t min, max; /* SET_INT, SET_BYTES, SET_DURATION (ms); both 0: no bounds */
 };
 
 struct str setting_text(const struct croft *c, const char *name);
@@ -46,14 +46,14 @@ typedef void (*route_fn)(struct croft *c, struct http_request *rq, struct http_r
 
 struct route {
 	enum http_method method;
-	const char *path;       /* "/api/v1/documents/{id}" */
+	const char *path; /* "/api/v1/documents/{id}" */
 	route_fn fn;
 	enum perm perm;
-	const char *summary;    /* a sentence, for the OpenAPI document */
-	/* Shapes, in TypeScript's type notation: "{ query: string, k?: integer, filters?: Filter }".
-	 * Named types come from the module's `shapes`. NULL: none. */
+	const char *summary; /* a sentence, for the OpenAPI document */
+	/* Shapes, in TypeScript's type notation: "{ query: string, k?: integer, filters?: Filter
+	 * }". Named types come from the module's `shapes`. NULL: none. */
 	const char *query, *body, *reply;
-	size_t body_max;        /* bytes; 0: the setting http.body_max */
+	size_t body_max; /* bytes; 0: the setting http.body_max */
 };
 
 struct shape {
@@ -104,6 +104,8 @@ struct module {
 	enum err (*ready)(struct croft *c, struct errtext *et);
 	/* Appends Prometheus text lines for /metrics. */
 	void (*metrics)(struct croft *c, struct buf *out);
+	/* Appends members to the object of GET /api/v1/status: "documents": 12. */
+	void (*status)(struct croft *c, struct jw *w);
 };
 
 #define TABLE(t) .t = t, .n_##t = ARRAY_LEN(t)
@@ -113,15 +115,16 @@ struct module {
 struct croft_options {
 	const struct module *const *modules;
 	size_t n_modules;
-	const char *home;        /* NULL: CROFT_HOME, else ~/.local/share/croft */
-	const char *config;      /* NULL: CROFT_CONFIG, else ./croft.yaml, else home/croft.yaml */
+	const char *home;   /* NULL: CROFT_HOME, else ~/.local/share/croft */
+	const char *config; /* NULL: CROFT_CONFIG, else ./croft.yaml, else home/croft.yaml */
 	const struct http_pair *flags; /* setting name, value */
 	size_t n_flags;
-	bool settings_only;      /* do not open the stores */
+	bool settings_only; /* do not open the stores */
 };
 
 /* ERR_BUSY when another process has the data directory open (a running server: use its API). */
-enum err croft_open(const struct croft_options *o, struct croft **out, struct errtext *et) MUST_CHECK;
+enum err croft_open(
+	const struct croft_options *o, struct croft **out, struct errtext *et) MUST_CHECK;
 void croft_close(struct croft *c);
 
 const char *croft_home(const struct croft *c);
@@ -142,10 +145,10 @@ void croft_typescript(const struct croft *c, struct buf *out); /* types and rout
 
 struct setting_shown {
 	const struct setting *row;
-	struct str value;  /* "***" for a secret that is set */
+	struct str value;   /* "***" for a secret that is set */
 	const char *origin; /* "default", "/path/croft.yaml:12", "CROFT_LISTEN", "--listen" */
 };
-void croft_each_setting(const struct croft *c, void (*fn)(void *ctx, const struct setting_shown *s),
-	void *ctx);
+void croft_each_setting(
+	const struct croft *c, void (*fn)(void *ctx, const struct setting_shown *s), void *ctx);
 
 #endif

@@ -1,0 +1,193 @@
+/* Help and completion, derived from the tables. */
+#include "cli/cli_int.h"
+
+#include <stdio.h>
+
+static void option_line(struct cmd *cmd, const struct option *o)
+{
+	struct buf b = {0};
+	o->letter ? buf_addf(&b, "-%c, ", o->letter) : buf_addc(&b, "    ");
+	buf_addf(&b, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+	cmd_outf(cmd, "  %-26s %s\n", buf_c(&b), o->help);
+	buf_free(&b);
+}
+
+void help_overview(struct cmd *cmd)
+{
+	cmd_outf(cmd,
+		"croft %s: build, run and improve generative AI applications in one program\n\n",
+		CROFT_VERSION);
+	cmd_outf(cmd, "Usage: croft COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n");
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+			const struct command *c = &cmd->modules[m]->commands[i];
+			cmd_outf(cmd, "  %-26s %s\n", c->name, c->help);
+		}
+	cmd_outf(cmd, "\nOptions of every command:\n");
+	for (size_t i = 0; i < n_common_options; i++)
+		option_line(cmd, &common_options[i]);
+	cmd_outf(cmd, "\nEvery setting is an option too (croft config shows them): --listen "
+		      "127.0.0.1:8000\n");
+	cmd_outf(cmd, "More on one command: croft help COMMAND\n");
+}
+
+void help_command(struct cmd *cmd, const struct command *c)
+{
+	cmd_outf(cmd, "%s.\n\nUsage: croft %s%s%s [OPTIONS]\n", c->help, c->name,
+		*c->args ? " " : "", c->args);
+	if (c->details)
+		cmd_outf(cmd, "\n%s\n", c->details);
+	cmd_outf(cmd, "\nOptions:\n");
+	for (size_t i = 0; i < c->n_options; i++)
+		option_line(cmd, &c->options[i]);
+	for (size_t i = 0; i < n_common_options; i++)
+		option_line(cmd, &common_options[i]);
+}
+
+static enum err run_help(struct cmd *cmd, struct errtext *et)
+{
+	if (!cmd_n_args(cmd)) {
+		help_overview(cmd);
+		return OK;
+	}
+	char *words[8];
+	char text[8][64];
+	int n = 0, used;
+	for (; n < 8 && (size_t)n < cmd_n_args(cmd); n++) {
+		snprintf(text[n], sizeof text[n], "%.*s", STR_FMT(cmd_arg(cmd, (size_t)n)));
+		words[n] = text[n];
+	}
+	const struct command *c = command_find(cmd, n, words, &used);
+	if (!c)
+		return err_set(et, ERR_NOT_FOUND,
+			"there is no command '%s'; `croft help` lists them", text[0]);
+	help_command(cmd, c);
+	return OK;
+}
+
+/* ---- completion: words and options of each command ---- */
+
+static void option_words(struct buf *b, const struct command *c)
+{
+	for (size_t i = 0; i < c->n_options; i++)
+		buf_addf(b, " --%s", c->options[i].name);
+	for (size_t i = 0; i < n_common_options; i++)
+		buf_addf(b, " --%s", common_options[i].name);
+}
+
+static void first_word(struct cmd *cmd, struct buf *b, const char *name)
+{
+	struct str word = str_c(name);
+	word.n = strcspn(name, " ");
+	struct buf padded = {0}, wanted = {0};
+	buf_addf(&padded, " %s ", buf_c(b));
+	buf_addf(&wanted, " %.*s ", STR_FMT(word));
+	if (str_find(buf_str(&padded), buf_str(&wanted)) == STR_NONE)
+		buf_addf(b, "%s%.*s", b->n ? " " : "", STR_FMT(word));
+	buf_free(&padded);
+	buf_free(&wanted);
+}
+
+static void complete_bash(struct cmd *cmd, const char *commands)
+{
+	cmd_outf(cmd,
+		"# bash completion for croft: source <(croft completion bash)\n"
+		"_croft() {\n  local cur=\"${COMP_WORDS[COMP_CWORD]}\" words\n"
+		"  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"%s\"; else\n"
+		"    case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n",
+		commands);
+	for (int two_words = 1; two_words >= 0; two_words--)
+		for (size_t m = 0; m < cmd->n_modules; m++)
+			for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+				const struct command *c = &cmd->modules[m]->commands[i];
+				if ((strchr(c->name, ' ') != NULL) != two_words)
+					continue;
+				struct buf b = {0};
+				option_words(&b, c);
+				cmd_outf(cmd,
+					two_words ? "    \"%s\") words=\"%s\";;\n"
+						  : "    \"%s \"*) words=\"%s\";;\n",
+					c->name, buf_c(&b) + 1);
+				buf_free(&b);
+			}
+	cmd_outf(cmd,
+		"    esac\n  fi\n"
+		"  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\") $(compgen -f -- \"$cur\"))\n"
+		"}\ncomplete -o filenames -F _croft croft\n");
+}
+
+static void complete_zsh(struct cmd *cmd)
+{
+	cmd_outf(cmd, "#compdef croft\n# zsh completion for croft: croft completion zsh > _croft, "
+		      "in $fpath\n"
+		      "local -a commands\ncommands=(\n");
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+			const struct command *c = &cmd->modules[m]->commands[i];
+			if (!strchr(c->name, ' '))
+				cmd_outf(cmd, "  \"%s:%s\"\n", c->name, c->help);
+		}
+	cmd_outf(cmd, ")\nif (( CURRENT == 2 )); then _describe command commands; else\n  case "
+		      "$words[2] in\n");
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+			const struct command *c = &cmd->modules[m]->commands[i];
+			if (strchr(c->name, ' '))
+				continue;
+			cmd_outf(cmd, "  %s) _arguments", c->name);
+			for (size_t k = 0; k < c->n_options; k++)
+				cmd_outf(cmd, " '--%s[%s]%s'", c->options[k].name,
+					c->options[k].help, c->options[k].value ? ":value:" : "");
+			cmd_outf(cmd, " '--json[Print JSON]' '*:file:_files';;\n");
+		}
+	cmd_outf(cmd, "  esac\nfi\n");
+}
+
+static void complete_fish(struct cmd *cmd)
+{
+	cmd_outf(cmd, "# fish completion for croft: croft completion fish | source\n");
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+			const struct command *c = &cmd->modules[m]->commands[i];
+			if (strchr(c->name, ' '))
+				continue;
+			cmd_outf(cmd,
+				"complete -c croft -n __fish_use_subcommand -a %s -d \"%s\"\n",
+				c->name, c->help);
+			for (size_t k = 0; k < c->n_options; k++)
+				cmd_outf(cmd,
+					"complete -c croft -n \"__fish_seen_subcommand_from %s\" "
+					"-l %s -d \"%s\"%s\n",
+					c->name, c->options[k].name, c->options[k].help,
+					c->options[k].value ? " -r" : "");
+		}
+}
+
+static enum err run_completion(struct cmd *cmd, struct errtext *et)
+{
+	struct str shell = cmd_arg(cmd, 0);
+	struct buf commands = {0};
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++)
+			first_word(cmd, &commands, cmd->modules[m]->commands[i].name);
+	enum err e = OK;
+	if (str_eq_c(shell, "bash"))
+		complete_bash(cmd, buf_c(&commands));
+	else if (str_eq_c(shell, "zsh"))
+		complete_zsh(cmd);
+	else if (str_eq_c(shell, "fish"))
+		complete_fish(cmd);
+	else
+		e = err_set(et, ERR_INVALID, "name the shell: bash, zsh or fish");
+	buf_free(&commands);
+	return e;
+}
+
+static const struct command commands[] = {
+	{"help", run_help, "[COMMAND]", NULL, 0, "Show what there is, or one command", NULL},
+	{"completion", run_completion, "bash|zsh|fish", NULL, 0,
+		"Print a completion script for a shell",
+		"For bash:  source <(croft completion bash)"},
+};
+
+const struct module cli_module = {.name = "cli", TABLE(commands)};

@@ -1,0 +1,165 @@
+#include "module/module_int.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+
+/* Matches one pattern; fills params. "{x}" is one segment, "{x...}" the rest (at least a byte). */
+static bool match(const char *pattern, struct str path, struct http_request *rq)
+{
+	const char *p = pattern;
+	size_t i = 0;
+	rq->n_params = 0;
+	while (*p) {
+		if (*p != '{') {
+			if (i >= path.n || path.p[i] != *p)
+				return false;
+			p++, i++;
+			continue;
+		}
+		const char *end = strchr(p, '}');
+		struct str name = str_mk(p + 1, (size_t)(end - p - 1));
+		bool rest = str_ends(name, S("..."));
+		if (rest)
+			name.n -= 3;
+		size_t from = i;
+		while (i < path.n && (rest || path.p[i] != '/'))
+			i++;
+		if (i == from && !rest)
+			return false;
+		if (rq->n_params < ARRAY_LEN(rq->params))
+			rq->params[rq->n_params++] =
+				(struct http_pair){name, str_sub(path, from, i)};
+		p = end + 1;
+	}
+	return i == path.n;
+}
+
+/* Rows in module order; a fixed path is preferred to one with parameters. */
+const struct route *route_find(const struct croft *c, struct http_request *rq, unsigned *allowed)
+{
+	const struct route *found = NULL;
+	unsigned method = rq->method == HTTP_HEAD ? HTTP_GET : rq->method;
+	*allowed = 0;
+	for (size_t m = 0; m < c->n_modules; m++)
+		for (size_t i = 0; i < c->modules[m]->n_routes; i++) {
+			const struct route *r = &c->modules[m]->routes[i];
+			bool fixed = !strchr(r->path, '{'), rest = strstr(r->path, "...}") != NULL;
+			if (!match(r->path, rq->path, rq))
+				continue;
+			if (!rest)
+				*allowed |= r->method;
+			if (r->method != method)
+				continue;
+			if (fixed)
+				return r;
+			bool found_rest = found && strstr(found->path, "...}");
+			if (!found || (found_rest && !rest) ||
+				(found_rest && rest && strlen(r->path) > strlen(found->path)))
+				found = r;
+		}
+	/* A catch-all page must not answer for a path that an API row owns with other methods. */
+	if (found && strstr(found->path, "...}") && *allowed && !(*allowed & method))
+		return NULL;
+	if (found)
+		match(found->path, rq->path, rq);
+	return found;
+}
+
+static bool key_ok(const struct croft *c, const struct http_request *rq)
+{
+	struct str key = setting_text(c, "api.key");
+	if (rq->local || !key.n)
+		return true;
+	struct str sent = http_header(rq, "authorization");
+	if (sent.n > 7 && str_eq_nocase(str_sub(sent, 0, 7), S("bearer ")))
+		sent = str_trim(str_sub(sent, 7, sent.n));
+	else
+		sent = http_header(rq, "x-api-key");
+	/* compare digests: the time says nothing about the key, not even its length */
+	uint8_t a[SHA256_BYTES], b[SHA256_BYTES];
+	sha256_of(key, a);
+	sha256_of(sent, b);
+	return CRYPTO_memcmp(a, b, sizeof a) == 0;
+}
+
+static void allow_header(struct http_response *rs, unsigned allowed)
+{
+	char list[80] = "";
+	for (unsigned m = 1; m <= HTTP_OPTIONS; m <<= 1)
+		if (allowed & m) {
+			if (*list)
+				strcat(list, ", ");
+			strcat(list, http_method_name((enum http_method)m));
+		}
+	http_set_header(rs, "allow", str_c(list));
+}
+
+static const struct route *admit(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	unsigned allowed;
+	const struct route *r = route_find(c, rq, &allowed);
+	if (!r && allowed) {
+		allow_header(rs, allowed);
+		http_reply_error(rs,
+			err_set(&et, ERR_METHOD, "%s is not a method of %.*s",
+				http_method_name(rq->method), STR_FMT(str_sub(rq->path, 0, 200))),
+			&et);
+		return NULL;
+	}
+	if (!r || (r->perm != PERM_PUBLIC && !key_ok(c, rq))) {
+		/* without a key nobody learns which paths exist */
+		if (!key_ok(c, rq)) {
+			http_set_header(rs, "www-authenticate", S("Bearer"));
+			err_set(&et, ERR_UNAUTHENTICATED,
+				"a valid API key is needed: send 'Authorization: Bearer KEY'");
+			http_reply_error(rs, ERR_UNAUTHENTICATED, &et);
+		} else {
+			http_reply_error(rs,
+				err_set(&et, ERR_NOT_FOUND, "there is nothing at %.*s",
+					STR_FMT(str_sub(rq->path, 0, 200))),
+				&et);
+		}
+		return NULL;
+	}
+	return r;
+}
+
+bool croft_check(void *croft, struct http_request *rq, struct http_response *rs)
+{
+	struct croft *c = croft;
+	const struct route *r = admit(c, rq, rs);
+	if (!r)
+		return false;
+	struct str length = http_header(rq, "content-length");
+	uint64_t n = 0, max = r->body_max ? r->body_max : (uint64_t)setting_int(c, "http.body_max");
+	if (length.n && str_u64(length, &n) && n > max) {
+		struct errtext et;
+		http_reply_error(rs,
+			err_set(&et, ERR_TOO_LARGE,
+				"the body has %llu bytes, the limit of this route is %llu",
+				(unsigned long long)n, (unsigned long long)max),
+			&et);
+		return false;
+	}
+	return true;
+}
+
+void croft_handle(void *croft, struct http_request *rq, struct http_response *rs)
+{
+	struct croft *c = croft;
+	const struct route *r = admit(c, rq, rs);
+	if (!r)
+		return;
+	uint64_t max = r->body_max ? r->body_max : (uint64_t)setting_int(c, "http.body_max");
+	if (rq->body.n > max) {
+		struct errtext et;
+		http_reply_error(rs,
+			err_set(&et, ERR_TOO_LARGE,
+				"the body has %zu bytes, the limit of this route is %llu",
+				rq->body.n, (unsigned long long)max),
+			&et);
+		return;
+	}
+	r->fn(c, rq, rs);
+}
