@@ -1,0 +1,86 @@
+# Croft's front door. `make run` and `make test` work on a fresh Debian 12: they install what is
+# missing, build, fetch the two default models, and go. `make help` lists the rest.
+#
+#   CC=clang               another compiler (its own build folder)
+#   SANITIZE=address,undefined | thread
+#   FILTER=text            only test files, or tests, whose name contains the text
+#   DOCS=folder ASK=...    for make run
+
+SHELL := /bin/sh
+SANITIZE ?=
+FILTER ?=
+DOCS ?= docs
+ASK ?=
+DATA ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+ifneq ($(origin CC),default)
+suffix := -$(notdir $(CC))
+export CC
+endif
+ifneq ($(SANITIZE),)
+comma := ,
+suffix := $(suffix)-$(subst $(comma),-,$(SANITIZE))
+meson_options := -Db_sanitize=$(SANITIZE) -Db_lundef=false
+endif
+BUILD ?= build$(suffix)
+
+.PHONY: all build run test test-browser bench bench-engine bench-retrieval bench-vector oracle models \
+	fuzz lint format install clean help setup
+all: build
+
+setup:
+	@tools/setup.sh run
+
+$(BUILD)/build.ninja: | setup
+	meson setup $(meson_options) $(BUILD)
+
+build: setup $(BUILD)/build.ninja
+	@ninja -C $(BUILD) -j $(JOBS)
+
+run: build ## install, build, fetch models, index DOCS, serve, answer a first question
+	@tools/run.sh $(BUILD)/croft "$(DOCS)" "$(ASK)"
+
+models: build ## fetch the default models for tests and benchmarks
+	@tools/models.sh $(BUILD)/croft
+
+test: setup-test build models ## every test but the browser's
+	@tools/test.sh $(BUILD) "$(FILTER)"
+
+test-browser: setup-test build models ## the web page in headless Chromium
+	@tools/test.sh $(BUILD) "$(FILTER)" browser
+
+bench: bench-engine bench-retrieval ## every benchmark
+
+bench-engine: build models ## ours beside llama.cpp: prompt, decode, embeddings, load, memory
+	@bench/engine.sh $(BUILD)
+
+bench-retrieval: build models ## nDCG and recall on BEIR-layout sets (DATA=folder)
+	@bench/retrieval.sh $(BUILD) "$(DATA)"
+
+oracle: build models ## record reference outputs (llama.cpp, sentence-transformers, ...) as golden data
+	@tools/oracle/run.sh $(BUILD)
+
+fuzz: setup-develop ## every fuzz target for SECONDS (60) each
+	@tools/fuzz.sh "$(FILTER)" $(or $(SECONDS),60)
+
+lint: setup-develop ## formatting, include directions
+	@tools/lint.sh
+
+format: setup-develop
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: build ## into PREFIX (meson's default: /usr/local)
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-*
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
+
+.PHONY: setup-test setup-develop
+setup-test:
+	@tools/setup.sh run test
+setup-develop:
+	@tools/setup.sh run test develop
