@@ -1,0 +1,285 @@
+/* The drivers of products: they cut a product into panels, passes over k and tiles of tokens, and
+ * leave the arithmetic to the instruction set's leaves. The order of additions of an output element
+ * is fixed by k alone. */
+#include "kernels/kern_int.h"
+
+#include <stdlib.h>
+
+/* ---- activations ----------------------------------------------------------------------------- */
+
+static size_t up64(size_t n)
+{
+	return (n + 63) & ~(size_t)63;
+}
+
+size_t kern_act_bytes(size_t m, size_t k)
+{
+	return up64(m * k) + up64(m * (k / BLK) * sizeof(struct kern_act_meta));
+}
+
+void kern_act_init(struct kern_act *a, void *mem, const float *x, size_t ldx, size_t m, size_t k)
+{
+	*a = (struct kern_act){.m = m, .k = k, .ldx = ldx, .x = x, .q = mem};
+	a->meta = (struct kern_act_meta *)((unsigned char *)mem + up64(m * k));
+}
+
+void kern_act_quant(struct kern_act *a, size_t from, size_t to)
+{
+	for (size_t t = from; t < to; t++)
+		leaves->act_row(
+			a->x + t * a->ldx, a->k, a->q + t * a->k, a->meta + t * (a->k / BLK));
+}
+
+struct kern_act kern_act_rows(const struct kern_act *a, size_t from, size_t m)
+{
+	struct kern_act v = *a;
+	v.m = m;
+	v.x += from * a->ldx;
+	v.q += from * a->k;
+	v.meta += from * (a->k / BLK);
+	return v;
+}
+
+/* ---- one range of rows ----------------------------------------------------------------------- */
+
+static void start_rows(float *y, size_t ldy, size_t m, size_t n, const float *bias)
+{
+	for (size_t t = 0; t < m; t++, y += ldy)
+		for (size_t r = 0; r < n; r++)
+			y[r] = bias ? bias[r] : 0;
+}
+
+/* One token: whole panels at once. */
+static void rows_one(
+	const struct kern_mat *w, const struct kern_act *a, size_t panel, size_t n_panels, float *y)
+{
+	leaves->row(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k, a->x, a->q,
+		a->meta, y);
+}
+
+static void pair_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	unsigned n_panels, float *y, size_t ldy)
+{
+	struct tile_w t;
+	size_t ldm = w->k / BLK;
+	for (size_t b = 0; b < ldm; b += KC_BLKS) {
+		size_t n = MIN(ldm - b, (size_t)KC_BLKS);
+		for (unsigned p = 0; p < n_panels; p++)
+			leaves->unpack(w->type, panel_at(w, panel + p), w->k, b, n, &t, p);
+		for (size_t m = 0; m < a->m; m += leaves->tok_tile)
+			leaves->tile(layout_of(w->type), &t, n_panels, n, a->q + m * a->k + b * BLK,
+				a->k, a->meta + m * ldm + b, ldm,
+				MIN(a->m - m, (size_t)leaves->tok_tile), y + m * ldy, ldy);
+	}
+}
+
+static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	unsigned n_panels, float *y, size_t ldy)
+{
+	struct tile_f t;
+	for (size_t k = 0; k < w->k; k += KC_F) {
+		size_t n = MIN(w->k - k, (size_t)KC_F);
+		for (unsigned p = 0; p < n_panels; p++)
+			leaves->unpack_f(w->type, panel_at(w, panel + p), k, n, t.w[p]);
+		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
+			leaves->tile_f(t.w[0][0], KC_F * KERN_PANEL, n_panels, n,
+				a->x + m * a->ldx + k, a->ldx, 1,
+				MIN(a->m - m, (size_t)leaves->tok_tile_f), y + m * ldy, ldy);
+	}
+}
+
+/* Up to two whole panels, all tokens. */
+static void pair(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	unsigned n_panels, float *y, size_t ldy)
+{
+	if (a->m == 1 && leaves->row)
+		rows_one(w, a, panel, n_panels, y);
+	else if (kern_type_int8(w->type))
+		pair_int8(w, a, panel, n_panels, y, ldy);
+	else
+		pair_float(w, a, panel, n_panels, y, ldy);
+}
+
+/* A last panel of fewer than 16 rows: through a buffer, some tokens at a time. */
+static void ragged(const struct kern_mat *w, const struct kern_act *a, size_t panel, size_t n,
+	float *y, size_t ldy)
+{
+	enum { TOKS = 64 };
+	float buf[TOKS * KERN_PANEL] __attribute__((aligned(64)));
+	for (size_t m = 0; m < a->m; m += TOKS) {
+		struct kern_act part = kern_act_rows(a, m, MIN(a->m - m, (size_t)TOKS));
+		memset(buf, 0, sizeof buf);
+		for (size_t t = 0; t < part.m; t++)
+			memcpy(buf + t * KERN_PANEL, y + (m + t) * ldy, n * sizeof *y);
+		pair(w, &part, panel, 1, buf, KERN_PANEL);
+		for (size_t t = 0; t < part.m; t++)
+			memcpy(y + (m + t) * ldy, buf + t * KERN_PANEL, n * sizeof *y);
+	}
+}
+
+void kern_matmul(const struct kern_mat *w, const struct kern_act *a, float *y, size_t ldy,
+	const float *bias, size_t from, size_t to)
+{
+	start_rows(y + from, ldy, a->m, to - from, bias ? bias + from : NULL);
+	size_t whole = (to - from) / KERN_PANEL * KERN_PANEL;
+	if (a->m == 1 && leaves->row && whole) {
+		rows_one(w, a, from / KERN_PANEL, whole / KERN_PANEL, y + from);
+		from += whole;
+	}
+	for (; from + KERN_PANEL <= to;) {
+		unsigned n_panels = from + 2 * KERN_PANEL <= to ? 2 : 1;
+		pair(w, a, from / KERN_PANEL, n_panels, y + from, ldy);
+		from += n_panels * KERN_PANEL;
+	}
+	if (from < to)
+		ragged(w, a, from / KERN_PANEL, to - from, y + from, ldy);
+}
+
+/* ---- over a team ----------------------------------------------------------------------------- */
+
+enum { MULS = 16, CHUNK_BYTES = 48 << 10 };
+
+struct muls {
+	const struct kern_mul *jobs;
+	size_t n, step[MULS], first[MULS + 1]; /* rows of a chunk; index of a job's first chunk */
+};
+
+/* Rows of a chunk: two panels for many tokens; for few, enough that its bytes pay for the hand-out.
+ */
+static size_t rows_of_chunk(const struct kern_mul *j, unsigned threads)
+{
+	size_t step = 2 * KERN_PANEL;
+	if (j->a->m < 8) {
+		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) + 1;
+		size_t fair = (j->w->n / step + 4 * threads - 1) / (4 * threads);
+		step *= MAX(MIN(pairs, fair), (size_t)1);
+	}
+	return step;
+}
+
+static void mul_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	struct muls *s = arg;
+	size_t i = 0;
+	while (chunk >= s->first[i + 1])
+		i++;
+	const struct kern_mul *j = &s->jobs[i];
+	size_t from = (chunk - s->first[i]) * s->step[i];
+	kern_matmul(j->w, j->a, j->y, j->ldy, j->bias, from, MIN(from + s->step[i], j->w->n));
+}
+
+void kern_matmul_team(struct kern_team *team, const struct kern_mul *jobs, size_t n)
+{
+	for (; n; jobs += MIN(n, (size_t)MULS), n -= MIN(n, (size_t)MULS)) {
+		struct muls s = {.jobs = jobs, .n = MIN(n, (size_t)MULS)};
+		for (size_t i = 0; i < s.n; i++) {
+			s.step[i] = kern_team_size(team) == 1
+					    ? jobs[i].w->n
+					    : rows_of_chunk(&jobs[i], kern_team_size(team));
+			s.first[i + 1] = s.first[i] + (jobs[i].w->n + s.step[i] - 1) / s.step[i];
+		}
+		kern_team_run(team, mul_chunk, &s, s.first[s.n]);
+	}
+}
+
+static void act_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	struct kern_act *a = arg;
+	kern_act_quant(a, chunk * 8, MIN(chunk * 8 + 8, a->m));
+}
+
+void kern_act_quant_team(struct kern_team *team, struct kern_act *a)
+{
+	kern_team_run(team, act_chunk, a, (a->m + 7) / 8);
+}
+
+struct pack {
+	struct kern_mat *w;
+	const void *rows;
+};
+
+static void pack_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	struct pack *p = arg;
+	size_t step = 4 * KERN_PANEL;
+	kern_mat_pack(p->w, p->rows, chunk * step, MIN((chunk + 1) * step, p->w->n));
+}
+
+void kern_mat_pack_team(struct kern_team *team, struct kern_mat *w, const void *rows)
+{
+	size_t step = 4 * KERN_PANEL;
+	kern_team_run(team, pack_chunk, &(struct pack){w, rows}, (w->n + step - 1) / step);
+}
+
+/* ---- f32 GEMM -------------------------------------------------------------------------------- */
+
+/* Columns [j, j + 32) of op(B), rows [k0, k0 + n), as two panels [n][16]. */
+static void pack_b(const struct kern_gemm *g, size_t j, size_t k0, size_t n, struct tile_f *t)
+{
+	size_t cols = MIN(g->n - j, (size_t)2 * KERN_PANEL);
+	for (unsigned p = 0; p < 2 && p * KERN_PANEL < cols; p++) {
+		size_t c = MIN(cols - p * KERN_PANEL, (size_t)KERN_PANEL), j0 = j + p * KERN_PANEL;
+		if (c < KERN_PANEL)
+			memset(t->w[p], 0, n * sizeof t->w[p][0]);
+		if (g->tb)
+			for (size_t r = 0; r < c; r++)
+				for (size_t i = 0; i < n; i++)
+					t->w[p][i][r] = g->b[(j0 + r) * g->ldb + k0 + i];
+		else
+			for (size_t i = 0; i < n; i++)
+				memcpy(t->w[p][i], g->b + (k0 + i) * g->ldb + j0,
+					c * sizeof(float));
+	}
+}
+
+/* C's tile = alpha * acc + (first ? beta * C : C). */
+static void gemm_store(const struct kern_gemm *g, bool first, size_t i, size_t j, size_t m,
+	size_t cols, const float *acc)
+{
+	for (size_t t = 0; t < m; t++) {
+		float *c = g->c + (i + t) * g->ldc + j;
+		const float *s = acc + t * 2 * KERN_PANEL;
+		for (size_t r = 0; r < cols; r++) {
+			float old = first ? (g->beta != 0 ? g->beta * c[r] : 0) : c[r];
+			c[r] = old + g->alpha * s[r];
+		}
+	}
+}
+
+/* 32 columns of C, rows [m0, m1). */
+static void gemm_columns(const struct kern_gemm *g, size_t j, size_t m0, size_t m1)
+{
+	enum { TOKS_MAX = 16 };
+	struct tile_f t;
+	float acc[TOKS_MAX * 2 * KERN_PANEL] __attribute__((aligned(64)));
+	size_t cols = MIN(g->n - j, (size_t)2 * KERN_PANEL), step = leaves->tok_tile_f;
+	for (size_t k = 0; k < g->k || (!g->k && !k); k += KC_F) {
+		size_t n = MIN(g->k - k, (size_t)KC_F);
+		pack_b(g, j, k, n, &t);
+		for (size_t i = m0; i < m1; i += step) {
+			size_t m = MIN(m1 - i, step);
+			memset(acc, 0, m * 2 * KERN_PANEL * sizeof *acc);
+			const float *a = g->ta ? g->a + k * g->lda + i : g->a + i * g->lda + k;
+			leaves->tile_f(t.w[0][0], KC_F * KERN_PANEL, cols > KERN_PANEL ? 2 : 1, n,
+				a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, m, acc, 2 * KERN_PANEL);
+			gemm_store(g, k == 0, i, j, m, cols, acc);
+		}
+	}
+}
+
+enum { GEMM_ROWS = 768 };
+
+static void gemm_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	const struct kern_gemm *g = arg;
+	size_t across = (g->n + 2 * KERN_PANEL - 1) / (2 * KERN_PANEL);
+	size_t m0 = chunk / across * GEMM_ROWS;
+	gemm_columns(g, chunk % across * 2 * KERN_PANEL, m0, MIN(m0 + GEMM_ROWS, g->m));
+}
+
+void kern_gemm(struct kern_team *team, const struct kern_gemm *g)
+{
+	size_t across = (g->n + 2 * KERN_PANEL - 1) / (2 * KERN_PANEL),
+	       down = (g->m + GEMM_ROWS - 1) / GEMM_ROWS;
+	kern_team_run(team, gemm_chunk, (void *)(uintptr_t)g, across * down);
+}

@@ -1,0 +1,446 @@
+/* Number formats of model files: rows to f32 and back, and the packed layout of kern_int.h. The
+ * block layouts are facts of the GGUF format. Plain C; runs at load and for embedding look-ups. */
+#include "kernels/kern_int.h"
+
+#include <math.h>
+
+/* GGUF's blocks, in bytes: what stands where.
+ *
+ *	Q8_0  d:f16 q:i8[32]                        d q
+ *	Q4_0  d:f16 q:u4[32]                        d (q - 8)       nibbles: low 0..15, high 16..31
+ *	Q4_1  d:f16 m:f16 q:u4[32]                  d q + m
+ *	Q5_0  d:f16 h:u32 q:u4[32]                  d (q - 16)      bit i of h is the fifth of value
+ *i Q5_1  d:f16 m:f16 h:u32 q:u4[32]            d q + m Q4_K  d:f16 m:f16 s:[12] q:u4[256] d sc q -
+ *m mn   per 32; 32 bytes of q: low, next 32 Q5_K  d:f16 m:f16 s:[12] h:[32] q:u4[256]   the same;
+ *bit b of h[i] belongs to value 32 b + i Q6_K  ql:[128] qh:[64] sc:i8[16] d:f16      d sc (q - 32)
+ *per 16 */
+static const struct kern_type_info infos[] = {
+	{KERN_F32, "F32", 1, 4},
+	{KERN_F16, "F16", 1, 2},
+	{KERN_BF16, "BF16", 1, 2},
+	{KERN_Q8_0, "Q8_0", 32, 34},
+	{KERN_Q4_0, "Q4_0", 32, 18},
+	{KERN_Q4_1, "Q4_1", 32, 20},
+	{KERN_Q5_0, "Q5_0", 32, 22},
+	{KERN_Q5_1, "Q5_1", 32, 24},
+	{KERN_Q4_K, "Q4_K", 256, 144},
+	{KERN_Q5_K, "Q5_K", 256, 176},
+	{KERN_Q6_K, "Q6_K", 256, 210},
+};
+
+const struct layout layouts[KERN_BF16 + 1] = {
+	[KERN_Q8_0] = {8, 8, 1, 32, false, false},
+	[KERN_Q4_0] = {4, 4, 1, 32, false, false},
+	[KERN_Q4_1] = {4, 4, 1, 64, true, false},
+	[KERN_Q5_0] = {5, 5, 1, 32, false, false},
+	[KERN_Q5_1] = {5, 5, 1, 64, true, false},
+	[KERN_Q4_K] = {4, 4, 8, 64 + 8 * 32, true, false},
+	[KERN_Q5_K] = {5, 5, 8, 64 + 8 * 32, true, false},
+	[KERN_Q6_K] = {6, 6, 8, 32 + 16 * 16, false, true},
+};
+
+const struct kern_type_info *kern_type_info(unsigned t)
+{
+	for (size_t i = 0; i < ARRAY_LEN(infos); i++)
+		if (infos[i].type == t)
+			return &infos[i];
+	return NULL;
+}
+
+const struct kern_type_info *kern_type_by_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(infos); i++)
+		if (!strcmp(infos[i].name, name))
+			return &infos[i];
+	return NULL;
+}
+
+bool kern_type_int8(enum kern_type t)
+{
+	return (unsigned)t <= KERN_BF16 && layouts[t].bits;
+}
+
+size_t kern_row_bytes(enum kern_type t, size_t k)
+{
+	const struct kern_type_info *i = kern_type_info(t);
+	size_t n;
+	if (!i || k % i->block || __builtin_mul_overflow(k / i->block, i->bytes, &n))
+		return 0;
+	return n;
+}
+
+/* ---- scalar conversions ---------------------------------------------------------------------- */
+
+float kern_f16_to_f32(uint16_t h)
+{
+	return f16_to_f32(h);
+}
+
+uint16_t kern_f32_to_f16(float f)
+{
+	uint32_t u;
+	memcpy(&u, &f, 4);
+	uint32_t sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
+	if (a > 0x7f800000) /* NaN: keep the upper payload bits, quiet */
+		return (uint16_t)(sign | 0x7e00 | (a >> 13 & 0x3ff));
+	if (a >= 0x477ff000) /* 65520 and above round to infinity */
+		return (uint16_t)(sign | 0x7c00);
+	if (a < 0x38800000) { /* below 2^-14: a multiple of 2^-24; adding 0.5 rounds it there */
+		float t;
+		memcpy(&t, &a, 4);
+		t += 0.5f;
+		memcpy(&a, &t, 4);
+		return (uint16_t)(sign | (a - 0x3f000000));
+	}
+	a += 0xfff + (a >> 13 & 1); /* nearest even at bit 13 */
+	return (uint16_t)(sign | (a - 0x38000000) >> 13);
+}
+
+uint16_t kern_f32_to_bf16(float f)
+{
+	uint32_t u;
+	memcpy(&u, &f, 4);
+	if ((u & 0x7fffffff) > 0x7f800000)
+		return (uint16_t)(u >> 16 | 0x40);
+	return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+/* ---- one block of 32 values out of a file's row ---------------------------------------------- */
+
+struct blk {
+	uint32_t q[8]; /* 32 bytes: the values as unsigned integers of `bits` bits */
+	float s[2];    /* factors of the two halves */
+	float b;       /* addend (types with a minimum) */
+};
+
+/* Scale and minimum of 32-value block i of a Q4_K or Q5_K block: 6 bits each out of 12 bytes. */
+static void k_scale(const uint8_t *p, unsigned i, unsigned *sc, unsigned *mn)
+{
+	if (i < 4) {
+		*sc = p[i] & 63;
+		*mn = p[i + 4] & 63;
+	} else {
+		*sc = (p[i + 4] & 15) | (p[i - 4] >> 6) << 4;
+		*mn = p[i + 4] >> 4 | (p[i] >> 6) << 4;
+	}
+}
+
+/* The four bits of n, each in bit 0 of its own byte. */
+static uint32_t spread(uint32_t n)
+{
+	return (n * 0x00204081u) & 0x01010101u;
+}
+
+static void legacy_nibbles(const uint8_t *p, uint32_t q[8])
+{
+	for (unsigned i = 0; i < 4; i++) {
+		uint32_t v = load32(p + 4 * i);
+		q[i] = v & 0x0f0f0f0f;
+		q[i + 4] = v >> 4 & 0x0f0f0f0f;
+	}
+}
+
+static void legacy_fifth(const uint8_t *p, uint32_t q[8])
+{
+	uint32_t h = load32(p);
+	for (unsigned i = 0; i < 8; i++)
+		q[i] |= spread(h >> 4 * i & 15) << 4;
+}
+
+/* Block b (of 32) of a row. */
+static void file_block(enum kern_type t, const uint8_t *row, size_t b, struct blk *o)
+{
+	unsigned sc, mn, sub = (unsigned)(b % 8);
+	const uint8_t *p;
+	switch (t) {
+	case KERN_Q8_0:
+		p = row + b * 34;
+		for (unsigned i = 0; i < 8; i++)
+			o->q[i] = load32(p + 2 + 4 * i) ^ 0x80808080;
+		o->s[0] = f16_to_f32(load16(p));
+		break;
+	case KERN_Q4_0:
+		p = row + b * 18;
+		legacy_nibbles(p + 2, o->q);
+		o->s[0] = f16_to_f32(load16(p));
+		break;
+	case KERN_Q4_1:
+		p = row + b * 20;
+		legacy_nibbles(p + 4, o->q);
+		o->s[0] = f16_to_f32(load16(p));
+		o->b = f16_to_f32(load16(p + 2));
+		break;
+	case KERN_Q5_0:
+		p = row + b * 22;
+		legacy_nibbles(p + 6, o->q);
+		legacy_fifth(p + 2, o->q);
+		o->s[0] = f16_to_f32(load16(p));
+		break;
+	case KERN_Q5_1:
+		p = row + b * 24;
+		legacy_nibbles(p + 8, o->q);
+		legacy_fifth(p + 4, o->q);
+		o->s[0] = f16_to_f32(load16(p));
+		o->b = f16_to_f32(load16(p + 2));
+		break;
+	case KERN_Q4_K:
+	case KERN_Q5_K: {
+		p = row + b / 8 * (t == KERN_Q4_K ? 144 : 176);
+		const uint8_t *q = p + (t == KERN_Q4_K ? 16 : 48) + sub / 2 * 32;
+		for (unsigned i = 0; i < 8; i++) {
+			o->q[i] = load32(q + 4 * i) >> (sub % 2 * 4) & 0x0f0f0f0f;
+			if (t == KERN_Q5_K)
+				o->q[i] |= (load32(p + 16 + 4 * i) >> sub & 0x01010101) << 4;
+		}
+		k_scale(p + 4, sub, &sc, &mn);
+		o->s[0] = f16_to_f32(load16(p)) * (float)sc;
+		o->b = -(f16_to_f32(load16(p + 2)) * (float)mn);
+		break;
+	}
+	case KERN_Q6_K: {
+		p = row + b / 8 * 210;
+		const uint8_t *l = p + sub / 4 * 64 + sub % 2 * 32, *h = p + 128 + sub / 4 * 32;
+		for (unsigned i = 0; i < 8; i++) {
+			uint32_t low = load32(l + 4 * i) >> (sub % 4 / 2 * 4) & 0x0f0f0f0f;
+			o->q[i] = low | (load32(h + 4 * i) >> (sub % 4 * 2) & 0x03030303) << 4;
+		}
+		float d = f16_to_f32(load16(p + 208));
+		o->s[0] = d * (float)(int8_t)p[192 + 2 * sub];
+		o->s[1] = d * (float)(int8_t)p[193 + 2 * sub];
+		return;
+	}
+	default:
+		return;
+	}
+	o->s[1] = o->s[0];
+}
+
+void kern_dequant(enum kern_type t, const void *src, float *dst, size_t n)
+{
+	const uint8_t *p = src;
+	switch (t) {
+	case KERN_F32:
+		memcpy(dst, src, n * 4);
+		return;
+	case KERN_F16:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = f16_to_f32(load16(p + 2 * i));
+		return;
+	case KERN_BF16:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = bf16_to_f32(load16(p + 2 * i));
+		return;
+	default:
+		break;
+	}
+	const struct layout *l = layout_of(t);
+	for (size_t b = 0; b < n / BLK; b++, dst += BLK) {
+		struct blk k = {0};
+		file_block(t, p, b, &k);
+		int centre = l->minimum ? 0 : 1 << (l->bits - 1);
+		for (unsigned i = 0; i < BLK; i++) {
+			int q = (int)(k.q[i / 4] >> (i % 4 * 8) & 255) - centre;
+			dst[i] = k.s[i / 16] * (float)q + k.b;
+		}
+	}
+}
+
+/* A row to Q8_0: d = max|x| / 127, q = x / d to nearest, halves away from zero. */
+static void quant_q8_0(const float *x, uint8_t *out, size_t n)
+{
+	for (size_t b = 0; b < n / BLK; b++, x += BLK, out += 34) {
+		float most = 0;
+		for (unsigned i = 0; i < BLK; i++)
+			most = fmaxf(most, fabsf(x[i]));
+		float d = most / 127, id = d > 0 ? 1 / d : 0;
+		uint16_t h = kern_f32_to_f16(d);
+		memcpy(out, &h, 2);
+		for (unsigned i = 0; i < BLK; i++) {
+			float v = x[i] * id;
+			out[2 + i] = (uint8_t)(int8_t)(v >= -128 && v <= 127 ? roundf(v) : 0);
+		}
+	}
+}
+
+bool kern_quant(enum kern_type t, const float *src, void *dst, size_t n)
+{
+	uint16_t *h = dst;
+	switch (t) {
+	case KERN_F32:
+		memcpy(dst, src, n * 4);
+		return true;
+	case KERN_F16:
+		kern->to_f16(h, src, n);
+		return true;
+	case KERN_BF16:
+		for (size_t i = 0; i < n; i++)
+			h[i] = kern_f32_to_bf16(src[i]);
+		return true;
+	case KERN_Q8_0:
+		quant_q8_0(src, dst, n);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* ---- packed matrices ------------------------------------------------------------------------- */
+
+static size_t panel_bytes(enum kern_type t, size_t k)
+{
+	const struct kern_type_info *i = kern_type_info(t);
+	if (!i || !k || k % i->block || k > SIZE_MAX / 1024)
+		return 0;
+	if (!layouts[t].bits)
+		return k * i->bytes * KERN_PANEL;
+	const struct layout *l = layout_of(t);
+	size_t n = k / BLK * l->lines * LINE + k / BLK / l->scale_group * l->scale_bytes;
+	return (n + LINE - 1) / LINE * LINE;
+}
+
+size_t kern_mat_bytes(enum kern_type t, size_t n, size_t k)
+{
+	size_t one = panel_bytes(t, k), all;
+	if (!n || n > SIZE_MAX - KERN_PANEL ||
+		__builtin_mul_overflow((n + KERN_PANEL - 1) / KERN_PANEL, one, &all))
+		return 0;
+	return all;
+}
+
+void kern_mat_init(struct kern_mat *w, enum kern_type t, size_t n, size_t k, void *mem)
+{
+	*w = (struct kern_mat){t, n, k, panel_bytes(t, k), mem};
+}
+
+/* The quants of one row's block into the lines of a packed block. */
+static void put_quants(const struct layout *l, unsigned char *dst, unsigned r, const uint32_t q[8])
+{
+	unsigned char *at = dst + 4 * r;
+	if (l->bits == 8) {
+		for (unsigned j = 0; j < 8; j++)
+			store32(at + j * LINE, q[j]);
+		return;
+	}
+	for (unsigned j = 0; j < 4; j++)
+		store32(at + j * LINE, (q[j] & 0x0f0f0f0f) | (q[j + 4] & 0x0f0f0f0f) << 4);
+	if (l->bits == 5) {
+		uint32_t h = 0;
+		for (unsigned j = 0; j < 8; j++)
+			h |= (q[j] >> 4 & 0x01010101) << j;
+		store32(at + 4 * LINE, h);
+	} else if (l->bits == 6) {
+		uint32_t h[2] = {0, 0};
+		for (unsigned j = 0; j < 8; j++)
+			h[j / 4] |= (q[j] >> 4 & 0x03030303) << (j % 4 * 2);
+		store32(at + 4 * LINE, h[0]);
+		store32(at + 5 * LINE, h[1]);
+	}
+}
+
+/* The scales of one row's block (its group's at the first block of it), copied bit by bit. */
+static void put_scales(
+	enum kern_type t, unsigned char *dst, unsigned r, const uint8_t *row, size_t b)
+{
+	unsigned sub = (unsigned)(b % 8), sc, mn;
+	const struct kern_type_info *i = kern_type_info(t);
+	const uint8_t *p = row + b * BLK / i->block * i->bytes;
+	switch (t) {
+	case KERN_Q8_0:
+	case KERN_Q4_0:
+	case KERN_Q5_0:
+		memcpy(dst + 2 * r, p, 2);
+		break;
+	case KERN_Q4_1:
+	case KERN_Q5_1:
+		memcpy(dst + 2 * r, p, 2);
+		memcpy(dst + 32 + 2 * r, p + 2, 2);
+		break;
+	case KERN_Q4_K:
+	case KERN_Q5_K:
+		memcpy(dst + 2 * r, p, 2);
+		memcpy(dst + 32 + 2 * r, p + 2, 2);
+		k_scale(p + 4, sub, &sc, &mn);
+		dst[64 + 32 * sub + r] = (unsigned char)sc;
+		dst[64 + 32 * sub + 16 + r] = (unsigned char)mn;
+		break;
+	case KERN_Q6_K:
+		memcpy(dst + 2 * r, p + 208, 2);
+		dst[32 + 32 * sub + r] = p[192 + 2 * sub];
+		dst[32 + 32 * sub + 16 + r] = p[193 + 2 * sub];
+		break;
+	default:
+		break;
+	}
+}
+
+static void pack_float_panel(unsigned char *dst, const unsigned char *rows, size_t row_bytes,
+	size_t n_rows, size_t k, unsigned size)
+{
+	for (size_t c = 0; c < k; c++)
+		for (unsigned r = 0; r < KERN_PANEL; r++) {
+			unsigned char *d = dst + (c * KERN_PANEL + r) * size;
+			const unsigned char *s = rows + r * row_bytes + c * size;
+			if (r >= n_rows)
+				memset(d, 0, size);
+			else if (size == 4)
+				memcpy(d, s, 4);
+			else
+				memcpy(d, s, 2);
+		}
+}
+
+static void pack_quant_panel(const struct kern_mat *w, unsigned char *dst,
+	const unsigned char *rows, size_t row_bytes, size_t n_rows)
+{
+	const struct layout *l = layout_of(w->type);
+	if (n_rows < KERN_PANEL)
+		memset(dst, 0, w->panel_bytes);
+	for (size_t b = 0; b < w->k / BLK; b++) {
+		unsigned char *lines = dst + b * l->lines * LINE;
+		unsigned char *scales = dst + (scales_at(l, dst, w->k, b) - dst);
+		for (unsigned r = 0; r < n_rows; r++) {
+			struct blk o;
+			file_block(w->type, rows + r * row_bytes, b, &o);
+			put_quants(l, lines, r, o.q);
+			put_scales(w->type, scales, r, rows + r * row_bytes, b);
+		}
+	}
+}
+
+void kern_mat_pack(struct kern_mat *w, const void *rows, size_t from, size_t to)
+{
+	size_t row_bytes = kern_row_bytes(w->type, w->k);
+	for (; from < to; from += KERN_PANEL) {
+		unsigned char *dst = w->data + from / KERN_PANEL * w->panel_bytes;
+		const unsigned char *src = (const unsigned char *)rows + from * row_bytes;
+		size_t n = MIN(to - from, (size_t)KERN_PANEL);
+		if (kern_type_int8(w->type))
+			pack_quant_panel(w, dst, src, row_bytes, n);
+		else
+			pack_float_panel(dst, src, row_bytes, n, w->k, w->type == KERN_F32 ? 4 : 2);
+	}
+}
+
+void kern_mat_row(const struct kern_mat *w, size_t row, float *out)
+{
+	const unsigned char *panel = panel_at(w, row / KERN_PANEL);
+	unsigned r = (unsigned)(row % KERN_PANEL);
+	if (!kern_type_int8(w->type)) {
+		unsigned size = w->type == KERN_F32 ? 4 : 2;
+		for (size_t c = 0; c < w->k; c++)
+			kern_dequant(w->type, panel + (c * KERN_PANEL + r) * size, out + c, 1);
+		return;
+	}
+	const struct layout *l = layout_of(w->type);
+	float up = (float)(1 << (8 - l->bits));
+	int centre = l->minimum ? 0 : 1 << (l->bits - 1);
+	struct tile_w t;
+	for (size_t b = 0; b < w->k / BLK; b++, out += BLK) {
+		leaves_generic.unpack(w->type, panel, w->k, b, 1, &t, 0);
+		for (unsigned i = 0; i < BLK; i++) {
+			int q = t.u[0][i / 4 * LINE + 4 * r + i % 4] >> (8 - l->bits);
+			float s = t.s[0][l->halves ? i / 16 : 0][r] * up;
+			out[i] = s * (float)(q - centre) + (l->minimum ? t.b[0][0][r] : 0);
+		}
+	}
+}
