@@ -10,8 +10,8 @@ struct blobs;
 enum err blobs_open(const char *url, struct blobs **out, struct errtext *et) MUST_CHECK;
 void blobs_close(struct blobs *b);
 /* Storing what is there already costs the hash only. */
-enum err blob_put(struct blobs *b, struct str data, char hex[SHA256_HEX + 1],
-	struct errtext *et) MUST_CHECK;
+enum err blob_put(
+	struct blobs *b, struct str data, char hex[SHA256_HEX + 1], struct errtext *et) MUST_CHECK;
 /* The bytes, mapped; ERR_NOT_FOUND; `verify` reads them all and ERR_CORRUPT says so. */
 enum err blob_get(struct blobs *b, const char *hex, bool verify, struct os_map *out,
 	struct errtext *et) MUST_CHECK;

@@ -13,7 +13,10 @@
  *	row_free(r);
  *	e = db_exec(tx, et, "UPDATE model SET used_ms = ? WHERE id = ?", P_I64(now), P_BLOB(id));
  *	e = db_commit(tx, et);        // or db_rollback(tx); both free tx
- */
+ *
+ * A transaction in which a statement failed can only be rolled back: later statements and
+ * db_commit give that failure again. What may collide is said in SQL (ON CONFLICT ...). Text must
+ * be UTF-8 without NUL (ERR_INVALID). A thread holds one write transaction at a time. */
 #ifndef STORE_DB_H
 #define STORE_DB_H
 #include "base/id.h"
@@ -39,7 +42,10 @@ struct param {
 #define P_ID(v) ((struct param){PARAM_BLOB, 0, 0, str_mk((v).b, 16)}) /* v: an lvalue struct id */
 
 enum err db_open(const char *url, struct db **out, struct errtext *et) MUST_CHECK;
-void db_close(struct db *db);
+void db_close(struct db *db);                      /* accepts NULL; every transaction has ended */
+void db_set_wait(struct db *db, uint32_t wait_ms); /* how long db_begin waits; 30,000 at first */
+/* Reads everything (only the structure when not `full`) and says what is damaged: ERR_CORRUPT. */
+enum err db_check(struct db *db, bool full, struct errtext *et) MUST_CHECK;
 
 enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errtext *et) MUST_CHECK;
 enum err db_commit(struct tx *tx, struct errtext *et) MUST_CHECK;
@@ -49,11 +55,11 @@ enum err db_exec_n(struct tx *tx, struct errtext *et, const char *sql, const str
 	size_t n) MUST_CHECK;
 enum err db_query_n(struct tx *tx, struct row **out, struct errtext *et, const char *sql,
 	const struct param *p, size_t n) MUST_CHECK;
-#define db_exec(tx, et, sql, ...)                                                                  \
-	db_exec_n(tx, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1,                  \
+#define db_exec(tx, et, sql, ...)                                                 \
+	db_exec_n(tx, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1, \
 		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
-#define db_query(tx, out, et, sql, ...)                                                            \
-	db_query_n(tx, out, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1,            \
+#define db_query(tx, out, et, sql, ...)                                                 \
+	db_query_n(tx, out, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1, \
 		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
 int64_t db_changes(struct tx *tx); /* rows of the last db_exec */
 
@@ -71,7 +77,8 @@ void row_free(struct row *r); /* accepts NULL */
 struct migration {
 	int number;
 	const char *name;
-	const char *sql; /* several statements; portable SQL: BIGINT, DOUBLE PRECISION, TEXT, BLOB */
+	const char
+		*sql; /* several statements; portable SQL: BIGINT, DOUBLE PRECISION, TEXT, BLOB */
 };
 enum err db_migrate(struct db *db, const char *module, const struct migration *m, size_t n,
 	struct errtext *et) MUST_CHECK;

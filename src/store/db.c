@@ -1,0 +1,406 @@
+/* The parts of the database layer that do not depend on the database. */
+#include "store/db_int.h"
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+static const struct db_backend *const backends[] = {&db_sqlite};
+
+struct db {
+	const struct db_backend *be;
+	void *ctx;
+	atomic_uint open_tx;
+};
+
+struct tx {
+	struct db *db;
+	void *conn;
+	enum tx_kind kind;
+	int64_t changes;
+	/* The first failure of a statement. PostgreSQL refuses everything after it, so nobody may
+	 * come to rely on going on. */
+	enum err failed;
+	struct errtext why;
+	struct row *rows; /* open ones */
+};
+
+struct row {
+	struct tx *tx; /* NULL when the transaction has ended before the row */
+	const struct db_backend *be;
+	void *cursor;
+	struct row *next;
+	bool at_row;
+};
+
+/* ---- opening ---- */
+
+enum err db_open(const char *url, struct db **out, struct errtext *et)
+{
+	const char *colon = strchr(url, ':');
+	for (size_t i = 0; colon && i < ARRAY_LEN(backends); i++) {
+		const struct db_backend *be = backends[i];
+		if (!str_eq(str_mk(url, (size_t)(colon - url)), str_c(be->scheme)))
+			continue;
+		struct db *db = calloc(1, sizeof *db);
+		if (!db)
+			return err_set(et, ERR_NOMEM, "no memory for the database");
+		db->be = be;
+		enum err e = be->open(colon + 1, &db->ctx, et);
+		if (e) {
+			free(db);
+			return e;
+		}
+		*out = db;
+		return OK;
+	}
+	struct buf known = {0};
+	for (size_t i = 0; i < ARRAY_LEN(backends); i++)
+		buf_addf(&known, "%s%s:", i ? ", " : "", backends[i]->scheme);
+	/* The URL may hold a password: only its scheme is shown. */
+	err_set(et, ERR_INVALID, "no database of the kind \"%.*s\": this build knows %s",
+		colon ? (int)(colon - url) : 0, url, buf_c(&known));
+	buf_free(&known);
+	return ERR_INVALID;
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	assert(atomic_load(&db->open_tx) == 0);
+	db->be->close(db->ctx);
+	free(db);
+}
+
+void db_set_wait(struct db *db, uint32_t wait_ms)
+{
+	db->be->set_wait(db->ctx, wait_ms);
+}
+
+enum err db_check(struct db *db, bool full, struct errtext *et)
+{
+	return db->be->check(db->ctx, full, et);
+}
+
+/* ---- transactions ---- */
+
+enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errtext *et)
+{
+	struct tx *tx = calloc(1, sizeof *tx);
+	if (!tx)
+		return err_set(et, ERR_NOMEM, "no memory for a transaction");
+	tx->db = db;
+	tx->kind = kind;
+	enum err e = db->be->begin(db->ctx, kind, &tx->conn, et);
+	if (e) {
+		free(tx);
+		return e;
+	}
+	atomic_fetch_add(&db->open_tx, 1);
+	*out = tx;
+	return OK;
+}
+
+static void end_row(struct row *r)
+{
+	if (r->cursor)
+		r->be->end(r->cursor);
+	r->cursor = NULL;
+	r->tx = NULL;
+	r->at_row = false;
+}
+
+static void end_rows(struct tx *tx)
+{
+	while (tx->rows) {
+		struct row *r = tx->rows;
+		tx->rows = r->next;
+		end_row(r);
+	}
+}
+
+static void tx_free(struct tx *tx)
+{
+	atomic_fetch_sub(&tx->db->open_tx, 1);
+	free(tx);
+}
+
+enum err db_commit(struct tx *tx, struct errtext *et)
+{
+	end_rows(tx);
+	enum err e = tx->failed;
+	if (e) {
+		err_set(et, e, "nothing was stored: %s", err_text(e, &tx->why));
+		tx->db->be->rollback(tx->conn);
+	} else {
+		e = tx->db->be->commit(tx->conn, et);
+	}
+	tx_free(tx);
+	return e;
+}
+
+void db_rollback(struct tx *tx)
+{
+	if (!tx)
+		return;
+	end_rows(tx);
+	tx->db->be->rollback(tx->conn);
+	tx_free(tx);
+}
+
+/* ---- statements ---- */
+
+static enum err tx_fail(struct tx *tx, enum err e, struct errtext *mine, struct errtext *et)
+{
+	if (!tx->failed) {
+		tx->failed = e;
+		tx->why = *mine;
+	}
+	if (et)
+		*et = *mine;
+	return e;
+}
+
+/* What no database can store as text is refused for all of them. */
+static enum err check_params(const struct param *p, size_t n, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].kind != PARAM_TEXT || !p[i].s.p)
+			continue;
+		if (memchr(p[i].s.p, 0, p[i].s.n))
+			return err_set(et, ERR_INVALID, "a text to be stored holds a NUL byte");
+		if (!utf8_valid(p[i].s))
+			return err_set(et, ERR_INVALID, "a text to be stored is not valid UTF-8");
+	}
+	return OK;
+}
+
+static enum err may_run(struct tx *tx, const struct param *p, size_t n, struct errtext *et)
+{
+	if (tx->failed)
+		return err_set(et, tx->failed,
+			"an earlier statement of this transaction failed: %s",
+			err_text(tx->failed, &tx->why));
+	return check_params(p, n, et);
+}
+
+enum err db_exec_n(
+	struct tx *tx, struct errtext *et, const char *sql, const struct param *p, size_t n)
+{
+	struct errtext mine = {0};
+	int64_t changes = 0;
+	enum err e = may_run(tx, p, n, &mine);
+	if (!e)
+		e = tx->db->be->exec(tx->conn, sql, p, n, &changes, &mine);
+	if (e)
+		return tx_fail(tx, e, &mine, et);
+	tx->changes = changes;
+	return OK;
+}
+
+int64_t db_changes(struct tx *tx)
+{
+	return tx->changes;
+}
+
+enum err db_query_n(struct tx *tx, struct row **out, struct errtext *et, const char *sql,
+	const struct param *p, size_t n)
+{
+	struct errtext mine = {0};
+	enum err e = may_run(tx, p, n, &mine);
+	struct row *r = e ? NULL : calloc(1, sizeof *r);
+	if (!e && !r)
+		e = err_set(&mine, ERR_NOMEM, "no memory for a query");
+	if (!e)
+		e = tx->db->be->query(tx->conn, sql, p, n, &r->cursor, &mine);
+	if (e) {
+		free(r);
+		return tx_fail(tx, e, &mine, et);
+	}
+	r->tx = tx;
+	r->be = tx->db->be;
+	r->next = tx->rows;
+	tx->rows = r;
+	*out = r;
+	return OK;
+}
+
+bool row_next(struct row *r, enum err *e, struct errtext *et)
+{
+	struct errtext mine = {0};
+	if (!r || !r->cursor || *e)
+		return false;
+	r->at_row = r->be->next(r->cursor, e, &mine);
+	if (*e)
+		tx_fail(r->tx, *e, &mine, et);
+	return r->at_row;
+}
+
+static void assert_column(const struct row *r, int column)
+{
+	assert(r->at_row && column >= 0 && column < r->be->columns(r->cursor));
+	(void)r, (void)column;
+}
+
+bool row_null(struct row *r, int column)
+{
+	assert_column(r, column);
+	return r->be->is_null(r->cursor, column);
+}
+
+int64_t row_i64(struct row *r, int column)
+{
+	assert_column(r, column);
+	return r->be->i64(r->cursor, column);
+}
+
+double row_f64(struct row *r, int column)
+{
+	assert_column(r, column);
+	return r->be->f64(r->cursor, column);
+}
+
+struct str row_text(struct row *r, int column)
+{
+	assert_column(r, column);
+	return r->be->text(r->cursor, column);
+}
+
+struct str row_blob(struct row *r, int column)
+{
+	assert_column(r, column);
+	return r->be->blob(r->cursor, column);
+}
+
+struct id row_id(struct row *r, int column)
+{
+	struct id id = {0};
+	struct str s = row_blob(r, column);
+	if (s.n == sizeof id.b)
+		memcpy(id.b, s.p, sizeof id.b);
+	return id;
+}
+
+void row_free(struct row *r)
+{
+	if (!r)
+		return;
+	for (struct row **at = r->tx ? &r->tx->rows : NULL; at && *at; at = &(*at)->next)
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	end_row(r);
+	free(r);
+}
+
+/* ---- migrations ---- */
+
+static const char migration_table[] =
+	"CREATE TABLE IF NOT EXISTS migration (module TEXT NOT NULL, number BIGINT NOT NULL, "
+	"name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_ms BIGINT NOT NULL, "
+	"PRIMARY KEY (module, number))";
+
+/* Applied already, the same as now, or different? */
+static enum err recorded(struct tx *tx, const char *module, const struct migration *m,
+	bool *applied, struct errtext *et)
+{
+	char want[SHA256_HEX + 1];
+	sha256_hex_of(str_c(m->sql), want);
+	struct row *r;
+	enum err e =
+		db_query(tx, &r, et, "SELECT sha256 FROM migration WHERE module = ? AND number = ?",
+			P_TEXT(str_c(module)), P_I64(m->number));
+	if (e)
+		return e;
+	*applied = row_next(r, &e, et);
+	if (*applied && !str_eq_c(row_text(r, 0), want))
+		e = err_set(et, ERR_CONFLICT,
+			"migration %s %d (%s) is not the one that this database was made with; a "
+			"migration that was released never changes: append a new one",
+			module, m->number, m->name);
+	row_free(r);
+	return e;
+}
+
+static enum err migrate_one(
+	struct db *db, const char *module, const struct migration *m, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	bool applied = false;
+	e = recorded(tx, module, m, &applied, et);
+	if (e || applied) {
+		db_rollback(tx);
+		return e;
+	}
+	e = db->be->script(tx->conn, m->sql, et);
+	if (e)
+		err_wrap(et, e, "migration %s %d (%s)", module, m->number, m->name);
+	char hex[SHA256_HEX + 1];
+	sha256_hex_of(str_c(m->sql), hex);
+	if (!e)
+		e = db_exec(tx, et,
+			"INSERT INTO migration (module, number, name, sha256, applied_ms) "
+			"VALUES (?, ?, ?, ?, ?)",
+			P_TEXT(str_c(module)), P_I64(m->number), P_TEXT(str_c(m->name)),
+			P_TEXT(str_c(hex)), P_I64(clock_unix_ms()));
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	return db_commit(tx, et);
+}
+
+static enum err newest_recorded(
+	struct db *db, const char *module, int64_t *number, struct errtext *et)
+{
+	struct tx *tx;
+	struct row *r;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	e = db_exec(tx, et, migration_table);
+	if (!e)
+		e = db_query(tx, &r, et,
+			"SELECT COALESCE(MAX(number), 0) FROM migration WHERE module = ?",
+			P_TEXT(str_c(module)));
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	if (row_next(r, &e, et))
+		*number = row_i64(r, 0);
+	row_free(r);
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	return db_commit(tx, et);
+}
+
+enum err db_migrate(
+	struct db *db, const char *module, const struct migration *m, size_t n, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++)
+		if (m[i].number != (int)i + 1)
+			return err_set(et, ERR_INTERNAL,
+				"module %s: migration %d stands at place %zu", module, m[i].number,
+				i + 1);
+	int64_t newest = 0;
+	enum err e = newest_recorded(db, module, &newest, et);
+	if (!e && newest > (int64_t)n)
+		e = err_set(et, ERR_CONFLICT,
+			"this data directory was used by a newer Croft (%s %lld, this one knows "
+			"%zu): "
+			"use that version or a newer one",
+			module, (long long)newest, n);
+	for (size_t i = 0; !e && i < n; i++)
+		e = migrate_one(db, module, &m[i], et);
+	return e;
+}

@@ -1,0 +1,50 @@
+/* What a database backend is: a scheme and a table of functions (one static const struct for each
+ * backend, listed in db.c). Everything that all backends share (the checks on parameters,
+ * transactions that may no longer commit, rows that outlive their transaction, migrations) is in
+ * db.c, so that a backend holds only what is its own. To add one: its file, one line in db.c.
+ *
+ * A backend's connection serves one thread at a time; `begin` hands it out and `commit` or
+ * `rollback` takes it back. */
+#ifndef STORE_DB_INT_H
+#define STORE_DB_INT_H
+#include "store/db.h"
+
+struct db_backend {
+	const char *scheme; /* "sqlite": what stands before the colon of the URL */
+
+	/* `at` is what follows the scheme and its colon. */
+	enum err (*open)(const char *at, void **ctx, struct errtext *et);
+	void (*close)(void *ctx); /* no transaction is open */
+	void (*set_wait)(void *ctx, uint32_t wait_ms);
+	/* Reads the whole database (only its structure when not `full`); ERR_CORRUPT says what. */
+	enum err (*check)(void *ctx, bool full, struct errtext *et);
+
+	/* Waits for a free connection, at most the wait that was set, then ERR_BUSY. TX_READ sees
+	 * one state of the database throughout: the one at `begin`. */
+	enum err (*begin)(void *ctx, enum tx_kind kind, void **conn, struct errtext *et);
+	/* Both give the connection back; after a failed commit nothing of the transaction stands.
+	 */
+	enum err (*commit)(void *conn, struct errtext *et);
+	void (*rollback)(void *conn);
+
+	/* One statement; `changes` may be NULL. Parameters have been checked by db.c. */
+	enum err (*exec)(void *conn, const char *sql, const struct param *p, size_t n,
+		int64_t *changes, struct errtext *et);
+	/* Any number of statements without parameters, in the portable types of db.h. */
+	enum err (*script)(void *conn, const char *sql, struct errtext *et);
+	/* The parameters are not needed after the call. */
+	enum err (*query)(void *conn, const char *sql, const struct param *p, size_t n,
+		void **cursor, struct errtext *et);
+	bool (*next)(void *cursor, enum err *e, struct errtext *et);
+	int (*columns)(void *cursor);
+	bool (*is_null)(void *cursor, int column);
+	int64_t (*i64)(void *cursor, int column);
+	double (*f64)(void *cursor, int column);
+	struct str (*text)(void *cursor, int column);
+	struct str (*blob)(void *cursor, int column);
+	void (*end)(void *cursor);
+};
+
+extern const struct db_backend db_sqlite;
+
+#endif
