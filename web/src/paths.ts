@@ -1,0 +1,14 @@
+// The addresses of the pages. A segment that begins with ":" is a parameter. The server answers
+// these, and only these, with the page (build.mjs copies them into the binary's table).
+export const paths = {
+  ask: '/',
+  documents: '/documents',
+  document: '/documents/:id',
+  search: '/search',
+  runs: '/runs',
+  run: '/runs/:id',
+  models: '/models',
+  settings: '/settings',
+} as const
+
+export type PageName = keyof typeof paths
