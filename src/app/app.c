@@ -107,6 +107,8 @@ static void write_setting(void *ctx, const struct setting_shown *s)
 static void settings_json(struct croft *c, struct jw *w)
 {
 	jw_obj(w);
+	jw_kc(w, "home", croft_home(c));
+	jw_kc(w, "config", croft_config_file(c));
 	jw_key(w, "settings");
 	jw_arr(w);
 	croft_each_setting(c, write_setting, w);
@@ -210,7 +212,7 @@ static const struct route routes[] = {
 	{HTTP_GET, "/api/v1/status", get_status, PERM_READ, "What this instance holds", NULL, NULL,
 		"Status", 0},
 	{HTTP_GET, "/api/v1/settings", get_settings, PERM_ADMIN, "Each setting and its origin",
-		NULL, NULL, "{ settings: Setting[] }", 0},
+		NULL, NULL, "{ home, config: string | null, settings: Setting[] }", 0},
 	{HTTP_GET, "/api/v1/openapi.json", get_openapi, PERM_PUBLIC, "This API as OpenAPI 3.1",
 		NULL, NULL, "object", 0},
 	{HTTP_GET, "/{rest...}", get_page, PERM_PUBLIC, "The web page", NULL, NULL, NULL, 0},
@@ -284,6 +286,10 @@ static enum err run_config(struct cmd *cmd, struct errtext *et)
 	if (e || !doc)
 		return e;
 	static const char *const titles[] = {"SETTING", "VALUE", "FROM"};
+	struct str config = json_str(yyjson_doc_get_root(doc), "config");
+	cmd_outf(cmd, "data directory      %.*s\nconfiguration file  %.*s\n\n",
+		STR_FMT(json_str(yyjson_doc_get_root(doc), "home")), config.n ? (int)config.n : 4,
+		config.n ? config.p : "none");
 	struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
 	size_t i, n;
 	yyjson_val *s;
@@ -296,6 +302,106 @@ static enum err run_config(struct cmd *cmd, struct errtext *et)
 	cmd_table_end(t);
 	yyjson_doc_free(doc);
 	return OK;
+}
+
+/* One row as a property of the JSON Schema of croft.yaml; "a.b" stands in the object "a". */
+static void schema_property(void *ctx, const struct setting_shown *s)
+{
+	static const char *const json_types[] = {[SET_TEXT] = "string",
+		[SET_INT] = "integer",
+		[SET_BYTES] = "string",
+		[SET_DURATION] = "string",
+		[SET_BOOL] = "boolean",
+		[SET_SECRET] = "string"};
+	struct jw *w = ctx;
+	const char *dot = strrchr(s->row->name, '.');
+	jw_key(w, dot ? dot + 1 : s->row->name);
+	jw_obj(w);
+	jw_kc(w, "type", json_types[s->row->type]);
+	jw_kc(w, "description", s->row->help);
+	jw_kc(w, "default", s->row->value);
+	if (s->row->type == SET_INT && (s->row->min || s->row->max)) {
+		jw_ki64(w, "minimum", s->row->min);
+		jw_ki64(w, "maximum", s->row->max);
+	}
+	jw_end(w);
+}
+
+struct schema_group {
+	struct jw *w;
+	struct str name; /* "" for settings without a dot */
+};
+
+static struct str group_of(const struct setting *row)
+{
+	const char *dot = strrchr(row->name, '.');
+	return str_mk(row->name, dot ? (size_t)(dot - row->name) : 0);
+}
+
+static void schema_group_member(void *ctx, const struct setting_shown *s)
+{
+	struct schema_group *g = ctx;
+	if (str_eq(group_of(s->row), g->name))
+		schema_property(g->w, s);
+}
+
+struct group_names {
+	struct str name[64];
+	size_t n;
+};
+
+static void collect_group(void *ctx, const struct setting_shown *s)
+{
+	struct group_names *g = ctx;
+	struct str name = group_of(s->row);
+	for (size_t i = 0; i < g->n; i++)
+		if (str_eq(g->name[i], name))
+			return;
+	if (name.n && g->n < ARRAY_LEN(g->name))
+		g->name[g->n++] = name;
+}
+
+/* JSON Schema of croft.yaml, for editors. */
+static enum err run_config_schema(struct cmd *cmd, struct errtext *et)
+{
+	struct croft_options o = {
+		.modules = app_modules, .n_modules = app_n_modules, .settings_only = true};
+	struct croft *c;
+	enum err e = croft_open(&o, &c, et);
+	if (e)
+		return e;
+	struct group_names groups = {0};
+	croft_each_setting(c, collect_group, &groups);
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_kc(&w, "$schema", "https://json-schema.org/draft/2020-12/schema");
+	jw_kc(&w, "title", "croft.yaml");
+	jw_kc(&w, "type", "object");
+	jw_kbool(&w, "additionalProperties", false);
+	jw_key(&w, "properties");
+	jw_obj(&w);
+	croft_each_setting(c, schema_group_member, &(struct schema_group){&w, {0}});
+	for (size_t i = 0; i < groups.n; i++) {
+		jw_key_str(&w, groups.name[i]);
+		jw_obj(&w);
+		jw_kc(&w, "type", "object");
+		jw_kbool(&w, "additionalProperties", false);
+		jw_key(&w, "properties");
+		jw_obj(&w);
+		croft_each_setting(
+			c, schema_group_member, &(struct schema_group){&w, groups.name[i]});
+		jw_end(&w);
+		jw_end(&w);
+	}
+	jw_end(&w);
+	jw_end(&w);
+	if (!jw_done(&w))
+		e = err_set(et, ERR_INTERNAL, "the schema could not be made");
+	cmd_outf(cmd, "%s\n", buf_c(&b));
+	buf_free(&b);
+	croft_close(c);
+	return e;
 }
 
 static enum err run_api(struct cmd *cmd, struct errtext *et)
@@ -336,6 +442,9 @@ static const struct command commands[] = {
 		"Settings come from croft.yaml, then the environment (rag.top_k is "
 		"CROFT_RAG_TOP_K), then\n"
 		"options (--rag-top-k)."},
+	{"config schema", run_config_schema, "", NULL, 0, "Print the JSON Schema of croft.yaml",
+		"For an editor that completes and checks YAML:\n"
+		"  croft config schema > croft.schema.json"},
 	{"api", run_api, "openapi|typescript", NULL, 0, "Print the API's description", NULL},
 	{"version", run_version, "", NULL, 0, "Print the version", NULL},
 };

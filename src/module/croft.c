@@ -177,6 +177,11 @@ const char *croft_home(const struct croft *c)
 	return c->home;
 }
 
+const char *croft_config_file(const struct croft *c)
+{
+	return c->config;
+}
+
 struct db *croft_db(const struct croft *c)
 {
 	return c->db;

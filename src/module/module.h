@@ -128,6 +128,7 @@ enum err croft_open(
 void croft_close(struct croft *c);
 
 const char *croft_home(const struct croft *c);
+const char *croft_config_file(const struct croft *c); /* NULL: none was read */
 struct db *croft_db(const struct croft *c);
 struct blobs *croft_blobs(const struct croft *c);
 const struct cancel *croft_stopping(const struct croft *c); /* set when the instance is to end */

@@ -338,5 +338,5 @@ TESTS(T(test_base_err__rows_and_text), T(test_base_str__views),
 	T(test_base_json__errors_say_where), T(test_base_json__published_suite),
 	T(test_base_clock__rfc3339), T(test_base_id__sorted_and_parsed),
 	T(test_base_hash__published_vectors), T(test_base_map__against_a_plain_array),
-	T(test_base_pool__full_is_busy_and_free_drains),
-	T(test_base_os__atomic_write_and_beneath), T(test_base_os__lock_is_exclusive))
+	T(test_base_pool__full_is_busy_and_free_drains), T(test_base_os__atomic_write_and_beneath),
+	T(test_base_os__lock_is_exclusive))

@@ -41,7 +41,9 @@ static void test_cli_args__commands_options_settings(void)
 {
 	struct cmd cmd;
 	struct errtext et = {0};
-	CHECK_OK(parse(&cmd, "push a -n x --force b --json --rag-top-k 3 --no-rag-rerank -- -c", &et), &et);
+	CHECK_OK(parse(&cmd, "push a -n x --force b --json --rag-top-k 3 --no-rag-rerank -- -c",
+			 &et),
+		&et);
 	CHECK(cmd.def == &commands[0] && cmd.json);
 	CHECK_INT(cmd_n_args(&cmd), 3);
 	CHECK_STR(cmd_arg(&cmd, 2), "-c");
@@ -52,7 +54,8 @@ static void test_cli_args__commands_options_settings(void)
 	CHECK_STR(cmd.flags[0].value, "3");
 	CHECK_STR(cmd.flags[1].value, "false");
 	free(cmd.args);
-	CHECK_OK(parse(&cmd, "--home /x models rm this --name=y", &et) == ERR_INVALID ? OK : ERR_IO, &et);
+	CHECK_OK(parse(&cmd, "--home /x models rm this --name=y", &et) == ERR_INVALID ? OK : ERR_IO,
+		&et);
 	CHECK(strstr(et.msg, "--name"));
 	free(cmd.args);
 	CHECK_OK(parse(&cmd, "--home /x --rag-top-k=9 models rm this", &et), &et);

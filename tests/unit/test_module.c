@@ -9,8 +9,8 @@ static const struct setting some_settings[] = {
 	{"hub.token", SET_SECRET, "", "Token", 0, 0},
 	{"net.patience", SET_DURATION, "2s", "Patience", 0, 60000},
 };
-static const struct module with_settings = {.name = "some", .settings = some_settings,
-	.n_settings = ARRAY_LEN(some_settings)};
+static const struct module with_settings = {
+	.name = "some", .settings = some_settings, .n_settings = ARRAY_LEN(some_settings)};
 static const struct module *const module_list[] = {&with_settings};
 
 static const char *env_name, *env_value;
@@ -98,15 +98,18 @@ static void schema_is(const char *shape, const char *want_schema, const char *wa
 static void test_module_shape__schema_and_typescript(void)
 {
 	schema_is("string", "{\"type\":\"string\"}", "string");
-	schema_is("\"a\" | \"b\"", "{\"type\":\"string\",\"enum\":[\"a\",\"b\"]}", "(\"a\" | \"b\")");
+	schema_is(
+		"\"a\" | \"b\"", "{\"type\":\"string\",\"enum\":[\"a\",\"b\"]}", "(\"a\" | \"b\")");
 	schema_is("{ q, k?: int /* how many */, hits: Hit[] }",
-		"{\"type\":\"object\",\"properties\":{\"q\":{\"type\":\"string\"},\"k\":{\"type\":\"integer\"},"
+		"{\"type\":\"object\",\"properties\":{\"q\":{\"type\":\"string\"},\"k\":{\"type\":"
+		"\"integer\"},"
 		"\"hits\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Hit\"}}},"
 		"\"required\":[\"q\",\"hits\"]}",
 		"{ q: string; k?: number; hits: (Hit)[] }");
 	schema_is("(Hit & { n: int })[] | null",
 		"{\"anyOf\":[{\"type\":\"array\",\"items\":{\"allOf\":[{\"$ref\":"
-		"\"#/components/schemas/Hit\"},{\"type\":\"object\",\"properties\":{\"n\":{\"type\":"
+		"\"#/components/schemas/"
+		"Hit\"},{\"type\":\"object\",\"properties\":{\"n\":{\"type\":"
 		"\"integer\"}},\"required\":[\"n\"]}]}},{\"type\":\"null\"}]}",
 		"(((Hit & { n: number }))[] | null)");
 	static const char *const bad[] = {"", "{", "{a:}", "a b", "a[", "\"a", "{a b}", "|", "a |",
@@ -132,12 +135,12 @@ static const struct route some_routes[] = {
 	{HTTP_POST, "/p", nothing, PERM_WRITE, "Post", NULL, NULL, NULL, 0},
 	{HTTP_GET, "/{rest...}", nothing, PERM_PUBLIC, "Page", NULL, NULL, NULL, 0},
 };
-static const struct module with_routes = {.name = "r", .routes = some_routes,
-	.n_routes = ARRAY_LEN(some_routes)};
+static const struct module with_routes = {
+	.name = "r", .routes = some_routes, .n_routes = ARRAY_LEN(some_routes)};
 static const struct module *const route_modules[] = {&with_routes};
 
-static const struct route *find(enum http_method m, const char *path, struct http_request *rq,
-	unsigned *allowed)
+static const struct route *find(
+	enum http_method m, const char *path, struct http_request *rq, unsigned *allowed)
 {
 	struct croft c = {.modules = route_modules, .n_modules = 1};
 	*rq = (struct http_request){.method = m, .path = str_c(path)};
