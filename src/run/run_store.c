@@ -1,0 +1,271 @@
+/* Runs and spans in the database. Ids of runs sort by time, so the primary key is also the order
+ * of the list. */
+#include "run/run_int.h"
+
+const struct migration run_migrations[1] = {
+	{1, "runs and spans",
+		"CREATE TABLE run ("
+		"  id BLOB PRIMARY KEY,"
+		"  kind TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  status TEXT NOT NULL,"
+		"  start_ns BIGINT NOT NULL,"
+		"  end_ns BIGINT,"
+		"  error TEXT,"
+		"  attributes TEXT NOT NULL);"
+		"CREATE INDEX run_by_kind ON run (kind, id);"
+		"CREATE INDEX run_by_status ON run (status, id);"
+		"CREATE INDEX run_by_start ON run (start_ns);"
+		"CREATE TABLE span ("
+		"  run BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,"
+		"  id BIGINT NOT NULL,"
+		"  parent BIGINT,"
+		"  name TEXT NOT NULL,"
+		"  kind TEXT NOT NULL,"
+		"  status TEXT NOT NULL,"
+		"  start_ns BIGINT NOT NULL,"
+		"  end_ns BIGINT,"
+		"  error TEXT,"
+		"  attributes TEXT NOT NULL,"
+		"  PRIMARY KEY (run, id));"},
+};
+
+static struct param ns_or_null(int64_t ns)
+{
+	return ns ? P_I64(ns) : P_NULL;
+}
+
+static enum err put_run(struct tx *tx, const struct record *r, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO run (id, kind, name, status, start_ns, end_ns, error, attributes) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+		"status = excluded.status, end_ns = excluded.end_ns, error = excluded.error, "
+		"attributes = excluded.attributes",
+		P_ID(r->run), P_TEXT(str_c(r->kind)), P_TEXT(str_c(r->name)),
+		P_TEXT(str_c(run_statuses[r->status])), P_I64(r->start_ns), ns_or_null(r->end_ns),
+		P_TEXT(str_c(r->error)), P_TEXT(str_c(r->attributes ? r->attributes : "{}")));
+}
+
+static enum err put_span(struct tx *tx, const struct record *r, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO span (run, id, parent, name, kind, status, start_ns, end_ns, error, "
+		"attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+		"ON CONFLICT (run, id) DO UPDATE SET status = excluded.status, "
+		"end_ns = excluded.end_ns, error = excluded.error, attributes = excluded.attributes",
+		P_ID(r->run), P_I64(r->span), ns_or_null(r->parent), P_TEXT(str_c(r->name)),
+		P_TEXT(str_c(r->kind)), P_TEXT(str_c(run_statuses[r->status])), P_I64(r->start_ns),
+		ns_or_null(r->end_ns), P_TEXT(str_c(r->error)),
+		P_TEXT(str_c(r->attributes ? r->attributes : "{}")));
+}
+
+enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et)
+{
+	return rec->is_span ? put_span(tx, rec, et) : put_run(tx, rec, et);
+}
+
+enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	e = db_exec(tx, et,
+		"UPDATE span SET status = 'interrupted' WHERE status = 'running' AND run IN "
+		"(SELECT id FROM run WHERE status = 'running')");
+	if (!e)
+		e = db_exec(tx, et, "UPDATE run SET status = 'interrupted' WHERE status = 'running'");
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	int64_t changed = db_changes(tx);
+	e = db_commit(tx, et);
+	if (!e)
+		*n = changed;
+	return e;
+}
+
+enum err run_store_prune(struct db *db, int64_t before_ns, int64_t limit, int64_t *n,
+	struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	e = db_exec(tx, et,
+		"DELETE FROM run WHERE id IN (SELECT id FROM run WHERE start_ns < ? "
+		"AND status <> 'running' ORDER BY start_ns LIMIT ?)",
+		P_I64(before_ns), P_I64(limit));
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	int64_t changed = db_changes(tx);
+	e = db_commit(tx, et);
+	if (!e)
+		*n = changed;
+	return e;
+}
+
+/* ---- reading ---- */
+
+static struct str copy(struct arena *a, struct str s, enum err *e)
+{
+	if (!s.p)
+		return s;
+	struct str c = arena_str(a, s);
+	if (!c.p)
+		*e = ERR_NOMEM;
+	return c;
+}
+
+static const char run_columns[] =
+	"SELECT id, kind, name, status, start_ns, end_ns, error, attributes FROM run";
+
+static enum err read_run(struct row *r, struct arena *a, struct run_row *out)
+{
+	enum err e = OK;
+	*out = (struct run_row){
+		.id = row_id(r, 0),
+		.kind = copy(a, row_text(r, 1), &e),
+		.name = copy(a, row_text(r, 2), &e),
+		.status = copy(a, row_text(r, 3), &e),
+		.start_ns = row_i64(r, 4),
+		.end_ns = row_i64(r, 5),
+		.error = copy(a, row_text(r, 6), &e),
+		.attributes = copy(a, row_text(r, 7), &e),
+	};
+	return e;
+}
+
+static enum err read_span(struct row *r, struct arena *a, struct span_row *out)
+{
+	enum err e = OK;
+	*out = (struct span_row){
+		.id = row_i64(r, 0),
+		.parent = row_i64(r, 1),
+		.name = copy(a, row_text(r, 2), &e),
+		.kind = copy(a, row_text(r, 3), &e),
+		.status = copy(a, row_text(r, 4), &e),
+		.start_ns = row_i64(r, 5),
+		.end_ns = row_i64(r, 6),
+		.error = copy(a, row_text(r, 7), &e),
+		.attributes = copy(a, row_text(r, 8), &e),
+	};
+	return e;
+}
+
+enum err run_store_list(struct db *db, const struct run_filter *f, struct arena *a,
+	struct run_row **rows, size_t *n, struct errtext *et)
+{
+	struct buf sql = {0};
+	struct param p[4];
+	size_t n_p = 0;
+	buf_addf(&sql, "%s WHERE 1 = 1", run_columns);
+	if (f->kind.n) {
+		buf_addc(&sql, " AND kind = ?");
+		p[n_p++] = P_TEXT(f->kind);
+	}
+	if (f->status.n) {
+		buf_addc(&sql, " AND status = ?");
+		p[n_p++] = P_TEXT(f->status);
+	}
+	if (!id_is_zero(f->after)) {
+		buf_addc(&sql, " AND id < ?");
+		p[n_p++] = P_ID(f->after);
+	}
+	buf_addc(&sql, " ORDER BY id DESC LIMIT ?");
+	p[n_p++] = P_I64(f->limit);
+	struct run_row *list = arena_array_of(a, (size_t)f->limit, struct run_row);
+	struct tx *tx;
+	enum err e = sql.err || !list ? err_set(et, ERR_NOMEM, "no memory for a list of runs")
+				      : db_begin(db, TX_READ, &tx, et);
+	if (e) {
+		buf_free(&sql);
+		return e;
+	}
+	struct row *r = NULL;
+	size_t k = 0;
+	e = db_query_n(tx, &r, et, buf_c(&sql), p, n_p);
+	while (!e && row_next(r, &e, et))
+		e = read_run(r, a, &list[k++]);
+	row_free(r);
+	db_rollback(tx);
+	buf_free(&sql);
+	if (e)
+		return e;
+	*rows = list;
+	*n = k;
+	return OK;
+}
+
+static enum err get_run(struct tx *tx, struct id id, struct arena *a, struct run_row *run,
+	struct errtext *et)
+{
+	struct row *r;
+	char hex[ID_HEX + 1];
+	id_hex(id, hex);
+	enum err e = db_query(tx, &r, et,
+		"SELECT id, kind, name, status, start_ns, end_ns, error, attributes FROM run "
+		"WHERE id = ?",
+		P_ID(id));
+	if (e)
+		return e;
+	if (row_next(r, &e, et))
+		e = read_run(r, a, run);
+	else if (!e)
+		e = err_set(et, ERR_NOT_FOUND, "there is no run %s", hex);
+	row_free(r);
+	return e;
+}
+
+static enum err get_spans(struct tx *tx, struct id id, struct arena *a, struct span_row **spans,
+	size_t *n, struct errtext *et)
+{
+	struct row *r;
+	size_t k = 0, cap = 0;
+	struct span_row *list = NULL;
+	enum err e = db_query(tx, &r, et,
+		"SELECT id, parent, name, kind, status, start_ns, end_ns, error, attributes "
+		"FROM span WHERE run = ? ORDER BY id",
+		P_ID(id));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et)) {
+		if (k == cap) {
+			size_t more = cap ? cap * 2 : 32;
+			struct span_row *bigger = arena_array_of(a, more, struct span_row);
+			if (!bigger) {
+				e = err_set(et, ERR_NOMEM, "no memory for the spans of a run");
+				break;
+			}
+			if (k)
+				memcpy(bigger, list, k * sizeof *list);
+			list = bigger;
+			cap = more;
+		}
+		e = read_span(r, a, &list[k++]);
+	}
+	row_free(r);
+	if (!e) {
+		*spans = list;
+		*n = k;
+	}
+	return e;
+}
+
+enum err run_store_get(struct db *db, struct id id, struct arena *a, struct run_row *run,
+	struct span_row **spans, size_t *n, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = get_run(tx, id, a, run, et);
+	if (!e)
+		e = get_spans(tx, id, a, spans, n, et);
+	db_rollback(tx);
+	return e;
+}
