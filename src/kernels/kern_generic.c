@@ -457,6 +457,19 @@ static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, 
 		}
 }
 
+static void transpose(enum kern_type type, const void *rows, size_t stride, size_t n_rows, size_t n,
+	float (*out)[KERN_PANEL])
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t r = 0; r < KERN_PANEL; r++)
+			if (r >= n_rows)
+				out[i][r] = 0;
+			else if (type == KERN_F32)
+				out[i][r] = ((const float *)rows)[r * stride + i];
+			else
+				out[i][r] = f16_to_f32(((const uint16_t *)rows)[r * stride + i]);
+}
+
 /* ---- attention ------------------------------------------------------------------------------- */
 
 static float kv_at(const struct kern_attn *a, const void *base, size_t i)
@@ -501,5 +514,6 @@ const struct leaves leaves_generic = {
 	.tile = tile,
 	.unpack_f = unpack_f,
 	.tile_f = tile_f,
+	.transpose = transpose,
 	.attention = attention,
 };

@@ -31,7 +31,7 @@ enum {
 	KC = 512,          /* k per pass over an unpacked pair of panels, quantised */
 	KC_F = 256,        /* the same in f32; also where f32 sums are cut */
 	KC_BLKS = KC / BLK,
-	ATTN_ROWS = 24, /* query rows that attention takes at once */
+	ATTN_ROWS = 48, /* query rows that attention takes at once */
 	ATTN_CUT = 64,  /* positions of a block; where sums over positions are cut */
 };
 
@@ -47,7 +47,17 @@ struct layout {
 	bool minimum;         /* has addends b */
 	bool halves;          /* a factor per 16 values, not per 32 */
 };
-extern const struct layout layouts[];
+/* In the header, so that a constant type makes constants of its layout. */
+__attribute__((unused)) static const struct layout layouts[KERN_BF16 + 1] = {
+	[KERN_Q8_0] = {8, 8, 1, 32, false, false},
+	[KERN_Q4_0] = {4, 4, 1, 32, false, false},
+	[KERN_Q4_1] = {4, 4, 1, 64, true, false},
+	[KERN_Q5_0] = {5, 5, 1, 32, false, false},
+	[KERN_Q5_1] = {5, 5, 1, 64, true, false},
+	[KERN_Q4_K] = {4, 4, 8, 64 + 8 * 32, true, false},
+	[KERN_Q5_K] = {5, 5, 8, 64 + 8 * 32, true, false},
+	[KERN_Q6_K] = {6, 6, 8, 32 + 16 * 16, false, true},
+};
 
 static inline const struct layout *layout_of(enum kern_type t)
 {
@@ -104,7 +114,11 @@ struct leaves {
 	 * panels lie w_panel floats apart. */
 	void (*tile_f)(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
 		size_t a_row, size_t a_col, size_t n_tok, float *y, size_t ldy);
-	void (*attention)(const struct kern_attn *a);
+	/* n_rows <= 16 rows of n values (F32 or F16), `stride` elements apart, as a panel:
+	 * out[i][r]; zeros for the missing rows. */
+	void (*transpose)(enum kern_type type, const void *rows, size_t stride, size_t n_rows,
+		size_t n, float (*out)[KERN_PANEL]);
+	void (*attention)(const struct kern_attn *a); /* NULL: attention.c's, over tile_f */
 };
 
 /* The tables; an instruction set that is not built is absent from kern.c's list. */

@@ -219,16 +219,14 @@ static void pack_b(const struct kern_gemm *g, size_t j, size_t k0, size_t n, str
 	size_t cols = MIN(g->n - j, (size_t)2 * KERN_PANEL);
 	for (unsigned p = 0; p < 2 && p * KERN_PANEL < cols; p++) {
 		size_t c = MIN(cols - p * KERN_PANEL, (size_t)KERN_PANEL), j0 = j + p * KERN_PANEL;
+		if (g->tb) {
+			leaves->transpose(KERN_F32, g->b + j0 * g->ldb + k0, g->ldb, c, n, t->w[p]);
+			continue;
+		}
 		if (c < KERN_PANEL)
 			memset(t->w[p], 0, n * sizeof t->w[p][0]);
-		if (g->tb)
-			for (size_t r = 0; r < c; r++)
-				for (size_t i = 0; i < n; i++)
-					t->w[p][i][r] = g->b[(j0 + r) * g->ldb + k0 + i];
-		else
-			for (size_t i = 0; i < n; i++)
-				memcpy(t->w[p][i], g->b + (k0 + i) * g->ldb + j0,
-					c * sizeof(float));
+		for (size_t i = 0; i < n; i++)
+			memcpy(t->w[p][i], g->b + (k0 + i) * g->ldb + j0, c * sizeof(float));
 	}
 }
 

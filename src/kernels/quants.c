@@ -28,17 +28,6 @@ static const struct kern_type_info infos[] = {
 	{KERN_Q6_K, "Q6_K", 256, 210},
 };
 
-const struct layout layouts[KERN_BF16 + 1] = {
-	[KERN_Q8_0] = {8, 8, 1, 32, false, false},
-	[KERN_Q4_0] = {4, 4, 1, 32, false, false},
-	[KERN_Q4_1] = {4, 4, 1, 64, true, false},
-	[KERN_Q5_0] = {5, 5, 1, 32, false, false},
-	[KERN_Q5_1] = {5, 5, 1, 64, true, false},
-	[KERN_Q4_K] = {4, 4, 8, 64 + 8 * 32, true, false},
-	[KERN_Q5_K] = {5, 5, 8, 64 + 8 * 32, true, false},
-	[KERN_Q6_K] = {6, 6, 8, 32 + 16 * 16, false, true},
-};
-
 const struct kern_type_info *kern_type_info(unsigned t)
 {
 	for (size_t i = 0; i < ARRAY_LEN(infos); i++)
