@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <math.h>
 
+enum { ROW_PANELS = 4, AHEAD = 2048 };
+
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -791,41 +793,71 @@ static void tile(const struct layout *l, const struct tile_w *w, unsigned n_pane
 		tile_centred(n_panels, n_tok, w, n, q, ldq, meta, ldm, y, ldy);
 }
 
-/* One token times one panel, straight from the packed bytes: bound by memory. */
-INLINE void row_quant(enum kern_type type, unsigned bits, const unsigned char *panel, size_t k,
-	const int8_t *q, const struct kern_act_meta *meta, float *y)
+/* Block b of a panel times one token's. */
+INLINE __m512 row_block(enum kern_type type, unsigned bits, const unsigned char *panel, size_t k,
+	size_t b, const int8_t *q, const struct kern_act_meta *meta, __m512 acc)
 {
 	bool minimum =
 		type == KERN_Q4_1 || type == KERN_Q5_1 || type == KERN_Q4_K || type == KERN_Q5_K;
-	__m512 acc = _mm512_loadu_ps(y);
-	for (size_t b = 0; b < k / BLK; b++) {
-		__m512i u[8];
-		__m512 s[2], m;
-		lines_of(bits, panel + b * bits * LINE, u);
-		scales_of(type, panel, k, b, s, &m);
-		__m512i d[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-		if (type == KERN_Q6_K) {
-			d[0] = _mm512_set1_epi32(meta[b].off_half);
-			d[1] = _mm512_set1_epi32(meta[b].off - meta[b].off_half);
-		} else if (!minimum) {
-			d[0] = _mm512_set1_epi32(meta[b].off);
-		}
-		UNROLL for (unsigned j = 0; j < 8; j++) d[j / 4] = _mm512_dpbusd_epi32(
-			d[j / 4], u[j], _mm512_set1_epi32((int)load32(q + b * BLK + 4 * j)));
-		__m512 x = _mm512_set1_ps(meta[b].scale);
-		if (type == KERN_Q6_K) {
-			acc = _mm512_fmadd_ps(
-				_mm512_cvtepi32_ps(d[0]), _mm512_mul_ps(s[0], x), acc);
-			acc = _mm512_fmadd_ps(
-				_mm512_cvtepi32_ps(d[1]), _mm512_mul_ps(s[1], x), acc);
-		} else {
-			__m512i all = _mm512_add_epi32(d[0], d[1]);
-			acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all), _mm512_mul_ps(s[0], x), acc);
-		}
-		if (minimum)
-			acc = _mm512_fmadd_ps(m, _mm512_set1_ps(meta[b].sum), acc);
+	__m512i u[8];
+	__m512 s[2], m;
+	lines_of(bits, panel + b * bits * LINE, u);
+	scales_of(type, panel, k, b, s, &m);
+	__m512i d[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+	if (type == KERN_Q6_K) {
+		d[0] = _mm512_set1_epi32(meta[b].off_half);
+		d[1] = _mm512_set1_epi32(meta[b].off - meta[b].off_half);
+	} else if (!minimum) {
+		d[0] = _mm512_set1_epi32(meta[b].off);
 	}
-	_mm512_storeu_ps(y, acc);
+	UNROLL for (unsigned j = 0; j < 8; j++) d[j / 4] = _mm512_dpbusd_epi32(
+		d[j / 4], u[j], _mm512_set1_epi32((int)load32(q + b * BLK + 4 * j)));
+	__m512 x = _mm512_set1_ps(meta[b].scale);
+	if (type == KERN_Q6_K) {
+		acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[0]), _mm512_mul_ps(s[0], x), acc);
+		acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[1]), _mm512_mul_ps(s[1], x), acc);
+	} else {
+		__m512i all = _mm512_add_epi32(d[0], d[1]);
+		acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(all), _mm512_mul_ps(s[0], x), acc);
+	}
+	return minimum ? _mm512_fmadd_ps(m, _mm512_set1_ps(meta[b].sum), acc) : acc;
+}
+
+/* One token times P panels, straight from the packed bytes: bound by memory. One stream of reads
+ * does not keep the memory busy, and the hardware's own look-ahead ends with the page: four panels
+ * at once with lines asked for 2 kB ahead read 24 GB/s where one panel reads 15 (Q4_1, Zen 4;
+ * measured against 1..8 panels and 1..32 kB). Past the last panel nothing is read, only asked for.
+ */
+INLINE void row_quant(enum kern_type type, unsigned bits, unsigned P, const unsigned char *panel,
+	size_t panel_bytes, size_t k, const int8_t *q, const struct kern_act_meta *meta, float *y)
+{
+	__m512 acc[ROW_PANELS];
+	UNROLL for (unsigned p = 0; p < P; p++) acc[p] = _mm512_loadu_ps(y + 16 * p);
+	for (size_t b = 0; b < k / BLK; b++) {
+		UNROLL for (unsigned p = 0; p < P; p++)
+		{
+			const char *far =
+				(const char *)panel + p * panel_bytes + b * bits * LINE + AHEAD;
+			UNROLL for (unsigned i = 0; i < bits; i++)
+				_mm_prefetch(far + i * LINE, _MM_HINT_T1);
+		}
+		UNROLL for (unsigned p = 0; p < P; p++) acc[p] =
+			row_block(type, bits, panel + p * panel_bytes, k, b, q, meta, acc[p]);
+	}
+	UNROLL for (unsigned p = 0; p < P; p++) _mm512_storeu_ps(y + 16 * p, acc[p]);
+}
+
+INLINE void rows_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
+	size_t panel_bytes, size_t n, size_t k, const int8_t *q, const struct kern_act_meta *meta,
+	float *y)
+{
+	for (; n >= ROW_PANELS;
+		n -= ROW_PANELS, panel += ROW_PANELS * panel_bytes, y += ROW_PANELS * 16)
+		row_quant(type, bits, ROW_PANELS, panel, panel_bytes, k, q, meta, y);
+	for (; n >= 2; n -= 2, panel += 2 * panel_bytes, y += 32)
+		row_quant(type, bits, 2, panel, panel_bytes, k, q, meta, y);
+	if (n)
+		row_quant(type, bits, 1, panel, panel_bytes, k, q, meta, y);
 }
 
 /* ---- leaves of the products: floats ---------------------------------------------------------- */
@@ -948,9 +980,7 @@ static void row(enum kern_type type, const unsigned char *panel, size_t panel_by
 	default:
 		break;
 	}
-#define CALL(t, bits)                  \
-	for (size_t i = 0; i < n; i++) \
-	row_quant(t, bits, panel + i * panel_bytes, k, q, meta, y + 16 * i)
+#define CALL(t, bits) rows_quant(t, bits, panel, panel_bytes, n, k, q, meta, y)
 	EACH_TYPE(CALL)
 #undef CALL
 }
