@@ -11,7 +11,7 @@ enum { ITEMS = 600, WORDS = 40, LEN_MAX = 30 };
 struct item {
 	bool alive;
 	size_t n;
-	unsigned words[LEN_MAX];
+	unsigned char tf[WORDS];
 };
 
 static char names[WORDS][8];
@@ -30,14 +30,6 @@ static struct str word(unsigned w)
 	return str_c(names[w]);
 }
 
-static unsigned tf_in(const struct item *it, unsigned w)
-{
-	unsigned n = 0;
-	for (size_t i = 0; i < it->n; i++)
-		n += it->words[i] == w;
-	return n;
-}
-
 static float naive(const struct item *items, const struct item *it, const unsigned *q, size_t nq)
 {
 	double n = 0, len = 0;
@@ -48,9 +40,9 @@ static float naive(const struct item *items, const struct item *it, const unsign
 		}
 	double score = 0;
 	for (size_t i = 0; i < nq; i++) {
-		double df = 0, tf = tf_in(it, q[i]);
+		double df = 0, tf = it->tf[q[i]];
 		for (size_t j = 0; j < ITEMS; j++)
-			df += items[j].alive && tf_in(&items[j], q[i]);
+			df += items[j].alive && items[j].tf[q[i]] > 0;
 		score += log(1 + (n - df + 0.5) / (df + 0.5)) * tf /
 			 (tf + 0.9 * (1 - 0.4 + 0.4 * (double)it->n / (len / n)));
 	}
@@ -106,7 +98,7 @@ static void test_vector_bm25__agrees_with_the_formula(void)
 	CHECK_OK(bm25_new(NULL, &x), &et);
 	uint64_t seed = 88172645463325252u;
 	size_t alive = 0;
-	for (int round = 0; round < 120; round++) {
+	for (int round = 0; round < 60; round++) {
 		for (size_t c = rnd(&seed) % 40; c; c--) {
 			uint64_t key = rnd(&seed) % ITEMS;
 			struct item *it = &items[key];
@@ -116,12 +108,13 @@ static void test_vector_bm25__agrees_with_the_formula(void)
 				continue;
 			}
 			struct str terms[LEN_MAX];
-			it->alive = true;
+			*it = (struct item){.alive = true};
 			it->n = rnd(&seed) % LEN_MAX;
 			for (size_t i = 0; i < it->n; i++) {
 				/* Few words are frequent, as in a language. */
-				it->words[i] = (unsigned)(rnd(&seed) % (1 + rnd(&seed) % WORDS));
-				terms[i] = word(it->words[i]);
+				unsigned w = (unsigned)(rnd(&seed) % (1 + rnd(&seed) % WORDS));
+				it->tf[w]++;
+				terms[i] = word(w);
 			}
 			CHECK_OK(bm25_put(x, key, terms, it->n, &et), &et);
 		}
