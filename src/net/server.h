@@ -1,4 +1,8 @@
-/* The HTTP server (libmicrohttpd): one I/O thread, a bounded pool of workers that run handlers.
+/* The HTTP/1.1 server: one I/O thread (epoll), a bounded pool of workers that run handlers.
+ *
+ * It reads requests itself, because what must be refused (bare LF, folded lines, NUL, obscure
+ * lengths) is invisible behind the server libraries, and because a client that goes away must be
+ * noticed while its answer is being computed.
  *
  * It enforces the limits before a handler sees anything: connections, header bytes, body bytes
  * (large bodies go to a spool file), idle and total time of reading a request; refuses what is not
@@ -6,7 +10,16 @@
  * state, a foreign Origin. `check` runs after the headers and before one body byte is read: it may
  * answer itself (401, 404, 405, 413) by returning false. When all workers and the queue are
  * taken, the answer is 503 with Retry-After. A client that stops reading or goes away sets
- * rq->cancel and costs its own connection only. */
+ * rq->cancel and costs its own connection only.
+ *
+ *	struct server_options o = {.listen = "127.0.0.1:0", .workers = 4, .queue_max = 16,
+ *		.connections_max = 256, .header_max = 32768, .body_max = 1 << 20,
+ *		.body_memory_max = 65536, .spool_dir = "/tmp", .read_timeout_ms = 30000,
+ *		.write_timeout_ms = 30000, .handler = hello};
+ *	struct server *s;
+ *	enum err e = server_start(&o, &s, et);
+ *	printf("http://%s\n", server_address(s));
+ *	server_stop(s, 1000); */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 #include "net/http.h"
@@ -19,6 +32,7 @@ struct server_options {
 	size_t header_max, body_max, body_memory_max;
 	const char *spool_dir;
 	uint32_t read_timeout_ms, write_timeout_ms;
+	uint32_t ping_ms; /* silence on an event stream before a comment is sent; 0: 15 s */
 	const char *allowed_hosts; /* comma list beside the listening address and localhost; "*": any */
 	http_handler handler;
 	bool (*check)(void *app, struct http_request *rq, struct http_response *rs); /* body absent */
