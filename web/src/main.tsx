@@ -1,3 +1,5 @@
 import { render } from 'preact'
 import './app.css'
-render(<h1>Croft</h1>, document.getElementById('app')!)
+import { Shell } from './shell'
+
+render(<Shell />, document.getElementById('app')!)

@@ -1,0 +1,34 @@
+// The pages. To add one: its address in paths.ts, a file in pages/, a row here; with a key it
+// stands in the navigation and under "g" and that key.
+import type { ComponentType } from 'preact'
+import type { PageName } from './paths'
+import type { IconName } from './ui'
+import { AskPage } from './pages/ask'
+import { DocumentPage } from './pages/document'
+import { DocumentsPage } from './pages/documents'
+import { ModelsPage } from './pages/models'
+import { RunPage } from './pages/run'
+import { RunsPage } from './pages/runs'
+import { SearchPage } from './pages/search'
+import { SettingsPage } from './pages/settings'
+
+export interface PageRow {
+  title: string
+  icon: IconName
+  key?: string
+  /** The row of the navigation that is lit while this page shows. */
+  under?: PageName
+  // parameters of the address arrive as props
+  page: ComponentType<any>
+}
+
+export const pages: Record<PageName, PageRow> = {
+  ask: { title: 'Ask', icon: 'ask', key: 'a', page: AskPage },
+  documents: { title: 'Documents', icon: 'documents', key: 'd', page: DocumentsPage },
+  document: { title: 'Document', icon: 'documents', under: 'documents', page: DocumentPage },
+  search: { title: 'Search', icon: 'search', key: 's', page: SearchPage },
+  runs: { title: 'Runs', icon: 'runs', key: 'r', page: RunsPage },
+  run: { title: 'Run', icon: 'runs', under: 'runs', page: RunPage },
+  models: { title: 'Models', icon: 'models', key: 'm', page: ModelsPage },
+  settings: { title: 'Settings', icon: 'settings', key: 't', page: SettingsPage },
+}
