@@ -44,12 +44,14 @@ export function AnswerView({ turn: t }: { turn: Turn }) {
               <a class="button" href={href('run', { id: t.run })}><Icon name="runs" /> How it came about</a>
             )}
           </div>
+        </div>
+        {t.best.length > 0 && <Best sentences={t.best} passages={t.passages} />}
+        <div class="answer-rest">
           {t.answer && t.answer.sources.length > 0 && (
             <Sources sources={t.answer.sources} citations={t.answer.citations} />
           )}
           {t.passages.length > 0 && <Retrieved passages={t.passages} />}
         </div>
-        {t.best.length > 0 && <Best sentences={t.best} passages={t.passages} />}
       </div>
     </article>
   )
@@ -183,6 +185,11 @@ function CopyButton({ text }: { text: string }) {
 
 // ---- what it stands on
 
+/** In quotation marks, unless it brings its own. */
+function Quote({ text }: { text: string }) {
+  return <q class={/^\s*["“”„«‘]/.test(text) ? 'quoted' : ''}>{text}</q>
+}
+
 function Best({ sentences, passages }: { sentences: BestSentence[]; passages: Passage[] }) {
   return (
     <section class="best" aria-label="Best supporting sentences">
@@ -194,7 +201,7 @@ function Best({ sentences, passages }: { sentences: BestSentence[]; passages: Pa
           return (
             <li key={`${s.document}.${s.from}`}>
               <a href={passageHref(s.document, s.from, s.to)}>
-                <q>{s.text}</q>
+                <Quote text={s.text} />
                 <span class="dim small">
                   <span class="cite plain">{s.n}</span> {p?.title ?? ''}
                   {s.page > 0 && <>, p. {s.page}</>}
@@ -223,7 +230,7 @@ function Sources({ sources, citations }: { sources: Source[]; citations: Citatio
                   <strong>{s.title || s.path}</strong>
                   <span class="dim small">{[where(s.page, s.heading_path), s.path]
                     .filter(Boolean).join(' · ')}</span>
-                  {s.quote && <q>{s.quote}</q>}
+                  {s.quote && <Quote text={s.quote} />}
                   <span class="marks small">
                     {[...found].map((k) => (
                       <span key={k} class={`trust ${k}`}>{trust[k].sign} {trust[k].word}</span>

@@ -42,7 +42,7 @@ export function DocumentView({ doc, focus, passage }: {
     })
   }, [doc, centre.from, centre.to, passage?.from])
   useEffect(() => {
-    ref.current?.querySelector('mark.focus')?.scrollIntoView({ block: 'center' })
+    bringIntoView(ref.current)
   }, [doc, centre.from, centre.to, shown.to > 0])
   const visible = blocks.filter((b) => b.to > shown.from && b.from < shown.to)
   let page = 0
@@ -68,6 +68,15 @@ export function DocumentView({ doc, focus, passage }: {
       )}
     </div>
   )
+}
+
+/** Puts the mark in the upper part of what scrolls around it, and moves nothing else. */
+function bringIntoView(root: HTMLElement | null): void {
+  const mark = root?.querySelector('mark.focus')
+  if (!mark) return
+  const frame = mark.closest('.scroll')
+  const top = mark.getBoundingClientRect().top - (frame?.getBoundingClientRect().top ?? 0)
+  ;(frame ?? window).scrollBy(0, top - (frame?.clientHeight ?? innerHeight) / 4)
 }
 
 function BlockView({ text, block, focus, passage }: {

@@ -163,7 +163,7 @@ function HelpDialog({ onClose }: { onClose: () => void }) {
   ]
   return (
     <Dialog title="Shortcuts" onClose={onClose}
-      actions={<Button kind="main" autofocus onClick={onClose}>Close</Button>}>
+      actions={<Button kind="main" data-first onClick={onClose}>Close</Button>}>
       <dl class="keys">
         {rows.map(([keys, what]) => (
           <div key={what}><dt>{keys.map((k) => <kbd key={k}>{k}</kbd>)}</dt><dd>{what}</dd></div>
@@ -191,7 +191,7 @@ function KeyDialog() {
     </>}>
       <form onSubmit={(e) => { e.preventDefault(); give() }}>
         <p>The one that it was started with (CROFT_API_KEY). It is kept in this tab, until it is closed.</p>
-        <input type="password" autofocus autocomplete="off" value={key} aria-label="API key"
+        <input type="password" data-first autocomplete="off" value={key} aria-label="API key"
           onInput={(e) => setKey(e.currentTarget.value)} />
       </form>
     </Dialog>

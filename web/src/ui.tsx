@@ -60,6 +60,7 @@ type ButtonProps = Omit<ButtonHTMLAttributes, 'icon'> & {
   icon?: IconName
   kind?: 'main' | 'quiet' | 'danger'
   label?: string
+  'data-first'?: boolean
 }
 
 /** A button with words, or with an icon and a label for those who cannot see it. */
@@ -163,7 +164,7 @@ export function Dialog({ title, onClose, children, actions }: {
     const before = document.activeElement as HTMLElement | null
     const d = ref.current!
     d.showModal()
-    d.querySelector<HTMLElement>('[autofocus]')?.focus()
+    d.querySelector<HTMLElement>('[data-first]')?.focus()
     return () => {
       d.close()
       before?.focus?.()
@@ -199,7 +200,7 @@ export function Confirm({ title, action, onYes, onClose, children }: {
   }
   return (
     <Dialog title={title} onClose={onClose} actions={<>
-      <Button autofocus onClick={onClose}>Keep it</Button>
+      <Button data-first onClick={onClose}>Keep it</Button>
       <Button kind="danger" icon="trash" disabled={busy} onClick={go}>{action}</Button>
     </>}>
       {children}

@@ -30,10 +30,17 @@ function Value({ v, depth }: { v: unknown; depth: number }) {
   return (
     <details>
       <summary class="dim">{Array.isArray(v) ? count(entries.length, 'item')
-        : entries.slice(0, 4).map(([k]) => k).join(', ') + (entries.length > 4 ? ', …' : '')}</summary>
+        : brief(entries)}</summary>
       {body}
     </details>
   )
+}
+
+/** The plain members of an object, as far as a line holds them. */
+function brief(entries: [string, unknown][]): string {
+  const line = entries.filter(([, v]) => typeof v !== 'object')
+    .map(([k, v]) => `${k}: ${String(v).slice(0, 60)}`).join(', ')
+  return line.length > 110 ? `${line.slice(0, 110)}…` : line || count(entries.length, 'member')
 }
 
 function Words({ text }: { text: string }) {

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call } from '../api'
-import { ask, currentTurn, isOpen, stopAsking, turns, type Turn } from '../asking'
+import { ask, currentTurn, isOpen, turns, type Turn } from '../asking'
 import { AnswerView } from '../answer'
 import { FilterBar } from '../filters'
 import { count } from '../format'
@@ -23,7 +23,7 @@ export function AskPage() {
   return (
     <div class={`ask ${shown ? '' : 'fresh'}`}>
       {!shown && <Welcome />}
-      <AskBox open={all.find(isOpen)} />
+      <AskBox />
       {!shown && <Examples />}
       {shown && <AnswerView turn={shown} key={shown.id} />}
       {earlier.length > 0 && <History turns={earlier} />}
@@ -47,7 +47,7 @@ function Welcome() {
   )
 }
 
-function AskBox({ open }: { open?: Turn }) {
+function AskBox() {
   const [question, setQuestion] = useState(draft)
   const [filtering, setFiltering] = useState(Object.values(filters).some(Boolean))
   const [chosen, setChosen] = useState(filters)
@@ -60,9 +60,6 @@ function AskBox({ open }: { open?: Turn }) {
   }, [question])
   useEffect(() => {
     if (matchMedia('(hover: hover)').matches) box.current?.focus()
-    const put = (e: Event) => setQuestion((e as CustomEvent<string>).detail)
-    addEventListener('croft:question', put)
-    return () => removeEventListener('croft:question', put)
   }, [])
   const send = () => {
     const q = question.trim()
@@ -71,6 +68,7 @@ function AskBox({ open }: { open?: Turn }) {
       Object.entries(chosen).filter(([, v]) => v?.trim())) as Filters
     void ask(q, set)
     setQuestion('')
+    if (!matchMedia('(hover: hover)').matches) box.current?.blur() // puts the keyboard away
   }
   const active = Object.values(chosen).filter(Boolean).length
   return (
@@ -91,9 +89,7 @@ function AskBox({ open }: { open?: Turn }) {
           Filters{active ? ` (${active})` : ''}
         </Button>
         <span class="hint dim"><kbd>Enter</kbd> asks · <kbd>Shift</kbd> <kbd>Enter</kbd> new line</span>
-        {open
-          ? <Button icon="stop" onClick={() => stopAsking(open.id)}>Stop</Button>
-          : <Button icon="send" kind="main" type="submit">Ask</Button>}
+        <Button icon="send" kind="main" type="submit">Ask</Button>
       </div>
       {filtering && (
         <FilterBar value={chosen} onChange={(f) => { filters = f; setChosen(f) }} />
