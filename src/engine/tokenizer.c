@@ -192,8 +192,8 @@ static size_t space_before(const struct view *v, size_t i, size_t floor_at)
 	return i;
 }
 
-static const struct added *added_at(const struct enc *e, const struct trie *t, const struct view *v,
-	size_t i, size_t *end)
+static const struct added *added_at(
+	const struct enc *e, const struct trie *t, const struct view *v, size_t i, size_t *end)
 {
 	const struct added *best = NULL;
 	uint32_t at = 0;
@@ -218,8 +218,8 @@ static const struct added *added_at(const struct enc *e, const struct trie *t, c
 }
 
 /* Leftmost, longest. What stands between goes on to the stage `next`. */
-static void enc_added(struct enc *e, const struct trie *t, unsigned bit, unsigned next,
-	const struct view *v)
+static void enc_added(
+	struct enc *e, const struct trie *t, unsigned bit, unsigned next, const struct view *v)
 {
 	size_t done = 0, end, len;
 	for (size_t i = 0; t->node && i < v->n && !e->err; i++) {
@@ -265,8 +265,9 @@ enum err tokenizer_encode(const struct tokenizer *tk, struct str text, unsigned 
 	struct tokens *out, struct errtext *et)
 {
 	if (text.n > TEXT_MAX)
-		return err_set(et, ERR_TOO_LARGE, "a text of %zu bytes; at most %d can be tokenized at once",
-			text.n, TEXT_MAX);
+		return err_set(et, ERR_TOO_LARGE,
+			"a text of %zu bytes; at most %d can be tokenized at once", text.n,
+			TEXT_MAX);
 	struct enc e = {.tk = tk, .flags = flags, .out = out, .cache = cache_of_thread()};
 	size_t n0 = out->n;
 	struct view v = {text.p ? text.p : "", text.n, NULL, 0, true};
@@ -347,8 +348,8 @@ static void wordpiece_cleanup(struct buf *b, size_t from)
 	buf_free(&copy);
 }
 
-enum err tokenizer_decode(const struct tokenizer *tk, const int32_t *ids, size_t n, bool special,
-	struct buf *out)
+enum err tokenizer_decode(
+	const struct tokenizer *tk, const int32_t *ids, size_t n, bool special, struct buf *out)
 {
 	size_t n0 = out->n;
 	for (size_t i = 0; i < n; i++) {

@@ -29,7 +29,8 @@ static size_t first_symbols(const struct tokenizer *tk, const struct view *v, st
 	size_t n = 0, len;
 	if (tk->byte_level) {
 		for (size_t i = 0; i < v->n; i++)
-			s[n++] = (struct sym){tk->byte_id[(uint8_t)v->p[i]], (uint32_t)i, (uint32_t)i + 1, 0, 0};
+			s[n++] = (struct sym){
+				tk->byte_id[(uint8_t)v->p[i]], (uint32_t)i, (uint32_t)i + 1, 0, 0};
 		return n;
 	}
 	for (size_t i = 0; i < v->n; i += len) {
@@ -84,7 +85,7 @@ static size_t merge_short(const struct tokenizer *tk, struct sym *s, size_t n)
 }
 
 struct cand {
-	uint32_t rank, at; /* at: the left symbol */
+	uint32_t rank, at;   /* at: the left symbol */
 	int32_t left, right; /* ids when it was put: stale when they differ */
 	uint32_t id;
 };
@@ -122,13 +123,15 @@ static struct cand heap_get(struct cand *h, size_t *n)
 	return top;
 }
 
-static void offer(const struct tokenizer *tk, const struct sym *s, int32_t at, struct cand *h, size_t *n)
+static void offer(
+	const struct tokenizer *tk, const struct sym *s, int32_t at, struct cand *h, size_t *n)
 {
 	if (at < 0 || s[at].next < 0)
 		return;
 	const struct pair *p = pair_get(&tk->pairs, s[at].id, s[s[at].next].id);
 	if (p)
-		heap_put(h, n, (struct cand){p->rank, (uint32_t)at, s[at].id, s[s[at].next].id, p->id});
+		heap_put(h, n,
+			(struct cand){p->rank, (uint32_t)at, s[at].id, s[s[at].next].id, p->id});
 }
 
 /* The heap holds at most one candidate per pair at the start and two per merge. */

@@ -16,12 +16,12 @@
 #include "engine/tokenizer.h"
 
 enum {
-	VOCAB_MAX = 1 << 22,       /* ids */
-	PIECE_MAX = 1 << 16,       /* bytes of one piece */
+	VOCAB_MAX = 1 << 22, /* ids */
+	PIECE_MAX = 1 << 16, /* bytes of one piece */
 	MERGES_MAX = 1 << 23,
-	TEXT_MAX = 1 << 30,        /* bytes of one input */
+	TEXT_MAX = 1 << 30, /* bytes of one input */
 	STAGES_MAX = 24,
-	AFFIX_MAX = 8,             /* special tokens before or after a text */
+	AFFIX_MAX = 8, /* special tokens before or after a text */
 };
 
 /* ---- Unicode classes ---- */
@@ -38,8 +38,11 @@ enum {
 	UC_WORD = 256,  /* \w */
 	UC_OTHER = 512, /* C*: control, format, unassigned, private */
 	UC_MN = 1024,   /* Mn */
-	UC_NFC = 2048, UC_NFD = 4096, UC_NFKC = 8192, UC_NFKD = 16384, /* no normal form changes it, or
-	                                                                    joins it to its left */
+	UC_NFC = 2048,
+	UC_NFD = 4096,
+	UC_NFKC = 8192,
+	UC_NFKD = 16384,   /* no normal form changes it, or
+				joins it to its left */
 	UC_LOWERS = 32768, /* its lower case is another */
 };
 
@@ -97,7 +100,8 @@ struct trie_entry {
 	struct str s;
 	int32_t value;
 };
-enum err trie_build(struct trie *t, struct trie_entry *e, size_t n, struct errtext *et); /* sorts e */
+enum err trie_build(
+	struct trie *t, struct trie_entry *e, size_t n, struct errtext *et); /* sorts e */
 void trie_free(struct trie *t);
 /* The child of `at` (0: the root) by byte, or 0. */
 static inline uint32_t trie_step(const struct trie *t, uint32_t at, unsigned char byte)
@@ -121,7 +125,14 @@ static inline uint32_t trie_step(const struct trie *t, uint32_t at, unsigned cha
 
 /* ---- the tokenizer ---- */
 
-enum piece_type { PIECE_NORMAL, PIECE_CONTROL, PIECE_USER, PIECE_UNKNOWN, PIECE_BYTE, PIECE_UNUSED };
+enum piece_type {
+	PIECE_NORMAL,
+	PIECE_CONTROL,
+	PIECE_USER,
+	PIECE_UNKNOWN,
+	PIECE_BYTE,
+	PIECE_UNUSED
+};
 enum { PIECE_CONTINUES = 1, PIECE_LOOKUP = 2 /* in the model's table */, PIECE_SPELLED = 4 };
 
 struct piece {
@@ -134,54 +145,55 @@ enum model_kind { TK_BPE, TK_UNIGRAM, TK_WORDPIECE };
 
 enum stage_kind {
 	/* normalisers */
-	ST_FORM,      /* arg: 0 NFC, 1 NFD, 2 NFKC, 3 NFKD */
+	ST_FORM, /* arg: 0 NFC, 1 NFD, 2 NFKC, 3 NFKD */
 	ST_LOWER,
 	ST_STRIP_MARKS, /* arg: mask of classes to remove */
-	ST_STRIP,     /* arg: 1 left, 2 right */
-	ST_PREPEND,   /* a: the text; nothing before nothing */
-	ST_REPLACE,   /* a by b */
-	ST_SQUEEZE,   /* runs of two or more spaces by a */
-	ST_BERT,      /* arg: BERT_* */
+	ST_STRIP,       /* arg: 1 left, 2 right */
+	ST_PREPEND,     /* a: the text; nothing before nothing */
+	ST_REPLACE,     /* a by b */
+	ST_SQUEEZE,     /* runs of two or more spaces by a */
+	ST_BERT,        /* arg: BERT_* */
 	ST_CHARSMAP,
-	ST_SPM_SPACES, /* runs of spaces to one, none at the ends */
+	ST_SPM_SPACES,   /* runs of spaces to one, none at the ends */
 	ST_PREFIX_SPACE, /* unless it starts with white space */
 	/* added tokens that are looked for in the normalised text */
 	ST_ADDED,
 	/* splitters */
-	ST_GPT,         /* rule */
-	ST_RUN,         /* runs of a class: rule */
-	ST_TAIL_SPACE,  /* white space at the end */
-	ST_THOUSANDS,   /* digits in threes from the right */
-	ST_LITERAL,     /* a; arg: enum split_how */
+	ST_GPT,        /* rule */
+	ST_RUN,        /* runs of a class: rule */
+	ST_TAIL_SPACE, /* white space at the end */
+	ST_THOUSANDS,  /* digits in threes from the right */
+	ST_LITERAL,    /* a; arg: enum split_how */
 	ST_BERT_SPLIT,
-	ST_WORDS,       /* \w+|[^\w\s]+ */
-	ST_SPACES,      /* white space, removed */
-	ST_METASPACE,   /* arg: META_* ; a: the mark */
+	ST_WORDS,     /* \w+|[^\w\s]+ */
+	ST_SPACES,    /* white space, removed */
+	ST_METASPACE, /* arg: META_* ; a: the mark */
 };
 enum { BERT_CLEAN = 1, BERT_CHINESE = 2, BERT_STRIP = 4, BERT_LOWER = 8 };
 enum { META_SPLIT = 1, META_ALWAYS = 2, META_FIRST = 4 };
 enum split_how { HOW_ISOLATED, HOW_REMOVED, HOW_PREVIOUS, HOW_NEXT, HOW_CONTIGUOUS };
 
 /* The family of patterns that began with GPT-2. Each alternative in order:
- *	contraction | ascii punctuation + ASCII letters | lead? letters | digits | ' '? marks tail* |
- *	white space up to its last line end | white space but its last before a word | white space */
+ *	contraction | ascii punctuation + ASCII letters | lead? letters | digits | ' '? marks tail*
+ *| white space up to its last line end | white space but its last before a word | white space */
 struct gpt_rule {
-	uint8_t contraction; /* 0 none, 1 lower case only, 2 any case, 3 any case and after a word */
+	uint8_t contraction; /* 0 none, 1 lower case only, 2 any case, 3 any case and after a word
+			      */
 	uint8_t cased;       /* words are Upper* lower+ or Upper+ lower* */
 	uint8_t lead;        /* 0: a space may begin a word; 1: anything but CR, LF, lead_not */
 	uint16_t lead_not;
 	uint16_t letters;
-	uint8_t digits;       /* at most so many; 255: any number, with a leading space; 0: none */
-	uint16_t marks;       /* 0: all but space, letters, numbers */
-	uint8_t tail;         /* 0 none, 1 CR LF, 2 also '/' */
-	uint8_t lines;        /* the line end alternative */
-	uint8_t punct_word;   /* the ASCII punctuation alternative */
+	uint8_t digits;     /* at most so many; 255: any number, with a leading space; 0: none */
+	uint16_t marks;     /* 0: all but space, letters, numbers */
+	uint8_t tail;       /* 0 none, 1 CR LF, 2 also '/' */
+	uint8_t lines;      /* the line end alternative */
+	uint8_t punct_word; /* the ASCII punctuation alternative */
 };
 
 struct run_rule {
-	uint16_t mask;  /* classes, or */
-	uint8_t set;    /* one of the fixed sets of tokenizer_split.c */
-	uint8_t lead;   /* 0 none, 1 a space, 2 any white space */
+	uint16_t mask;     /* classes, or */
+	uint8_t set;       /* one of the fixed sets of tokenizer_split.c */
+	uint8_t lead;      /* 0 none, 1 a space, 2 any white space */
 	uint16_t min, max; /* 0: no limit */
 };
 
@@ -211,8 +223,9 @@ struct tokenizer {
 	int32_t *char_id; /* unused unless BPE starts from characters */
 	int32_t unk;
 	float unk_score;
-	bool byte_level;     /* BPE starts from bytes; decoding joins bytes */
-	bool byte_fallback, fuse_unk, whole_first; /* whole_first: a whole word that is a piece is it */
+	bool byte_level; /* BPE starts from bytes; decoding joins bytes */
+	bool byte_fallback, fuse_unk,
+		whole_first; /* whole_first: a whole word that is a piece is it */
 	bool pseudo;         /* ids >= n_ids stand for characters that only merges know */
 	uint32_t n_ids;      /* ids that callers see; <= n */
 	uint32_t word_max;   /* WordPiece: longer words are unknown */
@@ -228,7 +241,7 @@ struct tokenizer {
 	int32_t bos, eos;
 	uint8_t *is_end; /* by id */
 	/* decoding */
-	bool dec_spm_space;  /* U+2581 to a space */
+	bool dec_spm_space;   /* U+2581 to a space */
 	bool dec_strip_first; /* one space at the very beginning is removed */
 	bool dec_wordpiece, dec_cleanup;
 	struct buf charsmap;
@@ -248,8 +261,8 @@ struct str tk_own(struct tokenizer *tk, struct str s); /* a copy with the tokeni
 enum err tk_tab_build(struct tokenizer *tk, struct errtext *et); /* pieces with PIECE_LOOKUP */
 int32_t tk_lookup(const struct tokenizer *tk, struct str s);
 enum err tk_pairs_reserve(struct tokenizer *tk, size_t n, struct errtext *et);
-enum err tk_merge(struct tokenizer *tk, struct str left, struct str right, uint32_t rank,
-	struct errtext *et);
+enum err tk_merge(
+	struct tokenizer *tk, struct str left, struct str right, uint32_t rank, struct errtext *et);
 /* Merges that the vocabulary itself implies: any two pieces that make a third, in the order of
  * `rank` of the third (equal ranks: the leftmost first). */
 enum err tk_merges_from_vocab(struct tokenizer *tk, const uint32_t *rank, struct errtext *et);
@@ -333,8 +346,8 @@ struct enc {
 
 void enc_token(struct enc *e, int32_t id, const struct view *v, size_t from, size_t to);
 void enc_run(struct enc *e, unsigned stage, struct view v);
-void *enc_syms(struct enc *e, size_t bytes); /* NULL: e->err is set */
-void enc_model(struct enc *e, const struct view *v);   /* through the cache */
+void *enc_syms(struct enc *e, size_t bytes);         /* NULL: e->err is set */
+void enc_model(struct enc *e, const struct view *v); /* through the cache */
 void enc_bpe(struct enc *e, const struct view *v);
 void enc_unigram(struct enc *e, const struct view *v);
 void enc_wordpiece(struct enc *e, const struct view *v);

@@ -38,7 +38,8 @@ struct kind_row {
 	enum err (*load)(struct load *l, yyjson_val *v);
 };
 
-static enum err load_kind(struct load *l, yyjson_val *v, const struct kind_row *rows, const char *what)
+static enum err load_kind(
+	struct load *l, yyjson_val *v, const struct kind_row *rows, const char *what)
 {
 	if (!v || yyjson_is_null(v))
 		return OK;
@@ -46,15 +47,17 @@ static enum err load_kind(struct load *l, yyjson_val *v, const struct kind_row *
 	for (; rows->type; rows++)
 		if (str_eq_c(type, rows->type))
 			return rows->load(l, v);
-	return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: the %s \"%.*s\" is not supported", what,
-		(int)MIN(type.n, 80u), type.p ? type.p : "");
+	return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: the %s \"%.*s\" is not supported",
+		what, (int)MIN(type.n, 80u), type.p ? type.p : "");
 }
 
-static enum err load_list(struct load *l, yyjson_val *list, const struct kind_row *rows, const char *what)
+static enum err load_list(
+	struct load *l, yyjson_val *list, const struct kind_row *rows, const char *what)
 {
 	size_t i, n;
 	yyjson_val *v;
-	yyjson_arr_foreach(list, i, n, v) {
+	yyjson_arr_foreach(list, i, n, v)
+	{
 		enum err e = load_kind(l, v, rows, what);
 		if (e)
 			return e;
@@ -94,7 +97,8 @@ static enum err norm_strip_accents(struct load *l, yyjson_val *v)
 
 static enum err norm_strip(struct load *l, yyjson_val *v)
 {
-	unsigned sides = (json_bool(v, "strip_left", true) ? 1 : 0) | (json_bool(v, "strip_right", true) ? 2 : 0);
+	unsigned sides = (json_bool(v, "strip_left", true) ? 1 : 0) |
+			 (json_bool(v, "strip_right", true) ? 2 : 0);
 	return add_stage(l, (struct stage){.kind = ST_STRIP, .arg = sides});
 }
 
@@ -103,7 +107,8 @@ static enum err norm_bert(struct load *l, yyjson_val *v)
 	bool lower = json_bool(v, "lowercase", true);
 	unsigned how = (json_bool(v, "clean_text", true) ? BERT_CLEAN : 0u) |
 		       (json_bool(v, "handle_chinese_chars", true) ? BERT_CHINESE : 0u) |
-		       (json_bool(v, "strip_accents", lower) ? BERT_STRIP : 0u) | (lower ? BERT_LOWER : 0u);
+		       (json_bool(v, "strip_accents", lower) ? BERT_STRIP : 0u) |
+		       (lower ? BERT_LOWER : 0u);
 	return add_stage(l, (struct stage){.kind = ST_BERT, .arg = how});
 }
 
@@ -117,9 +122,11 @@ static enum err norm_replace(struct load *l, yyjson_val *v)
 	bool regex;
 	struct str p = pattern_of(v, &regex);
 	if (!regex)
-		return add_stage(l, (struct stage){.kind = ST_REPLACE, .a = p, .b = json_str(v, "content")});
+		return add_stage(
+			l, (struct stage){.kind = ST_REPLACE, .a = p, .b = json_str(v, "content")});
 	if (str_eq_c(p, " {2,}"))
-		return add_stage(l, (struct stage){.kind = ST_SQUEEZE, .a = json_str(v, "content")});
+		return add_stage(
+			l, (struct stage){.kind = ST_SQUEEZE, .a = json_str(v, "content")});
 	return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: unknown replacement pattern %.*s",
 		(int)MIN(p.n, 200u), p.p);
 }
@@ -132,10 +139,12 @@ static enum err norm_precompiled(struct load *l, yyjson_val *v)
 	struct buf *b = &l->tk->charsmap;
 	uint32_t bytes = 0;
 	if (b->n || !base64_decode(b, b64) || b->n < 4)
-		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: precompiled_charsmap is not valid");
+		return err_set(
+			l->et, ERR_CORRUPT, "tokenizer.json: precompiled_charsmap is not valid");
 	memcpy(&bytes, b->p, 4);
 	if (bytes > b->n - 4 || bytes % 4)
-		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: precompiled_charsmap is cut short");
+		return err_set(
+			l->et, ERR_CORRUPT, "tokenizer.json: precompiled_charsmap is cut short");
 	return add_stage(l, (struct stage){.kind = ST_CHARSMAP});
 }
 
@@ -173,8 +182,8 @@ static enum err norm_sequence(struct load *l, yyjson_val *v)
 
 static bool behaviour(yyjson_val *v, unsigned *how)
 {
-	static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
-		"Contiguous"};
+	static const char *const names[] = {
+		"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
 	struct str s = json_str(v, "behavior");
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
 		if (str_eq_c(s, names[i])) {
@@ -191,15 +200,17 @@ static enum err pre_split(struct load *l, yyjson_val *v)
 	bool regex, invert = json_bool(v, "invert", false);
 	struct str p = pattern_of(v, &regex);
 	if (!behaviour(v, &how) || !p.p)
-		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: Split without a pattern or behavior");
+		return err_set(
+			l->et, ERR_CORRUPT, "tokenizer.json: Split without a pattern or behavior");
 	if (!regex && !invert)
 		return add_stage(l, (struct stage){.kind = ST_LITERAL, .arg = how, .a = p});
 	/* Removing what is between matches is the same as isolating them where the pattern matches
 	 * everything, which those of the table that are used so do. */
 	if (regex && ((how == HOW_ISOLATED && !invert) || (how == HOW_REMOVED && invert)))
 		return tk_split_regex(l->tk, p, l->et);
-	return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: Split with this behavior is not supported "
-					       "for the pattern %.*s",
+	return err_set(l->et, ERR_UNSUPPORTED,
+		"tokenizer.json: Split with this behavior is not supported "
+		"for the pattern %.*s",
 		(int)MIN(p.n, 200u), p.p);
 }
 
@@ -211,7 +222,8 @@ static enum err pre_byte_level(struct load *l, yyjson_val *v)
 		e = add_stage(l, (struct stage){.kind = ST_PREFIX_SPACE});
 	if (!e && json_bool(v, "use_regex", true)) {
 		if (l->tk->n_stages == STAGES_MAX)
-			return err_set(l->et, ERR_LIMIT, "tokenizer.json: more than %d steps", STAGES_MAX);
+			return err_set(
+				l->et, ERR_LIMIT, "tokenizer.json: more than %d steps", STAGES_MAX);
 		tk_split_gpt2(l->tk);
 	}
 	return e;
@@ -242,10 +254,13 @@ static enum err pre_punctuation(struct load *l, yyjson_val *v)
 {
 	unsigned how;
 	if (!behaviour(v, &how) || (how != HOW_ISOLATED && how != HOW_CONTIGUOUS))
-		return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: Punctuation with this behavior is not "
-						       "supported");
-	return add_stage(l, (struct stage){.kind = ST_RUN, .run = {.set = 9 /* BERT's punctuation */,
-		.min = 1, .max = how == HOW_ISOLATED ? 1 : 0}});
+		return err_set(l->et, ERR_UNSUPPORTED,
+			"tokenizer.json: Punctuation with this behavior is not "
+			"supported");
+	return add_stage(l, (struct stage){.kind = ST_RUN,
+				    .run = {.set = 9 /* BERT's punctuation */,
+					    .min = 1,
+					    .max = how == HOW_ISOLATED ? 1 : 0}});
 }
 
 static enum err pre_metaspace(struct load *l, yyjson_val *v)
@@ -253,11 +268,14 @@ static enum err pre_metaspace(struct load *l, yyjson_val *v)
 	struct str mark = json_str(v, "replacement"), scheme = json_str(v, "prepend_scheme");
 	unsigned how = json_bool(v, "split", true) ? META_SPLIT : 0;
 	if (scheme.p)
-		how |= str_eq_c(scheme, "always") ? META_ALWAYS : str_eq_c(scheme, "first") ? META_FIRST : 0;
+		how |= str_eq_c(scheme, "always")  ? META_ALWAYS
+		       : str_eq_c(scheme, "first") ? META_FIRST
+						   : 0;
 	else if (json_bool(v, "add_prefix_space", true))
 		how |= META_ALWAYS;
-	return add_stage(l, (struct stage){.kind = ST_METASPACE, .arg = how,
-		.a = mark.n ? mark : S("\xE2\x96\x81")});
+	return add_stage(l,
+		(struct stage){
+			.kind = ST_METASPACE, .arg = how, .a = mark.n ? mark : S("\xE2\x96\x81")});
 }
 
 static enum err pre_sequence(struct load *l, yyjson_val *v);
@@ -286,7 +304,8 @@ static enum err affix(struct load *l, bool after, int64_t id)
 {
 	unsigned *n = after ? &l->tk->n_after : &l->tk->n_before;
 	if (id < 0 || id >= VOCAB_MAX || *n == AFFIX_MAX)
-		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: token id %lld", (long long)id);
+		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: token id %lld",
+			(long long)id);
 	(after ? l->tk->after : l->tk->before)[(*n)++] = (int32_t)id;
 	return OK;
 }
@@ -296,19 +315,23 @@ static enum err post_template(struct load *l, yyjson_val *v)
 	yyjson_val *specials = yyjson_obj_get(v, "special_tokens"), *part;
 	bool after = false;
 	size_t i, n;
-	yyjson_arr_foreach(yyjson_obj_get(v, "single"), i, n, part) {
+	yyjson_arr_foreach(yyjson_obj_get(v, "single"), i, n, part)
+	{
 		if (yyjson_obj_get(part, "Sequence")) {
 			after = true;
 			continue;
 		}
 		struct str name = json_str(yyjson_obj_get(part, "SpecialToken"), "id");
-		yyjson_val *ids = yyjson_obj_get(yyjson_obj_getn(specials, name.p ? name.p : "", name.n), "ids"),
+		yyjson_val *ids = yyjson_obj_get(
+				   yyjson_obj_getn(specials, name.p ? name.p : "", name.n), "ids"),
 			   *id;
 		if (!yyjson_is_arr(ids))
-			return err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: no ids for \"%.*s\"",
+			return err_set(l->et, ERR_CORRUPT,
+				"tokenizer.json: post_processor: no ids for \"%.*s\"",
 				(int)MIN(name.n, 80u), name.p ? name.p : "");
 		size_t k, m;
-		yyjson_arr_foreach(ids, k, m, id) {
+		yyjson_arr_foreach(ids, k, m, id)
+		{
 			enum err e = affix(l, after, yyjson_is_int(id) ? yyjson_get_sint(id) : -1);
 			if (e)
 				return e;
@@ -320,7 +343,8 @@ static enum err post_template(struct load *l, yyjson_val *v)
 /* BERT and RoBERTa: "cls" and "sep" as [text, id]. */
 static enum err post_bert(struct load *l, yyjson_val *v)
 {
-	yyjson_val *cls = yyjson_arr_get(yyjson_obj_get(v, "cls"), 1), *sep = yyjson_arr_get(yyjson_obj_get(v, "sep"), 1);
+	yyjson_val *cls = yyjson_arr_get(yyjson_obj_get(v, "cls"), 1),
+		   *sep = yyjson_arr_get(yyjson_obj_get(v, "sep"), 1);
 	enum err e = affix(l, false, yyjson_is_int(cls) ? yyjson_get_sint(cls) : -1);
 	return e ? e : affix(l, true, yyjson_is_int(sep) ? yyjson_get_sint(sep) : -1);
 }
@@ -374,7 +398,8 @@ static enum err dec_metaspace(struct load *l, yyjson_val *v)
 {
 	struct str scheme = json_str(v, "prepend_scheme");
 	l->tk->dec_spm_space = true;
-	l->tk->dec_strip_first = scheme.p ? !str_eq_c(scheme, "never") : json_bool(v, "add_prefix_space", true);
+	l->tk->dec_strip_first =
+		scheme.p ? !str_eq_c(scheme, "never") : json_bool(v, "add_prefix_space", true);
 	return OK;
 }
 
@@ -409,8 +434,8 @@ static enum err dec_sequence(struct load *l, yyjson_val *v)
 static enum err id_of(struct load *l, yyjson_val *v, uint32_t *id)
 {
 	if (!yyjson_is_uint(v) || yyjson_get_uint(v) >= VOCAB_MAX)
-		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: a token id that is no number from 0 to %d",
-			VOCAB_MAX - 1);
+		return err_set(l->et, ERR_CORRUPT,
+			"tokenizer.json: a token id that is no number from 0 to %d", VOCAB_MAX - 1);
 	*id = (uint32_t)yyjson_get_uint(v);
 	return OK;
 }
@@ -421,7 +446,8 @@ static bool is_added(const struct load *l, uint32_t id)
 }
 
 /* One entry of a BPE or unigram vocabulary, spelled as the file does. */
-static enum err vocab_piece(struct load *l, struct str text, uint32_t id, float score, struct buf *tmp)
+static enum err vocab_piece(
+	struct load *l, struct str text, uint32_t id, float score, struct buf *tmp)
 {
 	struct tokenizer *tk = l->tk;
 	unsigned char byte;
@@ -441,7 +467,8 @@ static enum err vocab_piece(struct load *l, struct str text, uint32_t id, float 
 static enum err holes(struct load *l, size_t given)
 {
 	if (l->tk->n > 2 * given + 4096)
-		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: ids up to %u for %zu tokens", l->tk->n - 1, given);
+		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: ids up to %u for %zu tokens",
+			l->tk->n - 1, given);
 	return OK;
 }
 
@@ -449,8 +476,9 @@ static enum err vocab_object(struct load *l, yyjson_val *vocab, struct buf *tmp)
 {
 	size_t i, n;
 	yyjson_val *k, *v;
-	yyjson_obj_foreach(vocab, i, n, k, v) {
-		uint32_t id;
+	yyjson_obj_foreach(vocab, i, n, k, v)
+	{
+		uint32_t id = 0;
 		enum err e = id_of(l, v, &id);
 		e = e ? e : vocab_piece(l, json_val_str(k), id, 0, tmp);
 		if (e)
@@ -482,12 +510,14 @@ static enum err load_merges(struct load *l, yyjson_val *merges)
 	enum err e = tk_pairs_reserve(l->tk, yyjson_arr_size(merges), l->et);
 	size_t i, n;
 	yyjson_val *v;
-	yyjson_arr_foreach(merges, i, n, v) {
+	yyjson_arr_foreach(merges, i, n, v)
+	{
 		struct str left, right;
 		if (e)
 			break;
 		if (!merge_parts(v, &left, &right)) {
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: merge %zu is not two pieces", i);
+			e = err_set(l->et, ERR_CORRUPT,
+				"tokenizer.json: merge %zu is not two pieces", i);
 			break;
 		}
 		if (l->byte_level && tk_unspell_bytes(left, &a) && tk_unspell_bytes(right, &b)) {
@@ -510,8 +540,9 @@ static enum err model_bpe(struct load *l, yyjson_val *m)
 	tk->fuse_unk = json_bool(m, "fuse_unk", false);
 	tk->whole_first = json_bool(m, "ignore_merges", false);
 	if (json_str(m, "continuing_subword_prefix").n || json_str(m, "end_of_word_suffix").n)
-		return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: BPE with a subword prefix or a word suffix "
-						       "is not supported");
+		return err_set(l->et, ERR_UNSUPPORTED,
+			"tokenizer.json: BPE with a subword prefix or a word suffix "
+			"is not supported");
 	struct buf tmp = {0};
 	enum err e = vocab_object(l, yyjson_obj_get(m, "vocab"), &tmp);
 	buf_free(&tmp);
@@ -539,9 +570,11 @@ static bool reachable(const struct load *l, uint32_t id)
 static enum err build_tries(struct load *l)
 {
 	struct tokenizer *tk = l->tk;
-	struct trie_entry *words = calloc(tk->n + 1u, sizeof *words), *rest = calloc(tk->n + 1u, sizeof *rest);
+	struct trie_entry *words = calloc(tk->n + 1u, sizeof *words),
+			  *rest = calloc(tk->n + 1u, sizeof *rest);
 	size_t n_words = 0, n_rest = 0;
-	enum err e = words && rest ? OK : err_set(l->et, ERR_NOMEM, "tokenizer.json: out of memory");
+	enum err e =
+		words && rest ? OK : err_set(l->et, ERR_NOMEM, "tokenizer.json: out of memory");
 	for (uint32_t id = 0; id < tk->n && !e; id++) {
 		if (!reachable(l, id))
 			continue;
@@ -561,7 +594,8 @@ static enum err build_tries(struct load *l)
 static enum err model_wordpiece(struct load *l, yyjson_val *m)
 {
 	struct tokenizer *tk = l->tk;
-	struct str prefix = json_str(m, "continuing_subword_prefix"), unk = json_str(m, "unk_token");
+	struct str prefix = json_str(m, "continuing_subword_prefix"),
+		   unk = json_str(m, "unk_token");
 	if (!prefix.p)
 		prefix = S("##");
 	tk->model = TK_WORDPIECE;
@@ -569,12 +603,15 @@ static enum err model_wordpiece(struct load *l, yyjson_val *m)
 	tk->word_max = max > 0 && max < 1 << 20 ? (uint32_t)max : 100;
 	size_t i, n;
 	yyjson_val *k, *v, *vocab = yyjson_obj_get(m, "vocab");
-	yyjson_obj_foreach(vocab, i, n, k, v) {
-		uint32_t id;
+	yyjson_obj_foreach(vocab, i, n, k, v)
+	{
+		uint32_t id = 0;
 		struct str s = json_val_str(k);
 		enum err e = id_of(l, v, &id);
 		bool rest = prefix.n && s.n > prefix.n && str_starts(s, prefix) && !is_added(l, id);
-		e = e ? e : tk_piece(tk, id, rest ? str_sub(s, prefix.n, s.n) : s, PIECE_NORMAL, 0, l->et);
+		e = e ? e
+		      : tk_piece(tk, id, rest ? str_sub(s, prefix.n, s.n) : s, PIECE_NORMAL, 0,
+				l->et);
 		if (e)
 			return e;
 		tk->piece[id].flags |= rest ? PIECE_CONTINUES : 0;
@@ -595,11 +632,13 @@ static enum err model_unigram(struct load *l, yyjson_val *m)
 	enum err e = OK;
 	size_t i, n;
 	yyjson_val *v;
-	yyjson_arr_foreach(yyjson_obj_get(m, "vocab"), i, n, v) {
+	yyjson_arr_foreach(yyjson_obj_get(m, "vocab"), i, n, v)
+	{
 		struct str s = json_val_str(yyjson_arr_get(v, 0));
 		double score = yyjson_get_num(yyjson_arr_get(v, 1));
 		if (!s.p || !(score > -1e6 && score < 1e6))
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: entry %zu of the vocabulary", i);
+			e = err_set(l->et, ERR_CORRUPT,
+				"tokenizer.json: entry %zu of the vocabulary", i);
 		else if (i >= VOCAB_MAX)
 			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: %zu tokens are absurd", n);
 		e = e ? e : vocab_piece(l, s, (uint32_t)i, (float)score, &tmp);
@@ -624,10 +663,12 @@ static enum err load_model(struct load *l, yyjson_val *m)
 		return model_bpe(l, m);
 	if (str_eq_c(type, "Unigram") || (!type.p && yyjson_is_arr(yyjson_obj_get(m, "vocab"))))
 		return model_unigram(l, m);
-	if (str_eq_c(type, "WordPiece") || (!type.p && yyjson_obj_get(m, "max_input_chars_per_word")))
+	if (str_eq_c(type, "WordPiece") ||
+		(!type.p && yyjson_obj_get(m, "max_input_chars_per_word")))
 		return model_wordpiece(l, m);
-	return err_set(l->et, ERR_UNSUPPORTED, "tokenizer.json: the model \"%.*s\" is not supported",
-		(int)MIN(type.n, 80u), type.p ? type.p : "");
+	return err_set(l->et, ERR_UNSUPPORTED,
+		"tokenizer.json: the model \"%.*s\" is not supported", (int)MIN(type.n, 80u),
+		type.p ? type.p : "");
 }
 
 /* ---- added tokens ---- */
@@ -638,8 +679,9 @@ static enum err note_added(struct load *l, yyjson_val *root)
 	size_t i, n;
 	yyjson_val *v;
 	for (int pass = 0; pass < 2; pass++) {
-		yyjson_arr_foreach(l->added, i, n, v) {
-			uint32_t id;
+		yyjson_arr_foreach(l->added, i, n, v)
+		{
+			uint32_t id = 0;
 			enum err e = id_of(l, yyjson_obj_get(v, "id"), &id);
 			if (e)
 				return e;
@@ -659,16 +701,20 @@ static enum err load_added(struct load *l)
 	struct tokenizer *tk = l->tk;
 	size_t i, n;
 	yyjson_val *v;
-	yyjson_arr_foreach(l->added, i, n, v) {
+	yyjson_arr_foreach(l->added, i, n, v)
+	{
 		struct str s = json_str(v, "content");
-		struct added a = {.special = json_bool(v, "special", false), .lstrip = json_bool(v, "lstrip", false),
-			.rstrip = json_bool(v, "rstrip", false), .single_word = json_bool(v, "single_word", false)};
+		struct added a = {.special = json_bool(v, "special", false),
+			.lstrip = json_bool(v, "lstrip", false),
+			.rstrip = json_bool(v, "rstrip", false),
+			.single_word = json_bool(v, "single_word", false)};
 		uint32_t id = (uint32_t)yyjson_get_uint(yyjson_obj_get(v, "id"));
 		enum err e = OK;
 		if (id >= tk->n || tk->piece[id].at == UINT32_MAX)
 			e = tk_piece(tk, id, s, PIECE_USER, 0, l->et);
 		else if (!str_eq(tk_text(tk, id), s) && tk->piece[id].type != PIECE_BYTE)
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: added token \"%.*s\" has the id %u of another",
+			e = err_set(l->et, ERR_CORRUPT,
+				"tokenizer.json: added token \"%.*s\" has the id %u of another",
 				(int)MIN(s.n, 80u), s.p ? s.p : "", id);
 		if (e)
 			return e;
@@ -709,9 +755,8 @@ static enum err load_config(struct load *l, struct str text)
 	l->tk->eos = config_token(l->tk, root, "eos_token");
 	struct str chat = json_val_str(t);
 	size_t i, n;
-	yyjson_arr_foreach(t, i, n, v)
-		if (!chat.p || str_eq_c(json_str(v, "name"), "default"))
-			chat = json_str(v, "template");
+	yyjson_arr_foreach(t, i, n, v) if (!chat.p || str_eq_c(json_str(v, "name"), "default"))
+		chat = json_str(v, "template");
 	if (chat.n) {
 		l->tk->chat_template = tk_own(l->tk, chat);
 		if (!l->tk->chat_template.p)
@@ -725,7 +770,9 @@ static void name_kind(struct tokenizer *tk)
 {
 	static const char *const models[] = {"bpe", "unigram", "wordpiece"};
 	snprintf(tk->kind, sizeof tk->kind, "%s%s", models[tk->model],
-		tk->model != TK_BPE ? "" : tk->byte_level ? "/bytes" : "/characters");
+		tk->model != TK_BPE ? ""
+		: tk->byte_level    ? "/bytes"
+				    : "/characters");
 }
 
 static enum err load_all(struct load *l, yyjson_val *root, struct str config)
@@ -734,18 +781,24 @@ static enum err load_all(struct load *l, yyjson_val *root, struct str config)
 	enum err e = note_added(l, root);
 	e = e ? e : load_kind(l, yyjson_obj_get(root, "normalizer"), normalisers, "normalizer");
 	e = e ? e : add_stage(l, (struct stage){.kind = ST_ADDED});
-	e = e ? e : load_kind(l, yyjson_obj_get(root, "pre_tokenizer"), pre_tokenizers, "pre-tokenizer");
+	e = e ? e
+	      : load_kind(
+			l, yyjson_obj_get(root, "pre_tokenizer"), pre_tokenizers, "pre-tokenizer");
 	e = e ? e : load_kind(l, yyjson_obj_get(root, "decoder"), decoders, "decoder");
 	e = e ? e : load_model(l, yyjson_obj_get(root, "model"));
 	e = e ? e : load_added(l);
 	e = e || tk->model == TK_BPE ? e : build_tries(l);
-	e = e ? e : load_kind(l, yyjson_obj_get(root, "post_processor"), post_processors, "post-processor");
+	e = e ? e
+	      : load_kind(l, yyjson_obj_get(root, "post_processor"), post_processors,
+			"post-processor");
 	for (unsigned i = 0; i < tk->n_before && !e; i++)
 		if ((uint32_t)tk->before[i] >= tk->n)
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d", tk->before[i]);
+			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d",
+				tk->before[i]);
 	for (unsigned i = 0; i < tk->n_after && !e; i++)
 		if ((uint32_t)tk->after[i] >= tk->n)
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d", tk->after[i]);
+			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d",
+				tk->after[i]);
 	e = e ? e : load_config(l, config);
 	name_kind(tk);
 	return e ? e : tk_finish(tk, l->normalised, l->et);

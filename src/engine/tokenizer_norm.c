@@ -24,17 +24,19 @@ static uint16_t uc_compute(uint32_t cp)
 	m |= gc & U_GC_M_MASK ? UC_MARK : 0;
 	m |= gc & (U_GC_LU_MASK | U_GC_LT_MASK) ? UC_UPPER : 0;
 	m |= gc & U_GC_LL_MASK ? UC_LOWER : 0;
-	m |= gc & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK) || u_hasBinaryProperty(c, UCHAR_ALPHABETIC) ||
-			u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL)
-		? UC_WORD
-		: 0;
+	m |= gc & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK) ||
+			     u_hasBinaryProperty(c, UCHAR_ALPHABETIC) ||
+			     u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL)
+		     ? UC_WORD
+		     : 0;
 	m |= gc & U_GC_C_MASK ? UC_OTHER : 0;
 	m |= gc & U_GC_MN_MASK ? UC_MN : 0;
 	if (u_getCombiningClass(c) == 0) {
 		static const UProperty check[4] = {UCHAR_NFC_QUICK_CHECK, UCHAR_NFD_QUICK_CHECK,
 			UCHAR_NFKC_QUICK_CHECK, UCHAR_NFKD_QUICK_CHECK};
 		for (unsigned f = 0; f < 4; f++)
-			m |= u_getIntPropertyValue(c, check[f]) == UNORM_YES ? UC_NFC << f : 0u;
+			m |= u_getIntPropertyValue(c, check[f]) == UNORM_YES ? (unsigned)UC_NFC << f
+									     : 0u;
 	}
 	m |= u_hasBinaryProperty(c, UCHAR_CHANGES_WHEN_LOWERCASED) ? UC_LOWERS : 0;
 	return (uint16_t)m;
@@ -117,7 +119,8 @@ void sc_add(struct enc *e, struct scratch *s, const char *p, size_t n, const str
 		return;
 	memcpy(s->p + s->n, p, n);
 	if (e->flags & TOKENIZE_OFFSETS) {
-		struct span at = {view_from(v, from), from < to ? view_to(v, to) : view_from(v, from)};
+		struct span at = {
+			view_from(v, from), from < to ? view_to(v, to) : view_from(v, from)};
 		for (size_t i = 0; i < n; i++)
 			s->map[s->n + i] = at;
 	}
@@ -132,7 +135,8 @@ void sc_copy(struct enc *e, struct scratch *s, const struct view *v, size_t from
 	memcpy(s->p + s->n, v->p + from, n);
 	if (e->flags & TOKENIZE_OFFSETS)
 		for (size_t i = 0; i < n; i++)
-			s->map[s->n + i] = (struct span){view_from(v, from + i), view_to(v, from + i + 1)};
+			s->map[s->n + i] =
+				(struct span){view_from(v, from + i), view_to(v, from + i + 1)};
 	s->n += n;
 }
 
@@ -167,7 +171,8 @@ static void form_piece(struct enc *e, struct scratch *s, unsigned form, const st
 			U16_APPEND_UNSAFE(in, n_in, (UChar32)cp);
 		}
 		UErrorCode err = U_ZERO_ERROR;
-		int32_t n_out = unorm2_normalize(forms[form], in, n_in, out, (int32_t)MIN(cap_out, INT32_MAX), &err);
+		int32_t n_out = unorm2_normalize(
+			forms[form], in, n_in, out, (int32_t)MIN(cap_out, INT32_MAX), &err);
 		for (int32_t i = 0; U_SUCCESS(err) && i < n_out;) {
 			UChar32 c;
 			U16_NEXT(out, i, n_out, c);
@@ -213,7 +218,8 @@ static void form_stage(struct enc *e, struct scratch *s, unsigned form, struct v
 	sc_begin(e, s);
 	size_t done = 0;
 	while (at < v->n && !e->err) {
-		/* From the code point before (it may join with what follows) to the next plain one. */
+		/* From the code point before (it may join with what follows) to the next plain one.
+		 */
 		size_t end = at, len;
 		while (end < v->n) {
 			uint32_t cp = cp_at(v->p, end, v->n, &len);
@@ -236,8 +242,8 @@ static void form_stage(struct enc *e, struct scratch *s, unsigned form, struct v
 
 /* ---- letters ---- */
 
-static void add_lower(struct enc *e, struct scratch *s, uint32_t cp, const struct view *v, size_t from,
-	size_t to)
+static void add_lower(
+	struct enc *e, struct scratch *s, uint32_t cp, const struct view *v, size_t from, size_t to)
 {
 	char t[4];
 	if (cp == 0x130) /* the one code point that becomes two */
@@ -312,8 +318,8 @@ static bool is_chinese(uint32_t c)
 /* One code point through BERT's steps; accents by canonical decomposition. Marks that change their
  * order when several follow each other do not matter, as they are dropped; without BERT_STRIP there
  * is no decomposition. */
-static void bert_cp(struct enc *e, struct scratch *s, unsigned how, uint32_t cp, const struct view *v,
-	size_t from, size_t to)
+static void bert_cp(struct enc *e, struct scratch *s, unsigned how, uint32_t cp,
+	const struct view *v, size_t from, size_t to)
 {
 	char t[4];
 	UChar dec[32];
@@ -360,7 +366,8 @@ static void bert_stage(struct enc *e, struct scratch *s, unsigned how, struct vi
 			if (s->n < s->cap) {
 				s->p[s->n] = c;
 				if (e->flags & TOKENIZE_OFFSETS)
-					s->map[s->n] = (struct span){view_from(v, i), view_to(v, i + 1)};
+					s->map[s->n] =
+						(struct span){view_from(v, i), view_to(v, i + 1)};
 				s->n++;
 			} else {
 				sc_add(e, s, &c, 1, v, i, i + 1);
@@ -371,7 +378,8 @@ static void bert_stage(struct enc *e, struct scratch *s, unsigned how, struct vi
 		unsigned m = uc(cp);
 		if (how & BERT_CLEAN) {
 			/* Unassigned code points are kept, as the reference's older tables do. */
-			if (cp == 0xFFFD || (m & UC_OTHER && u_charType((UChar32)cp) != U_UNASSIGNED))
+			if (cp == 0xFFFD ||
+				(m & UC_OTHER && u_charType((UChar32)cp) != U_UNASSIGNED))
 				continue;
 			if (m & UC_SPACE) {
 				sc_add(e, s, " ", 1, v, i, i + len);

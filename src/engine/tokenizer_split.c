@@ -146,7 +146,8 @@ static size_t gpt_match(const struct gpt_rule *r, const struct text *t, size_t i
 	}
 	unsigned m = class_at(t, i, &len);
 	if (r->punct_word && len == 1 && m & (UC_PUNCT | UC_SYMBOL)) {
-		for (end = i + 1; end < t->n && ascii_lower(t->p[end]) >= 'a' && ascii_lower(t->p[end]) <= 'z';)
+		for (end = i + 1; end < t->n && ascii_lower(t->p[end]) >= 'a' &&
+				  ascii_lower(t->p[end]) <= 'z';)
 			end++;
 		if (end > i + 1)
 			return end;
@@ -184,7 +185,8 @@ static size_t gpt_match(const struct gpt_rule *r, const struct text *t, size_t i
 			break;
 	}
 	if (end > from) {
-		while (r->tail && end < t->n && (is_line_end(t->p[end]) || (r->tail == 2 && t->p[end] == '/')))
+		while (r->tail && end < t->n &&
+			(is_line_end(t->p[end]) || (r->tail == 2 && t->p[end] == '/')))
 			end++;
 		return end;
 	}
@@ -218,8 +220,18 @@ static void split_gpt(struct enc *e, unsigned stage, const struct view *v)
 
 /* ---- runs ---- */
 
-enum run_set { SET_CLASS, SET_ASCII_DIGIT, SET_LINE_END, SET_FALCON, SET_BLOOM, SET_CASED, SET_DS_PUNCT,
-	SET_CJK_DS, SET_CJK_DS3, SET_BERT_PUNCT };
+enum run_set {
+	SET_CLASS,
+	SET_ASCII_DIGIT,
+	SET_LINE_END,
+	SET_FALCON,
+	SET_BLOOM,
+	SET_CASED,
+	SET_DS_PUNCT,
+	SET_CJK_DS,
+	SET_CJK_DS3,
+	SET_BERT_PUNCT
+};
 
 static bool in_set(const struct run_rule *r, uint32_t cp)
 {
@@ -234,14 +246,14 @@ static bool in_set(const struct run_rule *r, uint32_t cp)
 		return uc(cp) & UC_PUNCT || (cp < 0x80 && cp && strchr("$+<=>^~|`", (int)cp));
 	case SET_BLOOM: /* [^(\s|.,!?...)] and their full-width, Arabic and Indic brothers */
 		return !(uc(cp) & UC_SPACE) && !(cp < 0x80 && cp && strchr("(|.,!?)", (int)cp)) &&
-		       cp != 0x2026 && cp != 0x3002 && cp != 0xFF0C && cp != 0x3001 && cp != 0x964 &&
-		       cp != 0x6D4 && cp != 0x60C;
+		       cp != 0x2026 && cp != 0x3002 && cp != 0xFF0C && cp != 0x3001 &&
+		       cp != 0x964 && cp != 0x6D4 && cp != 0x60C;
 	case SET_CASED:
 		return uc(cp) & (UC_UPPER | UC_LOWER);
 	case SET_DS_PUNCT:
-		return (cp >= '!' && cp <= '/') || (cp >= ':' && cp <= '~') || (cp >= 0xFF01 && cp <= 0xFF0F) ||
-		       (cp >= 0xFF1A && cp <= 0xFF5E) || (cp >= 0x2018 && cp <= 0x201F) ||
-		       (cp >= 0x3000 && cp <= 0x3002);
+		return (cp >= '!' && cp <= '/') || (cp >= ':' && cp <= '~') ||
+		       (cp >= 0xFF01 && cp <= 0xFF0F) || (cp >= 0xFF1A && cp <= 0xFF5E) ||
+		       (cp >= 0x2018 && cp <= 0x201F) || (cp >= 0x3000 && cp <= 0x3002);
 	case SET_CJK_DS:
 		return (cp >= 0x800 && cp <= 0x9FA5) || (cp >= 0xAC00 && cp <= 0xD7FF);
 	case SET_CJK_DS3:
@@ -475,24 +487,57 @@ void enc_split(struct enc *e, unsigned stage, const struct view *v)
 
 #define LN (UC_LETTER | UC_NUMBER)
 static const struct gpt_rule rule_gpt2 = {.contraction = 1, .letters = UC_LETTER, .digits = 255};
-static const struct gpt_rule rule_llama3 = {.contraction = 2, .lead = 1, .lead_not = LN,
-	.letters = UC_LETTER, .digits = 3, .tail = 1, .lines = 1};
-static const struct gpt_rule rule_qwen2 = {.contraction = 2, .lead = 1, .lead_not = LN,
-	.letters = UC_LETTER, .digits = 1, .tail = 1, .lines = 1};
-static const struct gpt_rule rule_qwen35 = {.contraction = 2, .lead = 1, .lead_not = LN,
-	.letters = UC_LETTER | UC_MARK, .digits = 1, .tail = 1, .lines = 1,
+static const struct gpt_rule rule_llama3 = {.contraction = 2,
+	.lead = 1,
+	.lead_not = LN,
+	.letters = UC_LETTER,
+	.digits = 3,
+	.tail = 1,
+	.lines = 1};
+static const struct gpt_rule rule_qwen2 = {.contraction = 2,
+	.lead = 1,
+	.lead_not = LN,
+	.letters = UC_LETTER,
+	.digits = 1,
+	.tail = 1,
+	.lines = 1};
+static const struct gpt_rule rule_qwen35 = {.contraction = 2,
+	.lead = 1,
+	.lead_not = LN,
+	.letters = UC_LETTER | UC_MARK,
+	.digits = 1,
+	.tail = 1,
+	.lines = 1,
 	.marks = UC_PUNCT | UC_SYMBOL | UC_OTHER};
-static const struct gpt_rule rule_o200k = {.contraction = 3, .cased = 1, .lead = 1, .lead_not = LN,
-	.digits = 3, .tail = 2, .lines = 1};
-static const struct gpt_rule rule_tekken = {.cased = 1, .lead = 1, .lead_not = LN, .digits = 1,
-	.tail = 2, .lines = 1};
+static const struct gpt_rule rule_o200k = {.contraction = 3,
+	.cased = 1,
+	.lead = 1,
+	.lead_not = LN,
+	.digits = 3,
+	.tail = 2,
+	.lines = 1};
+static const struct gpt_rule rule_tekken = {
+	.cased = 1, .lead = 1, .lead_not = LN, .digits = 1, .tail = 2, .lines = 1};
 static const struct gpt_rule rule_deepseek3 = {.lead = 1,
-	.lead_not = UC_LETTER | UC_PUNCT | UC_SYMBOL, .letters = UC_LETTER | UC_MARK,
-	.marks = UC_PUNCT | UC_SYMBOL, .tail = 1, .lines = 1, .punct_word = 1};
+	.lead_not = UC_LETTER | UC_PUNCT | UC_SYMBOL,
+	.letters = UC_LETTER | UC_MARK,
+	.marks = UC_PUNCT | UC_SYMBOL,
+	.tail = 1,
+	.lines = 1,
+	.punct_word = 1};
 
-#define GPT(r) {.kind = ST_GPT, .gpt = &(r)}
-#define RUN(s, l, lo, hi) {.kind = ST_RUN, .run = {.set = (s), .lead = (l), .min = (lo), .max = (hi)}}
-#define CLASS(m, l, lo, hi) {.kind = ST_RUN, .run = {.mask = (m), .lead = (l), .min = (lo), .max = (hi)}}
+#define GPT(r)                              \
+	{                                   \
+		.kind = ST_GPT, .gpt = &(r) \
+	}
+#define RUN(s, l, lo, hi)                                                                   \
+	{                                                                                   \
+		.kind = ST_RUN, .run = {.set = (s), .lead = (l), .min = (lo), .max = (hi) } \
+	}
+#define CLASS(m, l, lo, hi)                                                                  \
+	{                                                                                    \
+		.kind = ST_RUN, .run = {.mask = (m), .lead = (l), .min = (lo), .max = (hi) } \
+	}
 enum { ROW_STAGES = 6 };
 typedef const struct stage row[ROW_STAGES]; /* ended by the first of kind ST_FORM, which is 0 */
 
@@ -513,7 +558,8 @@ static row row_deepseek_llm = {RUN(SET_LINE_END, 0, 1, 1), RUN(SET_CASED, 2, 1, 
 	CLASS(UC_NUMBER, 0, 1, 0)};
 static row row_deepseek_coder = {RUN(SET_LINE_END, 0, 1, 1), CLASS(UC_LETTER, 2, 1, 0),
 	CLASS(UC_PUNCT, 2, 1, 0), RUN(SET_CJK_DS, 0, 1, 0), CLASS(UC_NUMBER, 0, 1, 1)};
-static row row_deepseek3 = {CLASS(UC_NUMBER, 0, 1, 3), RUN(SET_CJK_DS3, 0, 1, 0), GPT(rule_deepseek3)};
+static row row_deepseek3 = {
+	CLASS(UC_NUMBER, 0, 1, 3), RUN(SET_CJK_DS3, 0, 1, 0), GPT(rule_deepseek3)};
 static row row_deepseek3_main = {GPT(rule_deepseek3)};
 static row row_superbpe = {CLASS(UC_NUMBER, 0, 1, 0), {.kind = ST_THOUSANDS}};
 static row row_number1 = {CLASS(UC_NUMBER, 0, 1, 1)};
@@ -555,18 +601,25 @@ void tk_split_gpt2(struct tokenizer *tk)
 #define WORDP "|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+"
 #define MARKS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
 #define MARKSP "| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*"
-#define UPLOW "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
-#define UPLOW2 "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"
+#define UPLOW                                                                                      \
+	"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]" \
+	"+"
+#define UPLOW2                                                                                     \
+	"[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]" \
+	"*"
 #define MARKS2 "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*"
 
 static const struct {
 	const char *pattern;
 	const struct stage *stages;
 } patterns[] = {
-	{"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", row_gpt2},
+	{"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+		row_gpt2},
 	{"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)", row_gpt2},
-	{"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", row_gpt2},
-	{"'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s", row_gpt2},
+	{"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+		row_gpt2},
+	{"'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s",
+		row_gpt2},
 	{CONTR WORD "|\\p{N}{1,3}" MARKS TAIL3, row_llama3},
 	{CONTR2 WORD "|\\p{N}{1,3}" MARKS TAIL3, row_llama3},
 	{CONTR3 WORDP "|\\p{N}{1,3}" MARKSP "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+", row_llama3},
@@ -578,17 +631,24 @@ static const struct {
 	{"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
 	 "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" TAIL3,
 		row_qwen35},
-	{UPLOW "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|" UPLOW2 "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}" MARKS2 TAIL3,
+	{UPLOW "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|" UPLOW2
+	       "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}" MARKS2 TAIL3,
 		row_o200k},
 	{UPLOW "|" UPLOW2 "|\\p{N}" MARKS2 TAIL3, row_tekken},
-	{"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+	{"[!\"#$%&'()*+,\\-./"
+	 ":;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
 	 "?[\\p{P}\\p{S}]+[\\r\\n]*" TAIL3,
 		row_deepseek3_main},
-	{"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+	{"[!\"#$%&'()*+,\\-./"
+	 ":;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
 	 "?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
 		row_deepseek3_main},
-	{" ?[^(\\s|.,!?\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C)]+", row_bloom},
-	{" ?[^(\\s|[.,!?\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C])]+", row_bloom},
+	{" ?[^(\\s|.,!?"
+	 "\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C)]+",
+		row_bloom},
+	{" ?[^(\\s|[.,!?"
+	 "\xE2\x80\xA6\xE3\x80\x82\xEF\xBC\x8C\xE3\x80\x81\xE0\xA5\xA4\xDB\x94\xD8\x8C])]+",
+		row_bloom},
 	{"\\p{N}{1,3}", row_number3},
 	{"\\p{N}", row_number1},
 	{"\\p{N}+", row_numbers},
@@ -598,9 +658,12 @@ static const struct {
 	{"[\\p{P}\\$\\+<=>\\^~\\|`]+", row_falcon_punct},
 	{"[\\r\\n]", row_line},
 	{"[\r\n]", row_line},
-	{"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+", row_cjk3},
+	{"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
+		row_cjk3},
 	{"[\xE4\xB8\x80-\xE9\xBE\xA5\xE0\xA0\x80-\xE4\xB8\x80\xEA\xB0\x80-\xED\x9F\xBF]+", row_cjk},
-	{"\\s?[!-/:-~\xEF\xBC\x81-\xEF\xBC\x8F\xEF\xBC\x9A-\xEF\xBD\x9E\xE2\x80\x98-\xE2\x80\x9F\xE3\x80\x80-"
+	{"\\s?[!-/"
+	 ":-~\xEF\xBC\x81-\xEF\xBC\x8F\xEF\xBC\x9A-\xEF\xBD\x9E\xE2\x80\x98-"
+	 "\xE2\x80\x9F\xE3\x80\x80-"
 	 "\xE3\x80\x82]+",
 		row_ds_punct},
 	{"\\s?\\p{L}+", row_space_letters},

@@ -164,7 +164,8 @@ enum err tk_pairs_reserve(struct tokenizer *tk, size_t n, struct errtext *et)
 }
 
 /* The first of two equal merges counts. The caller has reserved room. */
-static void pair_put(struct tokenizer *tk, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
+static void pair_put(
+	struct tokenizer *tk, uint32_t left, uint32_t right, uint32_t rank, uint32_t id)
 {
 	uint64_t key = (uint64_t)left << 32 | right, i = pair_hash(key);
 	for (;; i++) {
@@ -179,8 +180,8 @@ static void pair_put(struct tokenizer *tk, uint32_t left, uint32_t right, uint32
 	}
 }
 
-enum err tk_merge(struct tokenizer *tk, struct str left, struct str right, uint32_t rank,
-	struct errtext *et)
+enum err tk_merge(
+	struct tokenizer *tk, struct str left, struct str right, uint32_t rank, struct errtext *et)
 {
 	int32_t l = tk_lookup(tk, left), r = tk_lookup(tk, right), m;
 	if (l < 0 || r < 0)
@@ -202,8 +203,9 @@ enum err tk_merge(struct tokenizer *tk, struct str left, struct str right, uint3
 	m = tk_lookup(tk, s);
 	buf_free(&big);
 	if (m < 0)
-		return err_set(et, ERR_CORRUPT, "merge %u: what \"%.*s\" and \"%.*s\" make is not in the "
-						"vocabulary",
+		return err_set(et, ERR_CORRUPT,
+			"merge %u: what \"%.*s\" and \"%.*s\" make is not in the "
+			"vocabulary",
 			rank, (int)MIN(left.n, 80u), left.p, (int)MIN(right.n, 80u), right.p);
 	if (left.n == 0 || right.n == 0)
 		return err_set(et, ERR_CORRUPT, "merge %u: of nothing", rank);
@@ -294,11 +296,13 @@ static bool trie_fill(struct trie *t, const struct trie_entry *e, uint32_t n, ui
 enum err trie_build(struct trie *t, struct trie_entry *e, size_t n, struct errtext *et)
 {
 	qsort(e, n, sizeof *e, entry_cmp);
-	/* Each entry adds as many nodes as it has bytes beyond what it shares with the one before. */
+	/* Each entry adds as many nodes as it has bytes beyond what it shares with the one before.
+	 */
 	size_t nodes = 1;
 	for (size_t i = 0; i < n; i++) {
 		size_t same = 0;
-		while (i && same < e[i].s.n && same < e[i - 1].s.n && e[i].s.p[same] == e[i - 1].s.p[same])
+		while (i && same < e[i].s.n && same < e[i - 1].s.n &&
+			e[i].s.p[same] == e[i - 1].s.p[same])
 			same++;
 		nodes += e[i].s.n - same;
 	}
@@ -333,8 +337,8 @@ enum err tk_add_added(struct tokenizer *tk, const struct added *a, struct errtex
 	return OK;
 }
 
-static enum err added_trie(struct tokenizer *tk, const uint8_t *normalised, bool want, struct trie *t,
-	struct errtext *et)
+static enum err added_trie(struct tokenizer *tk, const uint8_t *normalised, bool want,
+	struct trie *t, struct errtext *et)
 {
 	struct trie_entry *e = calloc(tk->n_added + 1, sizeof *e);
 	if (!e)
@@ -355,9 +359,12 @@ static enum err added_trie(struct tokenizer *tk, const uint8_t *normalised, bool
 /* What ends a turn or a text in the vocabularies in use, beside the EOS that the metadata names. */
 static const char *const end_texts[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
 	"<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "<EOT>", "<|EOT|>", "<|end_of_sentence|>",
-	"<|end\xE2\x96\x81of\xE2\x96\x81sentence|>", "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81"
-	"sentence\xEF\xBD\x9C>", "<end_of_utterance>", "<|END_OF_TURN_TOKEN|>", "<|endofturn|>",
-	"<|end_of_turn|>", "<|return|>", "<|call|>", "<|eot|>", "</s>"};
+	"<|end\xE2\x96\x81of\xE2\x96\x81sentence|>",
+	"<\xEF\xBD\x9C"
+	"end\xE2\x96\x81of\xE2\x96\x81"
+	"sentence\xEF\xBD\x9C>",
+	"<end_of_utterance>", "<|END_OF_TURN_TOKEN|>", "<|endofturn|>", "<|end_of_turn|>",
+	"<|return|>", "<|call|>", "<|eot|>", "</s>"};
 
 enum err tk_finish(struct tokenizer *tk, const uint8_t *normalised, struct errtext *et)
 {
@@ -395,7 +402,8 @@ static int byte_of_letter(uint32_t cp)
 		memset(t, -1, sizeof t);
 		int next = 0x100;
 		for (int b = 0; b < 256; b++) {
-			bool visible = (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+			bool visible =
+				(b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
 			t[visible ? b : next++] = (int16_t)b;
 		}
 		for (size_t i = 0; i < ARRAY_LEN(t); i++)
@@ -420,7 +428,8 @@ bool tk_unspell_bytes(struct str s, struct buf *out)
 bool tk_unspell_hex(struct str s, unsigned char *byte)
 {
 	uint8_t b;
-	if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>' || !hex_decode(str_sub(s, 3, 5), &b, 1))
+	if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>' ||
+		!hex_decode(str_sub(s, 3, 5), &b, 1))
 		return false;
 	*byte = b;
 	return true;

@@ -30,7 +30,8 @@ void enc_wordpiece(struct enc *e, const struct view *v)
 {
 	const struct tokenizer *tk = e->tk;
 	size_t n0 = e->out->n, len = 0;
-	bool whole = tk->word_max == 0 || v->n <= tk->word_max || count_cps(v->p, v->n) <= tk->word_max;
+	bool whole =
+		tk->word_max == 0 || v->n <= tk->word_max || count_cps(v->p, v->n) <= tk->word_max;
 	for (size_t i = 0; i < v->n && whole; i += len) {
 		int32_t id = longest(i ? &tk->rest : &tk->words, v->p + i, v->n - i, &len);
 		if (id < 0)

@@ -1,0 +1,170 @@
+#include "tap.h"
+#include "base/os.h"
+#include "engine/gguf.h"
+#include "engine/tokenizer_int.h"
+
+#include <stdlib.h>
+
+static struct tokenizer *from_file(const char *json, const char *config)
+{
+	struct errtext et = {0};
+	struct buf j = {0}, c = {0};
+	struct tokenizer *tk;
+	CHECK_OK(os_read_file(json, 0, &j, &et), &et);
+	if (config)
+		CHECK_OK(os_read_file(config, 0, &c, &et), &et);
+	CHECK_OK(tokenizer_from_json(buf_str(&j), buf_str(&c), &tk, &et), &et);
+	buf_free(&j);
+	buf_free(&c);
+	return tk;
+}
+
+static struct tokenizer *from_text(const char *json)
+{
+	struct errtext et = {0};
+	struct tokenizer *tk;
+	CHECK_OK(tokenizer_from_json(str_c(json), (struct str){0}, &tk, &et), &et);
+	return tk;
+}
+
+/* The ids as "1 2 3". */
+static const char *ids(const struct tokenizer *tk, struct str text, unsigned flags)
+{
+	static struct buf out;
+	struct errtext et = {0};
+	struct tokens t = {0};
+	CHECK_OK(tokenizer_encode(tk, text, flags, &t, &et), &et);
+	buf_clear(&out);
+	for (size_t i = 0; i < t.n; i++)
+		buf_addf(&out, "%s%d", i ? " " : "", t.id[i]);
+	tokens_free(&t);
+	return buf_c(&out);
+}
+
+static void test_engine_tokenizer__minilm(void)
+{
+	const char *path = tap_model("minilm/tokenizer.json");
+	struct tokenizer *tk = from_file(path, tap_model("minilm/tokenizer_config.json"));
+	CHECK_STR(str_c(tokenizer_kind(tk)), "wordpiece");
+	CHECK_INT(tokenizer_vocab_size(tk), 30522);
+	CHECK_STR(str_c(ids(tk, S("Hello, world! caf\xC3\xA9s"), TOKENIZE_ADD_SPECIAL)),
+		"101 7592 1010 2088 999 23812 102");
+	CHECK_STR(str_c(ids(tk, S("a [SEP] b"), TOKENIZE_SPECIAL)), "1037 102 1038");
+	CHECK(strstr(ids(tk, S("a [SEP] b"), 0), "102") == NULL);
+	struct tokens t = {0};
+	struct errtext et = {0};
+	CHECK_OK(tokenizer_encode(tk, S("  Na\xC3\xAFvet\xC3\xA9!"), TOKENIZE_OFFSETS, &t, &et),
+		&et);
+	CHECK(t.n >= 2 && t.from[0] == 2 && t.to[t.n - 2] == 11 && t.from[t.n - 1] == 11 &&
+		t.to[t.n - 1] == 12);
+	tokens_free(&t);
+	tokenizer_free(tk);
+}
+
+static void test_engine_tokenizer__smollm2(void)
+{
+	struct errtext et = {0};
+	struct gguf *g;
+	struct tokenizer *tk;
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
+	CHECK_STR(str_c(tokenizer_kind(tk)), "bpe/smollm");
+	CHECK_INT(tokenizer_vocab_size(tk), 49152);
+	CHECK(tokenizer_is_end(tk, tokenizer_eos(tk)));
+	CHECK(tokenizer_chat_template(tk).n > 0);
+	CHECK_INT(tokenizer_find(tk, S("<|im_end|>")), tokenizer_eos(tk));
+	struct str text = S("<|im_start|>user\nHow many \xE2\x82\xAC in 2024?<|im_end|>\n");
+	struct tokens t = {0};
+	CHECK_OK(tokenizer_encode(tk, text, TOKENIZE_SPECIAL, &t, &et), &et);
+	CHECK_INT(t.id[0], 1);
+	struct buf back = {0};
+	CHECK_OK(tokenizer_decode(tk, t.id, t.n, true, &back), NULL);
+	CHECK(str_eq(buf_str(&back), text));
+	buf_clear(&back);
+	struct detok d = {.tk = tk};
+	for (size_t i = 0; i < t.n; i++)
+		buf_adds(&back, detok_add(&d, t.id[i]));
+	buf_adds(&back, detok_end(&d));
+	CHECK_STR(buf_str(&back), "user\nHow many \xE2\x82\xAC in 2024?\n");
+	detok_free(&d);
+	tokens_free(&t);
+	buf_free(&back);
+	tokenizer_free(tk);
+	gguf_free(g);
+}
+
+static void test_engine_tokenizer__hostile_vocabularies(void)
+{
+	static const struct {
+		const char *json;
+		enum err want;
+	} rows[] = {
+		{"", ERR_INVALID},
+		{"[]", ERR_CORRUPT},
+		{"{}", ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"Nonsense\"}}", ERR_UNSUPPORTED},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":4000000},\"merges\":[]}}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":-1},\"merges\":[]}}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]}}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"ab\":1},\"merges\":[\"a c\"]}}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\":1},\"merges\":[[\"a\",\"\"]]"
+		 "}}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[7]}}", ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_"
+		 "tokenizer\":{\"type\":"
+		 "\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},\"behavior\":\"Isolated\","
+		 "\"invert\":false}}",
+			ERR_UNSUPPORTED},
+		{"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",1e300]]}}", ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":"
+		 "[{\"id\":0,"
+		 "\"content\":\"b\"}]}",
+			ERR_CORRUPT},
+		{"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"post_"
+		 "processor\":{\"type\":"
+		 "\"BertProcessing\",\"cls\":[\"x\",99],\"sep\":[\"y\",0]}}",
+			ERR_CORRUPT},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct errtext et = {0};
+		struct tokenizer *tk = NULL;
+		enum err e = tokenizer_from_json(str_c(rows[i].json), (struct str){0}, &tk, &et);
+		if (e != rows[i].want || !et.msg[0] || tk)
+			FAIL("row %zu: %s: %s", i, err_word(e), et.msg);
+	}
+}
+
+/* a b c with merges: the rank decides, not the place; and the long way agrees with the short. */
+static void test_engine_tokenizer__merges(void)
+{
+	struct tokenizer *tk =
+		from_text("{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"fuse_unk\":true,"
+			  "\"vocab\":{\"?\":0,\"a\":1,\"b\":2,\"c\":3,\"bc\":4,\"ab\":5,\"aa\":6,"
+			  "\"aaaa\":7},\"merges\":[\"b c\",\"a b\",[\"a\",\"a\"],\"aa aa\"]}}");
+	CHECK_STR(str_c(ids(tk, S("abc"), 0)), "1 4");
+	CHECK_STR(str_c(ids(tk, S("ab"), 0)), "5");
+	CHECK_STR(str_c(ids(tk, S("aaaaa"), 0)), "7 1");
+	CHECK_STR(str_c(ids(tk, S("aXYb"), 0)), "1 0 2");
+	CHECK_STR(str_c(ids(tk, S(""), TOKENIZE_ADD_SPECIAL)), "");
+	char big[100001];
+	memset(big, 'a', sizeof big - 1);
+	big[sizeof big - 1] = 0;
+	struct errtext et = {0};
+	struct tokens t = {0};
+	CHECK_OK(tokenizer_encode(tk, str_mk(big, 100000), TOKENIZE_OFFSETS, &t, &et), &et);
+	CHECK_INT(t.n, 25000);
+	CHECK_INT(t.from[24999], 99996);
+	tokens_free(&t);
+	tokenizer_free(tk);
+}
+
+TESTS(T(test_engine_tokenizer__minilm), T(test_engine_tokenizer__smollm2),
+	T(test_engine_tokenizer__hostile_vocabularies), T(test_engine_tokenizer__merges))
