@@ -1,0 +1,580 @@
+/* The state in memory: the dense and the keyword index over all chunks, and what filters need to
+ * know of each document. Built from the database once; each commit is published to it. */
+#include "rag/rag_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "text/unicode.h"
+
+#include <stdlib.h>
+
+struct rag *rag_of(struct croft *c)
+{
+	return croft_state(c, &rag_module);
+}
+
+enum err rag_init(struct croft *c, struct errtext *et)
+{
+	struct rag *r = calloc(1, sizeof *r);
+	if (!r)
+		return err_set(et, ERR_NOMEM, "no memory");
+	pthread_mutex_init(&r->load_mu, NULL);
+	pthread_mutex_init(&r->write_mu, NULL);
+	pthread_rwlock_init(&r->lock, NULL);
+	croft_set_state(c, &rag_module, r);
+	return OK;
+}
+
+static void *load_in_background(void *arg)
+{
+	struct croft *c = arg;
+	struct rag *r;
+	struct errtext et = {0};
+	enum err e = rag_load(c, &r, croft_stopping(c), &et);
+	if (e && e != ERR_CANCELLED)
+		log_error("the document index is not ready: %s", err_text(e, &et));
+	return NULL;
+}
+
+enum err rag_start(struct croft *c, struct errtext *et)
+{
+	struct rag *r = rag_of(c);
+	enum err e = thread_start(&r->loader, load_in_background, c, "rag-load", et);
+	r->loader_started = !e;
+	return e;
+}
+
+void rag_stop(struct croft *c)
+{
+	struct rag *r = rag_of(c);
+	if (r->loader_started)
+		pthread_join(r->loader, NULL);
+	endpoint_put(r->embed);
+	dense_free(r->dense);
+	bm25_free(r->bm25);
+	for (size_t i = 0; i < r->n_docs; i++) {
+		struct index_doc *d = &r->docs[i];
+		free(d->collection), free(d->path), free(d->type), free(d->tags), free(d->language);
+	}
+	free(r->docs);
+	map_free(&r->by_path);
+	free(r->chunk_keys);
+	free(r->chunk_docs);
+	pthread_rwlock_destroy(&r->lock);
+	pthread_mutex_destroy(&r->write_mu);
+	pthread_mutex_destroy(&r->load_mu);
+	free(r);
+}
+
+enum err rag_ready(struct croft *c, struct errtext *et)
+{
+	struct rag *r = rag_of(c);
+	if (atomic_load(&r->ready))
+		return OK;
+	if (pthread_mutex_trylock(&r->load_mu))
+		return err_set(et, ERR_NOT_READY, "the document index is being loaded");
+	enum err e = r->load_error;
+	if (e && et)
+		*et = r->load_text;
+	pthread_mutex_unlock(&r->load_mu);
+	return e ? ERR_NOT_READY : err_set(et, ERR_NOT_READY, "the document index is being loaded");
+}
+
+/* ---- chunk id -> document, open addressing; 0 is no id, UINT64_MAX a deleted place ---- */
+
+static size_t chunk_slot(const struct rag *r, uint64_t chunk)
+{
+	size_t mask = r->n_chunk_slots - 1, i = (chunk * 0x9E3779B97F4A7C15ull) >> 20 & mask;
+	while (r->chunk_keys[i] && r->chunk_keys[i] != chunk)
+		i = (i + 1) & mask;
+	return i;
+}
+
+static enum err chunk_reserve(struct rag *r, size_t more)
+{
+	if ((r->n_chunks + more) * 2 <= r->n_chunk_slots)
+		return OK;
+	size_t cap = MAX(r->n_chunk_slots, 1024);
+	while ((r->n_chunks + more) * 2 > cap)
+		cap *= 2;
+	uint64_t *keys = calloc(cap, sizeof *keys), *old_keys = r->chunk_keys;
+	uint32_t *docs = calloc(cap, sizeof *docs), *old_docs = r->chunk_docs;
+	if (!keys || !docs) {
+		free(keys);
+		free(docs);
+		return ERR_NOMEM;
+	}
+	size_t old = r->n_chunk_slots;
+	r->chunk_keys = keys;
+	r->chunk_docs = docs;
+	r->n_chunk_slots = cap;
+	r->n_chunks = 0; /* the deleted places go */
+	for (size_t i = 0; i < old; i++)
+		if (old_keys[i] && old_keys[i] != UINT64_MAX) {
+			size_t at = chunk_slot(r, old_keys[i]);
+			r->chunk_keys[at] = old_keys[i];
+			r->chunk_docs[at] = old_docs[i];
+			r->n_chunks++;
+		}
+	free(old_keys);
+	free(old_docs);
+	return OK;
+}
+
+const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk)
+{
+	if (!r->n_chunk_slots)
+		return NULL;
+	size_t at = chunk_slot(r, chunk);
+	if (r->chunk_keys[at] != chunk)
+		return NULL;
+	const struct index_doc *d = &r->docs[r->chunk_docs[at]];
+	return d->live ? d : NULL;
+}
+
+/* ---- terms ---- */
+
+struct term_list {
+	struct arena *a;
+	struct str *terms;
+	size_t n, cap;
+	enum err e;
+};
+
+static bool add_term(void *ctx, struct str term, uint32_t from, uint32_t to)
+{
+	struct term_list *l = ctx;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 128;
+		struct str *terms = arena_array_of(l->a, cap, struct str);
+		if (!terms) {
+			l->e = ERR_NOMEM;
+			return false;
+		}
+		if (l->n)
+			memcpy(terms, l->terms, l->n * sizeof *terms);
+		l->terms = terms;
+		l->cap = cap;
+	}
+	struct str copy = arena_str(l->a, term);
+	if (!copy.p) {
+		l->e = ERR_NOMEM;
+		return false;
+	}
+	l->terms[l->n++] = copy;
+	return true;
+}
+
+static bool add_new_term(void *ctx, struct str term, uint32_t from, uint32_t to)
+{
+	struct term_list *l = ctx;
+	for (size_t i = 0; i < l->n; i++)
+		if (str_eq(l->terms[i], term))
+			return true;
+	return add_term(ctx, term, from, to);
+}
+
+enum err rag_terms(struct str text, const char *language, struct arena *a, struct str **out,
+	size_t *n, struct errtext *et)
+{
+	struct term_list l = {.a = a};
+	enum err e = unicode_terms(text, language, add_term, &l);
+	if (e || l.e)
+		return err_set(et, e ? e : l.e, "no memory for the terms");
+	*out = l.terms;
+	*n = l.n;
+	return OK;
+}
+
+/* Chunks are stemmed in the language of their document; a question does not say which that is, so
+ * it is stemmed in each that is there. A term of the wrong language hits nothing. */
+enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
+	size_t *n, struct errtext *et)
+{
+	struct term_list l = {.a = a};
+	const char *done[32];
+	size_t n_done = 0;
+	enum err e = OK;
+	for (size_t i = 0; i < r->n_docs && !e && !l.e; i++) {
+		if (!r->docs[i].live)
+			continue;
+		const char *language = r->docs[i].language;
+		size_t k = 0;
+		while (k < n_done && strcmp(done[k], language))
+			k++;
+		if (k < n_done || n_done == ARRAY_LEN(done))
+			continue;
+		done[n_done++] = language;
+		e = unicode_terms(query, language, add_new_term, &l);
+	}
+	if (e || l.e)
+		return err_set(et, e ? e : l.e, "no memory for the terms");
+	*out = l.terms;
+	*n = l.n;
+	return OK;
+}
+
+/* ---- publication ---- */
+
+static struct str path_key(const struct doc_row *d, struct buf *b)
+{
+	buf_clear(b);
+	buf_adds(b, d->collection);
+	buf_putc(b, 0);
+	buf_adds(b, d->path);
+	return buf_str(b);
+}
+
+static bool set_text(char **to, struct str s)
+{
+	char *copy = str_dup(s);
+	if (!copy)
+		return false;
+	free(*to);
+	*to = copy;
+	return true;
+}
+
+static enum err doc_slot(struct rag *r, const struct doc_row *d, uint32_t *slot)
+{
+	struct buf key = {0};
+	uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
+	enum err e = key.err;
+	if (!at && !e) {
+		if (r->n_docs == r->cap_docs) {
+			size_t cap = r->cap_docs ? r->cap_docs * 2 : 256;
+			struct index_doc *docs = realloc(r->docs, cap * sizeof *docs);
+			if (docs) {
+				r->docs = docs;
+				r->cap_docs = cap;
+			} else {
+				e = ERR_NOMEM;
+			}
+		}
+		if (!e && !map_put(&r->by_path, buf_str(&key), (void *)(uintptr_t)(r->n_docs + 1)))
+			e = ERR_NOMEM;
+		if (!e) {
+			r->docs[r->n_docs++] = (struct index_doc){0};
+			at = r->n_docs;
+		}
+	}
+	buf_free(&key);
+	if (e)
+		return e;
+	struct index_doc *m = &r->docs[at - 1];
+	if (!set_text(&m->collection, d->collection) || !set_text(&m->path, d->path) ||
+		!set_text(&m->type, d->type) || !set_text(&m->tags, d->tags) ||
+		!set_text(&m->language, d->language))
+		return ERR_NOMEM;
+	m->id = d->id;
+	m->date_ms = d->created_ms ? d->created_ms : d->added_ms;
+	m->live = true;
+	*slot = (uint32_t)(at - 1);
+	return OK;
+}
+
+static enum err put_locked(struct rag *r, const struct doc_row *d, const struct chunk_row *chunks,
+	size_t n, const float *vectors, struct errtext *et)
+{
+	uint32_t slot;
+	enum err e = doc_slot(r, d, &slot);
+	if (!e)
+		e = chunk_reserve(r, n);
+	if (e)
+		return err_set(et, e, "no memory for the index");
+	struct arena *a = arena_new(0);
+	uint64_t *keys = a ? arena_array_of(a, n + 1, uint64_t) : NULL;
+	struct buf text = {0};
+	if (!keys)
+		e = err_set(et, ERR_NOMEM, "no memory for the index");
+	for (size_t i = 0; i < n && !e; i++) {
+		struct str *terms;
+		size_t n_terms;
+		keys[i] = (uint64_t)chunks[i].id;
+		buf_clear(&text);
+		chunk_index_text(d->title, chunks[i].heading_path, chunks[i].text, 0, &text);
+		e = text.err;
+		if (!e)
+			e = rag_terms(buf_str(&text), r->docs[slot].language, a, &terms, &n_terms, et);
+		if (!e)
+			e = bm25_put(r->bm25, keys[i], terms, n_terms, et);
+		size_t at = chunk_slot(r, keys[i]);
+		if (!e && !r->chunk_keys[at]) {
+			r->chunk_keys[at] = keys[i];
+			r->n_chunks++;
+		}
+		if (!e)
+			r->chunk_docs[at] = slot;
+	}
+	if (!e && n)
+		e = dense_put(r->dense, keys, vectors, n, et);
+	buf_free(&text);
+	arena_free(a);
+	return e;
+}
+
+static void delete_locked(struct rag *r, const struct doc_row *d, const struct chunk_row *chunks,
+	size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t key = (uint64_t)chunks[i].id;
+		dense_delete(r->dense, &key, 1);
+		bm25_delete(r->bm25, &key, 1);
+		if (r->n_chunk_slots) {
+			size_t at = chunk_slot(r, key);
+			if (r->chunk_keys[at] == key)
+				r->chunk_keys[at] = UINT64_MAX;
+		}
+	}
+	struct buf key = {0};
+	uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
+	if (at)
+		r->docs[at - 1].live = false;
+	buf_free(&key);
+}
+
+enum err index_replace(struct rag *r, const struct doc_row *d, const struct chunk_row *old,
+	size_t n_old, const struct chunk_row *chunks, size_t n, const float *vectors,
+	struct errtext *et)
+{
+	enum err e = OK;
+	pthread_rwlock_wrlock(&r->lock);
+	delete_locked(r, d, old, n_old);
+	if (n)
+		e = put_locked(r, d, chunks, n, vectors, et);
+	bm25_publish(r->bm25);
+	pthread_rwlock_unlock(&r->lock);
+	return e;
+}
+
+enum err index_retag(struct rag *r, const struct doc_row *d, struct errtext *et)
+{
+	uint32_t slot;
+	pthread_rwlock_wrlock(&r->lock);
+	enum err e = doc_slot(r, d, &slot);
+	pthread_rwlock_unlock(&r->lock);
+	return e ? err_set(et, e, "no memory for the index") : OK;
+}
+
+/* ---- loading ---- */
+
+struct load {
+	struct croft *c;
+	struct rag *r;
+	struct arena *a; /* the ids of all documents */
+	struct id *ids;
+	size_t n, cap;
+};
+
+static enum err note_id(void *ctx, const struct doc_row *d)
+{
+	struct load *l = ctx;
+	if (!str_eq_c(d->status, "indexed"))
+		return OK;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 256;
+		struct id *ids = realloc(l->ids, cap * sizeof *ids);
+		if (!ids)
+			return ERR_NOMEM;
+		l->ids = ids;
+		l->cap = cap;
+	}
+	l->ids[l->n++] = d->id;
+	return OK;
+}
+
+/* The vectors of a document's chunks in the present space; those that are missing are made. */
+static enum err vectors_of(struct load *l, const struct doc_row *d, const struct chunk_row *chunks,
+	size_t n, float *out, struct arena *a, const struct cancel *cancel, struct errtext *et)
+{
+	struct rag *r = l->r;
+	struct str space = str_c(r->space), *texts = arena_array_of(a, n + 1, struct str);
+	size_t *where = arena_array_of(a, n + 1, size_t), missing = 0;
+	struct tx *tx;
+	if (!texts || !where)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	enum err e = db_begin(croft_db(l->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	for (size_t i = 0; i < n && !e; i++) {
+		e = store_vector_get(tx, space, chunks[i].sha256, out + i * r->dim, r->dim, et);
+		if (e != ERR_NOT_FOUND)
+			continue;
+		e = OK;
+		struct buf b = {0};
+		chunk_index_text(d->title, chunks[i].heading_path, chunks[i].text, RAG_CONTEXT_MAX, &b);
+		texts[missing] = arena_str(a, buf_str(&b));
+		where[missing++] = i;
+		buf_free(&b);
+	}
+	db_rollback(tx);
+	if (e || !missing)
+		return e;
+	float *made = arena_array_of(a, missing * r->dim, float);
+	size_t truncated = 0, tokens = 0;
+	if (!made)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	e = embed_texts(endpoint_model(r->embed), texts, missing, true, made, &truncated, &tokens, cancel, et);
+	if (!e)
+		e = db_begin(croft_db(l->c), TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	for (size_t i = 0; i < missing && !e; i++) {
+		memcpy(out + where[i] * r->dim, made + i * r->dim, r->dim * sizeof *made);
+		e = store_vector_put(tx, space, chunks[where[i]].sha256, made + i * r->dim, r->dim, et);
+	}
+	if (e)
+		db_rollback(tx);
+	else
+		e = db_commit(tx, et);
+	return e;
+}
+
+static enum err load_doc(struct load *l, struct id id, const struct cancel *cancel,
+	struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct doc_row d;
+	struct chunk_row *chunks;
+	size_t n = 0;
+	struct tx *tx;
+	if (!a)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	enum err e = db_begin(croft_db(l->c), TX_READ, &tx, et);
+	if (!e) {
+		e = store_doc_by_id(tx, id, a, &d, et);
+		if (!e)
+			e = store_chunks(tx, id, a, &chunks, &n, et);
+		db_rollback(tx);
+	}
+	float *vectors = e ? NULL : arena_array_of(a, n * l->r->dim + 1, float);
+	if (!e && !vectors)
+		e = err_set(et, ERR_NOMEM, "no memory for the index");
+	if (!e)
+		e = vectors_of(l, &d, chunks, n, vectors, a, cancel, et);
+	if (!e) {
+		pthread_rwlock_wrlock(&l->r->lock);
+		e = put_locked(l->r, &d, chunks, n, vectors, et);
+		pthread_rwlock_unlock(&l->r->lock);
+	}
+	arena_free(a);
+	return e;
+}
+
+static enum err load_all(struct croft *c, struct rag *r, const struct cancel *cancel,
+	struct errtext *et)
+{
+	uint64_t start = clock_mono_ns();
+	enum err e = endpoint_embed(c, (struct str){0}, &r->embed, et);
+	if (e)
+		return e;
+	struct model *m = endpoint_model(r->embed);
+	r->dim = model_info(m)->embedding_dim;
+	const char *identity = model_identity(m);
+	if (!r->dim || !identity)
+		return err_set(et, ERR_UNSUPPORTED, "%.*s is no embedding model (setting embed.model)",
+			STR_FMT(endpoint_name(r->embed)));
+	strncpy(r->space, identity, sizeof r->space - 1);
+	e = dense_new(r->dim, &r->dense);
+	if (!e)
+		e = bm25_new(NULL, &r->bm25);
+	if (e)
+		return err_set(et, e, "no memory for the index");
+	struct load l = {.c = c, .r = r};
+	struct tx *tx;
+	e = db_begin(croft_db(c), TX_WRITE, &tx, et);
+	if (!e) {
+		e = store_chunk_max(tx, &r->next_chunk, et);
+		if (!e)
+			e = store_doc_each(tx, (struct str){0}, note_id, &l, et);
+		if (!e)
+			e = store_vector_prune(tx, et);
+		if (e)
+			db_rollback(tx);
+		else
+			e = db_commit(tx, et);
+	}
+	r->next_chunk++;
+	for (size_t i = 0; i < l.n && !e; i++)
+		e = cancelled(cancel) ? ERR_CANCELLED : load_doc(&l, l.ids[i], cancel, et);
+	if (!e) {
+		pthread_rwlock_wrlock(&r->lock);
+		bm25_publish(r->bm25);
+		pthread_rwlock_unlock(&r->lock);
+		log_debug("index of %zu documents loaded in %.0f ms", l.n,
+			(double)(clock_mono_ns() - start) / 1e6);
+	}
+	free(l.ids);
+	return e;
+}
+
+enum err rag_load(struct croft *c, struct rag **out, const struct cancel *cancel, struct errtext *et)
+{
+	struct rag *r = rag_of(c);
+	if (!atomic_load(&r->ready)) {
+		enum err e = OK;
+		pthread_mutex_lock(&r->load_mu);
+		if (!atomic_load(&r->ready)) {
+			/* what a failed attempt left is thrown away */
+			endpoint_put(r->embed);
+			dense_free(r->dense);
+			bm25_free(r->bm25);
+			r->embed = NULL;
+			r->dense = NULL;
+			r->bm25 = NULL;
+			struct errtext text = {0};
+			e = load_all(c, r, cancel, &text);
+			r->load_error = e;
+			r->load_text = text;
+			if (e && et)
+				*et = text;
+			atomic_store(&r->ready, e == OK);
+		}
+		pthread_mutex_unlock(&r->load_mu);
+		if (e)
+			return e;
+	}
+	*out = r;
+	return OK;
+}
+
+/* ---- what others show ---- */
+
+void rag_metrics(struct croft *c, struct buf *out)
+{
+	struct rag *r = rag_of(c);
+	buf_addf(out, "# HELP croft_chunks_embedded_total Chunks embedded since the start\n"
+		      "# TYPE croft_chunks_embedded_total counter\ncroft_chunks_embedded_total %llu\n"
+		      "# HELP croft_chunks_reused_total Chunks whose vector was known\n"
+		      "# TYPE croft_chunks_reused_total counter\ncroft_chunks_reused_total %llu\n",
+		(unsigned long long)atomic_load(&r->embedded), (unsigned long long)atomic_load(&r->reused));
+	if (!atomic_load(&r->ready))
+		return;
+	pthread_rwlock_rdlock(&r->lock);
+	size_t n = dense_count(r->dense);
+	pthread_rwlock_unlock(&r->lock);
+	buf_addf(out, "# HELP croft_chunks Chunks that can be found\n# TYPE croft_chunks gauge\n"
+		      "croft_chunks %zu\n", n);
+}
+
+void rag_status(struct croft *c, struct jw *w)
+{
+	struct tx *tx;
+	int64_t documents = 0, chunks = 0, failed = 0;
+	if (db_begin(croft_db(c), TX_READ, &tx, NULL))
+		return;
+	struct row *row;
+	enum err e = db_query(tx, &row, NULL,
+		"SELECT count(*), coalesce(sum(chunks), 0),"
+		" coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0) FROM rag_document");
+	if (!e && row_next(row, &e, NULL)) {
+		documents = row_i64(row, 0);
+		chunks = row_i64(row, 1);
+		failed = row_i64(row, 2);
+	}
+	row_free(e ? NULL : row);
+	db_rollback(tx);
+	jw_ki64(w, "documents", documents);
+	jw_ki64(w, "chunks", chunks);
+	jw_ki64(w, "failed", failed);
+}

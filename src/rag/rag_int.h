@@ -1,0 +1,235 @@
+/* What the files of this folder share.
+ *
+ *	rag_module.c  the rows: migrations, routes, commands, settings
+ *	index.c       the state in memory: loaded once, published to after each commit
+ *	chunk.c       a parsed document to chunks
+ *	ingest.c      bytes to a searchable document, in one transaction
+ *	rag_store.c   SQL
+ *	fusion.c      two ranked lists to one
+ *	search.c      a query to hits
+ *	doc_routes.c, search_routes.c, doc_cmd.c, search_cmd.c: wire JSON and commands
+ *	ask.c, cite.c, ask_routes.c, ask_cmd.c: answers
+ *
+ * Invariants
+ * 1. A chunk is a contiguous byte range of its document's extracted text.
+ * 2. What is in memory was committed before; a commit is followed by its publication under
+ *    `index.lock` before the caller hears of success.
+ * 3. Chunk ids are never used twice, so a stale hit cannot name another chunk. */
+#ifndef RAG_RAG_INT_H
+#define RAG_RAG_INT_H
+#include "base/map.h"
+#include "endpoint/endpoint.h"
+#include "rag/rag.h"
+#include "run/run.h"
+#include "text/doc.h"
+#include "vector/vector.h"
+
+/* Raise it when parsing or chunking changes: documents read by an older one are read again. */
+enum { PARSER_VERSION = 1 };
+
+/* ---- chunks ---- */
+
+struct chunk {
+	uint32_t from, to; /* bytes of doc->text */
+	uint32_t page, tokens;
+	struct str heading_path;
+};
+
+struct chunk_options {
+	uint32_t tokens_max, overlap; /* of the embedding model's tokens */
+};
+
+/* In `a`. Every byte of the text that is in a block is in at least one chunk. */
+enum err chunk_doc(const struct doc *d, const struct tokenizer *tk, const struct chunk_options *o,
+	struct arena *a, struct chunk **out, size_t *n, struct errtext *et) MUST_CHECK;
+/* Bytes of title and headings before the text when a chunk is embedded: about 48 tokens. */
+enum { RAG_CONTEXT_MAX = 200 };
+
+/* What is embedded and indexed for a chunk: its title and heading path, then its text. The context
+ * is cut to context_max bytes (0: no limit). Appends. */
+void chunk_index_text(struct str title, struct str heading_path, struct str text, size_t context_max,
+	struct buf *out);
+
+/* ---- SQL ---- */
+
+struct doc_row {
+	struct id id;
+	struct str collection, path, title, type, status, error_code, error, warnings, language, author,
+		tags, sha256, space;
+	int64_t bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser;
+};
+
+struct chunk_row {
+	int64_t id;
+	struct id document;
+	uint32_t ordinal, from, to, page, tokens;
+	struct str heading_path, text;
+	uint8_t sha256[SHA256_BYTES]; /* of the embedded text */
+};
+
+extern const struct migration rag_migrations[];
+extern const size_t n_rag_migrations;
+
+/* Rows and their strings are in `a`. */
+enum err store_doc_by_id(struct tx *tx, struct id id, struct arena *a, struct doc_row *out,
+	struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+enum err store_doc_by_path(struct tx *tx, struct str collection, struct str path, struct arena *a,
+	struct doc_row *out, struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+struct doc_filter {
+	struct str collection, status, type, like;
+	size_t limit;
+	struct id after; /* zero: from the newest */
+};
+enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena *a,
+	struct doc_row **out, size_t *n, int64_t *total, int64_t *failed,
+	struct errtext *et) MUST_CHECK;
+enum err store_doc_each(struct tx *tx, struct str collection, /* {NULL,0}: all */
+	enum err (*fn)(void *ctx, const struct doc_row *d), void *ctx, struct errtext *et) MUST_CHECK;
+/* Inserts or replaces the row, its text, blocks and chunks. */
+enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, struct str blocks,
+	const struct chunk_row *chunks, size_t n, struct errtext *et) MUST_CHECK;
+enum err store_doc_touch(struct tx *tx, const struct doc_row *d, struct errtext *et) MUST_CHECK; /* mtime, tags */
+enum err store_doc_delete(struct tx *tx, struct id id, struct errtext *et) MUST_CHECK;
+enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str *text,
+	struct str *blocks, struct errtext *et) MUST_CHECK;
+enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct chunk_row **out,
+	size_t *n, struct errtext *et) MUST_CHECK;
+enum err store_chunk(struct tx *tx, int64_t id, struct arena *a, struct chunk_row *out,
+	struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+enum err store_chunk_max(struct tx *tx, int64_t *max, struct errtext *et) MUST_CHECK;
+/* ERR_NOT_FOUND when the text was never embedded in that space. */
+enum err store_vector_get(struct tx *tx, struct str space, const uint8_t sha256[SHA256_BYTES],
+	float *out, size_t dim, struct errtext *et) MUST_CHECK;
+enum err store_vector_put(struct tx *tx, struct str space, const uint8_t sha256[SHA256_BYTES],
+	const float *v, size_t dim, struct errtext *et) MUST_CHECK;
+enum err store_vector_prune(struct tx *tx, struct errtext *et) MUST_CHECK; /* no chunk has them */
+
+/* ---- the state in memory ---- */
+
+struct index_doc {
+	struct id id;
+	char *collection, *path, *type, *tags, *language;
+	int64_t date_ms; /* the document's own, else when it was added */
+	bool live;
+};
+
+struct rag {
+	pthread_mutex_t load_mu;  /* one loader */
+	bool loaded;
+	enum err load_error;
+	struct errtext load_text;
+	atomic_bool ready;
+	pthread_t loader;
+	bool loader_started;
+
+	struct endpoint *embed;   /* the embedding model, kept */
+	uint32_t dim;
+	char space[SHA256_HEX + 1];
+
+	pthread_rwlock_t lock;    /* guards what follows; searches read, publications write */
+	struct dense *dense;
+	struct bm25 *bm25;
+	struct index_doc *docs;
+	size_t n_docs, cap_docs;
+	struct map by_path;       /* "collection\0path" -> index + 1 of docs */
+	uint64_t *chunk_keys;     /* open addressing: chunk id -> index of docs */
+	uint32_t *chunk_docs;
+	size_t n_chunk_slots, n_chunks;
+
+	pthread_mutex_t write_mu; /* one transaction and publication at a time */
+	int64_t next_chunk;
+	atomic_uint_fast64_t embedded, reused; /* chunks, since the start */
+};
+
+struct rag *rag_of(struct croft *c);
+enum err rag_init(struct croft *c, struct errtext *et);
+enum err rag_start(struct croft *c, struct errtext *et);
+void rag_stop(struct croft *c);
+enum err rag_ready(struct croft *c, struct errtext *et);
+void rag_metrics(struct croft *c, struct buf *out);
+void rag_status(struct croft *c, struct jw *w);
+
+/* Opens the embedding model and builds the indexes from the database, the first time. Chunks
+ * without a vector in the model's space (the model was changed) are embedded now. */
+enum err rag_load(struct croft *c, struct rag **out, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
+/* Publication, at once for every search that begins later; under write_mu, after the commit. The
+ * old chunks go, the new ones (vectors[n][dim]) come; either may be none. */
+enum err index_replace(struct rag *r, const struct doc_row *d, const struct chunk_row *old,
+	size_t n_old, const struct chunk_row *chunks, size_t n, const float *vectors,
+	struct errtext *et) MUST_CHECK;
+enum err index_retag(struct rag *r, const struct doc_row *d, struct errtext *et) MUST_CHECK;
+const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk); /* under lock */
+
+/* Terms as the keyword index has them, in `a`. */
+enum err rag_terms(struct str text, const char *language, struct arena *a, struct str **out,
+	size_t *n, struct errtext *et) MUST_CHECK;
+/* A query's terms: in each language that the live documents have. Under lock. */
+enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
+	size_t *n, struct errtext *et) MUST_CHECK;
+
+/* ---- ingestion ---- */
+
+enum ingest_outcome { INGEST_INDEXED, INGEST_UNCHANGED, INGEST_FAILED };
+
+struct ingest_request {
+	struct str collection, path, tags, bytes;
+	int64_t mtime_ms;
+};
+
+struct ingest_result {
+	enum ingest_outcome outcome;
+	struct doc_row doc; /* in `a`; failed: status, error_code and error say why */
+	size_t embedded, reused;
+};
+
+/* An error is returned only when nothing could be recorded; a bad file is an outcome. */
+enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct arena *a,
+	struct ingest_result *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+enum err ingest_delete(struct croft *c, const struct id *ids, size_t n, struct errtext *et) MUST_CHECK;
+
+/* ---- fusion ---- */
+
+struct fused {
+	uint64_t key;
+	float score, dense, bm25;        /* the methods' own scores; 0 when the rank is 0 */
+	uint32_t dense_rank, bm25_rank;  /* from 1; 0: not among the candidates */
+};
+
+struct fusion_input {
+	const struct hit *dense, *bm25; /* best first */
+	size_t n_dense, n_bm25;
+};
+
+/* Best first; returns how many. `out` has room for n_dense + n_bm25. */
+size_t rag_fuse(const struct fusion_input *in, enum rag_method method, struct fused *out);
+
+/* ---- wire JSON shared by routes ---- */
+
+void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const struct str *terms,
+	size_t n_terms); /* an open object's members */
+void write_doc(struct jw *w, const struct doc_row *d); /* members */
+enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et); /* k, method, filters, collection */
+
+/* ---- rows ---- */
+
+void get_documents(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_documents(struct croft *c, struct http_request *rq, struct http_response *rs);
+void put_document(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_plan(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_document(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_text(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_chunks(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_content(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_document(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_search(struct croft *c, struct http_request *rq, struct http_response *rs);
+
+enum err run_ingest(struct cmd *cmd, struct errtext *et);
+enum err run_docs(struct cmd *cmd, struct errtext *et);
+enum err run_docs_show(struct cmd *cmd, struct errtext *et);
+enum err run_docs_rm(struct cmd *cmd, struct errtext *et);
+enum err run_search(struct cmd *cmd, struct errtext *et);
+extern const struct option ingest_options[], docs_options[], search_options[];
+enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 6 };
+
+#endif

@@ -1,0 +1,365 @@
+/* SQL of documents, chunks and vectors. */
+#include "rag/rag_int.h"
+
+const struct migration rag_migrations[] = {
+	{1, "documents, chunks, vectors",
+		"CREATE TABLE rag_document ("
+		" id BLOB PRIMARY KEY, collection TEXT NOT NULL, path TEXT NOT NULL, title TEXT NOT NULL,"
+		" type TEXT NOT NULL, status TEXT NOT NULL, error_code TEXT, error TEXT,"
+		" warnings TEXT NOT NULL, language TEXT NOT NULL, author TEXT NOT NULL, tags TEXT NOT NULL,"
+		" sha256 TEXT NOT NULL, space TEXT NOT NULL, bytes BIGINT NOT NULL, pages BIGINT NOT NULL,"
+		" chunks BIGINT NOT NULL, version BIGINT NOT NULL, created_ms BIGINT NOT NULL,"
+		" added_ms BIGINT NOT NULL, updated_ms BIGINT NOT NULL, mtime_ms BIGINT NOT NULL,"
+		" parser BIGINT NOT NULL);"
+		"CREATE UNIQUE INDEX rag_document_path ON rag_document(collection, path);"
+		"CREATE TABLE rag_text (document BLOB PRIMARY KEY REFERENCES rag_document(id) ON DELETE CASCADE,"
+		" body TEXT NOT NULL, blocks TEXT NOT NULL);"
+		"CREATE TABLE rag_chunk ("
+		" id BIGINT PRIMARY KEY, document BLOB NOT NULL REFERENCES rag_document(id) ON DELETE CASCADE,"
+		" ordinal BIGINT NOT NULL, from_byte BIGINT NOT NULL, to_byte BIGINT NOT NULL,"
+		" page BIGINT NOT NULL, tokens BIGINT NOT NULL, heading_path TEXT NOT NULL,"
+		" body TEXT NOT NULL, sha256 BLOB NOT NULL);"
+		"CREATE INDEX rag_chunk_document ON rag_chunk(document, ordinal);"
+		"CREATE INDEX rag_chunk_sha256 ON rag_chunk(sha256);"
+		"CREATE TABLE rag_vector (space TEXT NOT NULL, sha256 BLOB NOT NULL, body BLOB NOT NULL,"
+		" PRIMARY KEY (space, sha256));"
+		"CREATE TABLE rag_counter (name TEXT PRIMARY KEY, value BIGINT NOT NULL);"},
+};
+const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
+
+#define DOC_COLUMNS                                                                                \
+	"id, collection, path, title, type, status, error_code, error, warnings, language, author, tags, " \
+	"sha256, space, bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser"
+
+/* With an arena the strings are copies; without one they are the row's own. */
+static struct str text_of(struct row *r, int column, struct arena *a)
+{
+	struct str s = row_text(r, column);
+	return a ? arena_str(a, s) : s;
+}
+
+static void read_doc(struct row *r, struct arena *a, struct doc_row *d)
+{
+	struct str *texts[] = {&d->collection, &d->path, &d->title, &d->type, &d->status,
+		&d->error_code, &d->error, &d->warnings, &d->language, &d->author, &d->tags, &d->sha256,
+		&d->space};
+	int64_t *numbers[] = {&d->bytes, &d->pages, &d->chunks, &d->version, &d->created_ms,
+		&d->added_ms, &d->updated_ms, &d->mtime_ms, &d->parser};
+	d->id = row_id(r, 0);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = text_of(r, 1 + (int)i, a);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		*numbers[i] = row_i64(r, 14 + (int)i);
+}
+
+static enum err one_doc(struct row *r, struct arena *a, struct doc_row *out, struct errtext *et)
+{
+	enum err e = OK;
+	if (row_next(r, &e, et))
+		read_doc(r, a, out);
+	else if (!e)
+		e = err_set(et, ERR_NOT_FOUND, "there is no such document");
+	row_free(r);
+	return e;
+}
+
+enum err store_doc_by_id(struct tx *tx, struct id id, struct arena *a, struct doc_row *out,
+	struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, "SELECT " DOC_COLUMNS " FROM rag_document WHERE id = ?", P_ID(id));
+	return e ? e : one_doc(r, a, out, et);
+}
+
+enum err store_doc_by_path(struct tx *tx, struct str collection, struct str path, struct arena *a,
+	struct doc_row *out, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " DOC_COLUMNS " FROM rag_document WHERE collection = ? AND path = ?",
+		P_TEXT(collection), P_TEXT(path));
+	return e ? e : one_doc(r, a, out, et);
+}
+
+/* %text% with LIKE's own characters escaped. */
+static struct str like_pattern(struct str s, struct arena *a)
+{
+	struct buf b = {0};
+	buf_putc(&b, '%');
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '%' || s.p[i] == '_' || s.p[i] == '\\')
+			buf_putc(&b, '\\');
+		buf_putc(&b, s.p[i]);
+	}
+	buf_putc(&b, '%');
+	struct str out = arena_str(a, buf_str(&b));
+	buf_free(&b);
+	return out;
+}
+
+#define DOC_WHERE                                                                                  \
+	" WHERE (? = '' OR collection = ?) AND (? = '' OR status = ?) AND (? = '' OR type = ?)"    \
+	" AND (? = '' OR path LIKE ? ESCAPE '\\' OR title LIKE ? ESCAPE '\\')"
+
+static struct str or_empty(struct str s)
+{
+	return s.p ? s : S("");
+}
+
+enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena *a,
+	struct doc_row **out, size_t *n, int64_t *total, int64_t *failed, struct errtext *et)
+{
+	struct str like = like_pattern(f->like, a), coll = or_empty(f->collection),
+		   status = or_empty(f->status), type = or_empty(f->type), q = or_empty(f->like);
+	struct param where[] = {P_TEXT(coll), P_TEXT(coll), P_TEXT(status), P_TEXT(status), P_TEXT(type),
+		P_TEXT(type), P_TEXT(q), P_TEXT(like), P_TEXT(like), P_NULL, P_NULL, P_NULL};
+	struct row *r;
+	enum err e = db_query_n(tx, &r, et,
+		"SELECT count(*), coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0)"
+		" FROM rag_document" DOC_WHERE, where, 9);
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		*total = row_i64(r, 0);
+		*failed = row_i64(r, 1);
+	}
+	row_free(r);
+	if (e)
+		return e;
+	struct id last;
+	memset(&last, 0xFF, sizeof last);
+	if (!id_is_zero(f->after))
+		last = f->after;
+	where[9] = P_ID(last);
+	where[10] = P_I64((int64_t)f->limit);
+	struct doc_row *rows = arena_array_of(a, f->limit + 1, struct doc_row);
+	if (!rows)
+		return err_set(et, ERR_NOMEM, "no memory for the list");
+	e = db_query_n(tx, &r, et,
+		"SELECT " DOC_COLUMNS " FROM rag_document" DOC_WHERE " AND id < ? ORDER BY id DESC LIMIT ?",
+		where, 11);
+	if (e)
+		return e;
+	*n = 0;
+	while (*n < f->limit && row_next(r, &e, et))
+		read_doc(r, a, &rows[(*n)++]);
+	row_free(r);
+	*out = rows;
+	return e;
+}
+
+enum err store_doc_each(struct tx *tx, struct str collection,
+	enum err (*fn)(void *ctx, const struct doc_row *d), void *ctx, struct errtext *et)
+{
+	struct row *r;
+	struct str coll = or_empty(collection);
+	enum err e = db_query(tx, &r, et,
+		"SELECT " DOC_COLUMNS " FROM rag_document WHERE (? = '' OR collection = ?) ORDER BY id",
+		P_TEXT(coll), P_TEXT(coll));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et)) {
+		struct doc_row d;
+		read_doc(r, NULL, &d);
+		e = fn(ctx, &d);
+	}
+	row_free(r);
+	return e;
+}
+
+static enum err put_row(struct tx *tx, const struct doc_row *d, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO rag_document (" DOC_COLUMNS
+		") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+		" ON CONFLICT (id) DO UPDATE SET title = excluded.title, type = excluded.type,"
+		" status = excluded.status, error_code = excluded.error_code, error = excluded.error,"
+		" warnings = excluded.warnings, language = excluded.language, author = excluded.author,"
+		" tags = excluded.tags, sha256 = excluded.sha256, space = excluded.space,"
+		" bytes = excluded.bytes, pages = excluded.pages, chunks = excluded.chunks,"
+		" version = excluded.version, created_ms = excluded.created_ms,"
+		" updated_ms = excluded.updated_ms, mtime_ms = excluded.mtime_ms, parser = excluded.parser",
+		P_ID(d->id), P_TEXT(d->collection), P_TEXT(d->path), P_TEXT(or_empty(d->title)),
+		P_TEXT(or_empty(d->type)), P_TEXT(d->status), P_TEXT(d->error_code), P_TEXT(d->error),
+		P_TEXT(or_empty(d->warnings)), P_TEXT(or_empty(d->language)),
+		P_TEXT(or_empty(d->author)), P_TEXT(or_empty(d->tags)), P_TEXT(d->sha256),
+		P_TEXT(or_empty(d->space)), P_I64(d->bytes), P_I64(d->pages), P_I64(d->chunks),
+		P_I64(d->version), P_I64(d->created_ms), P_I64(d->added_ms), P_I64(d->updated_ms),
+		P_I64(d->mtime_ms), P_I64(d->parser));
+}
+
+/* Chunk ids grow for ever, also past deletions: the highest is remembered. */
+static enum err remember_chunk(struct tx *tx, int64_t id, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO rag_counter (name, value) VALUES ('chunk', ?)"
+		" ON CONFLICT (name) DO UPDATE SET value = excluded.value", P_I64(id));
+}
+
+enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, struct str blocks,
+	const struct chunk_row *chunks, size_t n, struct errtext *et)
+{
+	enum err e = put_row(tx, d, et);
+	if (!e)
+		e = db_exec(tx, et, "DELETE FROM rag_chunk WHERE document = ?", P_ID(d->id));
+	if (!e)
+		e = db_exec(tx, et, "DELETE FROM rag_text WHERE document = ?", P_ID(d->id));
+	if (!e && text.p)
+		e = db_exec(tx, et, "INSERT INTO rag_text (document, body, blocks) VALUES (?,?,?)",
+			P_ID(d->id), P_TEXT(text), P_TEXT(blocks));
+	for (size_t i = 0; i < n && !e; i++) {
+		const struct chunk_row *c = &chunks[i];
+		e = db_exec(tx, et,
+			"INSERT INTO rag_chunk (id, document, ordinal, from_byte, to_byte, page, tokens,"
+			" heading_path, body, sha256) VALUES (?,?,?,?,?,?,?,?,?,?)",
+			P_I64(c->id), P_ID(d->id), P_I64(c->ordinal), P_I64(c->from), P_I64(c->to),
+			P_I64(c->page), P_I64(c->tokens), P_TEXT(or_empty(c->heading_path)),
+			P_TEXT(c->text), P_BLOB(str_mk(c->sha256, SHA256_BYTES)));
+	}
+	if (!e && n)
+		e = remember_chunk(tx, chunks[n - 1].id, et);
+	return e;
+}
+
+enum err store_doc_touch(struct tx *tx, const struct doc_row *d, struct errtext *et)
+{
+	return db_exec(tx, et, "UPDATE rag_document SET mtime_ms = ?, tags = ? WHERE id = ?",
+		P_I64(d->mtime_ms), P_TEXT(or_empty(d->tags)), P_ID(d->id));
+}
+
+enum err store_doc_delete(struct tx *tx, struct id id, struct errtext *et)
+{
+	enum err e = db_exec(tx, et, "DELETE FROM rag_chunk WHERE document = ?", P_ID(id));
+	if (!e)
+		e = db_exec(tx, et, "DELETE FROM rag_text WHERE document = ?", P_ID(id));
+	if (!e)
+		e = db_exec(tx, et, "DELETE FROM rag_document WHERE id = ?", P_ID(id));
+	return e;
+}
+
+enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str *text,
+	struct str *blocks, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, "SELECT body, blocks FROM rag_text WHERE document = ?", P_ID(id));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		*text = arena_str(a, row_text(r, 0));
+		*blocks = arena_str(a, row_text(r, 1));
+		if (!text->p || !blocks->p)
+			e = err_set(et, ERR_NOMEM, "no memory for the text");
+	} else if (!e) {
+		e = err_set(et, ERR_NOT_FOUND, "the document has no text");
+	}
+	row_free(r);
+	return e;
+}
+
+#define CHUNK_COLUMNS "id, document, ordinal, from_byte, to_byte, page, tokens, heading_path, body, sha256"
+
+static enum err read_chunk(struct row *r, struct arena *a, struct chunk_row *c, struct errtext *et)
+{
+	*c = (struct chunk_row){.id = row_i64(r, 0), .document = row_id(r, 1),
+		.ordinal = (uint32_t)row_i64(r, 2), .from = (uint32_t)row_i64(r, 3),
+		.to = (uint32_t)row_i64(r, 4), .page = (uint32_t)row_i64(r, 5),
+		.tokens = (uint32_t)row_i64(r, 6), .heading_path = arena_str(a, row_text(r, 7)),
+		.text = arena_str(a, row_text(r, 8))};
+	struct str sha = row_blob(r, 9);
+	if (sha.n == SHA256_BYTES)
+		memcpy(c->sha256, sha.p, SHA256_BYTES);
+	return c->text.p && c->heading_path.p ? OK : err_set(et, ERR_NOMEM, "no memory for a chunk");
+}
+
+enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct chunk_row **out,
+	size_t *n, struct errtext *et)
+{
+	struct row *r;
+	int64_t count = 0;
+	enum err e = db_query(tx, &r, et, "SELECT count(*) FROM rag_chunk WHERE document = ?", P_ID(document));
+	if (e)
+		return e;
+	if (row_next(r, &e, et))
+		count = row_i64(r, 0);
+	row_free(r);
+	struct chunk_row *rows = arena_array_of(a, (size_t)count + 1, struct chunk_row);
+	if (!e && !rows)
+		e = err_set(et, ERR_NOMEM, "no memory for the chunks");
+	if (!e)
+		e = db_query(tx, &r, et,
+			"SELECT " CHUNK_COLUMNS " FROM rag_chunk WHERE document = ? ORDER BY ordinal",
+			P_ID(document));
+	if (e)
+		return e;
+	size_t k = 0;
+	while (!e && k < (size_t)count && row_next(r, &e, et))
+		e = read_chunk(r, a, &rows[k++], et);
+	row_free(r);
+	*out = rows;
+	*n = k;
+	return e;
+}
+
+enum err store_chunk(struct tx *tx, int64_t id, struct arena *a, struct chunk_row *out,
+	struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, "SELECT " CHUNK_COLUMNS " FROM rag_chunk WHERE id = ?", P_I64(id));
+	if (e)
+		return e;
+	if (row_next(r, &e, et))
+		e = read_chunk(r, a, out, et);
+	else if (!e)
+		e = err_set(et, ERR_NOT_FOUND, "there is no such chunk");
+	row_free(r);
+	return e;
+}
+
+enum err store_chunk_max(struct tx *tx, int64_t *max, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, "SELECT value FROM rag_counter WHERE name = 'chunk'");
+	if (e)
+		return e;
+	*max = row_next(r, &e, et) ? row_i64(r, 0) : 0;
+	row_free(r);
+	return e;
+}
+
+enum err store_vector_get(struct tx *tx, struct str space, const uint8_t sha256[SHA256_BYTES],
+	float *out, size_t dim, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, "SELECT body FROM rag_vector WHERE space = ? AND sha256 = ?",
+		P_TEXT(space), P_BLOB(str_mk(sha256, SHA256_BYTES)));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		struct str b = row_blob(r, 0);
+		if (b.n == dim * sizeof *out)
+			memcpy(out, b.p, b.n);
+		else
+			e = err_set(et, ERR_CORRUPT, "a stored vector has %zu bytes, not %zu", b.n,
+				dim * sizeof *out);
+	} else if (!e) {
+		e = ERR_NOT_FOUND;
+	}
+	row_free(r);
+	return e;
+}
+
+enum err store_vector_put(struct tx *tx, struct str space, const uint8_t sha256[SHA256_BYTES],
+	const float *v, size_t dim, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO rag_vector (space, sha256, body) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+		P_TEXT(space), P_BLOB(str_mk(sha256, SHA256_BYTES)),
+		P_BLOB(str_mk(v, dim * sizeof *v)));
+}
+
+enum err store_vector_prune(struct tx *tx, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"DELETE FROM rag_vector WHERE NOT EXISTS"
+		" (SELECT 1 FROM rag_chunk WHERE rag_chunk.sha256 = rag_vector.sha256)");
+}

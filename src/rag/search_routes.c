@@ -1,0 +1,161 @@
+#include "rag/rag_int.h"
+
+#include "base/clock.h"
+
+enum { WHY_MAX = 16 };
+
+static enum err parse_date(yyjson_val *o, const char *key, int64_t *out, struct errtext *et)
+{
+	struct str s = {0};
+	enum err e = json_want_str(o, key, &s, et);
+	if (!e && s.n && !clock_parse_rfc3339(s, out))
+		e = err_set(et, ERR_INVALID, "'%s' must be a date such as 2026-05-03 or 2026-05-03T10:00:00Z", key);
+	return e;
+}
+
+enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
+{
+	static const char *const methods[] = {"hybrid", "dense", "bm25"};
+	struct str method = {0};
+	int64_t k = 0;
+	enum err e = json_want_i64(o, "k", 1, 1000, &k, et);
+	q->k = (size_t)k;
+	if (!e)
+		e = json_want_str(o, "collection", &q->collection, et);
+	if (!e)
+		e = json_want_str(o, "method", &method, et);
+	size_t m = 0;
+	while (method.n && m < ARRAY_LEN(methods) && !str_eq_c(method, methods[m]))
+		m++;
+	if (!e && m == ARRAY_LEN(methods))
+		e = err_set(et, ERR_INVALID, "'method' must be hybrid, dense or bm25, not \"%.*s\"",
+			STR_FMT(str_sub(method, 0, 40)));
+	q->method = (enum rag_method)m;
+	yyjson_val *f = yyjson_obj_get(o, "filters");
+	if (!e && f && !yyjson_is_obj(f) && !yyjson_is_null(f))
+		e = err_set(et, ERR_INVALID, "'filters' must be an object");
+	if (!e)
+		e = json_want_str(f, "path", &q->filter.path_glob, et);
+	if (!e)
+		e = json_want_str(f, "type", &q->filter.type, et);
+	if (!e)
+		e = json_want_str(f, "tag", &q->filter.tag, et);
+	if (!e)
+		e = parse_date(f, "from", &q->filter.from_ms, et);
+	if (!e)
+		e = parse_date(f, "to", &q->filter.to_ms, et);
+	if (!e && q->filter.type.n && doc_type_from_name(q->filter.type) == DOC_UNKNOWN)
+		e = err_set(et, ERR_INVALID, "there is no document type \"%.*s\"",
+			STR_FMT(str_sub(q->filter.type, 0, 40)));
+	return e;
+}
+
+static void score(struct jw *w, const char *key, const char *rank_key, float v, uint32_t rank)
+{
+	jw_key(w, key);
+	rank ? jw_f32(w, v) : jw_null(w);
+	jw_key(w, rank_key);
+	rank ? jw_i64(w, rank) : jw_null(w);
+}
+
+void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const struct str *terms,
+	size_t n_terms)
+{
+	char id[ID_HEX + 1];
+	id_hex(h->document, id);
+	jw_ki64(w, "chunk", h->chunk);
+	jw_kc(w, "document", id);
+	jw_kstr(w, "path", h->path);
+	jw_kstr(w, "title", h->title);
+	jw_kstr(w, "type", h->type);
+	jw_ki64(w, "page", h->page);
+	jw_kstr(w, "heading_path", h->heading_path);
+	jw_ki64(w, "from", h->from);
+	jw_ki64(w, "to", h->to);
+	jw_kstr(w, "text", h->text);
+	jw_key(w, "score");
+	jw_f32(w, h->score);
+	score(w, "dense", "dense_rank", h->dense, h->dense_rank);
+	score(w, "bm25", "bm25_rank", h->bm25, h->bm25_rank);
+	struct bm25_term_score why[WHY_MAX];
+	struct rag *r = rag_of(c);
+	jw_key(w, "why");
+	jw_arr(w);
+	if (n_terms) {
+		pthread_rwlock_rdlock(&r->lock);
+		size_t n = bm25_explain(r->bm25, terms, n_terms, (uint64_t)h->chunk, why, WHY_MAX);
+		for (size_t i = 0; i < n; i++) {
+			jw_obj(w);
+			jw_kstr(w, "term", why[i].term);
+			jw_key(w, "score");
+			jw_f32(w, why[i].score);
+			jw_ki64(w, "tf", why[i].tf);
+			jw_ki64(w, "df", why[i].df);
+			jw_end(w);
+		}
+		pthread_rwlock_unlock(&r->lock);
+	}
+	jw_end(w);
+}
+
+static enum err query_terms(struct croft *c, struct str text, struct arena *a, struct str **terms,
+	size_t *n, struct errtext *et)
+{
+	struct rag *r = rag_of(c);
+	pthread_rwlock_rdlock(&r->lock);
+	enum err e = rag_query_terms(r, text, a, terms, n, et);
+	pthread_rwlock_unlock(&r->lock);
+	return e;
+}
+
+void post_search(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	uint64_t start = clock_mono_ns();
+	struct errtext et = {0};
+	yyjson_doc *doc = NULL;
+	struct rag_query q = {0};
+	struct rag_hit *hits = NULL;
+	struct str *terms = NULL;
+	size_t n = 0, n_terms = 0;
+	struct run *run = NULL;
+	enum err e = json_parse(rq->body, &doc, &et);
+	yyjson_val *o = e ? NULL : yyjson_doc_get_root(doc);
+	if (!e)
+		e = json_want_str(o, "query", &q.text, &et);
+	if (!e)
+		e = parse_query(o, &q, &et);
+	if (!e) {
+		run = run_begin(c, "search", q.text);
+		struct span *s = span_begin(run, NULL, "retrieve", "retriever");
+		span_text(s, "input", q.text);
+		e = rag_search(c, &q, rq->arena, &hits, &n, rq->cancel, &et);
+		span_i64(s, "hits", (int64_t)n);
+		span_end(s, e, &et);
+	}
+	if (!e)
+		e = query_terms(c, q.text, rq->arena, &terms, &n_terms, &et);
+	if (e) {
+		http_reply_error(rs, e, &et);
+	} else {
+		char id[ID_HEX + 1];
+		struct buf b = {0};
+		struct jw w = {.out = &b};
+		id_hex(run_id(run), id);
+		jw_obj(&w);
+		jw_key(&w, "hits");
+		jw_arr(&w);
+		for (size_t i = 0; i < n; i++) {
+			jw_obj(&w);
+			write_hit(&w, c, &hits[i], terms, n_terms);
+			jw_end(&w);
+		}
+		jw_end(&w);
+		jw_kc(&w, "run", id);
+		jw_kf64(&w, "took_ms", (double)((clock_mono_ns() - start) / 1000) / 1000);
+		jw_end(&w);
+		http_reply_json(rs, 200, &w);
+		buf_free(&b);
+	}
+	run_end(run, e, &et);
+	yyjson_doc_free(doc);
+}
