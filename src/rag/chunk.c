@@ -9,8 +9,9 @@
 
 struct unit {
 	uint32_t from, to, tokens, block;
-	bool heading, section_start; /* a heading block, or the first unit after a change of heading */
-	bool repeatable;             /* may be repeated as overlap */
+	bool heading,
+		section_start; /* a heading block, or the first unit after a change of heading */
+	bool repeatable;       /* may be repeated as overlap */
 };
 
 struct cutter {
@@ -42,8 +43,12 @@ static void add_unit(struct cutter *x, uint32_t from, uint32_t to, uint32_t toke
 		x->cap = cap;
 	}
 	bool heading = b->kind == BLOCK_HEADING || b->kind == BLOCK_TITLE;
-	x->units[x->n] = (struct unit){.from = from, .to = to, .tokens = tokens, .block = x->block,
-		.heading = heading, .repeatable = !heading && b->kind != BLOCK_TABLE_ROW};
+	x->units[x->n] = (struct unit){.from = from,
+		.to = to,
+		.tokens = tokens,
+		.block = x->block,
+		.heading = heading,
+		.repeatable = !heading && b->kind != BLOCK_TABLE_ROW};
 	x->units[x->n].section_start = heading && (x->n == 0 || !x->units[x->n - 1].heading);
 	x->n++;
 }
@@ -53,8 +58,8 @@ static bool tokenize(struct cutter *x, uint32_t from, uint32_t to)
 {
 	x->scratch.n = 0;
 	if (!x->e)
-		x->e = tokenizer_encode(x->tk, str_sub(x->d->text, from, to), TOKENIZE_OFFSETS,
-			&x->scratch, x->et);
+		x->e = tokenizer_encode(
+			x->tk, str_sub(x->d->text, from, to), TOKENIZE_OFFSETS, &x->scratch, x->et);
 	return !x->e;
 }
 
@@ -136,7 +141,8 @@ static void cut_block(struct cutter *x, uint32_t i)
 		return;
 	default: {
 		struct sentence_ctx ctx = {x, b->from};
-		enum err e = unicode_sentences(str_sub(x->d->text, b->from, b->to), on_sentence, &ctx);
+		enum err e =
+			unicode_sentences(str_sub(x->d->text, b->from, b->to), on_sentence, &ctx);
 		if (e && !x->e)
 			x->e = err_set(x->et, e, "the text could not be cut into sentences");
 	}
@@ -172,7 +178,8 @@ static void add_chunk(struct packer *p, size_t first, size_t last)
 	struct buf path = {0};
 	doc_heading_path(x->d, x->units[body].block, &path);
 	struct chunk *c = &p->chunks[p->n++];
-	*c = (struct chunk){.from = x->units[first].from, .to = x->units[last].to,
+	*c = (struct chunk){.from = x->units[first].from,
+		.to = x->units[last].to,
 		.page = x->d->blocks[x->units[body].block].page,
 		.heading_path = arena_str(x->a, buf_str(&path))};
 	for (size_t i = first; i <= last; i++)
@@ -243,8 +250,8 @@ enum err chunk_doc(const struct doc *d, const struct tokenizer *tk, const struct
 	return x.e;
 }
 
-void chunk_index_text(struct str title, struct str heading_path, struct str text, size_t context_max,
-	struct buf *out)
+void chunk_index_text(struct str title, struct str heading_path, struct str text,
+	size_t context_max, struct buf *out)
 {
 	struct str context = heading_path;
 	struct buf both = {0};

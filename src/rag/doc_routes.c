@@ -74,11 +74,12 @@ static enum err want_id(struct http_request *rq, const char *what, struct str te
 {
 	if (id_parse(text, id))
 		return OK;
-	return err_set(et, ERR_NOT_FOUND, "there is no %s %.*s", what, STR_FMT(str_sub(text, 0, 80)));
+	return err_set(
+		et, ERR_NOT_FOUND, "there is no %s %.*s", what, STR_FMT(str_sub(text, 0, 80)));
 }
 
-static enum err want_document(struct croft *c, struct http_request *rq, struct doc_row *d,
-	struct errtext *et)
+static enum err want_document(
+	struct croft *c, struct http_request *rq, struct doc_row *d, struct errtext *et)
 {
 	struct id id;
 	enum err e = want_id(rq, "document", http_param(rq, "id"), &id, et);
@@ -95,8 +96,11 @@ static enum err want_document(struct croft *c, struct http_request *rq, struct d
 void get_documents(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
-	struct doc_filter f = {.collection = http_query(rq, "collection"), .status = http_query(rq, "status"),
-		.type = http_query(rq, "type"), .like = http_query(rq, "q"), .limit = LIST_DEFAULT};
+	struct doc_filter f = {.collection = http_query(rq, "collection"),
+		.status = http_query(rq, "status"),
+		.type = http_query(rq, "type"),
+		.like = http_query(rq, "q"),
+		.limit = LIST_DEFAULT};
 	struct str limit = http_query(rq, "limit"), after = http_query(rq, "after");
 	uint64_t n_limit;
 	enum err e = OK;
@@ -166,8 +170,8 @@ static enum err check_name(struct str name, const char *what, struct errtext *et
 }
 
 /* Each file has an arena of its own, so that a large upload does not add up. */
-static enum err ingest_part(struct croft *c, const struct ingest_request *in, struct http_request *rq,
-	struct jw *w, struct errtext *et)
+static enum err ingest_part(struct croft *c, const struct ingest_request *in,
+	struct http_request *rq, struct jw *w, struct errtext *et)
 {
 	struct arena *a = arena_new(0);
 	if (!a)
@@ -229,7 +233,8 @@ void put_document(struct croft *c, struct http_request *rq, struct http_response
 	struct errtext et = {0};
 	struct str mtime = http_query(rq, "mtime_ms");
 	struct ingest_request in = {.path = http_query(rq, "path"),
-		.collection = collection_of(http_query(rq, "collection")), .tags = http_query(rq, "tags"),
+		.collection = collection_of(http_query(rq, "collection")),
+		.tags = http_query(rq, "tags"),
 		.bytes = rq->body};
 	enum err e = OK;
 	if (mtime.n && !str_i64(mtime, &in.mtime_ms))
@@ -339,7 +344,8 @@ static enum err read_plan(struct plan *p, yyjson_val *o, struct errtext *et)
 		return err_set(et, ERR_INVALID, "'files' and 'roots' must be arrays");
 	p->n = yyjson_arr_size(files);
 	if (p->n > PLAN_FILES_MAX)
-		return err_set(et, ERR_TOO_LARGE, "%zu files in one plan; at most %d", p->n, PLAN_FILES_MAX);
+		return err_set(et, ERR_TOO_LARGE, "%zu files in one plan; at most %d", p->n,
+			PLAN_FILES_MAX);
 	p->prune = true;
 	enum err e = json_want_bool(o, "prune", &p->prune, et);
 	p->files = arena_array_of(p->a, p->n + 1, struct plan_file);

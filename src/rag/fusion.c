@@ -25,10 +25,12 @@ static size_t join(const struct fusion_input *in, struct fused *out)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < in->n_dense; i++)
-		out[n++] = (struct fused){.key = in->dense[i].key, .dense = in->dense[i].score,
+		out[n++] = (struct fused){.key = in->dense[i].key,
+			.dense = in->dense[i].score,
 			.dense_rank = (uint32_t)i + 1};
 	for (size_t i = 0; i < in->n_bm25; i++)
-		out[n++] = (struct fused){.key = in->bm25[i].key, .bm25 = in->bm25[i].score,
+		out[n++] = (struct fused){.key = in->bm25[i].key,
+			.bm25 = in->bm25[i].score,
 			.bm25_rank = (uint32_t)i + 1};
 	qsort(out, n, sizeof *out, by_key);
 	size_t m = 0;
@@ -57,7 +59,7 @@ size_t rag_fuse(const struct fusion_input *in, enum rag_method method, struct fu
 			f->score = f->bm25_rank ? f->bm25 : -1;
 		else
 			f->score = (f->dense_rank ? 1.0f / (float)(RRF_K + f->dense_rank) : 0) +
-				(f->bm25_rank ? 1.0f / (float)(RRF_K + f->bm25_rank) : 0);
+				   (f->bm25_rank ? 1.0f / (float)(RRF_K + f->bm25_rank) : 0);
 	}
 	qsort(out, n, sizeof *out, by_score);
 	return n;

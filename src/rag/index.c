@@ -295,7 +295,8 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 		chunk_index_text(d->title, chunks[i].heading_path, chunks[i].text, 0, &text);
 		e = text.err;
 		if (!e)
-			e = rag_terms(buf_str(&text), r->docs[slot].language, a, &terms, &n_terms, et);
+			e = rag_terms(
+				buf_str(&text), r->docs[slot].language, a, &terms, &n_terms, et);
 		if (!e)
 			e = bm25_put(r->bm25, keys[i], terms, n_terms, et);
 		size_t at = chunk_slot(r, keys[i]);
@@ -313,8 +314,8 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 	return e;
 }
 
-static void delete_locked(struct rag *r, const struct doc_row *d, const struct chunk_row *chunks,
-	size_t n)
+static void delete_locked(
+	struct rag *r, const struct doc_row *d, const struct chunk_row *chunks, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint64_t key = (uint64_t)chunks[i].id;
@@ -402,7 +403,8 @@ static enum err vectors_of(struct load *l, const struct doc_row *d, const struct
 			continue;
 		e = OK;
 		struct buf b = {0};
-		chunk_index_text(d->title, chunks[i].heading_path, chunks[i].text, RAG_CONTEXT_MAX, &b);
+		chunk_index_text(
+			d->title, chunks[i].heading_path, chunks[i].text, RAG_CONTEXT_MAX, &b);
 		texts[missing] = arena_str(a, buf_str(&b));
 		where[missing++] = i;
 		buf_free(&b);
@@ -414,14 +416,16 @@ static enum err vectors_of(struct load *l, const struct doc_row *d, const struct
 	size_t truncated = 0, tokens = 0;
 	if (!made)
 		return err_set(et, ERR_NOMEM, "no memory for the index");
-	e = embed_texts(endpoint_model(r->embed), texts, missing, true, made, &truncated, &tokens, cancel, et);
+	e = embed_texts(endpoint_model(r->embed), texts, missing, true, made, &truncated, &tokens,
+		cancel, et);
 	if (!e)
 		e = db_begin(croft_db(l->c), TX_WRITE, &tx, et);
 	if (e)
 		return e;
 	for (size_t i = 0; i < missing && !e; i++) {
 		memcpy(out + where[i] * r->dim, made + i * r->dim, r->dim * sizeof *made);
-		e = store_vector_put(tx, space, chunks[where[i]].sha256, made + i * r->dim, r->dim, et);
+		e = store_vector_put(
+			tx, space, chunks[where[i]].sha256, made + i * r->dim, r->dim, et);
 	}
 	if (e)
 		db_rollback(tx);
@@ -430,8 +434,8 @@ static enum err vectors_of(struct load *l, const struct doc_row *d, const struct
 	return e;
 }
 
-static enum err load_doc(struct load *l, struct id id, const struct cancel *cancel,
-	struct errtext *et)
+static enum err load_doc(
+	struct load *l, struct id id, const struct cancel *cancel, struct errtext *et)
 {
 	struct arena *a = arena_new(0);
 	struct doc_row d;
@@ -461,8 +465,8 @@ static enum err load_doc(struct load *l, struct id id, const struct cancel *canc
 	return e;
 }
 
-static enum err load_all(struct croft *c, struct rag *r, const struct cancel *cancel,
-	struct errtext *et)
+static enum err load_all(
+	struct croft *c, struct rag *r, const struct cancel *cancel, struct errtext *et)
 {
 	uint64_t start = clock_mono_ns();
 	enum err e = endpoint_embed(c, (struct str){0}, &r->embed, et);
@@ -472,7 +476,8 @@ static enum err load_all(struct croft *c, struct rag *r, const struct cancel *ca
 	r->dim = model_info(m)->embedding_dim;
 	const char *identity = model_identity(m);
 	if (!r->dim || !identity)
-		return err_set(et, ERR_UNSUPPORTED, "%.*s is no embedding model (setting embed.model)",
+		return err_set(et, ERR_UNSUPPORTED,
+			"%.*s is no embedding model (setting embed.model)",
 			STR_FMT(endpoint_name(r->embed)));
 	strncpy(r->space, identity, sizeof r->space - 1);
 	e = dense_new(r->dim, &r->dense);
@@ -508,7 +513,8 @@ static enum err load_all(struct croft *c, struct rag *r, const struct cancel *ca
 	return e;
 }
 
-enum err rag_load(struct croft *c, struct rag **out, const struct cancel *cancel, struct errtext *et)
+enum err rag_load(
+	struct croft *c, struct rag **out, const struct cancel *cancel, struct errtext *et)
 {
 	struct rag *r = rag_of(c);
 	if (!atomic_load(&r->ready)) {
@@ -543,18 +549,22 @@ enum err rag_load(struct croft *c, struct rag **out, const struct cancel *cancel
 void rag_metrics(struct croft *c, struct buf *out)
 {
 	struct rag *r = rag_of(c);
-	buf_addf(out, "# HELP croft_chunks_embedded_total Chunks embedded since the start\n"
-		      "# TYPE croft_chunks_embedded_total counter\ncroft_chunks_embedded_total %llu\n"
-		      "# HELP croft_chunks_reused_total Chunks whose vector was known\n"
-		      "# TYPE croft_chunks_reused_total counter\ncroft_chunks_reused_total %llu\n",
-		(unsigned long long)atomic_load(&r->embedded), (unsigned long long)atomic_load(&r->reused));
+	buf_addf(out,
+		"# HELP croft_chunks_embedded_total Chunks embedded since the start\n"
+		"# TYPE croft_chunks_embedded_total counter\ncroft_chunks_embedded_total %llu\n"
+		"# HELP croft_chunks_reused_total Chunks whose vector was known\n"
+		"# TYPE croft_chunks_reused_total counter\ncroft_chunks_reused_total %llu\n",
+		(unsigned long long)atomic_load(&r->embedded),
+		(unsigned long long)atomic_load(&r->reused));
 	if (!atomic_load(&r->ready))
 		return;
 	pthread_rwlock_rdlock(&r->lock);
 	size_t n = dense_count(r->dense);
 	pthread_rwlock_unlock(&r->lock);
-	buf_addf(out, "# HELP croft_chunks Chunks that can be found\n# TYPE croft_chunks gauge\n"
-		      "croft_chunks %zu\n", n);
+	buf_addf(out,
+		"# HELP croft_chunks Chunks that can be found\n# TYPE croft_chunks gauge\n"
+		"croft_chunks %zu\n",
+		n);
 }
 
 void rag_status(struct croft *c, struct jw *w)
@@ -566,7 +576,8 @@ void rag_status(struct croft *c, struct jw *w)
 	struct row *row;
 	enum err e = db_query(tx, &row, NULL,
 		"SELECT count(*), coalesce(sum(chunks), 0),"
-		" coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0) FROM rag_document");
+		" coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0) FROM "
+		"rag_document");
 	if (!e && row_next(row, &e, NULL)) {
 		documents = row_i64(row, 0);
 		chunks = row_i64(row, 1);

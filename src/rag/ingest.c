@@ -49,7 +49,7 @@ static enum err find_known(struct work *w)
 static bool is_unchanged(const struct work *w)
 {
 	return w->known && str_eq_c(w->row.sha256, w->sha256) && w->row.parser == PARSER_VERSION &&
-		(str_eq_c(w->row.status, "failed") || str_eq_c(w->row.space, w->r->space));
+	       (str_eq_c(w->row.status, "failed") || str_eq_c(w->row.space, w->r->space));
 }
 
 /* The same bytes again: only the stat and the tags may be new. */
@@ -102,7 +102,8 @@ static void new_version(struct work *w)
 static const char *file_name(struct work *w)
 {
 	size_t slash = str_rchr(w->rq->path, '/');
-	return arena_c(w->a, slash == STR_NONE ? w->rq->path : str_sub(w->rq->path, slash + 1, w->rq->path.n));
+	return arena_c(w->a,
+		slash == STR_NONE ? w->rq->path : str_sub(w->rq->path, slash + 1, w->rq->path.n));
 }
 
 static enum err parse(struct work *w)
@@ -134,8 +135,8 @@ static enum err chunk(struct work *w)
 	struct chunk_options o = {(uint32_t)setting_int(w->c, "rag.chunk_tokens"),
 		(uint32_t)setting_int(w->c, "rag.chunk_overlap")};
 	struct chunk *list;
-	enum err e = chunk_doc(w->doc, model_tokenizer(endpoint_model(w->r->embed)), &o, w->a, &list, &w->n,
-		w->et);
+	enum err e = chunk_doc(w->doc, model_tokenizer(endpoint_model(w->r->embed)), &o, w->a,
+		&list, &w->n, w->et);
 	if (!e && !w->n)
 		e = err_set(w->et, ERR_INVALID, "there is no text in the document");
 	if (!e) {
@@ -145,8 +146,12 @@ static enum err chunk(struct work *w)
 	struct buf text = {0};
 	for (size_t i = 0; i < w->n && !e; i++) {
 		struct chunk_row *c = &w->chunks[i];
-		*c = (struct chunk_row){.document = w->row.id, .ordinal = (uint32_t)i, .from = list[i].from,
-			.to = list[i].to, .page = list[i].page, .tokens = list[i].tokens,
+		*c = (struct chunk_row){.document = w->row.id,
+			.ordinal = (uint32_t)i,
+			.from = list[i].from,
+			.to = list[i].to,
+			.page = list[i].page,
+			.tokens = list[i].tokens,
 			.heading_path = list[i].heading_path,
 			.text = str_sub(w->doc->text, list[i].from, list[i].to)};
 		buf_clear(&text);
@@ -193,8 +198,8 @@ static enum err embed(struct work *w)
 		size_t where[BATCH], k = 0, t = 0, cut = 0;
 		for (; i < w->n && k < BATCH; i++)
 			if (w->fresh[i]) {
-				chunk_index_text(w->row.title, w->chunks[i].heading_path, w->chunks[i].text,
-					RAG_CONTEXT_MAX, &bufs[k]);
+				chunk_index_text(w->row.title, w->chunks[i].heading_path,
+					w->chunks[i].text, RAG_CONTEXT_MAX, &bufs[k]);
 				texts[k] = buf_str(&bufs[k]);
 				where[k++] = i;
 			}
@@ -220,9 +225,14 @@ static enum err embed(struct work *w)
 	return e;
 }
 
-static const char *const block_names[] = {[BLOCK_TITLE] = "title", [BLOCK_HEADING] = "heading",
-	[BLOCK_PARAGRAPH] = "paragraph", [BLOCK_LIST_ITEM] = "list_item", [BLOCK_TABLE_ROW] = "table_row",
-	[BLOCK_CODE] = "code", [BLOCK_QUOTE] = "quote", [BLOCK_CAPTION] = "caption"};
+static const char *const block_names[] = {[BLOCK_TITLE] = "title",
+	[BLOCK_HEADING] = "heading",
+	[BLOCK_PARAGRAPH] = "paragraph",
+	[BLOCK_LIST_ITEM] = "list_item",
+	[BLOCK_TABLE_ROW] = "table_row",
+	[BLOCK_CODE] = "code",
+	[BLOCK_QUOTE] = "quote",
+	[BLOCK_CAPTION] = "caption"};
 
 static enum err blocks_json(const struct doc *d, struct buf *out)
 {
@@ -257,8 +267,8 @@ static enum err adopt_id(struct work *w, struct tx *tx, struct chunk_row **old, 
 	return store_chunks(tx, now.id, w->a, old, n_old, w->et);
 }
 
-static enum err write_all(struct work *w, struct tx *tx, struct str blocks, struct chunk_row **old,
-	size_t *n_old)
+static enum err write_all(
+	struct work *w, struct tx *tx, struct str blocks, struct chunk_row **old, size_t *n_old)
 {
 	enum err e = adopt_id(w, tx, old, n_old);
 	for (size_t i = 0; i < w->n; i++) {
@@ -331,14 +341,14 @@ static enum err record_failure(struct work *w, enum err why)
 static bool about_the_file(enum err e)
 {
 	return e == ERR_INVALID || e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_TOO_LARGE ||
-		e == ERR_LIMIT || e == ERR_TIMEOUT || e == ERR_FORBIDDEN;
+	       e == ERR_LIMIT || e == ERR_TIMEOUT || e == ERR_FORBIDDEN;
 }
 
 static void copy_out(struct work *w)
 {
 	struct doc_row *d = &w->row;
-	struct str *texts[] = {&d->title, &d->language, &d->author, &d->warnings, &d->tags, &d->collection,
-		&d->path, &d->space};
+	struct str *texts[] = {&d->title, &d->language, &d->author, &d->warnings, &d->tags,
+		&d->collection, &d->path, &d->space};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		*texts[i] = arena_str(w->a, *texts[i]);
 	w->out->doc = *d;
@@ -349,7 +359,8 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 {
 	struct errtext own = {0};
 	*out = (struct ingest_result){0};
-	struct work w = {.c = c, .rq = rq, .a = a, .out = out, .cancel = cancel, .et = et ? et : &own};
+	struct work w = {
+		.c = c, .rq = rq, .a = a, .out = out, .cancel = cancel, .et = et ? et : &own};
 	enum err e = rag_load(c, &w.r, cancel, w.et);
 	if (e)
 		return e;

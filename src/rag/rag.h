@@ -29,13 +29,14 @@ struct rag_hit {
 	int64_t chunk;
 	struct id document;
 	struct str path, title, heading_path, text, type;
-	uint32_t page, from, to; /* bytes of the document's extracted text */
-	float score, dense, bm25;      /* fused; each method's own */
+	uint32_t page, from, to;        /* bytes of the document's extracted text */
+	float score, dense, bm25;       /* fused; each method's own */
 	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among its candidates */
 };
 
 /* Hits are in `a`. */
 enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
-	struct rag_hit **hits, size_t *n, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+	struct rag_hit **hits, size_t *n, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
 
 #endif

@@ -19,6 +19,7 @@
 #define RAG_RAG_INT_H
 #include "base/map.h"
 #include "endpoint/endpoint.h"
+#include "module/cmd.h"
 #include "rag/rag.h"
 #include "run/run.h"
 #include "text/doc.h"
@@ -47,15 +48,15 @@ enum { RAG_CONTEXT_MAX = 200 };
 
 /* What is embedded and indexed for a chunk: its title and heading path, then its text. The context
  * is cut to context_max bytes (0: no limit). Appends. */
-void chunk_index_text(struct str title, struct str heading_path, struct str text, size_t context_max,
-	struct buf *out);
+void chunk_index_text(struct str title, struct str heading_path, struct str text,
+	size_t context_max, struct buf *out);
 
 /* ---- SQL ---- */
 
 struct doc_row {
 	struct id id;
-	struct str collection, path, title, type, status, error_code, error, warnings, language, author,
-		tags, sha256, space;
+	struct str collection, path, title, type, status, error_code, error, warnings, language,
+		author, tags, sha256, space;
 	int64_t bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser;
 };
 
@@ -84,11 +85,13 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 	struct doc_row **out, size_t *n, int64_t *total, int64_t *failed,
 	struct errtext *et) MUST_CHECK;
 enum err store_doc_each(struct tx *tx, struct str collection, /* {NULL,0}: all */
-	enum err (*fn)(void *ctx, const struct doc_row *d), void *ctx, struct errtext *et) MUST_CHECK;
+	enum err (*fn)(void *ctx, const struct doc_row *d), void *ctx,
+	struct errtext *et) MUST_CHECK;
 /* Inserts or replaces the row, its text, blocks and chunks. */
 enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, struct str blocks,
 	const struct chunk_row *chunks, size_t n, struct errtext *et) MUST_CHECK;
-enum err store_doc_touch(struct tx *tx, const struct doc_row *d, struct errtext *et) MUST_CHECK; /* mtime, tags */
+enum err store_doc_touch(
+	struct tx *tx, const struct doc_row *d, struct errtext *et) MUST_CHECK; /* mtime, tags */
 enum err store_doc_delete(struct tx *tx, struct id id, struct errtext *et) MUST_CHECK;
 enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str *text,
 	struct str *blocks, struct errtext *et) MUST_CHECK;
@@ -114,7 +117,7 @@ struct index_doc {
 };
 
 struct rag {
-	pthread_mutex_t load_mu;  /* one loader */
+	pthread_mutex_t load_mu; /* one loader */
 	bool loaded;
 	enum err load_error;
 	struct errtext load_text;
@@ -122,17 +125,17 @@ struct rag {
 	pthread_t loader;
 	bool loader_started;
 
-	struct endpoint *embed;   /* the embedding model, kept */
+	struct endpoint *embed; /* the embedding model, kept */
 	uint32_t dim;
 	char space[SHA256_HEX + 1];
 
-	pthread_rwlock_t lock;    /* guards what follows; searches read, publications write */
+	pthread_rwlock_t lock; /* guards what follows; searches read, publications write */
 	struct dense *dense;
 	struct bm25 *bm25;
 	struct index_doc *docs;
 	size_t n_docs, cap_docs;
-	struct map by_path;       /* "collection\0path" -> index + 1 of docs */
-	uint64_t *chunk_keys;     /* open addressing: chunk id -> index of docs */
+	struct map by_path;   /* "collection\0path" -> index + 1 of docs */
+	uint64_t *chunk_keys; /* open addressing: chunk id -> index of docs */
 	uint32_t *chunk_docs;
 	size_t n_chunk_slots, n_chunks;
 
@@ -186,14 +189,15 @@ struct ingest_result {
 /* An error is returned only when nothing could be recorded; a bad file is an outcome. */
 enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct arena *a,
 	struct ingest_result *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
-enum err ingest_delete(struct croft *c, const struct id *ids, size_t n, struct errtext *et) MUST_CHECK;
+enum err ingest_delete(
+	struct croft *c, const struct id *ids, size_t n, struct errtext *et) MUST_CHECK;
 
 /* ---- fusion ---- */
 
 struct fused {
 	uint64_t key;
-	float score, dense, bm25;        /* the methods' own scores; 0 when the rank is 0 */
-	uint32_t dense_rank, bm25_rank;  /* from 1; 0: not among the candidates */
+	float score, dense, bm25;       /* the methods' own scores; 0 when the rank is 0 */
+	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among the candidates */
 };
 
 struct fusion_input {
@@ -207,9 +211,10 @@ size_t rag_fuse(const struct fusion_input *in, enum rag_method method, struct fu
 /* ---- wire JSON shared by routes ---- */
 
 void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const struct str *terms,
-	size_t n_terms); /* an open object's members */
+	size_t n_terms);                               /* an open object's members */
 void write_doc(struct jw *w, const struct doc_row *d); /* members */
-enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et); /* k, method, filters, collection */
+enum err parse_query(yyjson_val *o, struct rag_query *q,
+	struct errtext *et); /* k, method, filters, collection */
 
 /* ---- rows ---- */
 
@@ -229,6 +234,9 @@ enum err run_docs(struct cmd *cmd, struct errtext *et);
 enum err run_docs_show(struct cmd *cmd, struct errtext *et);
 enum err run_docs_rm(struct cmd *cmd, struct errtext *et);
 enum err run_search(struct cmd *cmd, struct errtext *et);
+/* Of search and ask alike: the options' members of a query, and the arguments as its text. */
+enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et) MUST_CHECK;
+void query_text(struct cmd *cmd, struct buf *out);
 extern const struct option ingest_options[], docs_options[], search_options[];
 enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 6 };
 

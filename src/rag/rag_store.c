@@ -4,32 +4,40 @@
 const struct migration rag_migrations[] = {
 	{1, "documents, chunks, vectors",
 		"CREATE TABLE rag_document ("
-		" id BLOB PRIMARY KEY, collection TEXT NOT NULL, path TEXT NOT NULL, title TEXT NOT NULL,"
+		" id BLOB PRIMARY KEY, collection TEXT NOT NULL, path TEXT NOT NULL, title TEXT "
+		"NOT NULL,"
 		" type TEXT NOT NULL, status TEXT NOT NULL, error_code TEXT, error TEXT,"
-		" warnings TEXT NOT NULL, language TEXT NOT NULL, author TEXT NOT NULL, tags TEXT NOT NULL,"
-		" sha256 TEXT NOT NULL, space TEXT NOT NULL, bytes BIGINT NOT NULL, pages BIGINT NOT NULL,"
+		" warnings TEXT NOT NULL, language TEXT NOT NULL, author TEXT NOT NULL, tags TEXT "
+		"NOT NULL,"
+		" sha256 TEXT NOT NULL, space TEXT NOT NULL, bytes BIGINT NOT NULL, pages BIGINT "
+		"NOT NULL,"
 		" chunks BIGINT NOT NULL, version BIGINT NOT NULL, created_ms BIGINT NOT NULL,"
 		" added_ms BIGINT NOT NULL, updated_ms BIGINT NOT NULL, mtime_ms BIGINT NOT NULL,"
 		" parser BIGINT NOT NULL);"
 		"CREATE UNIQUE INDEX rag_document_path ON rag_document(collection, path);"
-		"CREATE TABLE rag_text (document BLOB PRIMARY KEY REFERENCES rag_document(id) ON DELETE CASCADE,"
+		"CREATE TABLE rag_text (document BLOB PRIMARY KEY REFERENCES rag_document(id) ON "
+		"DELETE CASCADE,"
 		" body TEXT NOT NULL, blocks TEXT NOT NULL);"
 		"CREATE TABLE rag_chunk ("
-		" id BIGINT PRIMARY KEY, document BLOB NOT NULL REFERENCES rag_document(id) ON DELETE CASCADE,"
+		" id BIGINT PRIMARY KEY, document BLOB NOT NULL REFERENCES rag_document(id) ON "
+		"DELETE CASCADE,"
 		" ordinal BIGINT NOT NULL, from_byte BIGINT NOT NULL, to_byte BIGINT NOT NULL,"
 		" page BIGINT NOT NULL, tokens BIGINT NOT NULL, heading_path TEXT NOT NULL,"
 		" body TEXT NOT NULL, sha256 BLOB NOT NULL);"
 		"CREATE INDEX rag_chunk_document ON rag_chunk(document, ordinal);"
 		"CREATE INDEX rag_chunk_sha256 ON rag_chunk(sha256);"
-		"CREATE TABLE rag_vector (space TEXT NOT NULL, sha256 BLOB NOT NULL, body BLOB NOT NULL,"
+		"CREATE TABLE rag_vector (space TEXT NOT NULL, sha256 BLOB NOT NULL, body BLOB NOT "
+		"NULL,"
 		" PRIMARY KEY (space, sha256));"
 		"CREATE TABLE rag_counter (name TEXT PRIMARY KEY, value BIGINT NOT NULL);"},
 };
 const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 
-#define DOC_COLUMNS                                                                                \
-	"id, collection, path, title, type, status, error_code, error, warnings, language, author, tags, " \
-	"sha256, space, bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser"
+#define DOC_COLUMNS                                                                          \
+	"id, collection, path, title, type, status, error_code, error, warnings, language, " \
+	"author, tags, "                                                                     \
+	"sha256, space, bytes, pages, chunks, version, created_ms, added_ms, updated_ms, "   \
+	"mtime_ms, parser"
 
 /* With an arena the strings are copies; without one they are the row's own. */
 static struct str text_of(struct row *r, int column, struct arena *a)
@@ -41,8 +49,8 @@ static struct str text_of(struct row *r, int column, struct arena *a)
 static void read_doc(struct row *r, struct arena *a, struct doc_row *d)
 {
 	struct str *texts[] = {&d->collection, &d->path, &d->title, &d->type, &d->status,
-		&d->error_code, &d->error, &d->warnings, &d->language, &d->author, &d->tags, &d->sha256,
-		&d->space};
+		&d->error_code, &d->error, &d->warnings, &d->language, &d->author, &d->tags,
+		&d->sha256, &d->space};
 	int64_t *numbers[] = {&d->bytes, &d->pages, &d->chunks, &d->version, &d->created_ms,
 		&d->added_ms, &d->updated_ms, &d->mtime_ms, &d->parser};
 	d->id = row_id(r, 0);
@@ -63,11 +71,12 @@ static enum err one_doc(struct row *r, struct arena *a, struct doc_row *out, str
 	return e;
 }
 
-enum err store_doc_by_id(struct tx *tx, struct id id, struct arena *a, struct doc_row *out,
-	struct errtext *et)
+enum err store_doc_by_id(
+	struct tx *tx, struct id id, struct arena *a, struct doc_row *out, struct errtext *et)
 {
 	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT " DOC_COLUMNS " FROM rag_document WHERE id = ?", P_ID(id));
+	enum err e = db_query(
+		tx, &r, et, "SELECT " DOC_COLUMNS " FROM rag_document WHERE id = ?", P_ID(id));
 	return e ? e : one_doc(r, a, out, et);
 }
 
@@ -97,8 +106,8 @@ static struct str like_pattern(struct str s, struct arena *a)
 	return out;
 }
 
-#define DOC_WHERE                                                                                  \
-	" WHERE (? = '' OR collection = ?) AND (? = '' OR status = ?) AND (? = '' OR type = ?)"    \
+#define DOC_WHERE                                                                               \
+	" WHERE (? = '' OR collection = ?) AND (? = '' OR status = ?) AND (? = '' OR type = ?)" \
 	" AND (? = '' OR path LIKE ? ESCAPE '\\' OR title LIKE ? ESCAPE '\\')"
 
 static struct str or_empty(struct str s)
@@ -111,12 +120,14 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 {
 	struct str like = like_pattern(f->like, a), coll = or_empty(f->collection),
 		   status = or_empty(f->status), type = or_empty(f->type), q = or_empty(f->like);
-	struct param where[] = {P_TEXT(coll), P_TEXT(coll), P_TEXT(status), P_TEXT(status), P_TEXT(type),
-		P_TEXT(type), P_TEXT(q), P_TEXT(like), P_TEXT(like), P_NULL, P_NULL, P_NULL};
+	struct param where[] = {P_TEXT(coll), P_TEXT(coll), P_TEXT(status), P_TEXT(status),
+		P_TEXT(type), P_TEXT(type), P_TEXT(q), P_TEXT(like), P_TEXT(like), P_NULL, P_NULL,
+		P_NULL};
 	struct row *r;
 	enum err e = db_query_n(tx, &r, et,
 		"SELECT count(*), coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0)"
-		" FROM rag_document" DOC_WHERE, where, 9);
+		" FROM rag_document" DOC_WHERE,
+		where, 9);
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -136,7 +147,8 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 	if (!rows)
 		return err_set(et, ERR_NOMEM, "no memory for the list");
 	e = db_query_n(tx, &r, et,
-		"SELECT " DOC_COLUMNS " FROM rag_document" DOC_WHERE " AND id < ? ORDER BY id DESC LIMIT ?",
+		"SELECT " DOC_COLUMNS " FROM rag_document" DOC_WHERE
+		" AND id < ? ORDER BY id DESC LIMIT ?",
 		where, 11);
 	if (e)
 		return e;
@@ -154,7 +166,8 @@ enum err store_doc_each(struct tx *tx, struct str collection,
 	struct row *r;
 	struct str coll = or_empty(collection);
 	enum err e = db_query(tx, &r, et,
-		"SELECT " DOC_COLUMNS " FROM rag_document WHERE (? = '' OR collection = ?) ORDER BY id",
+		"SELECT " DOC_COLUMNS
+		" FROM rag_document WHERE (? = '' OR collection = ?) ORDER BY id",
 		P_TEXT(coll), P_TEXT(coll));
 	if (e)
 		return e;
@@ -173,15 +186,18 @@ static enum err put_row(struct tx *tx, const struct doc_row *d, struct errtext *
 		"INSERT INTO rag_document (" DOC_COLUMNS
 		") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 		" ON CONFLICT (id) DO UPDATE SET title = excluded.title, type = excluded.type,"
-		" status = excluded.status, error_code = excluded.error_code, error = excluded.error,"
-		" warnings = excluded.warnings, language = excluded.language, author = excluded.author,"
+		" status = excluded.status, error_code = excluded.error_code, error = "
+		"excluded.error,"
+		" warnings = excluded.warnings, language = excluded.language, author = "
+		"excluded.author,"
 		" tags = excluded.tags, sha256 = excluded.sha256, space = excluded.space,"
 		" bytes = excluded.bytes, pages = excluded.pages, chunks = excluded.chunks,"
 		" version = excluded.version, created_ms = excluded.created_ms,"
-		" updated_ms = excluded.updated_ms, mtime_ms = excluded.mtime_ms, parser = excluded.parser",
+		" updated_ms = excluded.updated_ms, mtime_ms = excluded.mtime_ms, parser = "
+		"excluded.parser",
 		P_ID(d->id), P_TEXT(d->collection), P_TEXT(d->path), P_TEXT(or_empty(d->title)),
-		P_TEXT(or_empty(d->type)), P_TEXT(d->status), P_TEXT(d->error_code), P_TEXT(d->error),
-		P_TEXT(or_empty(d->warnings)), P_TEXT(or_empty(d->language)),
+		P_TEXT(or_empty(d->type)), P_TEXT(d->status), P_TEXT(d->error_code),
+		P_TEXT(d->error), P_TEXT(or_empty(d->warnings)), P_TEXT(or_empty(d->language)),
 		P_TEXT(or_empty(d->author)), P_TEXT(or_empty(d->tags)), P_TEXT(d->sha256),
 		P_TEXT(or_empty(d->space)), P_I64(d->bytes), P_I64(d->pages), P_I64(d->chunks),
 		P_I64(d->version), P_I64(d->created_ms), P_I64(d->added_ms), P_I64(d->updated_ms),
@@ -193,7 +209,8 @@ static enum err remember_chunk(struct tx *tx, int64_t id, struct errtext *et)
 {
 	return db_exec(tx, et,
 		"INSERT INTO rag_counter (name, value) VALUES ('chunk', ?)"
-		" ON CONFLICT (name) DO UPDATE SET value = excluded.value", P_I64(id));
+		" ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+		P_I64(id));
 }
 
 enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, struct str blocks,
@@ -210,7 +227,8 @@ enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, 
 	for (size_t i = 0; i < n && !e; i++) {
 		const struct chunk_row *c = &chunks[i];
 		e = db_exec(tx, et,
-			"INSERT INTO rag_chunk (id, document, ordinal, from_byte, to_byte, page, tokens,"
+			"INSERT INTO rag_chunk (id, document, ordinal, from_byte, to_byte, page, "
+			"tokens,"
 			" heading_path, body, sha256) VALUES (?,?,?,?,?,?,?,?,?,?)",
 			P_I64(c->id), P_ID(d->id), P_I64(c->ordinal), P_I64(c->from), P_I64(c->to),
 			P_I64(c->page), P_I64(c->tokens), P_TEXT(or_empty(c->heading_path)),
@@ -241,7 +259,8 @@ enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str
 	struct str *blocks, struct errtext *et)
 {
 	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT body, blocks FROM rag_text WHERE document = ?", P_ID(id));
+	enum err e = db_query(
+		tx, &r, et, "SELECT body, blocks FROM rag_text WHERE document = ?", P_ID(id));
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -256,19 +275,25 @@ enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str
 	return e;
 }
 
-#define CHUNK_COLUMNS "id, document, ordinal, from_byte, to_byte, page, tokens, heading_path, body, sha256"
+#define CHUNK_COLUMNS \
+	"id, document, ordinal, from_byte, to_byte, page, tokens, heading_path, body, sha256"
 
 static enum err read_chunk(struct row *r, struct arena *a, struct chunk_row *c, struct errtext *et)
 {
-	*c = (struct chunk_row){.id = row_i64(r, 0), .document = row_id(r, 1),
-		.ordinal = (uint32_t)row_i64(r, 2), .from = (uint32_t)row_i64(r, 3),
-		.to = (uint32_t)row_i64(r, 4), .page = (uint32_t)row_i64(r, 5),
-		.tokens = (uint32_t)row_i64(r, 6), .heading_path = arena_str(a, row_text(r, 7)),
+	*c = (struct chunk_row){.id = row_i64(r, 0),
+		.document = row_id(r, 1),
+		.ordinal = (uint32_t)row_i64(r, 2),
+		.from = (uint32_t)row_i64(r, 3),
+		.to = (uint32_t)row_i64(r, 4),
+		.page = (uint32_t)row_i64(r, 5),
+		.tokens = (uint32_t)row_i64(r, 6),
+		.heading_path = arena_str(a, row_text(r, 7)),
 		.text = arena_str(a, row_text(r, 8))};
 	struct str sha = row_blob(r, 9);
 	if (sha.n == SHA256_BYTES)
 		memcpy(c->sha256, sha.p, SHA256_BYTES);
-	return c->text.p && c->heading_path.p ? OK : err_set(et, ERR_NOMEM, "no memory for a chunk");
+	return c->text.p && c->heading_path.p ? OK
+					      : err_set(et, ERR_NOMEM, "no memory for a chunk");
 }
 
 enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct chunk_row **out,
@@ -276,7 +301,8 @@ enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct
 {
 	struct row *r;
 	int64_t count = 0;
-	enum err e = db_query(tx, &r, et, "SELECT count(*) FROM rag_chunk WHERE document = ?", P_ID(document));
+	enum err e = db_query(
+		tx, &r, et, "SELECT count(*) FROM rag_chunk WHERE document = ?", P_ID(document));
 	if (e)
 		return e;
 	if (row_next(r, &e, et))
@@ -287,7 +313,8 @@ enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct
 		e = err_set(et, ERR_NOMEM, "no memory for the chunks");
 	if (!e)
 		e = db_query(tx, &r, et,
-			"SELECT " CHUNK_COLUMNS " FROM rag_chunk WHERE document = ? ORDER BY ordinal",
+			"SELECT " CHUNK_COLUMNS
+			" FROM rag_chunk WHERE document = ? ORDER BY ordinal",
 			P_ID(document));
 	if (e)
 		return e;
@@ -300,11 +327,12 @@ enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct
 	return e;
 }
 
-enum err store_chunk(struct tx *tx, int64_t id, struct arena *a, struct chunk_row *out,
-	struct errtext *et)
+enum err store_chunk(
+	struct tx *tx, int64_t id, struct arena *a, struct chunk_row *out, struct errtext *et)
 {
 	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT " CHUNK_COLUMNS " FROM rag_chunk WHERE id = ?", P_I64(id));
+	enum err e = db_query(
+		tx, &r, et, "SELECT " CHUNK_COLUMNS " FROM rag_chunk WHERE id = ?", P_I64(id));
 	if (e)
 		return e;
 	if (row_next(r, &e, et))
@@ -330,8 +358,9 @@ enum err store_vector_get(struct tx *tx, struct str space, const uint8_t sha256[
 	float *out, size_t dim, struct errtext *et)
 {
 	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT body FROM rag_vector WHERE space = ? AND sha256 = ?",
-		P_TEXT(space), P_BLOB(str_mk(sha256, SHA256_BYTES)));
+	enum err e =
+		db_query(tx, &r, et, "SELECT body FROM rag_vector WHERE space = ? AND sha256 = ?",
+			P_TEXT(space), P_BLOB(str_mk(sha256, SHA256_BYTES)));
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -352,7 +381,8 @@ enum err store_vector_put(struct tx *tx, struct str space, const uint8_t sha256[
 	const float *v, size_t dim, struct errtext *et)
 {
 	return db_exec(tx, et,
-		"INSERT INTO rag_vector (space, sha256, body) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+		"INSERT INTO rag_vector (space, sha256, body) VALUES (?,?,?) ON CONFLICT DO "
+		"NOTHING",
 		P_TEXT(space), P_BLOB(str_mk(sha256, SHA256_BYTES)),
 		P_BLOB(str_mk(v, dim * sizeof *v)));
 }

@@ -38,7 +38,8 @@ static bool keep(void *ctx, uint64_t key)
 		return false;
 	if (f->to_ms && d->date_ms > f->to_ms)
 		return false;
-	/* "report*" means any folder: a pattern without a slash is matched with the last part too */
+	/* "report*" means any folder: a pattern without a slash is matched with the last part too
+	 */
 	if (k->glob && fnmatch(k->glob, d->path, 0)) {
 		const char *slash = strrchr(d->path, '/');
 		if (!slash || strchr(k->glob, '/') || fnmatch(k->glob, slash + 1, 0))
@@ -53,10 +54,11 @@ struct candidates {
 };
 
 static enum err collect(const struct rag *r, const struct rag_query *q, const float *vector,
-	const struct str *terms, size_t n_terms, size_t want, struct arena *a, struct candidates *out,
-	const struct cancel *cancel, struct errtext *et)
+	const struct str *terms, size_t n_terms, size_t want, struct arena *a,
+	struct candidates *out, const struct cancel *cancel, struct errtext *et)
 {
-	struct keep_ctx ctx = {.r = r, .q = q,
+	struct keep_ctx ctx = {.r = r,
+		.q = q,
 		.collection = arena_c(a, q->collection.n ? q->collection : S("default")),
 		.glob = q->filter.path_glob.n ? arena_c(a, q->filter.path_glob) : NULL};
 	out->dense = arena_array_of(a, want, struct hit);
@@ -65,9 +67,11 @@ static enum err collect(const struct rag *r, const struct rag_query *q, const fl
 		return err_set(et, ERR_NOMEM, "no memory to search");
 	enum err e = OK;
 	if (q->method != RAG_BM25)
-		e = dense_search(r->dense, vector, want, keep, &ctx, out->dense, &out->n_dense, cancel, et);
+		e = dense_search(
+			r->dense, vector, want, keep, &ctx, out->dense, &out->n_dense, cancel, et);
 	if (!e && q->method != RAG_DENSE && n_terms)
-		e = bm25_search(r->bm25, terms, n_terms, want, keep, &ctx, out->bm25, &out->n_bm25, et);
+		e = bm25_search(
+			r->bm25, terms, n_terms, want, keep, &ctx, out->bm25, &out->n_bm25, et);
 	return e;
 }
 
@@ -91,11 +95,21 @@ static enum err read_hits(struct croft *c, const struct fused *f, size_t n, stru
 			continue;
 		}
 		if (!e)
-			hits[(*n_hits)++] = (struct rag_hit){.chunk = ch.id, .document = d.id, .path = d.path,
-				.title = d.title, .heading_path = ch.heading_path, .text = ch.text,
-				.type = d.type, .page = ch.page, .from = ch.from, .to = ch.to,
-				.score = f[i].score, .dense = f[i].dense, .bm25 = f[i].bm25,
-				.dense_rank = f[i].dense_rank, .bm25_rank = f[i].bm25_rank};
+			hits[(*n_hits)++] = (struct rag_hit){.chunk = ch.id,
+				.document = d.id,
+				.path = d.path,
+				.title = d.title,
+				.heading_path = ch.heading_path,
+				.text = ch.text,
+				.type = d.type,
+				.page = ch.page,
+				.from = ch.from,
+				.to = ch.to,
+				.score = f[i].score,
+				.dense = f[i].dense,
+				.bm25 = f[i].bm25,
+				.dense_rank = f[i].dense_rank,
+				.bm25_rank = f[i].bm25_rank};
 	}
 	db_rollback(tx);
 	return e;
@@ -112,7 +126,8 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 		return err_set(et, ERR_INVALID, "the query is empty");
 	size_t k = q->k ? q->k : (size_t)setting_int(c, "rag.top_k");
 	if (k > K_MAX)
-		return err_set(et, ERR_INVALID, "k is %zu, at most %d hits can be asked for", k, K_MAX);
+		return err_set(
+			et, ERR_INVALID, "k is %zu, at most %d hits can be asked for", k, K_MAX);
 	size_t want = MAX(k * CANDIDATES_PER_HIT, (size_t)CANDIDATES_MIN);
 	float *vector = arena_array_of(a, r->dim, float);
 	struct str *terms = NULL;
@@ -120,8 +135,8 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 	if (!vector)
 		return err_set(et, ERR_NOMEM, "no memory to search");
 	if (q->method != RAG_BM25)
-		e = embed_texts(endpoint_model(r->embed), &q->text, 1, true, vector, &truncated, &tokens,
-			cancel, et);
+		e = embed_texts(endpoint_model(r->embed), &q->text, 1, true, vector, &truncated,
+			&tokens, cancel, et);
 	if (e)
 		return e;
 	struct candidates cand = {0};

@@ -9,7 +9,8 @@ static enum err parse_date(yyjson_val *o, const char *key, int64_t *out, struct 
 	struct str s = {0};
 	enum err e = json_want_str(o, key, &s, et);
 	if (!e && s.n && !clock_parse_rfc3339(s, out))
-		e = err_set(et, ERR_INVALID, "'%s' must be a date such as 2026-05-03 or 2026-05-03T10:00:00Z", key);
+		e = err_set(et, ERR_INVALID,
+			"'%s' must be a date such as 2026-05-03 or 2026-05-03T10:00:00Z", key);
 	return e;
 }
 

@@ -1,0 +1,100 @@
+/* The rows of documents, search and answers. */
+#include "rag/rag_int.h"
+
+enum { UPLOAD_MAX = 512 << 20, PLAN_MAX = 256 << 20 };
+
+static const struct route routes[] = {
+	{HTTP_GET, "/api/v1/documents", get_documents, PERM_READ, "List documents, newest first",
+		"{ status?, type?, q?, collection?, limit?: int, after?: id }", NULL,
+		"{ documents: Document[], total: int, failed: int, next: id | null }", 0},
+	{HTTP_POST, "/api/v1/documents", post_documents, PERM_WRITE, "Upload and index files", NULL,
+		"{ file: file, collection?, tags? }", "{ documents: (Document & Outcome)[] }",
+		UPLOAD_MAX},
+	{HTTP_PUT, "/api/v1/documents/by-path", put_document, PERM_WRITE,
+		"Index one file, sent as the body, under a path",
+		"{ path, collection?, tags?, mtime_ms?: int }", NULL, "Document & Outcome",
+		UPLOAD_MAX},
+	{HTTP_POST, "/api/v1/ingest/plan", post_plan, PERM_WRITE,
+		"Say which files of a tree must be sent or hashed; remove those that are gone",
+		NULL,
+		"{ collection?, roots: string[], prune?: boolean, files: { path, bytes: int, "
+		"mtime_ms: int, "
+		"sha256? }[] }",
+		"{ upload: string[], hash: string[], unchanged: int, removed: string[], "
+		"failed: { path, code, message }[] }",
+		PLAN_MAX},
+	{HTTP_GET, "/api/v1/documents/{id}", get_document, PERM_READ, "One document", NULL, NULL,
+		"Document", 0},
+	{HTTP_GET, "/api/v1/documents/{id}/text", get_text, PERM_READ,
+		"Its extracted text and blocks", NULL, NULL,
+		"{ document: Document, text, blocks: Block[] }", 0},
+	{HTTP_GET, "/api/v1/documents/{id}/chunks", get_chunks, PERM_READ, "Its chunks", NULL, NULL,
+		"{ chunks: Chunk[] }", 0},
+	{HTTP_GET, "/api/v1/documents/{id}/content", get_content, PERM_READ, "The original bytes",
+		NULL, NULL, NULL, 0},
+	{HTTP_DELETE, "/api/v1/documents/{id}", delete_document, PERM_WRITE,
+		"Delete a document and everything of it that can be found", NULL, NULL,
+		"{ deleted: boolean }", 0},
+	{HTTP_POST, "/api/v1/search", post_search, PERM_READ, "Find passages", NULL,
+		"{ query, k?: int, method?: Method, collection?, filters?: Filters }",
+		"{ hits: Hit[], run: id, took_ms: number }", 0},
+};
+
+static const struct shape shapes[] = {
+	{"Document", "{ id: id, path, title, type, collection, status: \"indexed\" | \"failed\", "
+		     "error: { code, message } | null, warnings: string[], bytes: int, pages: int, "
+		     "chunks: int, language, author, tags: string[], sha256, version: int, "
+		     "created: string | null, added: string, updated: string }"},
+	{"Outcome", "{ outcome: \"indexed\" | \"unchanged\" | \"failed\", embedded: int, reused: "
+		    "int }"},
+	{"Block", "{ kind, from: int, to: int, page: int, level: int }"},
+	{"Chunk", "{ id: int, document: id, from: int, to: int, page: int, heading_path, tokens: "
+		  "int, text }"},
+	{"Method", "\"hybrid\" | \"dense\" | \"bm25\""},
+	{"Filters", "{ path?, type?, tag?, from?, to? }"},
+	{"Hit", "{ chunk: int, document: id, path, title, type, page: int, heading_path, from: "
+		"int, to: int, "
+		"text, score: number, dense: number | null, dense_rank: int | null, bm25: number | "
+		"null, "
+		"bm25_rank: int | null, why: { term, score: number, tf: int, df: int }[] }"},
+};
+
+static const struct setting settings[] = {
+	{"rag.top_k", SET_INT, "6", "Passages that a question retrieves", 1, 100},
+	{"rag.chunk_tokens", SET_INT, "200", "Tokens of the embedding model in a chunk", 16, 8192},
+	{"rag.chunk_overlap", SET_INT, "30", "Tokens that a chunk repeats of the one before", 0,
+		4096},
+};
+
+static const struct command commands[] = {
+	{"ingest", run_ingest, "PATH...", ingest_options, N_INGEST_OPTIONS,
+		"Index files and folders",
+		"PATH is a file, a folder, a pattern, or - for standard input (with --name). "
+		"Unchanged files\n"
+		"are skipped, changed ones re-embed only what changed, files that are gone from a "
+		"folder\n"
+		"named here are removed from the index. Example:\n\n"
+		"  croft ingest ~/papers --tag physics"},
+	{"docs", run_docs, "", docs_options, N_DOCS_OPTIONS, "List documents", NULL},
+	{"docs show", run_docs_show, "ID", NULL, 0, "Show a document and its chunks", NULL},
+	{"docs rm", run_docs_rm, "ID", NULL, 0, "Delete a document", NULL},
+	{"search", run_search, "QUERY", search_options, N_SEARCH_OPTIONS,
+		"Find passages, with their scores",
+		"Example:\n\n  croft search \"notice period\" -k 3 --type pdf"},
+};
+
+const struct module rag_module = {
+	.name = "rag",
+	.migrations = rag_migrations,
+	.n_migrations = 1,
+	TABLE(routes),
+	TABLE(shapes),
+	TABLE(settings),
+	TABLE(commands),
+	.init = rag_init,
+	.start = rag_start,
+	.stop = rag_stop,
+	.ready = rag_ready,
+	.metrics = rag_metrics,
+	.status = rag_status,
+};

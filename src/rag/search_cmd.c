@@ -1,0 +1,116 @@
+/* croft search: the passages, both scores, and why. */
+#include "rag/rag_int.h"
+
+const struct option search_options[] = {
+	{"number", 'k', "K", "How many passages (setting rag.top_k)"},
+	{"method", 'm', "NAME", "hybrid, dense or bm25"},
+	{"path", 0, "GLOB", "Only documents whose path or name matches"},
+	{"type", 0, "TYPE", "Only documents of this type: pdf, docx, html, ..."},
+	{"tag", 't', "TAG", "Only documents with this tag"},
+	{"collection", 'c', "NAME", "The collection (default)"},
+};
+
+static void option_member(struct cmd *cmd, struct jw *w, const char *option, const char *key)
+{
+	if (cmd_opt(cmd, option).n)
+		jw_kstr(w, key, cmd_opt(cmd, option));
+}
+
+enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
+{
+	struct str k = cmd_opt(cmd, "number");
+	int64_t n;
+	if (k.p) {
+		if (!str_i64(k, &n))
+			return err_set(
+				et, ERR_INVALID, "-k must be a number, not \"%.*s\"", STR_FMT(k));
+		jw_ki64(w, "k", n);
+	}
+	option_member(cmd, w, "method", "method");
+	option_member(cmd, w, "collection", "collection");
+	jw_key(w, "filters");
+	jw_obj(w);
+	option_member(cmd, w, "path", "path");
+	option_member(cmd, w, "type", "type");
+	option_member(cmd, w, "tag", "tag");
+	jw_end(w);
+	return OK;
+}
+
+/* All arguments, so that quotes are not needed. */
+void query_text(struct cmd *cmd, struct buf *out)
+{
+	for (size_t i = 0; i < cmd_n_args(cmd); i++)
+		buf_addf(out, "%s%.*s", i ? " " : "", STR_FMT(cmd_arg(cmd, i)));
+}
+
+static void print_side(struct cmd *cmd, const char *name, yyjson_val *score, yyjson_val *rank)
+{
+	if (yyjson_is_num(score))
+		cmd_outf(cmd, "  %s %.3f (#%lld)", name, yyjson_get_num(score),
+			(long long)yyjson_get_sint(rank));
+	else
+		cmd_outf(cmd, "  %s -", name);
+}
+
+static void print_hit(struct cmd *cmd, size_t number, yyjson_val *h)
+{
+	struct str text = json_str(h, "text"), heading = json_str(h, "heading_path");
+	cmd_outf(cmd, "%s%zu. %.*s%s", cmd_style(cmd, "bold"), number,
+		STR_FMT(json_str(h, "title")), cmd_style(cmd, "reset"));
+	if (json_i64(h, "page", 0))
+		cmd_outf(cmd, ", page %lld", (long long)json_i64(h, "page", 0));
+	if (heading.n)
+		cmd_outf(cmd, "  %s%.*s%s", cmd_style(cmd, "dim"), STR_FMT(heading),
+			cmd_style(cmd, "reset"));
+	cmd_outf(cmd, "\n   %.*s\n   %sscore %.4f", STR_FMT(json_str(h, "path")),
+		cmd_style(cmd, "cyan"), json_f64(h, "score", 0));
+	print_side(cmd, "dense", yyjson_obj_get(h, "dense"), yyjson_obj_get(h, "dense_rank"));
+	print_side(cmd, "bm25", yyjson_obj_get(h, "bm25"), yyjson_obj_get(h, "bm25_rank"));
+	yyjson_val *why = yyjson_obj_get(h, "why"), *v;
+	size_t i, n;
+	if (yyjson_arr_size(why))
+		cmd_outf(cmd, "\n   terms");
+	yyjson_arr_foreach(why, i, n, v) cmd_outf(cmd, " %.*s %.2f%s", STR_FMT(json_str(v, "term")),
+		json_f64(v, "score", 0), i + 1 < n ? "," : "");
+	cmd_outf(cmd, "%s\n", cmd_style(cmd, "reset"));
+	/* the first 300 bytes on one indented paragraph */
+	struct str shown = str_sub(text, 0, utf8_complete_prefix(str_sub(text, 0, 300)));
+	cmd_outf(cmd, "   ");
+	for (size_t k = 0; k < shown.n; k++)
+		cmd_outf(cmd, "%c", (unsigned char)shown.p[k] < 0x20 ? ' ' : shown.p[k]);
+	cmd_outf(cmd, "%s\n\n", shown.n < text.n ? " ..." : "");
+}
+
+enum err run_search(struct cmd *cmd, struct errtext *et)
+{
+	struct buf text = {0}, body = {0}, reply = {0};
+	yyjson_doc *doc = NULL;
+	query_text(cmd, &text);
+	if (!str_trim(buf_str(&text)).n)
+		return err_set(
+			et, ERR_INVALID, "say what to look for: croft search \"notice period\"");
+	struct jw w = {.out = &body};
+	jw_obj(&w);
+	jw_kstr(&w, "query", buf_str(&text));
+	enum err e = query_members(cmd, &w, et);
+	jw_end(&w);
+	if (!e)
+		e = cmd_call(cmd, HTTP_POST, "/api/v1/search", buf_str(&body), &reply, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	else if (!e)
+		e = json_parse(buf_str(&reply), &doc, et);
+	if (!e && doc) {
+		size_t i, n;
+		yyjson_val *h, *hits = yyjson_obj_get(yyjson_doc_get_root(doc), "hits");
+		yyjson_arr_foreach(hits, i, n, h) print_hit(cmd, i + 1, h);
+		if (!yyjson_arr_size(hits))
+			cmd_outf(cmd, "nothing was found\n");
+	}
+	yyjson_doc_free(doc);
+	buf_free(&text);
+	buf_free(&body);
+	buf_free(&reply);
+	return e;
+}
