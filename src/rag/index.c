@@ -314,36 +314,45 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 	return e;
 }
 
-static void delete_locked(
-	struct rag *r, const struct doc_row *d, const struct chunk_row *chunks, size_t n)
+static enum err delete_locked(struct rag *r, const struct doc_row *d,
+	const struct chunk_row *chunks, size_t n, struct errtext *et)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint64_t key = (uint64_t)chunks[i].id;
-		dense_delete(r->dense, &key, 1);
-		bm25_delete(r->bm25, &key, 1);
-		if (r->n_chunk_slots) {
-			size_t at = chunk_slot(r, key);
-			if (r->chunk_keys[at] == key)
-				r->chunk_keys[at] = UINT64_MAX;
-		}
+	uint64_t *keys = malloc((n + 1) * sizeof *keys);
+	if (!keys)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	for (size_t i = 0; i < n; i++)
+		keys[i] = (uint64_t)chunks[i].id;
+	enum err e = dense_delete(r->dense, keys, n, et);
+	if (!e)
+		e = bm25_delete(r->bm25, keys, n, et);
+	for (size_t i = 0; i < n && r->n_chunk_slots; i++) {
+		size_t at = chunk_slot(r, keys[i]);
+		if (r->chunk_keys[at] == keys[i])
+			r->chunk_keys[at] = UINT64_MAX;
 	}
+	free(keys);
 	struct buf key = {0};
 	uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
 	if (at)
 		r->docs[at - 1].live = false;
 	buf_free(&key);
+	return e;
 }
 
+/* The database has the change already. When memory cannot follow (it is out), the indexes are
+ * marked stale, and the next use builds them anew from the database. */
 enum err index_replace(struct rag *r, const struct doc_row *d, const struct chunk_row *old,
 	size_t n_old, const struct chunk_row *chunks, size_t n, const float *vectors,
 	struct errtext *et)
 {
-	enum err e = OK;
 	pthread_rwlock_wrlock(&r->lock);
-	delete_locked(r, d, old, n_old);
-	if (n)
+	enum err e = delete_locked(r, d, old, n_old, et);
+	if (!e && n)
 		e = put_locked(r, d, chunks, n, vectors, et);
-	bm25_publish(r->bm25);
+	if (!e)
+		e = bm25_publish(r->bm25, et);
+	if (e)
+		atomic_store(&r->ready, false);
 	pthread_rwlock_unlock(&r->lock);
 	return e;
 }
@@ -504,8 +513,10 @@ static enum err load_all(
 		e = cancelled(cancel) ? ERR_CANCELLED : load_doc(&l, l.ids[i], cancel, et);
 	if (!e) {
 		pthread_rwlock_wrlock(&r->lock);
-		bm25_publish(r->bm25);
+		e = bm25_publish(r->bm25, et);
 		pthread_rwlock_unlock(&r->lock);
+	}
+	if (!e) {
 		log_debug("index of %zu documents loaded in %.0f ms", l.n,
 			(double)(clock_mono_ns() - start) / 1e6);
 	}
@@ -521,13 +532,15 @@ enum err rag_load(
 		enum err e = OK;
 		pthread_mutex_lock(&r->load_mu);
 		if (!atomic_load(&r->ready)) {
-			/* what a failed attempt left is thrown away */
+			/* what a failed attempt or a stale index left is thrown away */
+			pthread_rwlock_wrlock(&r->lock);
 			endpoint_put(r->embed);
 			dense_free(r->dense);
 			bm25_free(r->bm25);
 			r->embed = NULL;
 			r->dense = NULL;
 			r->bm25 = NULL;
+			pthread_rwlock_unlock(&r->lock);
 			struct errtext text = {0};
 			e = load_all(c, r, cancel, &text);
 			r->load_error = e;

@@ -70,8 +70,8 @@ static enum err collect(const struct rag *r, const struct rag_query *q, const fl
 		e = dense_search(
 			r->dense, vector, want, keep, &ctx, out->dense, &out->n_dense, cancel, et);
 	if (!e && q->method != RAG_DENSE && n_terms)
-		e = bm25_search(
-			r->bm25, terms, n_terms, want, keep, &ctx, out->bm25, &out->n_bm25, et);
+		e = bm25_search(r->bm25, terms, n_terms, want, keep, &ctx, out->bm25, &out->n_bm25,
+			cancel, et);
 	return e;
 }
 
@@ -141,7 +141,8 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 		return e;
 	struct candidates cand = {0};
 	pthread_rwlock_rdlock(&r->lock);
-	e = rag_query_terms(r, q->text, a, &terms, &n_terms, et);
+	e = r->dense ? rag_query_terms(r, q->text, a, &terms, &n_terms, et)
+		     : err_set(et, ERR_NOT_READY, "the document index is being rebuilt");
 	if (!e)
 		e = collect(r, q, vector, terms, n_terms, want, a, &cand, cancel, et);
 	pthread_rwlock_unlock(&r->lock);

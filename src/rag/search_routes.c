@@ -84,7 +84,9 @@ void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const str
 	jw_arr(w);
 	if (n_terms) {
 		pthread_rwlock_rdlock(&r->lock);
-		size_t n = bm25_explain(r->bm25, terms, n_terms, (uint64_t)h->chunk, why, WHY_MAX);
+		size_t n = !r->bm25 ? 0
+				    : bm25_explain(r->bm25, terms, n_terms, (uint64_t)h->chunk, why,
+					      WHY_MAX);
 		for (size_t i = 0; i < n; i++) {
 			jw_obj(w);
 			jw_kstr(w, "term", why[i].term);
