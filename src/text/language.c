@@ -417,7 +417,7 @@ static bool guess_word(void *ctx, uint32_t from, uint32_t to)
 		return true;
 	double weight = 1.0 / __builtin_popcount(langs);
 	if (word.n < 2)
-		weight /= 4;
+		weight /= 10;
 	for (uint32_t rest = langs; rest; rest &= rest - 1)
 		g->score[__builtin_ctz(rest)] += weight;
 	return true;
