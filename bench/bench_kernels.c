@@ -1,9 +1,11 @@
-/* What the kernels reach on this machine, beside what it allows: peaks are measured in the same run.
+/* What the kernels reach on this machine, beside what it allows: peaks are measured in the same
+ *run.
  *
  *	bench_kernels [threads] [table]
  *
- * One line per operation: op, shape, type, table, rate, share of the unit's peak (int8, f32) or of the
- * memory's read rate. Times are the best of several; a noisy neighbour only ever makes them longer. */
+ * One line per operation: op, shape, type, table, rate, share of the unit's peak (int8, f32) or of
+ *the memory's read rate. Times are the best of several; a noisy neighbour only ever makes them
+ *longer. */
 #include "base/clock.h"
 #include "kernels/kernels.h"
 
@@ -45,7 +47,8 @@ static double best(void (*fn)(void *), void *arg)
 	return least;
 }
 
-static void line(const char *op, const char *shape, const char *type, double rate, const char *unit, double peak)
+static void line(const char *op, const char *shape, const char *type, double rate, const char *unit,
+	double peak)
 {
 	printf("%-14s %-20s %-5s %-8s %9.1f %-8s", op, shape, type, kern->name, rate, unit);
 	if (peak > 0)
@@ -75,34 +78,44 @@ enum { ROUNDS = 4000000 };
 __attribute__((target("avx512f"))) static void spin_f32_512(void *arg, size_t c, unsigned t)
 {
 	for (int i = 0; i < ROUNDS; i++)
-		__asm__ volatile("vfmadd231ps %%zmm30, %%zmm31, %%zmm0\n vfmadd231ps %%zmm30, %%zmm31, %%zmm1\n"
-				 "vfmadd231ps %%zmm30, %%zmm31, %%zmm2\n vfmadd231ps %%zmm30, %%zmm31, %%zmm3\n"
-				 "vfmadd231ps %%zmm30, %%zmm31, %%zmm4\n vfmadd231ps %%zmm30, %%zmm31, %%zmm5\n"
-				 "vfmadd231ps %%zmm30, %%zmm31, %%zmm6\n vfmadd231ps %%zmm30, %%zmm31, %%zmm7\n"
+		__asm__ volatile("vfmadd231ps %%zmm30, %%zmm31, %%zmm0\n vfmadd231ps %%zmm30, "
+				 "%%zmm31, %%zmm1\n"
+				 "vfmadd231ps %%zmm30, %%zmm31, %%zmm2\n vfmadd231ps %%zmm30, "
+				 "%%zmm31, %%zmm3\n"
+				 "vfmadd231ps %%zmm30, %%zmm31, %%zmm4\n vfmadd231ps %%zmm30, "
+				 "%%zmm31, %%zmm5\n"
+				 "vfmadd231ps %%zmm30, %%zmm31, %%zmm6\n vfmadd231ps %%zmm30, "
+				 "%%zmm31, %%zmm7\n"
 				 :
 				 :
 				 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
 }
 
-__attribute__((target("avx512vnni,avx512f"))) static void spin_int8_512(void *arg, size_t c, unsigned t)
+__attribute__((target("avx512vnni,avx512f"))) static void spin_int8_512(
+	void *arg, size_t c, unsigned t)
 {
 	for (int i = 0; i < ROUNDS; i++)
-		__asm__ volatile("vpdpbusd %%zmm30, %%zmm31, %%zmm0\n vpdpbusd %%zmm30, %%zmm31, %%zmm1\n"
-				 "vpdpbusd %%zmm30, %%zmm31, %%zmm2\n vpdpbusd %%zmm30, %%zmm31, %%zmm3\n"
-				 "vpdpbusd %%zmm30, %%zmm31, %%zmm4\n vpdpbusd %%zmm30, %%zmm31, %%zmm5\n"
-				 "vpdpbusd %%zmm30, %%zmm31, %%zmm6\n vpdpbusd %%zmm30, %%zmm31, %%zmm7\n"
-				 :
-				 :
-				 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
+		__asm__ volatile(
+			"vpdpbusd %%zmm30, %%zmm31, %%zmm0\n vpdpbusd %%zmm30, %%zmm31, %%zmm1\n"
+			"vpdpbusd %%zmm30, %%zmm31, %%zmm2\n vpdpbusd %%zmm30, %%zmm31, %%zmm3\n"
+			"vpdpbusd %%zmm30, %%zmm31, %%zmm4\n vpdpbusd %%zmm30, %%zmm31, %%zmm5\n"
+			"vpdpbusd %%zmm30, %%zmm31, %%zmm6\n vpdpbusd %%zmm30, %%zmm31, %%zmm7\n"
+			:
+			:
+			: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
 }
 
 __attribute__((target("avx2,fma"))) static void spin_f32_256(void *arg, size_t c, unsigned t)
 {
 	for (int i = 0; i < ROUNDS; i++)
-		__asm__ volatile("vfmadd231ps %%ymm14, %%ymm15, %%ymm0\n vfmadd231ps %%ymm14, %%ymm15, %%ymm1\n"
-				 "vfmadd231ps %%ymm14, %%ymm15, %%ymm2\n vfmadd231ps %%ymm14, %%ymm15, %%ymm3\n"
-				 "vfmadd231ps %%ymm14, %%ymm15, %%ymm4\n vfmadd231ps %%ymm14, %%ymm15, %%ymm5\n"
-				 "vfmadd231ps %%ymm14, %%ymm15, %%ymm6\n vfmadd231ps %%ymm14, %%ymm15, %%ymm7\n"
+		__asm__ volatile("vfmadd231ps %%ymm14, %%ymm15, %%ymm0\n vfmadd231ps %%ymm14, "
+				 "%%ymm15, %%ymm1\n"
+				 "vfmadd231ps %%ymm14, %%ymm15, %%ymm2\n vfmadd231ps %%ymm14, "
+				 "%%ymm15, %%ymm3\n"
+				 "vfmadd231ps %%ymm14, %%ymm15, %%ymm4\n vfmadd231ps %%ymm14, "
+				 "%%ymm15, %%ymm5\n"
+				 "vfmadd231ps %%ymm14, %%ymm15, %%ymm6\n vfmadd231ps %%ymm14, "
+				 "%%ymm15, %%ymm7\n"
 				 :
 				 :
 				 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
@@ -174,7 +187,8 @@ struct mul {
 static void mul_run(void *arg)
 {
 	struct mul *m = arg;
-	kern_matmul_team(team, &(struct kern_mul){.w = &m->w, .a = &m->a, .y = m->y, .ldy = m->w.n}, 1);
+	kern_matmul_team(
+		team, &(struct kern_mul){.w = &m->w, .a = &m->a, .y = m->y, .ldy = m->w.n}, 1);
 }
 
 static void act_run(void *arg)
@@ -210,8 +224,8 @@ static void bench_mul(enum kern_type t, size_t m, size_t n, size_t k)
 	if (m == 1)
 		line("matmul", shape, name, (double)bytes / s * 1e-9, "GB/s", peak_mem);
 	else
-		line("matmul", shape, name, 2.0 * (double)m * (double)n * (double)k / s * 1e-9, "GOP/s",
-			kern_type_int8(t) && peak_int8 > 0 ? peak_int8 : peak_f32);
+		line("matmul", shape, name, 2.0 * (double)m * (double)n * (double)k / s * 1e-9,
+			"GOP/s", kern_type_int8(t) && peak_int8 > 0 ? peak_int8 : peak_f32);
 	free(j.w.data);
 	free(j.x);
 	free(j.y);
@@ -225,8 +239,8 @@ static void bench_pack(enum kern_type t, size_t n, size_t k)
 	snprintf(shape, sizeof shape, "%zux%zu", n, k);
 	kern_mat_init(&w, t, n, k, mem(kern_mat_bytes(t, n, k)));
 	struct packing p = {&w, mem(n * kern_row_bytes(t, k))};
-	line("pack", shape, kern_type_info(t)->name, (double)(n * kern_row_bytes(t, k)) / best(pack_run, &p) * 1e-9, "GB/s",
-		peak_mem);
+	line("pack", shape, kern_type_info(t)->name,
+		(double)(n * kern_row_bytes(t, k)) / best(pack_run, &p) * 1e-9, "GB/s", peak_mem);
 	free(w.data);
 	free(p.rows);
 }
@@ -254,7 +268,8 @@ static void bench_gemm(bool ta, bool tb, size_t m, size_t n, size_t k)
 	float *a = random_f(m * k), *b = random_f(n * k), *c = random_f(m * n);
 	struct kern_gemm g = {ta, tb, m, n, k, a, b, c, ta ? m : k, tb ? k : n, n, 1, 0};
 	const char *op = ta ? "gemm A'B" : tb ? "gemm AB'" : "gemm AB";
-	line(op, shape, "F32", 2.0 * (double)m * (double)n * (double)k / best(gemm_run, &g) * 1e-9, "GFLOP/s", peak_f32);
+	line(op, shape, "F32", 2.0 * (double)m * (double)n * (double)k / best(gemm_run, &g) * 1e-9,
+		"GFLOP/s", peak_f32);
 	free(a);
 	free(b);
 	free(c);
@@ -271,17 +286,31 @@ static void bench_attention(size_t n_tok, size_t n_group, size_t d, size_t n_pos
 {
 	char shape[64];
 	snprintf(shape, sizeof shape, "%zu tok %zu pos %zu d%zu", n_tok, n_pos, n_group, d);
-	struct kern_attn a = {.kv_type = KERN_F16, .causal = causal, .n_tok = n_tok, .n_group = n_group, .head_dim = d,
-		.n_pos = n_pos, .pos0 = n_pos - n_tok, .q = random_f(n_tok * n_group * d), .q_tok = n_group * d,
-		.q_head = d, .k_pos = d, .v_pos = d, .scale = 0.125f, .out = mem(n_tok * n_group * d * 4),
-		.out_tok = n_group * d, .out_head = d, .scratch = mem(kern_attn_scratch(n_pos, d) * 4)};
+	struct kern_attn a = {.kv_type = KERN_F16,
+		.causal = causal,
+		.n_tok = n_tok,
+		.n_group = n_group,
+		.head_dim = d,
+		.n_pos = n_pos,
+		.pos0 = n_pos - n_tok,
+		.q = random_f(n_tok * n_group * d),
+		.q_tok = n_group * d,
+		.q_head = d,
+		.k_pos = d,
+		.v_pos = d,
+		.scale = 0.125f,
+		.out = mem(n_tok * n_group * d * 4),
+		.out_tok = n_group * d,
+		.out_head = d,
+		.scratch = mem(kern_attn_scratch(n_pos, d) * 4)};
 	kern_f16 *kv = mem(n_pos * d * 2);
 	float *f = random_f(n_pos * d);
 	kern->to_f16(kv, f, n_pos * d);
 	a.k = a.v = kv;
 	double seen = causal ? (double)n_pos - (double)n_tok / 2 : (double)n_pos;
 	double flop = 4.0 * (double)n_tok * seen * (double)(n_group * d);
-	line("attention", shape, "F16", flop / best(attention_run, &a) * 1e-9, "GFLOP/s", peak_f32 / threads);
+	line("attention", shape, "F16", flop / best(attention_run, &a) * 1e-9, "GFLOP/s",
+		peak_f32 / threads);
 	free((void *)(uintptr_t)a.q);
 	free(a.out);
 	free(a.scratch);
@@ -294,11 +323,11 @@ struct vec {
 	size_t n;
 };
 
-#define VEC(name, call, bytes)                                                                               \
-	static void run_##name(void *arg)                                                                    \
-	{                                                                                                    \
-		struct vec *v = arg;                                                                         \
-		call;                                                                                        \
+#define VEC(name, call, bytes)            \
+	static void run_##name(void *arg) \
+	{                                 \
+		struct vec *v = arg;      \
+		call;                     \
 	}
 VEC(exp, kern->exp(v->y, v->x, v->n), 8)
 VEC(silu_mul, kern->silu_mul(v->y, v->x, v->z, v->n), 12)
@@ -318,10 +347,12 @@ static void bench_vectors(void)
 	const struct {
 		const char *name;
 		void (*fn)(void *);
-	} ops[] = {{"exp", run_exp}, {"silu_mul", run_silu_mul}, {"gelu_erf", run_gelu_erf}, {"softmax", run_softmax},
-		{"rmsnorm", run_rmsnorm}, {"layernorm", run_layernorm}, {"argmax", run_argmax}, {"dot", run_dot}};
+	} ops[] = {{"exp", run_exp}, {"silu_mul", run_silu_mul}, {"gelu_erf", run_gelu_erf},
+		{"softmax", run_softmax}, {"rmsnorm", run_rmsnorm}, {"layernorm", run_layernorm},
+		{"argmax", run_argmax}, {"dot", run_dot}};
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-		line(ops[i].name, "1536", "F32", (double)v.n / best(ops[i].fn, &v) * 1e-9, "Gvalue/s", 0);
+		line(ops[i].name, "1536", "F32", (double)v.n / best(ops[i].fn, &v) * 1e-9,
+			"Gvalue/s", 0);
 }
 
 struct scan {
@@ -334,7 +365,8 @@ static void scan_chunk(void *arg, size_t c, unsigned t)
 	struct scan *s = arg;
 	size_t step = s->n / (4 * threads), at = c * step;
 	if (s->n_q > 1)
-		kern->dots_many(s->q, s->dim, s->n_q, s->rows + at * s->dim, s->dim, step, s->dim, s->out + at, s->n);
+		kern->dots_many(s->q, s->dim, s->n_q, s->rows + at * s->dim, s->dim, step, s->dim,
+			s->out + at, s->n);
 	else
 		kern->dots(s->q, s->rows + at * s->dim, s->dim, step, s->dim, s->out + at);
 }
@@ -350,7 +382,8 @@ static void scan_i8_chunk(void *arg, size_t c, unsigned t)
 {
 	struct scan *s = arg;
 	size_t step = s->n / (4 * threads), at = c * step;
-	kern->dots_i8((int8_t *)s->q, (int8_t *)s->rows + at * s->dim, s->dim, step, s->dim, (int32_t *)s->out + at);
+	kern->dots_i8((int8_t *)s->q, (int8_t *)s->rows + at * s->dim, s->dim, step, s->dim,
+		(int32_t *)s->out + at);
 }
 
 static void scan_run(void *arg)
@@ -375,11 +408,14 @@ static void bench_distances(void)
 	s.rows = random_f(s.n * s.dim);
 	s.out = mem(s.n * 4 * 16);
 	double bytes = (double)(s.n * s.dim);
-	line("dots", "200000 x 384", "F32", bytes * 4 / best(scan_run, &s) * 1e-9, "GB/s", peak_mem);
+	line("dots", "200000 x 384", "F32", bytes * 4 / best(scan_run, &s) * 1e-9, "GB/s",
+		peak_mem);
 	s.n_q = 16;
-	line("dots_many", "16 x 200000 x 384", "F32", bytes * 32 / best(scan_run, &s) * 1e-9, "GFLOP/s", peak_f32);
+	line("dots_many", "16 x 200000 x 384", "F32", bytes * 32 / best(scan_run, &s) * 1e-9,
+		"GFLOP/s", peak_f32);
 	memset(s.rows, 0x31, s.n * s.dim * 4);
-	line("dots", "200000 x 384", "F16", bytes * 2 / best(scan_f16_run, &s) * 1e-9, "GB/s", peak_mem);
+	line("dots", "200000 x 384", "F16", bytes * 2 / best(scan_f16_run, &s) * 1e-9, "GB/s",
+		peak_mem);
 	line("dots", "200000 x 384", "I8", bytes / best(scan_i8_run, &s) * 1e-9, "GB/s", peak_mem);
 	free(s.q);
 	free(s.rows);
@@ -388,8 +424,8 @@ static void bench_distances(void)
 
 int main(int argc, char **argv)
 {
-	static const enum kern_type types[] = {KERN_Q8_0, KERN_Q4_0, KERN_Q4_1, KERN_Q5_0, KERN_Q5_1, KERN_Q4_K, KERN_Q5_K,
-		KERN_Q6_K, KERN_F16, KERN_BF16, KERN_F32};
+	static const enum kern_type types[] = {KERN_Q8_0, KERN_Q4_0, KERN_Q4_1, KERN_Q5_0,
+		KERN_Q5_1, KERN_Q4_K, KERN_Q5_K, KERN_Q6_K, KERN_F16, KERN_BF16, KERN_F32};
 	struct errtext et;
 	threads = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
 	enum err e = argc > 2 ? kern_use(argv[2], &et) : kern_init(&et);
@@ -399,8 +435,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bench_kernels: %s\n", err_text(e, &et));
 		return err_exit(e);
 	}
-	printf("%u thread%s; op, shape (tokens x rows x columns), type, table, rate, share of the peak\n", threads,
-		threads == 1 ? "" : "s");
+	printf("%u thread%s; op, shape (tokens x rows x columns), type, table, rate, share of the "
+	       "peak\n",
+		threads, threads == 1 ? "" : "s");
 	measure_peaks();
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		bench_mul(types[i], 1, 49152, 2048);

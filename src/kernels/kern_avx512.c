@@ -10,9 +10,10 @@ enum { ROW_PANELS = 4, AHEAD = 2048 };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL_FOR(i, from, to) \
+	_Pragma("clang loop unroll(full)") for (unsigned i = (from); i < (to); i++)
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_FOR(i, from, to) _Pragma("GCC unroll 16") for (unsigned i = (from); i < (to); i++)
 #endif
 
 INLINE __mmask16 tail(size_t n)
@@ -172,14 +173,15 @@ INLINE float sum4(const __m512 s[4])
 }
 
 /* Calls step(c, at, m) over n values in four chains c, the last ones under a mask. */
-#define CHAINS(n, step)                                                         \
-	do {                                                                    \
-		size_t at = 0;                                                  \
-		for (; at + 64 <= (n);)                                         \
-			UNROLL for (unsigned c = 0; c < 4; c++, at += 16)       \
-				step(c, at, (__mmask16)0xffff);                 \
-		UNROLL for (unsigned c = 0; c < 4; c++, at += 16) if (at < (n)) \
-			step(c, at, lanes((n)-at));                             \
+#define CHAINS(n, step)                                                             \
+	do {                                                                        \
+		size_t at0 = 0;                                                     \
+		for (; at0 + 64 <= (n); at0 += 64)                                  \
+			UNROLL_FOR (c, 0, 4)                                        \
+				step(c, at0 + 16 * c, (__mmask16)0xffff);           \
+		UNROLL_FOR (c, 0, 4)                                                \
+			if (at0 + 16 * c < (n))                                     \
+				step(c, at0 + 16 * c, lanes((n) - (at0 + 16 * c))); \
 	} while (0)
 
 #define ZERO4                                                                                      \
@@ -192,7 +194,7 @@ static float dot(const float *a, const float *b, size_t n)
 	__m512 s[4] = ZERO4;
 #define STEP(c, at, m)          \
 	s[c] = _mm512_fmadd_ps( \
-		_mm512_maskz_loadu_ps(m, a + at), _mm512_maskz_loadu_ps(m, b + at), s[c])
+		_mm512_maskz_loadu_ps(m, a + (at)), _mm512_maskz_loadu_ps(m, b + (at)), s[c])
 	CHAINS(n, STEP);
 #undef STEP
 	return sum4(s);
@@ -202,7 +204,7 @@ static float dot_f16(const float *a, const kern_f16 *b, size_t n)
 {
 	__m512 s[4] = ZERO4;
 #define STEP(c, at, m) \
-	s[c] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, a + at), load_f16_part(b + at, m), s[c])
+	s[c] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, a + (at)), load_f16_part(b + (at), m), s[c])
 	CHAINS(n, STEP);
 #undef STEP
 	return sum4(s);
@@ -211,7 +213,7 @@ static float dot_f16(const float *a, const kern_f16 *b, size_t n)
 static float sum(const float *x, size_t n)
 {
 	__m512 s[4] = ZERO4;
-#define STEP(c, at, m) s[c] = _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + at), s[c])
+#define STEP(c, at, m) s[c] = _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + (at)), s[c])
 	CHAINS(n, STEP);
 #undef STEP
 	return sum4(s);
@@ -371,18 +373,19 @@ INLINE void some_rows(enum row_kind kind, bool l2, unsigned R, const float *q, c
 	size_t bytes, size_t dim, float *out)
 {
 	__m512 s[8];
-	UNROLL for (unsigned r = 0; r < R; r++) s[r] = _mm512_setzero_ps();
+	UNROLL_FOR (r, 0, R)
+		s[r] = _mm512_setzero_ps();
 	for (size_t i = 0; i < dim; i += 16) {
 		__mmask16 m = lanes(dim - i);
 		__m512 vq = _mm512_maskz_loadu_ps(m, q + i);
-		UNROLL for (unsigned r = 0; r < R; r++)
-		{
+		UNROLL_FOR (r, 0, R) {
 			__m512 v = row_part(kind, rows + r * bytes, i, m);
 			__m512 d = _mm512_sub_ps(vq, v);
 			s[r] = l2 ? _mm512_fmadd_ps(d, d, s[r]) : _mm512_fmadd_ps(vq, v, s[r]);
 		}
 	}
-	UNROLL for (unsigned r = 0; r < R; r++) out[r] = _mm512_reduce_add_ps(s[r]);
+	UNROLL_FOR (r, 0, R)
+		out[r] = _mm512_reduce_add_ps(s[r]);
 }
 
 INLINE void all_rows(enum row_kind kind, bool l2, const float *q, const void *rows, size_t stride,
@@ -425,17 +428,18 @@ INLINE void some_rows_i8(unsigned R, const int8_t *q, const int8_t *rows, size_t
 {
 	const __m512i flip = _mm512_set1_epi8((char)0x80);
 	__m512i s[8];
-	UNROLL for (unsigned r = 0; r < R; r++) s[r] = _mm512_setzero_si512();
+	UNROLL_FOR (r, 0, R)
+		s[r] = _mm512_setzero_si512();
 	for (size_t i = 0; i < dim; i += 64) {
 		__mmask64 m = dim - i >= 64 ? ~0ull : (1ull << (dim - i)) - 1;
 		__m512i vq = _mm512_maskz_loadu_epi8(m, q + i);
-		UNROLL for (unsigned r = 0; r < R; r++)
-		{
+		UNROLL_FOR (r, 0, R) {
 			__m512i v = _mm512_maskz_loadu_epi8(m, rows + r * stride + i);
 			s[r] = _mm512_dpbusd_epi32(s[r], _mm512_xor_si512(v, flip), vq);
 		}
 	}
-	UNROLL for (unsigned r = 0; r < R; r++) out[r] = _mm512_reduce_add_epi32(s[r]) - less;
+	UNROLL_FOR (r, 0, R)
+		out[r] = _mm512_reduce_add_epi32(s[r]) - less;
 }
 
 static void dots_i8(
@@ -473,13 +477,14 @@ INLINE void mix_any(enum row_kind kind, float *out, const float *p, const void *
 	for (size_t j = 0; j < dim; j += 64) {
 		__m512 s[4] = ZERO4;
 		__mmask16 m[4];
-		UNROLL for (unsigned c = 0; c < 4; c++) m[c] =
-			j + 16 * c < dim ? lanes(dim - j - 16 * c) : 0;
+		UNROLL_FOR (c, 0, 4)
+			m[c] = j + 16 * c < dim ? lanes(dim - j - 16 * c) : 0;
 		const char *row = (const char *)rows + j * size;
 		for (size_t i = 0; i < n_rows; i++, row += stride * size)
-			UNROLL for (unsigned c = 0; c < 4; c++) s[c] = _mm512_fmadd_ps(
-				_mm512_set1_ps(p[i]), row_part(kind, row, 16 * c, m[c]), s[c]);
-		UNROLL for (unsigned c = 0; c < 4; c++)
+			UNROLL_FOR (c, 0, 4)
+				s[c] = _mm512_fmadd_ps(_mm512_set1_ps(p[i]),
+					row_part(kind, row, 16 * c, m[c]), s[c]);
+		UNROLL_FOR (c, 0, 4)
 			_mm512_mask_storeu_ps(out + j + 16 * c, m[c], s[c]);
 	}
 }
@@ -567,25 +572,25 @@ static void act_row(const float *x, size_t k, int8_t *q, struct kern_act_meta *m
 INLINE void lines_of(unsigned bits, const unsigned char *src, __m512i u[8])
 {
 	if (bits == 8) {
-		UNROLL for (unsigned j = 0; j < 8; j++) u[j] = _mm512_load_si512(src + j * LINE);
+		UNROLL_FOR (j, 0, 8)
+			u[j] = _mm512_load_si512(src + j * LINE);
 		return;
 	}
 	const __m512i nib = _mm512_set1_epi8((char)(0xf << (8 - bits)));
-	UNROLL for (unsigned j = 0; j < 4; j++)
-	{
+	UNROLL_FOR (j, 0, 4) {
 		__m512i v = _mm512_load_si512(src + j * LINE);
 		u[j] = _mm512_and_si512(_mm512_slli_epi16(v, 8 - bits), nib);
 		u[j + 4] = _mm512_and_si512(bits == 4 ? v : _mm512_srli_epi16(v, bits - 4), nib);
 	}
 	if (bits == 5) {
 		__m512i h = _mm512_load_si512(src + 4 * LINE), top = _mm512_set1_epi8((char)0x80);
-		UNROLL for (unsigned j = 0; j < 8; j++) u[j] =
-			_mm512_or_si512(u[j], _mm512_and_si512(_mm512_slli_epi16(h, 7 - j), top));
+		UNROLL_FOR (j, 0, 8)
+			u[j] = _mm512_or_si512(
+				u[j], _mm512_and_si512(_mm512_slli_epi16(h, 7 - j), top));
 	}
 	if (bits == 6) {
 		__m512i top = _mm512_set1_epi8((char)0xc0);
-		UNROLL for (unsigned j = 0; j < 8; j++)
-		{
+		UNROLL_FOR (j, 0, 8) {
 			__m512i h = _mm512_load_si512(src + (4 + j / 4) * LINE);
 			u[j] = _mm512_or_si512(
 				u[j], _mm512_and_si512(_mm512_slli_epi16(h, 6 - j % 4 * 2), top));
@@ -634,7 +639,7 @@ INLINE void unpack_type(enum kern_type type, unsigned bits, const unsigned char 
 		__m512i u[8];
 		__m512 s[2], m;
 		lines_of(bits, panel + (b0 + i) * l->lines * LINE, u);
-		UNROLL for (unsigned j = 0; j < 8; j++)
+		UNROLL_FOR (j, 0, 8)
 			_mm512_store_si512(out->u[p] + i * BLK_U8 + j * LINE, u[j]);
 		scales_of(type, panel, k, b0 + i, s, &m);
 		_mm512_store_ps(out->s[p][halves ? 2 * i : i], s[0]);
@@ -689,16 +694,15 @@ enum mode { CENTRED, MINIMUM, HALVES };
 INLINE void multiply_lines(unsigned P, unsigned T, unsigned j0, unsigned j1, const uint8_t *u,
 	const int8_t *q, size_t ldq, __m512i d[2][6])
 {
-	UNROLL for (unsigned j = j0; j < j1; j++)
-	{
+	UNROLL_FOR (j, j0, j1) {
 		__m512i w[2];
-		UNROLL for (unsigned p = 0; p < P; p++) w[p] =
-			_mm512_load_si512(u + p * sizeof((struct tile_w *)0)->u[0] + j * LINE);
-		UNROLL for (unsigned t = 0; t < T; t++)
-		{
+		UNROLL_FOR (p, 0, P)
+			w[p] = _mm512_load_si512(
+				u + p * sizeof((struct tile_w *)0)->u[0] + j * LINE);
+		UNROLL_FOR (t, 0, T) {
 			__m512i x = _mm512_set1_epi32((int)load32(q + t * ldq + 4 * j));
-			UNROLL for (unsigned p = 0; p < P; p++) d[p][t] =
-				_mm512_dpbusd_epi32(d[p][t], w[p], x);
+			UNROLL_FOR (p, 0, P)
+				d[p][t] = _mm512_dpbusd_epi32(d[p][t], w[p], x);
 		}
 	}
 }
@@ -709,23 +713,21 @@ INLINE void tile_part(enum mode mode, unsigned half, unsigned P, unsigned T, con
 	__m512 acc[2][6])
 {
 	__m512i d[2][6];
-	UNROLL for (unsigned t = 0; t < T; t++)
-	{
+	UNROLL_FOR (t, 0, T) {
 		const struct kern_act_meta *m = &meta[t * ldm];
 		__m512i off = _mm512_setzero_si512();
 		if (mode == CENTRED)
 			off = _mm512_set1_epi32(m->off);
 		else if (mode == HALVES)
 			off = _mm512_set1_epi32(half ? m->off - m->off_half : m->off_half);
-		UNROLL for (unsigned p = 0; p < P; p++) d[p][t] = off;
+		UNROLL_FOR (p, 0, P)
+			d[p][t] = off;
 	}
 	multiply_lines(P, T, mode == HALVES ? 4 * half : 0, mode == HALVES ? 4 * half + 4 : 8,
 		w->u[0] + i * BLK_U8, q, ldq, d);
-	UNROLL for (unsigned p = 0; p < P; p++)
-	{
+	UNROLL_FOR (p, 0, P) {
 		__m512 s = _mm512_load_ps(w->s[p][mode == HALVES ? 2 * i + half : i]);
-		UNROLL for (unsigned t = 0; t < T; t++)
-		{
+		UNROLL_FOR (t, 0, T) {
 			__m512 f = _mm512_mul_ps(s, _mm512_set1_ps(meta[t * ldm].scale));
 			acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[p][t]), f, acc[p][t]);
 		}
@@ -737,20 +739,22 @@ INLINE void tile_body(enum mode mode, unsigned P, unsigned T, const struct tile_
 	size_t ldy)
 {
 	__m512 acc[2][6];
-	UNROLL for (unsigned t = 0; t < T; t++) UNROLL for (unsigned p = 0; p < P; p++) acc[p][t] =
-		_mm512_loadu_ps(y + t * ldy + 16 * p);
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P)
+			acc[p][t] = _mm512_loadu_ps(y + t * ldy + 16 * p);
 	for (size_t i = 0; i < n; i++, q += BLK, meta++) {
 		tile_part(mode, 0, P, T, w, i, q, ldq, meta, ldm, acc);
 		if (mode == HALVES)
 			tile_part(mode, 1, P, T, w, i, q, ldq, meta, ldm, acc);
 		if (mode == MINIMUM)
-			UNROLL for (unsigned p = 0; p < P; p++)
-				UNROLL for (unsigned t = 0; t < T; t++) acc[p][t] =
-					_mm512_fmadd_ps(_mm512_load_ps(w->b[p][i]),
+			UNROLL_FOR (p, 0, P)
+				UNROLL_FOR (t, 0, T)
+					acc[p][t] = _mm512_fmadd_ps(_mm512_load_ps(w->b[p][i]),
 						_mm512_set1_ps(meta[t * ldm].sum), acc[p][t]);
 	}
-	UNROLL for (unsigned t = 0; t < T; t++) UNROLL for (unsigned p = 0; p < P; p++)
-		_mm512_storeu_ps(y + t * ldy + 16 * p, acc[p][t]);
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P)
+			_mm512_storeu_ps(y + t * ldy + 16 * p, acc[p][t]);
 }
 
 #define TILE(mode, P, T)                                                \
@@ -810,8 +814,9 @@ INLINE __m512 row_block(enum kern_type type, unsigned bits, const unsigned char 
 	} else if (!minimum) {
 		d[0] = _mm512_set1_epi32(meta[b].off);
 	}
-	UNROLL for (unsigned j = 0; j < 8; j++) d[j / 4] = _mm512_dpbusd_epi32(
-		d[j / 4], u[j], _mm512_set1_epi32((int)load32(q + b * BLK + 4 * j)));
+	UNROLL_FOR (j, 0, 8)
+		d[j / 4] = _mm512_dpbusd_epi32(
+			d[j / 4], u[j], _mm512_set1_epi32((int)load32(q + b * BLK + 4 * j)));
 	__m512 x = _mm512_set1_ps(meta[b].scale);
 	if (type == KERN_Q6_K) {
 		acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[0]), _mm512_mul_ps(s[0], x), acc);
@@ -832,19 +837,21 @@ INLINE void row_quant(enum kern_type type, unsigned bits, unsigned P, const unsi
 	size_t panel_bytes, size_t k, const int8_t *q, const struct kern_act_meta *meta, float *y)
 {
 	__m512 acc[ROW_PANELS];
-	UNROLL for (unsigned p = 0; p < P; p++) acc[p] = _mm512_loadu_ps(y + 16 * p);
+	UNROLL_FOR (p, 0, P)
+		acc[p] = _mm512_loadu_ps(y + 16 * p);
 	for (size_t b = 0; b < k / BLK; b++) {
-		UNROLL for (unsigned p = 0; p < P; p++)
-		{
+		UNROLL_FOR (p, 0, P) {
 			const char *far =
 				(const char *)panel + p * panel_bytes + b * bits * LINE + AHEAD;
-			UNROLL for (unsigned i = 0; i < bits; i++)
+			UNROLL_FOR (i, 0, bits)
 				_mm_prefetch(far + i * LINE, _MM_HINT_T1);
 		}
-		UNROLL for (unsigned p = 0; p < P; p++) acc[p] =
-			row_block(type, bits, panel + p * panel_bytes, k, b, q, meta, acc[p]);
+		UNROLL_FOR (p, 0, P)
+			acc[p] = row_block(
+				type, bits, panel + p * panel_bytes, k, b, q, meta, acc[p]);
 	}
-	UNROLL for (unsigned p = 0; p < P; p++) _mm512_storeu_ps(y + 16 * p, acc[p]);
+	UNROLL_FOR (p, 0, P)
+		_mm512_storeu_ps(y + 16 * p, acc[p]);
 }
 
 INLINE void rows_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
@@ -884,30 +891,31 @@ INLINE void tile_f_body(unsigned P, unsigned T, const float *w, size_t w_panel, 
 	const float *a, size_t a_row, size_t a_col, float *y, size_t ldy)
 {
 	__m512 acc[2][12];
-	UNROLL for (unsigned t = 0; t < T; t++) UNROLL for (unsigned p = 0; p < P; p++) acc[p][t] =
-		_mm512_setzero_ps();
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P)
+			acc[p][t] = _mm512_setzero_ps();
 	/* rows t, t + 1, t + 2 of A from four pointers: few enough for the integer registers */
 	const float *a0 = a, *a3 = a + 3 * a_row, *a6 = a + 6 * a_row, *a9 = a + 9 * a_row;
 	for (size_t i = 0; i < n; i++, w += KERN_PANEL) {
 		__m512 v[2];
-		UNROLL for (unsigned p = 0; p < P; p++) v[p] = _mm512_load_ps(w + p * w_panel);
-		UNROLL for (unsigned t = 0; t < T; t++)
-		{
+		UNROLL_FOR (p, 0, P)
+			v[p] = _mm512_load_ps(w + p * w_panel);
+		UNROLL_FOR (t, 0, T) {
 			const float *row = t < 3 ? a0 : t < 6 ? a3 : t < 9 ? a6 : a9;
 			__m512 x = _mm512_set1_ps(row[t % 3 * a_row]);
-			UNROLL for (unsigned p = 0; p < P; p++) acc[p][t] =
-				_mm512_fmadd_ps(x, v[p], acc[p][t]);
+			UNROLL_FOR (p, 0, P)
+				acc[p][t] = _mm512_fmadd_ps(x, v[p], acc[p][t]);
 		}
 		a0 += a_col;
 		a3 += a_col;
 		a6 += a_col;
 		a9 += a_col;
 	}
-	UNROLL for (unsigned t = 0; t < T; t++) UNROLL for (unsigned p = 0; p < P; p++)
-	{
-		float *at = y + t * ldy + 16 * p;
-		_mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), acc[p][t]));
-	}
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P) {
+			float *at = y + t * ldy + 16 * p;
+			_mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), acc[p][t]));
+		}
 }
 
 #define TILE_F(P, T)                                                       \
@@ -942,17 +950,21 @@ INLINE void row_float(enum kern_type type, unsigned P, const unsigned char *pane
 	size_t panel_bytes, size_t k, const float *x, float *y)
 {
 	__m512 all[4];
-	UNROLL for (unsigned p = 0; p < P; p++) all[p] = _mm512_loadu_ps(y + 16 * p);
+	UNROLL_FOR (p, 0, P)
+		all[p] = _mm512_loadu_ps(y + 16 * p);
 	for (size_t k0 = 0; k0 < k; k0 += KC_F) {
 		__m512 acc[4];
-		UNROLL for (unsigned p = 0; p < P; p++) acc[p] = _mm512_setzero_ps();
+		UNROLL_FOR (p, 0, P)
+			acc[p] = _mm512_setzero_ps();
 		for (size_t i = k0; i < MIN(k0 + KC_F, k); i++)
-			UNROLL for (unsigned p = 0; p < P; p++) acc[p] =
-				_mm512_fmadd_ps(_mm512_set1_ps(x[i]),
+			UNROLL_FOR (p, 0, P)
+				acc[p] = _mm512_fmadd_ps(_mm512_set1_ps(x[i]),
 					weights(type, panel + p * panel_bytes, i), acc[p]);
-		UNROLL for (unsigned p = 0; p < P; p++) all[p] = _mm512_add_ps(all[p], acc[p]);
+		UNROLL_FOR (p, 0, P)
+			all[p] = _mm512_add_ps(all[p], acc[p]);
 	}
-	UNROLL for (unsigned p = 0; p < P; p++) _mm512_storeu_ps(y + 16 * p, all[p]);
+	UNROLL_FOR (p, 0, P)
+		_mm512_storeu_ps(y + 16 * p, all[p]);
 }
 
 INLINE void rows_float(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
@@ -989,27 +1001,24 @@ static void row(enum kern_type type, const unsigned char *panel, size_t panel_by
 INLINE void transpose16(__m512 v[16])
 {
 	__m512 t[16];
-	UNROLL for (unsigned i = 0; i < 16; i += 2)
-	{
-		t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
-		t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+	UNROLL_FOR (i, 0, 8) {
+		t[2 * i] = _mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+		t[2 * i + 1] = _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]);
 	}
-	UNROLL for (unsigned i = 0; i < 16; i += 4)
-	{
+	UNROLL_FOR (j, 0, 4) {
+		unsigned i = 4 * j;
 		v[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
 		v[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
 		v[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
 		v[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
 	}
-	UNROLL for (unsigned i = 0; i < 4; i++)
-	{
+	UNROLL_FOR (i, 0, 4) {
 		t[i] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
 		t[i + 4] = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xdd);
 		t[i + 8] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
 		t[i + 12] = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xdd);
 	}
-	UNROLL for (unsigned i = 0; i < 4; i++)
-	{
+	UNROLL_FOR (i, 0, 4) {
 		v[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
 		v[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
 		v[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
@@ -1024,14 +1033,15 @@ INLINE void transpose_kind(enum row_kind kind, const char *rows, size_t stride, 
 	for (size_t i = 0; i < n; i += 16) {
 		__mmask16 m = lanes(n - i);
 		__m512 v[16];
-		UNROLL for (unsigned r = 0; r < 16; r++)
-		{ /* a masked load touches nothing; the address stays inside for a missing row */
+		UNROLL_FOR (r, 0, 16) { /* a masked load touches nothing; the address stays inside
+					   for a missing row */
 			size_t at = r < n_rows ? r : 0;
 			v[r] = row_part(kind, rows + at * bytes, i, r < n_rows ? m : 0);
 		}
 		transpose16(v);
 		if (n - i >= 16)
-			UNROLL for (unsigned c = 0; c < 16; c++) _mm512_store_ps(out[i + c], v[c]);
+			UNROLL_FOR (c, 0, 16)
+				_mm512_store_ps(out[i + c], v[c]);
 		else
 			for (unsigned c = 0; c < n - i; c++)
 				_mm512_store_ps(out[i + c], v[c]);
