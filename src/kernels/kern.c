@@ -3,7 +3,7 @@
 #include "kernels/kern_int.h"
 
 #include <stdlib.h>
-#if defined KERN_HAVE_AVX512
+#if defined KERN_HAVE_AVX2
 #include <cpuid.h>
 #endif
 
@@ -15,7 +15,7 @@ static const char *lacks_nothing(void)
 	return NULL;
 }
 
-#if defined KERN_HAVE_AVX512
+#if defined KERN_HAVE_AVX2
 struct feature {
 	unsigned leaf, reg, bit; /* reg: 0 a, 1 b, 2 c, 3 d */
 	const char *reason;
@@ -44,7 +44,7 @@ static const char *lacks(const struct feature *f, size_t n, uint64_t xcr0)
 		7, 1, 5, "the CPU lacks avx2"                                      \
 	}
 
-__attribute__((unused)) static const char *lacks_avx2(void)
+static const char *lacks_avx2(void)
 {
 	static const struct feature f[] = {AVX2_FEATURES};
 	return lacks(f, ARRAY_LEN(f), 0x6);
