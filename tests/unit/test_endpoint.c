@@ -1,0 +1,132 @@
+#include "tap.h"
+#include "base/thread.h"
+#include "endpoint/endpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct errtext et;
+static const struct module *const modules[] = {&artifact_module, &endpoint_module};
+static struct croft *shared;
+
+static struct croft *open_croft(void)
+{
+	struct croft *c;
+	struct croft_options o = {
+		.modules = modules, .n_modules = ARRAY_LEN(modules), .home = tap_tmpdir()};
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	return c;
+}
+
+static void pull(struct croft *c, const char *path, const char *name)
+{
+	struct buf b = {0};
+	CHECK_OK(model_pull(c, str_c(path), str_c(name), NULL, NULL, NULL, &b, &et), &et);
+	buf_free(&b);
+}
+
+static void pull_defaults(struct croft *c)
+{
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "smollm2-135m-instruct");
+	pull(c, tap_model("minilm"), "all-minilm-l6-v2");
+}
+
+static void *open_it(void *arg)
+{
+	struct endpoint *e;
+	if (!endpoint_embed(shared, S(""), &e, NULL))
+		*(struct endpoint **)arg = e;
+	return NULL;
+}
+
+static void test_endpoint__one_opening_for_all_who_wait(void)
+{
+	shared = open_croft();
+	pull_defaults(shared);
+	struct endpoint *got[8] = {0};
+	pthread_t t[8];
+	for (size_t i = 0; i < 8; i++)
+		CHECK_OK(thread_start(&t[i], open_it, &got[i], "open", &et), &et);
+	for (size_t i = 0; i < 8; i++)
+		pthread_join(t[i], NULL);
+	for (size_t i = 0; i < 8; i++)
+		CHECK(got[i] && got[i] == got[0]);
+	CHECK_STR(endpoint_name(got[0]), "all-minilm-l6-v2");
+	CHECK(!endpoint_generator(got[0]));
+	float v[384];
+	struct str text = S("hello");
+	CHECK_INT(model_info(endpoint_model(got[0]))->embedding_dim, 384);
+	CHECK_OK(embed_texts(endpoint_model(got[0]), &text, 1, false, v, NULL, NULL, NULL, &et),
+		&et);
+	for (size_t i = 0; i < 8; i++)
+		endpoint_put(got[i]);
+	croft_close(shared);
+}
+
+static void test_endpoint__chat_by_name_and_default(void)
+{
+	struct croft *c = open_croft();
+	struct endpoint *a, *b, *x;
+	pull_defaults(c);
+	CHECK_OK(endpoint_chat(c, S(""), &a, &et), &et);
+	CHECK_OK(endpoint_chat(c, S("SmolLM2-135M-Instruct"), &b, &et), &et);
+	CHECK(a == b && endpoint_generator(a));
+	CHECK_ERR(endpoint_chat(c, S("all-minilm-l6-v2"), &x, &et), ERR_INVALID);
+	CHECK_ERR(endpoint_chat(c, S("gpt-4o"), &x, &et), ERR_NOT_FOUND);
+	CHECK_ERR(endpoint_chat(c, S("qwen3-0.6b"), &x, &et), ERR_NOT_FOUND);
+	CHECK(strstr(et.msg, "croft pull qwen3-0.6b"));
+	endpoint_put(b);
+	/* removed, it stays usable for who has it, and nobody else gets it */
+	CHECK_OK(installed_remove(c, S("smollm2-135m-instruct"), &et), &et);
+	CHECK_ERR(endpoint_chat(c, S("smollm2-135m-instruct"), &x, &et), ERR_NOT_FOUND);
+	CHECK(model_info(endpoint_model(a))->layers > 0);
+	endpoint_put(a);
+	croft_close(c);
+}
+
+static void test_endpoint__ready_once_the_defaults_are_open(void)
+{
+	struct croft *c = open_croft();
+	CHECK_OK(endpoint_module.ready(c, &et), &et); /* no server: models are opened when needed */
+	CHECK_OK(endpoint_module.start(c, &et), &et);
+	CHECK_ERR(endpoint_module.ready(c, &et), ERR_NOT_READY);
+	for (int i = 0; i < 200 && !strstr(et.msg, "croft pull"); i++) {
+		usleep(10000);
+		CHECK_ERR(endpoint_module.ready(c, &et), ERR_NOT_READY);
+	}
+	CHECK(strstr(et.msg, "croft pull")); /* says what is missing */
+	pull_defaults(c);
+	enum err e = ERR_NOT_READY;
+	for (int i = 0; i < 1500 && e; i++) {
+		usleep(10000);
+		e = endpoint_module.ready(c, &et);
+	}
+	CHECK_OK(e, &et);
+	struct buf b = {0};
+	endpoint_module.metrics(c, &b);
+	CHECK(str_find(buf_str(&b),
+		      S("croft_model_open{model=\"all-minilm-l6-v2\",purpose=\"embed\"} 1")) !=
+		STR_NONE);
+	buf_free(&b);
+	croft_close(c);
+}
+
+static void test_endpoint__a_model_that_fails_to_open(void)
+{
+	struct croft *c = open_croft();
+	struct endpoint *x;
+	char path[600];
+	pull(c, tap_model("minilm"), "all-minilm-l6-v2");
+	snprintf(path, sizeof path, "%s/models/all-minilm-l6-v2/model.safetensors", tap_tmpdir());
+	CHECK(truncate(path, 100000) == 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK(endpoint_embed(c, S(""), &x, &et) != OK);
+		CHECK(strstr(et.msg, "all-minilm-l6-v2"));
+	}
+	croft_close(c);
+}
+
+TESTS(T(test_endpoint__one_opening_for_all_who_wait), T(test_endpoint__chat_by_name_and_default),
+	T(test_endpoint__ready_once_the_defaults_are_open),
+	T(test_endpoint__a_model_that_fails_to_open))
