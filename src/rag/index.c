@@ -288,8 +288,8 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 	if (!keys)
 		e = err_set(et, ERR_NOMEM, "no memory for the index");
 	for (size_t i = 0; i < n && !e; i++) {
-		struct str *terms;
-		size_t n_terms;
+		struct str *terms = NULL;
+		size_t n_terms = 0;
 		keys[i] = (uint64_t)chunks[i].id;
 		buf_clear(&text);
 		chunk_index_text(d->title, chunks[i].heading_path, chunks[i].text, 0, &text);
