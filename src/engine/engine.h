@@ -12,9 +12,9 @@
  *	struct generator *g;
  *	e = generator_new(m, &(struct generator_options){.context_tokens = 4096}, &g, et);
  *	struct gen_request r = {.prompt = toks.id, .n_prompt = toks.n, .max_tokens = 200,
- *		.sampling = SAMPLING_DEFAULT, .on_text = print, .ctx = &out};
+ *		.sampling = SAMPLING_DEFAULT, .on_token = print, .ctx = &out};
  *	struct gen_result res;
- *	e = generator_run(g, &r, &res, et);       // blocks; on_text is called on this thread
+ *	e = generator_run(g, &r, &res, et);       // blocks; on_token is called on this thread
  *	generator_free(g); model_unref(m);
  *
  * Outside input never aborts: a hostile file, an over-long prompt, an impossible setting is an
@@ -100,7 +100,7 @@ struct token_logprob {
 
 struct gen_event {
 	struct str text; /* whole code points; may be empty while bytes are held back */
-	int32_t token;
+	int32_t token;   /* -1: text that was held back until the end, without a token */
 	uint32_t index;  /* of the token within the answer */
 	float logprob;   /* set when top_logprobs >= 0 */
 	const struct token_logprob *top; /* n_top of them, most likely first */
@@ -128,6 +128,8 @@ struct gen_result {
 	struct buf text; /* buf_free it */
 	enum gen_finish finish;
 	uint32_t stop_index; /* which stop string, when GEN_STOP_STRING */
+	/* completion: tokens delivered, without the one that ends the answer; cached: prompt tokens
+	 * that were known from an earlier request */
 	uint32_t prompt_tokens, completion_tokens, cached_tokens;
 	uint64_t queued_ns, prompt_ns, decode_ns, first_token_ns;
 };

@@ -1,0 +1,262 @@
+/* A decoder's pass: the tokens of several sequences at once, each after what its sequence's keys
+ * and values hold already. */
+#include "engine/model_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include "engine/layers.h"
+
+/* ---- keys and values ------------------------------------------------------------------------- */
+
+enum err kv_new(const struct model *m, uint32_t sequences, uint32_t context, struct kv *out,
+	struct errtext *et)
+{
+	const struct hparams *hp = &m->hp;
+	size_t head, layer, seq, bytes;
+	if (__builtin_mul_overflow((size_t)context, hp->head_dim, &head) ||
+		__builtin_mul_overflow(head, 2 * (size_t)hp->kv_heads, &layer) ||
+		__builtin_mul_overflow(layer, hp->layers, &seq) ||
+		__builtin_mul_overflow(seq, sequences * sizeof(kern_f16), &bytes))
+		return err_set(et, ERR_TOO_LARGE, "%u sequences of %u tokens are too many",
+			sequences, context);
+	struct kv kv = {.bytes = bytes,
+		.head = head,
+		.layer = layer,
+		.seq = seq,
+		.context = context,
+		.sequences = sequences};
+	kv.mem = mem_get(bytes, false);
+	if (!kv.mem)
+		return err_set(et, ERR_NOMEM, "no memory for %zu bytes of keys and values", bytes);
+	*out = kv;
+	return OK;
+}
+
+void kv_free(struct kv *kv)
+{
+	mem_put(kv->mem, kv->bytes);
+	*kv = (struct kv){0};
+}
+
+/* Position 0 of head 0 of a layer's keys (which 0) or values (1). */
+static kern_f16 *kv_at(const struct kv *kv, uint32_t seq, uint32_t layer, unsigned which)
+{
+	return kv->mem + seq * kv->seq + layer * kv->layer + which * kv->layer / 2;
+}
+
+/* ---- workspace ------------------------------------------------------------------------------- */
+
+struct decoder {
+	uint32_t batch, rows;
+	uint64_t bytes;
+	void *mem;
+	float *x, *norm, *q, *k, *v, *att, *gate, *up, *out; /* [batch][...]; out: [rows][width] */
+	float *cs;                                           /* [batch][rope_dim] */
+	uint32_t *pos, *span_of;                             /* [batch] */
+	struct attn_seq *seqs;                               /* [batch] */
+	void *act;
+	float *scratch;
+	size_t scratch_each;
+};
+
+/* Cuts the workspace: called once to measure (mem NULL), once to point. */
+static void *cut(char *mem, size_t *at, size_t bytes)
+{
+	void *p = mem ? mem + *at : NULL;
+	*at += (bytes + 63) / 64 * 64;
+	return p;
+}
+
+static size_t lay_out(struct decoder *d, const struct model *m, char *mem)
+{
+	const struct hparams *hp = &m->hp;
+	size_t at = 0, b = d->batch, f = sizeof(float);
+	size_t q = (size_t)hp->heads * hp->head_dim, kv = (size_t)hp->kv_heads * hp->head_dim;
+	size_t widest = MAX(MAX(hp->width, hp->ffn), q);
+	d->x = cut(mem, &at, b * hp->width * f);
+	d->norm = cut(mem, &at, b * hp->width * f);
+	d->q = cut(mem, &at, b * q * f);
+	d->k = cut(mem, &at, b * kv * f);
+	d->v = cut(mem, &at, b * kv * f);
+	d->att = cut(mem, &at, b * q * f);
+	d->gate = cut(mem, &at, b * hp->ffn * f);
+	d->up = cut(mem, &at, b * hp->ffn * f);
+	d->out = cut(mem, &at, d->rows * (size_t)hp->width * f);
+	d->cs = cut(mem, &at, b * hp->rope_dim * f);
+	d->pos = cut(mem, &at, b * sizeof *d->pos);
+	d->span_of = cut(mem, &at, b * sizeof *d->span_of);
+	d->seqs = cut(mem, &at, b * sizeof *d->seqs);
+	d->act = cut(mem, &at, kern_act_bytes(MAX(b, d->rows), widest));
+	d->scratch = cut(mem, &at, kern_team_size(m->team) * d->scratch_each * f);
+	return at;
+}
+
+enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint32_t context,
+	struct decoder **out, struct errtext *et)
+{
+	struct decoder *d = calloc(1, sizeof *d);
+	if (!d)
+		return err_set(et, ERR_NOMEM, "no memory");
+	d->batch = batch;
+	d->rows = rows;
+	d->scratch_each = attn_scratch(context, m->hp.head_dim);
+	d->bytes = lay_out(d, m, NULL);
+	d->mem = mem_get(d->bytes, true);
+	if (!d->mem) {
+		free(d);
+		return err_set(et, ERR_NOMEM, "no memory for a batch of %u tokens", batch);
+	}
+	lay_out(d, m, d->mem);
+	*out = d;
+	return OK;
+}
+
+void decoder_free(struct decoder *d)
+{
+	if (!d)
+		return;
+	mem_put(d->mem, d->bytes);
+	free(d);
+}
+
+uint64_t decoder_bytes(const struct decoder *d)
+{
+	return d->bytes;
+}
+
+/* ---- the pass -------------------------------------------------------------------------------- */
+
+struct pass {
+	struct decoder *d;
+	const struct model *m;
+	struct kv *kv;
+	const int32_t *ids;
+	const struct span *spans;
+	size_t n_spans, n; /* n: tokens */
+	uint32_t layer;
+};
+
+static void look_up(void *arg, size_t from, size_t to)
+{
+	const struct pass *p = arg;
+	const struct table *t = &p->m->tokens;
+	size_t row = kern_row_bytes(t->type, t->k);
+	for (size_t i = from; i < to; i++)
+		kern_dequant(t->type, (const char *)t->rows + (size_t)p->ids[i] * row,
+			p->d->x + i * t->k, t->k);
+}
+
+/* Rotated keys, and values, into the sequences' memory. */
+static void store(void *arg, size_t from, size_t to)
+{
+	const struct pass *p = arg;
+	const struct hparams *hp = &p->m->hp;
+	size_t dim = hp->head_dim, row = hp->kv_heads * dim;
+	for (size_t i = from; i < to; i++) {
+		uint32_t seq = p->spans[p->d->span_of[i]].seq;
+		kern_f16 *k = kv_at(p->kv, seq, p->layer, 0) + p->d->pos[i] * dim;
+		kern_f16 *v = kv_at(p->kv, seq, p->layer, 1) + p->d->pos[i] * dim;
+		for (size_t h = 0; h < hp->kv_heads; h++) {
+			kern->to_f16(k + h * p->kv->head, p->d->k + i * row + h * dim, dim);
+			kern->to_f16(v + h * p->kv->head, p->d->v + i * row + h * dim, dim);
+		}
+	}
+}
+
+static void attend(struct pass *p)
+{
+	const struct hparams *hp = &p->m->hp;
+	struct decoder *d = p->d;
+	size_t row = (size_t)hp->heads * hp->head_dim, at = 0;
+	struct attn_shape s = {
+		.heads = hp->heads,
+		.kv_heads = hp->kv_heads,
+		.head_dim = hp->head_dim,
+		.causal = true,
+		.window = hp->window,
+		.kv_type = KERN_F16,
+		.kv_head = p->kv->head,
+		.kv_pos = hp->head_dim,
+		.scratch = d->scratch,
+		.scratch_each = d->scratch_each,
+	};
+	for (size_t i = 0; i < p->n_spans; i++) {
+		const struct span *sp = &p->spans[i];
+		d->seqs[i] = (struct attn_seq){
+			.q = d->q + at * row,
+			.out = d->att + at * row,
+			.k = kv_at(p->kv, sp->seq, p->layer, 0),
+			.v = kv_at(p->kv, sp->seq, p->layer, 1),
+			.n_tok = sp->n,
+			.pos0 = sp->pos,
+			.n_pos = sp->pos + sp->n,
+		};
+		at += sp->n;
+	}
+	layer_attention(p->m->team, &s, d->seqs, p->n_spans);
+}
+
+/* One block: x in d->x, its norm in d->norm; leaves in d->norm what is to be added to x. */
+static void block(struct pass *p)
+{
+	struct decoder *d = p->d;
+	const struct hparams *hp = &p->m->hp;
+	const struct layer *l = &p->m->layers[p->layer];
+	struct kern_team *team = p->m->team;
+	size_t n = p->n, half = hp->rope_dim / 2, q = (size_t)hp->heads * hp->head_dim;
+	layer_linear(team, d->norm, n, hp->width, d->act,
+		(struct linear[]){
+			{&l->q, l->q_b, d->q}, {&l->k, l->k_b, d->k}, {&l->v, l->v_b, d->v}},
+		3);
+	if (l->q_norm) {
+		layer_head_rmsnorm(team, d->q, n, hp->heads, hp->head_dim, l->q_norm, hp->norm_eps);
+		layer_head_rmsnorm(
+			team, d->k, n, hp->kv_heads, hp->head_dim, l->k_norm, hp->norm_eps);
+	}
+	layer_rope(team, d->q, n, hp->heads, hp->head_dim, d->cs, half, p->m->rope_pairs);
+	layer_rope(team, d->k, n, hp->kv_heads, hp->head_dim, d->cs, half, p->m->rope_pairs);
+	rows_run(team, n, store, p);
+	attend(p);
+	layer_linear(team, d->att, n, q, d->act, &(struct linear){&l->o, l->o_b, d->norm}, 1);
+	layer_add_rmsnorm(team, d->x, d->norm, n, hp->width, l->mlp_norm, hp->norm_eps, d->norm);
+	layer_linear(team, d->norm, n, hp->width, d->act,
+		(struct linear[]){{&l->gate, l->gate_b, d->gate}, {&l->up, l->up_b, d->up}}, 2);
+	layer_silu_mul(team, d->gate, d->up, n, hp->ffn);
+	layer_linear(team, d->gate, n, hp->ffn, d->act,
+		&(struct linear){&l->down, l->down_b, d->norm}, 1);
+}
+
+static void number(struct pass *p)
+{
+	for (size_t s = 0; s < p->n_spans; s++)
+		for (uint32_t i = 0; i < p->spans[s].n; i++) {
+			p->d->span_of[p->n] = (uint32_t)s;
+			p->d->pos[p->n++] = p->spans[s].pos + i;
+		}
+}
+
+void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const int32_t *ids,
+	const struct span *spans, size_t n_spans, const uint32_t *rows, size_t n_rows,
+	float *logits)
+{
+	const struct hparams *hp = &m->hp;
+	struct pass p = {d, m, kv, ids, spans, n_spans, 0, 0};
+	number(&p);
+	assert(p.n <= d->batch && n_rows <= d->rows);
+	rope_angles(m->team, d->pos, p.n, m->inv_freq, hp->rope_dim / 2, d->cs);
+	rows_run(m->team, p.n, look_up, &p);
+	for (p.layer = 0; p.layer < hp->layers; p.layer++) {
+		layer_add_rmsnorm(m->team, d->x, p.layer ? d->norm : NULL, p.n, hp->width,
+			m->layers[p.layer].attn_norm, hp->norm_eps, d->norm);
+		block(&p);
+	}
+	if (!n_rows)
+		return;
+	for (size_t i = 0; i < n_rows; i++)
+		kern->add(d->out + i * hp->width, d->x + rows[i] * (size_t)hp->width,
+			d->norm + rows[i] * (size_t)hp->width, hp->width);
+	layer_add_rmsnorm(
+		m->team, d->out, NULL, n_rows, hp->width, m->out_norm, hp->norm_eps, d->out);
+	layer_linear(m->team, d->out, n_rows, hp->width, d->act,
+		&(struct linear){&m->output, NULL, logits}, 1);
+}

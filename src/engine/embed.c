@@ -1,0 +1,178 @@
+/* The front of an encoder: texts to tokens, tokens to batches without padding, batches to vectors.
+ * Also the scoring of a decoder's positions. */
+#include "engine/model_int.h"
+
+#include <stdlib.h>
+
+/* ---- embeddings ------------------------------------------------------------------------------ */
+
+static enum err must_encode(const struct model *m, struct errtext *et)
+{
+	if (m->arch->task == MODEL_ENCODER)
+		return OK;
+	return err_set(et, ERR_INVALID, "'%s' (%s) writes text; it makes no embeddings",
+		m->info.name, m->info.architecture);
+}
+
+static enum err check_ids(const struct model *m, const int32_t *ids, size_t n, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] < 0 || (uint32_t)ids[i] >= m->hp.vocab)
+			return err_set(et, ERR_INVALID,
+				"token %d does not exist; the vocabulary has %u", ids[i],
+				m->hp.vocab);
+	return OK;
+}
+
+/* Sequences are taken in order while they fit into a pass. */
+static enum err run_batches(struct model *m, const struct tokens *seqs, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	uint32_t most = encoder_batch(m->encoder);
+	int32_t *ids = malloc(most * sizeof *ids);
+	uint32_t *lengths = malloc(most * sizeof *lengths);
+	enum err e = ids && lengths ? OK : err_set(et, ERR_NOMEM, "no memory to embed");
+	for (size_t i = 0; i < n && !e;) {
+		size_t tokens = 0, first = i;
+		for (; i < n && tokens + seqs[i].n <= most; i++) {
+			memcpy(ids + tokens, seqs[i].id, seqs[i].n * sizeof *ids);
+			lengths[i - first] = (uint32_t)seqs[i].n;
+			tokens += seqs[i].n;
+		}
+		if (cancelled(cancel)) {
+			e = err_set(
+				et, ERR_CANCELLED, "cancelled after %zu of %zu texts", first, n);
+			break;
+		}
+		pthread_mutex_lock(&m->compute);
+		encoder_pass(m->encoder, m, ids, lengths, i - first,
+			out + first * m->info.embedding_dim);
+		pthread_mutex_unlock(&m->compute);
+	}
+	free(ids);
+	free(lengths);
+	return e;
+}
+
+enum err embed_tokens(struct model *m, const struct tokens *seqs, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	enum err e = must_encode(m, et);
+	for (size_t i = 0; i < n && !e; i++) {
+		if (!seqs[i].n)
+			e = err_set(et, ERR_INVALID, "sequence %zu is empty", i);
+		else if (seqs[i].n > m->hp.read_max)
+			e = err_set(et, ERR_TOO_LARGE,
+				"sequence %zu has %zu tokens; the model reads at most %u", i,
+				seqs[i].n, m->hp.read_max);
+		else
+			e = check_ids(m, seqs[i].id, seqs[i].n, et);
+	}
+	return e ? e : run_batches(m, seqs, n, out, cancel, et);
+}
+
+/* Cuts to the model's length; a closing special token ([SEP]) stays the last. */
+static void shorten(const struct model *m, struct tokens *t)
+{
+	size_t most = m->hp.read_max;
+	int32_t last = t->id[t->n - 1];
+	if (tokenizer_is_control(m->tokenizer, last))
+		t->id[most - 1] = last;
+	t->n = most;
+}
+
+static enum err encode_one(const struct model *m, const struct str *texts, size_t i, bool truncate,
+	struct tokens *t, size_t *cut, struct errtext *et)
+{
+	enum err e = tokenizer_encode(m->tokenizer, texts[i], TOKENIZE_ADD_SPECIAL, t, et);
+	if (e)
+		return err_wrap(et, e, "text %zu", i);
+	if (t->n > m->hp.read_max) {
+		if (!truncate)
+			return err_set(et, ERR_TOO_LARGE,
+				"text %zu has %zu tokens; the model reads at most %u", i, t->n,
+				m->hp.read_max);
+		shorten(m, t);
+		++*cut;
+	}
+	return t->n ? OK : err_set(et, ERR_INVALID, "text %zu is empty", i);
+}
+
+enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool truncate, float *out,
+	size_t *n_truncated, size_t *n_tokens, const struct cancel *cancel, struct errtext *et)
+{
+	enum err e = must_encode(m, et);
+	if (e || !n)
+		return e;
+	struct tokens *seqs = calloc(n, sizeof *seqs);
+	if (!seqs)
+		return err_set(et, ERR_NOMEM, "no memory for %zu texts", n);
+	size_t cut = 0, total = 0;
+	for (size_t i = 0; i < n && !e; i++) {
+		if (cancelled(cancel))
+			e = err_set(et, ERR_CANCELLED, "cancelled");
+		else
+			e = encode_one(m, texts, i, truncate, &seqs[i], &cut, et);
+		total += seqs[i].n;
+	}
+	if (!e)
+		e = embed_tokens(m, seqs, n, out, cancel, et);
+	for (size_t i = 0; i < n; i++)
+		tokens_free(&seqs[i]);
+	free(seqs);
+	if (e)
+		return e;
+	if (n_truncated)
+		*n_truncated = cut;
+	if (n_tokens)
+		*n_tokens = total;
+	return OK;
+}
+
+/* ---- scoring --------------------------------------------------------------------------------- */
+
+enum { SCORE_BATCH = 128 };
+
+static enum err score(struct model *m, struct decoder *d, struct kv *kv, const int32_t *ids,
+	size_t n, float *logits, const struct cancel *cancel, struct errtext *et)
+{
+	uint32_t rows[SCORE_BATCH];
+	for (uint32_t i = 0; i < SCORE_BATCH; i++)
+		rows[i] = i;
+	for (size_t i = 0; i < n; i += SCORE_BATCH) {
+		if (cancelled(cancel))
+			return err_set(et, ERR_CANCELLED, "cancelled");
+		uint32_t k = (uint32_t)MIN(n - i, (size_t)SCORE_BATCH);
+		struct span s = {.seq = 0, .pos = (uint32_t)i, .n = k};
+		pthread_mutex_lock(&m->compute);
+		decoder_pass(d, m, kv, ids + i, &s, 1, rows, k, logits + i * m->hp.vocab);
+		pthread_mutex_unlock(&m->compute);
+	}
+	return OK;
+}
+
+enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
+	const struct cancel *cancel, struct errtext *et)
+{
+	if (m->arch->task != MODEL_DECODER)
+		return err_set(et, ERR_INVALID, "'%s' (%s) is an encoder; it has no logits",
+			m->info.name, m->info.architecture);
+	if (n > m->hp.context)
+		return err_set(et, ERR_TOO_LARGE, "%zu tokens; the model's context holds %u", n,
+			m->hp.context);
+	enum err e = check_ids(m, ids, n, et);
+	if (e || !n)
+		return e;
+	struct kv kv;
+	struct decoder *d;
+	e = kv_new(m, 1, (uint32_t)n, &kv, et);
+	if (e)
+		return e;
+	e = decoder_new(m, SCORE_BATCH, SCORE_BATCH, (uint32_t)n, &d, et);
+	if (!e) {
+		e = score(m, d, &kv, ids, n, logits, cancel, et);
+		decoder_free(d);
+	}
+	kv_free(&kv);
+	return e;
+}

@@ -1,0 +1,199 @@
+/* An encoder's pass: whole sequences laid one after the other, without padding; every token sees
+ * all of its own sequence. */
+#include "engine/model_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include "engine/layers.h"
+
+struct encoder {
+	uint32_t batch;
+	uint64_t bytes;
+	void *mem;
+	float *x, *q, *k, *v, *att, *up; /* [batch][...] */
+	uint32_t *pos;                   /* [batch] */
+	struct attn_seq *seqs;           /* [batch] */
+	void *act;
+	float *scratch;
+	size_t scratch_each;
+};
+
+static void *cut(char *mem, size_t *at, size_t bytes)
+{
+	void *p = mem ? mem + *at : NULL;
+	*at += (bytes + 63) / 64 * 64;
+	return p;
+}
+
+static size_t lay_out(struct encoder *e, const struct model *m, char *mem)
+{
+	const struct hparams *hp = &m->hp;
+	size_t at = 0, b = e->batch, f = sizeof(float);
+	size_t q = (size_t)hp->heads * hp->head_dim;
+	e->x = cut(mem, &at, b * hp->width * f);
+	e->q = cut(mem, &at, b * MAX(q, hp->width) * f);
+	e->k = cut(mem, &at, b * q * f);
+	e->v = cut(mem, &at, b * q * f);
+	e->att = cut(mem, &at, b * MAX(q, hp->width) * f);
+	e->up = cut(mem, &at, b * hp->ffn * f);
+	e->pos = cut(mem, &at, b * sizeof *e->pos);
+	e->seqs = cut(mem, &at, b * sizeof *e->seqs);
+	e->act = cut(mem, &at, kern_act_bytes(b, MAX(MAX(hp->width, hp->ffn), q)));
+	e->scratch = cut(mem, &at, kern_team_size(m->team) * e->scratch_each * f);
+	return at;
+}
+
+enum err encoder_new(const struct model *m, struct encoder **out, struct errtext *et)
+{
+	struct encoder *e = calloc(1, sizeof *e);
+	if (!e)
+		return err_set(et, ERR_NOMEM, "no memory");
+	e->batch = MAX(m->hp.read_max, (uint32_t)ENCODER_BATCH);
+	e->scratch_each = attn_scratch(m->hp.read_max, m->hp.head_dim);
+	e->bytes = lay_out(e, m, NULL);
+	e->mem = mem_get(e->bytes, true);
+	if (!e->mem) {
+		free(e);
+		return err_set(et, ERR_NOMEM, "no memory for a batch of %u tokens", e->batch);
+	}
+	lay_out(e, m, e->mem);
+	*out = e;
+	return OK;
+}
+
+void encoder_free(struct encoder *e)
+{
+	if (!e)
+		return;
+	mem_put(e->mem, e->bytes);
+	free(e);
+}
+
+uint64_t encoder_bytes(const struct encoder *e)
+{
+	return e->bytes;
+}
+
+uint32_t encoder_batch(const struct encoder *e)
+{
+	return e->batch;
+}
+
+/* ---- the pass -------------------------------------------------------------------------------- */
+
+struct pass {
+	struct encoder *e;
+	const struct model *m;
+	const int32_t *ids;
+	const uint32_t *lengths;
+	size_t n_seqs, n;
+	float *out;
+};
+
+static void add_row(const struct table *t, size_t row, float *x, float *tmp)
+{
+	kern_dequant(
+		t->type, (const char *)t->rows + row * kern_row_bytes(t->type, t->k), tmp, t->k);
+	kern->add(x, x, tmp, t->k);
+}
+
+/* x = word + position + type 0; the attention buffer serves as scratch. */
+static void look_up(void *arg, size_t from, size_t to)
+{
+	const struct pass *p = arg;
+	const struct table *t = &p->m->tokens;
+	size_t row = kern_row_bytes(t->type, t->k);
+	for (size_t i = from; i < to; i++) {
+		float *x = p->e->x + i * t->k, *tmp = p->e->att + i * t->k;
+		kern_dequant(t->type, (const char *)t->rows + (size_t)p->ids[i] * row, x, t->k);
+		add_row(&p->m->types, 0, x, tmp);
+		add_row(&p->m->positions, p->e->pos[i], x, tmp);
+	}
+}
+
+static void attend(struct pass *p)
+{
+	const struct hparams *hp = &p->m->hp;
+	struct encoder *e = p->e;
+	size_t row = (size_t)hp->heads * hp->head_dim, at = 0;
+	struct attn_shape s = {
+		.heads = hp->heads,
+		.kv_heads = hp->heads,
+		.head_dim = hp->head_dim,
+		.kv_type = KERN_F32,
+		.kv_head = hp->head_dim,
+		.kv_pos = row,
+		.scratch = e->scratch,
+		.scratch_each = e->scratch_each,
+	};
+	for (size_t i = 0; i < p->n_seqs; i++) {
+		e->seqs[i] = (struct attn_seq){
+			.q = e->q + at * row,
+			.out = e->att + at * row,
+			.k = e->k + at * row,
+			.v = e->v + at * row,
+			.n_tok = p->lengths[i],
+			.n_pos = p->lengths[i],
+		};
+		at += p->lengths[i];
+	}
+	layer_attention(p->m->team, &s, e->seqs, p->n_seqs);
+}
+
+static void block(struct pass *p, const struct layer *l)
+{
+	struct encoder *e = p->e;
+	const struct hparams *hp = &p->m->hp;
+	struct kern_team *team = p->m->team;
+	size_t n = p->n, q = (size_t)hp->heads * hp->head_dim;
+	layer_linear(team, e->x, n, hp->width, e->act,
+		(struct linear[]){
+			{&l->q, l->q_b, e->q}, {&l->k, l->k_b, e->k}, {&l->v, l->v_b, e->v}},
+		3);
+	attend(p);
+	layer_linear(team, e->att, n, q, e->act, &(struct linear){&l->o, l->o_b, e->q}, 1);
+	layer_add_layernorm(
+		team, e->x, e->q, n, hp->width, l->attn_norm, l->attn_norm_b, hp->norm_eps);
+	layer_linear(team, e->x, n, hp->width, e->act, &(struct linear){&l->up, l->up_b, e->up}, 1);
+	layer_gelu(team, e->up, n, hp->ffn, hp->act == ACT_GELU_TANH);
+	layer_linear(
+		team, e->up, n, hp->ffn, e->act, &(struct linear){&l->down, l->down_b, e->att}, 1);
+	layer_add_layernorm(
+		team, e->x, e->att, n, hp->width, l->mlp_norm, l->mlp_norm_b, hp->norm_eps);
+}
+
+/* The sequences' vectors: the mean of the tokens', or the first one's; made of length 1 if the
+ * model says so. */
+static void pool(struct pass *p)
+{
+	size_t w = p->m->hp.width;
+	const float *x = p->e->x;
+	for (size_t i = 0; i < p->n_seqs; i++) {
+		float *y = p->out + i * w;
+		size_t n = p->m->hp.pooling == POOL_CLS ? 1 : p->lengths[i];
+		memcpy(y, x, w * sizeof *y);
+		for (size_t t = 1; t < n; t++)
+			kern->add(y, y, x + t * w, w);
+		kern->scale(y, y, 1 / (float)n, w);
+		if (p->m->hp.normalised)
+			kern->normalize(y, y, w);
+		x += p->lengths[i] * w;
+	}
+}
+
+void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
+	const uint32_t *lengths, size_t n_seqs, float *out)
+{
+	struct pass p = {e, m, ids, lengths, n_seqs, 0, out};
+	for (size_t s = 0; s < n_seqs; s++)
+		for (uint32_t i = 0; i < lengths[s]; i++) {
+			assert(p.n < e->batch);
+			e->pos[p.n++] = i;
+		}
+	rows_run(m->team, p.n, look_up, &p);
+	layer_add_layernorm(m->team, e->x, NULL, p.n, m->hp.width, m->embd_norm, m->embd_norm_b,
+		m->hp.norm_eps);
+	for (uint32_t i = 0; i < m->hp.layers; i++)
+		block(&p, &m->layers[i]);
+	pool(&p);
+}

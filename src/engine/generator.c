@@ -1,0 +1,623 @@
+/* The scheduler of a decoder: one thread that owns the keys and values and advances all requests
+ * together.
+ *
+ *	generator_run (caller)                        scheduler thread
+ *	  submit: queue += job, wake ---------------->  admit: a free slot, longest shared prefix
+ *	  wait for tokens  <-------------------------   step: one token of every job that decodes,
+ *	  detokenise, stop strings, on_token            then a share of every prompt, up to the
+ *batch; a stop string or false: job->quit = true      one pass; sample; publish until job->done,
+ *all tokens delivered         quit or cancelled: free the slot, job->done
+ *
+ * Invariants
+ *  1. A job lives on its caller's stack. The scheduler touches it only between submit and the
+ *     moment it sets job->done under the lock; then never again.
+ *  2. tokens[0..n_tokens) and what belongs to them are written by the scheduler before n_tokens is
+ *     raised under the lock, and not changed after. The caller reads them without the lock.
+ *  3. slot.ids[0..n) are exactly the tokens whose keys and values the slot holds, so a later
+ *request that begins with the same tokens continues from there. As every value depends on the
+ *tokens before it only, and not on the batch, the answer is the same as without.
+ *  4. Strings are the callers' business: a slow on_token delays only its own caller. The room for
+ *     its tokens was allocated when it came. */
+#include "engine/model_int.h"
+
+#include <stdlib.h>
+#include "base/clock.h"
+#include "engine/sampler.h"
+#include "engine/stopper.h"
+
+enum {
+	CONTEXT_DEFAULT = 8192,
+	SEQUENCES_DEFAULT = 8,
+	SEQUENCES_MAX = 256,
+	QUEUE_DEFAULT = 64,
+	PROMPT_BATCH = 512, /* prompt tokens of a pass when nobody decodes */
+	PROMPT_SHARE = 128, /* and when somebody does, so that no answer stalls for long */
+	TOP_MAX = 20,
+	POLL_MS = 20, /* how soon a caller sees its cancel flag while it waits */
+};
+
+struct job {
+	const struct gen_request *r;
+	struct job *next; /* in the queue */
+	struct sampler *sampler;
+	uint32_t max_tokens;
+	uint64_t submitted_ns, admitted_ns, first_ns, last_ns;
+
+	/* scheduler's */
+	uint32_t slot, done_prompt, cached;
+	bool active;
+
+	/* shared, see 2. */
+	int32_t *tokens;
+	float *logprob;
+	struct token_logprob *top; /* [max_tokens][n_top] */
+	uint32_t n_top;
+	uint32_t n_tokens;
+	enum gen_finish finish;
+	bool done;
+	atomic_bool quit; /* the caller wants no more */
+	pthread_cond_t changed;
+};
+
+struct slot {
+	int32_t *ids; /* [context] */
+	uint32_t n;
+	struct job *job; /* NULL: free */
+	uint64_t used;   /* step of last use */
+};
+
+struct generator {
+	struct model *m;
+	uint32_t context, sequences, queue_max;
+	struct kv kv;
+	struct decoder *d;
+	struct slot *slots;
+	pthread_t thread;
+
+	/* the scheduler's own, one pass */
+	struct span *spans;    /* [sequences] */
+	struct job **span_job; /* [sequences] */
+	uint32_t *rows;        /* [sequences] */
+	struct job **row_job;  /* [sequences] */
+	int32_t *ids, *picked; /* [batch], [sequences] */
+	float *logits;         /* [sequences][vocab] */
+	uint32_t n_spans, n_rows, n_ids;
+	uint64_t step;
+
+	pthread_mutex_t mu;
+	pthread_cond_t work, left;
+	struct job *first, **last; /* the queue */
+	uint32_t queued, inside;
+	bool stop;
+};
+
+/* ---- the scheduler's steps ------------------------------------------------------------------- */
+
+static bool unwanted(const struct job *j)
+{
+	return atomic_load_explicit(&j->quit, memory_order_relaxed) || cancelled(j->r->cancel);
+}
+
+/* With the lock. The job is the caller's again afterwards. */
+static void finish(struct generator *g, struct job *j, enum gen_finish how)
+{
+	if (j->active) {
+		g->slots[j->slot].job = NULL;
+		g->slots[j->slot].used = g->step;
+	}
+	j->active = false;
+	j->last_ns = clock_mono_ns();
+	j->finish = how;
+	j->done = true;
+	pthread_cond_signal(&j->changed);
+}
+
+static uint32_t shared(const struct slot *s, const struct gen_request *r)
+{
+	uint32_t n = 0, most = (uint32_t)MIN((size_t)s->n, r->n_prompt - 1);
+	while (n < most && s->ids[n] == r->prompt[n])
+		n++;
+	return n;
+}
+
+/* The free slot that holds most of the prompt; among equals the one unused for longest. */
+static struct slot *choose(struct generator *g, const struct gen_request *r, uint32_t *n_shared)
+{
+	struct slot *best = NULL;
+	for (uint32_t i = 0; i < g->sequences; i++) {
+		struct slot *s = &g->slots[i];
+		if (s->job)
+			continue;
+		uint32_t n = shared(s, r);
+		if (!best || n > *n_shared || (n == *n_shared && s->used < best->used)) {
+			best = s;
+			*n_shared = n;
+		}
+	}
+	return best;
+}
+
+/* With the lock: takes *at, a link of the queue, out of it. */
+static struct job *unlink_job(struct generator *g, struct job **at)
+{
+	struct job *j = *at;
+	*at = j->next;
+	if (!*at)
+		g->last = at;
+	g->queued--;
+	return j;
+}
+
+/* With the lock: from the queue into free slots, in order. */
+static void admit(struct generator *g)
+{
+	for (struct job **at = &g->first; *at;)
+		if (unwanted(*at))
+			finish(g, unlink_job(g, at), GEN_CANCELLED);
+		else
+			at = &(*at)->next;
+	while (g->first) {
+		uint32_t n = 0;
+		struct slot *s = choose(g, g->first->r, &n);
+		if (!s)
+			return;
+		struct job *j = unlink_job(g, &g->first);
+		j->slot = (uint32_t)(s - g->slots);
+		j->active = true;
+		j->admitted_ns = clock_mono_ns();
+		j->cached = j->done_prompt = s->n = n;
+		s->job = j;
+	}
+}
+
+static void add_span(struct generator *g, struct job *j, const int32_t *ids, uint32_t n, bool row)
+{
+	struct slot *s = &g->slots[j->slot];
+	g->spans[g->n_spans] = (struct span){.seq = j->slot, .pos = s->n, .n = n};
+	g->span_job[g->n_spans++] = j;
+	memcpy(g->ids + g->n_ids, ids, n * sizeof *ids);
+	memcpy(s->ids + s->n, ids, n * sizeof *ids);
+	s->n += n;
+	g->n_ids += n;
+	if (row) {
+		g->rows[g->n_rows] = g->n_ids - 1;
+		g->row_job[g->n_rows++] = j;
+	}
+}
+
+static bool in_prompt(const struct job *j)
+{
+	return j && j->done_prompt < j->r->n_prompt;
+}
+
+/* The tokens that answers wait for; what is no longer wanted ends here. */
+static void plan_answers(struct generator *g)
+{
+	for (uint32_t i = 0; i < g->sequences; i++) {
+		struct job *j = g->slots[i].job;
+		if (j && unwanted(j))
+			finish(g, j, GEN_CANCELLED);
+		else if (j && j->n_tokens)
+			add_span(g, j, &j->tokens[j->n_tokens - 1], 1, true);
+	}
+}
+
+/* Prompts share what room there is, so that a short one is not kept by a long one before it. */
+static void plan_prompts(struct generator *g)
+{
+	enum { LEAST = 32 };
+	uint32_t room = g->n_spans ? PROMPT_SHARE : PROMPT_BATCH, waiting = 0;
+	for (uint32_t i = 0; i < g->sequences; i++)
+		waiting += in_prompt(g->slots[i].job);
+	for (uint32_t k = 0; k < g->sequences && waiting && room; k++) {
+		struct job *j = g->slots[(g->step + k) % g->sequences].job;
+		if (!in_prompt(j))
+			continue;
+		uint32_t todo = (uint32_t)j->r->n_prompt - j->done_prompt,
+			 share = MAX(room / waiting, (uint32_t)LEAST),
+			 n = MIN(todo, MIN(share, room));
+		add_span(g, j, j->r->prompt + j->done_prompt, n, n == todo);
+		j->done_prompt += n;
+		room -= n;
+		waiting--;
+	}
+}
+
+/* With the lock: what the next pass reads. False: nothing to do. */
+static bool plan(struct generator *g)
+{
+	g->n_spans = g->n_rows = g->n_ids = 0;
+	plan_answers(g);
+	plan_prompts(g);
+	return g->n_spans > 0;
+}
+
+/* One row, on any thread of the team. */
+static void sample(void *arg, size_t i, unsigned thread)
+{
+	struct generator *g = arg;
+	struct job *j = g->row_job[i];
+	const float *logits = g->logits + i * g->m->hp.vocab;
+	bool want = j->r->top_logprobs >= 0;
+	g->picked[i] = sampler_pick(j->sampler, logits,
+		j->n_top ? j->top + (size_t)j->n_tokens * j->n_top : NULL, j->n_top,
+		want ? &j->logprob[j->n_tokens] : NULL);
+	sampler_accept(j->sampler, g->picked[i]);
+	j->tokens[j->n_tokens] = g->picked[i];
+}
+
+/* With the lock: the tokens of this pass become the callers'. */
+static void publish(struct generator *g)
+{
+	uint64_t now = clock_mono_ns();
+	for (uint32_t i = 0; i < g->n_rows; i++) {
+		struct job *j = g->row_job[i];
+		if (!j->n_tokens)
+			j->first_ns = now;
+		if (tokenizer_is_end(g->m->tokenizer, g->picked[i])) {
+			finish(g, j, GEN_STOP);
+			continue;
+		}
+		j->n_tokens++;
+		if (j->n_tokens == j->max_tokens)
+			finish(g, j, GEN_LENGTH);
+		else
+			pthread_cond_signal(&j->changed);
+	}
+}
+
+static void pass(struct generator *g)
+{
+	pthread_mutex_lock(&g->m->compute);
+	decoder_pass(
+		g->d, g->m, &g->kv, g->ids, g->spans, g->n_spans, g->rows, g->n_rows, g->logits);
+	kern_team_run(g->m->team, sample, g, g->n_rows);
+	pthread_mutex_unlock(&g->m->compute);
+	g->step++;
+}
+
+static void *schedule(void *arg)
+{
+	struct generator *g = arg;
+	pthread_mutex_lock(&g->mu);
+	while (!g->stop) {
+		admit(g);
+		if (!plan(g)) {
+			if (!g->first)
+				pthread_cond_wait(&g->work, &g->mu);
+			continue;
+		}
+		pthread_mutex_unlock(&g->mu);
+		pass(g);
+		pthread_mutex_lock(&g->mu);
+		publish(g);
+	}
+	for (uint32_t i = 0; i < g->sequences; i++)
+		if (g->slots[i].job)
+			finish(g, g->slots[i].job, GEN_CANCELLED);
+	for (struct job *j = g->first; j;) {
+		struct job *next = j->next; /* read before the job is its caller's again */
+		finish(g, j, GEN_CANCELLED);
+		j = next;
+	}
+	g->first = NULL;
+	g->last = &g->first;
+	pthread_mutex_unlock(&g->mu);
+	return NULL;
+}
+
+/* ---- making and freeing ---------------------------------------------------------------------- */
+
+static enum err allocate(struct generator *g, struct errtext *et)
+{
+	size_t n = g->sequences;
+	struct model *m = g->m;
+	g->slots = calloc(n, sizeof *g->slots);
+	g->spans = calloc(n, sizeof *g->spans);
+	g->span_job = calloc(n, sizeof(struct job *));
+	g->rows = calloc(n, sizeof *g->rows);
+	g->row_job = calloc(n, sizeof(struct job *));
+	g->ids = calloc(PROMPT_BATCH + n, sizeof *g->ids);
+	g->picked = calloc(n, sizeof *g->picked);
+	g->logits = mem_get(n * m->hp.vocab * sizeof *g->logits, true);
+	bool all = g->slots && g->spans && g->span_job && g->rows && g->row_job && g->ids &&
+		   g->picked && g->logits;
+	for (size_t i = 0; i < n && all; i++)
+		all = (g->slots[i].ids = calloc(g->context, sizeof *g->slots[i].ids));
+	if (!all)
+		return err_set(et, ERR_NOMEM, "no memory for %zu sequences", n);
+	enum err e = kv_new(m, g->sequences, g->context, &g->kv, et);
+	if (!e)
+		e = decoder_new(
+			m, PROMPT_BATCH + g->sequences, g->sequences, g->context, &g->d, et);
+	if (!e && m->memory_max) {
+		uint64_t need = m->mem_bytes + g->kv.bytes + decoder_bytes(g->d);
+		if (need > m->memory_max)
+			e = err_set(et, ERR_LIMIT,
+				"weights, keys and values of %u sequences of %u tokens need %llu "
+				"bytes; the limit is %llu",
+				g->sequences, g->context, (unsigned long long)need,
+				(unsigned long long)m->memory_max);
+	}
+	return e;
+}
+
+static void release(struct generator *g)
+{
+	for (uint32_t i = 0; g->slots && i < g->sequences; i++)
+		free(g->slots[i].ids);
+	free(g->slots);
+	free(g->spans);
+	free(g->span_job);
+	free(g->rows);
+	free(g->row_job);
+	free(g->ids);
+	free(g->picked);
+	mem_put(g->logits, g->sequences * (size_t)g->m->hp.vocab * sizeof *g->logits);
+	kv_free(&g->kv);
+	decoder_free(g->d);
+	pthread_mutex_destroy(&g->mu);
+	pthread_cond_destroy(&g->work);
+	pthread_cond_destroy(&g->left);
+	model_unref(g->m);
+	free(g);
+}
+
+enum err generator_new(struct model *m, const struct generator_options *o, struct generator **out,
+	struct errtext *et)
+{
+	if (m->arch->task != MODEL_DECODER)
+		return err_set(et, ERR_INVALID, "'%s' (%s) is an encoder; it writes no text",
+			m->info.name, m->info.architecture);
+	uint32_t want = o && o->context_tokens ? o->context_tokens
+					       : MIN(m->hp.context, (uint32_t)CONTEXT_DEFAULT);
+	if (want > m->hp.context || want < 2)
+		return err_set(et, ERR_INVALID,
+			"a context of %u tokens was asked for; the model's is 2 to %u", want,
+			m->hp.context);
+	uint32_t seqs = o && o->sequences_max ? o->sequences_max : SEQUENCES_DEFAULT;
+	if (seqs > SEQUENCES_MAX)
+		return err_set(
+			et, ERR_INVALID, "%u sequences at once; at most %d", seqs, SEQUENCES_MAX);
+	struct generator *g = calloc(1, sizeof *g);
+	if (!g)
+		return err_set(et, ERR_NOMEM, "no memory");
+	g->m = model_ref(m);
+	g->context = want;
+	g->sequences = seqs;
+	g->queue_max = o && o->queue_max ? o->queue_max : QUEUE_DEFAULT;
+	g->last = &g->first;
+	pthread_mutex_init(&g->mu, NULL);
+	cond_init(&g->work);
+	cond_init(&g->left);
+	enum err e = allocate(g, et);
+	if (!e)
+		e = thread_start(&g->thread, schedule, g, "generator", et);
+	if (e)
+		release(g);
+	else
+		*out = g;
+	return e;
+}
+
+void generator_free(struct generator *g)
+{
+	if (!g)
+		return;
+	pthread_mutex_lock(&g->mu);
+	g->stop = true;
+	pthread_cond_broadcast(&g->work);
+	pthread_mutex_unlock(&g->mu);
+	pthread_join(g->thread, NULL);
+	pthread_mutex_lock(&g->mu);
+	while (g->inside)
+		pthread_cond_wait(&g->left, &g->mu);
+	pthread_mutex_unlock(&g->mu);
+	release(g);
+}
+
+uint32_t generator_context(const struct generator *g)
+{
+	return g->context;
+}
+
+/* ---- a request, on its caller's thread ------------------------------------------------------- */
+
+/* How the text of one answer grows. */
+struct answer {
+	const struct gen_request *r;
+	struct job *j;
+	struct detok detok;
+	struct stopper stopper;
+	struct buf text;
+	uint32_t n; /* tokens delivered */
+	int stop_index;
+	bool refused; /* on_token said no */
+};
+
+static enum err check(const struct generator *g, const struct gen_request *r, struct errtext *et)
+{
+	if (!r->n_prompt)
+		return err_set(et, ERR_INVALID, "the prompt is empty");
+	if (r->n_prompt >= g->context)
+		return err_set(et, ERR_TOO_LARGE,
+			"the prompt has %zu tokens; the context holds %u, of which one must be "
+			"left for the answer",
+			r->n_prompt, g->context);
+	if (r->top_logprobs > TOP_MAX)
+		return err_set(et, ERR_INVALID, "top_logprobs is %d, at most %d are given",
+			r->top_logprobs, TOP_MAX);
+	for (size_t i = 0; i < r->n_prompt; i++)
+		if (r->prompt[i] < 0 || (uint32_t)r->prompt[i] >= g->m->hp.vocab)
+			return err_set(et, ERR_INVALID,
+				"token %d does not exist; the vocabulary has %u", r->prompt[i],
+				g->m->hp.vocab);
+	return OK;
+}
+
+static enum err prepare(
+	struct generator *g, const struct gen_request *r, struct job *j, struct errtext *et)
+{
+	uint32_t room = g->context - (uint32_t)r->n_prompt;
+	j->r = r;
+	j->max_tokens = r->max_tokens ? MIN(r->max_tokens, room) : room;
+	j->n_top = r->top_logprobs > 0 ? MIN((uint32_t)r->top_logprobs, g->m->hp.vocab) : 0;
+	cond_init(&j->changed);
+	/* one more than max_tokens: sample() writes there before the end is known */
+	j->tokens = malloc((j->max_tokens + 1) * sizeof *j->tokens);
+	j->logprob = malloc((j->max_tokens + 1) * sizeof *j->logprob);
+	j->top = malloc(((size_t)j->max_tokens + 1) * MAX(j->n_top, 1u) * sizeof *j->top);
+	if (!j->tokens || !j->logprob || !j->top)
+		return err_set(
+			et, ERR_NOMEM, "no memory for an answer of %u tokens", j->max_tokens);
+	enum err e = sampler_new(&r->sampling, g->m->hp.vocab, &j->sampler, et);
+	if (!e)
+		sampler_prompt(j->sampler, r->prompt, r->n_prompt);
+	return e;
+}
+
+static void drop(struct job *j)
+{
+	sampler_free(j->sampler);
+	free(j->tokens);
+	free(j->logprob);
+	free(j->top);
+	pthread_cond_destroy(&j->changed);
+}
+
+static enum err submit(struct generator *g, struct job *j, struct errtext *et)
+{
+	enum err e = OK;
+	pthread_mutex_lock(&g->mu);
+	if (g->stop) {
+		e = err_set(et, ERR_NOT_READY, "the model is being unloaded");
+	} else if (g->queued >= g->queue_max) {
+		e = err_set(et, ERR_BUSY, "%u requests wait for this model already", g->queued);
+	} else {
+		j->submitted_ns = clock_mono_ns();
+		*g->last = j;
+		g->last = &j->next;
+		g->queued++;
+		g->inside++;
+		pthread_cond_signal(&g->work);
+	}
+	pthread_mutex_unlock(&g->mu);
+	return e;
+}
+
+static bool send(struct answer *a, struct str text, int32_t token, uint32_t index)
+{
+	buf_adds(&a->text, text);
+	if (!a->r->on_token)
+		return true;
+	struct gen_event ev = {.text = text, .token = token, .index = index};
+	if (token >= 0 && a->r->top_logprobs >= 0) {
+		ev.logprob = a->j->logprob[index];
+		ev.top = a->j->top + (size_t)index * a->j->n_top;
+		ev.n_top = a->j->n_top;
+	}
+	return a->r->on_token(a->r->ctx, &ev);
+}
+
+/* One token to the caller; false when no more is wanted. */
+static bool deliver(struct answer *a)
+{
+	int hit;
+	uint32_t i = a->n++;
+	struct str text = detok_add(&a->detok, a->j->tokens[i]);
+	text = stopper_add(&a->stopper, text, &hit);
+	a->stop_index = hit;
+	if (!send(a, text, a->j->tokens[i], i))
+		a->refused = true;
+	return !a->refused && hit < 0;
+}
+
+/* What was held back, when the answer ended by itself. */
+static void flush(struct answer *a)
+{
+	int hit;
+	struct str text = stopper_add(&a->stopper, detok_end(&a->detok), &hit);
+	a->stop_index = hit;
+	if (text.n)
+		send(a, text, -1, a->n);
+	if (hit < 0 && (text = stopper_end(&a->stopper)).n)
+		send(a, text, -1, a->n);
+}
+
+/* Waits for tokens and delivers them until the job is the caller's again. */
+static void follow(struct generator *g, struct answer *a)
+{
+	struct job *j = a->j;
+	bool wanted = true;
+	pthread_mutex_lock(&g->mu);
+	for (;;) {
+		while (a->n < j->n_tokens && wanted) {
+			pthread_mutex_unlock(&g->mu);
+			wanted = deliver(a);
+			if (!wanted)
+				atomic_store(&j->quit, true);
+			pthread_mutex_lock(&g->mu);
+		}
+		if (j->done)
+			break;
+		if (!wanted || cancelled(j->r->cancel))
+			pthread_cond_signal(&g->work); /* it may sleep with us in the queue */
+		cond_wait_until(&j->changed, &g->mu, clock_mono_ns() + POLL_MS * 1000000ull);
+	}
+	g->inside--;
+	if (!g->inside)
+		pthread_cond_signal(&g->left);
+	pthread_mutex_unlock(&g->mu);
+}
+
+static void account(const struct answer *a, struct gen_result *out)
+{
+	const struct job *j = a->j;
+	out->prompt_tokens = (uint32_t)a->r->n_prompt;
+	out->completion_tokens = a->n;
+	out->cached_tokens = j->cached;
+	uint64_t admitted = j->admitted_ns ? j->admitted_ns : j->last_ns;
+	out->queued_ns = admitted - j->submitted_ns;
+	if (j->first_ns) {
+		out->prompt_ns = j->first_ns - admitted;
+		out->first_token_ns = j->first_ns - j->submitted_ns;
+		out->decode_ns = j->last_ns - j->first_ns;
+	}
+}
+
+enum err generator_run(struct generator *g, const struct gen_request *r, struct gen_result *out,
+	struct errtext *et)
+{
+	struct job j = {0};
+	struct answer a = {.r = r, .j = &j, .detok = {.tk = g->m->tokenizer}, .stop_index = -1};
+	enum err e = check(g, r, et);
+	if (e)
+		return e;
+	e = prepare(g, r, &j, et);
+	if (!e)
+		e = stopper_init(&a.stopper, r->stop, r->n_stop, et);
+	if (!e)
+		e = submit(g, &j, et);
+	if (!e) {
+		follow(g, &a);
+		if (!a.refused && a.stop_index < 0)
+			flush(&a);
+		e = a.text.err ? err_set(et, a.text.err, "no memory for the answer") : OK;
+	}
+	if (!e) {
+		*out = (struct gen_result){.text = a.text, .finish = j.finish};
+		if (a.stop_index >= 0) {
+			out->finish = GEN_STOP_STRING;
+			out->stop_index = (uint32_t)a.stop_index;
+		} else if (a.refused) {
+			out->finish = GEN_CANCELLED;
+		}
+		account(&a, out);
+	} else {
+		buf_free(&a.text);
+	}
+	detok_free(&a.detok);
+	stopper_free(&a.stopper);
+	drop(&j);
+	return e;
+}

@@ -1,0 +1,80 @@
+/* The layers of a transformer, each a function of explicit inputs and outputs: nothing is kept
+ * between calls, and every intermediate has a buffer of the caller's, so that a backward pass can
+ * stand beside each and read what it needs.
+ *
+ * Matrices of activations are row-major f32, a token per row, n tokens. All work is split over the
+ * team (NULL: this thread). A row's result is the same bits whatever n and the team. */
+#ifndef ENGINE_LAYERS_H
+#define ENGINE_LAYERS_H
+#include "kernels/kernels.h"
+
+/* Calls fn for ranges of [0, n) that together are everything; few rows stay on this thread. */
+typedef void (*rows_fn)(void *arg, size_t from, size_t to);
+void rows_run(struct kern_team *team, size_t n, rows_fn fn, void *arg);
+
+/* ---- linear: y[n][w.n] = x[n][w.k] * w^T + bias, for several w of one input ---- */
+
+struct linear {
+	const struct kern_mat *w;
+	const float *bias; /* or NULL */
+	float *y;          /* [n][w->n] */
+};
+/* act: kern_act_bytes(n, k) bytes of workspace, aligned to 64 */
+void layer_linear(struct kern_team *team, const float *x, size_t n, size_t k, void *act,
+	const struct linear *out, size_t n_out);
+
+/* ---- norms ---- */
+
+/* x += r (r may be NULL), then y = rmsnorm(x) * w. y may be x. */
+void layer_add_rmsnorm(struct kern_team *team, float *x, const float *r, size_t n, size_t width,
+	const float *w, float eps, float *y);
+/* x = layernorm(x + r) * w + b; r may be NULL */
+void layer_add_layernorm(struct kern_team *team, float *x, const float *r, size_t n, size_t width,
+	const float *w, const float *b, float eps);
+void layer_add(struct kern_team *team, float *x, const float *r, size_t n, size_t width);
+/* Each of `heads` heads of head_dim values by itself: the q and k norms of Qwen 3. In place. */
+void layer_head_rmsnorm(struct kern_team *team, float *x, size_t n, size_t heads, size_t head_dim,
+	const float *w, float eps);
+
+/* ---- rope ---- */
+
+/* cs[n][2 * half]: cosines, then sines, of pos[i] * inv_freq[j]. */
+void rope_angles(struct kern_team *team, const uint32_t *pos, size_t n, const double *inv_freq,
+	size_t half, float *cs);
+/* Turns the first 2 * half values of every head, in place. pairs: (2i, 2i + 1), else (i, i + half)
+ */
+void layer_rope(struct kern_team *team, float *x, size_t n, size_t heads, size_t head_dim,
+	const float *cs, size_t half, bool pairs);
+
+/* ---- attention ---- */
+
+struct attn_shape {
+	size_t heads, kv_heads, head_dim;
+	bool causal;
+	size_t window; /* 0: none */
+	enum kern_type kv_type;
+	size_t kv_head, kv_pos; /* strides of keys and values, in elements */
+	float *scratch;         /* attn_scratch(n_pos_max, head_dim) floats for each thread */
+	size_t scratch_each;
+};
+
+/* One sequence's n_tok tokens, the first at position pos0, over n_pos positions of keys and values.
+ * q and out are [n_tok][heads * head_dim]. */
+struct attn_seq {
+	const float *q;
+	float *out;
+	const void *k, *v; /* position 0 of head 0 */
+	size_t n_tok, pos0, n_pos;
+	size_t first; /* filled by layer_attention */
+};
+size_t attn_scratch(size_t n_pos_max, size_t head_dim);
+void layer_attention(
+	struct kern_team *team, const struct attn_shape *s, struct attn_seq *seqs, size_t n_seqs);
+
+/* ---- mlp ---- */
+
+/* gate = silu(gate) * up */
+void layer_silu_mul(struct kern_team *team, float *gate, const float *up, size_t n, size_t width);
+void layer_gelu(struct kern_team *team, float *x, size_t n, size_t width, bool tanh_form);
+
+#endif

@@ -1,0 +1,197 @@
+/* Inside the engine: a model in memory, and the tables that describe families of architectures.
+ *
+ *	arch.c      the families: a row each, the tensors of a decoder and of an encoder by name in
+ *	            GGUF and in Hugging Face's layout, and how hyperparameters are read from either
+ *	weights.c   tensors by name, from a GGUF file or from one or more safetensors files
+ *	model.c     opening: find, check, plan, pack
+ *	layers.h    linear, norm, rope, attention, mlp: each takes its inputs and outputs explicitly
+ *	decoder.c   a pass of a decoder over spans of tokens of several sequences
+ *	encoder.c   a pass of an encoder over whole sequences, one after the other
+ *	generator.c the scheduler of a decoder;  embed.c the front of an encoder
+ *
+ * To add a family whose blocks are those of an existing one: one row in arch.c. */
+#ifndef ENGINE_MODEL_INT_H
+#define ENGINE_MODEL_INT_H
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "kernels/kernels.h"
+
+/* ---- tensors of the files ---- */
+
+struct weights;
+
+struct tensor {
+	enum kern_type type;
+	uint64_t rows, cols; /* a vector has one row */
+	const void *data;
+	size_t bytes;
+};
+
+/* Opens a .gguf file, a .safetensors file with its folder, or a folder. */
+enum err weights_open(const char *path, struct weights **out, struct errtext *et) MUST_CHECK;
+void weights_free(struct weights *w);
+const struct gguf *weights_gguf(const struct weights *w); /* NULL: safetensors */
+const char *weights_folder(const struct weights *w);      /* safetensors, else NULL */
+struct str weights_config(const struct weights *w);       /* config.json's text; safetensors */
+/* False when it is absent. ERR_UNSUPPORTED for a type that is no weight type. Marks it as used. */
+enum err weights_find(struct weights *w, const char *name, bool *found, struct tensor *out,
+	struct errtext *et) MUST_CHECK;
+/* The name of a tensor that nobody asked for, or NULL; `skip` says which do not matter. */
+const char *weights_unused(struct weights *w, bool (*skip)(struct str name), char buf[128]);
+void weights_forget_pages(struct weights *w); /* lets the kernel drop what was read */
+uint64_t weights_bytes(const struct weights *w);
+const char *weights_main_type(const struct weights *w); /* of the most values */
+uint64_t weights_values(const struct weights *w);
+enum err weights_hash(const struct weights *w, struct errtext *et,
+	void (*add)(void *ctx, const void *p, size_t n), void *ctx);
+
+/* ---- architectures ---- */
+
+enum act_fn { ACT_SILU, ACT_GELU_ERF, ACT_GELU_TANH };
+
+struct hparams {
+	uint32_t layers, width, heads, kv_heads, head_dim, ffn, vocab, context, token_types;
+	uint32_t read_max; /* tokens that an encoder reads of a text; at most context */
+	uint32_t rope_dim, window;
+	float norm_eps;
+	double rope_base, rope_linear; /* rope_linear: positions are divided by it */
+	/* Llama 3: frequencies are scaled by wavelength; factor 0: not so */
+	double rope_factor, rope_low, rope_high, rope_old_context;
+	enum act_fn act;
+	enum pooling pooling;
+	bool normalised, tied, causal;
+};
+
+enum dim {
+	DIM_1,
+	DIM_WIDTH,
+	DIM_Q,
+	DIM_KV,
+	DIM_FFN,
+	DIM_VOCAB,
+	DIM_HEAD,
+	DIM_CONTEXT,
+	DIM_TYPES,
+	DIM_ROPE
+};
+enum tensor_kind {
+	TENSOR_MAT,   /* packed for products: struct kern_mat */
+	TENSOR_VEC,   /* f32: const float * */
+	TENSOR_TABLE, /* rows looked up in the mapped file: struct table */
+};
+
+struct tensor_row {
+	const char *gguf, *hf; /* with %u the layer's number; NULL: has none there */
+	enum tensor_kind kind;
+	bool in_layer, optional;
+	enum dim rows, cols;
+	size_t at; /* offset in struct layer or struct model */
+};
+
+enum { ARCH_QKV_BIAS = 1, ARCH_QK_NORM = 2, ARCH_GGUF_PAIRS = 4 };
+
+struct arch {
+	const char *name;  /* GGUF's general.architecture, and ours */
+	const char *hf[3]; /* config.json's model_type */
+	enum model_task task;
+	unsigned flags;
+	const struct tensor_row *rows;
+	size_t n_rows;
+};
+
+enum err arch_of(const struct weights *w, const struct arch **out, struct errtext *et) MUST_CHECK;
+enum err arch_hparams(const struct weights *w, const struct arch *a, struct hparams *hp,
+	struct errtext *et) MUST_CHECK;
+uint64_t arch_dim(const struct hparams *hp, enum dim d);
+
+/* ---- the model ---- */
+
+struct table {
+	enum kern_type type;
+	size_t n, k;
+	const void *rows;
+};
+
+struct layer {
+	struct kern_mat q, k, v, o, gate, up, down;
+	const float *q_b, *k_b, *v_b, *o_b, *gate_b, *up_b, *down_b;
+	const float *q_norm, *k_norm;
+	/* decoders: before attention, before the mlp; encoders: after each */
+	const float *attn_norm, *attn_norm_b, *mlp_norm, *mlp_norm_b;
+};
+
+struct model {
+	atomic_uint refs;
+	const struct arch *arch;
+	struct hparams hp;
+	struct model_info info;
+	struct weights *weights;
+	struct tokenizer *tokenizer;
+	char name[128];
+
+	struct table tokens, positions, types;
+	const float *embd_norm, *embd_norm_b, *out_norm, *rope_freqs;
+	struct kern_mat output;
+	struct layer *layers;
+	bool rope_pairs;  /* rotate (2i, 2i+1), else (i, i + half) */
+	double *inv_freq; /* [rope_dim / 2] */
+
+	void *mem; /* all packed matrices and vectors */
+	size_t mem_bytes;
+	uint64_t memory_max;
+	struct buf plan;
+
+	pthread_mutex_t compute; /* the team and the encoder's workspace: one pass at a time */
+	struct kern_team *team;
+	struct encoder *encoder;
+
+	pthread_mutex_t identity_mu;
+	char identity[65];
+};
+
+/* Zeroed pages from the kernel, huge where it likes; NULL when there are none. */
+void *mem_get(size_t bytes, bool huge);
+void mem_put(void *p, size_t bytes); /* accepts NULL */
+void plan_line(struct buf *plan, const char *what, uint64_t bytes);
+
+/* ---- passes ---- */
+
+/* The keys and values of some sequences, f16: [sequence][layer][k, v][head][position][head_dim].
+ * The pages of positions that were never written take no memory. */
+struct kv {
+	kern_f16 *mem;
+	size_t bytes, head, layer, seq; /* strides in elements: of a head's positions, ... */
+	uint32_t context, sequences;
+};
+enum err kv_new(const struct model *m, uint32_t sequences, uint32_t context, struct kv *out,
+	struct errtext *et) MUST_CHECK;
+void kv_free(struct kv *kv);
+
+/* n tokens of one sequence from position pos on. */
+struct span {
+	uint32_t seq, pos, n;
+};
+
+struct decoder;
+/* A workspace for passes of at most `batch` tokens in `spans` spans with `rows` rows of logits. */
+enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint32_t context,
+	struct decoder **out, struct errtext *et) MUST_CHECK;
+void decoder_free(struct decoder *d);
+uint64_t decoder_bytes(const struct decoder *d);
+/* Reads the spans' tokens (ids, one after the other) into kv, and gives the logits
+ * [n_rows][vocab] of the tokens with the indices rows[]. The caller holds m->compute. */
+void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const int32_t *ids,
+	const struct span *spans, size_t n_spans, const uint32_t *rows, size_t n_rows,
+	float *logits);
+
+struct encoder;
+enum { ENCODER_BATCH = 1024 }; /* tokens of a pass; a longer sequence makes it larger */
+enum err encoder_new(const struct model *m, struct encoder **out, struct errtext *et) MUST_CHECK;
+void encoder_free(struct encoder *e);
+uint64_t encoder_bytes(const struct encoder *e);
+/* n_seqs sequences, together at most encoder_batch tokens, to out[n_seqs][width]. */
+void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
+	const uint32_t *lengths, size_t n_seqs, float *out);
+uint32_t encoder_batch(const struct encoder *e);
+
+#endif
