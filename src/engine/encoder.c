@@ -54,7 +54,7 @@ enum err encoder_new(const struct model *m, struct encoder **out, struct errtext
 	e->mem = mem_get(e->bytes, true);
 	if (!e->mem) {
 		free(e);
-		return err_set(et, ERR_NOMEM, "no memory for a batch of %u tokens", e->batch);
+		return err_set(et, ERR_NOMEM, "no memory for a batch of texts");
 	}
 	lay_out(e, m, e->mem);
 	*out = e;
