@@ -1,187 +1,238 @@
-/* Local models, opened on first use and kept. A slot per model name; who needs a model that is
- * being opened waits for it, and all get the same error when it fails. */
+/* Open models.
+ *
+ *  1. An endpoint is in the table from the moment somebody begins to open it; who comes meanwhile
+ *     waits for that one opening and gets its endpoint or its error.
+ *  2. It is counted: one for the table, one for each user. Out of the table (its model was removed
+ *     or replaced) it lives until its last user puts it back.
+ *  3. While a server runs, one thread opens the default models, and looks again while they are not
+ *     installed yet; the server is ready once they are open. */
 #include "endpoint/endpoint.h"
-
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <stdlib.h>
 
-enum slot_state { SLOT_OPENING, SLOT_OPEN, SLOT_FAILED };
+enum { LOOK_AGAIN_MS = 2000 };
+enum state { OPENING, OPEN, FAILED };
 
 struct endpoint {
-	struct endpoint *next;
-	struct endpoints *all;
-	char *name;
+	struct endpoints *owner;
+	char *name, *path, *sha256;
 	enum model_purpose purpose;
-	enum slot_state state;
-	enum err error;
-	struct errtext text;
 	struct model *model;
 	struct generator *generator;
-	unsigned refs; /* users beside the list itself */
+	uint64_t open_ns;
+	/* guarded by owner->mu */
+	enum state state;
+	unsigned refs;
+	enum err e; /* FAILED */
+	struct errtext et;
+	struct endpoint *next; /* in owner->list */
 };
 
 struct endpoints {
+	struct croft *c;
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	struct endpoint *list;
-	pthread_t warmer; /* opens the defaults in the background of a server */
-	bool warming, warmed;
-	enum err warm_error;
-	struct errtext warm_text;
+	/* the opener */
+	pthread_t opener;
+	bool started, stop, all_open;
+	enum err why; /* not ready */
+	struct errtext why_text;
 };
 
-static struct endpoints *endpoints_of(struct croft *c)
+static struct endpoints *state_of(struct croft *c)
 {
 	return croft_state(c, &endpoint_module);
 }
 
-static enum err endpoint_init(struct croft *c, struct errtext *et)
+/* ---- one endpoint ---- */
+
+static void endpoint_free(struct endpoint *ep)
 {
-	struct endpoints *all = calloc(1, sizeof *all);
-	if (!all)
-		return err_set(et, ERR_NOMEM, "no memory");
-	pthread_mutex_init(&all->mu, NULL);
-	cond_init(&all->changed);
-	croft_set_state(c, &endpoint_module, all);
-	return OK;
+	generator_free(ep->generator);
+	model_unref(ep->model);
+	free(ep->name);
+	free(ep->path);
+	free(ep->sha256);
+	free(ep);
 }
 
-static void slot_free(struct endpoint *e)
+void endpoint_put(struct endpoint *ep)
 {
-	generator_free(e->generator);
-	model_unref(e->model);
-	free(e->name);
-	free(e);
+	if (!ep)
+		return;
+	struct endpoints *s = ep->owner;
+	pthread_mutex_lock(&s->mu);
+	bool last = --ep->refs == 0;
+	pthread_mutex_unlock(&s->mu);
+	if (last)
+		endpoint_free(ep);
 }
 
-/* All users are gone by now: the server has stopped, modules above have put theirs back. */
-static void endpoint_stop(struct croft *c)
+/* Out of the table; called with the mutex held. Returns it when nobody has it any more. */
+static struct endpoint *detach(struct endpoints *s, struct endpoint *ep)
 {
-	struct endpoints *all = endpoints_of(c);
-	if (all->warming)
-		pthread_join(all->warmer, NULL);
-	while (all->list) {
-		struct endpoint *e = all->list;
-		all->list = e->next;
-		slot_free(e);
-	}
-	pthread_cond_destroy(&all->changed);
-	pthread_mutex_destroy(&all->mu);
-	free(all);
+	struct endpoint **at = &s->list;
+	while (*at && *at != ep)
+		at = &(*at)->next;
+	if (!*at)
+		return NULL;
+	*at = ep->next;
+	ep->next = NULL;
+	return --ep->refs == 0 ? ep : NULL;
 }
 
-/* Outside the mutex: it takes a while. */
-static enum err open_model(
-	struct croft *c, struct endpoint *e, const char *path, struct errtext *et)
+static struct endpoint *endpoint_new(struct endpoints *s, const struct installed_model *m)
 {
-	struct model_options mo = {.threads = (unsigned)setting_int(c, "engine.threads"),
-		.memory_max = (uint64_t)setting_int(c, "engine.memory_max")};
-	enum err err = model_open(path, &mo, &e->model, et);
-	if (err)
-		return err_wrap(et, err, "model %s", e->name);
-	const struct model_info *info = model_info(e->model);
-	bool decoder = info->task == MODEL_DECODER;
-	if (decoder != (e->purpose == PURPOSE_CHAT))
-		return err_set(et, ERR_UNSUPPORTED, "%s is %s model; it cannot %s", e->name,
-			decoder ? "a language" : "an embedding",
-			decoder ? "embed" : "generate text");
-	if (!decoder)
-		return OK;
-	struct generator_options go = {
-		.context_tokens = (uint32_t)setting_int(c, "chat.context_tokens"),
-		.sequences_max = (uint32_t)setting_int(c, "chat.sequences_max"),
-		.queue_max = (uint32_t)setting_int(c, "chat.queue_max")};
-	err = generator_new(e->model, &go, &e->generator, et);
-	return err ? err_wrap(et, err, "model %s", e->name) : OK;
-}
-
-static struct endpoint *find_slot(
-	struct endpoints *all, struct str name, enum model_purpose purpose)
-{
-	for (struct endpoint *e = all->list; e; e = e->next)
-		if (e->purpose == purpose && str_eq_c(name, e->name))
-			return e;
+	struct endpoint *ep = calloc(1, sizeof *ep);
+	if (!ep)
+		return NULL;
+	ep->owner = s;
+	ep->purpose = m->purpose;
+	ep->name = str_dup(m->name);
+	ep->path = str_dup(m->path);
+	ep->sha256 = str_dup(m->sha256);
+	ep->refs = 2; /* the table's and the opener's */
+	if (ep->name && ep->path && ep->sha256)
+		return ep;
+	endpoint_free(ep);
 	return NULL;
 }
 
-static struct endpoint *new_slot(struct endpoints *all, struct str name, enum model_purpose purpose)
+static enum err open_generator(
+	struct croft *c, struct model *m, struct generator **out, struct errtext *et)
 {
-	struct endpoint *e = calloc(1, sizeof *e);
-	if (e)
-		e->name = str_dup(name);
-	if (!e || !e->name) {
-		free(e);
-		return NULL;
+	uint32_t most = model_info(m)->context_max;
+	uint32_t context = (uint32_t)setting_int(c, "chat.context_tokens");
+	if (context && most && context > most)
+		context = most;
+	struct generator_options o = {.context_tokens = context,
+		.sequences_max = (uint32_t)setting_int(c, "chat.sequences_max"),
+		.queue_max = (uint32_t)setting_int(c, "chat.queue_max")};
+	return generator_new(m, &o, out, et);
+}
+
+static enum err open_model(struct endpoint *ep, struct errtext *et)
+{
+	struct croft *c = ep->owner->c;
+	uint64_t begin = clock_mono_ns();
+	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads")};
+	enum err e = model_open(ep->path, &o, &ep->model, et);
+	if (!e && ep->purpose == PURPOSE_CHAT) {
+		e = open_generator(c, ep->model, &ep->generator, et);
+		if (e) {
+			model_unref(ep->model);
+			ep->model = NULL;
+		}
 	}
-	e->all = all;
-	e->purpose = purpose;
-	e->next = all->list;
-	all->list = e;
+	ep->open_ns = clock_mono_ns() - begin;
+	return e ? err_wrap(et, e, "the model %s cannot be opened", ep->name) : OK;
+}
+
+/* ---- the table ---- */
+
+static struct endpoint *find(struct endpoints *s, struct str name)
+{
+	for (struct endpoint *ep = s->list; ep; ep = ep->next)
+		if (str_eq_c(name, ep->name))
+			return ep;
+	return NULL;
+}
+
+/* The entry is ours to open: does it and tells who waits. The caller's count stays on success. */
+static enum err open_entry(struct endpoints *s, struct endpoint *ep, struct errtext *et)
+{
+	struct errtext mine = {0};
+	enum err e = open_model(ep, &mine);
+	pthread_mutex_lock(&s->mu);
+	ep->state = e ? FAILED : OPEN;
+	ep->e = e;
+	ep->et = mine;
+	if (e)
+		detach(s, ep); /* the next caller tries again; our own count keeps it */
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+	if (!e)
+		return OK;
+	if (et)
+		*et = mine;
+	endpoint_put(ep);
 	return e;
 }
 
-/* A failed slot is tried again by the next who asks (the file may have been repaired). */
-static void drop_failed(struct endpoints *all, struct endpoint *failed)
+/* Waits until it is open; called with the mutex held and a count of ours, returns without the
+ * mutex. */
+static enum err wait_open(struct endpoints *s, struct endpoint *ep, struct errtext *et)
 {
-	for (struct endpoint **p = &all->list; *p; p = &(*p)->next)
-		if (*p == failed) {
-			*p = failed->next;
-			slot_free(failed);
-			return;
+	while (ep->state == OPENING)
+		pthread_cond_wait(&s->changed, &s->mu);
+	enum err e = ep->state == FAILED ? ep->e : OK;
+	if (e && et)
+		*et = ep->et;
+	pthread_mutex_unlock(&s->mu);
+	if (e)
+		endpoint_put(ep);
+	return e;
+}
+
+static enum err get_installed(struct endpoints *s, const struct installed_model *m,
+	struct endpoint **out, struct errtext *et)
+{
+	struct endpoint *dead = NULL, *ep;
+	enum err e = OK;
+	pthread_mutex_lock(&s->mu);
+	ep = find(s, m->name);
+	if (ep && !str_eq_c(m->sha256, ep->sha256)) {
+		dead = detach(s, ep); /* another model has taken the name */
+		ep = NULL;
+	}
+	if (ep) {
+		ep->refs++;
+		e = wait_open(s, ep, et);
+	} else {
+		ep = endpoint_new(s, m);
+		if (ep) {
+			ep->next = s->list;
+			s->list = ep;
 		}
+		pthread_mutex_unlock(&s->mu);
+		e = ep ? open_entry(s, ep, et) : err_set(et, ERR_NOMEM, "no memory");
+	}
+	if (dead)
+		endpoint_free(dead);
+	if (!e)
+		*out = ep;
+	return e;
+}
+
+static void forget(struct endpoints *s, struct str name)
+{
+	struct endpoint *dead = NULL;
+	pthread_mutex_lock(&s->mu);
+	struct endpoint *ep = find(s, name);
+	if (ep && ep->state == OPEN)
+		dead = detach(s, ep);
+	pthread_mutex_unlock(&s->mu);
+	if (dead)
+		endpoint_free(dead);
 }
 
 static enum err get(struct croft *c, struct str name, enum model_purpose purpose,
 	struct endpoint **out, struct errtext *et)
 {
-	struct endpoints *all = endpoints_of(c);
-	struct arena *a = arena_new(1 << 20);
+	struct endpoints *s = state_of(c);
+	struct arena *a = arena_new(0);
 	struct installed_model m;
-	if (!a)
-		return err_set(et, ERR_NOMEM, "no memory");
-	if (str_eq_c(name, "default"))
-		name = (struct str){0};
-	enum err err = installed_find(c, name, purpose, a, &m, et);
-	const char *path = err ? NULL : arena_c(a, m.path);
-	if (!err && !path)
-		err = err_set(et, ERR_NOMEM, "no memory");
-	if (err) {
-		arena_free(a);
-		return err;
-	}
-	pthread_mutex_lock(&all->mu);
-	struct endpoint *e = find_slot(all, m.name, purpose);
-	if (e) {
-		e->refs++;
-		while (e->state == SLOT_OPENING)
-			pthread_cond_wait(&all->changed, &all->mu);
-	} else if ((e = new_slot(all, m.name, purpose)) != NULL) {
-		e->refs++;
-		pthread_mutex_unlock(&all->mu);
-		struct errtext text = {0};
-		err = open_model(c, e, path, &text);
-		pthread_mutex_lock(&all->mu);
-		e->error = err;
-		e->text = text;
-		e->state = err ? SLOT_FAILED : SLOT_OPEN;
-		pthread_cond_broadcast(&all->changed);
-	} else {
-		err = err_set(et, ERR_NOMEM, "no memory");
-	}
-	if (e) {
-		err = e->error;
-		if (err && et)
-			*et = e->text;
-		if (err && --e->refs == 0)
-			drop_failed(all, e);
-	}
-	pthread_mutex_unlock(&all->mu);
+	enum err e = a ? installed_find(c, name, purpose, a, &m, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (e == ERR_NOT_FOUND)
+		forget(s, name);
+	if (!e)
+		e = get_installed(s, &m, out, et);
 	arena_free(a);
-	if (!err)
-		*out = e;
-	return err;
+	return e;
 }
 
 enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
@@ -192,15 +243,6 @@ enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out, 
 enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
 {
 	return get(c, name, PURPOSE_EMBED, out, et);
-}
-
-void endpoint_put(struct endpoint *e)
-{
-	if (!e)
-		return;
-	pthread_mutex_lock(&e->all->mu);
-	e->refs--;
-	pthread_mutex_unlock(&e->all->mu);
 }
 
 struct str endpoint_name(const struct endpoint *e)
@@ -218,92 +260,185 @@ struct generator *endpoint_generator(const struct endpoint *e)
 	return e->generator;
 }
 
-bool endpoint_loaded(struct croft *c, struct str name, struct model_info *out)
+static bool is_loaded(struct croft *c, struct str name)
 {
-	struct endpoints *all = endpoints_of(c);
-	bool found = false;
-	pthread_mutex_lock(&all->mu);
-	for (struct endpoint *e = all->list; e && !found; e = e->next)
-		if (str_eq_c(name, e->name) && e->state == SLOT_OPEN) {
-			*out = *model_info(e->model);
-			found = true;
-		}
-	pthread_mutex_unlock(&all->mu);
-	return found;
+	struct endpoints *s = state_of(c);
+	pthread_mutex_lock(&s->mu);
+	struct endpoint *ep = find(s, name);
+	bool loaded = ep && ep->state == OPEN;
+	pthread_mutex_unlock(&s->mu);
+	return loaded;
 }
 
-/* ---- a server opens its defaults at once ---- */
+/* ---- the opener ---- */
 
-static void *warm(void *arg)
+/* A model that failed for good is not tried again until another one has its place. */
+struct attempt {
+	enum model_purpose purpose;
+	char failed_sha256[65];
+	bool open;
+};
+
+static enum err attempt_open(struct croft *c, struct attempt *t, struct errtext *et)
 {
-	struct croft *c = arg;
-	struct endpoints *all = endpoints_of(c);
-	struct endpoint *e = NULL;
-	struct errtext et = {0};
-	enum err err = endpoint_chat(c, (struct str){0}, &e, &et);
-	endpoint_put(err ? NULL : e);
-	if (err)
-		log_error("the default chat model is not ready: %s", err_text(err, &et));
-	pthread_mutex_lock(&all->mu);
-	all->warmed = true;
-	all->warm_error = err;
-	all->warm_text = et;
-	pthread_mutex_unlock(&all->mu);
+	struct arena *a = arena_new(0);
+	struct installed_model m;
+	enum err e = a ? installed_find(c, S(""), t->purpose, a, &m, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (!e && str_eq_c(m.sha256, t->failed_sha256)) {
+		arena_free(a);
+		return ERR_NOT_READY; /* the reason is known */
+	}
+	struct endpoint *ep;
+	if (!e)
+		e = get_installed(state_of(c), &m, &ep, et);
+	if (!e) {
+		log_info("%s is open for %s (%.2f s)", ep->name,
+			t->purpose == PURPOSE_EMBED ? "embedding" : "chat",
+			(double)ep->open_ns / 1e9);
+		endpoint_put(ep);
+		t->open = true;
+	} else if (e != ERR_NOT_FOUND && !err_retryable(e)) {
+		size_t n = MIN(m.sha256.n, sizeof t->failed_sha256 - 1);
+		memcpy(t->failed_sha256, m.sha256.p, n);
+		t->failed_sha256[n] = 0;
+	}
+	arena_free(a);
+	return e;
+}
+
+static void note(struct endpoints *s, enum err e, const struct errtext *et, bool *logged)
+{
+	if (!*logged)
+		log_warn("not ready: %s", err_text(e, et));
+	*logged = true;
+	pthread_mutex_lock(&s->mu);
+	s->why = e;
+	s->why_text = *et;
+	pthread_mutex_unlock(&s->mu);
+}
+
+static void *opener_main(void *arg)
+{
+	struct endpoints *s = arg;
+	struct attempt tries[] = {{.purpose = PURPOSE_EMBED}, {.purpose = PURPOSE_CHAT}};
+	bool logged[ARRAY_LEN(tries)] = {0}, stop = false;
+	while (!stop) {
+		bool all = true;
+		for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+			struct errtext et = {0};
+			enum err e = tries[i].open ? OK : attempt_open(s->c, &tries[i], &et);
+			if (e && e != ERR_NOT_READY)
+				note(s, e, &et, &logged[i]);
+			all &= !e;
+		}
+		pthread_mutex_lock(&s->mu);
+		s->all_open = all;
+		uint64_t deadline = clock_mono_ns() + LOOK_AGAIN_MS * 1000000ull;
+		while (!all && !s->stop && cond_wait_until(&s->changed, &s->mu, deadline))
+			;
+		stop = all || s->stop;
+		pthread_mutex_unlock(&s->mu);
+	}
 	return NULL;
 }
 
-static enum err endpoint_start(struct croft *c, struct errtext *et)
+/* ---- the module ---- */
+
+static enum err init(struct croft *c, struct errtext *et)
 {
-	struct endpoints *all = endpoints_of(c);
-	enum err err = thread_start(&all->warmer, warm, c, "model-open", et);
-	all->warming = !err;
-	return err;
+	struct endpoints *s = calloc(1, sizeof *s);
+	if (!s)
+		return err_set(et, ERR_NOMEM, "no memory");
+	s->c = c;
+	pthread_mutex_init(&s->mu, NULL);
+	cond_init(&s->changed);
+	s->why = ERR_NOT_READY;
+	croft_set_state(c, &endpoint_module, s);
+	artifact_set_loaded_fn(c, is_loaded);
+	return OK;
 }
 
-/* The embedding model is asked for by rag's own loading. */
-static enum err endpoint_ready(struct croft *c, struct errtext *et)
+static enum err start(struct croft *c, struct errtext *et)
 {
-	struct endpoints *all = endpoints_of(c);
-	pthread_mutex_lock(&all->mu);
-	enum err err = !all->warming || all->warmed ? all->warm_error : ERR_NOT_READY;
-	if (err && et) {
-		if (all->warmed)
-			*et = all->warm_text;
-		else
-			err_set(et, err, "the default chat model is being opened");
+	struct endpoints *s = state_of(c);
+	enum err e = thread_start(&s->opener, opener_main, s, "opener", et);
+	s->started = !e;
+	return e;
+}
+
+static void stop(struct croft *c)
+{
+	struct endpoints *s = state_of(c);
+	if (!s)
+		return;
+	artifact_set_loaded_fn(c, NULL);
+	pthread_mutex_lock(&s->mu);
+	s->stop = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+	if (s->started)
+		pthread_join(s->opener, NULL);
+	while (s->list) {
+		pthread_mutex_lock(&s->mu);
+		struct endpoint *dead = detach(s, s->list);
+		pthread_mutex_unlock(&s->mu);
+		if (dead)
+			endpoint_free(dead);
 	}
-	pthread_mutex_unlock(&all->mu);
-	return err ? ERR_NOT_READY : OK;
+	croft_set_state(c, &endpoint_module, NULL);
+	pthread_mutex_destroy(&s->mu);
+	pthread_cond_destroy(&s->changed);
+	free(s);
 }
 
-static void endpoint_metrics(struct croft *c, struct buf *out)
+static enum err ready(struct croft *c, struct errtext *et)
 {
-	struct endpoints *all = endpoints_of(c);
-	buf_addf(out,
-		"# HELP croft_model_resident_bytes Memory of an open model beside its mapped file\n"
-		"# TYPE croft_model_resident_bytes gauge\n");
-	pthread_mutex_lock(&all->mu);
-	for (struct endpoint *e = all->list; e; e = e->next)
-		if (e->state == SLOT_OPEN)
-			buf_addf(out, "croft_model_resident_bytes{model=\"%s\"} %llu\n", e->name,
-				(unsigned long long)model_info(e->model)->resident_bytes);
-	pthread_mutex_unlock(&all->mu);
+	struct endpoints *s = state_of(c);
+	pthread_mutex_lock(&s->mu);
+	enum err e = OK;
+	if (s->started && !s->all_open)
+		e = err_set(et, ERR_NOT_READY, "%s",
+			s->why_text.msg[0] ? s->why_text.msg : "the models are being opened");
+	pthread_mutex_unlock(&s->mu);
+	return e;
+}
+
+static void metrics(struct croft *c, struct buf *out)
+{
+	struct endpoints *s = state_of(c);
+	buf_addc(out, "# HELP croft_model_open Whether a model is open.\n"
+		      "# TYPE croft_model_open gauge\n");
+	pthread_mutex_lock(&s->mu);
+	for (struct endpoint *ep = s->list; ep; ep = ep->next)
+		buf_addf(out, "croft_model_open{model=\"%s\",purpose=\"%s\"} %d\n", ep->name,
+			ep->purpose == PURPOSE_EMBED ? "embed" : "chat", ep->state == OPEN);
+	buf_addc(out, "# HELP croft_model_resident_bytes Memory of an open model beside its file.\n"
+		      "# TYPE croft_model_resident_bytes gauge\n");
+	for (struct endpoint *ep = s->list; ep; ep = ep->next)
+		if (ep->state == OPEN)
+			buf_addf(out, "croft_model_resident_bytes{model=\"%s\"} %llu\n", ep->name,
+				(unsigned long long)model_info(ep->model)->resident_bytes);
+	pthread_mutex_unlock(&s->mu);
 }
 
 static const struct setting settings[] = {
-	{"engine.threads", SET_INT, "0", "Compute threads per model; 0: every processor", 0, 1024},
-	{"engine.memory_max", SET_BYTES, "0", "Memory of a model beside its file; 0: no limit", 0,
-		INT64_MAX},
-	{"chat.context_tokens", SET_INT, "0",
-		"Context of a conversation; 0: the model's, at most 8192", 0, 1 << 24},
-	{"chat.sequences_max", SET_INT, "8", "Answers generated together", 1, 256},
-	{"chat.queue_max", SET_INT, "64", "Requests waiting for a model before 'busy'", 1, 100000},
+	{"engine.threads", SET_INT, "0", "Threads that compute, of each model; 0: all processors",
+		0, 1024},
+	{"chat.context_tokens", SET_INT, "4096",
+		"Tokens of prompt and answer together, at most; 0: the model's own limit", 0,
+		1 << 20},
+	{"chat.sequences_max", SET_INT, "4", "Answers that a model writes at the same time", 1,
+		256},
+	{"chat.queue_max", SET_INT, "64", "Answers that wait for their turn before 429", 1, 100000},
 };
 
-const struct module endpoint_module = {.name = "endpoint",
+const struct module endpoint_module = {
+	.name = "endpoint",
 	TABLE(settings),
-	.init = endpoint_init,
-	.start = endpoint_start,
-	.stop = endpoint_stop,
-	.ready = endpoint_ready,
-	.metrics = endpoint_metrics};
+	.init = init,
+	.start = start,
+	.stop = stop,
+	.ready = ready,
+	.metrics = metrics,
+};

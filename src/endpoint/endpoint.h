@@ -9,15 +9,13 @@ extern const struct module endpoint_module;
 struct endpoint; /* counted; put it back with endpoint_put */
 
 /* name "" is the default. Opens the model if needed (others wait for it). */
-enum err endpoint_chat(
-	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
-enum err endpoint_embed(
-	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
+enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out,
+	struct errtext *et) MUST_CHECK;
+enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out,
+	struct errtext *et) MUST_CHECK;
 void endpoint_put(struct endpoint *e); /* accepts NULL */
 struct str endpoint_name(const struct endpoint *e);
 struct model *endpoint_model(const struct endpoint *e);
 struct generator *endpoint_generator(const struct endpoint *e); /* NULL for embedders */
-/* What is known of an open model; false when it is not open. Strings stay with the model. */
-bool endpoint_loaded(struct croft *c, struct str name, struct model_info *out);
 
 #endif
