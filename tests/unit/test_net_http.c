@@ -217,8 +217,8 @@ static void test_net_http__multipart(void)
 		"--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx",
 		"--b\r\nContent-Disposition: attachment; name=a\r\n\r\nx\r\n--b--",
 		"--bX\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b--",
-		"--b\r\nContent-Disposition: form-data; name=a; "
-		"filename=\"\x01\"\r\n\r\nx\r\n--b--"};
+		("--b\r\nContent-Disposition: form-data; name=a; "
+		 "filename=\"\x01\"\r\n\r\nx\r\n--b--")};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		if (form(a, "multipart/form-data; boundary=b", str_c(bad[i]), &p, &n) !=
 			ERR_INVALID)

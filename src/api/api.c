@@ -1,0 +1,38 @@
+#include "api/api_int.h"
+
+/* To add a route: its row here, its handler in the file of its face. */
+static const struct route routes[] = {
+	{HTTP_GET, "/v1/models", openai_models, PERM_READ, "List the installed models", NULL, NULL,
+		"{ object: \"list\", data: OpenAIModel[] }", 0},
+	{HTTP_GET, "/v1/models/{id...}", openai_model, PERM_READ, "Show an installed model", NULL,
+		NULL, "OpenAIModel", 0},
+	{HTTP_POST, "/v1/chat/completions", openai_chat, PERM_WRITE,
+		"Answer a conversation; with stream, as server-sent events", NULL, "OpenAIChat",
+		"object", 0},
+	{HTTP_POST, "/v1/completions", openai_completion, PERM_WRITE,
+		"Continue a text; with stream, as server-sent events", NULL, "OpenAICompletion",
+		"object", 0},
+	{HTTP_POST, "/v1/embeddings", openai_embed, PERM_WRITE, "Embed texts", NULL,
+		"OpenAIEmbedding", "object", 0},
+};
+
+#define SAMPLING                                                                                \
+	"model?, stream?: boolean, stream_options?: { include_usage?: boolean }, n?: int, "     \
+	"max_tokens?: int, temperature?: number, top_p?: number, top_k?: int, min_p?: number, " \
+	"repeat_penalty?: number, presence_penalty?: number, frequency_penalty?: number, "      \
+	"seed?: int, stop?: string | string[], logit_bias?: object, "
+
+static const struct shape shapes[] = {
+	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, purpose: \"chat\" | "
+			"\"embed\" }"},
+	{"OpenAIMessage", "{ role: \"system\" | \"developer\" | \"user\" | \"assistant\" | "
+			  "\"tool\", content: string | { type: \"text\", text }[] }"},
+	{"OpenAIChat", "{ " SAMPLING "max_completion_tokens?: int, logprobs?: boolean, "
+		       "top_logprobs?: int, messages: OpenAIMessage[] }"},
+	{"OpenAICompletion", "{ " SAMPLING "logprobs?: int, "
+			     "prompt: string | string[] | int[] | int[][] }"},
+	{"OpenAIEmbedding", "{ model?, input: string | string[] | int[] | int[][], "
+			    "encoding_format?: \"float\" | \"base64\", dimensions?: int }"},
+};
+
+const struct module api_module = {.name = "api", TABLE(routes), TABLE(shapes)};

@@ -1,0 +1,93 @@
+/* What the files of this folder share.
+ *
+ *	api.c               the module and its rows
+ *	openai_error.c      errors in OpenAI's shape
+ *	openai_params.c     request bodies to structs
+ *	openai_chat.c       chat completions and completions: run and render
+ *	openai_embed.c      embeddings
+ *	openai_models.c     models
+ *
+ * What a request asks for is either done or refused with the name of the parameter; what cannot
+ * change an answer (user, metadata, store, ...) is ignored, as OpenAI's own clients expect. */
+#ifndef API_INT_H
+#define API_INT_H
+#include "api/api.h"
+#include "endpoint/endpoint.h"
+#include "run/run.h"
+
+/* ---- errors ---- */
+
+struct api_error {
+	enum err e;
+	int status;       /* 0: err_http(e) */
+	const char *code; /* NULL: by the status */
+	char param[64];   /* "": null */
+	struct errtext et;
+};
+
+enum err api_fail(struct api_error *x, enum err e, const char *code, const char *param,
+	const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* What another floor said, in x->et: gives it OpenAI's status and code. `param` names what the
+ * model read ("messages", "prompt", "input"). */
+enum err api_fail_from(struct api_error *x, enum err e, const char *param);
+void api_error_members(struct jw *w, const struct api_error *x); /* the object behind "error" */
+void api_reply_error(struct http_response *rs, const struct api_error *x);
+
+/* ---- requests ---- */
+
+struct gen_params {
+	struct str model; /* "" the default */
+	bool stream, include_usage;
+	unsigned n;
+	struct sampling sampling;
+	uint32_t max_tokens; /* 0: until the context is full */
+	struct str *stop;
+	size_t n_stop;
+	int32_t top_logprobs; /* -1: none */
+};
+
+struct chat_params {
+	struct gen_params gen;
+	struct chat_message *messages;
+	size_t n_messages;
+	struct str last_user; /* for the run's name */
+};
+
+/* A prompt is text or token ids. */
+struct prompt {
+	struct str text;
+	int32_t *ids; /* NULL: text */
+	size_t n_ids;
+};
+
+struct completion_params {
+	struct gen_params gen;
+	struct prompt *prompts;
+	size_t n_prompts;
+};
+
+struct embed_params {
+	struct str model;
+	struct prompt *inputs;
+	size_t n_inputs;
+	bool base64;
+	int64_t dimensions; /* 0: not given */
+};
+
+/* Strings point into the document, which the arena frees. */
+enum err api_parse_chat(
+	struct str body, struct arena *a, struct chat_params *out, struct api_error *x);
+enum err api_parse_completion(
+	struct str body, struct arena *a, struct completion_params *out, struct api_error *x);
+enum err api_parse_embed(
+	struct str body, struct arena *a, struct embed_params *out, struct api_error *x);
+
+/* ---- routes ---- */
+
+void openai_models(struct croft *c, struct http_request *rq, struct http_response *rs);
+void openai_model(struct croft *c, struct http_request *rq, struct http_response *rs);
+void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs);
+void openai_completion(struct croft *c, struct http_request *rq, struct http_response *rs);
+void openai_embed(struct croft *c, struct http_request *rq, struct http_response *rs);
+
+#endif

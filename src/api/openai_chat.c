@@ -1,0 +1,568 @@
+/* Chat completions and completions: one request is one Run and up to n answers, one after the
+ * other on this thread (the generator advances other requests meanwhile).
+ *
+ * The stream, exactly: all chunks share id, created and model; the first of a choice has the role,
+ * its last an empty delta and the reason; with include_usage every chunk has "usage":null and one
+ * more, without choices, has the numbers; then "[DONE]". The stream begins with the first token, so
+ * that what fails before it is an ordinary error with its status. */
+#include "api/api_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct choice {
+	struct buf text, logprobs; /* logprobs: entries, comma separated */
+	const char *finish;
+};
+
+struct job {
+	struct http_request *rq;
+	struct http_response *rs;
+	const struct gen_params *p;
+	bool chat;
+	struct endpoint *ep;
+	const struct tokenizer *tk;
+	struct run *run;
+	struct span *span; /* of the present answer */
+	char id[64];
+	int64_t created;
+	bool begun;            /* the stream */
+	unsigned index;        /* of the present answer */
+	bool opened;           /* its first chunk is sent */
+	struct choice *choice; /* the present answer */
+	struct buf chunk;      /* reused */
+	uint64_t prompt_tokens, completion_tokens, cached_tokens;
+	uint64_t queued_ns, prompt_ns, decode_ns, first_ns;
+	struct api_error x;
+	const char *param; /* "messages" or "prompt" */
+};
+
+/* ---- pieces of JSON ---- */
+
+static void common_members(struct job *j, struct jw *w, const char *object)
+{
+	jw_kc(w, "id", j->id);
+	jw_kc(w, "object", object);
+	jw_ki64(w, "created", j->created);
+	jw_kstr(w, "model", endpoint_name(j->ep));
+	jw_kc(w, "system_fingerprint", "croft-" CROFT_VERSION);
+}
+
+static void usage_member(struct job *j, struct jw *w)
+{
+	jw_key(w, "usage");
+	jw_obj(w);
+	jw_ki64(w, "prompt_tokens", (int64_t)j->prompt_tokens);
+	jw_ki64(w, "completion_tokens", (int64_t)j->completion_tokens);
+	jw_ki64(w, "total_tokens", (int64_t)(j->prompt_tokens + j->completion_tokens));
+	jw_key(w, "prompt_tokens_details");
+	jw_obj(w);
+	jw_ki64(w, "cached_tokens", (int64_t)j->cached_tokens);
+	jw_end(w);
+	jw_end(w);
+}
+
+static void token_members(const struct job *j, struct jw *w, int32_t id, float logprob)
+{
+	struct buf piece = {0};
+	tokenizer_piece(j->tk, id, true, &piece);
+	jw_kstr(w, "token", buf_str(&piece));
+	jw_kf64(w, "logprob", (double)logprob);
+	jw_key(w, "bytes");
+	jw_arr(w);
+	for (size_t i = 0; i < piece.n; i++)
+		jw_i64(w, (unsigned char)piece.p[i]);
+	jw_end(w);
+	buf_free(&piece);
+}
+
+/* One entry of choices[].logprobs.content */
+static void token_entry(const struct job *j, const struct gen_event *ev, struct buf *out)
+{
+	struct jw w = {.out = out};
+	jw_obj(&w);
+	token_members(j, &w, ev->token, ev->logprob);
+	jw_key(&w, "top_logprobs");
+	jw_arr(&w);
+	for (uint32_t i = 0; i < ev->n_top && i < (uint32_t)j->p->top_logprobs; i++) {
+		jw_obj(&w);
+		token_members(j, &w, ev->top[i].id, ev->top[i].logprob);
+		jw_end(&w);
+	}
+	jw_end(&w);
+	jw_end(&w);
+}
+
+/* The older form of /v1/completions: {tokens, token_logprobs, top_logprobs, text_offset}, made
+ * from the entries above, which are [entry, ...] in `entries`. */
+static void old_logprobs(struct jw *w, struct str entries)
+{
+	struct buf json = {0};
+	yyjson_doc *doc = NULL;
+	yyjson_val *e, *t;
+	size_t i, n, k, m;
+	buf_addf(&json, "[%.*s]", STR_FMT(entries));
+	if (json.err || json_parse(buf_str(&json), &doc, NULL)) {
+		jw_null(w);
+		buf_free(&json);
+		return;
+	}
+	yyjson_val *all = yyjson_doc_get_root(doc);
+	jw_obj(w);
+	jw_key(w, "tokens");
+	jw_arr(w);
+	yyjson_arr_foreach(all, i, n, e) jw_val(w, yyjson_obj_get(e, "token"));
+	jw_end(w);
+	jw_key(w, "token_logprobs");
+	jw_arr(w);
+	yyjson_arr_foreach(all, i, n, e) jw_val(w, yyjson_obj_get(e, "logprob"));
+	jw_end(w);
+	jw_key(w, "top_logprobs");
+	jw_arr(w);
+	yyjson_arr_foreach(all, i, n, e)
+	{
+		jw_obj(w);
+		yyjson_arr_foreach(yyjson_obj_get(e, "top_logprobs"), k, m, t)
+		{
+			jw_key_str(w, json_str(t, "token"));
+			jw_val(w, yyjson_obj_get(t, "logprob"));
+		}
+		jw_end(w);
+	}
+	jw_end(w);
+	jw_key(w, "text_offset");
+	jw_arr(w);
+	size_t offset = 0;
+	yyjson_arr_foreach(all, i, n, e)
+	{
+		jw_u64(w, offset);
+		offset += yyjson_arr_size(yyjson_obj_get(e, "bytes"));
+	}
+	jw_end(w);
+	jw_end(w);
+	yyjson_doc_free(doc);
+	buf_free(&json);
+}
+
+static void logprobs_member(const struct job *j, struct jw *w, struct str entries)
+{
+	jw_key(w, "logprobs");
+	if (j->p->top_logprobs < 0) {
+		jw_null(w);
+	} else if (!j->chat) {
+		old_logprobs(w, entries);
+	} else {
+		struct buf list = {0};
+		buf_addf(&list, "[%.*s]", STR_FMT(entries));
+		jw_obj(w);
+		jw_key(w, "content");
+		jw_raw(w, buf_str(&list));
+		jw_key(w, "refusal");
+		jw_null(w);
+		jw_end(w);
+		buf_free(&list);
+	}
+}
+
+/* ---- the stream ---- */
+
+static const char *stream_object(const struct job *j)
+{
+	return j->chat ? "chat.completion.chunk" : "text_completion";
+}
+
+static enum err send_chunk(struct job *j, struct jw *w)
+{
+	if (j->p->include_usage)
+		jw_key(w, "usage"), jw_null(w);
+	jw_end(w);
+	return jw_done(w) ? http_sse_event(j->rs, NULL, buf_str(&j->chunk)) : ERR_NOMEM;
+}
+
+/* One chunk of the present choice. */
+static enum err send_delta(
+	struct job *j, bool first, struct str text, struct str entries, const char *finish)
+{
+	buf_clear(&j->chunk);
+	struct jw w = {.out = &j->chunk};
+	jw_obj(&w);
+	common_members(j, &w, stream_object(j));
+	jw_key(&w, "choices");
+	jw_arr(&w);
+	jw_obj(&w);
+	jw_ki64(&w, "index", j->index);
+	if (j->chat) {
+		jw_key(&w, "delta");
+		jw_obj(&w);
+		if (first)
+			jw_kc(&w, "role", "assistant");
+		if (!finish)
+			jw_kstr(&w, "content", text);
+		jw_end(&w);
+	} else {
+		jw_kstr(&w, "text", text);
+	}
+	if (entries.n)
+		logprobs_member(j, &w, entries);
+	else
+		jw_key(&w, "logprobs"), jw_null(&w);
+	jw_kc(&w, "finish_reason", finish);
+	jw_end(&w);
+	jw_end(&w);
+	return send_chunk(j, &w);
+}
+
+/* The stream and the choice, when they have not begun yet. */
+static enum err open_choice(struct job *j)
+{
+	enum err e = OK;
+	if (!j->begun) {
+		j->begun = true;
+		e = http_sse_begin(j->rs);
+	}
+	if (!e && !j->opened) {
+		j->opened = true;
+		if (j->chat)
+			e = send_delta(j, true, S(""), S(""), NULL);
+	}
+	return e;
+}
+
+static bool on_token(void *ctx, const struct gen_event *ev)
+{
+	struct job *j = ctx;
+	struct buf entry = {0};
+	if (j->p->top_logprobs >= 0)
+		token_entry(j, ev, &entry);
+	enum err e = entry.err;
+	if (j->p->stream) {
+		e = e ? e : open_choice(j);
+		if (!e && (ev->text.n || entry.n))
+			e = send_delta(j, false, ev->text, buf_str(&entry), NULL);
+	} else if (entry.n) {
+		if (j->choice->logprobs.n)
+			buf_putc(&j->choice->logprobs, ',');
+		buf_adds(&j->choice->logprobs, buf_str(&entry));
+	}
+	buf_free(&entry);
+	return !e;
+}
+
+static enum err end_choice(struct job *j, const char *finish)
+{
+	enum err e = open_choice(j);
+	return e ? e : send_delta(j, false, S(""), S(""), finish);
+}
+
+static enum err end_stream(struct job *j)
+{
+	enum err e = OK;
+	if (j->p->include_usage) {
+		buf_clear(&j->chunk);
+		struct jw w = {.out = &j->chunk};
+		jw_obj(&w);
+		common_members(j, &w, stream_object(j));
+		jw_key(&w, "choices");
+		jw_arr(&w);
+		jw_end(&w);
+		usage_member(j, &w);
+		jw_end(&w);
+		e = jw_done(&w) ? http_sse_event(j->rs, NULL, buf_str(&j->chunk)) : ERR_NOMEM;
+	}
+	return e ? e : http_sse_event(j->rs, NULL, S("[DONE]"));
+}
+
+/* The stream has begun: an error is an event that clients raise. */
+static void fail_stream(struct job *j)
+{
+	buf_clear(&j->chunk);
+	struct jw w = {.out = &j->chunk};
+	jw_obj(&w);
+	jw_key(&w, "error");
+	jw_obj(&w);
+	api_error_members(&w, &j->x);
+	jw_end(&w);
+	jw_end(&w);
+	if (jw_done(&w))
+		http_sse_event(j->rs, NULL, buf_str(&j->chunk));
+}
+
+/* ---- one answer ---- */
+
+static const char *finish_word(enum gen_finish f)
+{
+	return f == GEN_LENGTH ? "length" : "stop";
+}
+
+static void note_answer(struct job *j, const struct gen_result *r)
+{
+	span_text(j->span, "output", buf_str(&r->text));
+	span_i64(j->span, "prompt_tokens", r->prompt_tokens);
+	span_i64(j->span, "completion_tokens", r->completion_tokens);
+	span_i64(j->span, "cached_tokens", r->cached_tokens);
+	span_text(j->span, "finish_reason", str_c(finish_word(r->finish)));
+	span_f64(j->span, "queued_ms", (double)r->queued_ns / 1e6);
+	span_f64(j->span, "prompt_ms", (double)r->prompt_ns / 1e6);
+	span_f64(j->span, "decode_ms", (double)r->decode_ns / 1e6);
+	span_f64(j->span, "first_token_ms", (double)r->first_token_ns / 1e6);
+	j->completion_tokens += r->completion_tokens;
+	j->queued_ns += r->queued_ns;
+	j->prompt_ns += r->prompt_ns;
+	j->decode_ns += r->decode_ns;
+	if (!j->first_ns)
+		j->first_ns = r->first_token_ns;
+}
+
+static enum err answer(struct job *j, const struct tokens *prompt, unsigned k)
+{
+	struct gen_request g = {.prompt = prompt->id,
+		.n_prompt = prompt->n,
+		.max_tokens = j->p->max_tokens,
+		.sampling = j->p->sampling,
+		.stop = j->p->stop,
+		.n_stop = j->p->n_stop,
+		.top_logprobs = j->p->top_logprobs,
+		.cancel = j->rq->cancel,
+		.on_token = on_token,
+		.ctx = j};
+	struct gen_result r = {0};
+	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
+	j->opened = false;
+	j->span = span_begin(j->run, NULL, "generate", "llm");
+	enum err e = generator_run(endpoint_generator(j->ep), &g, &r, &j->x.et);
+	if (!e && r.finish == GEN_CANCELLED)
+		e = err_set(&j->x.et, ERR_CANCELLED, "the client went away");
+	if (e) {
+		api_fail_from(&j->x, e, j->param);
+	} else {
+		note_answer(j, &r);
+		if (k == 0) {
+			j->prompt_tokens += r.prompt_tokens;
+			j->cached_tokens += r.cached_tokens;
+		}
+		j->choice->finish = finish_word(r.finish);
+		if (j->p->stream)
+			e = end_choice(j, j->choice->finish);
+		else
+			buf_adds(&j->choice->text, buf_str(&r.text));
+		if (e)
+			api_fail(&j->x, e, NULL, NULL, "the client went away");
+	}
+	span_end(j->span, e, &j->x.et);
+	buf_free(&r.text);
+	return e;
+}
+
+/* ---- the whole ---- */
+
+static void write_choice(struct job *j, struct jw *w, unsigned index, const struct choice *ch)
+{
+	jw_obj(w);
+	jw_ki64(w, "index", index);
+	if (j->chat) {
+		jw_key(w, "message");
+		jw_obj(w);
+		jw_kc(w, "role", "assistant");
+		jw_kstr(w, "content", buf_str(&ch->text));
+		jw_kc(w, "refusal", NULL);
+		jw_key(w, "annotations");
+		jw_arr(w);
+		jw_end(w);
+		jw_end(w);
+	} else {
+		jw_kstr(w, "text", buf_str(&ch->text));
+	}
+	logprobs_member(j, w, buf_str(&ch->logprobs));
+	jw_kc(w, "finish_reason", ch->finish);
+	jw_end(w);
+}
+
+static void reply_whole(struct job *j, const struct choice *choices, unsigned n)
+{
+	buf_clear(&j->chunk);
+	struct jw w = {.out = &j->chunk};
+	jw_obj(&w);
+	common_members(j, &w, j->chat ? "chat.completion" : "text_completion");
+	jw_key(&w, "choices");
+	jw_arr(&w);
+	for (unsigned i = 0; i < n; i++)
+		write_choice(j, &w, i, &choices[i]);
+	jw_end(&w);
+	usage_member(j, &w);
+	jw_end(&w);
+	http_reply_json(j->rs, 200, &w);
+}
+
+static void begin_job(struct job *j, struct croft *c, const char *kind, struct str name)
+{
+	char hex[ID_HEX + 1];
+	j->run = run_begin(c, kind, str_sub(name, 0, utf8_complete_prefix(str_sub(name, 0, 120))));
+	id_hex(j->run ? run_id(j->run) : j->rq->id, hex);
+	http_set_header(j->rs, "x-croft-run", str_c(hex));
+	snprintf(j->id, sizeof j->id, "%s-%s", j->chat ? "chatcmpl" : "cmpl", hex);
+	j->created = clock_unix_ms() / 1000;
+	j->param = j->chat ? "messages" : "prompt";
+}
+
+static enum err find_model(struct job *j, struct croft *c)
+{
+	enum err e = endpoint_chat(c, j->p->model, &j->ep, &j->x.et);
+	if (e)
+		return api_fail_from(&j->x, e, "model");
+	j->tk = model_tokenizer(endpoint_model(j->ep));
+	run_text(j->run, "model", endpoint_name(j->ep));
+	for (size_t i = 0; i < j->p->sampling.n_bias; i++)
+		if ((size_t)j->p->sampling.bias[i].id >= tokenizer_vocab_size(j->tk))
+			return api_fail(&j->x, ERR_INVALID, "invalid_value", "logit_bias",
+				"logit_bias: %d is no token of this model",
+				(int)j->p->sampling.bias[i].id);
+	return OK;
+}
+
+/* Tells the client how it ended, the run what happened. */
+static void end_job(struct job *j, enum err e)
+{
+	if (e && j->begun)
+		fail_stream(j);
+	else if (e)
+		api_reply_error(j->rs, &j->x);
+	run_i64(j->run, "prompt_tokens", (int64_t)j->prompt_tokens);
+	run_i64(j->run, "completion_tokens", (int64_t)j->completion_tokens);
+	run_f64(j->run, "queued_ms", (double)j->queued_ns / 1e6);
+	run_f64(j->run, "prompt_ms", (double)j->prompt_ns / 1e6);
+	run_f64(j->run, "decode_ms", (double)j->decode_ns / 1e6);
+	run_f64(j->run, "first_token_ms", (double)j->first_ns / 1e6);
+	run_end(j->run, e, &j->x.et);
+	endpoint_put(j->ep);
+	buf_free(&j->chunk);
+}
+
+/* The answers to all prompts, n each, in order. */
+static enum err answer_all(struct job *j, const struct tokens *prompts, size_t n_prompts)
+{
+	unsigned n = (unsigned)n_prompts * j->p->n;
+	struct choice *choices = calloc(n, sizeof *choices);
+	enum err e = choices ? OK : api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory");
+	for (j->index = 0; j->index < n && !e; j->index++) {
+		j->choice = &choices[j->index];
+		e = answer(j, &prompts[j->index / j->p->n], j->index % j->p->n);
+		if (!e && (j->choice->text.err || j->choice->logprobs.err))
+			e = api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory for the answer");
+	}
+	if (!e && j->p->stream)
+		e = end_stream(j);
+	else if (!e)
+		reply_whole(j, choices, n);
+	for (unsigned i = 0; choices && i < n; i++) {
+		buf_free(&choices[i].text);
+		buf_free(&choices[i].logprobs);
+	}
+	free(choices);
+	return e;
+}
+
+/* ---- chat ---- */
+
+static struct str messages_json(const struct chat_params *p, struct buf *b)
+{
+	struct jw w = {.out = b};
+	jw_arr(&w);
+	for (size_t i = 0; i < p->n_messages; i++) {
+		jw_obj(&w);
+		jw_kstr(&w, "role", p->messages[i].role);
+		jw_kstr(&w, "content", p->messages[i].content);
+		jw_end(&w);
+	}
+	jw_end(&w);
+	return jw_done(&w) ? buf_str(b) : S("[]");
+}
+
+static enum err chat_tokens(struct job *j, const struct chat_params *p, struct tokens *out)
+{
+	struct buf text = {0}, input = {0};
+	bool used_default = false;
+	const struct model *m = endpoint_model(j->ep);
+	struct span *s = span_begin(j->run, NULL, "prompt", "template");
+	span_json(s, "input", messages_json(p, &input));
+	enum err e = model_chat_prompt(m, p->messages, p->n_messages, (struct str){0}, true, &text,
+		&used_default, &j->x.et);
+	if (!e)
+		e = tokenizer_encode(j->tk, buf_str(&text), TOKENIZE_SPECIAL, out, &j->x.et);
+	if (e)
+		api_fail_from(&j->x, e, "messages");
+	span_text(s, "output", buf_str(&text));
+	span_i64(s, "tokens", (int64_t)out->n);
+	if (used_default)
+		span_text(s, "note", S("the model has no chat template: ChatML was used"));
+	span_end(s, e, &j->x.et);
+	buf_free(&text);
+	buf_free(&input);
+	return e;
+}
+
+void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct chat_params p;
+	struct job j = {.rq = rq, .rs = rs, .p = &p.gen, .chat = true};
+	if (api_parse_chat(rq->body, rq->arena, &p, &j.x)) {
+		api_reply_error(rs, &j.x);
+		return;
+	}
+	struct tokens prompt = {0};
+	begin_job(&j, c, "chat", p.last_user);
+	enum err e = find_model(&j, c);
+	if (!e)
+		e = chat_tokens(&j, &p, &prompt);
+	if (!e)
+		e = answer_all(&j, &prompt, 1);
+	tokens_free(&prompt);
+	end_job(&j, e);
+}
+
+/* ---- completions ---- */
+
+static enum err prompt_tokens(struct job *j, const struct prompt *in, struct tokens *out)
+{
+	enum err e = OK;
+	if (!in->ids) {
+		e = tokenizer_encode(
+			j->tk, in->text, TOKENIZE_ADD_SPECIAL | TOKENIZE_SPECIAL, out, &j->x.et);
+		return e ? api_fail_from(&j->x, e, "prompt") : OK;
+	}
+	for (size_t i = 0; i < in->n_ids; i++)
+		if ((size_t)in->ids[i] >= tokenizer_vocab_size(j->tk))
+			return api_fail(&j->x, ERR_INVALID, "invalid_value", "prompt",
+				"prompt: %d is no token of this model", (int)in->ids[i]);
+	out->id = malloc(in->n_ids * sizeof *out->id);
+	if (!out->id)
+		return api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory for the prompt");
+	memcpy(out->id, in->ids, in->n_ids * sizeof *out->id);
+	out->n = out->cap = in->n_ids;
+	return OK;
+}
+
+void openai_completion(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct completion_params p;
+	struct job j = {.rq = rq, .rs = rs, .p = &p.gen};
+	if (api_parse_completion(rq->body, rq->arena, &p, &j.x)) {
+		api_reply_error(rs, &j.x);
+		return;
+	}
+	begin_job(&j, c, "completion", p.prompts[0].ids ? S("token ids") : p.prompts[0].text);
+	enum err e = find_model(&j, c);
+	struct tokens *prompts = calloc(p.n_prompts, sizeof *prompts);
+	if (!e && !prompts)
+		e = api_fail(&j.x, ERR_NOMEM, NULL, NULL, "no memory for the prompts");
+	for (size_t i = 0; i < p.n_prompts && !e; i++)
+		e = prompt_tokens(&j, &p.prompts[i], &prompts[i]);
+	if (!e)
+		e = answer_all(&j, prompts, p.n_prompts);
+	for (size_t i = 0; prompts && i < p.n_prompts; i++)
+		tokens_free(&prompts[i]);
+	free(prompts);
+	end_job(&j, e);
+}

@@ -1,0 +1,627 @@
+/* The OpenAI routes over a model of the test's own: a token is a byte, an answer is a script. What
+ * is judged is the wire: statuses, codes, order and content of chunks, runs. */
+#include "api/api_int.h"
+#include "base/clock.h"
+#include "tap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the model ---- */
+
+enum { CONTEXT = 64, VOCAB = 300, DIM = 3 };
+
+static struct {
+	const char *script;
+	enum gen_finish finish;
+	enum err fail_at_start;
+	int fail_after; /* tokens; -1: never */
+	struct gen_request seen;
+	uint64_t seeds[8];
+	unsigned runs, cancel_after;
+	struct cancel *cancel;
+	char prompt[4096];
+} model_says;
+
+struct endpoint {
+	int kind;
+};
+static struct endpoint chat_endpoint = {1}, embed_endpoint = {2};
+static int endpoints_out;
+
+static enum err endpoint_of(struct endpoint *ep, const char *known, struct str name,
+	struct endpoint **out, struct errtext *et)
+{
+	if (name.n && !str_eq_c(name, known))
+		return err_set(et, ERR_NOT_FOUND,
+			"the model '%.*s' is not installed: croft pull it", STR_FMT(name));
+	endpoints_out++;
+	*out = ep;
+	return OK;
+}
+
+enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
+{
+	return endpoint_of(&chat_endpoint, "tiny", name, out, et);
+}
+
+enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
+{
+	return endpoint_of(&embed_endpoint, "vectors", name, out, et);
+}
+
+void endpoint_put(struct endpoint *e)
+{
+	endpoints_out -= e != NULL;
+}
+
+struct str endpoint_name(const struct endpoint *e)
+{
+	return e->kind == 1 ? S("tiny") : S("vectors");
+}
+
+struct model *endpoint_model(const struct endpoint *e)
+{
+	return (struct model *)e;
+}
+
+struct generator *endpoint_generator(const struct endpoint *e)
+{
+	return (struct generator *)e;
+}
+
+const struct tokenizer *model_tokenizer(const struct model *m)
+{
+	return (const struct tokenizer *)m;
+}
+
+const struct model_info *model_info(const struct model *m)
+{
+	static const struct model_info info = {.embedding_dim = DIM, .context_max = CONTEXT};
+	return &info;
+}
+
+enum err model_chat_prompt(const struct model *m, const struct chat_message *msgs, size_t n,
+	struct str tools_json, bool add_generation_prompt, struct buf *out, bool *used_default,
+	struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(out, "%.*s:%.*s;", STR_FMT(msgs[i].role), STR_FMT(msgs[i].content));
+	*used_default = true;
+	snprintf(model_says.prompt, sizeof model_says.prompt, "%s", buf_c(out));
+	return OK;
+}
+
+enum err tokenizer_encode(const struct tokenizer *tk, struct str text, unsigned flags,
+	struct tokens *out, struct errtext *et)
+{
+	out->id = calloc(text.n + 1, sizeof *out->id);
+	for (size_t i = 0; i < text.n; i++)
+		out->id[out->n++] = (unsigned char)text.p[i];
+	return OK;
+}
+
+void tokens_free(struct tokens *t)
+{
+	free(t->id);
+}
+
+void tokenizer_piece(const struct tokenizer *tk, int32_t id, bool special, struct buf *out)
+{
+	buf_putc(out, (char)id);
+}
+
+size_t tokenizer_vocab_size(const struct tokenizer *tk)
+{
+	return VOCAB;
+}
+
+enum err generator_run(struct generator *g, const struct gen_request *r, struct gen_result *out,
+	struct errtext *et)
+{
+	struct str script = str_c(model_says.script);
+	model_says.seen = *r;
+	model_says.seeds[model_says.runs++ % 8] = r->sampling.seed;
+	if (model_says.fail_at_start)
+		return err_set(et, model_says.fail_at_start, "the queue is full");
+	if (r->n_prompt >= CONTEXT)
+		return err_set(et, ERR_TOO_LARGE,
+			"the prompt has %zu tokens, the model's context is %d", r->n_prompt,
+			CONTEXT);
+	*out = (struct gen_result){.prompt_tokens = (uint32_t)r->n_prompt,
+		.finish = model_says.finish,
+		.decode_ns = 5000000};
+	struct token_logprob top[3] = {{'a', -0.1f}, {'b', -1.5f}, {'c', -2}};
+	for (size_t i = 0; i < script.n;) {
+		uint32_t cp;
+		size_t n = utf8_decode(str_sub(script, i, script.n), &cp);
+		if (r->max_tokens && out->completion_tokens == r->max_tokens) {
+			out->finish = GEN_LENGTH;
+			break;
+		}
+		if (model_says.fail_after == (int)out->completion_tokens)
+			return err_set(et, ERR_INTERNAL, "the engine broke");
+		if (model_says.cancel && model_says.cancel_after == out->completion_tokens)
+			cancel_set(model_says.cancel);
+		if (cancelled(r->cancel)) {
+			out->finish = GEN_CANCELLED;
+			break;
+		}
+		struct gen_event ev = {.text = str_sub(script, i, i + n),
+			.token = (unsigned char)script.p[i],
+			.index = out->completion_tokens++,
+			.logprob = -0.25f,
+			.top = top,
+			.n_top = r->top_logprobs > 0 ? (uint32_t)r->top_logprobs : 0};
+		buf_adds(&out->text, ev.text);
+		if (r->on_token && !r->on_token(r->ctx, &ev)) {
+			out->finish = GEN_CANCELLED;
+			break;
+		}
+		i += n;
+	}
+	return OK;
+}
+
+enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool truncate, float *out,
+	size_t *n_truncated, size_t *n_tokens, const struct cancel *cancel, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (texts[i].n > CONTEXT)
+			return err_set(et, ERR_TOO_LARGE,
+				"text %zu has %zu tokens, the limit is %d", i, texts[i].n, CONTEXT);
+		*n_tokens += texts[i].n;
+		for (int k = 0; k < DIM; k++)
+			out[i * DIM + (size_t)k] = (float)texts[i].n / (float)(k + 3);
+	}
+	return OK;
+}
+
+enum err embed_tokens(struct model *m, const struct tokens *seqs, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++)
+		for (int k = 0; k < DIM; k++)
+			out[i * DIM + (size_t)k] = (float)seqs[i].n / (float)(k + 3);
+	return OK;
+}
+
+enum err installed_list(struct croft *c, struct arena *a, struct installed_model **out, size_t *n,
+	struct errtext *et)
+{
+	static struct installed_model all[2];
+	all[0] = (struct installed_model){.name = S("tiny"), .path = S("/")};
+	all[1] = (struct installed_model){.name = S("org/vectors:1"), .purpose = PURPOSE_EMBED};
+	*out = all;
+	*n = 2;
+	return OK;
+}
+
+enum err installed_find(struct croft *c, struct str name, enum model_purpose purpose,
+	struct arena *a, struct installed_model *out, struct errtext *et)
+{
+	*out = (struct installed_model){.name = S("tiny"), .path = S("/")};
+	return OK;
+}
+
+/* ---- the house ---- */
+
+static struct croft *house(void)
+{
+	static const struct module *const modules[] = {&run_module, &api_module};
+	struct croft_options o = {
+		.modules = modules, .n_modules = ARRAY_LEN(modules), .home = tap_tmpdir()};
+	struct croft *c;
+	struct errtext et;
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	memset(&model_says, 0, sizeof model_says);
+	model_says.script = "Hello, wörld";
+	model_says.fail_after = -1;
+	return c;
+}
+
+struct got {
+	int status;
+	struct buf body;
+	char run[ID_HEX + 1];
+};
+
+static void on_head(void *ctx, int status, const struct http_pair *h, size_t n)
+{
+	struct got *g = ctx;
+	g->status = status;
+	for (size_t i = 0; i < n; i++)
+		if (str_eq_c(h[i].name, "x-croft-run"))
+			snprintf(g->run, sizeof g->run, "%.*s", STR_FMT(h[i].value));
+}
+
+static enum err on_data(void *ctx, struct str data)
+{
+	buf_adds(&((struct got *)ctx)->body, data);
+	return OK;
+}
+
+static struct got call(struct croft *c, enum http_method m, const char *path, const char *body)
+{
+	struct got g = {0};
+	struct http_local to = {on_head, on_data, &g};
+	struct errtext et;
+	CHECK_OK(http_local_run(croft_handle, c, m, str_c(path), NULL, 0, str_c(body),
+			 model_says.cancel, &to, &et),
+		&et);
+	CHECK_INT(endpoints_out, 0);
+	return g;
+}
+
+/* Replaces what differs from run to run, so that whole bodies can be compared. */
+static const char *normal(struct got *g)
+{
+	static struct buf out;
+	buf_clear(&out);
+	struct str s = buf_str(&g->body);
+	for (size_t i = 0; i < s.n; i++) {
+		struct str rest = str_sub(s, i, s.n);
+		if (str_starts(rest, str_c(g->run)) && *g->run) {
+			buf_addc(&out, "RUN");
+			i += ID_HEX - 1;
+		} else if (str_starts(rest, S("\"created\":"))) {
+			buf_addc(&out, "\"created\":T");
+			for (i += 10; s.p[i] >= '0' && s.p[i] <= '9'; i++)
+				;
+			i--;
+		} else {
+			buf_putc(&out, s.p[i]);
+		}
+	}
+	return buf_c(&out);
+}
+
+#define HEAD(object)                                    \
+	"{\"id\":\"chatcmpl-RUN\",\"object\":\"" object \
+	"\",\"created\":T,\"model\":\"tiny\",\"system_fingerprint\":\"croft-" CROFT_VERSION "\","
+
+static void check_body(struct got g, int status, const char *want)
+{
+	CHECK_INT(g.status, status);
+	CHECK_STR(str_c(normal(&g)), want);
+	buf_free(&g.body);
+}
+
+/* ---- chat ---- */
+
+static void test_api_openai__chat(void)
+{
+	struct croft *c = house();
+	struct got g = call(c, HTTP_POST, "/v1/chat/completions",
+		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"developer\",\"content\":\"be\"},"
+		"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+		"{\"type\":\"text\",\"text\":\"b\"}]}],\"user\":\"x\",\"metadata\":{\"a\":\"b\"},"
+		"\"store\":true,\"response_format\":{\"type\":\"text\"},\"tools\":[],\"stop\":"
+		"null}");
+	CHECK_STR(str_c(model_says.prompt), "system:be;user:ab;");
+	check_body(g, 200,
+		HEAD("chat.completion") "\"choices\":[{\"index\":0,\"message\":{\"role\":"
+					"\"assistant\","
+					"\"content\":\"Hello, wörld\",\"refusal\":null,"
+					"\"annotations\":[]},\"logprobs\":null,"
+					"\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":"
+					"18,"
+					"\"completion_tokens\":12,\"total_tokens\":30,"
+					"\"prompt_tokens_details\":{\"cached_tokens\":0}}}");
+	CHECK_NEAR(model_says.seen.sampling.temperature, 1, 0);
+	CHECK_NEAR(model_says.seen.sampling.top_p, 1, 0);
+	CHECK_INT(model_says.seen.max_tokens, 0);
+	CHECK_INT(model_says.seen.top_logprobs, -1);
+	croft_close(c);
+}
+
+#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+
+static void test_api_openai__parameters(void)
+{
+	struct croft *c = house();
+	struct got g = call(c, HTTP_POST, "/v1/chat/completions",
+		"{" MESSAGES ",\"model\":\"default\",\"temperature\":0.5,\"top_p\":0.9,\"top_k\":7,"
+		"\"min_p\":0.05,\"repeat_penalty\":1.1,\"presence_penalty\":-1,"
+		"\"frequency_penalty\":2,\"seed\":42,\"n\":3,\"stop\":[\"x\",\"yz\"],"
+		"\"max_completion_tokens\":4,\"logit_bias\":{\"65\":-100,\"66\":1.5},"
+		"\"logprobs\":true,\"top_logprobs\":2}");
+	CHECK_INT(g.status, 200);
+	const struct sampling *s = &model_says.seen.sampling;
+	CHECK_NEAR(s->temperature, 0.5, 0);
+	CHECK_NEAR(s->top_p, 0.9f, 0);
+	CHECK_INT(s->top_k, 7);
+	CHECK_NEAR(s->min_p, 0.05f, 0);
+	CHECK_NEAR(s->repeat_penalty, 1.1f, 0);
+	CHECK_NEAR(s->presence_penalty, -1, 0);
+	CHECK_NEAR(s->frequency_penalty, 2, 0);
+	CHECK_INT(s->n_bias, 2);
+	CHECK_INT(model_says.seen.n_stop, 2);
+	CHECK_INT(model_says.seen.max_tokens, 4);
+	CHECK_INT(model_says.runs, 3);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_INT(model_says.seeds[i], 42 + i);
+	CHECK(str_find(buf_str(&g.body),
+		      S("\"index\":2,\"message\":{\"role\":\"assistant\",\"content\":\"Hell\"")) !=
+		STR_NONE);
+	CHECK(str_find(buf_str(&g.body), S("\"finish_reason\":\"length\"")) != STR_NONE);
+	CHECK(str_find(buf_str(&g.body),
+		      S("{\"content\":[{\"token\":\"H\",\"logprob\":-0.25,\"bytes\":[72],"
+			"\"top_logprobs\":[{\"token\":\"a\",")) != STR_NONE);
+	CHECK(str_find(buf_str(&g.body), S("\"completion_tokens\":12,\"total_tokens\":20")) !=
+		STR_NONE);
+	buf_free(&g.body);
+	croft_close(c);
+}
+
+#define CHUNK(rest) "data: " HEAD("chat.completion.chunk") rest "}\n\n"
+#define DELTA(index, delta, finish)                           \
+	"\"choices\":[{\"index\":" #index ",\"delta\":" delta \
+	",\"logprobs\":null,\"finish_reason\":" finish "}]"
+
+static void test_api_openai__stream(void)
+{
+	struct croft *c = house();
+	model_says.script = "Ö!";
+	struct got g = call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"stream\":true}");
+	check_body(g, 200,
+		CHUNK(DELTA(0, "{\"role\":\"assistant\",\"content\":\"\"}", "null"))
+			CHUNK(DELTA(0, "{\"content\":\"Ö\"}", "null"))
+				CHUNK(DELTA(0, "{\"content\":\"!\"}", "null"))
+					CHUNK(DELTA(0, "{}", "\"stop\"")) "data: [DONE]\n\n");
+	g = call(c, HTTP_POST, "/v1/chat/completions",
+		"{" MESSAGES ",\"stream\":true,\"n\":2,\"max_tokens\":1,"
+		"\"stream_options\":{\"include_usage\":true,\"include_obfuscation\":false}}");
+#define NO_USAGE ",\"usage\":null"
+	check_body(g, 200,
+		CHUNK(DELTA(0, "{\"role\":\"assistant\",\"content\":\"\"}", "null") NO_USAGE) CHUNK(
+			DELTA(0, "{\"content\":\"Ö\"}", "null") NO_USAGE) CHUNK(DELTA(0, "{}",
+			"\"length\"") NO_USAGE) CHUNK(DELTA(1,
+			"{\"role\":\"assistant\",\"content\":\"\"}", "null")
+				NO_USAGE) CHUNK(DELTA(1, "{\"content\":\"Ö\"}", "null") NO_USAGE)
+			CHUNK(DELTA(1, "{}", "\"length\"") NO_USAGE) CHUNK(
+				"\"choices\":[],\"usage\":{\"prompt_tokens\":8,"
+				"\"completion_tokens\":2,\"total_tokens\":10,"
+				"\"prompt_tokens_details\":{\"cached_tokens\":0}}") "data: "
+										    "[DONE]\n\n");
+	/* nothing to say is a whole stream too */
+	model_says.script = "";
+	g = call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"stream\":true}");
+	check_body(g, 200,
+		CHUNK(DELTA(0, "{\"role\":\"assistant\",\"content\":\"\"}", "null"))
+			CHUNK(DELTA(0, "{}", "\"stop\"")) "data: [DONE]\n\n");
+	/* before the first token an error has its status, after it it is an event */
+	model_says.script = "abc";
+	model_says.fail_after = 0;
+	g = call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"stream\":true}");
+	CHECK_INT(g.status, 500);
+	buf_free(&g.body);
+	model_says.fail_after = 1;
+	g = call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"stream\":true}");
+	CHECK_INT(g.status, 200);
+	CHECK(str_ends(buf_str(&g.body),
+		S("data: {\"error\":{\"message\":\"the engine broke\",\"type\":\"server_error\","
+		  "\"param\":null,\"code\":\"internal\"}}\n\n")));
+	buf_free(&g.body);
+	croft_close(c);
+}
+
+static void check_error(struct croft *c, const char *path, const char *body, int status,
+	const char *code, const char *param)
+{
+	struct got g = call(c, HTTP_POST, path, body);
+	yyjson_doc *doc;
+	struct errtext et;
+	CHECK_OK(json_parse(buf_str(&g.body), &doc, &et), &et);
+	yyjson_val *e = yyjson_obj_get(yyjson_doc_get_root(doc), "error");
+	struct str got_code = json_str(e, "code"), got_param = json_str(e, "param");
+	if (g.status != status || !str_eq_c(got_code, code) ||
+		!str_eq_c(got_param, param ? param : "") || !json_str(e, "message").n ||
+		!json_str(e, "type").n)
+		FAIL("%s gives %d %.*s", body, g.status, STR_FMT(buf_str(&g.body)));
+	yyjson_doc_free(doc);
+	buf_free(&g.body);
+}
+
+static void test_api_openai__errors(void)
+{
+	struct croft *c = house();
+	static const struct {
+		const char *body;
+		const char *code, *param;
+	} rows[] = {
+		{"", "invalid_json", NULL},
+		{"[]", "invalid_type", NULL},
+		{"{\"model\":1," MESSAGES "}", "invalid_type", "model"},
+		{"{\"model\":\"tiny\"}", "missing_required_parameter", "messages"},
+		{"{\"messages\":[]}", "invalid_value", "messages"},
+		{"{\"messages\":{}}", "invalid_type", "messages"},
+		{"{\"messages\":[1]}", "invalid_type", "messages[0]"},
+		{"{\"messages\":[{\"role\":\"king\",\"content\":\"\"}]}", "invalid_value",
+			"messages[0].role"},
+		{"{\"messages\":[{\"role\":\"user\"}]}", "missing_required_parameter",
+			"messages[0].content"},
+		{"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}",
+			"unsupported_value", "messages[0].content"},
+		{"{" MESSAGES ",\"temperature\":2.1}", "invalid_value", "temperature"},
+		{"{" MESSAGES ",\"temperature\":\"1\"}", "invalid_type", "temperature"},
+		{"{" MESSAGES ",\"top_p\":-0.1}", "invalid_value", "top_p"},
+		{"{" MESSAGES ",\"n\":9}", "invalid_value", "n"},
+		{"{" MESSAGES ",\"n\":0}", "invalid_value", "n"},
+		{"{" MESSAGES ",\"max_tokens\":0}", "invalid_value", "max_tokens"},
+		{"{" MESSAGES ",\"max_tokens\":1.5}", "invalid_type", "max_tokens"},
+		{"{" MESSAGES ",\"max_tokens\":99999999999999999999}", "invalid_type",
+			"max_tokens"},
+		{"{" MESSAGES ",\"stop\":[\"\"]}", "invalid_value", "stop"},
+		{"{" MESSAGES ",\"stop\":3}", "invalid_type", "stop"},
+		{"{" MESSAGES ",\"stream\":\"yes\"}", "invalid_type", "stream"},
+		{"{" MESSAGES ",\"stream_options\":{}}", "invalid_value", "stream_options"},
+		{"{" MESSAGES ",\"top_logprobs\":2}", "invalid_value", "top_logprobs"},
+		{"{" MESSAGES ",\"logprobs\":true,\"top_logprobs\":21}", "invalid_value",
+			"top_logprobs"},
+		{"{" MESSAGES ",\"logit_bias\":{\"x\":1}}", "invalid_value", "logit_bias"},
+		{"{" MESSAGES ",\"logit_bias\":{\"1\":101}}", "invalid_value", "logit_bias"},
+		{"{" MESSAGES ",\"logit_bias\":{\"300\":1}}", "invalid_value", "logit_bias"},
+		{"{" MESSAGES ",\"response_format\":{\"type\":\"json_object\"}}",
+			"unsupported_parameter", "response_format"},
+		{"{" MESSAGES ",\"tools\":[{\"type\":\"function\"}]}", "unsupported_parameter",
+			"tools"},
+		{"{" MESSAGES ",\"tool_choice\":\"required\"}", "unsupported_parameter",
+			"tool_choice"},
+		{"{" MESSAGES ",\"modalities\":[\"audio\"]}", "unsupported_parameter",
+			"modalities"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_error(
+			c, "/v1/chat/completions", rows[i].body, 400, rows[i].code, rows[i].param);
+	check_error(c, "/v1/chat/completions", "{\"model\":\"gpt-9\"," MESSAGES "}", 404,
+		"model_not_found", "model");
+	check_error(c, "/v1/chat/completions",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"0123456789012345678901234567890123"
+		"4567890123456789012345678901234567890\"}]}",
+		400, "context_length_exceeded", "messages");
+	model_says.fail_at_start = ERR_BUSY;
+	check_error(c, "/v1/chat/completions", "{" MESSAGES "}", 429, "busy", NULL);
+	croft_close(c);
+}
+
+static void test_api_openai__cancel(void)
+{
+	struct croft *c = house();
+	struct cancel gone = {0};
+	model_says.cancel = &gone;
+	model_says.cancel_after = 3;
+	struct got g = call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"stream\":true}");
+	CHECK(str_find(buf_str(&g.body), S("[DONE]")) == STR_NONE);
+	CHECK(str_find(buf_str(&g.body), S("finish_reason\":\"stop")) == STR_NONE);
+	struct errtext et;
+	CHECK_OK(run_flush(c, &et), &et);
+	model_says.cancel = NULL;
+	char path[100];
+	snprintf(path, sizeof path, "/api/v1/runs/%s", g.run);
+	buf_free(&g.body);
+	g = call(c, HTTP_GET, path, "");
+	CHECK_INT(g.status, 200);
+	CHECK(str_find(buf_str(&g.body), S("\"status\":\"error\"")) != STR_NONE);
+	CHECK(str_find(buf_str(&g.body), S("client went away")) != STR_NONE);
+	buf_free(&g.body);
+	croft_close(c);
+}
+
+static void test_api_openai__runs(void)
+{
+	struct croft *c = house();
+	struct got g = call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "}");
+	char path[100];
+	struct errtext et;
+	CHECK_OK(run_flush(c, &et), &et);
+	snprintf(path, sizeof path, "/api/v1/runs/%s", g.run);
+	buf_free(&g.body);
+	g = call(c, HTTP_GET, path, "");
+	static const char *const wanted[] = {"\"kind\":\"chat\"", "\"name\":\"hi\"",
+		"\"prompt_tokens\":8", "\"completion_tokens\":12", "\"model\":\"tiny\"",
+		"\"decode_ms\":5", "\"output\":\"Hello, wörld\"", "\"name\":\"generate\"",
+		"\"input\":[{\"role\":\"user\",\"content\":\"hi\"}]"};
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+		if (str_find(buf_str(&g.body), str_c(wanted[i])) == STR_NONE)
+			FAIL("no %s in %s", wanted[i], buf_c(&g.body));
+	buf_free(&g.body);
+	croft_close(c);
+}
+
+/* ---- completions, embeddings, models ---- */
+
+static void test_api_openai__completions(void)
+{
+	struct croft *c = house();
+	struct got g = call(c, HTTP_POST, "/v1/completions",
+		"{\"prompt\":\"Once\",\"max_tokens\":2,\"logprobs\":1}");
+	CHECK_INT(g.status, 200);
+	CHECK(str_find(buf_str(&g.body), S("\"object\":\"text_completion\"")) != STR_NONE);
+	CHECK(str_find(buf_str(&g.body),
+		      S("\"text\":\"He\",\"logprobs\":{\"tokens\":[\"H\",\"e\"],"
+			"\"token_logprobs\":[-0.25,-0.25],\"top_logprobs\":[{\"a\":")) != STR_NONE);
+	buf_free(&g.body);
+	g = call(c, HTTP_POST, "/v1/completions", "{\"prompt\":[72,105],\"stream\":true}");
+	CHECK_INT(model_says.seen.n_prompt, 2);
+	CHECK_INT(model_says.seen.max_tokens, 16);
+	CHECK(str_find(buf_str(&g.body), S("\"choices\":[{\"index\":0,\"text\":\"H\"")) !=
+		STR_NONE);
+	CHECK(str_ends(buf_str(&g.body), S("data: [DONE]\n\n")));
+	buf_free(&g.body);
+	g = call(c, HTTP_POST, "/v1/completions", "{\"prompt\":[\"a\",\"b\"],\"n\":2}");
+	CHECK(str_find(buf_str(&g.body), S("\"index\":3")) != STR_NONE);
+	buf_free(&g.body);
+	check_error(c, "/v1/completions", "{\"prompt\":\"\"}", 400, "invalid_value", "prompt");
+	check_error(c, "/v1/completions", "{}", 400, "missing_required_parameter", "prompt");
+	check_error(c, "/v1/completions", "{\"prompt\":[300]}", 400, "invalid_value", "prompt");
+	check_error(c, "/v1/completions", "{\"prompt\":[-1]}", 400, "invalid_type", "prompt");
+	check_error(c, "/v1/completions", "{\"prompt\":\"a\",\"echo\":true}", 400,
+		"unsupported_parameter", "echo");
+	check_error(c, "/v1/completions", "{\"prompt\":\"a\",\"suffix\":\"b\"}", 400,
+		"unsupported_parameter", "suffix");
+	croft_close(c);
+}
+
+static void test_api_openai__embeddings(void)
+{
+	struct croft *c = house();
+	check_body(
+		call(c, HTTP_POST, "/v1/embeddings", "{\"input\":\"abc\",\"model\":\"vectors\"}"),
+		200,
+		"{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
+		"\"embedding\":[1,0.75,0.6]}],\"model\":\"vectors\","
+		"\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}");
+	check_body(call(c, HTTP_POST, "/v1/embeddings",
+			   "{\"input\":[[1,2,3]],\"encoding_format\":\"base64\",\"dimensions\":3}"),
+		200,
+		"{\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
+		"\"embedding\":\"AACAPwAAQD+amRk/\"}],\"model\":\"vectors\","
+		"\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}");
+	static const struct {
+		const char *body, *code, *param;
+	} rows[] = {{"{}", "missing_required_parameter", "input"},
+		{"{\"input\":[]}", "invalid_value", "input"},
+		{"{\"input\":\"\"}", "invalid_value", "input"},
+		{"{\"input\":[\"a\",\"\"]}", "invalid_value", "input"},
+		{"{\"input\":[\"a\",[1]]}", "invalid_type", "input"},
+		{"{\"input\":{}}", "invalid_type", "input"},
+		{"{\"input\":[300]}", "invalid_value", "input"},
+		{"{\"input\":\"a\",\"encoding_format\":\"hex\"}", "invalid_value",
+			"encoding_format"},
+		{"{\"input\":\"a\",\"dimensions\":2}", "unsupported_parameter", "dimensions"},
+		{"{\"input\":\"01234567890123456789012345678901234567890123456789012345678901234"
+		 "56789\"}",
+			"context_length_exceeded", "input"}};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_error(c, "/v1/embeddings", rows[i].body, 400, rows[i].code, rows[i].param);
+	check_error(c, "/v1/embeddings", "{\"input\":\"a\",\"model\":\"x\"}", 404,
+		"model_not_found", "model");
+	croft_close(c);
+}
+
+static void test_api_openai__models(void)
+{
+	struct croft *c = house();
+	struct got g = call(c, HTTP_GET, "/v1/models", "");
+	CHECK_INT(g.status, 200);
+	CHECK(str_starts(buf_str(&g.body),
+		S("{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"object\":\"model\",")));
+	buf_free(&g.body);
+	g = call(c, HTTP_GET, "/v1/models/org%2Fvectors%3A1", "");
+	CHECK_INT(g.status, 200);
+	CHECK(str_starts(buf_str(&g.body), S("{\"id\":\"org/vectors:1\",\"object\":\"model\",")));
+	buf_free(&g.body);
+	g = call(c, HTTP_GET, "/v1/models/default", "");
+	CHECK_INT(g.status, 200);
+	buf_free(&g.body);
+	g = call(c, HTTP_GET, "/v1/models/none", "");
+	CHECK_INT(g.status, 404);
+	CHECK(str_find(buf_str(&g.body), S("\"code\":\"model_not_found\"")) != STR_NONE);
+	buf_free(&g.body);
+	croft_close(c);
+}
+
+TESTS(T(test_api_openai__chat), T(test_api_openai__parameters), T(test_api_openai__stream),
+	T(test_api_openai__errors), T(test_api_openai__cancel), T(test_api_openai__runs),
+	T(test_api_openai__completions), T(test_api_openai__embeddings), T(test_api_openai__models))
