@@ -51,7 +51,7 @@ struct cells {
 	size_t n;
 };
 void out_row(struct out *o, struct cells header, struct cells row);
-/* Whether a first row names columns: several words, no numbers, all filled, none twice. */
+/* Whether a first row names columns: short words, no numbers, nearly all filled. */
 bool row_is_header(struct cells row);
 
 /* A table that is collected first, since its header may turn out later. Cells are copied. */

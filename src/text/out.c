@@ -413,9 +413,6 @@ bool row_is_header(struct cells row)
 		filled++;
 		if (s.n > 100 || looks_like_number(s))
 			return false;
-		for (size_t k = 0; k < i && row.n < 200; k++)
-			if (str_eq(s, str_trim(row.v[k])))
-				return false;
 	}
 	return filled >= 1 && filled * 3 >= row.n * 2;
 }
@@ -500,6 +497,14 @@ void table_cell(struct table *t, struct str text)
 		c->v[c->n++] = kept;
 }
 
+static size_t filled(struct cells c)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < c.n; i++)
+		n += c.v[i].n > 0;
+	return n;
+}
+
 void table_emit(struct table *t, struct out *o, bool guess_header)
 {
 	size_t first = 0;
@@ -508,8 +513,15 @@ void table_emit(struct table *t, struct out *o, bool guess_header)
 		out_fail(o, ERR_LIMIT, "a table is larger than 64 MiB; split it");
 	while (first < t->n && t->rows[first].header)
 		first++;
-	if (!first && guess_header && t->n > 1 && t->rows[0].c.n > 1 && row_is_header(t->rows[0].c))
-		first = 1;
+	if (!first && guess_header) {
+		/* a row with one filled cell above all others is the table's title */
+		while (t->n > 2 && filled(t->rows[0].c) == 1 && filled(t->rows[1].c) > 1 && !out_stop(o)) {
+			out_row(o, header, t->rows[0].c);
+			memmove(t->rows, t->rows + 1, --t->n * sizeof *t->rows);
+		}
+		if (t->n > 1 && t->rows[0].c.n > 1 && row_is_header(t->rows[0].c))
+			first = 1;
+	}
 	if (first == t->n)
 		first = 0; /* nothing but headers: show them as rows */
 	if (first == 1) {
