@@ -13,16 +13,22 @@ type Route = keyof Routes
 export interface CallOptions<R extends Route> {
   params?: Record<string, string>
   query?: Routes[R]['query']
-  body?: Routes[R]['body']
+  /** What the route says, or files: a form or the bytes themselves. */
+  body?: Routes[R]['body'] | FormData | Blob
   signal?: AbortSignal
-  /** Bytes sent so far, of a body that is a form. */
+  /** Bytes sent so far, of files. */
   onSent?: (sent: number, total: number) => void
 }
 
 export async function call<R extends Route>(
   route: R, options: CallOptions<R> = {}): Promise<Routes[R]['reply']> {
-  const reply = await send(route, options)
-  return route.endsWith('/content') ? await reply.blob() : await reply.json()
+  return (await send(route, options)).json()
+}
+
+/** The same for an answer that is a file. */
+export async function callForFile<R extends Route>(
+  route: R, options: CallOptions<R> = {}): Promise<Blob> {
+  return (await send(route, options)).blob()
 }
 
 /** The events of a stream, typed by a map from name to data. Ends when the server ends it. */
@@ -94,8 +100,8 @@ function transmit<R extends Route>(
   const address = url(route, o.params, o.query)
   const headers: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {}
   const body: unknown = o.body
-  if (o.onSent && body instanceof FormData)
-    return transmitWithProgress(method, address, headers, body, o.onSent, o.signal)
+  if (body instanceof FormData || body instanceof Blob)
+    return transmitWithProgress(method, address, headers, body, o.onSent ?? (() => {}), o.signal)
   if (body !== undefined) headers['content-type'] = 'application/json'
   return fetch(address, {
     method, headers, signal: o.signal, cache: 'no-store',
@@ -105,7 +111,7 @@ function transmit<R extends Route>(
 
 // fetch cannot tell how much of a body has been sent.
 function transmitWithProgress(
-  method: string, address: string, headers: Record<string, string>, body: FormData,
+  method: string, address: string, headers: Record<string, string>, body: FormData | Blob,
   onSent: (sent: number, total: number) => void, signal?: AbortSignal): Promise<Response> {
   return new Promise((resolve, reject) => {
     const x = new XMLHttpRequest()

@@ -92,12 +92,17 @@ export interface Routes {
   'POST /api/v1/documents': {
     query: undefined; body: FormData; reply: { documents: Ingested[] }
   }
+  'PUT /api/v1/documents/by-path': {
+    query: { path: string; collection?: string; tags?: string; mtime_ms?: number }
+    body: undefined
+    reply: Ingested
+  }
   'GET /api/v1/documents/{id}': { query: undefined; body: undefined; reply: Document }
   'GET /api/v1/documents/{id}/text': { query: undefined; body: undefined; reply: DocumentText }
   'GET /api/v1/documents/{id}/chunks': {
     query: undefined; body: undefined; reply: { chunks: Chunk[] }
   }
-  'GET /api/v1/documents/{id}/content': { query: undefined; body: undefined; reply: Blob }
+  'GET /api/v1/documents/{id}/content': { query: undefined; body: undefined; reply: undefined }
   'DELETE /api/v1/documents/{id}': {
     query: undefined; body: undefined; reply: { deleted: boolean }
   }

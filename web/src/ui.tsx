@@ -1,7 +1,7 @@
 // The small parts that every page is made of.
 import type { ButtonHTMLAttributes, ComponentChildren } from 'preact'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
-import { ApiError, call, hasKey, url } from './api'
+import { ApiError, callForFile, hasKey, url } from './api'
 import { fileName } from './format'
 import type { Document } from './types'
 
@@ -293,7 +293,7 @@ export function DownloadLink({ document: d }: { document: Pick<Document, 'id' | 
     if (!hasKey()) return
     e.preventDefault()
     try {
-      const blob = await call('GET /api/v1/documents/{id}/content', { params: { id: d.id } })
+      const blob = await callForFile('GET /api/v1/documents/{id}/content', { params: { id: d.id } })
       const a = document.createElement('a')
       a.href = URL.createObjectURL(blob)
       a.download = fileName(d.path)

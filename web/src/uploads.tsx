@@ -8,10 +8,15 @@ import { forget } from './passage'
 import { href } from './router'
 import { createStore, useStore } from './store'
 import { Button, Icon, Progress } from './ui'
+import type { Ingested } from './types'
+
+/** A file and, when it came inside a dropped folder, its path from there. */
+export interface Arrival { file: File; path?: string }
 
 interface Upload {
   id: number
   file: File
+  path?: string
   state: 'waiting' | 'sending' | 'reading' | 'indexed' | 'unchanged' | 'failed' | 'stopped'
   sent: number
   why: string
@@ -32,9 +37,9 @@ export function changedDocuments(): void {
   void refreshStatus()
 }
 
-export function addFiles(files: Iterable<File>): void {
-  const added = [...files].map((file): Upload =>
-    ({ id: nextId++, file, state: 'waiting', sent: 0, why: '', passages: 0, document: null }))
+export function addFiles(arrivals: Iterable<Arrival>): void {
+  const added = [...arrivals].map((a): Upload =>
+    ({ ...a, id: nextId++, state: 'waiting', sent: 0, why: '', passages: 0, document: null }))
   uploads.set((all) => [...all, ...added])
   pump()
 }
@@ -43,7 +48,7 @@ export function pickFiles(): void {
   const input = document.createElement('input')
   input.type = 'file'
   input.multiple = true
-  input.onchange = () => addFiles(input.files ?? [])
+  input.onchange = () => addFiles([...(input.files ?? [])].map((file) => ({ file })))
   input.click()
 }
 
@@ -62,15 +67,13 @@ async function send(u: Upload): Promise<void> {
   const stop = new AbortController()
   stops.set(u.id, stop)
   change(u.id, { state: 'sending' })
-  const body = new FormData()
-  body.append('file', u.file, u.file.name)
+  const on = {
+    signal: stop.signal,
+    onSent: (sent: number, total: number) =>
+      change(u.id, { sent: sent / total, state: sent >= total ? 'reading' : 'sending' }),
+  }
   try {
-    const { documents } = await call('POST /api/v1/documents', {
-      body, signal: stop.signal,
-      onSent: (sent, total) =>
-        change(u.id, { sent: sent / total, state: sent >= total ? 'reading' : 'sending' }),
-    })
-    const d = documents[0]
+    const d = u.path ? await sendByPath(u.path, u.file, on) : await sendForm(u.file, on)
     if (!d) throw new Error('the server said nothing about it')
     change(u.id, {
       state: d.outcome, passages: d.chunks, document: d.id,
@@ -85,6 +88,19 @@ async function send(u: Upload): Promise<void> {
     pump()
   }
 }
+
+type On = { signal: AbortSignal; onSent: (sent: number, total: number) => void }
+
+async function sendForm(file: File, on: On): Promise<Ingested | undefined> {
+  const body = new FormData()
+  body.append('file', file, file.name)
+  return (await call('POST /api/v1/documents', { body, ...on })).documents[0]
+}
+
+// A form keeps only a file's name; two of the same name in two folders are two documents.
+const sendByPath = (path: string, file: File, on: On): Promise<Ingested> =>
+  call('PUT /api/v1/documents/by-path',
+    { query: { path, mtime_ms: file.lastModified }, body: new Blob([file]), ...on })
 
 function said(u: Upload): string {
   switch (u.state) {
@@ -122,7 +138,7 @@ export function UploadTray() {
               <div>
                 <span class="name">{u.document
                   ? <a href={href('document', { id: u.document })}>{u.file.name}</a>
-                  : u.file.name}</span>
+                  : u.path ?? u.file.name}</span>
                 <span class="dim small">{said(u)}</span>
                 {busy(u) && (
                   <Progress value={u.state === 'reading' ? null : u.sent} label={u.file.name} />
@@ -188,17 +204,19 @@ export function DropZone() {
 }
 
 /** The files of a drop, those inside dropped folders too. */
-async function dropped(transfer: DataTransfer): Promise<File[]> {
+async function dropped(transfer: DataTransfer): Promise<Arrival[]> {
   // entries are only there until the event handler returns
   const entries = [...transfer.items].map((i) => i.webkitGetAsEntry?.() ?? null)
-  const plain = [...transfer.files]
+  const plain = [...transfer.files].map((file) => ({ file }))
   if (!entries.some((e) => e?.isDirectory)) return plain
-  const out: File[] = []
+  const out: Arrival[] = []
   const walk = async (entry: FileSystemEntry): Promise<void> => {
     if (entry.name.startsWith('.')) return
-    if (entry.isFile)
-      out.push(await new Promise<File>((ok, no) => (entry as FileSystemFileEntry).file(ok, no)))
-    else {
+    if (entry.isFile) {
+      const file = await new Promise<File>((ok, no) => (entry as FileSystemFileEntry).file(ok, no))
+      const path = entry.fullPath.replace(/^\//, '')
+      out.push(path.includes('/') ? { file, path } : { file })
+    } else {
       const reader = (entry as FileSystemDirectoryEntry).createReader()
       for (;;) {
         const some = await new Promise<FileSystemEntry[]>((ok, no) => reader.readEntries(ok, no))

@@ -10,8 +10,7 @@ import { changedDocuments, documentsChanged, pickFiles } from '../uploads'
 import { DeleteDocument } from './document'
 import type { Document } from '../types'
 
-const states = [['', 'All'], ['indexed', 'Indexed'], ['processing', 'Processing'],
-  ['failed', 'Failed']] as const
+const states = [['', 'All'], ['indexed', 'Indexed'], ['failed', 'Failed']] as const
 
 export function DocumentsPage() {
   const { query } = usePlace()
