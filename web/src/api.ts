@@ -18,6 +18,8 @@ export interface CallOptions<R extends Route> {
   signal?: AbortSignal
   /** Bytes sent so far, of files. */
   onSent?: (sent: number, total: number) => void
+  /** Nobody waits for this one: do not ask for the key. */
+  quiet?: boolean
 }
 
 export async function call<R extends Route>(
@@ -52,14 +54,15 @@ export function url(route: Route, params: Record<string, string> = {}, query?: o
 // ---- the key
 
 const KEY = 'croft.key'
-/** Not null: the page is to ask for a key and hand it (or null: no) to this. */
-export const keyWanted = createStore<((key: string | null) => void) | null>(null)
+/** Not null: the page is to ask for a key and give it, or null for no. */
+export const keyWanted = createStore<
+  { give: (key: string | null) => void; refused: boolean } | null>(null)
 let asking: Promise<string | null> | null = null
 
 export const hasKey = () => !!sessionStorage.getItem(KEY)
 
 function askForKey(): Promise<string | null> {
-  asking ??= new Promise<string | null>((done) => keyWanted.set(() => done)).then((key) => {
+  asking ??= new Promise<string | null>((done) => keyWanted.set({ give: done, refused: hasKey() })).then((key) => {
     keyWanted.set(null)
     asking = null
     if (key) sessionStorage.setItem(KEY, key)
@@ -78,8 +81,8 @@ async function send<R extends Route>(route: R, o: CallOptions<R>): Promise<Respo
       throw new ApiError(0, 'network', 'The server cannot be reached. Is croft still running?')
     })
     if (reply.ok) return reply
-    if (reply.status === 401 && (sessionStorage.getItem(KEY) !== key || (await askForKey())))
-      continue
+    if (reply.status === 401 && !o.quiet &&
+      (sessionStorage.getItem(KEY) !== key || (await askForKey()))) continue
     throw await errorOf(reply)
   }
 }

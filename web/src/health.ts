@@ -1,5 +1,5 @@
 // What the server says of itself, asked for now and then while the page is in view.
-import { call } from './api'
+import { ApiError, call, keyWanted } from './api'
 import { createStore } from './store'
 import type { Status } from './types'
 
@@ -8,9 +8,11 @@ export const unreachable = createStore(false)
 
 export async function refreshStatus(): Promise<void> {
   try {
-    status.set(await call('GET /api/v1/status'))
+    status.set(await call('GET /api/v1/status', { quiet: true }))
     unreachable.set(false)
-  } catch {
-    unreachable.set(true)
+  } catch (e) {
+    unreachable.set(!(e instanceof ApiError && e.status > 0))
   }
 }
+
+keyWanted.watch((asks) => asks === null && void refreshStatus())

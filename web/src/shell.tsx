@@ -176,20 +176,22 @@ function HelpDialog({ onClose }: { onClose: () => void }) {
 // ---- the key
 
 function KeyDialog() {
-  const done = useStore(keyWanted)
+  const wanted = useStore(keyWanted)
   const [key, setKey] = useState('')
-  if (!done) return null
+  if (!wanted) return null
   const give = () => {
     if (!key.trim()) return
-    done(key.trim())
+    wanted.give(key.trim())
     setKey('')
   }
+  const no = () => wanted.give(null)
   return (
-    <Dialog title="This server asks for its key" onClose={() => done(null)} actions={<>
-      <Button onClick={() => done(null)}>Not now</Button>
+    <Dialog title="This server asks for its key" onClose={no} actions={<>
+      <Button onClick={no}>Not now</Button>
       <Button kind="main" icon="key" onClick={give}>Continue</Button>
     </>}>
       <form onSubmit={(e) => { e.preventDefault(); give() }}>
+        {wanted.refused && <p class="reason" role="alert">That key does not fit.</p>}
         <p>The one that it was started with (CROFT_API_KEY). It is kept in this tab, until it is closed.</p>
         <input type="password" data-first autocomplete="off" value={key} aria-label="API key"
           onInput={(e) => setKey(e.currentTarget.value)} />
