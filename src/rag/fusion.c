@@ -1,10 +1,89 @@
-/* Two ranked lists to one. */
-#include "rag/rag_int.h"
+#include "rag/fusion.h"
 
+#include "text/unicode.h"
+
+#include <math.h>
 #include <stdlib.h>
 
-/* Reciprocal rank fusion (Cormack, Clarke, Büttcher 2009) with its customary k. */
-enum { RRF_K = 60 };
+/* Candidates of each side: so many times k, and at least so many. */
+enum { CANDIDATES_PER_HIT = 10, CANDIDATES_MIN = 100 };
+
+/* 1 / temperature: sentence encoders are commonly trained with 20 to 100. */
+static const float FUSION_WEIGHT = 30;
+/* Nats of keyword evidence that one query can give; above it terms repeat each other. */
+static const float FUSION_EVIDENCE = 25;
+
+/* ---- how well a vocabulary knows a text ---- */
+
+struct fit {
+	const struct tokens *tokens;
+	struct str text;
+	int32_t unknown;
+	size_t at;          /* the first token not yet past */
+	size_t n, credited; /* tokens in words; of those, what a fitting vocabulary would need */
+};
+
+/* Ideographs and kana: the parts that such a word has anyway. */
+static size_t ideographs(struct str word)
+{
+	size_t n = 0;
+	while (word.n) {
+		uint32_t cp;
+		size_t len = utf8_decode(word, &cp);
+		n += (cp >= 0x3040 && cp < 0x3100) || (cp >= 0x3400 && cp < 0xA000) ||
+		     (cp >= 0xF900 && cp < 0xFB00) || (cp >= 0x20000 && cp < 0x33480);
+		word = str_sub(word, len, word.n);
+	}
+	return n;
+}
+
+static bool fit_word(void *ctx, uint32_t from, uint32_t to)
+{
+	struct fit *f = ctx;
+	const struct tokens *t = f->tokens;
+	size_t here = 0, unknown = 0;
+	while (f->at < t->n && t->from[f->at] < from)
+		f->at++;
+	for (; f->at < t->n && t->from[f->at] < to; f->at++, here++)
+		unknown += t->id[f->at] == f->unknown;
+	size_t parts = MAX(ideographs(str_sub(f->text, from, to)), 1);
+	f->n += here;
+	f->credited += MIN(parts, here) > unknown ? MIN(parts, here) - unknown : 0;
+	return true;
+}
+
+float rag_fit(const struct tokenizer *tk, struct str query)
+{
+	struct tokens t = {0};
+	struct fit f = {.tokens = &t, .text = query, .unknown = -1};
+	static const struct str unknown[] = {{"[UNK]", 5}, {"<unk>", 5}};
+	for (size_t i = 0; i < ARRAY_LEN(unknown) && f.unknown < 0; i++)
+		f.unknown = tokenizer_find(tk, unknown[i]);
+	enum err e = tokenizer_encode(tk, query, TOKENIZE_OFFSETS, &t, NULL);
+	if (!e)
+		e = unicode_words(query, fit_word, &f);
+	tokens_free(&t);
+	return e || !f.n ? 1 : (float)f.credited / (float)f.n;
+}
+
+/* ---- candidates and scores ---- */
+
+struct lists {
+	struct hit *dense, *bm25;
+	size_t n_dense, n_bm25;
+	struct fused *all;
+	uint64_t *keys;
+	float *scores;
+};
+
+static void lists_free(struct lists *l)
+{
+	free(l->dense);
+	free(l->bm25);
+	free(l->all);
+	free(l->keys);
+	free(l->scores);
+}
 
 static int by_key(const void *a, const void *b)
 {
@@ -20,47 +99,96 @@ static int by_score(const void *a, const void *b)
 	return by_key(a, b);
 }
 
-/* Both lists by key, the two sides of one item merged. */
-static size_t join(const struct fusion_input *in, struct fused *out)
+/* Both lists in l->all, each key once. */
+static size_t join(struct lists *l)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < in->n_dense; i++)
-		out[n++] = (struct fused){.key = in->dense[i].key,
-			.dense = in->dense[i].score,
-			.dense_rank = (uint32_t)i + 1};
-	for (size_t i = 0; i < in->n_bm25; i++)
-		out[n++] = (struct fused){.key = in->bm25[i].key,
-			.bm25 = in->bm25[i].score,
-			.bm25_rank = (uint32_t)i + 1};
-	qsort(out, n, sizeof *out, by_key);
-	size_t m = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (m && out[m - 1].key == out[i].key) {
-			struct fused *f = &out[m - 1];
-			if (out[i].dense_rank)
-				f->dense = out[i].dense, f->dense_rank = out[i].dense_rank;
-			else
-				f->bm25 = out[i].bm25, f->bm25_rank = out[i].bm25_rank;
+	size_t n = 0, m = 0;
+	for (size_t i = 0; i < l->n_dense; i++)
+		l->all[n++] = (struct fused){.key = l->dense[i].key, .dense_rank = (uint32_t)i + 1};
+	for (size_t i = 0; i < l->n_bm25; i++)
+		l->all[n++] = (struct fused){.key = l->bm25[i].key, .bm25_rank = (uint32_t)i + 1};
+	qsort(l->all, n, sizeof *l->all, by_key);
+	for (size_t i = 0; i < n; i++)
+		if (m && l->all[m - 1].key == l->all[i].key) {
+			l->all[m - 1].dense_rank += l->all[i].dense_rank;
+			l->all[m - 1].bm25_rank += l->all[i].bm25_rank;
 		} else {
-			out[m++] = out[i];
+			l->all[m++] = l->all[i];
 		}
-	}
 	return m;
 }
 
-size_t rag_fuse(const struct fusion_input *in, enum rag_method method, struct fused *out)
+static float evidence(struct bm25 *x, const struct fusion_query *q, float *scratch)
 {
-	size_t n = join(in, out);
+	float sum = 0;
+	bm25_idf(x, q->terms, q->n_terms, scratch, NULL);
+	for (size_t i = 0; i < q->n_terms; i++)
+		sum += scratch[i];
+	return sum;
+}
+
+/* Each candidate gets both scores, also from the side that did not propose it. */
+static void score(struct dense *d, struct bm25 *x, const struct fusion_query *q, struct lists *l,
+	size_t n, const struct fusion_info *info)
+{
 	for (size_t i = 0; i < n; i++) {
-		struct fused *f = &out[i];
-		if (method == RAG_DENSE)
-			f->score = f->dense_rank ? f->dense : -2;
-		else if (method == RAG_BM25)
-			f->score = f->bm25_rank ? f->bm25 : -1;
-		else
-			f->score = (f->dense_rank ? 1.0f / (float)(RRF_K + f->dense_rank) : 0) +
-				   (f->bm25_rank ? 1.0f / (float)(RRF_K + f->bm25_rank) : 0);
+		l->keys[i] = l->all[i].key;
+		l->all[i].dense = NAN;
 	}
-	qsort(out, n, sizeof *out, by_score);
-	return n;
+	if (q->vector) {
+		dense_scores(d, q->vector, l->keys, n, l->scores);
+		for (size_t i = 0; i < n; i++)
+			l->all[i].dense = l->scores[i];
+	}
+	bm25_scores(x, q->terms, q->n_terms, l->keys, n, l->scores);
+	for (size_t i = 0; i < n; i++) {
+		struct fused *f = &l->all[i];
+		f->bm25 = l->scores[i];
+		if (q->method == RAG_DENSE)
+			f->score = f->dense;
+		else if (q->method == RAG_BM25 || isnan(f->dense))
+			f->score = f->bm25;
+		else
+			f->score = info->keyword * f->bm25 + info->weight * f->dense;
+	}
+}
+
+enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q, size_t k,
+	struct fused *out, size_t *n, struct fusion_info *info, const struct cancel *cancel,
+	struct errtext *et)
+{
+	size_t want = MAX(k * CANDIDATES_PER_HIT, (size_t)CANDIDATES_MIN);
+	size_t most = MAX(2 * want, q->n_terms) + 1;
+	struct lists l = {.dense = malloc(want * sizeof *l.dense),
+		.bm25 = malloc(want * sizeof *l.bm25),
+		.all = malloc(most * sizeof *l.all),
+		.keys = malloc(most * sizeof *l.keys),
+		.scores = malloc(most * sizeof *l.scores)};
+	struct fusion_info why = {.keyword = 1, .fit = q->fit};
+	enum err e = OK;
+	if (!l.dense || !l.bm25 || !l.all || !l.keys || !l.scores)
+		e = err_set(et, ERR_NOMEM, "no memory to search");
+	if (!e && q->vector && q->method != RAG_BM25)
+		e = dense_search(
+			d, q->vector, want, q->keep, q->ctx, l.dense, &l.n_dense, cancel, et);
+	if (!e && q->method != RAG_DENSE)
+		e = bm25_search(x, q->terms, q->n_terms, want, q->keep, q->ctx, l.bm25, &l.n_bm25,
+			cancel, et);
+	if (!e) {
+		why.evidence = evidence(x, q, l.scores);
+		why.weight = FUSION_WEIGHT * q->fit * q->fit;
+		if (why.evidence > FUSION_EVIDENCE)
+			why.keyword = FUSION_EVIDENCE / why.evidence;
+		why.n_dense = l.n_dense;
+		why.n_bm25 = l.n_bm25;
+		size_t all = join(&l);
+		score(d, x, q, &l, all, &why);
+		qsort(l.all, all, sizeof *l.all, by_score);
+		*n = MIN(all, k);
+		memcpy(out, l.all, *n * sizeof *out);
+		if (info)
+			*info = why;
+	}
+	lists_free(&l);
+	return e;
 }

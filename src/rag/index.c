@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "text/unicode.h"
 
 #include <stdlib.h>
 
@@ -132,86 +131,15 @@ const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk)
 	return d->live ? d : NULL;
 }
 
-/* ---- terms ---- */
-
-struct term_list {
-	struct arena *a;
-	struct str *terms;
-	size_t n, cap;
-	enum err e;
-};
-
-static bool add_term(void *ctx, struct str term, uint32_t from, uint32_t to)
-{
-	struct term_list *l = ctx;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 128;
-		struct str *terms = arena_array_of(l->a, cap, struct str);
-		if (!terms) {
-			l->e = ERR_NOMEM;
-			return false;
-		}
-		if (l->n)
-			memcpy(terms, l->terms, l->n * sizeof *terms);
-		l->terms = terms;
-		l->cap = cap;
-	}
-	struct str copy = arena_str(l->a, term);
-	if (!copy.p) {
-		l->e = ERR_NOMEM;
-		return false;
-	}
-	l->terms[l->n++] = copy;
-	return true;
-}
-
-static bool add_new_term(void *ctx, struct str term, uint32_t from, uint32_t to)
-{
-	struct term_list *l = ctx;
-	for (size_t i = 0; i < l->n; i++)
-		if (str_eq(l->terms[i], term))
-			return true;
-	return add_term(ctx, term, from, to);
-}
-
-enum err rag_terms(struct str text, const char *language, struct arena *a, struct str **out,
-	size_t *n, struct errtext *et)
-{
-	struct term_list l = {.a = a};
-	enum err e = unicode_terms(text, language, add_term, &l);
-	if (e || l.e)
-		return err_set(et, e ? e : l.e, "no memory for the terms");
-	*out = l.terms;
-	*n = l.n;
-	return OK;
-}
-
-/* Chunks are stemmed in the language of their document; a question does not say which that is, so
- * it is stemmed in each that is there. A term of the wrong language hits nothing. */
 enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
 	size_t *n, struct errtext *et)
 {
-	struct term_list l = {.a = a};
-	const char *done[32];
-	size_t n_done = 0;
-	enum err e = OK;
-	for (size_t i = 0; i < r->n_docs && !e && !l.e; i++) {
-		if (!r->docs[i].live)
-			continue;
-		const char *language = r->docs[i].language;
-		size_t k = 0;
-		while (k < n_done && strcmp(done[k], language))
-			k++;
-		if (k < n_done || n_done == ARRAY_LEN(done))
-			continue;
-		done[n_done++] = language;
-		e = unicode_terms(query, language, add_new_term, &l);
-	}
-	if (e || l.e)
-		return err_set(et, e ? e : l.e, "no memory for the terms");
-	*out = l.terms;
-	*n = l.n;
-	return OK;
+	struct language_count languages[LANGUAGES_MAX];
+	size_t n_languages = 0;
+	for (size_t i = 0; i < r->n_docs; i++)
+		if (r->docs[i].live)
+			language_add(languages, &n_languages, r->docs[i].language);
+	return rag_terms_in(query, languages, n_languages, a, out, n, et);
 }
 
 /* ---- publication ---- */

@@ -19,6 +19,7 @@
 #define RAG_RAG_INT_H
 #include "base/map.h"
 #include "endpoint/endpoint.h"
+#include "rag/fusion.h"
 #include "module/cmd.h"
 #include "rag/rag.h"
 #include "run/run.h"
@@ -167,7 +168,18 @@ const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk); /* un
 /* Terms as the keyword index has them, in `a`. */
 enum err rag_terms(struct str text, const char *language, struct arena *a, struct str **out,
 	size_t *n, struct errtext *et) MUST_CHECK;
-/* A query's terms: in each language that the live documents have. Under lock. */
+/* The languages of documents, and of how many. */
+struct language_count {
+	const char *language; /* borrowed */
+	size_t n;
+};
+enum { LANGUAGES_MAX = 64 };
+void language_add(struct language_count *languages, size_t *n, const char *language);
+/* Documents are stemmed in their own language and a query does not say which one it wants: it is
+ * taken in its own language (or the documents' most frequent one) and in the others beside it. */
+enum err rag_terms_in(struct str query, const struct language_count *languages, size_t n_languages,
+	struct arena *a, struct str **out, size_t *n, struct errtext *et) MUST_CHECK;
+/* The same, with the languages of the live documents. Under lock. */
 enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
 	size_t *n, struct errtext *et) MUST_CHECK;
 
@@ -192,21 +204,23 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 enum err ingest_delete(
 	struct croft *c, const struct id *ids, size_t n, struct errtext *et) MUST_CHECK;
 
-/* ---- fusion ---- */
+/* ---- retrieval: what rag_search() gives and what answering needs beside it; all in `a` ---- */
 
-struct fused {
-	uint64_t key;
-	float score, dense, bm25;       /* the methods' own scores; 0 when the rank is 0 */
-	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among the candidates */
+struct retrieved {
+	struct rag_hit *hits;
+	size_t n;
+	struct str *terms; /* of the query */
+	size_t n_terms;
+	float *vector;    /* of the query; NULL for bm25 */
+	size_t tokens;    /* that the embedding model read */
+	size_t truncated; /* 1: the query was longer than the model reads */
+	struct fusion_info info;
 };
 
-struct fusion_input {
-	const struct hit *dense, *bm25; /* best first */
-	size_t n_dense, n_bm25;
-};
-
-/* Best first; returns how many. `out` has room for n_dense + n_bm25. */
-size_t rag_fuse(const struct fusion_input *in, enum rag_method method, struct fused *out);
+enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *a,
+	struct retrieved *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* What the run of a search says beside its hits. */
+void span_retrieved(struct span *s, const struct retrieved *got);
 
 /* ---- wire JSON shared by routes ---- */
 

@@ -4,8 +4,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 
-/* Candidates of each method before fusion. */
-enum { CANDIDATES_MIN = 100, CANDIDATES_PER_HIT = 10, K_MAX = 1000 };
+enum { K_MAX = 1000 };
 
 struct keep_ctx {
 	const struct rag *r;
@@ -48,33 +47,6 @@ static bool keep(void *ctx, uint64_t key)
 	return true;
 }
 
-struct candidates {
-	struct hit *dense, *bm25;
-	size_t n_dense, n_bm25;
-};
-
-static enum err collect(const struct rag *r, const struct rag_query *q, const float *vector,
-	const struct str *terms, size_t n_terms, size_t want, struct arena *a,
-	struct candidates *out, const struct cancel *cancel, struct errtext *et)
-{
-	struct keep_ctx ctx = {.r = r,
-		.q = q,
-		.collection = arena_c(a, q->collection.n ? q->collection : S("default")),
-		.glob = q->filter.path_glob.n ? arena_c(a, q->filter.path_glob) : NULL};
-	out->dense = arena_array_of(a, want, struct hit);
-	out->bm25 = arena_array_of(a, want, struct hit);
-	if (!out->dense || !out->bm25 || !ctx.collection)
-		return err_set(et, ERR_NOMEM, "no memory to search");
-	enum err e = OK;
-	if (q->method != RAG_BM25)
-		e = dense_search(
-			r->dense, vector, want, keep, &ctx, out->dense, &out->n_dense, cancel, et);
-	if (!e && q->method != RAG_DENSE && n_terms)
-		e = bm25_search(r->bm25, terms, n_terms, want, keep, &ctx, out->bm25, &out->n_bm25,
-			cancel, et);
-	return e;
-}
-
 /* Hits whose document was deleted since are left out. */
 static enum err read_hits(struct croft *c, const struct fused *f, size_t n, struct arena *a,
 	struct rag_hit *hits, size_t *n_hits, struct errtext *et)
@@ -115,10 +87,11 @@ static enum err read_hits(struct croft *c, const struct fused *f, size_t n, stru
 	return e;
 }
 
-enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
-	struct rag_hit **hits, size_t *n, const struct cancel *cancel, struct errtext *et)
+enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *a,
+	struct retrieved *out, const struct cancel *cancel, struct errtext *et)
 {
 	struct rag *r;
+	struct retrieved got = {0};
 	enum err e = rag_load(c, &r, cancel, et);
 	if (e)
 		return e;
@@ -128,34 +101,49 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 	if (k > K_MAX)
 		return err_set(
 			et, ERR_INVALID, "k is %zu, at most %d hits can be asked for", k, K_MAX);
-	size_t want = MAX(k * CANDIDATES_PER_HIT, (size_t)CANDIDATES_MIN);
-	float *vector = arena_array_of(a, r->dim, float);
-	struct str *terms = NULL;
-	size_t n_terms = 0, truncated = 0, tokens = 0;
-	if (!vector)
+	struct keep_ctx ctx = {.r = r,
+		.q = q,
+		.collection = arena_c(a, q->collection.n ? q->collection : S("default")),
+		.glob = q->filter.path_glob.n ? arena_c(a, q->filter.path_glob) : NULL};
+	struct fused *fused = arena_array_of(a, k + 1, struct fused);
+	got.vector = arena_array_of(a, r->dim, float);
+	got.hits = arena_array_of(a, k + 1, struct rag_hit);
+	if (!ctx.collection || !fused || !got.vector || !got.hits)
 		return err_set(et, ERR_NOMEM, "no memory to search");
-	if (q->method != RAG_BM25)
-		e = embed_texts(endpoint_model(r->embed), &q->text, 1, true, vector, &truncated,
-			&tokens, cancel, et);
-	if (e)
-		return e;
-	struct candidates cand = {0};
+	struct fusion_query fq = {.method = q->method, .keep = keep, .ctx = &ctx};
+	if (q->method == RAG_BM25) {
+		got.vector = NULL;
+	} else {
+		e = embed_texts(endpoint_model(r->embed), &q->text, 1, true, got.vector,
+			&got.truncated, &got.tokens, cancel, et);
+		if (e)
+			return e;
+		fq.vector = got.vector;
+		fq.fit = rag_fit(model_tokenizer(endpoint_model(r->embed)), q->text);
+	}
+	size_t n = 0;
 	pthread_rwlock_rdlock(&r->lock);
-	e = r->dense ? rag_query_terms(r, q->text, a, &terms, &n_terms, et)
-		     : err_set(et, ERR_NOT_READY, "the document index is being rebuilt");
+	e = rag_query_terms(r, q->text, a, &got.terms, &got.n_terms, et);
+	fq.terms = got.terms;
+	fq.n_terms = got.n_terms;
 	if (!e)
-		e = collect(r, q, vector, terms, n_terms, want, a, &cand, cancel, et);
+		e = rag_rank(r->dense, r->bm25, &fq, k, fused, &n, &got.info, cancel, et);
 	pthread_rwlock_unlock(&r->lock);
-	struct fused *fused = arena_array_of(a, cand.n_dense + cand.n_bm25 + 1, struct fused);
-	struct rag_hit *out = arena_array_of(a, k + 1, struct rag_hit);
-	if (!e && (!fused || !out))
-		e = err_set(et, ERR_NOMEM, "no memory to search");
-	if (e)
-		return e;
-	struct fusion_input in = {cand.dense, cand.bm25, cand.n_dense, cand.n_bm25};
-	size_t n_fused = rag_fuse(&in, q->method, fused);
-	e = read_hits(c, fused, MIN(n_fused, k), a, out, n, et);
 	if (!e)
-		*hits = out;
+		e = read_hits(c, fused, n, a, got.hits, &got.n, et);
+	if (!e)
+		*out = got;
+	return e;
+}
+
+enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
+	struct rag_hit **hits, size_t *n, const struct cancel *cancel, struct errtext *et)
+{
+	struct retrieved got;
+	enum err e = rag_retrieve(c, q, a, &got, cancel, et);
+	if (!e) {
+		*hits = got.hits;
+		*n = got.n;
+	}
 	return e;
 }

@@ -51,10 +51,11 @@ enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
 	return e;
 }
 
+/* A side that was asked has a score for every hit, also for one that it did not propose. */
 static void score(struct jw *w, const char *key, const char *rank_key, float v, uint32_t rank)
 {
 	jw_key(w, key);
-	rank ? jw_f32(w, v) : jw_null(w);
+	jw_f32(w, v); /* NaN, not asked: null */
 	jw_key(w, rank_key);
 	rank ? jw_i64(w, rank) : jw_null(w);
 }
@@ -101,14 +102,18 @@ void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const str
 	jw_end(w);
 }
 
-static enum err query_terms(struct croft *c, struct str text, struct arena *a, struct str **terms,
-	size_t *n, struct errtext *et)
+void span_retrieved(struct span *s, const struct retrieved *got)
 {
-	struct rag *r = rag_of(c);
-	pthread_rwlock_rdlock(&r->lock);
-	enum err e = rag_query_terms(r, text, a, terms, n, et);
-	pthread_rwlock_unlock(&r->lock);
-	return e;
+	span_i64(s, "hits", (int64_t)got->n);
+	span_i64(s, "candidates.dense", (int64_t)got->info.n_dense);
+	span_i64(s, "candidates.bm25", (int64_t)got->info.n_bm25);
+	span_f64(s, "weight.cosine", got->info.weight);
+	span_f64(s, "weight.keyword", got->info.keyword);
+	span_f64(s, "vocabulary_fit", got->info.fit);
+	if (got->truncated)
+		span_text(s, "warning",
+			S("the query is longer than the embedding model reads; its end was left "
+			  "out of the dense search"));
 }
 
 void post_search(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -117,9 +122,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
 	struct rag_query q = {0};
-	struct rag_hit *hits = NULL;
-	struct str *terms = NULL;
-	size_t n = 0, n_terms = 0;
+	struct retrieved got = {0};
 	struct run *run = NULL;
 	enum err e = json_parse(rq->body, &doc, &et);
 	yyjson_val *o = e ? NULL : yyjson_doc_get_root(doc);
@@ -131,12 +134,10 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 		run = run_begin(c, "search", q.text);
 		struct span *s = span_begin(run, NULL, "retrieve", "retriever");
 		span_text(s, "input", q.text);
-		e = rag_search(c, &q, rq->arena, &hits, &n, rq->cancel, &et);
-		span_i64(s, "hits", (int64_t)n);
+		e = rag_retrieve(c, &q, rq->arena, &got, rq->cancel, &et);
+		span_retrieved(s, &got);
 		span_end(s, e, &et);
 	}
-	if (!e)
-		e = query_terms(c, q.text, rq->arena, &terms, &n_terms, &et);
 	if (e) {
 		http_reply_error(rs, e, &et);
 	} else {
@@ -147,9 +148,9 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 		jw_obj(&w);
 		jw_key(&w, "hits");
 		jw_arr(&w);
-		for (size_t i = 0; i < n; i++) {
+		for (size_t i = 0; i < got.n; i++) {
 			jw_obj(&w);
-			write_hit(&w, c, &hits[i], terms, n_terms);
+			write_hit(&w, c, &got.hits[i], got.terms, got.n_terms);
 			jw_end(&w);
 		}
 		jw_end(&w);

@@ -1,0 +1,54 @@
+/* One ranked list from two indexes. docs/internals/fusion.md tells why it is so and what was
+ * measured; the benchmark runs this very code. Knows nothing of documents.
+ *
+ *	score = keyword + weight * cosine
+ *
+ * Both sides are evidence for "this passage answers the query", in nats, and evidence adds up:
+ *
+ *	keyword   the BM25 score: each term that query and passage share adds its idf, damped. Terms
+ *	          are not independent, so a long query counts its evidence several times over; past
+ *	          FUSION_EVIDENCE nats the sum is scaled down.
+ *	cosine    embedding models are trained to make cosine / temperature a log-odds; `weight` is
+ *	          1 / temperature, times `fit` squared.
+ *	fit       how well the embedding model's vocabulary knows the query: 1 when every word is
+ *one token, near 0 when words fall to pieces or are unknown (another language, part numbers), where
+ *the model has nothing to say. */
+#ifndef RAG_FUSION_H
+#define RAG_FUSION_H
+#include "engine/tokenizer.h"
+#include "rag/rag.h"
+#include "vector/vector.h"
+
+struct fused {
+	uint64_t key;
+	float score;                    /* nats for hybrid, else the method's own */
+	float dense, bm25;              /* each method's own score */
+	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among that side's candidates */
+};
+
+struct fusion_query {
+	enum rag_method method;
+	const struct str *terms;
+	size_t n_terms;
+	const float *vector; /* NULL: the keyword side alone */
+	float fit;           /* rag_fit() */
+	vector_keep_fn keep;
+	void *ctx;
+};
+
+struct fusion_info {            /* why; for the run and for `croft search` */
+	float weight;           /* of the cosine */
+	float keyword;          /* what BM25 scores were multiplied by */
+	float fit, evidence;    /* the greatest possible BM25 score */
+	size_t n_dense, n_bm25; /* candidates */
+};
+
+/* 0..1; the query's words are weighed by their tokens. 1 for a text without words. */
+float rag_fit(const struct tokenizer *tk, struct str query);
+
+/* The k best into out (room for k), best first. info may be NULL. */
+enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q, size_t k,
+	struct fused *out, size_t *n, struct fusion_info *info, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
+
+#endif
