@@ -1,0 +1,102 @@
+import OpenAI from "openai";
+
+const CHAT = "smollm2-135m-instruct";
+const EMBED = "all-minilm-l6-v2";
+const base = process.env.CROFT_BASE;
+const client = new OpenAI({ baseURL: base + "/v1", apiKey: "test-key", maxRetries: 0 });
+const messages = [{ role: "user", content: "Name three colours." }];
+let n = 0;
+let failed = 0;
+
+function ok(good, name, note) {
+  n++;
+  console.log(`${good ? "ok" : "not ok"} ${n} - ${name}`);
+  if (!good) {
+    failed++;
+    if (note !== undefined) console.log("# " + JSON.stringify(note));
+  }
+}
+
+async function raises(kind, fn, name) {
+  try {
+    await fn();
+    ok(false, name, "nothing was raised");
+  } catch (e) {
+    ok(e instanceof kind, name, String(e));
+    return e;
+  }
+}
+
+async function api(path) {
+  const r = await fetch(base + path, { headers: { authorization: "Bearer test-key" } });
+  return r.json();
+}
+
+const ids = [];
+for await (const m of client.models.list()) ids.push(m.id);
+ok(ids.includes(CHAT) && ids.includes(EMBED), "models: list ends", ids);
+ok((await client.models.retrieve(CHAT)).id === CHAT, "models: retrieve");
+
+const r = await client.chat.completions.create({ model: CHAT, messages, max_tokens: 24, temperature: 0 });
+const whole = r.choices[0].message.content;
+ok(whole.length > 0 && r._request_id, "chat: text and request id", r);
+
+let text = "";
+let usage = null;
+const stream = await client.chat.completions.create({
+  model: CHAT, messages, max_tokens: 24, temperature: 0, stream: true,
+  stream_options: { include_usage: true },
+});
+for await (const chunk of stream) {
+  text += chunk.choices[0]?.delta?.content ?? "";
+  usage = chunk.usage ?? usage;
+}
+ok(text === whole, "stream: the same text", [text, whole]);
+ok(usage && usage.total_tokens === r.usage.total_tokens, "stream: the same usage", usage);
+
+const helper = client.chat.completions.stream({ model: CHAT, messages, max_tokens: 8, temperature: 0 });
+const parts = [];
+helper.on("content", (delta) => parts.push(delta));
+const final = await helper.finalChatCompletion();
+ok(final.choices[0].message.content === parts.join("") && parts.length > 0, "stream: the client's own helper", final);
+
+const input = ["The cat sits on the mat.", "Stock prices fell today."];
+const asked = await client.embeddings.create({ model: EMBED, input }); // base64 under the hood
+const floats = await client.embeddings.create({ model: EMBED, input, encoding_format: "float" });
+ok(asked.data[0].embedding.length === 384, "embeddings: dimension", asked.data[0].embedding.length);
+ok(asked.data.every((d, i) => d.embedding.every((x, k) => x === Math.fround(floats.data[i].embedding[k]))),
+  "embeddings: base64 and float are the same");
+
+let e = await raises(OpenAI.NotFoundError, () => client.chat.completions.create({ model: "gpt-9", messages }), "errors: unknown model");
+ok(e?.code === "model_not_found", "errors: its code", e?.code);
+e = await raises(OpenAI.BadRequestError, () => client.chat.completions.create({ model: CHAT, messages, temperature: 3 }), "errors: bad parameter");
+ok(e?.param === "temperature", "errors: named", e?.param);
+await raises(OpenAI.AuthenticationError, () => new OpenAI({ baseURL: base + "/v1", apiKey: "no", maxRetries: 0 }).models.list(), "errors: wrong key");
+
+const long = await client.chat.completions.create({
+  model: CHAT, messages: [{ role: "user", content: "Count to 10000." }], max_tokens: 3000, stream: true,
+  logit_bias: { 2: -100 },
+});
+let seen = 0;
+for await (const _ of long) if (++seen === 4) break; // leaving the loop closes the connection
+const left = Date.now();
+let why = null;
+while (Date.now() - left < 3000 && !why) {
+  await new Promise((f) => setTimeout(f, 50));
+  const runs = (await api("/api/v1/runs?kind=chat&status=error")).runs;
+  why = runs.find((x) => (x.error ?? "").includes("client went away")) ?? null;
+}
+ok(why !== null, `disconnect: noticed after ${Date.now() - left} ms`);
+
+const many = await Promise.all(Array.from({ length: 6 }, async (_, i) => {
+  let t = "";
+  const s = await client.chat.completions.create({
+    model: CHAT, messages: [{ role: "user", content: `Say ${i % 2}.` }], max_tokens: 12, temperature: 0, stream: true,
+  });
+  for await (const c of s) t += c.choices[0]?.delta?.content ?? "";
+  return t;
+}));
+ok(many.every((t, i) => t === many[i % 2]), "concurrent: equal requests have equal answers", many);
+
+console.log(`1..${n}`);
+process.exit(failed ? 1 : 0);
