@@ -54,7 +54,9 @@ for await (const chunk of stream) {
 ok(text === whole, "stream: the same text", [text, whole]);
 ok(usage && usage.total_tokens === r.usage.total_tokens, "stream: the same usage", usage);
 
-const helper = client.chat.completions.stream({ model: CHAT, messages, max_tokens: 8, temperature: 0 });
+const helper = client.chat.completions.stream({
+  model: CHAT, messages, max_tokens: 24, temperature: 0, stop: [whole.split(/\s+/)[2]],
+});
 const parts = [];
 helper.on("content", (delta) => parts.push(delta));
 const final = await helper.finalChatCompletion();
