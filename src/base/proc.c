@@ -410,6 +410,7 @@ static enum err watch(const struct proc_spec *spec, pid_t pid, int out, int err,
 	uint64_t deadline = clock_mono_ns() + (uint64_t)wall * 1000000;
 	struct pollfd p[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
 	bool ended = false;
+	size_t given = 0;
 	for (;;) {
 		if (!ended && waitpid(pid, status, WNOHANG) == pid) {
 			ended = true;
@@ -438,6 +439,16 @@ static enum err watch(const struct proc_spec *spec, pid_t pid, int out, int err,
 			p[0].fd = -1;
 		if (k > 0 && p[1].fd >= 0 && p[1].revents && !drain_err(err, tail))
 			p[1].fd = -1;
+		if (spec->on_output && text->n) {
+			given += text->n;
+			bool more = spec->on_output(spec->on_output_ctx, buf_str(text));
+			buf_clear(text);
+			if (!more)
+				return err_set(
+					et, ERR_CANCELLED, "%s: its reader stopped", spec->argv[0]);
+			if (given > text->max - SLACK)
+				text->err = ERR_TOO_LARGE;
+		}
 		if (text->err == ERR_TOO_LARGE)
 			return err_set(et, ERR_TOO_LARGE, "%s: more than %zu bytes of output",
 				spec->argv[0], text->max - SLACK);

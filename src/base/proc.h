@@ -34,6 +34,9 @@ struct proc_spec {
 	bool sandbox;
 	const char *const *readable; /* NULL, or paths; NULL at the end */
 	const struct cancel *cancel;
+	/* Takes the output as it comes, instead of r->out; false ends the child (ERR_CANCELLED). */
+	bool (*on_output)(void *ctx, struct str bytes);
+	void *on_output_ctx;
 };
 
 struct proc_result {

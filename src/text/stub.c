@@ -4,7 +4,3 @@ void parse_email(struct out *o, struct str bytes)
 {
 	out_fail(o, ERR_UNSUPPORTED, "documents of this kind cannot be read yet");
 }
-void parse_pdf(struct out *o, struct str bytes)
-{
-	out_fail(o, ERR_UNSUPPORTED, "documents of this kind cannot be read yet");
-}
