@@ -280,6 +280,11 @@ static bool is_binary(struct str utf8)
 static void parse_as_text(struct out *o, struct str bytes, enum doc_type type)
 {
 	struct buf utf8 = {0};
+	if (type == DOC_JSON && !utf8_valid(bytes) && !memchr(bytes.p, 0, bytes.n)) {
+		out_fail(o, ERR_CORRUPT,
+			"not valid UTF-8, as JSON must be; save it in that encoding");
+		return;
+	}
 	if (text_decode(o, bytes, NULL, &utf8)) {
 		buf_free(&utf8);
 		return;

@@ -285,6 +285,7 @@ void parse_docx(struct out *o, struct str bytes)
 	relations_read(z, main_part, &parts);
 	r = relation_by_type(&parts, "styles");
 	zip_doc_xml(z, r ? r->target.p : "word/styles.xml", &styles, d);
+	zip_doc_forgive(z, "word/styles.xml");
 	dublin_core(z, "docProps/core.xml");
 	if (!o->err && !zip_doc_xml(z, main_part, &body, d))
 		out_fail(o, ERR_CORRUPT, "the DOCX file has no part %s; get a fresh copy",

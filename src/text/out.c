@@ -515,7 +515,8 @@ void table_emit(struct table *t, struct out *o, bool guess_header)
 		first++;
 	if (!first && guess_header) {
 		/* a row with one filled cell above all others is the table's title */
-		while (t->n > 2 && filled(t->rows[0].c) == 1 && filled(t->rows[1].c) > 1 && !out_stop(o)) {
+		while (t->n > 2 && filled(t->rows[0].c) == 1 && filled(t->rows[1].c) > 1 &&
+			!out_stop(o)) {
 			out_row(o, header, t->rows[0].c);
 			memmove(t->rows, t->rows + 1, --t->n * sizeof *t->rows);
 		}

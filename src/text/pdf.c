@@ -17,7 +17,8 @@ struct line {
 	uint32_t page, block;
 	float x0, y0, x1, y1, page_height;
 	uint32_t from, to; /* of pdf.text */
-	bool running;
+	bool running;      /* or a bullet that was given to its line */
+	bool item;         /* a bullet stood before it */
 };
 
 struct pdf {
@@ -101,6 +102,57 @@ static void metadata(struct pdf *p, struct str s)
 	buf_free(&b);
 }
 
+/* Right-to-left text comes as it looks; here it is put as it is read: the words of such a line from
+ * the last, the letters of its words too, numbers and Latin words left alone. */
+static bool is_rtl(uint32_t cp)
+{
+	return (cp >= 0x590 && cp <= 0x8FF) || (cp >= 0xFB1D && cp <= 0xFDFF) ||
+	       (cp >= 0xFE70 && cp <= 0xFEFC);
+}
+
+static void turn(struct pdf *p, struct line *l)
+{
+	struct str s = str_sub(buf_str(&p->text), l->from, l->to);
+	size_t rtl = 0, latin = 0;
+	uint32_t cp;
+	for (size_t i = 0; i < s.n;) {
+		i += utf8_decode(str_sub(s, i, s.n), &cp);
+		rtl += is_rtl(cp);
+		latin += (cp | 32) >= 'a' && (cp | 32) <= 'z';
+	}
+	if (rtl <= latin)
+		return;
+	struct buf b = {0};
+	for (size_t end = s.n; end;) { /* words from the last */
+		size_t from = end;
+		while (from && s.p[from - 1] != ' ')
+			from--;
+		struct str word = str_sub(s, from, end);
+		bool any = false;
+		for (size_t i = 0; i < word.n && !any;) {
+			i += utf8_decode(str_sub(word, i, word.n), &cp);
+			any = is_rtl(cp) && !(cp >= 0x660 && cp <= 0x669) &&
+			      !(cp >= 0x6F0 && cp <= 0x6F9);
+		}
+		if (b.n)
+			buf_putc(&b, ' ');
+		for (size_t i = word.n;
+			any && i;) { /* letters from the last, a mark after its letter */
+			size_t k = i - 1;
+			while (k && ((unsigned char)word.p[k] & 0xC0) == 0x80)
+				k--;
+			buf_add(&b, word.p + k, i - k);
+			i = k;
+		}
+		if (!any)
+			buf_adds(&b, word);
+		end = from ? from - 1 : 0;
+	}
+	if (b.n == s.n && !b.err)
+		memcpy(p->text.p + l->from, b.p, b.n);
+	buf_free(&b);
+}
+
 static void output_line(struct pdf *p, struct str s)
 {
 	s = str_trim(s);
@@ -133,7 +185,8 @@ static void output_line(struct pdf *p, struct str s)
 			.from = (uint32_t)p->text.n,
 			.to = (uint32_t)p->text.n};
 		p->in_line = true;
-	} else if (str_starts(s, S("</line>"))) {
+	} else if (str_starts(s, S("</line>")) && p->in_line) {
+		turn(p, &p->lines[p->n - 1]);
 		p->in_line = false;
 	} else if (str_starts(s, S("<block "))) {
 		p->block++;
@@ -283,16 +336,49 @@ static size_t bullet(struct str s)
 											 : 0;
 }
 
-static bool alike(unsigned a, unsigned b) /* heights within an eighth */
+/* A sign that stands for a bullet: also any of the private ones of symbol fonts (U+F000-U+F0FF). */
+static bool is_sign(struct str s)
 {
-	return a * 8 <= b * 9 && b * 8 <= a * 9;
+	if (s.n == 3 && (unsigned char)s.p[0] == 0xEF && (unsigned char)s.p[1] >= 0x80 &&
+		(unsigned char)s.p[1] <= 0x83)
+		return true;
+	return s.n && s.n <= 3 && bullet(s) == s.n;
+}
+
+/* Bullets set apart from their text are lines of their own: the line beside one is the item. */
+static void give_bullets(struct pdf *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct line *l = &p->lines[i], *best = NULL;
+		if (!is_sign(text_of(p, l)))
+			continue;
+		for (size_t k = i > 200 ? i - 200 : 0; k < p->n && k < i + 200; k++) {
+			struct line *c = &p->lines[k];
+			if (k != i && c->page == l->page &&
+				fabsf(c->y0 - l->y0) < (l->y1 - l->y0) / 2 + 1 &&
+				c->x0 >= l->x1 - 1 && (!best || c->x0 < best->x0))
+				best = c;
+		}
+		if (best) {
+			best->item = true;
+			l->running = true;
+		}
+	}
+}
+
+static bool alike(unsigned a, unsigned b) /* heights within a sixteenth */
+{
+	return a * 16 <= b * 17 && b * 16 <= a * 17;
 }
 
 /* Whether line b goes on with what a is part of. */
 static bool belongs(
 	const struct pdf *p, const struct line *first, const struct line *a, const struct line *b)
 {
-	if (a->block != b->block || a->page != b->page || !alike(height(a), height(b)))
+	if (a->block != b->block || a->page != b->page || b->item)
+		return false;
+	/* a formula or a raised mark makes a line of a paragraph higher; headings are short */
+	if (!alike(height(a), height(b)) && (a->to - a->from < 40 || b->to - b->from < 40))
 		return false;
 	float gap = b->y0 - a->y1, h = a->y1 - a->y0;
 	bool same_row = fabsf(b->y0 - a->y0) < h / 3;
@@ -439,7 +525,7 @@ static void emit(struct pdf *p)
 		if (level)
 			out_begin(o, BLOCK_HEADING, level);
 		else
-			out_begin(o, bullet(s) ? BLOCK_LIST_ITEM : BLOCK_PARAGRAPH, 0);
+			out_begin(o, l->item || bullet(s) ? BLOCK_LIST_ITEM : BLOCK_PARAGRAPH, 0);
 		flow(p, i, end);
 		out_end(o);
 	}
@@ -494,6 +580,7 @@ void parse_pdf(struct out *o, struct str bytes)
 			"the PDF is damaged; open it in a viewer and print it to a new PDF");
 	if (!o->err) {
 		size_t running = drop_running(&p);
+		give_bullets(&p);
 		emit(&p);
 		o->d->n_pages = p.page;
 		if (running)

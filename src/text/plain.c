@@ -82,11 +82,15 @@ static size_t drop_page_ends(struct lines *l)
 			if (next + 1 < l->n && str_chr(l->v[next + 1], '\f') != STR_NONE)
 				next++;
 		}
-		/* the header: the line after the feed, or behind it on the same line */
+		/* the header: behind the feed, or the first line after it if that has a wide gap */
 		if (str_chr(l->v[next], '\f') != STR_NONE && footer) {
-			struct str after = str_trim(l->v[next]);
-			if (!after.n && next + 1 < l->n && !blank(l->v[next + 1]))
-				next++;
+			size_t k = next + 1;
+			while (k < l->n && k < next + 4 && blank(l->v[k]))
+				k++;
+			bool gap = k < l->n && str_find(str_trim(l->v[k]), S("    ")) != STR_NONE;
+			if (!str_trim(l->v[next]).n && k < l->n && !blank(l->v[k]) &&
+				(gap || k == next + 1) && (k + 1 == l->n || blank(l->v[k + 1])))
+				next = k;
 		} else if (ff != STR_NONE && !footer) {
 			/* a feed alone: an empty line */
 			l->v[to++] = str_sub(s, ff + 1, s.n);
@@ -279,10 +283,20 @@ static bool is_source_code(const char *name)
 	return false;
 }
 
+/* A few lines in the middle of the page, without gaps: what RFCs begin with. */
+static bool centred(const struct str *v, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		if (indent(v[k]) < 8 || v[k].n > 74 ||
+			str_find(str_trim(v[k]), S("   ")) != STR_NONE)
+			return false;
+	return true;
+}
+
 void parse_text(struct out *o, struct str utf8)
 {
 	struct lines l = {0};
-	bool code = is_source_code(o->name);
+	bool code = is_source_code(o->name), titled = false;
 	if (!lines_of(&l, utf8)) {
 		out_fail(o, ERR_NOMEM, "out of memory");
 		free(l.v);
@@ -320,6 +334,11 @@ void parse_text(struct out *o, struct str utf8)
 			char c = str_trim(l.v[i + 1]).p[0];
 			out_block(o, BLOCK_HEADING, c == '=' ? 1 : c == '-' ? 2 : 3, s);
 			paragraph(o, l.v + i + 2, n - 2);
+		} else if (!titled && o->n_blocks < 8 && n <= 3 && centred(l.v + i, n)) {
+			out_begin(o, BLOCK_TITLE, 0);
+			flow(o, l.v + i, n);
+			out_end(o);
+			titled = true;
 		} else if (n == 1 && indent(l.v[i]) <= 3 && (level = numbered(s))) {
 			out_block(o, BLOCK_HEADING, level, s);
 		} else if (n == 1 && indent(l.v[i]) == 0 && capitals(s) &&

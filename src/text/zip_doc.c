@@ -362,6 +362,7 @@ void relations_read(struct zip_doc *z, const char *part, struct relations *r)
 	struct relations_read rr = {r, part};
 	if (path.p)
 		zip_doc_xml(z, path.p, &calls, &rr);
+	zip_doc_forgive(z, path.p ? path.p : part);
 }
 
 void relations_free(struct relations *r)
@@ -385,6 +386,14 @@ const struct relation *relation_by_type(const struct relations *r, const char *t
 		if (str_eq_c(r->v[i].type, type))
 			return &r->v[i];
 	return NULL;
+}
+
+void zip_doc_forgive(struct zip_doc *z, const char *part)
+{
+	if (z->o->err != ERR_CORRUPT)
+		return;
+	z->o->err = OK;
+	out_warn(z->o, "its part %s is damaged and was left out", part);
 }
 
 struct core {
@@ -426,6 +435,7 @@ void dublin_core(struct zip_doc *z, const char *name)
 	static const struct xml_calls calls = {core_start, core_end, core_text};
 	struct core c = {.o = z->o};
 	zip_doc_xml(z, name, &calls, &c);
+	zip_doc_forgive(z, name);
 	buf_free(&c.text);
 }
 

@@ -42,6 +42,8 @@ const struct relation *relation_by_id(const struct relations *r, const char *id)
 const struct relation *relation_by_type(const struct relations *r, const char *type);
 /* folder-of(part) + href, ".." resolved; a leading '/' starts at the root. */
 struct str path_resolve(struct arena *a, struct str part, struct str href);
+/* After a part that a document can do without: damage to it is a warning, not the end. */
+void zip_doc_forgive(struct zip_doc *z, const char *part);
 /* docProps/core.xml or any XML with dc:title, dc:creator, created. */
 void dublin_core(struct zip_doc *z, const char *name);
 
