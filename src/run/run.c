@@ -463,8 +463,8 @@ static void metrics(struct croft *c, struct buf *out)
 static const struct setting settings[] = {
 	{"runs.keep_days", SET_INT, "30", "Days for which runs are kept; 0: for ever", 0, 36500},
 	{"runs.value_max", SET_BYTES, "256k",
-		"Bytes kept of one input or output in a run; what is longer is cut and says so", 1024,
-		16 << 20},
+		"Bytes kept of one input or output in a run; what is longer is cut and says so",
+		1024, 16 << 20},
 };
 
 const struct module run_module = {

@@ -15,19 +15,20 @@ static void duration_text(double ms, char out[16])
 	else if (ms < 60000)
 		snprintf(out, 16, "%.2f s", ms / 1000);
 	else
-		snprintf(out, 16, "%.0f min %02.0f", ms / 60000, (double)((int64_t)(ms / 1000) % 60));
+		snprintf(out, 16, "%.0f min %02.0f", ms / 60000,
+			(double)((int64_t)(ms / 1000) % 60));
 }
 
 static const char *status_style(struct str status)
 {
-	return str_eq_c(status, "ok")	       ? "green"
-		: str_eq_c(status, "error")    ? "red"
-		: str_eq_c(status, "running")  ? "cyan"
-					       : "yellow";
+	return str_eq_c(status, "ok")        ? "green"
+	       : str_eq_c(status, "error")   ? "red"
+	       : str_eq_c(status, "running") ? "cyan"
+					     : "yellow";
 }
 
-static enum err fetch(struct cmd *cmd, const char *path, struct buf *body, yyjson_doc **doc,
-	struct errtext *et)
+static enum err fetch(
+	struct cmd *cmd, const char *path, struct buf *body, yyjson_doc **doc, struct errtext *et)
 {
 	enum err e = cmd_call(cmd, HTTP_GET, path, (struct str){0}, body, et);
 	return e ? e : json_parse(buf_str(body), doc, et);
@@ -37,7 +38,8 @@ static enum err fetch(struct cmd *cmd, const char *path, struct buf *body, yyjso
 
 static enum err runs_list(struct cmd *cmd, struct errtext *et)
 {
-	static const char *const titles[] = {"ID", "STARTED", "KIND", "STATUS", "TIME", "NAME"};
+	static const char *const titles[] = {
+		"ID", "STARTED (UTC)", "KIND", "STATUS", "TIME", "NAME"};
 	static const char *const passed[] = {"kind", "status", "limit"};
 	struct buf path = {0}, body = {0};
 	buf_addc(&path, "/api/v1/runs");
@@ -58,13 +60,16 @@ static enum err runs_list(struct cmd *cmd, struct errtext *et)
 		yyjson_val *runs = yyjson_obj_get(yyjson_doc_get_root(doc), "runs"), *r;
 		size_t i, n;
 		struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
-		yyjson_arr_foreach(runs, i, n, r) {
+		yyjson_arr_foreach(runs, i, n, r)
+		{
 			char took[16] = "";
 			double ms = json_f64(r, "duration_ms", -1);
 			if (ms >= 0)
 				duration_text(ms, took);
 			cmd_cell(t, "%.*s", STR_FMT(json_str(r, "id")));
-			cmd_cell(t, "%.*s", STR_FMT(str_sub(json_str(r, "started"), 0, 19)));
+			struct str at = json_str(r, "started");
+			cmd_cell(t, "%.*s %.*s", STR_FMT(str_sub(at, 0, 10)),
+				STR_FMT(str_sub(at, 11, 19)));
 			cmd_cell(t, "%.*s", STR_FMT(json_str(r, "kind")));
 			cmd_cell(t, "%.*s", STR_FMT(json_str(r, "status")));
 			cmd_cell(t, "%s", took);
@@ -108,7 +113,8 @@ static size_t count_columns(struct str s)
 	return columns;
 }
 
-static void bar(struct cmd *cmd, double from, double to, double total, size_t width, struct str status)
+static void bar(
+	struct cmd *cmd, double from, double to, double total, size_t width, struct str status)
 {
 	size_t a = total > 0 ? (size_t)(from / total * (double)width) : 0;
 	size_t b = total > 0 ? (size_t)(to / total * (double)width + .999) : 0;
@@ -150,13 +156,15 @@ static void span_line(struct cmd *cmd, yyjson_val *s, unsigned depth, double tot
 	}
 }
 
-static void children(struct cmd *cmd, yyjson_val *spans, struct str parent, unsigned depth, double total)
+static void children(
+	struct cmd *cmd, yyjson_val *spans, struct str parent, unsigned depth, double total)
 {
 	size_t i, n;
 	yyjson_val *s;
 	if (depth > 64)
 		return;
-	yyjson_arr_foreach(spans, i, n, s) {
+	yyjson_arr_foreach(spans, i, n, s)
+	{
 		if (!str_eq(json_str(s, "parent"), parent))
 			continue;
 		span_line(cmd, s, depth, total);

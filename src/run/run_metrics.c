@@ -7,8 +7,7 @@
 
 enum { KINDS_MAX = 32 }; /* more share the kind "other", so that the page stays small */
 
-static const double bounds_s[] = {
-	.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300};
+static const double bounds_s[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300};
 
 struct kind {
 	char name[32];

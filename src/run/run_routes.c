@@ -127,8 +127,8 @@ static void get_run(struct croft *c, struct http_request *rq, struct http_respon
 	struct span_row *spans = NULL;
 	size_t n = 0;
 	enum err e = id_parse(http_param(rq, "id"), &id)
-		? run_flush(c, &et)
-		: err_set(&et, ERR_INVALID, "the id of a run has 32 hex digits");
+			     ? run_flush(c, &et)
+			     : err_set(&et, ERR_INVALID, "the id of a run has 32 hex digits");
 	if (!e)
 		e = run_store_get(croft_db(c), id, rq->arena, &run, &spans, &n, &et);
 	if (e) {

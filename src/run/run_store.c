@@ -53,7 +53,8 @@ static enum err put_span(struct tx *tx, const struct record *r, struct errtext *
 		"INSERT INTO span (run, id, parent, name, kind, status, start_ns, end_ns, error, "
 		"attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 		"ON CONFLICT (run, id) DO UPDATE SET status = excluded.status, "
-		"end_ns = excluded.end_ns, error = excluded.error, attributes = excluded.attributes",
+		"end_ns = excluded.end_ns, error = excluded.error, attributes = "
+		"excluded.attributes",
 		P_ID(r->run), P_I64(r->span), ns_or_null(r->parent), P_TEXT(str_c(r->name)),
 		P_TEXT(str_c(r->kind)), P_TEXT(str_c(run_statuses[r->status])), P_I64(r->start_ns),
 		ns_or_null(r->end_ns), P_TEXT(str_c(r->error)),
@@ -75,7 +76,8 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 		"UPDATE span SET status = 'interrupted' WHERE status = 'running' AND run IN "
 		"(SELECT id FROM run WHERE status = 'running')");
 	if (!e)
-		e = db_exec(tx, et, "UPDATE run SET status = 'interrupted' WHERE status = 'running'");
+		e = db_exec(
+			tx, et, "UPDATE run SET status = 'interrupted' WHERE status = 'running'");
 	if (e) {
 		db_rollback(tx);
 		return e;
@@ -87,8 +89,8 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 	return e;
 }
 
-enum err run_store_prune(struct db *db, int64_t before_ns, int64_t limit, int64_t *n,
-	struct errtext *et)
+enum err run_store_prune(
+	struct db *db, int64_t before_ns, int64_t limit, int64_t *n, struct errtext *et)
 {
 	struct tx *tx;
 	enum err e = db_begin(db, TX_WRITE, &tx, et);
@@ -201,8 +203,8 @@ enum err run_store_list(struct db *db, const struct run_filter *f, struct arena 
 	return OK;
 }
 
-static enum err get_run(struct tx *tx, struct id id, struct arena *a, struct run_row *run,
-	struct errtext *et)
+static enum err get_run(
+	struct tx *tx, struct id id, struct arena *a, struct run_row *run, struct errtext *et)
 {
 	struct row *r;
 	char hex[ID_HEX + 1];

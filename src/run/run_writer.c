@@ -58,7 +58,7 @@ void record_free(struct record *rec)
 size_t record_bytes(const struct record *rec)
 {
 	return sizeof *rec + strlen(rec->name) + (rec->error ? strlen(rec->error) : 0) +
-		(rec->attributes ? strlen(rec->attributes) : 0);
+	       (rec->attributes ? strlen(rec->attributes) : 0);
 }
 
 /* ---- the writing side of the queue ---- */
@@ -139,8 +139,8 @@ void run_writer_stats(struct run_writer *w, struct run_writer_stats *out)
 
 /* ---- the thread ---- */
 
-static enum err store_batch(struct run_writer *w, const struct record *rec, size_t n,
-	struct errtext *et)
+static enum err store_batch(
+	struct run_writer *w, const struct record *rec, size_t n, struct errtext *et)
 {
 	struct tx *tx;
 	enum err e = db_begin(w->db, TX_WRITE, &tx, et);
@@ -155,8 +155,8 @@ static enum err store_batch(struct run_writer *w, const struct record *rec, size
 	return db_commit(tx, et);
 }
 
-static size_t store_one_by_one(struct run_writer *w, const struct record *rec, enum err *why,
-	struct errtext *et)
+static size_t store_one_by_one(
+	struct run_writer *w, const struct record *rec, enum err *why, struct errtext *et)
 {
 	size_t lost = 0;
 	for (; rec; rec = rec->next) {

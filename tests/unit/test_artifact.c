@@ -494,6 +494,77 @@ static void test_artifact__packages_that_fail(void)
 	croft_close(c);
 }
 
+/* ---- the routes ---- */
+
+struct answer {
+	int status;
+	struct buf body;
+};
+
+static void on_head(void *ctx, int status, const struct http_pair *headers, size_t n)
+{
+	((struct answer *)ctx)->status = status;
+}
+
+static enum err on_data(void *ctx, struct str data)
+{
+	buf_adds(&((struct answer *)ctx)->body, data);
+	return OK;
+}
+
+static void call(struct croft *c, enum http_method method, const char *target, const char *body,
+	int status, struct buf *out)
+{
+	struct answer got = {0};
+	struct http_local to = {on_head, on_data, &got};
+	struct http_pair type = {S("content-type"), S("application/json")};
+	CHECK_OK(http_local_run(croft_handle, c, method, str_c(target), &type, 1, str_c(body), NULL,
+			 &to, &et),
+		&et);
+	if (got.status != status)
+		FAIL("%s: %d: %s", target, got.status, buf_c(&got.body));
+	buf_clear(out);
+	buf_adds(out, buf_str(&got.body));
+	buf_free(&got.body);
+}
+
+static bool has(const struct buf *b, const char *text)
+{
+	return str_find(buf_str(b), str_c(text)) != STR_NONE;
+}
+
+static void test_artifact__routes(void)
+{
+	struct croft *c = open_croft();
+	struct buf b = {0}, body = {0};
+	call(c, HTTP_GET, "/api/v1/models", "", 200, &b);
+	CHECK(has(&b, "\"name\":\"all-minilm-l6-v2\",\"purpose\":\"embed\",\"installed\":false"));
+	buf_addf(&body, "{\"model\":\"%s\",\"name\":\"all-minilm-l6-v2\"}", tap_model("minilm"));
+	call(c, HTTP_POST, "/api/v1/models/pull", buf_c(&body), 200, &b);
+	CHECK(has(&b, "event: progress\ndata: {\"what\""));
+	CHECK(has(&b, "event: done\ndata: {\"name\":\"all-minilm-l6-v2\"}"));
+	call(c, HTTP_GET, "/api/v1/models", "", 200, &b);
+	CHECK(has(&b, "\"installed\":true,\"loaded\":false,\"is_default\":true"));
+	CHECK(has(&b, "\"architecture\":\"bert\"") && has(&b, "\"dim\":384"));
+	struct jw w = {.out = &b};
+	buf_clear(&b);
+	jw_obj(&w);
+	artifact_module.status(c, &w);
+	jw_end(&w);
+	CHECK_STR(buf_str(&b),
+		"{\"models\":1,\"chat_model\":null,\"embed_model\":\"all-minilm-l6-v2\"}");
+	call(c, HTTP_DELETE, "/api/v1/models/all-minilm-l6-v2", "", 200, &b);
+	call(c, HTTP_DELETE, "/api/v1/models/all-minilm-l6-v2", "", 404, &b);
+	call(c, HTTP_POST, "/api/v1/models/pull", "{\"model\":\"nope\"}", 200, &b);
+	CHECK(has(&b, "event: error\ndata: {\"error\":{\"code\":\"not_found\""));
+	call(c, HTTP_POST, "/api/v1/models/pull", "{}", 400, &b);
+	call(c, HTTP_POST, "/api/v1/models/pull", "{\"model\":5}", 400, &b);
+	call(c, HTTP_POST, "/api/v1/models/pull", "nonsense", 400, &b);
+	buf_free(&b);
+	buf_free(&body);
+	croft_close(c);
+}
+
 /* ---- the table, the disk ---- */
 
 static void test_artifact__the_catalogue_is_sound(void)
@@ -547,4 +618,5 @@ TESTS(T(test_artifact__hub_gguf_survives_cut_connections), T(test_artifact__hub_
 	T(test_artifact__pickles_are_refused_with_the_reason),
 	T(test_artifact__several_files_want_a_choice), T(test_artifact__local_file_and_folder),
 	T(test_artifact__a_package_by_the_package_client), T(test_artifact__packages_that_fail),
-	T(test_artifact__the_catalogue_is_sound), T(test_artifact__a_full_disk_is_known_before))
+	T(test_artifact__routes), T(test_artifact__the_catalogue_is_sound),
+	T(test_artifact__a_full_disk_is_known_before))

@@ -65,8 +65,8 @@ static void test_run__a_tree_of_spans_is_stored(void)
 	CHECK_STR(g.spans[0].name, "retrieve");
 	CHECK_STR(g.spans[0].status, "error");
 	CHECK_STR(g.spans[0].error, "too slow");
-	CHECK_STR(g.spans[0].attributes,
-		"{\"output\":[1,2],\"input\":\"the \xEF\xBF\xBD question\",\"hits\":9,\"later\":\"x\"}");
+	CHECK_STR(g.spans[0].attributes, "{\"output\":[1,2],\"input\":\"the \xEF\xBF\xBD "
+					 "question\",\"hits\":9,\"later\":\"x\"}");
 	CHECK_INT(g.spans[1].parent, g.spans[0].id);
 	CHECK(g.spans[1].start_ns >= g.spans[0].start_ns && g.spans[1].end_ns <= g.spans[0].end_ns);
 	arena_free(g.a);
@@ -228,6 +228,92 @@ static void test_run__old_runs_go(void)
 	croft_close(c);
 }
 
+/* ---- the routes ---- */
+
+struct answer {
+	int status;
+	struct buf body;
+};
+
+static void on_head(void *ctx, int status, const struct http_pair *headers, size_t n)
+{
+	((struct answer *)ctx)->status = status;
+}
+
+static enum err on_data(void *ctx, struct str data)
+{
+	buf_adds(&((struct answer *)ctx)->body, data);
+	return OK;
+}
+
+static yyjson_doc *call(struct croft *c, const char *target, int status)
+{
+	struct answer got = {0};
+	struct http_local to = {on_head, on_data, &got};
+	yyjson_doc *doc;
+	CHECK_OK(http_local_run(croft_handle, c, HTTP_GET, str_c(target), NULL, 0, (struct str){0},
+			 NULL, &to, &et),
+		&et);
+	if (got.status != status)
+		FAIL("%s: %d: %s", target, got.status, buf_c(&got.body));
+	CHECK_OK(json_parse(buf_str(&got.body), &doc, &et), &et);
+	buf_free(&got.body);
+	return doc;
+}
+
+static void test_run__routes(void)
+{
+	struct croft *c = open_croft();
+	char target[100], hex[ID_HEX + 1];
+	for (int i = 0; i < 3; i++) {
+		struct run *r = run_begin(c, "ask", S("why?"));
+		id_hex(run_id(r), hex);
+		struct span *parent = span_begin(r, NULL, "retrieve", "retriever");
+		struct span *child = span_begin(r, parent, "embed", "embedding");
+		span_json(child, "output", S("{\"dim\":384}"));
+		span_end(child, OK, NULL);
+		span_end(parent, OK, NULL);
+		run_i64(r, "tokens", 5);
+		run_end(r, i == 2 ? err_set(&et, ERR_TIMEOUT, "late") : OK, &et);
+	}
+	/* at once: a reader never misses what has been done */
+	yyjson_doc *d = call(c, "/api/v1/runs?kind=ask&limit=2", 200);
+	yyjson_val *root = yyjson_doc_get_root(d), *runs = yyjson_obj_get(root, "runs");
+	CHECK_INT(yyjson_arr_size(runs), 2);
+	yyjson_val *run = yyjson_arr_get_first(runs);
+	CHECK_STR(json_str(run, "id"), hex);
+	CHECK_STR(json_str(run, "status"), "error");
+	CHECK_STR(json_str(run, "error"), "late");
+	CHECK(json_f64(run, "duration_ms", -1) >= 0);
+	CHECK_INT(json_i64(yyjson_obj_get(run, "attributes"), "tokens", 0), 5);
+	snprintf(target, sizeof target, "/api/v1/runs?after=%.*s", STR_FMT(json_str(root, "next")));
+	yyjson_doc_free(d);
+	d = call(c, target, 200);
+	root = yyjson_doc_get_root(d);
+	CHECK_INT(yyjson_arr_size(yyjson_obj_get(root, "runs")), 1);
+	CHECK(yyjson_is_null(yyjson_obj_get(root, "next")));
+	yyjson_doc_free(d);
+	snprintf(target, sizeof target, "/api/v1/runs/%s", hex);
+	d = call(c, target, 200);
+	yyjson_val *spans = yyjson_obj_get(yyjson_doc_get_root(d), "spans");
+	CHECK_INT(yyjson_arr_size(spans), 2);
+	yyjson_val *one = yyjson_arr_get(spans, 0), *two = yyjson_arr_get(spans, 1);
+	CHECK(yyjson_is_null(yyjson_obj_get(one, "parent")));
+	CHECK(str_eq(json_str(two, "parent"), json_str(one, "id")));
+	CHECK_INT(json_i64(yyjson_obj_get(yyjson_obj_get(two, "attributes"), "output"), "dim", 0),
+		384);
+	CHECK(json_f64(two, "start_ms", -1) >= json_f64(one, "start_ms", -1));
+	yyjson_doc_free(d);
+	static const char *const bad[] = {"/api/v1/runs?limit=0", "/api/v1/runs?limit=x",
+		"/api/v1/runs?limit=1001", "/api/v1/runs?status=fine", "/api/v1/runs?after=1",
+		"/api/v1/runs/xyz"};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		yyjson_doc_free(call(c, bad[i], 400));
+	yyjson_doc_free(call(c, "/api/v1/runs/00000000000000000000000000000000", 404));
+	yyjson_doc_free(call(c, "/api/v1/runs?kind=%27%20OR%201=1--", 200));
+	croft_close(c);
+}
+
 /* ---- many threads, and a queue that fills ---- */
 
 static struct croft *shared;
@@ -311,5 +397,5 @@ static void test_run__a_record_that_cannot_be_stored_is_lost_alone(void)
 TESTS(T(test_run__a_tree_of_spans_is_stored), T(test_run__it_is_visible_while_it_happens),
 	T(test_run__null_runs_do_nothing), T(test_run__long_values_are_cut_and_say_so),
 	T(test_run__open_runs_are_interrupted_after_a_kill),
-	T(test_run__lists_are_newest_first_in_pages), T(test_run__old_runs_go),
+	T(test_run__lists_are_newest_first_in_pages), T(test_run__old_runs_go), T(test_run__routes),
 	T(test_run__many_threads), T(test_run__a_record_that_cannot_be_stored_is_lost_alone))
