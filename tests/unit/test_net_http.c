@@ -325,10 +325,14 @@ static void test_net_http__local_stream(void)
 	CHECK(str_starts(
 		buf_str(&g.body), S("event: one\ndata: a\ndata: b\n\ndata: \n\ndata: x\n")));
 	CHECK_INT(written, 100);
+	buf_free(&g.body);
+	buf_free(&g.headers);
 	/* a receiver that refuses ends the handler, and its reason is the result */
 	g = (struct got){.stop_after = 5};
 	CHECK_ERR(local(&written, HTTP_GET, "/events", &g), ERR_CORRUPT);
 	CHECK(written < 5);
+	buf_free(&g.body);
+	buf_free(&g.headers);
 }
 
 TESTS(T(test_net_http__url_coding), T(test_net_http__target), T(test_net_http__heads),
