@@ -52,7 +52,8 @@ struct str run_str(struct run *r, struct str s)
 struct str run_buf(struct run *r, struct buf *b)
 {
 	if (b->err)
-		run_fail(r, b->err == ERR_NOMEM ? ERR_NOMEM : ERR_LIMIT, "a text of more than %zu bytes", b->max);
+		run_fail(r, b->err == ERR_NOMEM ? ERR_NOMEM : ERR_LIMIT,
+			"a text of more than %zu bytes", b->max);
 	struct str s = run_str(r, buf_str(b));
 	buf_free(b);
 	return s;
@@ -104,13 +105,43 @@ static struct val scope_get(struct run *r, struct str name)
 
 static struct val eval(struct run *r, const struct node *n);
 
+static void add_arg(struct run *r, struct args *a, struct str name, struct val v)
+{
+	if (a->n == ARGS_MAX) {
+		run_fail(r, ERR_LIMIT, "more than %d arguments", ARGS_MAX);
+		return;
+	}
+	a->name[a->n] = name;
+	a->v[a->n++] = v;
+	a->n_pos += name.p == NULL;
+}
+
+static void spread_arg(struct run *r, struct args *a, struct val v, bool mapping)
+{
+	if (mapping && v.type != V_DICT) {
+		run_fail(r, ERR_INVALID, "argument after ** must be a mapping, not %s",
+			val_type_name(v));
+		return;
+	}
+	const struct list *l = mapping ? NULL : val_items(r, v);
+	for (size_t i = 0; l && i < l->n && !r->err; i++)
+		add_arg(r, a, (struct str){0}, l->v[i]);
+	for (size_t i = 0; mapping && i < v.d->n && !r->err; i++) {
+		if (v.d->e[i].k.type != V_STR)
+			run_fail(r, ERR_INVALID, "keywords must be strings");
+		else
+			add_arg(r, a, v.d->e[i].k.s, v.d->e[i].v);
+	}
+}
+
 static void eval_args(struct run *r, const struct node *n, struct args *a)
 {
-	a->n = MIN(n->n, (uint32_t)ARGS_MAX);
-	a->n_pos = a->n - n->n_names;
-	for (unsigned i = 0; i < a->n; i++) {
-		a->v[i] = eval(r, n->kids[i]);
-		a->name[i] = i < a->n_pos ? (struct str){0} : n->names[i];
+	for (uint32_t i = 0; i < n->n && !r->err; i++) {
+		struct val v = eval(r, n->kids[i]);
+		if (!r->err && n->ops[i])
+			spread_arg(r, a, v, n->ops[i] == 2);
+		else if (!r->err)
+			add_arg(r, a, i < n->n - n->n_names ? (struct str){0} : n->names[i], v);
 	}
 }
 
@@ -126,13 +157,14 @@ static struct val captured(struct run *r, const struct node *body)
 	return val_str(run_buf(r, &text));
 }
 
-struct val call_macro(struct run *r, struct val macro, const struct args *a, const struct val *caller)
+struct val call_macro(
+	struct run *r, struct val macro, const struct args *a, const struct val *caller)
 {
 	const struct node *m = macro.macro;
 	struct scope *scope = r->scope, *own = scope_push(r, macro.scope);
 	if (a->n_pos > m->n)
-		return run_fail(r, ERR_INVALID, "macro '%.*s' takes not more than %u argument(s)", STR_FMT(m->s),
-			(unsigned)m->n);
+		return run_fail(r, ERR_INVALID, "macro '%.*s' takes not more than %u argument(s)",
+			STR_FMT(m->s), (unsigned)m->n);
 	r->scope = own;
 	for (unsigned i = 0; i < m->n && !r->err; i++) {
 		struct val v = val_undef(m->names[i]);
@@ -153,8 +185,8 @@ struct val call_macro(struct run *r, struct val macro, const struct args *a, con
 		for (unsigned i = 0; i < m->n; i++)
 			known = known || str_eq(a->name[k], m->names[i]);
 		if (!known)
-			run_fail(r, ERR_INVALID, "macro '%.*s' takes no keyword argument '%.*s'", STR_FMT(m->s),
-				STR_FMT(a->name[k]));
+			run_fail(r, ERR_INVALID, "macro '%.*s' takes no keyword argument '%.*s'",
+				STR_FMT(m->s), STR_FMT(a->name[k]));
 	}
 	if (caller)
 		scope_set(r, own, S("caller"), *caller);
@@ -163,7 +195,8 @@ struct val call_macro(struct run *r, struct val macro, const struct args *a, con
 	return out;
 }
 
-static struct val call_value(struct run *r, struct val f, const struct args *a, const struct val *caller)
+static struct val call_value(
+	struct run *r, struct val f, const struct args *a, const struct val *caller)
 {
 	switch (f.type) {
 	case V_MACRO:
@@ -237,7 +270,8 @@ static struct val negate(struct run *r, struct val v)
 	if (v.type == V_FLOAT)
 		return val_float(-v.f);
 	if (!is_number(v))
-		return run_fail(r, ERR_INVALID, "bad operand type for unary -: '%s'", val_type_name(v));
+		return run_fail(
+			r, ERR_INVALID, "bad operand type for unary -: '%s'", val_type_name(v));
 	return val_binary(r, B_SUB, val_int(0), v);
 }
 
@@ -367,7 +401,8 @@ static void assign(struct run *r, const struct node *to, struct val v)
 	if (!l)
 		return;
 	if (l->n != to->n) {
-		run_fail(r, ERR_INVALID, "%zu values to unpack into %u names", l->n, (unsigned)to->n);
+		run_fail(r, ERR_INVALID, "%zu values to unpack into %u names", l->n,
+			(unsigned)to->n);
 		return;
 	}
 	for (uint32_t i = 0; i < to->n && !r->err; i++)
@@ -413,7 +448,7 @@ static void exec_for(struct run *r, const struct node *n)
 		return;
 	/* A copy of the header: the list may not change, as nothing can change lists. */
 	loop->items = items;
-	loop->depth0 = r->loops++;
+	loop->depth0 = 0; /* there are no recursive loops */
 	loop->changed = val_undef(S("changed"));
 	for (size_t i = 0; i < items->n && run_step(r, 1); i++) {
 		loop->at = i;
@@ -428,7 +463,6 @@ static void exec_for(struct run *r, const struct node *n)
 		if (flow == FLOW_BREAK)
 			break;
 	}
-	r->loops--;
 	r->scope = scope;
 	if (items->n == 0 && n->kids[1] && !r->err) {
 		r->scope = scope_push(r, scope);
@@ -513,7 +547,8 @@ static void exec_inner(struct run *r, const struct node *n)
 			val_print(r, v, r->out);
 		return;
 	case N_MACRO:
-		scope_set(r, r->scope, n->s, (struct val){.type = V_MACRO, .macro = n, .scope = r->scope});
+		scope_set(r, r->scope, n->s,
+			(struct val){.type = V_MACRO, .macro = n, .scope = r->scope});
 		return;
 	case N_CALL_BLOCK: {
 		struct val caller = {.type = V_MACRO, .macro = n->b, .scope = r->scope};
@@ -578,7 +613,8 @@ static struct str normal_source(struct arena *a, struct str s)
 enum err template_parse(struct str source, struct template **out, struct errtext *et)
 {
 	if (source.n > SOURCE_MAX)
-		return err_set(et, ERR_TOO_LARGE, "template: %zu bytes, the limit is %d", source.n, SOURCE_MAX);
+		return err_set(et, ERR_TOO_LARGE, "template: %zu bytes, the limit is %d", source.n,
+			SOURCE_MAX);
 	if (!utf8_valid(source))
 		return err_set(et, ERR_INVALID, "template: not valid UTF-8");
 	struct arena *a = arena_new(MEMORY_MAX);
@@ -606,12 +642,15 @@ void template_free(struct template *t)
 		arena_free(t->arena);
 }
 
-enum err template_render(const struct template *t, yyjson_val *vars, const struct template_limits *limits,
-	struct buf *out, struct errtext *et)
+enum err template_render(const struct template *t, yyjson_val *vars,
+	const struct template_limits *limits, struct buf *out, struct errtext *et)
 {
 	struct errtext own = {0};
 	struct buf text = {.max = limits && limits->output_max ? limits->output_max : 64u << 20};
-	struct run r = {.arena = arena_new(MEMORY_MAX), .out = &text, .et = et ? et : &own, .source = t->source,
+	struct run r = {.arena = arena_new(MEMORY_MAX),
+		.out = &text,
+		.et = et ? et : &own,
+		.source = t->source,
 		.steps_max = limits && limits->steps_max ? limits->steps_max : 10000000,
 		.now_ms = limits && limits->now_unix_ms ? limits->now_unix_ms : clock_unix_ms()};
 	if (!r.arena)
@@ -619,7 +658,8 @@ enum err template_render(const struct template *t, yyjson_val *vars, const struc
 	r.scope = scope_push(&r, NULL);
 	size_t i, n;
 	yyjson_val *k, *v;
-	yyjson_obj_foreach(vars, i, n, k, v) {
+	yyjson_obj_foreach(vars, i, n, k, v)
+	{
 		if (!r.err)
 			scope_set(&r, r.scope, json_val_str(k), val_from_json(&r, v, 0));
 	}

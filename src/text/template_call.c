@@ -25,13 +25,15 @@ static bool arg_bool(const struct args *a, unsigned i, const char *name, bool ot
 	return v ? val_true(*v) : otherwise;
 }
 
-static int64_t arg_int(struct run *r, const struct args *a, unsigned i, const char *name, int64_t otherwise)
+static int64_t arg_int(
+	struct run *r, const struct args *a, unsigned i, const char *name, int64_t otherwise)
 {
 	const struct val *v = arg(a, i, name);
 	if (!v || v->type == V_NONE)
 		return otherwise;
 	if (v->type != V_INT && v->type != V_BOOL) {
-		run_fail(r, ERR_INVALID, "%s must be an integer, not '%s'", name, val_type_name(*v));
+		run_fail(
+			r, ERR_INVALID, "%s must be an integer, not '%s'", name, val_type_name(*v));
 		return otherwise;
 	}
 	return as_int(*v);
@@ -68,11 +70,13 @@ static struct val fn_range(struct run *r, const struct args *a)
 		step = arg_int(r, a, 2, "step", 1);
 	}
 	if (!a->n_pos || step == 0)
-		return run_fail(r, ERR_INVALID, "range() wants one to three numbers, the step not zero");
+		return run_fail(
+			r, ERR_INVALID, "range() wants one to three numbers, the step not zero");
 	struct val l = list_new(r, LIST_LIST);
 	for (int64_t i = from; (step > 0 ? i < to : i > to) && run_step(r, 1);) {
 		if (l.l->n >= RANGE_MAX)
-			return run_fail(r, ERR_LIMIT, "Range too big. The maximum size is %d", RANGE_MAX);
+			return run_fail(
+				r, ERR_LIMIT, "Range too big. The maximum size is %d", RANGE_MAX);
 		list_add(r, l.l, val_int(i));
 		if (__builtin_add_overflow(i, step, &i))
 			break;
@@ -174,10 +178,13 @@ static struct val f_trim(struct run *r, struct val v, const struct args *a)
 static struct val f_tojson(struct run *r, struct val v, const struct args *a)
 {
 	const struct val *indent = arg(a, 1, "indent"), *sep = arg(a, 2, "separators");
-	struct json_style st = {.ascii = arg_bool(a, 0, "ensure_ascii", false), .indent = -1,
-		.sort = arg_bool(a, 3, "sort_keys", false), .item = S(", "), .key = S(": ")};
-	/* The first positional argument of Jinja's own filter is the indent; templates that pass one
-	 * mean that. */
+	struct json_style st = {.ascii = arg_bool(a, 0, "ensure_ascii", false),
+		.indent = -1,
+		.sort = arg_bool(a, 3, "sort_keys", false),
+		.item = S(", "),
+		.key = S(": ")};
+	/* The first positional argument of Jinja's own filter is the indent; templates that pass
+	 * one mean that. */
 	if (a->n_pos == 1 && a->v[0].type == V_INT) {
 		indent = &a->v[0];
 		st.ascii = false;
@@ -249,7 +256,8 @@ static bool passes(struct run *r, struct val v, const struct args *a, unsigned a
 	return call_test(r, val_text(r, a->v[at]), v, &rest);
 }
 
-static struct val select_some(struct run *r, struct val v, const struct args *a, bool attr, bool keep)
+static struct val select_some(
+	struct run *r, struct val v, const struct args *a, bool attr, bool keep)
 {
 	const struct list *l = val_items(r, v);
 	struct val out = list_new(r, LIST_LAZY);
@@ -301,7 +309,8 @@ static struct val f_map(struct run *r, struct val v, const struct args *a)
 	}
 	struct str filter = attr ? (struct str){0} : val_text(r, a->v[0]);
 	for (size_t i = 0; l && i < l->n && run_step(r, 1); i++) {
-		struct val x = attr ? attribute(r, l->v[i], *attr) : call_filter(r, filter, l->v[i], &rest);
+		struct val x = attr ? attribute(r, l->v[i], *attr)
+				    : call_filter(r, filter, l->v[i], &rest);
 		list_add(r, out.l, x.type == V_UNDEF && d ? *d : x);
 	}
 	return out;
@@ -376,7 +385,8 @@ static struct val f_title(struct run *r, struct val v, const struct args *a)
 	return val_str(run_buf(r, &b));
 }
 
-static struct val replaced(struct run *r, struct str s, struct str from, struct str to, int64_t count)
+static struct val replaced(
+	struct run *r, struct str s, struct str from, struct str to, int64_t count)
 {
 	struct buf b = {.max = MEMORY_MAX};
 	size_t i = 0;
@@ -498,14 +508,16 @@ static struct val fold(struct run *r, struct val v, bool case_sensitive)
 	return v.type == V_STR && !case_sensitive ? val_str(text_case(r, v.s, TEXT_LOWER)) : v;
 }
 
-static struct val sorted(struct run *r, const struct list *l, const struct val *attr, bool cased, bool reverse)
+static struct val sorted(
+	struct run *r, const struct list *l, const struct val *attr, bool cased, bool reverse)
 {
 	struct val out = list_new(r, LIST_LIST);
 	if (!l || !l->n)
 		return out;
 	struct keyed *k = run_alloc(r, l->n * sizeof *k), *tmp = run_alloc(r, l->n * sizeof *tmp);
 	for (size_t i = 0; i < l->n && tmp && run_step(r, 1); i++)
-		k[i] = (struct keyed){fold(r, attr ? attribute(r, l->v[i], *attr) : l->v[i], cased), l->v[i]};
+		k[i] = (struct keyed){
+			fold(r, attr ? attribute(r, l->v[i], *attr) : l->v[i], cased), l->v[i]};
 	if (!r->err)
 		merge_sort(r, k, tmp, l->n, reverse);
 	for (size_t i = 0; i < l->n && !r->err; i++)
@@ -515,8 +527,8 @@ static struct val sorted(struct run *r, const struct list *l, const struct val *
 
 static struct val f_sort(struct run *r, struct val v, const struct args *a)
 {
-	return sorted(r, val_items(r, v), arg(a, 2, "attribute"), arg_bool(a, 1, "case_sensitive", false),
-		arg_bool(a, 0, "reverse", false));
+	return sorted(r, val_items(r, v), arg(a, 2, "attribute"),
+		arg_bool(a, 1, "case_sensitive", false), arg_bool(a, 0, "reverse", false));
 }
 
 static struct val f_dictsort(struct run *r, struct val v, const struct args *a)
@@ -524,8 +536,10 @@ static struct val f_dictsort(struct run *r, struct val v, const struct args *a)
 	if (v.type != V_DICT)
 		return run_fail(r, ERR_INVALID, "dictsort wants a mapping");
 	struct str by = arg_str(r, a, 1, "by");
-	struct val key = val_int(str_eq_c(by, "value") ? 1 : 0), items = dict_items(r, v.d, LIST_LIST);
-	return sorted(r, items.l, &key, arg_bool(a, 0, "case_sensitive", false), arg_bool(a, 2, "reverse", false));
+	struct val key = val_int(str_eq_c(by, "value") ? 1 : 0),
+		   items = dict_items(r, v.d, LIST_LIST);
+	return sorted(r, items.l, &key, arg_bool(a, 0, "case_sensitive", false),
+		arg_bool(a, 2, "reverse", false));
 }
 
 static struct val f_unique(struct run *r, struct val v, const struct args *a)
@@ -563,14 +577,16 @@ static struct val f_round(struct run *r, struct val v, const struct args *a)
 	int64_t precision = arg_int(r, a, 0, "precision", 0);
 	struct str how = arg_str(r, a, 1, "method");
 	if (!is_number(v))
-		return run_fail(r, ERR_INVALID, "type %s doesn't define __round__ method", val_type_name(v));
+		return run_fail(r, ERR_INVALID, "type %s doesn't define __round__ method",
+			val_type_name(v));
 	double scale = pow(10, (double)MAX(MIN(precision, 300), -300)), f = as_float(v);
 	if (str_eq_c(how, "ceil"))
 		return val_float(ceil(f * scale) / scale);
 	if (str_eq_c(how, "floor"))
 		return val_float(floor(f * scale) / scale);
 	if (v.type != V_FLOAT)
-		return precision >= 0 ? val_int(as_int(v)) : val_float(nearbyint(f * scale) / scale);
+		return precision >= 0 ? val_int(as_int(v))
+				      : val_float(nearbyint(f * scale) / scale);
 	if (precision >= 0 && precision < 100) {
 		/* By decimal digits, as Python does. */
 		char t[512];
@@ -585,7 +601,8 @@ static struct val f_abs(struct run *r, struct val v, const struct args *a)
 	if (v.type == V_FLOAT)
 		return val_float(fabs(v.f));
 	if (!is_number(v))
-		return run_fail(r, ERR_INVALID, "bad operand type for abs(): '%s'", val_type_name(v));
+		return run_fail(
+			r, ERR_INVALID, "bad operand type for abs(): '%s'", val_type_name(v));
 	return as_int(v) < 0 ? val_binary(r, B_SUB, val_int(0), v) : val_int(as_int(v));
 }
 
@@ -601,7 +618,12 @@ static struct val f_escape(struct run *r, struct val v, const struct args *a)
 	run_step(r, s.n / 16);
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
-		const char *e = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&#34;" : c == '\'' ? "&#39;" : NULL;
+		const char *e = c == '&'    ? "&amp;"
+				: c == '<'  ? "&lt;"
+				: c == '>'  ? "&gt;"
+				: c == '"'  ? "&#34;"
+				: c == '\'' ? "&#39;"
+					    : NULL;
 		if (e)
 			buf_addc(&b, e);
 		else
@@ -620,7 +642,9 @@ static struct val f_indent(struct run *r, struct val v, const struct args *a)
 	int64_t n = by.p ? 0 : arg_int(r, a, 0, "width", 4);
 	if (n > 1000)
 		return run_fail(r, ERR_LIMIT, "indent by more than 1000");
-	for (bool at_first = true; !r->err && str_next(&rest, '\n', &line) && run_step(r, 1 + line.n / 16); at_first = false) {
+	for (bool at_first = true;
+		!r->err && str_next(&rest, '\n', &line) && run_step(r, 1 + line.n / 16);
+		at_first = false) {
 		if (!at_first)
 			buf_putc(&b, '\n');
 		if (at_first ? first : blank || line.n) {
@@ -659,7 +683,8 @@ static struct val f_sum(struct run *r, struct val v, const struct args *a)
 	const struct val *attr = arg(a, 0, "attribute"), *start = arg(a, 1, "start");
 	struct val out = start ? *start : val_int(0);
 	for (size_t i = 0; l && i < l->n && run_step(r, 1); i++)
-		out = val_binary(r, B_ADD, out, attr && attr->type != V_NONE ? attribute(r, l->v[i], *attr) : l->v[i]);
+		out = val_binary(r, B_ADD, out,
+			attr && attr->type != V_NONE ? attribute(r, l->v[i], *attr) : l->v[i]);
 	return out;
 }
 
@@ -815,10 +840,38 @@ static bool same_thing(struct run *r, struct val a, struct val b)
 	return val_equal(r, a, b, 0);
 }
 
-enum test { IS_DEFINED, IS_UNDEFINED, IS_NONE, IS_STRING, IS_MAPPING, IS_ITERABLE, IS_SEQUENCE, IS_NUMBER,
-	IS_INTEGER, IS_FLOAT, IS_BOOLEAN, IS_TRUE, IS_FALSE, IS_EQ, IS_NE, IS_LT, IS_LE, IS_GT, IS_GE, IS_IN,
-	IS_EVEN, IS_ODD, IS_DIVISIBLE, IS_LOWER, IS_UPPER, IS_SAME, IS_CALLABLE, IS_FILTER, IS_TEST,
-	IS_ESCAPED };
+enum test {
+	IS_DEFINED,
+	IS_UNDEFINED,
+	IS_NONE,
+	IS_STRING,
+	IS_MAPPING,
+	IS_ITERABLE,
+	IS_SEQUENCE,
+	IS_NUMBER,
+	IS_INTEGER,
+	IS_FLOAT,
+	IS_BOOLEAN,
+	IS_TRUE,
+	IS_FALSE,
+	IS_EQ,
+	IS_NE,
+	IS_LT,
+	IS_LE,
+	IS_GT,
+	IS_GE,
+	IS_IN,
+	IS_EVEN,
+	IS_ODD,
+	IS_DIVISIBLE,
+	IS_LOWER,
+	IS_UPPER,
+	IS_SAME,
+	IS_CALLABLE,
+	IS_FILTER,
+	IS_TEST,
+	IS_ESCAPED
+};
 
 static const struct {
 	const char *name;
@@ -896,7 +949,8 @@ static bool run_test(struct run *r, enum test t, struct val v, struct val o)
 	case IS_MAPPING:
 		return v.type == V_DICT;
 	case IS_ITERABLE:
-		return v.type == V_STR || v.type == V_LIST || v.type == V_DICT || v.type == V_UNDEF || v.type == V_LOOP;
+		return v.type == V_STR || v.type == V_LIST || v.type == V_DICT ||
+		       v.type == V_UNDEF || v.type == V_LOOP;
 	case IS_SEQUENCE:
 		return v.type == V_STR || v.type == V_DICT || v.type == V_UNDEF ||
 		       (v.type == V_LIST && v.l->kind <= LIST_TUPLE);
@@ -961,7 +1015,8 @@ bool call_test(struct run *r, struct str name, struct val v, const struct args *
 		enum test t = test_rows[i].test;
 		bool wants = (t >= IS_EQ && t <= IS_IN) || t == IS_DIVISIBLE || t == IS_SAME;
 		if (wants && !a->n) {
-			run_fail(r, ERR_INVALID, "the test '%.*s' wants an argument", STR_FMT(name));
+			run_fail(
+				r, ERR_INVALID, "the test '%.*s' wants an argument", STR_FMT(name));
 			return false;
 		}
 		return run_test(r, t, v, a->n ? a->v[0] : val_none());
@@ -1048,7 +1103,8 @@ static struct val m_split(struct run *r, struct str s, const struct args *a, boo
 		out = split_space(r, s, max, from_right);
 	} else {
 		if (sep->type != V_STR || !sep->s.n)
-			return run_fail(r, ERR_INVALID, "split() wants a separator that is not empty");
+			return run_fail(
+				r, ERR_INVALID, "split() wants a separator that is not empty");
 		out = list_new(r, LIST_LIST);
 		run_step(r, s.n / 16);
 		for (size_t at; max != 0 && run_step(r, 1); max -= max > 0) {
@@ -1080,7 +1136,8 @@ static struct val m_splitlines(struct run *r, struct str s, const struct args *a
 	for (size_t i = 0, from = 0; i < s.n && run_step(r, 1);) {
 		uint32_t cp;
 		size_t len = utf8_decode(str_sub(s, i, s.n), &cp), end = i;
-		bool line = (cp >= 10 && cp <= 13) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
+		bool line = (cp >= 10 && cp <= 13) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 ||
+			    cp == 0x2028 || cp == 0x2029;
 		i += len;
 		if (cp == '\r' && i < s.n && s.p[i] == '\n')
 			i++;
@@ -1104,15 +1161,16 @@ static bool affixed(struct run *r, struct str s, struct val what, bool end)
 				return true;
 		return false;
 	}
-	run_fail(r, ERR_INVALID, "%s first arg must be str or a tuple of str, not %s", end ? "endswith" : "startswith",
-		val_type_name(what));
+	run_fail(r, ERR_INVALID, "%s first arg must be str or a tuple of str, not %s",
+		end ? "endswith" : "startswith", val_type_name(what));
 	return false;
 }
 
 static struct val m_find(struct run *r, struct str s, const struct args *a, bool last, bool must)
 {
 	struct str what = want_str(r, a, 0, "find()");
-	int64_t from = arg_int(r, a, 1, "start", 0), n = (int64_t)text_length(s), to = arg_int(r, a, 2, "end", n);
+	int64_t from = arg_int(r, a, 1, "start", 0), n = (int64_t)text_length(s),
+		to = arg_int(r, a, 2, "end", n);
 	from = MIN(from < 0 ? MAX(from + n, 0) : from, n + 1);
 	to = MAX(MIN(to < 0 ? to + n : to, n), 0);
 	run_step(r, s.n / 16);
@@ -1146,7 +1204,10 @@ static struct val m_all(struct str s, enum char_test t)
 		len = utf8_decode(str_sub(s, i, s.n), &cp);
 		UChar32 c = (UChar32)cp;
 		bool letter = U_GET_GC_MASK(c) & U_GC_L_MASK, digit = u_isdigit(c);
-		if (!(t == ARE_DIGITS ? digit : t == ARE_LETTERS ? letter : t == ARE_ALNUM ? letter || digit : text_is_space(cp)))
+		if (!(t == ARE_DIGITS          ? digit
+			    : t == ARE_LETTERS ? letter
+			    : t == ARE_ALNUM   ? letter || digit
+					       : text_is_space(cp)))
 			return val_bool(false);
 	}
 	return val_bool(s.n != 0);
@@ -1166,15 +1227,42 @@ static struct val m_partition(struct run *r, struct str s, const struct args *a,
 	return t;
 }
 
-enum str_method { SM_STRIP, SM_LSTRIP, SM_RSTRIP, SM_SPLIT, SM_RSPLIT, SM_SPLITLINES, SM_STARTSWITH,
-	SM_ENDSWITH, SM_REPLACE, SM_UPPER, SM_LOWER, SM_TITLE, SM_CAPITALIZE, SM_FIND, SM_RFIND, SM_INDEX,
-	SM_RINDEX, SM_COUNT, SM_JOIN, SM_ISDIGIT, SM_ISALPHA, SM_ISALNUM, SM_ISSPACE, SM_ISUPPER, SM_ISLOWER,
-	SM_REMOVEPREFIX, SM_REMOVESUFFIX, SM_PARTITION, SM_RPARTITION };
+enum str_method {
+	SM_STRIP,
+	SM_LSTRIP,
+	SM_RSTRIP,
+	SM_SPLIT,
+	SM_RSPLIT,
+	SM_SPLITLINES,
+	SM_STARTSWITH,
+	SM_ENDSWITH,
+	SM_REPLACE,
+	SM_UPPER,
+	SM_LOWER,
+	SM_TITLE,
+	SM_CAPITALIZE,
+	SM_FIND,
+	SM_RFIND,
+	SM_INDEX,
+	SM_RINDEX,
+	SM_COUNT,
+	SM_JOIN,
+	SM_ISDIGIT,
+	SM_ISALPHA,
+	SM_ISALNUM,
+	SM_ISSPACE,
+	SM_ISUPPER,
+	SM_ISLOWER,
+	SM_REMOVEPREFIX,
+	SM_REMOVESUFFIX,
+	SM_PARTITION,
+	SM_RPARTITION
+};
 
-static const char *const str_methods[] = {"strip", "lstrip", "rstrip", "split", "rsplit", "splitlines",
-	"startswith", "endswith", "replace", "upper", "lower", "title", "capitalize", "find", "rfind", "index",
-	"rindex", "count", "join", "isdigit", "isalpha", "isalnum", "isspace", "isupper", "islower",
-	"removeprefix", "removesuffix", "partition", "rpartition"};
+static const char *const str_methods[] = {"strip", "lstrip", "rstrip", "split", "rsplit",
+	"splitlines", "startswith", "endswith", "replace", "upper", "lower", "title", "capitalize",
+	"find", "rfind", "index", "rindex", "count", "join", "isdigit", "isalpha", "isalnum",
+	"isspace", "isupper", "islower", "removeprefix", "removesuffix", "partition", "rpartition"};
 
 static struct val str_call(struct run *r, enum str_method m, struct str s, const struct args *a)
 {
@@ -1197,7 +1285,8 @@ static struct val str_call(struct run *r, enum str_method m, struct str s, const
 	case SM_ENDSWITH:
 		return val_bool(affixed(r, s, first, true));
 	case SM_REPLACE: {
-		struct str from = want_str(r, a, 0, "replace()"), to = want_str(r, a, 1, "replace()");
+		struct str from = want_str(r, a, 0, "replace()"),
+			   to = want_str(r, a, 1, "replace()");
 		return replaced(r, s, from, to, arg_int(r, a, 2, "count", -1));
 	}
 	case SM_UPPER:
@@ -1268,10 +1357,11 @@ static const struct {
 	{"setdefault", DM_CHANGE},
 	{"update", DM_CHANGE},
 };
-static const char *const list_changes[] = {"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"};
+static const char *const list_changes[] = {
+	"append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"};
 
-static struct val dict_call(struct run *r, enum dict_method m, struct str name, const struct dict *d,
-	const struct args *a)
+static struct val dict_call(struct run *r, enum dict_method m, struct str name,
+	const struct dict *d, const struct args *a)
 {
 	struct val out;
 	const struct val *found;
@@ -1297,7 +1387,8 @@ static struct val dict_call(struct run *r, enum dict_method m, struct str name, 
 	case DM_CHANGE:
 		break;
 	}
-	return run_fail(r, ERR_INVALID, "access to attribute '%.*s' of 'dict' object is unsafe.", STR_FMT(name));
+	return run_fail(r, ERR_INVALID, "access to attribute '%.*s' of 'dict' object is unsafe.",
+		STR_FMT(name));
 }
 
 static struct val list_call(struct run *r, struct str name, struct list *l, const struct args *a)
@@ -1311,11 +1402,14 @@ static struct val list_call(struct run *r, struct str name, struct list *l, cons
 				return val_int((int64_t)i);
 			n++;
 		}
-		return str_eq_c(name, "index") ? run_fail(r, ERR_INVALID, "the value is not in the list") : val_int(n);
+		return str_eq_c(name, "index")
+			       ? run_fail(r, ERR_INVALID, "the value is not in the list")
+			       : val_int(n);
 	}
 	if (str_eq_c(name, "copy"))
 		return copy_list(r, (struct val){.type = V_LIST, .l = l}, LIST_LIST);
-	return run_fail(r, ERR_INVALID, "access to attribute '%.*s' of 'list' object is unsafe.", STR_FMT(name));
+	return run_fail(r, ERR_INVALID, "access to attribute '%.*s' of 'list' object is unsafe.",
+		STR_FMT(name));
 }
 
 static struct val loop_call(struct run *r, struct str name, struct loop *l, const struct args *a)

@@ -18,8 +18,21 @@ enum {
 
 /* ---- values ---- */
 
-enum val_type { V_UNDEF, V_NONE, V_BOOL, V_INT, V_FLOAT, V_STR, V_LIST, V_DICT, V_SPACE, V_LOOP,
-	V_MACRO, V_FUNC, V_METHOD };
+enum val_type {
+	V_UNDEF,
+	V_NONE,
+	V_BOOL,
+	V_INT,
+	V_FLOAT,
+	V_STR,
+	V_LIST,
+	V_DICT,
+	V_SPACE,
+	V_LOOP,
+	V_MACRO,
+	V_FUNC,
+	V_METHOD
+};
 
 struct val {
 	enum val_type type;
@@ -67,8 +80,19 @@ struct method {
 
 /* ---- tokens ---- */
 
-enum tok { T_EOF, T_DATA, T_VAR_BEGIN, T_VAR_END, T_BLOCK_BEGIN, T_BLOCK_END, T_NAME, T_STR, T_INT,
-	T_FLOAT, T_OP };
+enum tok {
+	T_EOF,
+	T_DATA,
+	T_VAR_BEGIN,
+	T_VAR_END,
+	T_BLOCK_BEGIN,
+	T_BLOCK_END,
+	T_NAME,
+	T_STR,
+	T_INT,
+	T_FLOAT,
+	T_OP
+};
 
 struct token {
 	enum tok type;
@@ -82,11 +106,40 @@ struct token {
 
 enum node_kind {
 	/* statements */
-	N_DATA, N_OUT, N_IF, N_FOR, N_SET, N_SET_BLOCK, N_MACRO, N_WITH, N_FILTER_BLOCK, N_BREAK,
-	N_CONTINUE, N_BODY, N_CALL_BLOCK,
+	N_DATA,
+	N_OUT,
+	N_IF,
+	N_FOR,
+	N_SET,
+	N_SET_BLOCK,
+	N_MACRO,
+	N_WITH,
+	N_FILTER_BLOCK,
+	N_BREAK,
+	N_CONTINUE,
+	N_BODY,
+	N_CALL_BLOCK,
 	/* expressions */
-	N_CONST, N_NAME, N_LIST, N_TUPLE, N_DICT, N_ATTR, N_ITEM, N_SLICE, N_CALL, N_FILTER, N_TEST,
-	N_NOT, N_NEG, N_POS, N_AND, N_OR, N_BINARY, N_CONCAT, N_COMPARE, N_COND,
+	N_CONST,
+	N_NAME,
+	N_LIST,
+	N_TUPLE,
+	N_DICT,
+	N_ATTR,
+	N_ITEM,
+	N_SLICE,
+	N_CALL,
+	N_FILTER,
+	N_TEST,
+	N_NOT,
+	N_NEG,
+	N_POS,
+	N_AND,
+	N_OR,
+	N_BINARY,
+	N_CONCAT,
+	N_COMPARE,
+	N_COND,
 };
 
 enum binary { B_ADD, B_SUB, B_MUL, B_DIV, B_FLOOR, B_MOD, B_POW };
@@ -106,7 +159,8 @@ struct node {
 	uint32_t n, n_names;
 };
 
-struct template {
+struct template
+{
 	struct arena *arena;
 	struct str source;
 	struct node *body;
@@ -144,7 +198,6 @@ struct run {
 	enum err err;
 	uint64_t steps, steps_max;
 	unsigned depth;
-	size_t loops;
 	enum flow flow;
 	int64_t now_ms;
 	uint32_t at; /* the node being run, for errors */
@@ -161,7 +214,7 @@ struct args {
 struct val run_fail(struct run *r, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool run_step(struct run *r, uint64_t n); /* false: stopped */
 void *run_alloc(struct run *r, size_t n);
-struct str run_str(struct run *r, struct str s); /* copy */
+struct str run_str(struct run *r, struct str s);  /* copy */
 struct str run_buf(struct run *r, struct buf *b); /* takes b's content, frees b */
 
 static inline struct val val_none(void)
@@ -213,7 +266,7 @@ bool val_true(struct val v);
 bool val_equal(struct run *r, struct val a, struct val b, unsigned depth);
 int val_order(struct run *r, struct val a, struct val b, unsigned depth); /* <0, 0, >0; may fail */
 bool val_in(struct run *r, struct val item, struct val box);
-void val_print(struct run *r, struct val v, struct buf *out);              /* str() */
+void val_print(struct run *r, struct val v, struct buf *out);                /* str() */
 void val_repr(struct run *r, struct val v, struct buf *out, unsigned depth); /* repr() */
 struct str val_text(struct run *r, struct val v);
 /* What a loop goes over; NULL and an error for what has no items. */
@@ -225,7 +278,8 @@ struct json_style {
 	struct str item, key;
 	struct str indent_text;
 };
-void val_json(struct run *r, struct val v, const struct json_style *st, struct buf *out, unsigned depth);
+void val_json(
+	struct run *r, struct val v, const struct json_style *st, struct buf *out, unsigned depth);
 
 struct val val_attr(struct run *r, struct val v, struct str name);
 struct val val_item(struct run *r, struct val v, struct val key);
@@ -239,13 +293,15 @@ struct val call_method(struct run *r, const struct method *m, const struct args 
 struct val call_filter(struct run *r, struct str name, struct val v, const struct args *a);
 bool call_test(struct run *r, struct str name, struct val v, const struct args *a);
 struct val find_global(struct str name); /* V_UNDEF: there is none */
-struct val call_macro(struct run *r, struct val macro, const struct args *a, const struct val *caller);
+struct val call_macro(
+	struct run *r, struct val macro, const struct args *a, const struct val *caller);
 
 /* template_text.c: Python's string methods, by code points */
 size_t text_length(struct str s);
 size_t text_offset(struct str s, size_t cp); /* of the cp-th code point, at most s.n */
 bool text_is_space(uint32_t cp);
-struct str text_strip(struct str s, struct str chars, int sides); /* 1 left, 2 right; chars NULL: space */
+struct str text_strip(
+	struct str s, struct str chars, int sides); /* 1 left, 2 right; chars NULL: space */
 enum text_case { TEXT_UPPER, TEXT_LOWER, TEXT_TITLE, TEXT_CAPITALIZE };
 struct str text_case(struct run *r, struct str s, enum text_case c);
 void text_float(double f, struct buf *out); /* repr of a float */

@@ -182,12 +182,13 @@ static void lex_number(struct lexer *x)
 		char c = x->s.p[i];
 		if (c == '_' && n)
 			continue;
-		bool sign = (c == '+' || c == '-') && n && (t[n - 1] == 'e' || t[n - 1] == 'E') && is_float;
+		bool sign = (c == '+' || c == '-') && n && (t[n - 1] == 'e' || t[n - 1] == 'E') &&
+			    is_float;
 		bool dot = c == '.' && !is_float && i + 1 < x->s.n && is_digit(x->s.p[i + 1]);
 		bool exp = (c == 'e' || c == 'E') && n && i + 1 < x->s.n &&
 			   (is_digit(x->s.p[i + 1]) ||
-				   ((x->s.p[i + 1] == '-' || x->s.p[i + 1] == '+') && i + 2 < x->s.n &&
-					   is_digit(x->s.p[i + 2])));
+				   ((x->s.p[i + 1] == '-' || x->s.p[i + 1] == '+') &&
+					   i + 2 < x->s.n && is_digit(x->s.p[i + 2])));
 		if (!is_digit(c) && !sign && !dot && !exp)
 			break;
 		is_float = is_float || dot || exp;
@@ -304,8 +305,9 @@ static void lex_all(struct lexer *x)
 	x->line_starting = true;
 	while (x->i < x->s.n && !x->err) {
 		size_t from = x->i, at = from;
-		while (at + 1 < x->s.n && !(x->s.p[at] == '{' && (x->s.p[at + 1] == '{' || x->s.p[at + 1] == '%' ||
-										 x->s.p[at + 1] == '#')))
+		while (at + 1 < x->s.n &&
+			!(x->s.p[at] == '{' && (x->s.p[at + 1] == '{' || x->s.p[at + 1] == '%' ||
+						       x->s.p[at + 1] == '#')))
 			at++;
 		if (at + 1 >= x->s.n) {
 			push(x, T_DATA, str_sub(x->s, from, x->s.n), from);
@@ -313,7 +315,9 @@ static void lex_all(struct lexer *x)
 		}
 		char kind = x->s.p[at + 1], left, right;
 		size_t raw = kind == '%' ? raw_tag(x, at, "raw", &left, &right) : 0;
-		char sign = at + 2 < x->s.n && (x->s.p[at + 2] == '-' || x->s.p[at + 2] == '+') ? x->s.p[at + 2] : 0;
+		char sign = at + 2 < x->s.n && (x->s.p[at + 2] == '-' || x->s.p[at + 2] == '+')
+				    ? x->s.p[at + 2]
+				    : 0;
 		if (kind == '{' && sign == '+')
 			sign = 0; /* that is a plus */
 		push_data(x, from, at, raw ? left : sign, kind == '{');
@@ -328,7 +332,8 @@ static void lex_all(struct lexer *x)
 			}
 			end += at + 2;
 			char before = end > at + 2 ? x->s.p[end - 1] : 0;
-			x->i = after_tag(x, end + 2, before == '-' || before == '+' ? before : 0, true);
+			x->i = after_tag(
+				x, end + 2, before == '-' || before == '+' ? before : 0, true);
 		} else {
 			push(x, kind == '{' ? T_VAR_BEGIN : T_BLOCK_BEGIN, (struct str){0}, at);
 			lex_tag(x, kind == '{', at);

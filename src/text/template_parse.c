@@ -22,7 +22,8 @@ static struct node *fail(struct parser *p, uint32_t at, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(msg, sizeof msg, fmt, ap);
 		va_end(ap);
-		p->err = err_set(p->et, ERR_INVALID, "template: line %u column %u: %s", line, column, msg);
+		p->err = err_set(
+			p->et, ERR_INVALID, "template: line %u column %u: %s", line, column, msg);
 	}
 	return NULL;
 }
@@ -147,8 +148,9 @@ static struct node *dict_literal(struct parser *p, uint32_t at)
 
 static bool ends_tuple(const struct parser *p)
 {
-	return p->t->type == T_VAR_END || p->t->type == T_BLOCK_END || p->t->type == T_EOF || is_op(p, ")") ||
-	       is_op(p, "=") || is_word(p, "in") || is_word(p, "recursive") || is_word(p, "if");
+	return p->t->type == T_VAR_END || p->t->type == T_BLOCK_END || p->t->type == T_EOF ||
+	       is_op(p, ")") || is_op(p, "=") || is_word(p, "in") || is_word(p, "recursive") ||
+	       is_word(p, "if");
 }
 
 /* One expression, or a tuple when commas follow. cond: "a if b" may stand in it. */
@@ -232,22 +234,22 @@ static struct node *primary(struct parser *p)
 static void arguments(struct parser *p, struct node *n)
 {
 	while (!p->err && !take_op(p, ")")) {
-		if (is_op(p, "*") || is_op(p, "**")) {
-			fail(p, p->t->at, "* and ** in calls are not supported");
-			return;
-		}
-		bool named = p->t->type == T_NAME && p->t[1].type == T_OP && str_eq_c(p->t[1].s, "=");
+		/* ops: 1 for *list, 2 for **mapping, which counts as given by name. */
+		int spread = take_op(p, "**") ? 2 : take_op(p, "*") ? 1 : 0;
+		bool named = !spread && p->t->type == T_NAME && p->t[1].type == T_OP &&
+			     str_eq_c(p->t[1].s, "=");
 		struct str name = {0};
 		if (named) {
 			name = p->t->s;
 			p->t += 2;
-		} else if (n && n->n_names) {
+		} else if (n && n->n_names && spread != 2) {
 			fail(p, p->t->at, "a positional argument after one by name");
 		}
 		kid(p, n, expression(p));
-		if (n && !p->err && named) {
+		if (n && !p->err) {
+			n->ops[n->n - 1] = (uint8_t)spread;
 			n->names[n->n - 1] = name;
-			n->n_names++;
+			n->n_names += named || spread == 2;
 		}
 		if (n && n->n > ARGS_MAX)
 			fail(p, p->t->at, "more than %d arguments", ARGS_MAX);
@@ -337,8 +339,9 @@ static bool begins_test_argument(const struct parser *p)
 {
 	switch (p->t->type) {
 	case T_NAME:
-		return !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and") && !is_word(p, "if") &&
-		       !is_word(p, "is") && !is_word(p, "in") && !is_word(p, "not");
+		return !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and") &&
+		       !is_word(p, "if") && !is_word(p, "is") && !is_word(p, "in") &&
+		       !is_word(p, "not");
 	case T_STR:
 	case T_INT:
 	case T_FLOAT:
@@ -408,8 +411,8 @@ static struct node *unary(struct parser *p, bool with_filters)
 	return n;
 }
 
-static struct node *binary(struct parser *p, enum node_kind kind, int op, struct node *a, struct node *b,
-	uint32_t at)
+static struct node *binary(
+	struct parser *p, enum node_kind kind, int op, struct node *a, struct node *b, uint32_t at)
 {
 	struct node *n = mk(p, kind, at);
 	if (!n)
@@ -434,7 +437,11 @@ static struct node *product(struct parser *p)
 {
 	struct node *n = power(p);
 	while (!p->err) {
-		int op = is_op(p, "*") ? B_MUL : is_op(p, "/") ? B_DIV : is_op(p, "//") ? B_FLOOR : is_op(p, "%") ? B_MOD : -1;
+		int op = is_op(p, "*")    ? B_MUL
+			 : is_op(p, "/")  ? B_DIV
+			 : is_op(p, "//") ? B_FLOOR
+			 : is_op(p, "%")  ? B_MOD
+					  : -1;
 		if (op < 0)
 			break;
 		uint32_t at = (p->t++)->at;
@@ -487,7 +494,8 @@ static struct node *comparison(struct parser *p)
 	struct node *first = sum(p), *n = NULL;
 	for (int op; !p->err && (op = compare_op(p)) >= 0;) {
 		if (!n) {
-			n = mk(p, N_COMPARE, at); /* kids, and between kids i and i + 1 ops[i + 1] */
+			n = mk(p, N_COMPARE,
+				at); /* kids, and between kids i and i + 1 ops[i + 1] */
 			kid(p, n, first);
 		}
 		kid(p, n, sum(p));
@@ -539,7 +547,8 @@ static struct node *expression(struct parser *p)
 	unsigned deep = 0;
 	struct node **last = &n;
 	while (!p->err && is_word(p, "if")) {
-		/* a if b else c: a, b the condition, c (NULL: undefined); c may be such an expression. */
+		/* a if b else c: a, b the condition, c (NULL: undefined); c may be such an
+		 * expression. */
 		struct node *c = mk(p, N_COND, (p->t++)->at);
 		if (!c)
 			break;
@@ -632,7 +641,8 @@ static struct node *if_tag(struct parser *p, uint32_t at)
 /* for a in b if kids[2]: kids[0] the body, kids[1] the else or NULL. */
 static struct node *for_tag(struct parser *p, uint32_t at)
 {
-	static const char *const ends[] = {"endfor", "else", NULL}, *const last[] = {"endfor", NULL};
+	static const char *const ends[] = {"endfor", "else", NULL}, *const last[] = {
+									    "endfor", NULL};
 	struct node *n = mk(p, N_FOR, at), *cond = NULL, *otherwise = NULL;
 	if (!n)
 		return NULL;
@@ -870,8 +880,8 @@ static struct node *body(struct parser *p, const char *const *ends)
 	return n;
 }
 
-enum err template_tree(struct arena *a, struct str source, const struct lexed *in, struct node **out,
-	struct errtext *et)
+enum err template_tree(struct arena *a, struct str source, const struct lexed *in,
+	struct node **out, struct errtext *et)
 {
 	struct parser p = {.t = in->t, .arena = a, .source = source, .et = et};
 	struct node *n = body(&p, NULL);

@@ -80,7 +80,9 @@ static void add_cased(struct buf *b, uint32_t cp, enum text_case c)
 	UErrorCode err = U_ZERO_ERROR;
 	if (cp < 0x80) {
 		bool up = c != TEXT_LOWER;
-		buf_putc(b, (char)(up && cp >= 'a' && cp <= 'z' ? cp - 32 : !up && cp >= 'A' && cp <= 'Z' ? cp + 32 : cp));
+		buf_putc(b, (char)(up && cp >= 'a' && cp <= 'z'     ? cp - 32
+				    : !up && cp >= 'A' && cp <= 'Z' ? cp + 32
+								    : cp));
 		return;
 	}
 	U16_APPEND_UNSAFE(in, n, (UChar32)cp);
@@ -95,8 +97,9 @@ static void add_cased(struct buf *b, uint32_t cp, enum text_case c)
 			    : u_strToUpper(out, ARRAY_LEN(out), in, n, "", &err);
 	for (int32_t i = 0; U_SUCCESS(err) && i < n;) {
 		UChar32 o;
+		bool first = i == 0;
 		U16_NEXT(out, i, n, o);
-		buf_add_utf8(b, (uint32_t)o);
+		buf_add_utf8(b, (uint32_t)(c == TEXT_TITLE && !first ? u_tolower(o) : o));
 	}
 }
 

@@ -88,7 +88,8 @@ const struct val *dict_get(struct run *r, const struct dict *d, struct val k)
 struct val val_from_json(struct run *r, yyjson_val *j, unsigned depth)
 {
 	if (depth > JSON_DEPTH_MAX)
-		return run_fail(r, ERR_LIMIT, "the variables are nested deeper than %d levels", JSON_DEPTH_MAX);
+		return run_fail(r, ERR_LIMIT, "the variables are nested deeper than %d levels",
+			JSON_DEPTH_MAX);
 	switch (yyjson_get_type(j)) {
 	case YYJSON_TYPE_BOOL:
 		return val_bool(yyjson_get_bool(j));
@@ -111,7 +112,8 @@ struct val val_from_json(struct run *r, yyjson_val *j, unsigned depth)
 		struct val d = dict_new(r);
 		size_t i, n;
 		yyjson_val *k, *v;
-		yyjson_obj_foreach(j, i, n, k, v) {
+		yyjson_obj_foreach(j, i, n, k, v)
+		{
 			if (r->err)
 				break;
 			dict_set(r, d.d, val_str(json_val_str(k)), val_from_json(r, v, depth + 1));
@@ -141,7 +143,9 @@ const char *val_type_name(struct val v)
 	case V_STR:
 		return "str";
 	case V_LIST:
-		return v.l->kind == LIST_TUPLE ? "tuple" : v.l->kind == LIST_LAZY ? "generator" : "list";
+		return v.l->kind == LIST_TUPLE  ? "tuple"
+		       : v.l->kind == LIST_LAZY ? "generator"
+						: "list";
 	case V_DICT:
 		return "dict";
 	case V_SPACE:
@@ -204,7 +208,8 @@ bool val_equal(struct run *r, struct val a, struct val b, unsigned depth)
 	case V_LIST: {
 		if (a.l == b.l)
 			return true;
-		bool same = a.l->n == b.l->n && (a.l->kind == LIST_TUPLE) == (b.l->kind == LIST_TUPLE) &&
+		bool same = a.l->n == b.l->n &&
+			    (a.l->kind == LIST_TUPLE) == (b.l->kind == LIST_TUPLE) &&
 			    a.l->kind != LIST_LAZY && b.l->kind != LIST_LAZY;
 		for (size_t i = 0; same && i < a.l->n; i++)
 			same = val_equal(r, a.l->v[i], b.l->v[i], depth + 1);
@@ -250,7 +255,8 @@ int val_order(struct run *r, struct val a, struct val b, unsigned depth)
 		struct str s = a.type == V_UNDEF ? a.s : b.s;
 		run_fail(r, ERR_INVALID, "'%.*s' is undefined", STR_FMT(s));
 	} else {
-		run_fail(r, ERR_INVALID, "'%s' and '%s' have no order", val_type_name(a), val_type_name(b));
+		run_fail(r, ERR_INVALID, "'%s' and '%s' have no order", val_type_name(a),
+			val_type_name(b));
 	}
 	return 0;
 }
@@ -259,7 +265,8 @@ bool val_in(struct run *r, struct val item, struct val box)
 {
 	if (box.type == V_STR) {
 		if (item.type != V_STR) {
-			run_fail(r, ERR_INVALID, "'in <string>' requires string as left operand, not %s",
+			run_fail(r, ERR_INVALID,
+				"'in <string>' requires string as left operand, not %s",
 				val_type_name(item));
 			return false;
 		}
@@ -336,7 +343,11 @@ static void str_repr(struct str s, struct buf *out)
 		else if (cp < 0x7F)
 			buf_putc(out, (char)cp);
 		else if (!u_isprint((UChar32)cp) || u_isUWhiteSpace((UChar32)cp))
-			buf_addf(out, cp < 0x100 ? "\\x%02x" : cp < 0x10000 ? "\\u%04x" : "\\U%08x", cp);
+			buf_addf(out,
+				cp < 0x100     ? "\\x%02x"
+				: cp < 0x10000 ? "\\u%04x"
+					       : "\\U%08x",
+				cp);
 		else
 			buf_add(out, s.p + i, len);
 	}
@@ -387,7 +398,7 @@ void val_repr(struct run *r, struct val v, struct buf *out, unsigned depth)
 		return;
 	case V_LIST: {
 		static const char *const open[] = {"[", "(", "<generator", "dict_items(["},
-				  *const close[] = {"]", ")", ">", "])"};
+					 *const close[] = {"]", ")", ">", "])"};
 		if (v.l->kind == LIST_LAZY) {
 			buf_addc(out, "<generator object>");
 			return;
@@ -479,7 +490,8 @@ static void json_key(struct run *r, struct val k, const struct json_style *st, s
 		val_json(r, k, st, &b, 0);
 		json_text(buf_str(&b), st->ascii, out);
 	} else
-		run_fail(r, ERR_INVALID, "keys must be str, int, float, bool or None, not %s", val_type_name(k));
+		run_fail(r, ERR_INVALID, "keys must be str, int, float, bool or None, not %s",
+			val_type_name(k));
 	buf_free(&b);
 }
 
@@ -489,8 +501,8 @@ static int key_order(const void *a, const void *b)
 	return x->k.type == V_STR && y->k.type == V_STR ? str_cmp(x->k.s, y->k.s) : 0;
 }
 
-static void json_dict(struct run *r, const struct dict *d, const struct json_style *st, struct buf *out,
-	unsigned depth)
+static void json_dict(struct run *r, const struct dict *d, const struct json_style *st,
+	struct buf *out, unsigned depth)
 {
 	struct entry *e = d->e;
 	if (st->sort && d->n) {
@@ -514,7 +526,8 @@ static void json_dict(struct run *r, const struct dict *d, const struct json_sty
 	buf_putc(out, '}');
 }
 
-void val_json(struct run *r, struct val v, const struct json_style *st, struct buf *out, unsigned depth)
+void val_json(
+	struct run *r, struct val v, const struct json_style *st, struct buf *out, unsigned depth)
 {
 	if (!run_step(r, 1) || out->err)
 		return;
@@ -645,14 +658,16 @@ struct val val_item(struct run *r, struct val v, struct val key)
 				return v.l->v[i];
 			size_t from = text_offset(v.s, (size_t)i);
 			uint32_t cp;
-			return val_str(str_sub(v.s, from, from + utf8_decode(str_sub(v.s, from, v.s.n), &cp)));
+			return val_str(str_sub(
+				v.s, from, from + utf8_decode(str_sub(v.s, from, v.s.n), &cp)));
 		}
 	}
 	return key.type == V_STR ? val_attr(r, v, key.s) : val_undef(S("item"));
 }
 
 /* Python's rules for one end of a slice. */
-static bool slice_end(struct run *r, struct val v, int64_t n, int64_t step, bool is_stop, int64_t *out)
+static bool slice_end(
+	struct run *r, struct val v, int64_t n, int64_t step, bool is_stop, int64_t *out)
 {
 	if (v.type == V_NONE) {
 		*out = step > 0 ? (is_stop ? n : 0) : (is_stop ? -1 : n - 1);
@@ -800,8 +815,9 @@ static struct val repeat(struct run *r, struct val v, int64_t times)
 struct val val_binary(struct run *r, enum binary op, struct val a, struct val b)
 {
 	if (is_number(a) && is_number(b))
-		return a.type == V_FLOAT || b.type == V_FLOAT ? float_op(r, op, as_float(a), as_float(b))
-							      : int_op(r, op, as_int(a), as_int(b));
+		return a.type == V_FLOAT || b.type == V_FLOAT
+			       ? float_op(r, op, as_float(a), as_float(b))
+			       : int_op(r, op, as_int(a), as_int(b));
 	if (a.type == V_UNDEF || b.type == V_UNDEF) {
 		struct str s = a.type == V_UNDEF ? a.s : b.s;
 		return run_fail(r, ERR_INVALID, "'%.*s' is undefined", STR_FMT(s));
@@ -813,7 +829,8 @@ struct val val_binary(struct run *r, enum binary op, struct val a, struct val b)
 		buf_adds(&t, b.s);
 		return val_str(run_buf(r, &t));
 	}
-	bool seq_a = a.type == V_LIST && a.l->kind <= LIST_TUPLE, seq_b = b.type == V_LIST && b.l->kind <= LIST_TUPLE;
+	bool seq_a = a.type == V_LIST && a.l->kind <= LIST_TUPLE,
+	     seq_b = b.type == V_LIST && b.l->kind <= LIST_TUPLE;
 	if (op == B_ADD && seq_a && seq_b && a.l->kind == b.l->kind) {
 		struct val out = list_new(r, a.l->kind);
 		for (size_t i = 0; i < a.l->n && run_step(r, 1); i++)
@@ -827,6 +844,6 @@ struct val val_binary(struct run *r, enum binary op, struct val a, struct val b)
 	if (op == B_MUL && (b.type == V_STR || seq_b) && (a.type == V_INT || a.type == V_BOOL))
 		return repeat(r, b, as_int(a));
 	static const char *const signs[] = {"+", "-", "*", "/", "//", "%", "**"};
-	return run_fail(r, ERR_INVALID, "unsupported operand type(s) for %s: '%s' and '%s'", signs[op],
-		val_type_name(a), val_type_name(b));
+	return run_fail(r, ERR_INVALID, "unsupported operand type(s) for %s: '%s' and '%s'",
+		signs[op], val_type_name(a), val_type_name(b));
 }
