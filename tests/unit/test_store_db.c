@@ -399,13 +399,12 @@ static void test_store_db__damage_is_found_or_harmless(void)
 		e = db_check(db, true, &et);
 		found += e != OK;
 		enum err q = db_begin(db, TX_READ, &tx, &et);
-		struct row *r;
+		struct row *r = NULL;
 		if (!q) {
 			q = db_query(tx, &r, &et, "SELECT id, name FROM item ORDER BY id");
 			while (!q && row_next(r, &q, &et))
 				(void)row_text(r, 1);
-			if (!q)
-				row_free(r);
+			row_free(r);
 			db_rollback(tx);
 		}
 		db_close(db);
