@@ -1,5 +1,6 @@
 #include "tap.h"
 #include "base/os.h"
+#include "engine/engine.h"
 #include "engine/gguf.h"
 #include "engine/tokenizer_int.h"
 
@@ -166,5 +167,51 @@ static void test_engine_tokenizer__merges(void)
 	tokenizer_free(tk);
 }
 
-TESTS(T(test_engine_tokenizer__minilm), T(test_engine_tokenizer__smollm2),
-	T(test_engine_tokenizer__hostile_vocabularies), T(test_engine_tokenizer__merges))
+static void test_engine_tokenizer__chat_prompt(void)
+{
+	struct errtext et = {0};
+	struct gguf *g;
+	struct tokenizer *tk;
+	bool own = true;
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
+	struct chat_message msgs[] = {{.role = S("system"), .content = S("Be brief.")},
+		{.role = S("user"), .content = S("Hi \"you\"\n")}};
+	struct buf out = {0};
+	CHECK_OK(chat_prompt(tk, msgs, 2, (struct str){0}, true, &out, &own, &et), &et);
+	CHECK(!own);
+	CHECK_STR(buf_str(&out),
+		"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi \"you\"\n"
+		"<|im_end|>\n<|im_start|>assistant\n");
+	tokenizer_free(tk);
+	gguf_free(g);
+	/* Without a template: ChatML, and it says so. */
+	tk = from_text("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}");
+	buf_clear(&out);
+	CHECK_OK(chat_prompt(tk, msgs + 1, 1, (struct str){0}, true, &out, &own, &et), &et);
+	CHECK(own);
+	CHECK_STR(
+		buf_str(&out), "<|im_start|>user\nHi \"you\"\n<|im_end|>\n<|im_start|>assistant\n");
+	msgs[0].tool_calls_json = S("[{");
+	buf_clear(&out);
+	CHECK_ERR(chat_prompt(tk, msgs, 2, (struct str){0}, true, &out, &own, &et), ERR_INVALID);
+	CHECK(strstr(et.msg, "messages[0].tool_calls") != NULL);
+	tokenizer_free(tk);
+	/* Arguments come as JSON in a string and reach the template as an object. */
+	CHECK_OK(tokenizer_from_json(
+			 S("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}"),
+			 S("{\"chat_template\":\"{{ messages[0].tool_calls[0].function.arguments.x "
+			   "+ tools[0].n }}\"}"),
+			 &tk, &et),
+		&et);
+	msgs[0].tool_calls_json =
+		S("[{\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}}]");
+	CHECK_OK(chat_prompt(tk, msgs, 2, S("[{\"n\":41}]"), true, &out, &own, &et), &et);
+	CHECK_STR(buf_str(&out), "42");
+	tokenizer_free(tk);
+	buf_free(&out);
+}
+
+TESTS(T(test_engine_tokenizer__chat_prompt), T(test_engine_tokenizer__minilm),
+	T(test_engine_tokenizer__smollm2), T(test_engine_tokenizer__hostile_vocabularies),
+	T(test_engine_tokenizer__merges))
