@@ -564,6 +564,83 @@ static void test_net_server__stops(void)
 	buf_free(&got);
 }
 
+/* Clients that do anything at any moment: cut requests, resets, pipelines, half-read streams. */
+struct brute {
+	const struct fixture *f;
+	pthread_t thread;
+	unsigned seed;
+	uint64_t end_ns;
+	unsigned done;
+};
+
+static void *brute(void *arg)
+{
+	static const char *const requests[] = {
+		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nhello world",
+		("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+		 "5\r\nhello\r\n0\r\n\r\n"),
+		"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /big HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /idle HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /a\tb HTTP/1.1\r\n\r\n",
+		"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+	};
+	struct brute *b = arg;
+	while (clock_mono_ns() < b->end_ns) {
+		int fd = dial(b->f);
+		for (unsigned i = (unsigned)rand_r(&b->seed) % 4 + 1; i > 0; i--) {
+			struct str rq =
+				str_c(requests[(unsigned)rand_r(&b->seed) % ARRAY_LEN(requests)]);
+			if (rand_r(&b->seed) % 4 == 0)
+				rq.n = (unsigned)rand_r(&b->seed) % rq.n;
+			if (!put(fd, rq))
+				break;
+			struct buf got = {0};
+			if (rand_r(&b->seed) % 2)
+				get(fd, &got, 1 + (size_t)rand_r(&b->seed) % 100000, 5);
+			buf_free(&got);
+		}
+		struct linger hard = {.l_onoff = 1};
+		if (rand_r(&b->seed) % 3 == 0)
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+		close(fd);
+		b->done++;
+	}
+	return NULL;
+}
+
+static void test_net_server__anything(void)
+{
+	struct fixture f = {.o = {.workers = 6, .queue_max = 8, .connections_max = 24}};
+	struct brute all[6];
+	struct errtext et;
+	unsigned total = 0;
+	start(&f);
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		all[i] = (struct brute){
+			.f = &f, .seed = i * 7919 + 1, .end_ns = clock_mono_ns() + 2000000000u};
+		CHECK_OK(thread_start(&all[i].thread, brute, &all[i], "brute", &et), &et);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		pthread_join(all[i].thread, NULL);
+		total += all[i].done;
+	}
+	tap_note("%u connections", total);
+	struct server_stats st;
+	for (int i = 0; i < 300; i++) { /* all that went away is forgotten */
+		server_stats(f.s, &st);
+		if (!st.connections && !st.busy_workers)
+			break;
+		clock_sleep_ms(10);
+	}
+	CHECK_INT(st.connections, 0);
+	CHECK_INT(st.busy_workers, 0);
+	check_alive(&f);
+	server_stop(f.s, 1000);
+}
+
 static void test_net_server__listen(void)
 {
 	struct errtext et;
@@ -584,4 +661,5 @@ static void test_net_server__listen(void)
 TESTS(T(test_net_server__answers), T(test_net_server__bodies), T(test_net_server__refuses),
 	T(test_net_server__bad_corpus), T(test_net_server__client_leaves),
 	T(test_net_server__slow_clients), T(test_net_server__saturated),
-	T(test_net_server__idle_streams), T(test_net_server__stops), T(test_net_server__listen))
+	T(test_net_server__idle_streams), T(test_net_server__stops), T(test_net_server__anything),
+	T(test_net_server__listen))
