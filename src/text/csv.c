@@ -117,7 +117,8 @@ void parse_csv(struct out *o, struct str utf8, char separator)
 	struct table t;
 	struct cells header = {0}, row;
 	bool failed = false, first = true;
-	size_t rows = 0, uneven = 0;
+	size_t uneven = 0;
+	bool used[4096] = {false}; /* columns with a value */
 	table_begin(&t);
 	while (next_row(&r, &failed) && !out_stop(o)) {
 		row = (struct cells){r.v, r.n};
@@ -134,10 +135,16 @@ void parse_csv(struct out *o, struct str utf8, char separator)
 			continue;
 		}
 		uneven += header.n && r.n != header.n;
-		rows++;
+		for (size_t i = 0; i < row.n && i < 4096; i++)
+			used[i] = used[i] || row.v[i].n;
 		out_row(o, header, row);
 	}
-	if (!rows && header.n)
+	size_t columns = 0, named = 0;
+	for (size_t i = 0; i < header.n; i++) {
+		named += str_trim(header.v[i]).n > 0;
+		columns += str_trim(header.v[i]).n > 0 && i < 4096 && used[i];
+	}
+	if (columns < named) /* the header's words, where no row shows them */
 		out_row(o, (struct cells){0}, header);
 	if (failed)
 		out_fail(o, ERR_NOMEM, "out of memory");

@@ -172,6 +172,8 @@ static bool looks_like_json(struct str s)
 	return in.p[0] == z || in.p[0] == '"' || (a == '[' && (in.p[0] == '{' || in.p[0] == '['));
 }
 
+static const char *what_else(struct str b);
+
 enum doc_type doc_sniff(struct str bytes, const char *name)
 {
 	enum doc_type named = by_ending(name);
@@ -189,8 +191,8 @@ enum doc_type doc_sniff(struct str bytes, const char *name)
 		size_t zeros = 0;
 		for (size_t i = 0; i < head.n; i++)
 			zeros += !head.p[i];
-		wide = zeros > head.n / 4 && zeros < head.n * 4 / 5;
-		if (!wide)
+		wide = !what_else(bytes) && charset_by_zeros(head) != NULL;
+		if (!wide && zeros * 20 > head.n) /* a stray one is no reason to refuse a text */
 			return DOC_UNKNOWN;
 	}
 	if (wide)

@@ -74,6 +74,7 @@ void table_drop(struct table *t);
 /* Bytes of some encoding to UTF-8 with LF line ends. hint: a charset's name, or NULL. What was
  * assumed or mended is told as a warning when it is worth one. */
 enum err text_decode(struct out *o, struct str bytes, const char *hint, struct buf *utf8);
+const char *charset_by_zeros(struct str s); /* UTF-16 or UTF-32 without a mark, or NULL */
 bool charset_to_utf8(const char *charset, struct str bytes, struct buf *utf8); /* false: unknown */
 
 /* Parsers. Bytes in; blocks in o. Those of text take UTF-8. */

@@ -31,8 +31,8 @@ struct docx {
 	struct para para[PARA_MAX];
 	size_t n_para;
 	unsigned table_depth, skip, text_open, images;
-	unsigned spanned; /* columns that the open cell covers beyond its own */
-	bool changed;     /* deletions were seen */
+	unsigned spanned;        /* columns that the open cell covers beyond its own */
+	bool changed, continues; /* deletions were seen; the cell is part of the one above */
 	struct table table;
 	struct buf cell;
 	bool table_live;
@@ -183,6 +183,9 @@ static void body_start(void *ctx, const char *name, const char **at)
 			!(val && (!strcmp(val, "0") || !strcmp(val, "false")));
 	} else if (!strcmp(w, "tc") && d->table_depth == 1) {
 		buf_clear(&d->cell);
+		d->continues = false;
+	} else if (!strcmp(w, "vMerge") && d->table_depth == 1) {
+		d->continues = !val || strcmp(val, "restart") != 0;
 	} else if (!strcmp(w, "gridSpan") && d->table_depth == 1 && val) {
 		d->spanned = (unsigned)MAX(0, MIN(atoi(val), 64) - 1);
 	}
@@ -248,7 +251,14 @@ static void body_end(void *ctx, const char *name)
 	} else if (!strcmp(w, "pPr") && top(d)) {
 		top(d)->in_props = false;
 	} else if (!strcmp(w, "tc") && d->table_depth == 1) {
-		table_cell(&d->table, buf_str(&d->cell));
+		struct str s = buf_str(&d->cell);
+		struct table *t = &d->table;
+		if (d->continues && !t->failed && t->n > 1) { /* each row says what holds for it */
+			struct cells above = t->rows[t->n - 2].c;
+			size_t column = t->rows[t->n - 1].c.n;
+			s = column < above.n ? above.v[column] : s;
+		}
+		table_cell(t, s);
 		for (; d->spanned; d->spanned--)
 			table_cell(&d->table, (struct str){"", 0});
 	} else if (!strcmp(w, "tbl") && d->table_depth && !--d->table_depth) {

@@ -58,7 +58,7 @@ static const char *by_mark(struct str s, size_t *skip)
 }
 
 /* UTF-16 and UTF-32 without a mark: zero bytes at every second (or but every fourth) place. */
-static const char *by_zeros(struct str s)
+const char *charset_by_zeros(struct str s)
 {
 	size_t n = MIN(s.n, (size_t)4096) & ~(size_t)3, at[4] = {0};
 	if (n < 8)
@@ -70,9 +70,9 @@ static const char *by_zeros(struct str s)
 		return "UTF-32LE";
 	if (at[0] > q * 9 / 10 && at[1] > q * 9 / 10 && at[2] > q * 9 / 10)
 		return "UTF-32BE";
-	if (at[1] + at[3] > q && at[0] + at[2] < q / 8)
+	if (at[1] + at[3] > q && at[0] + at[2] <= q / 8)
 		return "UTF-16LE";
-	if (at[0] + at[2] > q && at[1] + at[3] < q / 8)
+	if (at[0] + at[2] > q && at[1] + at[3] <= q / 8)
 		return "UTF-16BE";
 	return NULL;
 }
@@ -139,7 +139,7 @@ enum err text_decode(struct out *o, struct str bytes, const char *hint, struct b
 	bytes = str_sub(bytes, skip, bytes.n);
 	bool zero = bytes.n && memchr(bytes.p, 0, bytes.n) != NULL;
 	if (!charset && zero)
-		charset = by_zeros(bytes);
+		charset = charset_by_zeros(bytes);
 	/* a claim is believed only where the bytes do not say otherwise */
 	if (!charset && utf8_valid(bytes) && !(hint && !strncasecmp(hint, "iso-2022", 8)))
 		charset = "UTF-8";

@@ -548,6 +548,17 @@ void table_emit(struct table *t, struct out *o, bool guess_header)
 			buf_free(&b);
 		}
 	}
+	/* a column that is empty below its header would lose the header's words */
+	bool shown = false;
+	for (size_t c = 0; c < header.n && !shown; c++) {
+		bool used = !header.v[c].n;
+		for (size_t r = first; r < t->n && !used; r++)
+			used = c < t->rows[r].c.n && t->rows[r].c.v[c].n;
+		if (!used) {
+			out_row(o, (struct cells){0}, header);
+			shown = true;
+		}
+	}
 	for (size_t r = first; r < t->n && !out_stop(o); r++)
 		out_row(o, header, t->rows[r].c);
 	table_drop(t);

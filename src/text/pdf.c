@@ -462,8 +462,14 @@ static bool is_heading(const struct pdf *p, size_t i, size_t end, unsigned body)
 		for (size_t c = 0; c < s.n; c++)
 			letters += (s.p[c] | 32) >= 'a' || (s.p[c] & 0x80);
 	}
-	return end - i <= 4 && bytes <= 250 && letters >= 3 &&
-	       height(&p->lines[i]) * 100 > body * 114;
+	if (end - i > 4 || bytes > 250 || letters < 3 || p->lines[i].item)
+		return false;
+	if (height(&p->lines[i]) * 100 > body * 114)
+		return true;
+	/* a little larger: only a short line that does not end like a sentence */
+	struct str last = text_of(p, &p->lines[end - 1]);
+	return end - i == 1 && bytes <= 100 && height(&p->lines[i]) * 100 >= body * 107 && last.n &&
+	       !memchr(".,;:", last.p[last.n - 1], 4);
 }
 
 static size_t group(const struct pdf *p, size_t i)
