@@ -198,6 +198,12 @@ async function all() {
       { cwd: web, encoding: 'utf8' })
   })
 
+  await test('web_types__are_those_of_the_routes', () => {
+    const now = execFileSync(croft, ['api', 'typescript'], { env, cwd: dir, encoding: 'utf8' })
+    expect(now === readFileSync(join(web, 'src', 'types.gen.ts'), 'utf8'),
+      'web/src/types.gen.ts as the tables have it: cd web && npm run types')
+  })
+
   await test('web_ask__answer_streams_with_best_sentences_and_sources', async () => {
     const w = await open('/')
     await w.page.waitForSelector('.examples')

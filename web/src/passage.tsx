@@ -86,9 +86,11 @@ function BlockView({ text, block, focus, passage }: {
     .filter((c): c is number => c !== undefined && c > block.from && c < block.to)
   const points = [...new Set([block.from, ...cuts, block.to])].sort((a, b) => a - b)
   const inside = (r: Range | null, from: number) => !!r && from >= r.from && from < r.to
+  // all of a passage is marked more softly than a quote in one
+  const whole = !passage || (passage.from === focus?.from && passage.to === focus.to)
   const parts = points.slice(0, -1).map((from, i) => {
     const part = text.slice(from, points[i + 1]!)
-    if (inside(focus, from)) return <mark class="focus">{part}</mark>
+    if (inside(focus, from)) return <mark class={`focus ${whole ? 'whole' : ''}`}>{part}</mark>
     return inside(passage, from) ? <mark class="around">{part}</mark> : part
   })
   const kind = block.kind

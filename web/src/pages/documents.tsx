@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { call } from '../api'
-import { count, size, when, fullTime } from '../format'
+import { count, fileName, fullTime, size, when } from '../format'
 import { usePages } from '../list'
 import { href, navigate, usePlace, withQuery } from '../router'
 import { useStore } from '../store'
@@ -25,7 +25,7 @@ export function DocumentsPage() {
       { query: { q: settled, status, type, limit: 100, after }, signal })
     return { ...r, items: r.documents }
   }, [settled, status, type, changed])
-  useEvery(2000, list.refresh, !!list.items?.some((d) => d.status === 'processing'))
+  useEvery(5000, list.refresh) // others add files too, from a terminal or another page
   const put = (name: string, value: string) =>
     navigate(withQuery({ [name]: value }), { replace: true })
   const filtered = !!(settled || status || type)
@@ -87,7 +87,7 @@ function Row({ d, onDelete }: { d: Document; onDelete: () => void }) {
   return (
     <tr class={d.status}>
       <td class="main-cell">
-        <a href={href('document', { id: d.id })}>{d.title || d.path}</a>
+        <a href={href('document', { id: d.id })}>{d.title || fileName(d.path)}</a>
         <span class="dim small path">{d.path}</span>
         {d.error && <span class="reason small"><Icon name="warn" /> {d.error.message}</span>}
         {d.tags.length > 0 && <span class="tags">{d.tags.map((t) => <Badge key={t}>{t}</Badge>)}</span>}

@@ -87,7 +87,7 @@ function Card({ m, pull: p, onRemove }: { m: Model; pull?: Pull; onRemove?: () =
         <span>{purposes[m.purpose] ?? m.purpose}</span>
         {!!m.parameters && <span>{parameters(m.parameters)} parameters</span>}
         {m.bytes > 0 && <span>{size(m.bytes)}</span>}
-        {m.licence && <span>{m.licence}</span>}
+        {m.licence && <span>{m.licence === 'not stated' ? 'licence not stated' : m.licence}</span>}
       </p>
       {p && p.state !== 'done' && <PullView pull={p} />}
       <details class="small">

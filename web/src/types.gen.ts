@@ -1,0 +1,59 @@
+// Generated from the route tables by `croft api typescript`; do not edit.
+
+export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
+export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
+export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
+export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
+export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
+export type Block = { kind: string; from: number; to: number; page: number; level: number };
+export type Chunk = { id: number; document: string; from: number; to: number; page: number; heading_path: string; tokens: number; text: string };
+export type Method = ("hybrid" | "dense" | "bm25");
+export type Filters = { path?: string; type?: string; tag?: string; from?: string; to?: string };
+export type Hit = { chunk: number; document: string; path: string; title: string; type: string; page: number; heading_path: string; from: number; to: number; text: string; score: number; dense: (number | null); dense_rank: (number | null); bm25: (number | null); bm25_rank: (number | null); why: ({ term: string; score: number; tf: number; df: number })[] };
+export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: string; documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
+export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
+
+export interface Routes {
+  /** List the models that are installed and those that are known.. */
+  "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
+  /** Fetch a model; server-sent events: progress, then done or error.. */
+  "POST /api/v1/models/pull": { query: undefined; body: { model: string; name?: string }; reply: { name: string } };
+  /** Remove a model.. */
+  "DELETE /api/v1/models/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** List runs, newest first. */
+  "GET /api/v1/runs": { query: { kind?: string; status?: string; limit?: number; after?: string }; body: undefined; reply: { runs: (Run)[]; next: (string | null) } };
+  /** A run with its spans. */
+  "GET /api/v1/runs/{id}": { query: undefined; body: undefined; reply: { run: Run; spans: (Span)[] } };
+  /** List documents, newest first. */
+  "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
+  /** Upload and index files. */
+  "POST /api/v1/documents": { query: undefined; body: { file: Blob; collection?: string; tags?: string }; reply: { documents: ((Document & Outcome))[] } };
+  /** Index one file, sent as the body, under a path. */
+  "PUT /api/v1/documents/by-path": { query: { path: string; collection?: string; tags?: string; mtime_ms?: number }; body: undefined; reply: (Document & Outcome) };
+  /** Say which files of a tree must be sent or hashed; remove those that are gone. */
+  "POST /api/v1/ingest/plan": { query: undefined; body: { collection?: string; roots: (string)[]; prune?: boolean; files: ({ path: string; bytes: number; mtime_ms: number; sha256?: string })[] }; reply: { upload: (string)[]; hash: (string)[]; unchanged: number; removed: (string)[]; failed: ({ path: string; code: string; message: string })[] } };
+  /** One document. */
+  "GET /api/v1/documents/{id}": { query: undefined; body: undefined; reply: Document };
+  /** Its extracted text and blocks. */
+  "GET /api/v1/documents/{id}/text": { query: undefined; body: undefined; reply: { document: Document; text: string; blocks: (Block)[] } };
+  /** Its chunks. */
+  "GET /api/v1/documents/{id}/chunks": { query: undefined; body: undefined; reply: { chunks: (Chunk)[] } };
+  /** The original bytes. */
+  "GET /api/v1/documents/{id}/content": { query: undefined; body: undefined; reply: undefined };
+  /** Delete a document and everything of it that can be found. */
+  "DELETE /api/v1/documents/{id}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** Find passages. */
+  "POST /api/v1/search": { query: undefined; body: { query: string; k?: number; method?: Method; collection?: string; filters?: Filters }; reply: { hits: (Hit)[]; run: string; took_ms: number } };
+  /** The process is alive. */
+  "GET /healthz": { query: undefined; body: undefined; reply: undefined };
+  /** Models and indexes are usable. */
+  "GET /readyz": { query: undefined; body: undefined; reply: undefined };
+  /** Metrics in Prometheus' text format. */
+  "GET /metrics": { query: undefined; body: undefined; reply: undefined };
+  /** What this instance holds. */
+  "GET /api/v1/status": { query: undefined; body: undefined; reply: Status };
+  /** Each setting and its origin. */
+  "GET /api/v1/settings": { query: undefined; body: undefined; reply: { home: string; config: (string | null); settings: (Setting)[] } };
+  /** This API as OpenAPI 3.1. */
+  "GET /api/v1/openapi.json": { query: undefined; body: undefined; reply: Record<string, unknown> };
+}
