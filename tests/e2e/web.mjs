@@ -169,8 +169,14 @@ async function open(path, { width = 1280, height = 860, dark = false, expected =
 async function ask(page, question) {
   await page.fill('#question', question)
   await page.keyboard.press('Enter')
-  await page.waitForSelector('.question')
-  await page.locator('[role=status]', { hasText: 'Answer complete' }).waitFor({ state: 'attached', timeout: 120_000 })
+  await answered(page)
+}
+
+async function answered(page) {
+  const ended = page.locator('.answer [role=status]', { hasText: /Answer complete|Failed|Stopped/ })
+  await ended.waitFor({ state: 'attached', timeout: 120_000 })
+  equal(await ended.innerText(), 'Answer complete',
+    `how it ended (${(await page.locator('.answer .note').allInnerTexts()).join(' ')})`)
 }
 
 const drop = async (page, files) => {
@@ -301,7 +307,7 @@ async function all() {
     await ended.waitFor({ state: 'attached' })
     const stopped = (await ended.innerText()) === 'Stopped'
     await w.page.getByRole('button', { name: 'Ask again' }).click()
-    await w.page.locator('[role=status]', { hasText: 'Answer complete' }).waitFor({ state: 'attached', timeout: 120_000 })
+    await answered(w.page)
     expect(stopped, 'the stop came before the end')
     equal(await w.page.locator('.history li').count(), 1, 'earlier questions')
     await w.page.click('.history button')
@@ -428,7 +434,7 @@ async function all() {
     await w.page.waitForFunction(() => document.activeElement?.id === 'question')
     await w.page.keyboard.type('When is the fog bell of Skerryvore struck?')
     await key('Enter')
-    await w.page.locator('[role=status]', { hasText: 'Answer complete' }).waitFor({ state: 'attached', timeout: 120_000 })
+    await answered(w.page)
     // to the first best sentence by Tab, always with a visible focus
     for (let i = 0; i < 60; i++) {
       await key('Tab')
