@@ -793,6 +793,8 @@ static void tick(struct server *s)
 		bool running = c->state == CONN_RUN || (c->state == CONN_BODY && !cancel_all);
 		if (kill_all || (stopping && !running))
 			conn_close(c);
+		else if (cancel_all && c->blocked)
+			conn_close(c); /* it does not even take what it has */
 		else if (cancel_all && c->state == CONN_RUN)
 			exchange_cancel(c->x);
 		else

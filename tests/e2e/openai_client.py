@@ -197,6 +197,39 @@ def concurrent(client):
            "concurrent: equal requests have equal answers", texts)
 
 
+def overload(c, client):
+    """More than the model takes and queues: the excess is told so at once, all else is served."""
+    outcome, lock = {}, threading.Lock()
+
+    def one():
+        began = time.time()
+        try:
+            client.chat.completions.create(model=CHAT, messages=ASK, max_tokens=2)
+            what = "answered"
+        except openai.RateLimitError as e:
+            what = "busy" if e.response.headers.get("retry-after") else "busy without retry-after"
+            if time.time() - began > 3:
+                what = "busy, told late"
+        except Exception as e:
+            what = repr(e)
+        with lock:
+            outcome[what] = outcome.get(what, 0) + 1
+
+    threads = [threading.Thread(target=one) for _ in range(100)]
+    for t in threads:
+        t.start()
+    slowest = 0
+    while any(t.is_alive() for t in threads):
+        began = time.time()
+        good = c.get("/healthz")[0] == 200
+        slowest = max(slowest, time.time() - began) if good else 99
+        time.sleep(0.05)
+    tap.ok(set(outcome) <= {"answered", "busy"} and outcome.get("answered", 0) >= 72,
+           "overload: 100 at once are answered or told to come back", outcome)
+    tap.note(f"{outcome}, slowest /healthz {slowest * 1000:.0f} ms")
+    tap.ok(slowest < 2, "overload: everything else is served meanwhile", slowest)
+
+
 def runs(c):
     ok = [r for r in run_of(c, "chat", "ok")]
     tap.ok(ok and ok[0]["attributes"].get("completion_tokens", 0) > 0, "runs: chat, with tokens")
@@ -219,6 +252,7 @@ with Croft(models=True, key=KEY) as c:
     errors(c, client)
     disconnect(c, client)
     concurrent(client)
+    overload(c, client)
     runs(c)
     tap.same(c.stop(), 0, "the server ends with 0")
 tap.done()
