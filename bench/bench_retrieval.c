@@ -257,12 +257,14 @@ static void run_set(struct model *m, const char *data, const char *name)
 		struct fusion_query q = {.vector = s.query_vectors + (size_t)qi * dim,
 			.fit = rag_fit(model_tokenizer(m), s.queries.text[qi])};
 		struct str *terms;
+		uint32_t *word_at;
 		for (end = i; end < n_rel && rel[end].query == qi;)
 			end++;
 		must(rag_terms_in(s.queries.text[qi], s.languages, s.n_languages, scratch, &terms,
-			     &q.n_terms, &et),
+			     &word_at, &q.n_terms, &et),
 			&et);
 		q.terms = terms;
+		q.word_at = word_at;
 		for (size_t k = 0; k < ARRAY_LEN(order); k++) {
 			struct fused hits[TOP];
 			size_t n = 0;

@@ -118,10 +118,31 @@ static size_t join(struct lists *l)
 	return m;
 }
 
+void rag_word_weights(
+	struct bm25 *x, const struct str *terms, const uint32_t *word_at, size_t n, float *weights)
+{
+	uint32_t *df = calloc(n + 1, sizeof *df);
+	bm25_idf(x, terms, n, weights, df);
+	for (size_t i = 0; i < n && word_at && df; i++) {
+		size_t first = 0;
+		while (word_at[first] != word_at[i])
+			first++;
+		if (first == i)
+			continue;
+		bool known = df[i] && (!df[first] || weights[i] > weights[first]);
+		if (known) {
+			weights[first] = weights[i];
+			df[first] = df[i];
+		}
+		weights[i] = 0;
+	}
+	free(df);
+}
+
 static float evidence(struct bm25 *x, const struct fusion_query *q, float *scratch)
 {
 	float sum = 0;
-	bm25_idf(x, q->terms, q->n_terms, scratch, NULL);
+	rag_word_weights(x, q->terms, q->word_at, q->n_terms, scratch);
 	for (size_t i = 0; i < q->n_terms; i++)
 		sum += scratch[i];
 	return sum;

@@ -29,6 +29,7 @@ struct fused {
 struct fusion_query {
 	enum rag_method method;
 	const struct str *terms;
+	const uint32_t *word_at; /* terms of one word have the same; NULL: each its own */
 	size_t n_terms;
 	const float *vector; /* NULL: the keyword side alone */
 	float fit;           /* rag_fit() */
@@ -45,6 +46,11 @@ struct fusion_info {            /* why; for the run and for `croft search` */
 
 /* 0..1; the query's words are weighed by their tokens. 1 for a text without words. */
 float rag_fit(const struct tokenizer *tk, struct str query);
+
+/* What each different word of the query weighs: the greatest idf of its terms that some item
+ * contains, or that of an unknown one, at its first term; 0 at its others. */
+void rag_word_weights(
+	struct bm25 *x, const struct str *terms, const uint32_t *word_at, size_t n, float *weights);
 
 /* The k best into out (room for k), best first. info may be NULL. */
 enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q, size_t k,

@@ -132,14 +132,14 @@ const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk)
 }
 
 enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
-	size_t *n, struct errtext *et)
+	uint32_t **word_at, size_t *n, struct errtext *et)
 {
 	struct language_count languages[LANGUAGES_MAX];
 	size_t n_languages = 0;
 	for (size_t i = 0; i < r->n_docs; i++)
 		if (r->docs[i].live)
 			language_add(languages, &n_languages, r->docs[i].language);
-	return rag_terms_in(query, languages, n_languages, a, out, n, et);
+	return rag_terms_in(query, languages, n_languages, a, out, word_at, n, et);
 }
 
 /* ---- publication ---- */

@@ -176,12 +176,14 @@ struct language_count {
 enum { LANGUAGES_MAX = 64 };
 void language_add(struct language_count *languages, size_t *n, const char *language);
 /* Documents are stemmed in their own language and a query does not say which one it wants: it is
- * taken in its own language (or the documents' most frequent one) and in the others beside it. */
+ * taken in its own language (or the documents' most frequent one) and in the others beside it.
+ * word_at: where in the query the word of each term begins. */
 enum err rag_terms_in(struct str query, const struct language_count *languages, size_t n_languages,
-	struct arena *a, struct str **out, size_t *n, struct errtext *et) MUST_CHECK;
+	struct arena *a, struct str **out, uint32_t **word_at, size_t *n,
+	struct errtext *et) MUST_CHECK;
 /* The same, with the languages of the live documents. Under lock. */
 enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
-	size_t *n, struct errtext *et) MUST_CHECK;
+	uint32_t **word_at, size_t *n, struct errtext *et) MUST_CHECK;
 
 /* ---- ingestion ---- */
 
@@ -210,6 +212,7 @@ struct retrieved {
 	struct rag_hit *hits;
 	size_t n;
 	struct str *terms; /* of the query */
+	uint32_t *word_at; /* the word of each term, by its place in the query */
 	size_t n_terms;
 	float *vector;    /* of the query; NULL for bm25 */
 	size_t tokens;    /* that the embedding model read */

@@ -1,5 +1,5 @@
 /* The rows of documents, search and answers. */
-#include "rag/rag_int.h"
+#include "rag/ask.h"
 
 enum { UPLOAD_MAX = 512 << 20, PLAN_MAX = 256 << 20 };
 
@@ -38,6 +38,13 @@ static const struct route routes[] = {
 	{HTTP_POST, "/api/v1/search", post_search, PERM_READ, "Find passages", NULL,
 		"{ query, k?: int, method?: Method, collection?, filters?: Filters }",
 		"{ hits: Hit[], run: id, took_ms: number }", 0},
+	{HTTP_POST, "/api/v1/ask", post_ask, PERM_READ,
+		"Answer a question from the documents; events run, passages, best, token..., "
+		"answer",
+		NULL,
+		"{ question, model?, k?: int, method?: Method, collection?, filters?: Filters, "
+		"temperature?: number, seed?: int, max_tokens?: int, stream?: boolean }",
+		"Answer & { passages: (Hit & { n: int })[] }", 0},
 };
 
 static const struct shape shapes[] = {
@@ -57,9 +64,30 @@ static const struct shape shapes[] = {
 		"text, score: number, dense: number | null, dense_rank: int | null, bm25: number | "
 		"null, "
 		"bm25_rank: int | null, why: { term, score: number, tf: int, df: int }[] }"},
+	{"BestSentence", "{ n: int, text, score: number, document: id, page: int, from: int, to: "
+			 "int }"},
+	{"Citation", "{ n: int, status: \"verbatim\" | \"supported\" | \"unsupported\", added_by: "
+		     "\"model\" | \"check\", reason: string | null, answer_from: int, answer_to: "
+		     "int, quote, score: number, document: id, title, path, page: int, from: int, "
+		     "to: int }"},
+	{"Source",
+		"{ n: int, document: id, title, path, page: int, heading_path, quote, from: int, "
+		"to: int }"},
+	{"Answer",
+		"{ answer, grounded: boolean, reason: string | null, support: number, generated: "
+		"string | null, citations: Citation[], sources: Source[], best: BestSentence[], "
+		"usage: { prompt_tokens: int, completion_tokens: int, passages_used: int }, "
+		"timings: { retrieve_ms: number, prompt_ms: number, decode_ms: number, check_ms: "
+		"number, total_ms: number }, model, run: id }"},
 };
 
 static const struct setting settings[] = {
+	{"rag.answer_support", SET_INT, "25",
+		"Below this chance (%) that the passages hold an answer, none is written", 0, 100},
+	{"rag.answer_tokens", SET_INT, "200", "Tokens of the longest answer", 1, 65536},
+	{"rag.prompt_tokens", SET_INT, "1200",
+		"Tokens of a question's prompt; passages beyond are left out, and the run says so",
+		128, 1 << 20},
 	{"rag.top_k", SET_INT, "6", "Passages that a question retrieves", 1, 100},
 	{"rag.chunk_tokens", SET_INT, "200", "Tokens of the embedding model in a chunk", 16, 8192},
 	{"rag.chunk_overlap", SET_INT, "30", "Tokens that a chunk repeats of the one before", 0,
@@ -78,6 +106,13 @@ static const struct command commands[] = {
 	{"docs", run_docs, "", docs_options, N_DOCS_OPTIONS, "List documents", NULL},
 	{"docs show", run_docs_show, "ID", NULL, 0, "Show a document and its chunks", NULL},
 	{"docs rm", run_docs_rm, "ID", NULL, 0, "Delete a document", NULL},
+	{"ask", run_ask, "QUESTION", ask_options, N_ASK_OPTIONS,
+		"Answer a question from the documents, with citations",
+		"Every sentence is checked against the passages: verbatim, supported or "
+		"unsupported. "
+		"The best\n"
+		"sentences of the passages stand beside what the model writes. Example:\n\n"
+		"  croft ask how long is the notice period"},
 	{"search", run_search, "QUERY", search_options, N_SEARCH_OPTIONS,
 		"Find passages, with their scores",
 		"Example:\n\n  croft search \"notice period\" -k 3 --type pdf"},

@@ -123,8 +123,9 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	}
 	size_t n = 0;
 	pthread_rwlock_rdlock(&r->lock);
-	e = rag_query_terms(r, q->text, a, &got.terms, &got.n_terms, et);
+	e = rag_query_terms(r, q->text, a, &got.terms, &got.word_at, &got.n_terms, et);
 	fq.terms = got.terms;
+	fq.word_at = got.word_at;
 	fq.n_terms = got.n_terms;
 	if (!e)
 		e = rag_rank(r->dense, r->bm25, &fq, k, fused, &n, &got.info, cancel, et);

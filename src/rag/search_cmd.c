@@ -47,10 +47,11 @@ void query_text(struct cmd *cmd, struct buf *out)
 static void print_side(struct cmd *cmd, const char *name, yyjson_val *score, yyjson_val *rank)
 {
 	if (yyjson_is_num(score))
-		cmd_outf(cmd, "  %s %.3f (#%lld)", name, yyjson_get_num(score),
-			(long long)yyjson_get_sint(rank));
+		cmd_outf(cmd, "  %s %.3f", name, yyjson_get_num(score));
 	else
 		cmd_outf(cmd, "  %s -", name);
+	if (yyjson_is_int(rank))
+		cmd_outf(cmd, " (#%lld)", (long long)yyjson_get_sint(rank));
 }
 
 static void print_hit(struct cmd *cmd, size_t number, yyjson_val *h)

@@ -6,6 +6,7 @@
 struct term_list {
 	struct arena *a;
 	struct str *terms;
+	uint32_t *at; /* of the word in the text */
 	size_t n, cap;
 	enum err e;
 };
@@ -16,13 +17,17 @@ static bool add_term(void *ctx, struct str term, uint32_t from, uint32_t to)
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 128;
 		struct str *terms = arena_array_of(l->a, cap, struct str);
-		if (!terms) {
+		uint32_t *at = arena_array_of(l->a, cap, uint32_t);
+		if (!terms || !at) {
 			l->e = ERR_NOMEM;
 			return false;
 		}
-		if (l->n)
+		if (l->n) {
 			memcpy(terms, l->terms, l->n * sizeof *terms);
+			memcpy(at, l->at, l->n * sizeof *at);
+		}
 		l->terms = terms;
+		l->at = at;
 		l->cap = cap;
 	}
 	struct str copy = arena_str(l->a, term);
@@ -30,6 +35,7 @@ static bool add_term(void *ctx, struct str term, uint32_t from, uint32_t to)
 		l->e = ERR_NOMEM;
 		return false;
 	}
+	l->at[l->n] = from;
 	l->terms[l->n++] = copy;
 	return true;
 }
@@ -104,7 +110,7 @@ static bool add_query_term(void *ctx, struct str term, uint32_t from, uint32_t t
 }
 
 enum err rag_terms_in(struct str query, const struct language_count *languages, size_t n_languages,
-	struct arena *a, struct str **out, size_t *n, struct errtext *et)
+	struct arena *a, struct str **out, uint32_t **word_at, size_t *n, struct errtext *et)
 {
 	struct main_terms m = {.list = {.a = a}, .main = true};
 	const char *guess = unicode_guess_language(query), *best = "";
@@ -125,6 +131,7 @@ enum err rag_terms_in(struct str query, const struct language_count *languages, 
 	if (e || m.list.e)
 		return err_set(et, e ? e : m.list.e, "no memory for the terms");
 	*out = m.list.terms;
+	*word_at = m.list.at;
 	*n = m.list.n;
 	return OK;
 }
