@@ -224,6 +224,9 @@ static enum err assemble(struct asking *k, int64_t max_tokens)
 
 /* ---- generate ---- */
 
+/* Against the loops of small models; it hardly touches a short answer of a large one. */
+static const float FREQUENCY_PENALTY = 0.3f;
+
 /* Small models fall into repeating a sentence; the first repetition ends the answer. */
 static bool repeats(struct asking *k)
 {
@@ -262,6 +265,7 @@ static enum err generate(struct asking *k, int64_t max_tokens)
 		.on_token = on_token,
 		.ctx = k};
 	g.sampling.temperature = (float)k->rq->temperature;
+	g.sampling.frequency_penalty = FREQUENCY_PENALTY;
 	g.sampling.seed = (uint64_t)k->rq->seed;
 	struct gen_result res = {0};
 	span_text(s, "model", endpoint_name(k->chat));

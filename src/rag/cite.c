@@ -2,7 +2,7 @@
 
 #include "text/unicode.h"
 
-#include <math.h>
+#include <ctype.h>
 #include <stdlib.h>
 
 enum {
@@ -300,6 +300,19 @@ static float word_score(
 	       PASSAGE_SHARE * (c->in.hits[s->hit].score - c->in.hits[0].score);
 }
 
+/* Whether it can support anything: headings, questions and scraps do not. */
+static bool states(const struct cite *c, const struct sentence *s)
+{
+	const struct rag_hit *h = &c->in.hits[s->hit];
+	char last = s->text.p[s->text.n - 1];
+	bool closed = !strchr("?:", last) &&
+		      (ispunct((unsigned char)last) || (unsigned char)last >= 0x80);
+	if (s->terms.n < 2 || last == '?' || str_find(h->heading_path, s->text) != STR_NONE ||
+		str_eq(h->title, s->text))
+		return false;
+	return closed || s->terms.n >= 8;
+}
+
 enum err cite_best(struct cite *c, const struct cite_question *q, size_t k,
 	struct best_sentence **out, size_t *n, struct errtext *et)
 {
@@ -309,10 +322,7 @@ enum err cite_best(struct cite *c, const struct cite_question *q, size_t k,
 		return no_memory(et);
 	for (size_t i = 0; i < c->n; i++) {
 		order[i] = &c->sentences[i];
-		/* A heading or a question of a list is no statement that supports anything. */
-		order[i]->score =
-			word_score(c, order[i], q) -
-			(order[i]->terms.n < 3 || str_ends(order[i]->text, S("?")) ? 20 : 0);
+		order[i]->score = word_score(c, order[i], q) - (states(c, order[i]) ? 0 : 20);
 	}
 	qsort(order, c->n, sizeof *order, by_score);
 	size_t some = MIN(c->n, (size_t)EMBED_MAX);
