@@ -1,0 +1,8 @@
+/* CSV from anywhere. */
+#include "doc_fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_doc(str_mk(data, size), "a.csv");
+	return 0;
+}

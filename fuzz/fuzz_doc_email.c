@@ -1,0 +1,8 @@
+/* E-mail from anywhere. */
+#include "doc_fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_doc(str_mk(data, size), "a.eml");
+	return 0;
+}
