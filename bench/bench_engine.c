@@ -1,0 +1,181 @@
+/* What the engine does by itself, one JSON object a line; bench/engine.py sets it beside its peers.
+ *
+ *	bench_engine generate MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
+ *	bench_engine embed MODEL THREADS TOKENS BATCH CALLS
+ *
+ * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
+*/
+#include "base/clock.h"
+#include "base/json.h"
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+static void die(enum err e, const struct errtext *et)
+{
+	fprintf(stderr, "bench_engine: %s\n", err_text(e, et));
+	exit(1);
+}
+
+static unsigned number(const char *s)
+{
+	uint64_t v = 0;
+	if (!str_u64(str_c(s), &v))
+		die(ERR_INVALID, NULL);
+	return (unsigned)v;
+}
+
+static int32_t *random_ids(unsigned n, unsigned vocab, unsigned seed)
+{
+	int32_t *ids = malloc(n * sizeof *ids);
+	for (unsigned i = 0; ids && i < n; i++) {
+		seed = seed * 1664525 + 1013904223;
+		ids[i] = (int32_t)(1000 % vocab + (seed >> 8) % (vocab / 2));
+	}
+	return ids;
+}
+
+struct stream {
+	struct generator *g;
+	struct gen_request rq;
+	struct gen_result res;
+	enum err e;
+	struct errtext et;
+};
+
+static void *run_stream(void *arg)
+{
+	struct stream *s = arg;
+	s->e = generator_run(s->g, &s->rq, &s->res, &s->et);
+	return NULL;
+}
+
+static void report(const char *what, double value)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_kc(&w, "what", what);
+	jw_kf64(&w, "value", value);
+	jw_end(&w);
+	printf("%s\n", buf_c(&b));
+	buf_free(&b);
+}
+
+static void common(double load_ms)
+{
+	struct rusage ru;
+	getrusage(RUSAGE_SELF, &ru);
+	report("load_ms", load_ms);
+	report("rss_mb", (double)ru.ru_maxrss / 1024);
+}
+
+static void generate(struct model *m, unsigned prompt, unsigned decode, unsigned streams)
+{
+	struct generator *g;
+	struct errtext et;
+	struct generator_options o = {
+		.context_tokens = prompt + decode + 8, .sequences_max = streams};
+	enum err e = generator_new(m, &o, &g, &et);
+	if (e)
+		die(e, &et);
+	struct logit_bias never[8];
+	size_t n_never = 0;
+	const struct tokenizer *tk = model_tokenizer(m);
+	for (int32_t id = 0; id < (int32_t)tokenizer_vocab_size(tk) && n_never < ARRAY_LEN(never);
+		id++)
+		if (tokenizer_is_end(tk, id))
+			never[n_never++] = (struct logit_bias){id, -1000};
+	struct stream *s = calloc(streams, sizeof *s);
+	pthread_t *t = calloc(streams, sizeof *t);
+	if (!s || !t)
+		die(ERR_NOMEM, NULL);
+	for (unsigned i = 0; i < streams; i++)
+		s[i] = (struct stream){.g = g,
+			.rq = {.prompt = random_ids(prompt, model_info(m)->vocab, i + 1),
+				.n_prompt = prompt,
+				.max_tokens = decode,
+				.top_logprobs = -1,
+				.sampling = {.top_p = 1,
+					.repeat_penalty = 1,
+					.bias = never,
+					.n_bias = n_never}}};
+	uint64_t start = clock_mono_ns(), prompt_ns = 0;
+	for (unsigned i = 0; i < streams; i++)
+		if ((e = thread_start(&t[i], run_stream, &s[i], "stream", &et)))
+			die(e, &et);
+	unsigned tokens = 0;
+	for (unsigned i = 0; i < streams; i++) {
+		pthread_join(t[i], NULL);
+		if (s[i].e)
+			die(s[i].e, &s[i].et);
+		tokens += s[i].res.completion_tokens;
+		prompt_ns = MAX(prompt_ns, s[i].res.first_token_ns);
+	}
+	double total = (double)(clock_mono_ns() - start) / 1e9;
+	if (streams == 1) {
+		report("prompt_tps", prompt / ((double)s[0].res.prompt_ns / 1e9));
+		report("decode_tps", (tokens - 1) / ((double)s[0].res.decode_ns / 1e9));
+	} else {
+		report("streams_tps", (tokens - streams) / (total - (double)prompt_ns / 1e9));
+	}
+	for (unsigned i = 0; i < streams; i++) {
+		buf_free(&s[i].res.text);
+		free((void *)s[i].rq.prompt);
+	}
+	free(s);
+	free(t);
+	generator_free(g);
+}
+
+static void embed(struct model *m, unsigned tokens, unsigned batch, unsigned calls)
+{
+	struct errtext et;
+	uint32_t dim = model_info(m)->embedding_dim;
+	struct tokens *seqs = calloc(batch, sizeof *seqs);
+	float *out = malloc((size_t)batch * dim * sizeof *out);
+	if (!seqs || !out || !dim)
+		die(ERR_INVALID, NULL);
+	for (unsigned i = 0; i < batch; i++)
+		seqs[i] = (struct tokens){.id = random_ids(tokens, model_info(m)->vocab, i + 1),
+			.n = tokens,
+			.cap = tokens};
+	uint64_t best = UINT64_MAX, start = 0;
+	for (unsigned i = 0; i <= calls; i++) { /* the first one warms up */
+		start = clock_mono_ns();
+		enum err e = embed_tokens(m, seqs, batch, out, NULL, &et);
+		if (e)
+			die(e, &et);
+		if (i)
+			best = MIN(best, clock_mono_ns() - start);
+	}
+	report("embed_sps", batch / ((double)best / 1e9));
+	for (unsigned i = 0; i < batch; i++)
+		tokens_free(&seqs[i]);
+	free(seqs);
+	free(out);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 7)
+		die(ERR_INVALID,
+			&(struct errtext){"usage stands at the head of bench/bench_engine.c"});
+	struct model *m;
+	struct errtext et;
+	struct model_options o = {.threads = number(argv[3])};
+	uint64_t start = clock_mono_ns();
+	enum err e = model_open(argv[2], &o, &m, &et);
+	if (e)
+		die(e, &et);
+	double load_ms = (double)(clock_mono_ns() - start) / 1e6;
+	if (strcmp(argv[1], "embed") == 0)
+		embed(m, number(argv[4]), number(argv[5]), number(argv[6]));
+	else
+		generate(m, number(argv[4]), number(argv[5]), number(argv[6]));
+	common(load_ms);
+	model_unref(m);
+	return 0;
+}

@@ -1,0 +1,98 @@
+"""Model files of other types for the oracles and the benchmark, made from the two defaults by the
+reference's own tools: models.py SMOLLM2.gguf MINILM_FOLDER OUT
+
+SmolLM2 as F16, Q8_0, Q4_0 and Q4_K_M by llama.cpp's quantiser; MiniLM as a BERT GGUF in F16 by the
+gguf package."""
+import json
+import os
+import sys
+
+import numpy as np
+
+
+def requantise(source, out):
+    import llama_cpp as ll
+    types = {"f16": ll.LLAMA_FTYPE_MOSTLY_F16, "q8_0": ll.LLAMA_FTYPE_MOSTLY_Q8_0,
+             "q4_0": ll.LLAMA_FTYPE_MOSTLY_Q4_0, "q4_k_m": ll.LLAMA_FTYPE_MOSTLY_Q4_K_M}
+    for name, ftype in types.items():
+        target = os.path.join(out, f"smollm2-{name}.gguf")
+        if os.path.exists(target):
+            continue
+        params = ll.llama_model_quantize_default_params()
+        params.ftype = ftype
+        params.allow_requantize = True
+        params.nthread = 2
+        if ll.llama_model_quantize(source.encode(), (target + ".tmp").encode(), params):
+            sys.exit(f"llama.cpp could not make {target}")
+        os.rename(target + ".tmp", target)
+
+
+NAMES = {"embeddings.word_embeddings": "token_embd", "embeddings.position_embeddings": "position_embd",
+         "embeddings.token_type_embeddings": "token_types", "embeddings.LayerNorm": "token_embd_norm"}
+LAYER = {"attention.self.query": "attn_q", "attention.self.key": "attn_k", "attention.self.value": "attn_v",
+         "attention.output.dense": "attn_output", "attention.output.LayerNorm": "attn_output_norm",
+         "intermediate.dense": "ffn_up", "output.dense": "ffn_down", "output.LayerNorm": "layer_output_norm"}
+
+
+def gguf_name(name):
+    stem, kind = name.rsplit(".", 1)
+    stem = stem.removeprefix("bert.")
+    if stem in NAMES:
+        return f"{NAMES[stem]}.{kind}"
+    if stem.startswith("encoder.layer."):
+        _, _, number, rest = stem.split(".", 3)
+        return f"blk.{number}.{LAYER[rest]}.{kind}"
+    return None
+
+
+def bert_gguf(folder, target):
+    import gguf
+    from safetensors.numpy import load_file
+    if os.path.exists(target):
+        return
+    c = json.load(open(os.path.join(folder, "config.json")))
+    w = gguf.GGUFWriter(target + ".tmp", "bert")
+    w.add_name("all-MiniLM-L6-v2")
+    w.add_context_length(c["max_position_embeddings"])
+    w.add_embedding_length(c["hidden_size"])
+    w.add_block_count(c["num_hidden_layers"])
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_head_count(c["num_attention_heads"])
+    w.add_layer_norm_eps(c["layer_norm_eps"])
+    w.add_causal_attention(False)
+    w.add_pooling_type(gguf.PoolingType.MEAN)
+    w.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    words = [line.rstrip("\n") for line in open(os.path.join(folder, "vocab.txt"), encoding="utf-8")]
+    special = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
+    w.add_tokenizer_model("bert")
+    w.add_tokenizer_pre("default")
+    w.add_token_list([t if t in special or t.startswith("[unused") else t[2:] if t.startswith("##") else "\u2581" + t
+                      for t in words])
+    w.add_token_types([gguf.TokenType.CONTROL if t in special else gguf.TokenType.NORMAL for t in words])
+    w.add_token_type_count(c["type_vocab_size"])
+    w.add_bos_token_id(words.index("[CLS]"))
+    w.add_eos_token_id(words.index("[SEP]"))
+    w.add_sep_token_id(words.index("[SEP]"))
+    w.add_pad_token_id(words.index("[PAD]"))
+    w.add_unk_token_id(words.index("[UNK]"))
+    w.add_mask_token_id(words.index("[MASK]"))
+    w.add_add_bos_token(True)
+    w.add_add_eos_token(True)
+    for name, data in load_file(os.path.join(folder, "model.safetensors")).items():
+        short = gguf_name(name)
+        if short is None:
+            continue
+        half = data.ndim == 2 and "embd" not in short and "token_types" not in short
+        w.add_tensor(short, data.astype(np.float16 if half else np.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    os.rename(target + ".tmp", target)
+
+
+if __name__ == "__main__":
+    source, folder, out = sys.argv[1:4]
+    os.makedirs(out, exist_ok=True)
+    requantise(source, out)
+    bert_gguf(folder, os.path.join(out, "minilm-f16.gguf"))

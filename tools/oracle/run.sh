@@ -1,0 +1,15 @@
+#!/bin/sh
+# tools/oracle/run.sh BUILD: `make oracle`. Sets the engine beside its references and records what
+# they say as golden data under tests/golden, with their versions; `make test` compares with that.
+set -eu
+cd "$(dirname "$0")/../.."
+build=$1 models=${CROFT_TEST_MODELS:-$PWD/build/models}
+dump=$PWD/$build/bench/engine_dump made=$PWD/build/oracle/models
+llama=$(tools/oracle/venv.sh llama)
+st=$(tools/oracle/venv.sh st)
+gguf=$(ls "$models"/smollm2/*.gguf | head -1)
+"$llama" tools/oracle/models.py "$gguf" "$models/minilm" "$made"
+echo "== logits, beside llama.cpp"
+"$llama" tools/oracle/logits.py "$dump" tests/golden/engine/logits.json "$gguf" "$made"/smollm2-*.gguf
+echo "== embeddings, beside sentence-transformers"
+"$st" tools/oracle/embeddings.py "$dump" "$models/minilm" tests/golden/engine/embeddings.json "${CROFT_SHARED_DATA:-$PWD/../shared/data}/finetune/state_union.zip"
