@@ -1,0 +1,195 @@
+/* Documents through the real parsers, the real embedding model and a real database. */
+#include "tap.h"
+#include "rag/rag_int.h"
+
+static const struct module *const modules[] = {
+	&artifact_module, &run_module, &endpoint_module, &rag_module};
+
+static struct croft *open_croft(void)
+{
+	struct croft *c;
+	struct errtext et = {0};
+	struct croft_options o = {
+		.modules = modules, .n_modules = ARRAY_LEN(modules), .home = tap_tmpdir()};
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	return c;
+}
+
+static struct croft *setup(void)
+{
+	const char *path = tap_model("minilm");
+	struct croft *c = open_croft();
+	struct errtext et = {0};
+	struct buf name = {0};
+	CHECK_OK(model_pull(c, str_c(path), S("all-minilm-l6-v2"), NULL, NULL, NULL, &name, &et),
+		&et);
+	buf_free(&name);
+	return c;
+}
+
+static struct ingest_result put(struct croft *c, struct arena *a, const char *path, struct str text)
+{
+	struct ingest_request rq = {.collection = S("default"), .path = str_c(path), .bytes = text};
+	struct ingest_result r;
+	struct errtext et = {0};
+	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
+	return r;
+}
+
+static size_t search(struct croft *c, struct arena *a, struct rag_query q, struct rag_hit **hits)
+{
+	size_t n;
+	struct errtext et = {0};
+	CHECK_OK(rag_search(c, &q, a, hits, &n, NULL, &et), &et);
+	return n;
+}
+
+static bool finds(struct croft *c, struct arena *a, struct str query, const char *path)
+{
+	struct rag_hit *hits;
+	size_t n = search(c, a, (struct rag_query){.text = query, .k = 3}, &hits);
+	for (size_t i = 0; i < n; i++)
+		if (str_eq_c(hits[i].path, path) &&
+			str_eq(str_sub(hits[i].text, 0, SIZE_MAX), hits[i].text))
+			return true;
+	return false;
+}
+
+static void handbook(struct buf *b, const char *period)
+{
+	buf_addc(b, "# Handbook\n\n");
+	for (int section = 0; section < 12; section++) {
+		buf_addf(b, "## Section %d\n\n", section);
+		for (int i = 0; i < 14; i++)
+			buf_addf(b,
+				"Paragraph %d of section %d explains a rule about matter number %d "
+				"in plain words. ",
+				i, section, section * 100 + i);
+		if (section == 7)
+			buf_addf(b, "The notice period is %s.", period);
+		buf_addc(b, "\n\n");
+	}
+}
+
+static void test_rag_ingest__edit_reuses_what_did_not_change(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct buf b = {0};
+	handbook(&b, "three months");
+	struct ingest_result one = put(c, a, "/x/handbook.md", buf_str(&b));
+	CHECK_INT(one.outcome, INGEST_INDEXED);
+	CHECK(one.embedded >= 12 && one.reused == 0);
+	CHECK_INT(put(c, a, "/x/handbook.md", buf_str(&b)).outcome, INGEST_UNCHANGED);
+	buf_clear(&b);
+	handbook(&b, "six weeks");
+	struct ingest_result two = put(c, a, "/x/handbook.md", buf_str(&b));
+	CHECK_INT(two.outcome, INGEST_INDEXED);
+	CHECK(two.embedded <= 2 && two.reused >= 11);
+	CHECK_INT(two.doc.version, 2);
+	CHECK(memcmp(&one.doc.id, &two.doc.id, sizeof(struct id)) == 0);
+	struct rag_hit *hits;
+	CHECK(search(c, a, (struct rag_query){.text = S("How long is the notice period?"), .k = 1},
+		      &hits) == 1);
+	CHECK(str_find(hits[0].text, S("six weeks")) != STR_NONE);
+	CHECK(str_find(hits[0].text, S("three months")) == STR_NONE);
+	arena_free(a);
+	buf_free(&b);
+	croft_close(c);
+}
+
+static void test_rag_ingest__delete_and_reopen(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct ingest_result zebra =
+		put(c, a, "/x/zebra.txt", S("Zebras have black and white stripes."));
+	put(c, a, "/x/tea.txt", S("Green tea is steeped for two minutes at eighty degrees."));
+	CHECK(finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
+	CHECK_OK(ingest_delete(c, &zebra.doc.id, 1, &et), &et);
+	CHECK(!finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
+	CHECK(finds(c, a, S("how long to steep tea"), "/x/tea.txt"));
+	CHECK_ERR(ingest_delete(c, &zebra.doc.id, 1, &et), ERR_NOT_FOUND);
+	croft_close(c);
+	c = open_croft();
+	CHECK(finds(c, a, S("how long to steep tea"), "/x/tea.txt"));
+	CHECK(!finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
+	/* the same text again is known, although its document was deleted and the program restarted
+	 */
+	struct ingest_result again = put(
+		c, a, "/x/tea2.txt", S("Green tea is steeped for two minutes at eighty degrees."));
+	CHECK_INT(again.outcome, INGEST_INDEXED);
+	arena_free(a);
+	croft_close(c);
+}
+
+static void test_rag_ingest__bad_files_are_recorded_with_reason(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct ingest_result r = put(c, a, "/x/empty.txt", S(""));
+	CHECK_INT(r.outcome, INGEST_FAILED);
+	CHECK(r.doc.error.n > 0);
+	r = put(c, a, "/x/broken.pdf", S("%PDF-1.7 but nothing of one"));
+	CHECK_INT(r.outcome, INGEST_FAILED);
+	CHECK_STR(r.doc.status, "failed");
+	/* a good version repairs it; a bad one after that makes the old text unfindable */
+	r = put(c, a, "/x/empty.txt", S("Now there is a walrus in it."));
+	CHECK_INT(r.outcome, INGEST_INDEXED);
+	CHECK(finds(c, a, S("walrus"), "/x/empty.txt"));
+	r = put(c, a, "/x/empty.txt", S("   \n "));
+	CHECK_INT(r.outcome, INGEST_FAILED);
+	CHECK(!finds(c, a, S("walrus"), "/x/empty.txt"));
+	arena_free(a);
+	croft_close(c);
+}
+
+static void test_rag_search__filters(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct rag_hit *hits;
+	struct ingest_request rq = {.collection = S("default"),
+		.path = S("/docs/a/one.md"),
+		.bytes = S("# One\n\nApples are red."),
+		.tags = S("fruit, red")};
+	struct ingest_result r;
+	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
+	rq.path = S("/docs/b/two.txt");
+	rq.bytes = S("Apples may be green as well.");
+	rq.tags = S("fruit");
+	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
+	rq.collection = S("other");
+	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
+	struct rag_query q = {.text = S("apples")};
+	CHECK_INT(search(c, a, q, &hits), 2);
+	q.filter.path_glob = S("/docs/a/*");
+	CHECK_INT(search(c, a, q, &hits), 1);
+	CHECK_STR(hits[0].path, "/docs/a/one.md");
+	q.filter = (struct rag_filter){.path_glob = S("two*")};
+	CHECK_INT(search(c, a, q, &hits), 1);
+	q.filter = (struct rag_filter){.tag = S("red")};
+	CHECK_INT(search(c, a, q, &hits), 1);
+	q.filter = (struct rag_filter){.type = S("text")};
+	CHECK(search(c, a, q, &hits) <= 1);
+	q.filter = (struct rag_filter){.from_ms = 4102444800000};
+	CHECK_INT(search(c, a, q, &hits), 0);
+	q.filter = (struct rag_filter){0};
+	q.collection = S("other");
+	CHECK_INT(search(c, a, q, &hits), 1);
+	q.method = RAG_BM25;
+	CHECK_INT(search(c, a, q, &hits), 1);
+	CHECK(hits[0].dense_rank == 0 && hits[0].bm25_rank == 1);
+	size_t n;
+	q.text = S("  ");
+	CHECK_ERR(rag_search(c, &q, a, &hits, &n, NULL, &et), ERR_INVALID);
+	arena_free(a);
+	croft_close(c);
+}
+
+TESTS(T_LONG(test_rag_ingest__edit_reuses_what_did_not_change, 120),
+	T_LONG(test_rag_ingest__delete_and_reopen, 120),
+	T_LONG(test_rag_ingest__bad_files_are_recorded_with_reason, 120),
+	T_LONG(test_rag_search__filters, 120))
