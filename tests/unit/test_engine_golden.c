@@ -1,6 +1,7 @@
 /* The engine beside what its references computed (make oracle records it). */
 #include "tap.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/os.h"
 #include "engine/engine.h"
 #include "kernels/kernels.h"
