@@ -49,6 +49,9 @@ enum {
 extern uint16_t uc_bmp[65536];
 void uc_init(void); /* before any of these; idempotent */
 uint16_t uc_astral(uint32_t cp);
+/* The reference's BERT steps know Unicode 8: marks, controls and punctuation that came later are
+ * letters to it. */
+bool uc_bert_knows(uint32_t cp);
 
 static inline uint16_t uc(uint32_t cp)
 {
@@ -167,6 +170,7 @@ enum stage_kind {
 	ST_BERT_SPLIT,
 	ST_WORDS,     /* \w+|[^\w\s]+ */
 	ST_SPACES,    /* white space, removed */
+	ST_MARKS,     /* before U+2581 that follows something else */
 	ST_METASPACE, /* arg: META_* ; a: the mark */
 };
 enum { BERT_CLEAN = 1, BERT_CHINESE = 2, BERT_STRIP = 4, BERT_LOWER = 8 };

@@ -307,6 +307,21 @@ static void strip_stage(unsigned sides, struct view *v)
 	*v = view_sub(v, from, to);
 }
 
+bool uc_bert_knows(uint32_t cp)
+{
+	UVersionInfo age;
+	u_charAge((UChar32)cp, age);
+	return age[0] <= 8;
+}
+
+static bool bert_mark(uint32_t cp)
+{
+	/* Their categories have changed since. */
+	if (cp == 0x1734 || cp == 0x111C9 || cp == 0x1885 || cp == 0x1886 || cp == 0xA9BD)
+		return cp == 0x1734;
+	return uc(cp) & UC_MN && uc_bert_knows(cp);
+}
+
 static bool is_chinese(uint32_t c)
 {
 	return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
@@ -328,7 +343,7 @@ static void bert_cp(struct enc *e, struct scratch *s, unsigned how, uint32_t cp,
 	if (how & BERT_STRIP && cp >= 0x80 && !(uc(cp) & UC_NFD))
 		n = unorm2_getDecomposition(forms[1], (UChar32)cp, dec, ARRAY_LEN(dec), &err);
 	if (n < 0 || U_FAILURE(err)) {
-		if (how & BERT_STRIP && uc(cp) & UC_MN)
+		if (how & BERT_STRIP && bert_mark(cp))
 			return;
 		if (how & BERT_LOWER && uc(cp) & UC_LOWERS)
 			add_lower(e, s, cp, v, from, to);
@@ -339,7 +354,7 @@ static void bert_cp(struct enc *e, struct scratch *s, unsigned how, uint32_t cp,
 	for (int32_t i = 0; i < n;) {
 		UChar32 c;
 		U16_NEXT(dec, i, n, c);
-		if (uc((uint32_t)c) & UC_MN)
+		if (bert_mark((uint32_t)c))
 			continue;
 		if (how & BERT_LOWER && uc((uint32_t)c) & UC_LOWERS)
 			add_lower(e, s, (uint32_t)c, v, from, to);
@@ -377,9 +392,10 @@ static void bert_stage(struct enc *e, struct scratch *s, unsigned how, struct vi
 		uint32_t cp = cp_at(v->p, i, v->n, &len);
 		unsigned m = uc(cp);
 		if (how & BERT_CLEAN) {
-			/* Unassigned code points are kept, as the reference's older tables do. */
+			/* Unassigned code points are kept. */
 			if (cp == 0xFFFD ||
-				(m & UC_OTHER && u_charType((UChar32)cp) != U_UNASSIGNED))
+				(m & UC_OTHER && u_charType((UChar32)cp) != U_UNASSIGNED &&
+					uc_bert_knows(cp)))
 				continue;
 			if (m & UC_SPACE) {
 				sc_add(e, s, " ", 1, v, i, i + len);

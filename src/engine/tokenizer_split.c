@@ -259,7 +259,9 @@ static bool in_set(const struct run_rule *r, uint32_t cp)
 	case SET_CJK_DS3:
 		return (cp >= 0x4E00 && cp <= 0x9FA5) || (cp >= 0x3040 && cp <= 0x30FF);
 	case SET_BERT_PUNCT:
-		return cp < 0x80 ? uc(cp) & (UC_PUNCT | UC_SYMBOL) : uc(cp) & UC_PUNCT;
+		if (cp < 0x80)
+			return uc(cp) & (UC_PUNCT | UC_SYMBOL);
+		return cp == 0x166D || cp == 0x111C9 || (uc(cp) & UC_PUNCT && uc_bert_knows(cp));
 	}
 	return false;
 }
@@ -376,7 +378,7 @@ static void split_bert(struct enc *e, unsigned stage, const struct view *v)
 	for (size_t i = 0; i < v->n && !e->err; i += len) {
 		unsigned m = class_at(&t, i, &len);
 		bool space = m & UC_SPACE;
-		if (!space && !(m & (UC_PUNCT | UC_SYMBOL)))
+		if (!space && !(m & (UC_PUNCT | UC_SYMBOL | UC_MARK)))
 			continue;
 		if (!space && !in_set(&punct, cp_at(v->p, i, v->n, &len)))
 			continue;
@@ -448,6 +450,23 @@ static void split_metaspace(struct enc *e, unsigned stage, const struct view *v)
 	}
 }
 
+static void split_marks(struct enc *e, unsigned stage, const struct view *v)
+{
+	size_t from = 0;
+	for (size_t i = 1; i + 2 < v->n; i++) {
+		const char *at = memchr(v->p + i, '\xE2', v->n - i - 2);
+		if (!at)
+			break;
+		i = (size_t)(at - v->p);
+		if (memcmp(at, "\xE2\x96\x81", 3) != 0 ||
+			(i >= 3 && memcmp(at - 3, "\xE2\x96\x81", 3) == 0))
+			continue;
+		sub(e, stage, v, from, i);
+		from = i;
+	}
+	sub(e, stage, v, from, v->n);
+}
+
 void enc_split(struct enc *e, unsigned stage, const struct view *v)
 {
 	switch (e->tk->stage[stage].kind) {
@@ -474,6 +493,9 @@ void enc_split(struct enc *e, unsigned stage, const struct view *v)
 		return;
 	case ST_SPACES:
 		split_words(e, stage, v, true);
+		return;
+	case ST_MARKS:
+		split_marks(e, stage, v);
 		return;
 	case ST_METASPACE:
 		split_metaspace(e, stage, v);

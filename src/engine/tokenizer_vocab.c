@@ -366,12 +366,30 @@ static const char *const end_texts[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "
 	"<end_of_utterance>", "<|END_OF_TURN_TOKEN|>", "<|endofturn|>", "<|end_of_turn|>",
 	"<|return|>", "<|call|>", "<|eot|>", "</s>"};
 
+/* SentencePiece's BPE merges over a whole text. Where no merge joins something that does not end in
+ * U+2581 with something that begins with it, the words between are independent: cutting there gives
+ * the same tokens, and words that the cache knows. */
+static void cut_at_marks(struct tokenizer *tk)
+{
+	struct str mark = S("\xE2\x96\x81");
+	if (tk->model != TK_BPE || tk->byte_level || !tk->pairs.slot)
+		return;
+	for (uint64_t i = 0; i <= tk->pairs.mask; i++) {
+		uint64_t key = tk->pairs.slot[i].key;
+		if (key != UINT64_MAX && !str_ends(tk_text(tk, (uint32_t)(key >> 32)), mark) &&
+			str_starts(tk_text(tk, (uint32_t)key), mark))
+			return;
+	}
+	tk_stage(tk, ST_MARKS);
+}
+
 enum err tk_finish(struct tokenizer *tk, const uint8_t *normalised, struct errtext *et)
 {
 	if (tk->n == 0)
 		return err_set(et, ERR_CORRUPT, "the vocabulary is empty");
 	if (!tk->n_ids)
 		tk->n_ids = tk->n;
+	cut_at_marks(tk);
 	enum err e = added_trie(tk, normalised, false, &tk->added_raw, et);
 	e = e ? e : added_trie(tk, normalised, true, &tk->added_norm, et);
 	if (e)

@@ -1,4 +1,6 @@
 #include "tap.h"
+#include "base/hash.h"
+#include "base/json.h"
 #include "base/os.h"
 #include "engine/engine.h"
 #include "engine/gguf.h"
@@ -212,6 +214,132 @@ static void test_engine_tokenizer__chat_prompt(void)
 	buf_free(&out);
 }
 
-TESTS(T(test_engine_tokenizer__chat_prompt), T(test_engine_tokenizer__minilm),
-	T(test_engine_tokenizer__smollm2), T(test_engine_tokenizer__hostile_vocabularies),
-	T(test_engine_tokenizer__merges))
+/* ---- shared/data/tokenizers/golden ---- */
+
+static yyjson_doc *shared_json(const char *rel)
+{
+	struct errtext et = {0};
+	yyjson_doc *doc;
+	struct str s = tap_unxz(tap_shared(rel));
+	CHECK_OK(json_parse(s, &doc, &et), &et);
+	free((char *)s.p);
+	return doc;
+}
+
+/* "! 0 IQ== Ig==": the pieces from rank 0 on, in base 64. */
+static struct tokenizer *from_tiktoken(const char *rel)
+{
+	struct errtext et = {0};
+	yyjson_doc *doc = shared_json(rel);
+	yyjson_val *root = yyjson_doc_get_root(doc);
+	struct str lines = json_str(root, "bpe_ranks"), line, word;
+	struct buf bytes = {0};
+	struct str *pieces = calloc(1 << 18, sizeof *pieces);
+	size_t *ends = calloc(1 << 18, sizeof *ends), n = 0;
+	while (str_next_line(&lines, &line)) {
+		int64_t first;
+		CHECK(str_next(&line, ' ', &word) && str_next(&line, ' ', &word) &&
+			str_i64(word, &first));
+		for (n = (size_t)first; str_next(&line, ' ', &word); n++) {
+			CHECK(n + 1 < 1 << 18);
+			size_t at = bytes.n;
+			CHECK(base64_decode(&bytes, word));
+			ends[n] = at;
+			pieces[n].n = bytes.n - at;
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		pieces[i].p = bytes.p + ends[i];
+	struct tokenizer *tk;
+	CHECK_OK(tk_from_ranks(pieces, n, json_str(root, "pat_str"), &tk, &et), &et);
+	free(pieces);
+	free(ends);
+	buf_free(&bytes);
+	yyjson_doc_free(doc);
+	return tk;
+}
+
+static struct tokenizer *from_shared(const char *rel)
+{
+	struct errtext et = {0};
+	struct tokenizer *tk;
+	struct str s = tap_unxz(tap_shared(rel));
+	CHECK_OK(tokenizer_from_json(s, (struct str){0}, &tk, &et), &et);
+	free((char *)s.p);
+	return tk;
+}
+
+static void golden_ids(struct tokenizer *tk, const char *rel, unsigned flags)
+{
+	struct errtext et = {0};
+	struct str texts = tap_unxz(tap_shared("tokenizers/golden/texts.jsonl.xz")), text_line;
+	struct str golden = tap_unxz(tap_shared(rel)), golden_line;
+	struct str rest = texts, more = golden;
+	struct tokens t = {0};
+	struct buf back = {0};
+	size_t n = 0;
+	for (; str_next_line(&rest, &text_line) && str_next_line(&more, &golden_line); n++) {
+		yyjson_doc *a, *b;
+		CHECK_OK(json_parse(text_line, &a, &et), &et);
+		CHECK_OK(json_parse(golden_line, &b, &et), &et);
+		struct str text = json_str(yyjson_doc_get_root(a), "text");
+		yyjson_val *want = yyjson_obj_get(yyjson_doc_get_root(b), "ids"), *v;
+		t.n = 0;
+		CHECK_OK(tokenizer_encode(tk, text, flags, &t, &et), &et);
+		size_t i, m;
+		if (t.n != yyjson_arr_size(want))
+			FAIL("%s: text %zu: %zu tokens, not %zu", rel, n, t.n,
+				yyjson_arr_size(want));
+		yyjson_arr_foreach(want, i, m, v) if (t.id[i] != yyjson_get_int(v))
+			FAIL("%s: text %zu: token %zu is %d", rel, n, i, t.id[i]);
+		buf_clear(&back);
+		CHECK_OK(tokenizer_decode(tk, t.id, t.n, true, &back), &et);
+		if (!strstr(rel, "hfjson") && !str_eq(buf_str(&back), text))
+			FAIL("%s: text %zu does not come back", rel, n);
+		yyjson_doc_free(a);
+		yyjson_doc_free(b);
+	}
+	tap_note("%s: %zu texts", rel, n);
+	CHECK(n > 900);
+	free((char *)texts.p);
+	free((char *)golden.p);
+	buf_free(&back);
+	tokens_free(&t);
+	tokenizer_free(tk);
+}
+
+static void test_engine_tokenizer__tiktoken_gpt2(void)
+{
+	golden_ids(from_tiktoken("tokenizers/gpt2.tiktoken.json.xz"),
+		"tokenizers/golden/tiktoken.gpt2.jsonl.xz", 0);
+}
+
+static void test_engine_tokenizer__tiktoken_cl100k(void)
+{
+	golden_ids(from_tiktoken("tokenizers/cl100k_base.tiktoken.json.xz"),
+		"tokenizers/golden/tiktoken.cl100k_base.jsonl.xz", 0);
+}
+
+static void test_engine_tokenizer__tiktoken_o200k(void)
+{
+	golden_ids(from_tiktoken("tokenizers/o200k_base.tiktoken.json.xz"),
+		"tokenizers/golden/tiktoken.o200k_base.jsonl.xz", 0);
+}
+
+static void test_engine_tokenizer__qwen3(void)
+{
+	golden_ids(from_shared("tokenizers/qwen3/tokenizer.json.xz"),
+		"tokenizers/golden/hfjson.qwen3.jsonl.xz", TOKENIZE_SPECIAL);
+}
+
+static void test_engine_tokenizer__yi(void)
+{
+	golden_ids(from_shared("tokenizers/yi/tokenizer.json.xz"),
+		"tokenizers/golden/hfjson.yi.jsonl.xz", TOKENIZE_SPECIAL);
+}
+
+TESTS(T(test_engine_tokenizer__tiktoken_gpt2), T(test_engine_tokenizer__tiktoken_cl100k),
+	T(test_engine_tokenizer__tiktoken_o200k), T(test_engine_tokenizer__qwen3),
+	T(test_engine_tokenizer__yi), T(test_engine_tokenizer__chat_prompt),
+	T(test_engine_tokenizer__minilm), T(test_engine_tokenizer__smollm2),
+	T(test_engine_tokenizer__hostile_vocabularies), T(test_engine_tokenizer__merges))
