@@ -82,7 +82,7 @@ static const struct shape shapes[] = {
 };
 
 static const struct setting settings[] = {
-	{"rag.answer_support", SET_INT, "25",
+	{"rag.answer_support", SET_INT, "20",
 		"Below this chance (%) that the passages hold an answer, none is written", 0, 100},
 	{"rag.answer_tokens", SET_INT, "200", "Tokens of the longest answer", 1, 65536},
 	{"rag.prompt_tokens", SET_INT, "1200",
