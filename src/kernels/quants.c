@@ -245,8 +245,11 @@ static void quant_q8_0(const float *x, uint8_t *out, size_t n)
 		uint16_t h = kern_f32_to_f16(d);
 		memcpy(out, &h, 2);
 		for (unsigned i = 0; i < BLK; i++) {
-			float v = x[i] * id;
-			out[2 + i] = (uint8_t)(int8_t)(v >= -128 && v <= 127 ? roundf(v) : 0);
+			float v = roundf(x[i] * id); /* a NaN makes 0 */
+			out[2 + i] = (uint8_t)(int8_t)(v >= 127    ? 127
+						       : v <= -127 ? -127
+						       : v == v    ? v
+								   : 0);
 		}
 	}
 }

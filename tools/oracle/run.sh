@@ -9,6 +9,8 @@ llama=$(tools/oracle/venv.sh llama)
 st=$(tools/oracle/venv.sh st)
 gguf=$(ls "$models"/smollm2/*.gguf | head -1)
 "$llama" tools/oracle/models.py "$gguf" "$models/minilm" "$made"
+echo "== number formats, beside the gguf package"
+"$llama" tools/oracle/quants.py
 echo "== logits, beside llama.cpp"
 "$llama" tools/oracle/logits.py "$dump" tests/golden/engine/logits.json "$gguf" "$made"/smollm2-*.gguf
 echo "== embeddings, beside sentence-transformers"
