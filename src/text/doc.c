@@ -390,7 +390,10 @@ static void finish(struct out *o, enum doc_type named)
 			d->type == DOC_PDF || d->type == DOC_DOCX))
 		out_warn(o, "the name says %s, the content is %s; read as %s", doc_type_name(named),
 			doc_type_name(d->type), doc_type_name(d->type));
-	d->warnings = arena_str(d->arena, buf_str(&o->warnings));
+	struct buf warnings = {0}; /* they may quote what the file says */
+	unicode_repair(buf_str(&o->warnings), &warnings, NULL);
+	d->warnings = arena_str(d->arena, buf_str(&warnings));
+	buf_free(&warnings);
 	/* the two big ones stay where they grew; the arena lets go of them */
 	if (!d->warnings.p || !arena_on_free(d->arena, free, o->text.p))
 		out_fail(o, ERR_NOMEM, "out of memory");

@@ -373,7 +373,8 @@ bool lang_is_stop(const struct lang *l, struct str folded)
 static struct str stem(struct lang *l, struct str word)
 {
 	const sb_symbol *p = sb_stemmer_stem(l->stemmer, (const sb_symbol *)word.p, (int)word.n);
-	return p ? str_mk(p, (size_t)sb_stemmer_length(l->stemmer)) : word;
+	size_t n = p ? (size_t)sb_stemmer_length(l->stemmer) : 0;
+	return n ? str_mk(p, n) : word; /* the Greek one leaves nothing of some words */
 }
 
 struct str lang_stem(struct lang *l, struct str folded, struct buf *scratch)

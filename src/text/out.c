@@ -14,7 +14,10 @@ enum err out_fail(struct out *o, enum err e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof msg, fmt, ap);
 	va_end(ap);
-	o->err = err_set(o->et, e, "%s: %s", o->name, msg);
+	struct buf b = {0}; /* it may quote what the file says */
+	unicode_repair(str_c(msg), &b, NULL);
+	o->err = err_set(o->et, e, "%s: %s", o->name, buf_c(&b));
+	buf_free(&b);
 	return e;
 }
 

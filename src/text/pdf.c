@@ -546,17 +546,18 @@ void parse_pdf(struct out *o, struct str bytes)
 	struct pdf p = {.o = o};
 	struct proc_result r;
 	struct errtext et = {0};
-	/* a small file has no claim to much: 4 s, and 4 s for each MB */
-	uint64_t ms = 4000 + (uint64_t)bytes.n / 1024 * 4;
+	/* a small file has no claim to much: 4 s of computing, and 4 s for each MB; on a busy
+	 * machine that takes longer by the clock */
+	uint64_t cpu_s = 4 + (uint64_t)bytes.n / (1 << 20) * 4;
 	struct proc_spec spec = {.argv = argv,
 		.input = bytes,
 		.output_max = o->lim.text_max * 64,
-		.wall_ms_max = (uint32_t)MIN(ms, (uint64_t)o->lim.time_ms_max),
+		.wall_ms_max = (uint32_t)MIN(cpu_s * 5000, (uint64_t)o->lim.time_ms_max),
 		.memory_max = MIN(((size_t)192 << 20) + bytes.n * 4, (size_t)1 << 30),
 		.sandbox = true,
 		.on_output = read_output,
 		.on_output_ctx = &p};
-	spec.cpu_s_max = spec.wall_ms_max / 1000 + 1;
+	spec.cpu_s_max = (uint32_t)MIN(cpu_s, (uint64_t)3600);
 	enum err e = proc_run(&spec, &r, &et);
 	struct str errors = e ? (struct str){"", 0} : str_c(r.err_tail);
 	if (e == ERR_NOT_FOUND)

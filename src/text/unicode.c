@@ -230,6 +230,10 @@ enum err unicode_nfkc_casefold(struct str s, struct buf *out)
 enum err unicode_repair(struct str s, struct buf *out, size_t *n_bad)
 {
 	size_t bad = 0, good = 0;
+	if (n_bad)
+		*n_bad = 0;
+	if (!s.n)
+		return out->err;
 	if (!utf8_valid(s)) {
 		for (size_t i = 0; i < s.n;) {
 			uint32_t cp;
