@@ -13,7 +13,7 @@ struct client_request {
 	size_t n_headers;
 	struct str body;
 	uint32_t connect_ms, idle_ms, total_ms; /* 0: 10 s, 60 s, none */
-	size_t reply_max; /* bytes kept or passed on; 0: 64 MiB */
+	size_t reply_max;                       /* bytes kept or passed on; 0: 64 MiB */
 	const struct cancel *cancel;
 	/* NULL: the whole body is kept in the reply. on_head may return an error to stop. */
 	enum err (*on_head)(void *ctx, int status, const struct http_pair *headers, size_t n);
@@ -29,8 +29,8 @@ struct client_reply {
 
 /* OK means that an answer came, whatever its status. ERR_NETWORK, ERR_TIMEOUT, ERR_CANCELLED,
  * ERR_TOO_LARGE, or what a callback returned. */
-enum err client_run(const struct client_request *rq, struct client_reply *out,
-	struct errtext *et) MUST_CHECK;
+enum err client_run(
+	const struct client_request *rq, struct client_reply *out, struct errtext *et) MUST_CHECK;
 void client_reply_free(struct client_reply *r);
 
 #endif

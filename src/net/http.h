@@ -20,8 +20,15 @@
 #include "base/json.h"
 #include "base/thread.h"
 
-enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_PATCH = 8, HTTP_DELETE = 16,
-	HTTP_HEAD = 32, HTTP_OPTIONS = 64 };
+enum http_method {
+	HTTP_GET = 1,
+	HTTP_POST = 2,
+	HTTP_PUT = 4,
+	HTTP_PATCH = 8,
+	HTTP_DELETE = 16,
+	HTTP_HEAD = 32,
+	HTTP_OPTIONS = 64
+};
 
 struct http_pair {
 	struct str name, value;
@@ -29,15 +36,16 @@ struct http_pair {
 
 struct http_request {
 	enum http_method method;
-	struct str path;   /* decoded once; no query; no "." or ".." segment can be in it */
+	struct str path; /* decoded once; no query; no "." or ".." segment can be in it */
 	struct http_pair *query, *headers;
 	size_t n_query, n_headers;
 	struct http_pair params[8]; /* {name} segments of the route, decoded */
 	size_t n_params;
-	struct str body;   /* in memory or mapped from a spool file; valid until the handler returns */
-	struct str peer;   /* "127.0.0.1:54321", or "local" */
-	bool local;        /* in-process: the user of the data directory, no key needed */
-	struct id id;      /* sent back as x-request-id */
+	struct str
+		body; /* in memory or mapped from a spool file; valid until the handler returns */
+	struct str peer;     /* "127.0.0.1:54321", or "local" */
+	bool local;          /* in-process: the user of the data directory, no key needed */
+	struct id id;        /* sent back as x-request-id */
 	struct arena *arena; /* until the response is finished */
 	const struct cancel *cancel;
 };

@@ -33,9 +33,11 @@ struct server_options {
 	const char *spool_dir;
 	uint32_t read_timeout_ms, write_timeout_ms;
 	uint32_t ping_ms; /* silence on an event stream before a comment is sent; 0: 15 s */
-	const char *allowed_hosts; /* comma list beside the listening address and localhost; "*": any */
+	const char *
+		allowed_hosts; /* comma list beside the listening address and localhost; "*": any */
 	http_handler handler;
-	bool (*check)(void *app, struct http_request *rq, struct http_response *rs); /* body absent */
+	bool (*check)(
+		void *app, struct http_request *rq, struct http_response *rs); /* body absent */
 	void *app;
 };
 
