@@ -26,27 +26,32 @@ export interface Turn {
 const KEY = 'croft.turns'
 const KEPT = 20
 
-function restored(): Turn[] {
+const SHOWN = 'croft.turn'
+
+function restored<T>(key: string, otherwise: T): T {
   try {
-    return JSON.parse(sessionStorage.getItem(KEY) ?? '[]') as Turn[]
+    return (JSON.parse(sessionStorage.getItem(key) ?? 'null') as T | null) ?? otherwise
   } catch {
-    return []
+    return otherwise
+  }
+}
+
+function keep(key: string, value: unknown): void {
+  try {
+    sessionStorage.setItem(key, JSON.stringify(value))
+  } catch {
+    // over the browser's quota: the history is a convenience
   }
 }
 
 /** Newest first. */
-export const turns = createStore<Turn[]>(restored())
-export const currentTurn = createStore<number | null>(null)
+export const turns = createStore(restored<Turn[]>(KEY, []))
+/** The one that is shown in full. */
+export const currentTurn = createStore(restored<number | null>(SHOWN, null))
 const stops = new Map<number, AbortController>()
 
-turns.watch((all) => {
-  const ended = all.filter((t) => !isOpen(t))
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(ended.slice(0, KEPT)))
-  } catch {
-    // over the browser's quota: the history is a convenience
-  }
-})
+turns.watch((all) => keep(KEY, all.filter((t) => !isOpen(t)).slice(0, KEPT)))
+currentTurn.watch((id) => keep(SHOWN, id))
 
 export const isOpen = (t: Turn): boolean =>
   t.phase === 'retrieving' || t.phase === 'reading' || t.phase === 'writing'

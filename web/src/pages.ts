@@ -1,6 +1,7 @@
 // The pages. To add one: its address in paths.ts, a file in pages/, a row here; with a key it
 // stands in the navigation and under "g" and that key.
 import type { ComponentType } from 'preact'
+import { currentTurn } from './asking'
 import type { PageName } from './paths'
 import type { IconName } from './ui'
 import { AskPage } from './pages/ask'
@@ -18,12 +19,15 @@ export interface PageRow {
   key?: string
   /** The row of the navigation that is lit while this page shows. */
   under?: PageName
+  /** What a click on its link does when it shows already. */
+  again?: () => void
   // parameters of the address arrive as props
   page: ComponentType<any>
 }
 
 export const pages: Record<PageName, PageRow> = {
-  ask: { title: 'Ask', icon: 'ask', key: 'a', page: AskPage },
+  ask: { title: 'Ask', icon: 'ask', key: 'a', page: AskPage,
+    again: () => currentTurn.set(null) },
   documents: { title: 'Documents', icon: 'documents', key: 'd', page: DocumentsPage },
   document: { title: 'Document', icon: 'documents', under: 'documents', page: DocumentPage },
   search: { title: 'Search', icon: 'search', key: 's', page: SearchPage },

@@ -43,11 +43,13 @@ export function Shell() {
         document.getElementById('main')?.focus()
       }}>To the content</a>
       <nav class="side behind-panel" aria-label="Pages">
-        <a class="brand" href={href('ask')} aria-label="Croft, ask"><Mark /><span>Croft</span></a>
+        <a class="brand" href={href('ask')} aria-label="Croft, ask"
+          onClick={found?.name === 'ask' ? pages.ask.again : undefined}><Mark /><span>Croft</span></a>
         <ul>
           {inNavigation.map(([name, p]) => (
             <li key={name}>
               <a href={href(name)} aria-current={here === name ? 'page' : undefined}
+                onClick={found?.name === name ? p.again : undefined}
                 title={`${p.title} (g ${p.key})`}>
                 <Icon name={p.icon} /><span>{p.title}</span>
               </a>
