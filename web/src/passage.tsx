@@ -173,6 +173,9 @@ function Panel({ id, from, to }: { id: string; from: number; to: number }) {
     return () => removeEventListener('keydown', onKey)
   })
   const d = data?.document
+  // a passage can run over the end of a page: what counts is the page of the quote
+  const block = data?.view.blocks.find((b) => b.to > from)
+  const place = where(block?.page ?? chunk?.page ?? 0, chunk?.heading_path ?? '')
   return (
     <section class="panel" ref={ref} tabIndex={-1} aria-label="Passage"
       role={sheet ? 'dialog' : 'complementary'} aria-modal={sheet || undefined}>
@@ -183,9 +186,7 @@ function Panel({ id, from, to }: { id: string; from: number; to: number }) {
         </div>
         <Button icon="close" label="Close the passage (Esc)" kind="quiet" onClick={closePanel} />
       </header>
-      {chunk && where(chunk.page, chunk.heading_path) && (
-        <p class="where">{where(chunk.page, chunk.heading_path)}</p>
-      )}
+      {place && <p class="where">{place}</p>}
       <div class="scroll" tabIndex={0} role="region" aria-label="Text of the document">
         {error && <Failure error={error} retry={reload} />}
         {!data && !error && <p class="dim">Opening the document …</p>}
