@@ -2,9 +2,9 @@
 // supporting sentences beside it, the sources below.
 import { useState } from 'preact/hooks'
 import { ask, isOpen, stopAsking, type Turn } from './asking'
-import { byteOffset } from './bytes'
+import { byteOffset, stringIndex } from './bytes'
 import { count, duration } from './format'
-import { Markdown } from './markdown'
+import { Markdown, type Marks } from './markdown'
 import { passageHref } from './passage'
 import { href, usePlace } from './router'
 import { Button, Icon, Note, useEvery, where } from './ui'
@@ -14,7 +14,7 @@ import type { BestSentence, Citation, Passage, Source } from './types'
 export const trust = {
   verbatim: { sign: '”', word: 'verbatim', means: 'the passage says it word for word' },
   supported: { sign: '≈', word: 'supported', means: 'the passage says it in other words' },
-  unsupported: { sign: '?', word: 'unsupported', means: 'the passage does not say it' },
+  unsupported: { sign: '?', word: 'unsupported', means: 'the passages do not say it' },
 } as const
 
 export function AnswerView({ turn: t }: { turn: Turn }) {
@@ -30,10 +30,11 @@ export function AnswerView({ turn: t }: { turn: Turn }) {
           <Outcome turn={t} />
           {t.text && (
             <div class={`prose ${open ? 'writing' : ''}`} aria-live={open ? 'off' : 'polite'}>
-              <Markdown text={t.text} cite={(n, index) => chip(t, n, index)} />
+              <Markdown text={t.text} marks={marksOf(t)} />
             </div>
           )}
           {t.answer && <Legend citations={t.answer.citations} />}
+          {t.answer?.generated && <Replaced text={t.answer.generated} />}
           <div class="answer-actions">
             {open && <Button icon="stop" onClick={() => stopAsking(t.id)}>Stop</Button>}
             {!open && (
@@ -57,6 +58,26 @@ export function AnswerView({ turn: t }: { turn: Turn }) {
   )
 }
 
+/** Citations as chips; a mark after each sentence that stands on nothing and cites nothing. */
+function marksOf(t: Turn): Marks {
+  const bare = t.answer?.citations.filter((c) => c.n === 0) ?? []
+  const ends = new Map(bare.map((c) => [stringIndex(t.text, c.answer_to), c]))
+  return {
+    cite: (n, index) => chip(t, n, index),
+    at: [...ends.keys()],
+    put: (index) => {
+      const c = ends.get(index)!
+      const says = `No passage supports this sentence${c.reason ? `: ${c.reason}` : ''}`
+      return (
+        <a class="cite unsupported" href={passageHref(c.document, c.from, c.to)}
+          aria-label={`${says}. The nearest is in ${c.title}`} title={says}>
+          <sup aria-hidden="true">{trust.unsupported.sign}</sup>
+        </a>
+      )
+    },
+  }
+}
+
 function chip(t: Turn, n: number, index: number) {
   const passage = t.passages.find((p) => p.n === n)
   const all = t.answer?.citations.filter((c) => c.n === n) ?? []
@@ -69,7 +90,8 @@ function chip(t: Turn, n: number, index: number) {
     (on.page ? `, page ${on.page}` : '')
   return (
     <a class={`cite ${c?.status ?? 'pending'}`} key={`${n}.${index}`} aria-label={label}
-      title={how ? `${label}\n${how.means}` : label}
+      title={[label, c?.reason ?? how?.means, c?.added_by === 'check' && 'Found by the check, not written by the model.']
+        .filter(Boolean).join('\n')}
       href={passageHref(on.document, on.from, on.to)}>
       {n}{how && <sup aria-hidden="true">{how.sign}</sup>}
     </a>
@@ -101,7 +123,8 @@ function Steps({ turn: t }: { turn: Turn }) {
     {
       name: 'Reading', past: 'Read', on: t.phase === 'reading',
       ms: done?.prompt_ms ?? (t.at.passages ? (t.at.first ?? end) - t.at.passages : undefined),
-      what: t.answer?.usage.prompt_tokens ? count(t.answer.usage.prompt_tokens, 'token') : '',
+      what: t.answer?.usage.prompt_tokens
+        ? `${count(t.answer.usage.passages_used, 'passage')}, ${count(t.answer.usage.prompt_tokens, 'token')}` : '',
     },
     {
       name: 'Writing', past: 'Wrote', on: t.phase === 'writing', ms: writing,
@@ -145,14 +168,29 @@ function Outcome({ turn: t }: { turn: Turn }) {
   if (t.answer && !t.answer.grounded)
     return (
       <Note kind="warn" title="The documents do not answer this.">
-        {' '}{t.answer.reason ?? ''}{t.best.length > 0 && ' The nearest sentences stand beside.'}
+        {' '}{t.answer.reason && sentence(t.answer.reason)}{t.best.length > 0 && ' The nearest sentences stand beside.'}
       </Note>
     )
+  if (t.answer?.reason) return <Note>{sentence(t.answer.reason)}</Note>
   if (isOpen(t) && !t.text)
     return (
       <div class="waiting" aria-hidden="true"><span /><span /><span /></div>
     )
   return null
+}
+
+/** A reason of the server's as a sentence. */
+const sentence = (reason: string): string =>
+  reason.charAt(0).toUpperCase() + reason.slice(1).replace(/[.;]?$/, '.')
+
+/** Never silent: what the model had written before the check took it back. */
+function Replaced({ text }: { text: string }) {
+  return (
+    <details class="replaced small">
+      <summary>What the model wrote, which no passage supports</summary>
+      <p>{text}</p>
+    </details>
+  )
 }
 
 function Legend({ citations }: { citations: Citation[] }) {

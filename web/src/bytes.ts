@@ -29,3 +29,7 @@ export class Text {
 /** The byte offset of a string's index. */
 export const byteOffset = (text: string, index: number): number =>
   encoder.encode(text.slice(0, index)).length
+
+/** The string's index of a byte offset. */
+export const stringIndex = (text: string, offset: number): number =>
+  decoder.decode(encoder.encode(text).subarray(0, offset)).length

@@ -39,11 +39,15 @@ export function pieces(answer: string): Piece[] {
   return out
 }
 
-export function Markdown({ text, cite }: {
-  text: string
+export interface Marks {
   /** What stands for citation n at this index of the text; null: leave the brackets. */
   cite: (n: number, index: number) => ComponentChildren
-}) {
+  /** Indexes of the text at whose place something is put in, and what. */
+  at: number[]
+  put: (index: number) => ComponentChildren
+}
+
+export function Markdown({ text, marks }: { text: string; marks: Marks }) {
   const out: ComponentChildren[] = []
   const all = pieces(text)
   for (let i = 0; i < all.length; i++) {
@@ -53,30 +57,39 @@ export function Markdown({ text, cite }: {
       while (i < all.length && all[i]!.kind === p.kind) items.push(all[i++]!)
       i--
       const List = p.kind === 'bullet' ? 'ul' : 'ol'
-      out.push(<List>{items.map((it) => <li>{inline(it, cite)}</li>)}</List>)
+      out.push(<List>{items.map((it) => <li>{inline(it, marks)}</li>)}</List>)
     } else if (p.kind === 'code') out.push(<pre tabIndex={0}><code>{p.text}</code></pre>)
-    else if (p.kind === 'heading') out.push(<h4>{inline(p, cite)}</h4>)
-    else out.push(<p>{inline(p, cite)}</p>)
+    else if (p.kind === 'heading') out.push(<h4>{inline(p, marks)}</h4>)
+    else out.push(<p>{inline(p, marks)}</p>)
   }
   return <>{out}</>
 }
 
-function inline(
-  piece: Piece, cite: (n: number, index: number) => ComponentChildren): ComponentChildren[] {
+function inline(piece: Piece, marks: Marks): ComponentChildren[] {
   const out: ComponentChildren[] = []
   let done = 0
+  const plain = (to: number) => {
+    for (const at of marks.at) {
+      const i = at - piece.from
+      if (i <= done || i > to) continue
+      out.push(piece.text.slice(done, i), marks.put(at))
+      done = i
+    }
+    out.push(piece.text.slice(done, to))
+    done = to
+  }
   for (const m of piece.text.matchAll(/`([^`]+)`|\*\*([^*]+)\*\*|\[(\d+(?:\s*[,;]\s*\d+)*)\]/g)) {
-    out.push(piece.text.slice(done, m.index))
-    done = m.index + m[0].length
+    plain(m.index)
     if (m[1]) out.push(<code>{m[1]}</code>)
     else if (m[2]) {
       const inner = { ...piece, text: m[2], from: piece.from + m.index + 2 }
-      out.push(<strong>{inline(inner, cite)}</strong>)
+      out.push(<strong>{inline(inner, marks)}</strong>)
     } else {
-      const chips = m[3]!.split(/[,;]/).map((n) => cite(Number(n), piece.from + m.index))
+      const chips = m[3]!.split(/[,;]/).map((n) => marks.cite(Number(n), piece.from + m.index))
       out.push(chips.every((c) => c !== null) ? <span class="cites">{chips}</span> : m[0])
     }
+    done = m.index + m[0].length
   }
-  out.push(piece.text.slice(done))
+  plain(piece.text.length)
   return out
 }

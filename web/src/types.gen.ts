@@ -10,6 +10,15 @@ export type Chunk = { id: number; document: string; from: number; to: number; pa
 export type Method = ("hybrid" | "dense" | "bm25");
 export type Filters = { path?: string; type?: string; tag?: string; from?: string; to?: string };
 export type Hit = { chunk: number; document: string; path: string; title: string; type: string; page: number; heading_path: string; from: number; to: number; text: string; score: number; dense: (number | null); dense_rank: (number | null); bm25: (number | null); bm25_rank: (number | null); why: ({ term: string; score: number; tf: number; df: number })[] };
+export type BestSentence = { n: number; text: string; score: number; document: string; page: number; from: number; to: number };
+export type Citation = { n: number; status: ("verbatim" | "supported" | "unsupported"); added_by: ("model" | "check"); reason: (string | null); answer_from: number; answer_to: number; quote: string; score: number; document: string; title: string; path: string; page: number; from: number; to: number };
+export type Source = { n: number; document: string; title: string; path: string; page: number; heading_path: string; quote: string; from: number; to: number };
+export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; model: string; run: string };
+export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; purpose: ("chat" | "embed") };
+export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistant" | "tool"); content: (string | ({ type: "text"; text: string })[]) };
+export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; max_completion_tokens?: number; logprobs?: boolean; top_logprobs?: number; messages: (OpenAIMessage)[] };
+export type OpenAICompletion = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; logprobs?: number; prompt: (string | (string)[] | (number)[] | ((number)[])[]) };
+export type OpenAIEmbedding = { model?: string; input: (string | (string)[] | (number)[] | ((number)[])[]); encoding_format?: ("float" | "base64"); dimensions?: number };
 export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: string; documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
@@ -44,6 +53,18 @@ export interface Routes {
   "DELETE /api/v1/documents/{id}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** Find passages. */
   "POST /api/v1/search": { query: undefined; body: { query: string; k?: number; method?: Method; collection?: string; filters?: Filters }; reply: { hits: (Hit)[]; run: string; took_ms: number } };
+  /** Answer a question from the documents; events run, passages, best, token..., answer. */
+  "POST /api/v1/ask": { query: undefined; body: { question: string; model?: string; k?: number; method?: Method; collection?: string; filters?: Filters; temperature?: number; seed?: number; max_tokens?: number; stream?: boolean }; reply: (Answer & { passages: ((Hit & { n: number }))[] }) };
+  /** List the installed models. */
+  "GET /v1/models": { query: undefined; body: undefined; reply: { object: "list"; data: (OpenAIModel)[] } };
+  /** Show an installed model. */
+  "GET /v1/models/{id...}": { query: undefined; body: undefined; reply: OpenAIModel };
+  /** Answer a conversation; with stream, as server-sent events. */
+  "POST /v1/chat/completions": { query: undefined; body: OpenAIChat; reply: Record<string, unknown> };
+  /** Continue a text; with stream, as server-sent events. */
+  "POST /v1/completions": { query: undefined; body: OpenAICompletion; reply: Record<string, unknown> };
+  /** Embed texts. */
+  "POST /v1/embeddings": { query: undefined; body: OpenAIEmbedding; reply: Record<string, unknown> };
   /** The process is alive. */
   "GET /healthz": { query: undefined; body: undefined; reply: undefined };
   /** Models and indexes are usable. */
