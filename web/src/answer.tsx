@@ -1,7 +1,7 @@
 // One question with its answer: the steps as they happen, the text with its citations, the best
 // supporting sentences beside it, the sources below.
 import { useState } from 'preact/hooks'
-import { ask, isOpen, stopAsking, type Turn } from './asking'
+import { ask, isOpen, type Turn } from './asking'
 import { byteOffset, stringIndex } from './bytes'
 import { count, duration } from './format'
 import { Markdown, type Marks } from './markdown'
@@ -36,7 +36,6 @@ export function AnswerView({ turn: t }: { turn: Turn }) {
           {t.answer && <Legend citations={t.answer.citations} />}
           {t.answer?.generated && <Replaced text={t.answer.generated} />}
           <div class="answer-actions">
-            {open && <Button icon="stop" onClick={() => stopAsking(t.id)}>Stop</Button>}
             {!open && (
               <Button icon="retry" onClick={() => void ask(t.question, t.filters)}>Ask again</Button>
             )}

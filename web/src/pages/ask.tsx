@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call } from '../api'
-import { ask, currentTurn, isOpen, turns, type Turn } from '../asking'
+import { ask, currentTurn, isOpen, stopAsking, turns, type Turn } from '../asking'
 import { AnswerView } from '../answer'
 import { FilterBar } from '../filters'
 import { count } from '../format'
@@ -23,7 +23,7 @@ export function AskPage() {
   return (
     <div class={`ask ${shown ? '' : 'fresh'}`}>
       {!shown && <Welcome />}
-      <AskBox />
+      <AskBox open={all.find(isOpen)} />
       {!shown && <Examples />}
       {shown && <AnswerView turn={shown} key={shown.id} />}
       {earlier.length > 0 && <History turns={earlier} />}
@@ -47,7 +47,7 @@ function Welcome() {
   )
 }
 
-function AskBox() {
+function AskBox({ open }: { open?: Turn }) {
   const [question, setQuestion] = useState(draft)
   const [filtering, setFiltering] = useState(Object.values(filters).some(Boolean))
   const [chosen, setChosen] = useState(filters)
@@ -89,6 +89,7 @@ function AskBox() {
           Filters{active ? ` (${active})` : ''}
         </Button>
         <span class="hint dim"><kbd>Enter</kbd> asks · <kbd>Shift</kbd> <kbd>Enter</kbd> new line</span>
+        {open && <Button icon="stop" onClick={() => stopAsking(open.id)}>Stop</Button>}
         <Button icon="send" kind="main" type="submit">Ask</Button>
       </div>
       {filtering && (
