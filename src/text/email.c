@@ -268,7 +268,9 @@ static void multipart(struct mail *m, const struct part *p)
 	struct part best = {0}, one;
 	bool alternative = type_is(p, "multipart/alternative"), inside = false;
 	struct str rest = p->body, line;
-	const char *start = NULL;
+	const char *start = NULL, *end = p->body.n ? p->body.p + p->body.n : NULL;
+	if (!end)
+		return;
 	if (m->depth > 32) {
 		out_fail(m->o, ERR_LIMIT, "an e-mail with parts nested deeper than 32 levels");
 		return;
@@ -281,10 +283,8 @@ static void multipart(struct mail *m, const struct part *p)
 			    line.p[1] == '-' && !memcmp(line.p + 2, p->boundary.p, p->boundary.n);
 		if (more && !mark)
 			continue;
-		if (inside && read_part(m,
-				      str_mk(start, (size_t)((more ? at : p->body.p + p->body.n) -
-							     start)),
-				      &one)) {
+		if (inside &&
+			read_part(m, str_mk(start, (size_t)((more ? at : end) - start)), &one)) {
 			if (!alternative)
 				part(m, &one);
 			else if (type_is(&one, "text/plain")
@@ -295,7 +295,7 @@ static void multipart(struct mail *m, const struct part *p)
 		if (!more || str_starts(str_sub(line, 2 + p->boundary.n, line.n), S("--")))
 			break;
 		inside = true;
-		start = rest.p;
+		start = rest.p ? rest.p : end; /* a view that is used up points nowhere */
 	}
 	if (alternative && best.type.n && !m->o->err)
 		part(m, &best);
