@@ -45,7 +45,9 @@ export function AnswerView({ turn: t }: { turn: Turn }) {
             )}
           </div>
         </div>
-        {t.best.length > 0 && <Best sentences={t.best} passages={t.passages} />}
+        {t.best.length > 0 && (
+          <Best sentences={t.best} passages={t.passages} near={t.answer?.grounded === false} />
+        )}
         <div class="answer-rest">
           {t.answer && t.answer.sources.length > 0 && (
             <Sources sources={t.answer.sources} citations={t.answer.citations} />
@@ -138,6 +140,7 @@ function Steps({ turn: t }: { turn: Turn }) {
       <ol class="steps">
         {steps.map((s) => {
           const started = s.ms !== undefined && (s.on || s.ms > 0 || !!s.what)
+          if (!open && !started) return null
           return (
             <li key={s.name} class={s.on && open ? 'on' : started ? 'past' : 'todo'}>
               <span class="dot" aria-hidden="true" />
@@ -149,8 +152,10 @@ function Steps({ turn: t }: { turn: Turn }) {
         {done && (
           <li class="past">
             <span class="dot" aria-hidden="true" />
-            <span>Checked</span>
-            <span class="dim num">{duration(done.check_ms)} · {duration(done.total_ms)} in all</span>
+            <span>{done.check_ms > 0 ? 'Checked' : 'Done'}</span>
+            <span class="dim num">
+              {done.check_ms > 0 && <>{duration(done.check_ms)} · </>}{duration(done.total_ms)} in all
+            </span>
           </li>
         )}
       </ol>
@@ -227,10 +232,13 @@ function Quote({ text }: { text: string }) {
   return <q class={/^\s*["“”„«‘]/.test(text) ? 'quoted' : ''}>{text}</q>
 }
 
-function Best({ sentences, passages }: { sentences: BestSentence[]; passages: Passage[] }) {
+function Best({ sentences, passages, near }: {
+  sentences: BestSentence[]; passages: Passage[]; near: boolean
+}) {
+  const title = near ? 'Nearest sentences' : 'Best supporting sentences'
   return (
-    <section class="best" aria-label="Best supporting sentences">
-      <h3 class="small-head">Best supporting sentences</h3>
+    <section class="best" aria-label={title}>
+      <h3 class="small-head">{title}</h3>
       <p class="dim small">Word for word from your documents</p>
       <ol>
         {sentences.map((s) => {

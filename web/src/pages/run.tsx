@@ -107,6 +107,9 @@ function SpanRow({ row: { span: s, depth }, total, on }: { row: Row; total: numb
   )
 }
 
+const readable = (v: unknown): string =>
+  typeof v === 'number' && !Number.isInteger(v) ? String(Number(v.toPrecision(5))) : String(v)
+
 function Attributes({ of }: { of: Record<string, unknown> }) {
   const { input, output, ...rest } = of
   const simple = Object.entries(rest).filter(([, v]) => typeof v !== 'object' && String(v).length < 200)
@@ -116,7 +119,8 @@ function Attributes({ of }: { of: Record<string, unknown> }) {
       {input !== undefined && <ValueView title="Input" value={input} />}
       {output !== undefined && <ValueView title="Output" value={output} />}
       {simple.length > 0 && (
-        <Facts rows={simple.map(([k, v]) => [k, <span class="num">{String(v)}</span>])} />
+        <Facts rows={simple.map(([k, v]) =>
+          [k, <span class="num" title={String(v)}>{readable(v)}</span>])} />
       )}
       {long.map(([k, v]) => <ValueView key={k} title={k} value={v} />)}
     </>
