@@ -96,14 +96,10 @@ uint16_t kern_f32_to_bf16(float f)
 
 /* ---- one block of 32 values out of a file's row ---------------------------------------------- */
 
-struct blk {
-	uint32_t q[8]; /* 32 bytes: the values as unsigned integers of `bits` bits */
-	float s[2];    /* factors of the two halves */
-	float b;       /* addend (types with a minimum) */
-};
+#define INLINE static inline __attribute__((always_inline))
 
 /* Scale and minimum of 32-value block i of a Q4_K or Q5_K block: 6 bits each out of 12 bytes. */
-static void k_scale(const uint8_t *p, unsigned i, unsigned *sc, unsigned *mn)
+INLINE void k_scale(const uint8_t *p, unsigned i, unsigned *sc, unsigned *mn)
 {
 	if (i < 4) {
 		*sc = p[i] & 63;
@@ -115,12 +111,12 @@ static void k_scale(const uint8_t *p, unsigned i, unsigned *sc, unsigned *mn)
 }
 
 /* The four bits of n, each in bit 0 of its own byte. */
-static uint32_t spread(uint32_t n)
+INLINE uint32_t spread(uint32_t n)
 {
 	return (n * 0x00204081u) & 0x01010101u;
 }
 
-static void legacy_nibbles(const uint8_t *p, uint32_t q[8])
+INLINE void legacy_nibbles(const uint8_t *p, uint32_t q[8])
 {
 	for (unsigned i = 0; i < 4; i++) {
 		uint32_t v = load32(p + 4 * i);
@@ -129,79 +125,147 @@ static void legacy_nibbles(const uint8_t *p, uint32_t q[8])
 	}
 }
 
-static void legacy_fifth(const uint8_t *p, uint32_t q[8])
+INLINE void legacy_fifth(const uint8_t *p, uint32_t q[8])
 {
 	uint32_t h = load32(p);
 	for (unsigned i = 0; i < 8; i++)
 		q[i] |= spread(h >> 4 * i & 15) << 4;
 }
 
-/* Block b (of 32) of a row. */
-static void file_block(enum kern_type t, const uint8_t *row, size_t b, struct blk *o)
+/* The 32 bytes of block b of a row: the values as unsigned integers of the type's bits. Inlined
+ * with a constant type where it is called, as is what follows for packing: a load is mostly this.
+ */
+INLINE void file_quants(enum kern_type t, const uint8_t *row, size_t b, uint32_t q[8])
 {
-	unsigned sc, mn, sub = (unsigned)(b % 8);
-	const uint8_t *p;
+	unsigned sub = (unsigned)(b % 8);
+	const uint8_t *p = row;
 	switch (t) {
 	case KERN_Q8_0:
-		p = row + b * 34;
 		for (unsigned i = 0; i < 8; i++)
-			o->q[i] = load32(p + 2 + 4 * i) ^ 0x80808080;
-		o->s[0] = f16_to_f32(load16(p));
+			q[i] = load32(p + b * 34 + 2 + 4 * i) ^ 0x80808080;
 		break;
 	case KERN_Q4_0:
-		p = row + b * 18;
-		legacy_nibbles(p + 2, o->q);
-		o->s[0] = f16_to_f32(load16(p));
+		legacy_nibbles(p + b * 18 + 2, q);
 		break;
 	case KERN_Q4_1:
-		p = row + b * 20;
-		legacy_nibbles(p + 4, o->q);
-		o->s[0] = f16_to_f32(load16(p));
-		o->b = f16_to_f32(load16(p + 2));
+		legacy_nibbles(p + b * 20 + 4, q);
 		break;
 	case KERN_Q5_0:
-		p = row + b * 22;
-		legacy_nibbles(p + 6, o->q);
-		legacy_fifth(p + 2, o->q);
-		o->s[0] = f16_to_f32(load16(p));
+		legacy_nibbles(p + b * 22 + 6, q);
+		legacy_fifth(p + b * 22 + 2, q);
 		break;
 	case KERN_Q5_1:
-		p = row + b * 24;
-		legacy_nibbles(p + 8, o->q);
-		legacy_fifth(p + 4, o->q);
-		o->s[0] = f16_to_f32(load16(p));
-		o->b = f16_to_f32(load16(p + 2));
+		legacy_nibbles(p + b * 24 + 8, q);
+		legacy_fifth(p + b * 24 + 4, q);
 		break;
 	case KERN_Q4_K:
-	case KERN_Q5_K: {
-		p = row + b / 8 * (t == KERN_Q4_K ? 144 : 176);
-		const uint8_t *q = p + (t == KERN_Q4_K ? 16 : 48) + sub / 2 * 32;
+		p += b / 8 * 144 + 16 + sub / 2 * 32;
+		for (unsigned i = 0; i < 8; i++)
+			q[i] = load32(p + 4 * i) >> (sub % 2 * 4) & 0x0f0f0f0f;
+		break;
+	case KERN_Q5_K:
+		p += b / 8 * 176;
 		for (unsigned i = 0; i < 8; i++) {
-			o->q[i] = load32(q + 4 * i) >> (sub % 2 * 4) & 0x0f0f0f0f;
-			if (t == KERN_Q5_K)
-				o->q[i] |= (load32(p + 16 + 4 * i) >> sub & 0x01010101) << 4;
+			q[i] = load32(p + 48 + sub / 2 * 32 + 4 * i) >> (sub % 2 * 4) & 0x0f0f0f0f;
+			q[i] |= (load32(p + 16 + 4 * i) >> sub & 0x01010101) << 4;
 		}
-		k_scale(p + 4, sub, &sc, &mn);
-		o->s[0] = f16_to_f32(load16(p)) * (float)sc;
-		o->b = -(f16_to_f32(load16(p + 2)) * (float)mn);
+		break;
+	case KERN_Q6_K:
+		p += b / 8 * 210;
+		for (unsigned i = 0; i < 8; i++) {
+			uint32_t low = load32(p + sub / 4 * 64 + sub % 2 * 32 + 4 * i);
+			uint32_t high = load32(p + 128 + sub / 4 * 32 + 4 * i);
+			q[i] = (low >> (sub % 4 / 2 * 4) & 0x0f0f0f0f) |
+			       (high >> (sub % 4 * 2) & 0x03030303) << 4;
+		}
+		break;
+	default:
 		break;
 	}
-	case KERN_Q6_K: {
-		p = row + b / 8 * 210;
-		const uint8_t *l = p + sub / 4 * 64 + sub % 2 * 32, *h = p + 128 + sub / 4 * 32;
-		for (unsigned i = 0; i < 8; i++) {
-			uint32_t low = load32(l + 4 * i) >> (sub % 4 / 2 * 4) & 0x0f0f0f0f;
-			o->q[i] = low | (load32(h + 4 * i) >> (sub % 4 * 2) & 0x03030303) << 4;
-		}
+}
+
+/* Where in a row the file's block lies that holds block b of 32. */
+INLINE size_t file_block_at(enum kern_type t, size_t b)
+{
+	static const unsigned bytes[KERN_BF16 + 1] = {[KERN_Q8_0] = 34,
+		[KERN_Q4_0] = 18,
+		[KERN_Q4_1] = 20,
+		[KERN_Q5_0] = 22,
+		[KERN_Q5_1] = 24,
+		[KERN_Q4_K] = 144,
+		[KERN_Q5_K] = 176,
+		[KERN_Q6_K] = 210};
+	return b / layout_of(t)->scale_group * bytes[t];
+}
+
+/* Factors of the block's two halves and its addend (types with a minimum; else 0). */
+static void file_scales(enum kern_type t, const uint8_t *row, size_t b, float s[2], float *add)
+{
+	const uint8_t *p = row + file_block_at(t, b);
+	unsigned sc, mn, sub = (unsigned)(b % 8);
+	*add = 0;
+	if (t == KERN_Q6_K) {
 		float d = f16_to_f32(load16(p + 208));
-		o->s[0] = d * (float)(int8_t)p[192 + 2 * sub];
-		o->s[1] = d * (float)(int8_t)p[193 + 2 * sub];
+		s[0] = d * (float)(int8_t)p[192 + 2 * sub];
+		s[1] = d * (float)(int8_t)p[193 + 2 * sub];
 		return;
 	}
-	default:
-		return;
+	s[0] = f16_to_f32(load16(p));
+	if (layout_of(t)->minimum)
+		*add = f16_to_f32(load16(p + 2));
+	if (layout_of(t)->scale_group == 8) {
+		k_scale(p + 4, sub, &sc, &mn);
+		s[0] *= (float)sc;
+		*add = -(*add * (float)mn);
 	}
-	o->s[1] = o->s[0];
+	s[1] = s[0];
+}
+
+/* A case per quantised type, so that each is compiled with its constants. */
+#define EACH_TYPE(type, call)    \
+	switch (type) {          \
+	case KERN_Q8_0:          \
+		call(KERN_Q8_0); \
+		break;           \
+	case KERN_Q4_0:          \
+		call(KERN_Q4_0); \
+		break;           \
+	case KERN_Q4_1:          \
+		call(KERN_Q4_1); \
+		break;           \
+	case KERN_Q5_0:          \
+		call(KERN_Q5_0); \
+		break;           \
+	case KERN_Q5_1:          \
+		call(KERN_Q5_1); \
+		break;           \
+	case KERN_Q4_K:          \
+		call(KERN_Q4_K); \
+		break;           \
+	case KERN_Q5_K:          \
+		call(KERN_Q5_K); \
+		break;           \
+	case KERN_Q6_K:          \
+		call(KERN_Q6_K); \
+		break;           \
+	default:                 \
+		break;           \
+	}
+
+INLINE void dequant_blocks(enum kern_type t, const uint8_t *p, float *dst, size_t n)
+{
+	const struct layout *l = layout_of(t);
+	int centre = l->minimum ? 0 : 1 << (l->bits - 1);
+	for (size_t b = 0; b < n; b++, dst += BLK) {
+		uint32_t q[8];
+		float s[2], add;
+		file_quants(t, p, b, q);
+		file_scales(t, p, b, s, &add);
+		for (unsigned i = 0; i < BLK; i++) {
+			int v = (int)(q[i / 4] >> (i % 4 * 8) & 255) - centre;
+			dst[i] = s[i / 16] * (float)v + add;
+		}
+	}
 }
 
 void kern_dequant(enum kern_type t, const void *src, float *dst, size_t n)
@@ -222,16 +286,9 @@ void kern_dequant(enum kern_type t, const void *src, float *dst, size_t n)
 	default:
 		break;
 	}
-	const struct layout *l = layout_of(t);
-	for (size_t b = 0; b < n / BLK; b++, dst += BLK) {
-		struct blk k = {0};
-		file_block(t, p, b, &k);
-		int centre = l->minimum ? 0 : 1 << (l->bits - 1);
-		for (unsigned i = 0; i < BLK; i++) {
-			int q = (int)(k.q[i / 4] >> (i % 4 * 8) & 255) - centre;
-			dst[i] = k.s[i / 16] * (float)q + k.b;
-		}
-	}
+#define CALL(type) dequant_blocks(type, p, dst, n / BLK)
+	EACH_TYPE(t, CALL)
+#undef CALL
 }
 
 /* A row to Q8_0: d = max|x| / 127, q = x / d to nearest, halves away from zero. */
@@ -305,7 +362,7 @@ void kern_mat_init(struct kern_mat *w, enum kern_type t, size_t n, size_t k, voi
 }
 
 /* The quants of one row's block into the lines of a packed block. */
-static void put_quants(const struct layout *l, unsigned char *dst, unsigned r, const uint32_t q[8])
+INLINE void put_quants(const struct layout *l, unsigned char *dst, unsigned r, const uint32_t q[8])
 {
 	unsigned char *at = dst + 4 * r;
 	if (l->bits == 8) {
@@ -330,12 +387,11 @@ static void put_quants(const struct layout *l, unsigned char *dst, unsigned r, c
 }
 
 /* The scales of one row's block (its group's at the first block of it), copied bit by bit. */
-static void put_scales(
+INLINE void put_scales(
 	enum kern_type t, unsigned char *dst, unsigned r, const uint8_t *row, size_t b)
 {
 	unsigned sub = (unsigned)(b % 8), sc, mn;
-	const struct kern_type_info *i = kern_type_info(t);
-	const uint8_t *p = row + b * BLK / i->block * i->bytes;
+	const uint8_t *p = row + file_block_at(t, b);
 	switch (t) {
 	case KERN_Q8_0:
 	case KERN_Q4_0:
@@ -365,38 +421,51 @@ static void put_scales(
 	}
 }
 
-static void pack_float_panel(unsigned char *dst, const unsigned char *rows, size_t row_bytes,
-	size_t n_rows, size_t k, unsigned size)
+/* [16 rows][k] to [k][16], 16 columns at a time so that both sides stay in the first cache. */
+INLINE void pack_columns(size_t size, unsigned char *dst, const unsigned char *rows,
+	size_t row_bytes, size_t n_rows, size_t k)
 {
-	for (size_t c = 0; c < k; c++)
-		for (unsigned r = 0; r < KERN_PANEL; r++) {
-			unsigned char *d = dst + (c * KERN_PANEL + r) * size;
-			const unsigned char *s = rows + r * row_bytes + c * size;
-			if (r >= n_rows)
-				memset(d, 0, size);
-			else if (size == 4)
-				memcpy(d, s, 4);
-			else
-				memcpy(d, s, 2);
+	for (size_t c0 = 0; c0 < k; c0 += 16)
+		for (unsigned r = 0; r < n_rows; r++)
+			for (size_t c = c0; c < MIN(c0 + 16, k); c++)
+				memcpy(dst + (c * KERN_PANEL + r) * size,
+					rows + r * row_bytes + c * size, size);
+}
+
+static void pack_float_panel(const struct kern_mat *w, unsigned char *dst,
+	const unsigned char *rows, size_t row_bytes, size_t n_rows)
+{
+	if (n_rows < KERN_PANEL)
+		memset(dst, 0, w->panel_bytes);
+	if (w->type == KERN_F32)
+		pack_columns(4, dst, rows, row_bytes, n_rows, w->k);
+	else
+		pack_columns(2, dst, rows, row_bytes, n_rows, w->k);
+}
+
+INLINE void pack_quants(enum kern_type t, const struct kern_mat *w, unsigned char *dst,
+	const unsigned char *rows, size_t row_bytes, size_t n_rows)
+{
+	const struct layout *l = layout_of(t);
+	for (size_t b = 0; b < w->k / BLK; b++) {
+		unsigned char *scales = dst + (scales_at(l, dst, w->k, b) - dst);
+		for (unsigned r = 0; r < n_rows; r++) {
+			uint32_t q[8];
+			file_quants(t, rows + r * row_bytes, b, q);
+			put_quants(l, dst + b * l->lines * LINE, r, q);
+			put_scales(t, scales, r, rows + r * row_bytes, b);
 		}
+	}
 }
 
 static void pack_quant_panel(const struct kern_mat *w, unsigned char *dst,
 	const unsigned char *rows, size_t row_bytes, size_t n_rows)
 {
-	const struct layout *l = layout_of(w->type);
 	if (n_rows < KERN_PANEL)
 		memset(dst, 0, w->panel_bytes);
-	for (size_t b = 0; b < w->k / BLK; b++) {
-		unsigned char *lines = dst + b * l->lines * LINE;
-		unsigned char *scales = dst + (scales_at(l, dst, w->k, b) - dst);
-		for (unsigned r = 0; r < n_rows; r++) {
-			struct blk o;
-			file_block(w->type, rows + r * row_bytes, b, &o);
-			put_quants(l, lines, r, o.q);
-			put_scales(w->type, scales, r, rows + r * row_bytes, b);
-		}
-	}
+#define CALL(type) pack_quants(type, w, dst, rows, row_bytes, n_rows)
+	EACH_TYPE(w->type, CALL)
+#undef CALL
 }
 
 void kern_mat_pack(struct kern_mat *w, const void *rows, size_t from, size_t to)
@@ -409,7 +478,7 @@ void kern_mat_pack(struct kern_mat *w, const void *rows, size_t from, size_t to)
 		if (kern_type_int8(w->type))
 			pack_quant_panel(w, dst, src, row_bytes, n);
 		else
-			pack_float_panel(dst, src, row_bytes, n, w->k, w->type == KERN_F32 ? 4 : 2);
+			pack_float_panel(w, dst, src, row_bytes, n);
 	}
 }
 
