@@ -13,7 +13,8 @@ enum err kv_new(const struct model *m, uint32_t sequences, uint32_t context, str
 {
 	const struct hparams *hp = &m->hp;
 	size_t head, layer, seq, bytes;
-	if (__builtin_mul_overflow((size_t)context, hp->head_dim, &head) ||
+	size_t whole = ((size_t)context + 15) / 16 * 16; /* whole panels of keys */
+	if (__builtin_mul_overflow(whole, hp->head_dim, &head) ||
 		__builtin_mul_overflow(head, 2 * (size_t)hp->kv_heads, &layer) ||
 		__builtin_mul_overflow(layer, hp->layers, &seq) ||
 		__builtin_mul_overflow(seq, sequences * sizeof(kern_f16), &bytes))
@@ -52,6 +53,7 @@ struct decoder {
 	void *mem;
 	float *x, *norm, *q, *k, *v, *att, *gate, *up, *out; /* [batch][...]; out: [rows][width] */
 	float *cs;                                           /* [batch][rope_dim] */
+	kern_f16 *half;                                      /* [batch][keys] */
 	uint32_t *pos, *span_of;                             /* [batch] */
 	struct attn_seq *seqs;                               /* [batch] */
 	void *act;
@@ -83,6 +85,7 @@ static size_t lay_out(struct decoder *d, const struct model *m, char *mem)
 	d->up = cut(mem, &at, b * hp->ffn * f);
 	d->out = cut(mem, &at, d->rows * (size_t)hp->width * f);
 	d->cs = cut(mem, &at, b * hp->rope_dim * f);
+	d->half = cut(mem, &at, b * kv * sizeof *d->half);
 	d->pos = cut(mem, &at, b * sizeof *d->pos);
 	d->span_of = cut(mem, &at, b * sizeof *d->span_of);
 	d->seqs = cut(mem, &at, b * sizeof *d->seqs);
@@ -146,18 +149,21 @@ static void look_up(void *arg, size_t from, size_t to)
 			p->d->x + i * t->k, t->k);
 }
 
-/* Rotated keys, and values, into the sequences' memory. */
+/* Rotated keys, in panels of 16 positions, and values into the sequences' memory. */
 static void store(void *arg, size_t from, size_t to)
 {
 	const struct pass *p = arg;
 	const struct hparams *hp = &p->m->hp;
 	size_t dim = hp->head_dim, row = hp->kv_heads * dim;
 	for (size_t i = from; i < to; i++) {
-		uint32_t seq = p->spans[p->d->span_of[i]].seq;
-		kern_f16 *k = kv_at(p->kv, seq, p->layer, 0) + p->d->pos[i] * dim;
-		kern_f16 *v = kv_at(p->kv, seq, p->layer, 1) + p->d->pos[i] * dim;
+		uint32_t seq = p->spans[p->d->span_of[i]].seq, pos = p->d->pos[i];
+		kern_f16 *k = kv_at(p->kv, seq, p->layer, 0) + pos / 16 * 16 * dim + pos % 16;
+		kern_f16 *v = kv_at(p->kv, seq, p->layer, 1) + pos * dim;
+		kern_f16 *half = p->d->half + i * row;
+		kern->to_f16(half, p->d->k + i * row, row);
 		for (size_t h = 0; h < hp->kv_heads; h++) {
-			kern->to_f16(k + h * p->kv->head, p->d->k + i * row + h * dim, dim);
+			for (size_t c = 0; c < dim; c++)
+				k[h * p->kv->head + 16 * c] = half[h * dim + c];
 			kern->to_f16(v + h * p->kv->head, p->d->v + i * row + h * dim, dim);
 		}
 	}
@@ -177,6 +183,7 @@ static void attend(struct pass *p)
 		.kv_type = KERN_F16,
 		.kv_head = p->kv->head,
 		.kv_pos = hp->head_dim,
+		.k_panels = true,
 		.scratch = d->scratch,
 		.scratch_each = d->scratch_each,
 	};

@@ -61,6 +61,7 @@ static void task(void *arg, size_t t, unsigned thread)
 		.v = (const char *)q->v + kv,
 		.k_pos = s->kv_pos,
 		.v_pos = s->kv_pos,
+		.k_panels = s->k_panels,
 		.scale = 1 / sqrtf((float)s->head_dim),
 		.out = q->out + at,
 		.out_tok = row,

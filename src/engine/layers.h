@@ -54,6 +54,7 @@ struct attn_shape {
 	size_t window; /* 0: none */
 	enum kern_type kv_type;
 	size_t kv_head, kv_pos; /* strides of keys and values, in elements */
+	bool k_panels;          /* keys in panels of 16 positions, see kernels.h */
 	float *scratch;         /* attn_scratch(n_pos_max, head_dim) floats for each thread */
 	size_t scratch_each;
 };

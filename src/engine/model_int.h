@@ -156,7 +156,8 @@ void plan_line(struct buf *plan, const char *what, uint64_t bytes);
 
 /* ---- passes ---- */
 
-/* The keys and values of some sequences, f16: [sequence][layer][k, v][head][position][head_dim].
+/* The keys and values of some sequences, f16: [sequence][layer][k, v][head][position][head_dim],
+ * the keys in panels of 16 positions (kern_attn.k_panels).
  * The pages of positions that were never written take no memory. */
 struct kv {
 	kern_f16 *mem;

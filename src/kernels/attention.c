@@ -1,6 +1,6 @@
 /* Attention for all query rows (tokens x heads of the group) of a key/value head, in blocks of
  * ATTN_ROWS rows: scores of all their positions as a product, softmax row by row, values as a
- * product. Both products are tile_f's. Sums over positions are cut where the absolute position is a
+ * product. Both products are tile_f's (tile_h's, straight from f16, where there is one). Sums over positions are cut where the absolute position is a
  * multiple of ATTN_CUT, and a position that a row does not see has the weight 0, which changes no
  * bit: a row's result is its own whatever rows go with it. */
 #include "kernels/kern_int.h"
@@ -37,23 +37,41 @@ static void span(const struct kern_attn *a, size_t row, size_t *lo, size_t *hi)
 	*lo = a->window && *hi > a->window ? *hi - a->window : 0;
 }
 
+/* Keys [p, hi) of a block as panels [head_dim][16] in w->kv. */
+static void load_keys(const struct kern_attn *a, const struct work *w, size_t p, size_t hi)
+{
+	size_t d = a->head_dim, panels = (hi - p + 15) / 16;
+	if (a->k_panels) {
+		kern->from_f16(w->kv, (const kern_f16 *)a->k + p * d, panels * 16 * d);
+		return;
+	}
+	for (size_t j = 0; j < panels; j++)
+		leaves->transpose(a->kv_type, kv_at(a, a->k, (p + 16 * j) * a->k_pos), a->k_pos,
+			MIN(hi - p - 16 * j, (size_t)16), d,
+			(float(*)[KERN_PANEL])(w->kv + j * 16 * d));
+}
+
 static void scores(const struct kern_attn *a, const struct work *w, size_t n, size_t hi)
 {
 	size_t d = a->head_dim;
+	bool direct = a->k_panels && leaves->tile_h;
 	for (size_t r = 0; r < n; r++)
 		memset(w->s + r * w->ld, 0, up16(hi - w->base) * sizeof(float));
 	for (size_t p = w->base; p < hi; p += ATTN_CUT) {
-		size_t panels = (MIN(hi - p, (size_t)ATTN_CUT) + 15) / 16;
-		for (size_t j = 0; j < panels; j++)
-			leaves->transpose(a->kv_type, kv_at(a, a->k, (p + 16 * j) * a->k_pos),
-				a->k_pos, MIN(hi - p - 16 * j, (size_t)16), d,
-				(float(*)[KERN_PANEL])(w->kv + j * 16 * d));
-		for (size_t r = 0; r < n; r += leaves->tok_tile_f)
-			for (size_t j = 0; j < panels; j += 2)
+		size_t end = MIN(hi, p + ATTN_CUT), panels = (end - p + 15) / 16;
+		if (!direct)
+			load_keys(a, w, p, end);
+		for (size_t r = 0; r < n; r += leaves->tok_tile_f) {
+			size_t rows = MIN(n - r, (size_t)leaves->tok_tile_f);
+			float *s = w->s + r * w->ld + (p - w->base);
+			if (direct)
+				leaves->tile_h((const kern_f16 *)a->k + p * d, 16 * d, 16,
+					(unsigned)panels, d, w->q + r * d, d, rows, s, w->ld);
+			for (size_t j = 0; j < panels && !direct; j += 2)
 				leaves->tile_f(w->kv + j * 16 * d, 16 * d,
 					(unsigned)MIN(panels - j, (size_t)2), d, w->q + r * d, d, 1,
-					MIN(n - r, (size_t)leaves->tok_tile_f),
-					w->s + r * w->ld + (p - w->base) + 16 * j, w->ld);
+					rows, s + 16 * j, w->ld);
+		}
 	}
 }
 
@@ -95,17 +113,25 @@ static void load_values(const struct kern_attn *a, const struct work *w, size_t 
 
 static void values(const struct kern_attn *a, const struct work *w, size_t n, size_t lo, size_t hi)
 {
+	bool direct = a->kv_type == KERN_F16 && a->head_dim % 16 == 0 && leaves->tile_h;
 	memset(w->out, 0, n * w->dims * sizeof *w->out);
 	for (size_t p = lo, next; p < hi; p = next) {
 		next = MIN((p / ATTN_CUT + 1) * ATTN_CUT, hi);
-		load_values(a, w, p, next - p);
-		for (size_t r = 0; r < n; r += leaves->tok_tile_f)
-			for (size_t j = 0; j < w->dims; j += 32)
+		if (!direct)
+			load_values(a, w, p, next - p);
+		for (size_t r = 0; r < n; r += leaves->tok_tile_f) {
+			size_t rows = MIN(n - r, (size_t)leaves->tok_tile_f);
+			const float *s = w->s + r * w->ld + (p - w->base);
+			float *out = w->out + r * w->dims;
+			for (size_t j = 0; j < w->dims && direct; j += 64)
+				leaves->tile_h((const kern_f16 *)a->v + p * a->v_pos + j, 16,
+					a->v_pos, (unsigned)MIN((w->dims - j) / 16, (size_t)4),
+					next - p, s, w->ld, rows, out + j, w->dims);
+			for (size_t j = 0; j < w->dims && !direct; j += 32)
 				leaves->tile_f(w->kv + j * ATTN_CUT, 16 * ATTN_CUT,
-					w->dims - j > 16 ? 2 : 1, next - p,
-					w->s + r * w->ld + (p - w->base), w->ld, 1,
-					MIN(n - r, (size_t)leaves->tok_tile_f),
-					w->out + r * w->dims + j, w->dims);
+					w->dims - j > 16 ? 2 : 1, next - p, s, w->ld, 1, rows,
+					out + j, w->dims);
+		}
 	}
 }
 

@@ -945,6 +945,63 @@ static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, 
 	}
 }
 
+INLINE void tile_h_body(unsigned P, unsigned T, const kern_f16 *w, size_t w_panel, size_t w_row,
+	size_t n, const float *a, size_t a_row, float *y, size_t ldy)
+{
+	__m512 acc[4][12];
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P)
+			acc[p][t] = _mm512_setzero_ps();
+	const float *a0 = a, *a3 = a + 3 * a_row, *a6 = a + 6 * a_row, *a9 = a + 9 * a_row;
+	for (size_t i = 0; i < n; i++, w += w_row) {
+		__m512 v[4];
+		UNROLL_FOR (p, 0, P)
+			v[p] = _mm512_cvtph_ps(
+				_mm256_loadu_si256((const __m256i *)(w + p * w_panel)));
+		UNROLL_FOR (t, 0, T) {
+			const float *row = t < 3 ? a0 : t < 6 ? a3 : t < 9 ? a6 : a9;
+			__m512 x = _mm512_set1_ps(row[t % 3 * a_row + i]);
+			UNROLL_FOR (p, 0, P)
+				acc[p][t] = _mm512_fmadd_ps(x, v[p], acc[p][t]);
+		}
+	}
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P) {
+			float *at = y + t * ldy + 16 * p;
+			_mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), acc[p][t]));
+		}
+}
+
+#define TILE_H(P, T)                                                           \
+	case (P)*16 + (T):                                                     \
+		tile_h_body(P, T, w, w_panel, w_row, n, a, a_row, y, ldy);     \
+		break;
+#define TILES_H(P) TILE_H(P, 1) TILE_H(P, 2) TILE_H(P, 3)
+#define TILES_H_MORE(P)                                                        \
+	TILE_H(P, 4)                                                           \
+	TILE_H(P, 5)                                                           \
+	TILE_H(P, 6)                                                           \
+	TILE_H(P, 7) TILE_H(P, 8) TILE_H(P, 9) TILE_H(P, 10) TILE_H(P, 11) TILE_H(P, 12)
+
+static void tile_h(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
+	const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy)
+{
+	if (n_tok > 3 && n_panels > 2) { /* more sums than registers: two halves */
+		tile_h(w, w_panel, w_row, 2, n, a, a_row, n_tok, y, ldy);
+		tile_h(w + 2 * w_panel, w_panel, w_row, n_panels - 2, n, a, a_row, n_tok, y + 32,
+			ldy);
+		return;
+	}
+	switch (n_panels * 16 + n_tok) {
+		TILES_H(1)
+		TILES_H_MORE(1)
+		TILES_H(2)
+		TILES_H_MORE(2)
+		TILES_H(3)
+		TILES_H(4)
+	}
+}
+
 /* One token times P panels, sums cut every KC_F like tile_f's. */
 INLINE void row_float(enum kern_type type, unsigned P, const unsigned char *panel,
 	size_t panel_bytes, size_t k, const float *x, float *y)
@@ -1064,4 +1121,5 @@ const struct leaves leaves_avx512 = {
 	.unpack_f = unpack_f,
 	.tile_f = tile_f,
 	.transpose = transpose,
+	.tile_h = tile_h,
 };

@@ -478,13 +478,21 @@ static float kv_at(const struct kern_attn *a, const void *base, size_t i)
 				      : f16_to_f32(((const uint16_t *)base)[i]);
 }
 
+/* Where value i of position p's key stands. */
+static size_t key_at(const struct kern_attn *a, size_t p, size_t i)
+{
+	if (!a->k_panels)
+		return p * a->k_pos + i;
+	return p / KERN_PANEL * KERN_PANEL * a->head_dim + KERN_PANEL * i + p % KERN_PANEL;
+}
+
 static void attend_one(const struct kern_attn *a, const float *q, size_t lo, size_t hi, float *out)
 {
 	float *s = a->scratch;
 	for (size_t p = lo; p < hi; p++) {
 		float d = 0;
 		for (size_t i = 0; i < a->head_dim; i++)
-			d = fmaf(q[i], kv_at(a, a->k, p * a->k_pos + i), d);
+			d = fmaf(q[i], kv_at(a, a->k, key_at(a, p, i)), d);
 		d *= a->scale;
 		s[p - lo] = a->softcap > 0 ? a->softcap * tanhf(d / a->softcap) : d;
 	}

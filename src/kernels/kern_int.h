@@ -118,6 +118,10 @@ struct leaves {
 	 * out[i][r]; zeros for the missing rows. */
 	void (*transpose)(enum kern_type type, const void *rows, size_t stride, size_t n_rows,
 		size_t n, float (*out)[KERN_PANEL]);
+	/* tile_f's result for f16 w: value r of row i of panel p at w[p * w_panel + i * w_row + r].
+	 * n_panels is 1 to 4. NULL: unpack first. */
+	void (*tile_h)(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
+		const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy);
 	void (*attention)(const struct kern_attn *a); /* NULL: attention.c's, over tile_f */
 };
 

@@ -418,6 +418,26 @@ static void attention_case(const char *table, enum kern_type type, size_t n_tok,
 				FAIL("%s: attention of token %zu of %zu is not the same alone",
 					table, t, n_tok);
 		}
+	if (type == KERN_F16) { /* keys in panels: the same bits */
+		kern_f16 *panels = calloc((n_pos + 15) / 16 * 16 * d, 2);
+		for (size_t p = 0; p < n_pos; p++)
+			for (size_t i = 0; i < d; i++)
+				panels[p / 16 * 16 * d + 16 * i + p % 16] =
+					((kern_f16 *)k)[p * ld + i];
+		struct kern_attn b = a;
+		b.k = panels;
+		b.k_panels = true;
+		b.out = one;
+		memset(one, 0, n_tok * q_tok * 4);
+		kern_attention(&b);
+		if (memcmp(one, out, n_tok * q_tok * 4))
+			for (size_t i = 0; i < n_tok * q_tok; i++)
+				if (one[i] != out[i])
+					FAIL("%s: attention of %zu x %zu over panels of %zu keys: "
+					     "[%zu] is %.9g, not %.9g",
+						table, n_tok, n_group, n_pos, i, one[i], out[i]);
+		free(panels);
+	}
 	free(k);
 	free(v);
 	free(q);
