@@ -49,8 +49,19 @@ static void uc_fill(void)
 	forms[1] = unorm2_getNFDInstance(&err);
 	forms[2] = unorm2_getNFKCInstance(&err);
 	forms[3] = unorm2_getNFKDInstance(&err);
-	for (uint32_t c = 0; c < 65536; c++)
+	/* Two thirds of the plane are blocks of one class: ideographs, Hangul syllables, surrogates
+	 * and private use. */
+	static const uint32_t block[][2] = {{0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xAC00, 0xD7A3},
+		{0xD800, 0xDFFF}, {0xE000, 0xF8FF}};
+	size_t next = 0;
+	for (uint32_t c = 0; c < 65536; c++) {
 		uc_bmp[c] = uc_compute(c);
+		if (next < ARRAY_LEN(block) && c == block[next][0]) {
+			for (; c < block[next][1]; c++)
+				uc_bmp[c + 1] = uc_bmp[c];
+			next++;
+		}
+	}
 }
 
 void uc_init(void)

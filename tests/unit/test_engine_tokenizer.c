@@ -6,7 +6,9 @@
 #include "engine/gguf.h"
 #include "engine/tokenizer_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct tokenizer *from_file(const char *json, const char *config)
 {
@@ -338,7 +340,163 @@ static void test_engine_tokenizer__yi(void)
 		"tokenizers/golden/hfjson.yi.jsonl.xz", TOKENIZE_SPECIAL);
 }
 
-TESTS(T(test_engine_tokenizer__tiktoken_gpt2), T(test_engine_tokenizer__tiktoken_cl100k),
+/* ---- tests/golden/tokenizers: the reference library over whole collections ---- */
+
+struct collect {
+	const struct tokenizer *tk;
+	struct buf digests, text;
+	size_t documents, tokens;
+};
+
+static void add_document(struct collect *c, struct str text)
+{
+	struct errtext et = {0};
+	struct tokens t = {0};
+	uint8_t sha[SHA256_BYTES];
+	char hex[9];
+	CHECK_OK(tokenizer_encode(c->tk, text, TOKENIZE_SPECIAL, &t, &et), &et);
+	sha256_of(str_mk(t.id, t.n * sizeof *t.id), sha); /* little-endian, as all that we run on */
+	hex_encode(sha, 4, hex);
+	buf_addc(&c->digests, hex);
+	c->documents++;
+	c->tokens += t.n;
+	tokens_free(&t);
+}
+
+static void add_corpus(struct collect *c, const char *name)
+{
+	char rel[128], packed[160];
+	struct errtext et = {0};
+	struct buf b = {0};
+	struct str rest, line, unpacked = {0};
+	snprintf(rel, sizeof rel, "rag/%s", name);
+	snprintf(packed, sizeof packed, "%s/corpus.jsonl", tap_shared(rel));
+	if (access(packed, R_OK) == 0) {
+		CHECK_OK(os_read_file(packed, 0, &b, &et), &et);
+		rest = buf_str(&b);
+	} else {
+		snprintf(packed, sizeof packed, "%s/corpus.jsonl.xz", tap_shared(rel));
+		rest = unpacked = tap_unxz(packed);
+	}
+	while (str_next_line(&rest, &line)) {
+		yyjson_doc *doc;
+		CHECK_OK(json_parse(line, &doc, &et), &et);
+		buf_clear(&c->text);
+		buf_adds(&c->text, json_str(yyjson_doc_get_root(doc), "title"));
+		buf_putc(&c->text, '\n');
+		buf_adds(&c->text, json_str(yyjson_doc_get_root(doc), "text"));
+		add_document(c, buf_str(&c->text));
+		yyjson_doc_free(doc);
+	}
+	free((char *)unpacked.p);
+	buf_free(&b);
+}
+
+/* The files of a tar archive in memory; malformed UTF-8 as U+FFFD. */
+static void add_tar(struct collect *c, const char *rel)
+{
+	struct str tar = tap_unxz(tap_shared(rel));
+	for (size_t at = 0; at + 512 <= tar.n && tar.p[at];) {
+		size_t size = strtoul(tar.p + at + 124, NULL, 8);
+		char kind = tar.p[at + 156];
+		struct str file = str_sub(tar, at + 512, at + 512 + size);
+		if (kind == '0' || kind == 0) {
+			buf_clear(&c->text);
+			for (size_t i = 0, len; i < file.n; i += len) {
+				uint32_t cp;
+				len = utf8_decode(str_sub(file, i, file.n), &cp);
+				buf_add_utf8(&c->text, cp);
+			}
+			add_document(c, buf_str(&c->text));
+		}
+		at += 512 + (size + 511) / 512 * 512;
+	}
+	free((char *)tar.p);
+}
+
+static void golden_texts(const struct tokenizer *tk, yyjson_val *texts)
+{
+	size_t i, n, k, m;
+	yyjson_val *t, *id;
+	struct buf want = {0};
+	yyjson_arr_foreach(texts, i, n, t)
+	{
+		buf_clear(&want);
+		yyjson_arr_foreach(yyjson_obj_get(t, "ids"), k, m, id)
+			buf_addf(&want, "%s%d", k ? " " : "", yyjson_get_int(id));
+		struct str text = json_str(t, "text");
+		const char *got = ids(tk, text, TOKENIZE_SPECIAL);
+		if (strcmp(got, buf_c(&want)) != 0)
+			FAIL("\"%.*s\": %s, not %s", STR_FMT(text), got, buf_c(&want));
+	}
+	buf_free(&want);
+}
+
+static void golden_collections(struct tokenizer *tk, const char *rel)
+{
+	struct errtext et = {0};
+	struct buf b = {0};
+	yyjson_doc *doc;
+	size_t i, n;
+	yyjson_val *v;
+	CHECK_OK(os_read_file(tap_source(rel), 0, &b, &et), &et);
+	CHECK_OK(json_parse(buf_str(&b), &doc, &et), &et);
+	golden_texts(tk, yyjson_obj_get(yyjson_doc_get_root(doc), "texts"));
+	yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "collections"), i, n, v)
+	{
+		struct collect c = {.tk = tk};
+		struct str name = json_str(v, "name"), want = json_str(v, "digests");
+		if (str_eq_c(name, "rfc-std"))
+			add_tar(&c, "docs/rfc-std.tar.xz");
+		else
+			add_corpus(&c, name.p);
+		tap_note("%s: %s: %zu documents, %zu tokens", rel, name.p, c.documents, c.tokens);
+		CHECK_INT(c.documents, json_i64(v, "documents", -1));
+		for (size_t k = 0; k < c.documents; k++)
+			if (!str_eq(str_sub(want, k * 8, k * 8 + 8),
+				    str_sub(buf_str(&c.digests), k * 8, k * 8 + 8)))
+				FAIL("%s: %s: document %zu differs", rel, name.p, k);
+		CHECK_INT(c.tokens, json_i64(v, "tokens", -1));
+		buf_free(&c.digests);
+		buf_free(&c.text);
+	}
+	yyjson_doc_free(doc);
+	buf_free(&b);
+	tokenizer_free(tk);
+}
+
+static void test_engine_tokenizer__collections_minilm(void)
+{
+	golden_collections(from_file(tap_model("minilm/tokenizer.json"), NULL),
+		"tests/golden/tokenizers/minilm.json");
+}
+
+static void test_engine_tokenizer__collections_qwen3(void)
+{
+	golden_collections(from_shared("tokenizers/qwen3/tokenizer.json.xz"),
+		"tests/golden/tokenizers/qwen3.json");
+}
+
+static void test_engine_tokenizer__collections_yi(void)
+{
+	golden_collections(
+		from_shared("tokenizers/yi/tokenizer.json.xz"), "tests/golden/tokenizers/yi.json");
+}
+
+static void test_engine_tokenizer__collections_smollm2(void)
+{
+	struct errtext et = {0};
+	struct gguf *g;
+	struct tokenizer *tk;
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
+	golden_collections(tk, "tests/golden/tokenizers/smollm2.json");
+	gguf_free(g);
+}
+
+TESTS(T(test_engine_tokenizer__collections_minilm), T(test_engine_tokenizer__collections_qwen3),
+	T(test_engine_tokenizer__collections_yi), T(test_engine_tokenizer__collections_smollm2),
+	T(test_engine_tokenizer__tiktoken_gpt2), T(test_engine_tokenizer__tiktoken_cl100k),
 	T(test_engine_tokenizer__tiktoken_o200k), T(test_engine_tokenizer__qwen3),
 	T(test_engine_tokenizer__yi), T(test_engine_tokenizer__chat_prompt),
 	T(test_engine_tokenizer__minilm), T(test_engine_tokenizer__smollm2),
