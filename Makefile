@@ -1,5 +1,6 @@
 # Croft's front door. `make run` and `make test` work on a fresh Debian 12: they install what is
-# missing, build, fetch the two default models, and go. `make help` lists the rest.
+# missing, build, fetch the two default models, and go. `make` builds build/croft; `make help` lists
+# the rest.
 #
 #   CC=clang               another compiler (its own build folder)
 #   SANITIZE=address,undefined | thread
@@ -25,9 +26,10 @@ meson_options := -Db_sanitize=$(SANITIZE) -Db_lundef=false
 endif
 BUILD ?= build$(suffix)
 
+
+.DEFAULT_GOAL := build
 .PHONY: all build run test test-browser bench bench-engine bench-retrieval bench-vector oracle models \
 	fuzz lint format install clean help setup
-all: build
 
 setup:
 	@tools/setup.sh run
@@ -35,7 +37,10 @@ setup:
 $(BUILD)/build.ninja: | setup
 	meson setup $(meson_options) $(BUILD)
 
-build: setup $(BUILD)/build.ninja
+build: setup $(BUILD)/build.ninja ## build/croft; what `make` alone does
+	@ninja -C $(BUILD) -j $(JOBS) croft
+
+all: setup $(BUILD)/build.ninja ## build/croft, tests, fuzz replays, benchmarks
 	@ninja -C $(BUILD) -j $(JOBS)
 
 run: build ## install, build, fetch models, index DOCS, serve, answer a first question
@@ -44,21 +49,21 @@ run: build ## install, build, fetch models, index DOCS, serve, answer a first qu
 models: build ## fetch the default models for tests and benchmarks
 	@tools/models.sh $(BUILD)/croft
 
-test: setup-test build models ## every test but the browser's
+test: setup-test all models ## every test but the browser's
 	@tools/test.sh $(BUILD) "$(FILTER)"
 
-test-browser: setup-test build models ## the web page in headless Chromium
+test-browser: setup-test all models ## the web page in headless Chromium
 	@tools/test.sh $(BUILD) "$(FILTER)" browser
 
 bench: bench-engine bench-retrieval ## every benchmark
 
-bench-engine: build models ## ours beside llama.cpp: prompt, decode, embeddings, load, memory
+bench-engine: all models ## ours beside llama.cpp: prompt, decode, embeddings, load, memory
 	@bench/engine.sh $(BUILD)
 
-bench-retrieval: build models ## nDCG and recall on BEIR-layout sets (DATA=folder)
+bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
 
-oracle: build models ## record reference outputs (llama.cpp, sentence-transformers, ...) as golden data
+oracle: all models ## record reference outputs (llama.cpp, sentence-transformers, ...) as golden data
 	@tools/oracle/run.sh $(BUILD)
 
 fuzz: setup-develop ## every fuzz target for SECONDS (60) each
