@@ -300,40 +300,89 @@ static void checked_free(void *arg)
 	buf_free(&c->answer);
 }
 
-/* The best sentence, verbatim, stands in for an answer that no passage supports. */
-static enum err extract(struct asking *k, const char *why)
+/* A small model words badly what it read; its answer is led by the best sentence, verbatim. */
+static bool leads(const struct asking *k)
 {
-	struct checked instead = {0};
-	enum err e = cite_check(k->cite, k->rq->query.text, k->r->best[0].text, &instead, k->et);
+	uint64_t millions = model_info(endpoint_model(k->chat))->parameters / 1000000;
+	return k->r->n_best && (int64_t)millions < setting_int(k->c, "rag.lead_below");
+}
+
+/* One line, as a sentence stands in an answer. */
+static struct str lead_text(struct asking *k)
+{
+	char *s = arena_c(k->a, k->r->best[0].text);
+	for (char *p = s; p && *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+	return str_c(s);
+}
+
+/* The answer becomes the best sentence. */
+static enum err set_lead(struct asking *k)
+{
+	struct checked lead = {0};
+	enum err e = cite_check(k->cite, k->rq->query.text, lead_text(k), &lead, k->et);
 	if (e)
 		return e;
 	buf_free(&k->r->checked.answer);
-	k->r->checked = instead;
-	say_why(k, why);
+	k->r->checked = lead;
+	k->r->lead_to = lead.answer.n;
 	return OK;
+}
+
+/* Puts what was checked behind the lead. */
+static enum err append(struct asking *k, const struct checked *more)
+{
+	struct checked *to = &k->r->checked;
+	struct citation *all = arena_array_of(k->a, to->n + more->n + 1, struct citation);
+	if (!all)
+		return no_memory(k);
+	if (to->n)
+		memcpy(all, to->citations, to->n * sizeof *all);
+	buf_addc(&to->answer, "\n\n");
+	for (size_t i = 0; i < more->n; i++) {
+		struct citation *t = &all[to->n + i];
+		*t = more->citations[i];
+		t->answer_from += (uint32_t)to->answer.n;
+		t->answer_to += (uint32_t)to->answer.n;
+	}
+	buf_adds(&to->answer, buf_str(&more->answer));
+	to->citations = all;
+	to->n += more->n;
+	to->sentences += more->sentences;
+	to->supported += more->supported;
+	return to->answer.err;
 }
 
 static enum err check(struct asking *k)
 {
 	uint64_t start = clock_mono_ns();
 	struct ask_result *r = k->r;
+	struct checked got = {0};
 	struct span *s = span_begin(k->run, NULL, "check", "check");
 	struct str written = str_trim(buf_str(&k->written));
-	enum err e = cite_check(k->cite, k->rq->query.text, written, &r->checked, k->et);
-	if (!e) {
-		span_i64(s, "sentences", (int64_t)r->checked.sentences);
-		span_i64(s, "supported", (int64_t)r->checked.supported);
-		span_i64(s, "citations", (int64_t)r->checked.n);
-	}
-	if (!e && r->checked.declined && !r->checked.supported) {
-		r->grounded = false;
-		say_why(k, "the model found no answer in the passages");
-	} else if (!e && !r->checked.supported && r->n_best) {
+	enum err e = cite_check(k->cite, k->rq->query.text, written, &got, k->et);
+	span_i64(s, "sentences", (int64_t)got.sentences);
+	span_i64(s, "supported", (int64_t)got.supported);
+	span_i64(s, "citations", (int64_t)got.n);
+	if (!e && r->n_best && !got.supported) {
+		/* Also when the model declines: the decision before found a passage likely. */
 		r->generated = arena_str(k->a, written);
-		e = extract(k, "no passage supports what the model wrote; this is the best "
-			       "sentence of the passages");
-		span_text(s, "replaced", S("the best sentence of the passages"));
+		say_why(k, got.declined
+				   ? "the model found no answer in the passages; this is their "
+				     "best sentence"
+				   : "no passage supports what the model wrote; this is the best "
+				     "sentence of the passages");
+		if (!r->lead_to)
+			e = set_lead(k);
+	} else if (!e && r->lead_to) {
+		e = append(k, &got);
+	} else if (!e) {
+		buf_free(&r->checked.answer);
+		r->checked = got;
+		got.answer = (struct buf){0};
 	}
+	buf_free(&got.answer);
 	r->check_ms = ms_since(start);
 	if (!e)
 		span_text(s, "output", buf_str(&r->checked.answer));
@@ -353,13 +402,22 @@ static enum err answer(struct asking *k)
 		return r->checked.answer.err;
 	}
 	enum err e = endpoint_chat(k->c, k->rq->model, &k->chat, k->et);
-	if (e == ERR_NOT_FOUND && !k->rq->model.n && r->n_best)
-		return extract(k, "no chat model is installed; this is the best sentence of the "
-				  "passages");
+	if (e == ERR_NOT_FOUND && !k->rq->model.n && r->n_best) {
+		say_why(k, "no chat model is installed; this is the best sentence of the passages");
+		return set_lead(k);
+	}
 	if (e)
 		return e;
 	r->model = arena_str(k->a, endpoint_name(k->chat));
-	e = assemble(k, max_tokens);
+	if (leads(k)) {
+		e = set_lead(k);
+		if (!e && k->ev->on_token)
+			e = k->ev->on_token(k->ev->ctx, buf_str(&r->checked.answer));
+		if (!e && k->ev->on_token)
+			e = k->ev->on_token(k->ev->ctx, S("\n\n"));
+	}
+	if (!e)
+		e = assemble(k, max_tokens);
 	if (!e)
 		e = generate(k, max_tokens);
 	return e ? e : check(k);

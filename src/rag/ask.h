@@ -23,6 +23,7 @@ struct ask_result {
 	struct str reason;    /* empty: none */
 	struct str generated; /* what the model wrote, when the answer is not that */
 	struct checked checked;
+	size_t lead_to;   /* bytes of the answer that are the best sentence, before the model's */
 	size_t used;      /* passages that the prompt held; the first ones */
 	struct str model; /* "": none was asked */
 	uint32_t prompt_tokens, completion_tokens;

@@ -131,7 +131,8 @@ static void print_answer(struct printer *p, yyjson_val *o)
 		cmd_outf(cmd, "\n");
 	if (reason.n && p->streamed)
 		cmd_outf(cmd, "\n");
-	if (!p->streamed || replaced || !json_bool(o, "grounded", true))
+	if (!p->streamed || (replaced && !json_i64(o, "lead_to", 0)) ||
+		!json_bool(o, "grounded", true))
 		cmd_outf(cmd, "%.*s\n", STR_FMT(json_str(o, "answer")));
 	if (reason.n)
 		cmd_outf(cmd, "%s(%.*s)%s\n", cmd_style(cmd, "yellow"), STR_FMT(reason),

@@ -133,6 +133,7 @@ static void write_answer(struct jw *w, const struct ask_result *r, struct run *r
 	r->reason.n ? jw_str(w, r->reason) : jw_null(w);
 	jw_key(w, "support");
 	jw_f32(w, r->support);
+	jw_ki64(w, "lead_to", (int64_t)r->lead_to);
 	jw_key(w, "generated"); /* what the model wrote, when the answer is not that */
 	r->generated.p ? jw_str(w, r->generated) : jw_null(w);
 	jw_key(w, "citations");

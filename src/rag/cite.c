@@ -322,7 +322,7 @@ enum err cite_best(struct cite *c, const struct cite_question *q, size_t k,
 		return no_memory(et);
 	for (size_t i = 0; i < c->n; i++) {
 		order[i] = &c->sentences[i];
-		order[i]->score = word_score(c, order[i], q) - (states(c, order[i]) ? 0 : 20);
+		order[i]->score = word_score(c, order[i], q) - (states(c, order[i]) ? 0 : 2);
 	}
 	qsort(order, c->n, sizeof *order, by_score);
 	size_t some = MIN(c->n, (size_t)EMBED_MAX);

@@ -33,7 +33,7 @@ struct cite_question {
 struct best_sentence {
 	uint32_t n;        /* passage, from 1 */
 	struct str text;   /* verbatim */
-	float score;       /* nats, as fusion.h has them */
+	float score;       /* as fusion.h has it */
 	uint32_t from, to; /* of the document's text */
 };
 

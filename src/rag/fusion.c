@@ -8,10 +8,8 @@
 /* Candidates of each side: so many times k, and at least so many. */
 enum { CANDIDATES_PER_HIT = 10, CANDIDATES_MIN = 100 };
 
-/* 1 / temperature: sentence encoders are commonly trained with 20 to 100. */
-static const float FUSION_WEIGHT = 30;
-/* Nats of keyword evidence that one query can give; above it terms repeat each other. */
-static const float FUSION_EVIDENCE = 25;
+/* What a cosine of 1 weighs beside all the keyword evidence that a query has. */
+static const float FUSION_WEIGHT = 2;
 
 /* ---- how well a vocabulary knows a text ---- */
 
@@ -197,9 +195,8 @@ enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q,
 			cancel, et);
 	if (!e) {
 		why.evidence = evidence(x, q, l.scores);
-		why.weight = FUSION_WEIGHT * q->fit * q->fit;
-		if (why.evidence > FUSION_EVIDENCE)
-			why.keyword = FUSION_EVIDENCE / why.evidence;
+		why.weight = FUSION_WEIGHT * q->fit * q->fit * q->fit;
+		why.keyword = why.evidence > 0 ? 1 / why.evidence : 0;
 		why.n_dense = l.n_dense;
 		why.n_bm25 = l.n_bm25;
 		size_t all = join(&l);

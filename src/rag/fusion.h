@@ -1,18 +1,17 @@
 /* One ranked list from two indexes. docs/internals/fusion.md tells why it is so and what was
  * measured; the benchmark runs this very code. Knows nothing of documents.
  *
- *	score = keyword + weight * cosine
+ *	score = share + 2 * fit^3 * cosine
  *
- * Both sides are evidence for "this passage answers the query", in nats, and evidence adds up:
- *
- *	keyword   the BM25 score: each term that query and passage share adds its idf, damped. Terms
- *	          are not independent, so a long query counts its evidence several times over; past
- *	          FUSION_EVIDENCE nats the sum is scaled down.
- *	cosine    embedding models are trained to make cosine / temperature a log-odds; `weight` is
- *	          1 / temperature, times `fit` squared.
- *	fit       how well the embedding model's vocabulary knows the query: 1 when every word is
- *one token, near 0 when words fall to pieces or are unknown (another language, part numbers), where
- *the model has nothing to say. */
+ *	share   the BM25 score over the greatest that the query could have, the idf of all its
+ *	        words: how much of what the query asks for the passage has, 0..1. A query of two
+ *	        words and one of a hundred are on one scale.
+ *	cosine  of the embeddings, as the model was trained to compare it: not stretched to the
+ *	        range that the candidates happen to have, so that a side without an opinion stays
+ *	        without one.
+ *	fit     how well the embedding model's vocabulary knows the query: 1 when every word is
+ *	        one token, near 0 when words fall to pieces or are unknown (another language, part
+ *	        numbers), where the model has nothing to say. */
 #ifndef RAG_FUSION_H
 #define RAG_FUSION_H
 #include "engine/tokenizer.h"
@@ -21,7 +20,7 @@
 
 struct fused {
 	uint64_t key;
-	float score;                    /* nats for hybrid, else the method's own */
+	float score;                    /* fused for hybrid, else the method's own */
 	float dense, bm25;              /* each method's own score */
 	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among that side's candidates */
 };

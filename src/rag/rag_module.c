@@ -85,6 +85,10 @@ static const struct setting settings[] = {
 	{"rag.answer_support", SET_INT, "20",
 		"Below this chance (%) that the passages hold an answer, none is written", 0, 100},
 	{"rag.answer_tokens", SET_INT, "200", "Tokens of the longest answer", 1, 65536},
+	{"rag.lead_below", SET_INT, "1000",
+		"The answers of models with fewer million parameters begin with the best sentence "
+		"of the passages; 0: none do",
+		0, 1 << 20},
 	{"rag.prompt_tokens", SET_INT, "1200",
 		"Tokens of a question's prompt; passages beyond are left out, and the run says so",
 		128, 1 << 20},

@@ -205,7 +205,7 @@ static void test_rag_cite__best_sentences(void)
 		.weights = weights,
 		.n_terms = 2,
 		.vector = v,
-		.info = {.weight = 30, .keyword = 1}};
+		.info = {.weight = 2, .keyword = 0.3f}};
 	struct best_sentence *best;
 	size_t n = 0;
 	CHECK_OK(cite_best(c, &q, 3, &best, &n, &et), &et);

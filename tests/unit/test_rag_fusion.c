@@ -101,27 +101,33 @@ static void test_rag_fusion__one_side_alone(void)
 	bm25_free(x);
 }
 
-static void test_rag_fusion__long_queries_are_scaled_down(void)
+static void test_rag_fusion__keywords_are_a_share(void)
 {
 	struct errtext et = {0};
 	make();
-	struct str terms[64];
-	for (size_t i = 0; i < ARRAY_LEN(terms); i++)
-		terms[i] = i % 2 ? S("red") : S("house");
-	float q[] = {1, 0};
-	struct fusion_query fq = {
-		.terms = terms, .n_terms = ARRAY_LEN(terms), .vector = q, .fit = 1};
+	struct str terms[] = {S("red"), S("fox"), S("red"), S("unheard")};
+	float q[] = {1, 0}, idf[4], sum = 0;
+	struct fusion_query fq = {.terms = terms, .n_terms = 4, .vector = q, .fit = 1};
 	struct fused out[4];
 	struct fusion_info info;
 	size_t n;
 	CHECK_OK(rag_rank(d, x, &fq, 4, out, &n, &info, NULL, &et), &et);
-	CHECK(info.keyword < 1);
-	CHECK_NEAR(info.keyword * info.evidence, 25, 1e-3);
-	/* Terms that are other languages' forms of one word weigh once. */
-	uint32_t at[64] = {0};
+	bm25_idf(x, terms, 4, idf, NULL);
+	for (int i = 0; i < 4; i++)
+		sum += idf[i];
+	CHECK_NEAR(info.evidence, sum, 1e-5);
+	CHECK_NEAR(info.keyword * sum, 1, 1e-5);
+	for (size_t i = 0; i < n; i++)
+		CHECK(out[i].bm25 * info.keyword < 1);
+	/* Terms that are other languages' forms of one word weigh once: the known one's weight. */
+	uint32_t at[] = {0, 4, 0, 4};
 	fq.word_at = at;
 	CHECK_OK(rag_rank(d, x, &fq, 4, out, &n, &info, NULL, &et), &et);
-	CHECK(info.keyword == 1);
+	CHECK_NEAR(info.evidence, idf[0] + idf[1], 1e-5);
+	/* A query without terms has no keyword side. */
+	fq.n_terms = 0;
+	CHECK_OK(rag_rank(d, x, &fq, 4, out, &n, &info, NULL, &et), &et);
+	CHECK(info.keyword == 0 && n == 4 && isfinite(out[0].score));
 	dense_free(d);
 	bm25_free(x);
 }
@@ -170,5 +176,5 @@ static void test_rag_terms__stop_words_stay_out(void)
 }
 
 TESTS(T(test_rag_fusion__evidence_adds_up), T(test_rag_fusion__one_side_alone),
-	T(test_rag_fusion__long_queries_are_scaled_down), T(test_rag_fusion__fit_of_a_vocabulary),
+	T(test_rag_fusion__keywords_are_a_share), T(test_rag_fusion__fit_of_a_vocabulary),
 	T(test_rag_terms__stop_words_stay_out))
