@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include "kernels/kernels.h"
 
 struct candidate {
 	float logit;
@@ -18,6 +19,7 @@ struct sampler {
 	uint8_t *seen; /* scratch: penalised already in this step */
 	uint64_t step;
 	struct candidate *c; /* scratch [vocab] */
+	float *p;            /* scratch [vocab] */
 };
 
 static enum err range(struct errtext *et, const char *name, double v, double min, double max)
@@ -69,9 +71,10 @@ enum err sampler_new(
 		x->generated = calloc(vocab, sizeof *x->generated);
 		x->seen = calloc(vocab, 1);
 		x->c = malloc(vocab * sizeof *x->c);
+		x->p = malloc(vocab * sizeof *x->p);
 		x->bias = malloc((s->n_bias + 1) * sizeof *x->bias);
 	}
-	if (!x || !x->generated || !x->seen || !x->c || !x->bias) {
+	if (!x || !x->generated || !x->seen || !x->c || !x->p || !x->bias) {
 		sampler_free(x);
 		return err_set(et, ERR_NOMEM, "no memory to sample");
 	}
@@ -90,6 +93,7 @@ void sampler_free(struct sampler *s)
 	free(s->recent);
 	free(s->seen);
 	free(s->c);
+	free(s->p);
 	free(s->bias);
 	free(s);
 }
@@ -149,17 +153,26 @@ static float sane(float x)
 	return x == x ? x : -INFINITY;
 }
 
-static float log_sum_exp(const float *logits, size_t n)
+/* s->p = exp of its n values; returns their sum. */
+static double exp_all(struct sampler *s, size_t n)
+{
+	double sum = 0;
+	kern->exp(s->p, s->p, n);
+	for (size_t i = 0; i < n; i++)
+		sum += (double)s->p[i];
+	return sum;
+}
+
+static float log_sum_exp(struct sampler *s, const float *logits)
 {
 	float max = -INFINITY;
-	for (size_t i = 0; i < n; i++)
-		max = sane(logits[i]) > max ? logits[i] : max;
+	for (size_t i = 0; i < s->vocab; i++)
+		max = logits[i] > max ? logits[i] : max;
 	if (isinf(max))
 		return max;
-	double sum = 0;
-	for (size_t i = 0; i < n; i++)
-		sum += exp((double)(sane(logits[i]) - max));
-	return max + (float)log(sum);
+	for (size_t i = 0; i < s->vocab; i++)
+		s->p[i] = sane(logits[i]) - max;
+	return max + (float)log(exp_all(s, s->vocab));
 }
 
 /* The n_top largest, by insertion into a short sorted list; ties: the lower id first. */
@@ -210,6 +223,13 @@ static void penalise(struct sampler *s)
 					      p->frequency_penalty * (float)s->generated[i];
 	for (size_t i = 0; i < p->n_bias; i++)
 		c[p->bias[i].id].logit += p->bias[i].bias;
+}
+
+/* Something moves the logits before the choice. */
+static bool adjusts(const struct sampling *p)
+{
+	return (p->repeat_penalty != 1 && p->repeat_last) || p->presence_penalty != 0 ||
+	       p->frequency_penalty != 0 || p->n_bias;
 }
 
 static int32_t argmax(const struct candidate *c, size_t n)
@@ -297,10 +317,10 @@ static int32_t draw(struct sampler *s)
 		best_first(c, n, k);
 		n = k;
 	}
-	double total = 0;
-	for (size_t i = 0; i < n; i++)
-		total += exp((double)(c[i].logit - max));
 	if (cuts) {
+		for (size_t i = 0; i < n; i++)
+			s->p[i] = c[i].logit - max;
+		double total = exp_all(s, n);
 		/* sort only as many as can matter: grow until the cut falls inside */
 		size_t sorted = k < s->vocab ? n : 0;
 		for (size_t try = MIN(n, 256); sorted < n; try = MIN(n, try * 8)) {
@@ -311,12 +331,11 @@ static int32_t draw(struct sampler *s)
 		}
 		n = cut(p, c, sorted, total);
 	}
-	double sum = 0, t = (double)p->temperature;
 	for (size_t i = 0; i < n; i++)
-		sum += exp((double)(c[i].logit - max) / t);
-	double u = sampler_uniform(p->seed, s->step) * sum, run = 0;
+		s->p[i] = (c[i].logit - max) / p->temperature;
+	double u = sampler_uniform(p->seed, s->step) * exp_all(s, n), run = 0;
 	for (size_t i = 0; i < n; i++) {
-		run += exp((double)(c[i].logit - max) / t);
+		run += (double)s->p[i];
 		if (u < run)
 			return c[i].id;
 	}
@@ -326,13 +345,18 @@ static int32_t draw(struct sampler *s)
 int32_t sampler_pick(struct sampler *s, const float *logits, struct token_logprob *top,
 	uint32_t n_top, float *logprob)
 {
-	float norm = top || logprob ? log_sum_exp(logits, s->vocab) : 0;
+	float norm = top || logprob ? log_sum_exp(s, logits) : 0;
 	if (top && n_top)
 		top_logprobs(logits, s->vocab, norm, top, n_top);
-	for (size_t i = 0; i < s->vocab; i++)
-		s->c[i] = (struct candidate){sane(logits[i]), (int32_t)i};
-	penalise(s);
-	int32_t id = s->s.temperature > 0 ? draw(s) : argmax(s->c, s->vocab);
+	int32_t id;
+	if (s->s.temperature > 0 || adjusts(&s->s)) {
+		for (size_t i = 0; i < s->vocab; i++)
+			s->c[i] = (struct candidate){sane(logits[i]), (int32_t)i};
+		penalise(s);
+		id = s->s.temperature > 0 ? draw(s) : argmax(s->c, s->vocab);
+	} else {
+		id = (int32_t)kern->argmax(logits, s->vocab);
+	}
 	if (logprob)
 		*logprob = sane(logits[id]) - norm;
 	return id;
