@@ -4,7 +4,7 @@
  *	bench_engine embed MODEL THREADS TOKENS BATCH CALLS
  *
  * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
-*/
+ */
 #include "base/clock.h"
 #include "base/json.h"
 #include "engine/engine.h"

@@ -94,7 +94,8 @@ const char *tap_model(const char *rel)
 	const char *root = getenv("CROFT_TEST_MODELS");
 	const char *p = path_in(root ? root : tap_source("build/models"), rel);
 	if (!os_exists(p))
-		tap_skip("model %s is not here (make models; CROFT_TEST_MODELS names the folder)", rel);
+		tap_skip("model %s is not here (make models; CROFT_TEST_MODELS names the folder)",
+			rel);
 	return p;
 }
 
@@ -159,7 +160,8 @@ static int wait_for(pid_t pid, unsigned timeout_s, const char **why)
 int tap_main(const struct tap_test *tests, size_t n, int argc, char **argv)
 {
 	const char *filter = argc > 1 ? argv[1] : getenv("CROFT_TEST_FILTER");
-	double scale = getenv("CROFT_TEST_TIMEOUT_SCALE") ? atof(getenv("CROFT_TEST_TIMEOUT_SCALE")) : 1;
+	double scale =
+		getenv("CROFT_TEST_TIMEOUT_SCALE") ? atof(getenv("CROFT_TEST_TIMEOUT_SCALE")) : 1;
 	signal(SIGPIPE, SIG_IGN);
 	unsigned number = 0, failed = 0;
 	for (size_t i = 0; i < n; i++) {

@@ -40,52 +40,58 @@ const char *tap_model(const char *rel);
 /* xz -dc of a file into memory, malloc'ed. */
 struct str tap_unxz(const char *path);
 
-#define T(fn) {#fn, fn, 0}
-#define T_LONG(fn, seconds) {#fn, fn, seconds}
-#define TESTS(...)                                                                                 \
-	int main(int argc, char **argv)                                                            \
-	{                                                                                          \
-		static const struct tap_test tests[] = {__VA_ARGS__};                              \
-		return tap_main(tests, sizeof tests / sizeof tests[0], argc, argv);                \
+#define T(fn)              \
+	{                  \
+#fn, fn, 0 \
+	}
+#define T_LONG(fn, seconds)      \
+	{                        \
+#fn, fn, seconds \
+	}
+#define TESTS(...)                                                                  \
+	int main(int argc, char **argv)                                             \
+	{                                                                           \
+		static const struct tap_test tests[] = {__VA_ARGS__};               \
+		return tap_main(tests, sizeof tests / sizeof tests[0], argc, argv); \
 	}
 
 #define SKIP(...) tap_skip(__VA_ARGS__)
 #define FAIL(...) tap_fail(__FILE__, __LINE__, __VA_ARGS__)
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			FAIL("%s", #cond);                                                         \
+#define CHECK(cond)                        \
+	do {                               \
+		if (!(cond))               \
+			FAIL("%s", #cond); \
 	} while (0)
-#define CHECK_INT(got, want)                                                                       \
-	do {                                                                                       \
-		long long g_ = (long long)(got), w_ = (long long)(want);                           \
-		if (g_ != w_)                                                                      \
-			FAIL("%s is %lld, not %lld", #got, g_, w_);                                \
+#define CHECK_INT(got, want)                                             \
+	do {                                                             \
+		long long g_ = (long long)(got), w_ = (long long)(want); \
+		if (g_ != w_)                                            \
+			FAIL("%s is %lld, not %lld", #got, g_, w_);      \
 	} while (0)
-#define CHECK_STR(got, want)                                                                       \
-	do {                                                                                       \
-		struct str gs_ = (got), ws_ = str_c(want);                                         \
-		if (!str_eq(gs_, ws_))                                                             \
-			FAIL("%s is \"%.*s\", not \"%.*s\"", #got, STR_FMT(gs_), STR_FMT(ws_));    \
+#define CHECK_STR(got, want)                                                                    \
+	do {                                                                                    \
+		struct str gs_ = (got), ws_ = str_c(want);                                      \
+		if (!str_eq(gs_, ws_))                                                          \
+			FAIL("%s is \"%.*s\", not \"%.*s\"", #got, STR_FMT(gs_), STR_FMT(ws_)); \
 	} while (0)
-#define CHECK_NEAR(got, want, tolerance)                                                           \
-	do {                                                                                       \
-		double g_ = (double)(got), w_ = (double)(want), t_ = (double)(tolerance);          \
-		if (!(g_ - w_ <= t_ && w_ - g_ <= t_))                                             \
-			FAIL("%s is %.9g, not %.9g (tolerance %g)", #got, g_, w_, t_);             \
+#define CHECK_NEAR(got, want, tolerance)                                                  \
+	do {                                                                              \
+		double g_ = (double)(got), w_ = (double)(want), t_ = (double)(tolerance); \
+		if (!(g_ - w_ <= t_ && w_ - g_ <= t_))                                    \
+			FAIL("%s is %.9g, not %.9g (tolerance %g)", #got, g_, w_, t_);    \
 	} while (0)
 /* The call succeeded; otherwise shows the errtext named et. */
-#define CHECK_OK(call, et)                                                                         \
-	do {                                                                                       \
-		enum err e_ = (call);                                                              \
-		if (e_)                                                                            \
-			FAIL("%s: %s: %s", #call, err_word(e_), err_text(e_, et));                 \
+#define CHECK_OK(call, et)                                                         \
+	do {                                                                       \
+		enum err e_ = (call);                                              \
+		if (e_)                                                            \
+			FAIL("%s: %s: %s", #call, err_word(e_), err_text(e_, et)); \
 	} while (0)
-#define CHECK_ERR(call, want)                                                                      \
-	do {                                                                                       \
-		enum err e_ = (call), w_ = (want);                                                 \
-		if (e_ != w_)                                                                      \
-			FAIL("%s is %s, not %s", #call, err_word(e_), err_word(w_));               \
+#define CHECK_ERR(call, want)                                                        \
+	do {                                                                         \
+		enum err e_ = (call), w_ = (want);                                   \
+		if (e_ != w_)                                                        \
+			FAIL("%s is %s, not %s", #call, err_word(e_), err_word(w_)); \
 	} while (0)
 
 #endif

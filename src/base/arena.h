@@ -19,7 +19,8 @@ struct arena *arena_new(size_t cap_bytes); /* NULL when out of memory; 0: no cap
 void arena_free(struct arena *a);          /* accepts NULL */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, alloc_size(2)));
 void *arena_array(struct arena *a, size_t count, size_t size); /* checks the product */
-struct str arena_str(struct arena *a, struct str s);           /* a copy, NUL-terminated; .p NULL on failure */
+struct str arena_str(
+	struct arena *a, struct str s); /* a copy, NUL-terminated; .p NULL on failure */
 char *arena_c(struct arena *a, struct str s);
 struct str arena_fmt(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool arena_on_free(struct arena *a, void (*fn)(void *), void *arg);

@@ -90,8 +90,12 @@ bool clock_parse_rfc3339(struct str s, int64_t *unix_ms)
 	if (*p || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
 		second > 60)
 		return false;
-	struct tm tm = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day,
-		.tm_hour = hour, .tm_min = minute, .tm_sec = second};
+	struct tm tm = {.tm_year = year - 1900,
+		.tm_mon = month - 1,
+		.tm_mday = day,
+		.tm_hour = hour,
+		.tm_min = minute,
+		.tm_sec = second};
 	int64_t when = (int64_t)timegm(&tm);
 	if (tm.tm_mday != day) /* 31 February was moved on by timegm */
 		return false;

@@ -1,5 +1,6 @@
 /* Time. Wall-clock time is milliseconds since 1970 in UTC (int64_t ..._ms); durations and
- * deadlines are nanoseconds of the monotonic clock (uint64_t ..._ns), which never runs backwards. */
+ * deadlines are nanoseconds of the monotonic clock (uint64_t ..._ns), which never runs backwards.
+ */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 #include "base/str.h"

@@ -19,33 +19,33 @@
 #include <stddef.h>
 
 /* name, word (stable, machine-readable), sentence, HTTP status, exit code, worth retrying */
-#define ERR_TABLE(X)                                                                               \
-	X(OK, "ok", "success", 200, 0, false)                                                      \
-	X(ERR_INVALID, "invalid", "the input is not valid", 400, 2, false)                         \
-	X(ERR_UNAUTHENTICATED, "unauthenticated", "no valid credentials", 401, 3, false)           \
-	X(ERR_FORBIDDEN, "forbidden", "not allowed", 403, 3, false)                                \
-	X(ERR_NOT_FOUND, "not_found", "not found", 404, 4, false)                                  \
-	X(ERR_METHOD, "method_not_allowed", "method not allowed", 405, 2, false)                   \
-	X(ERR_CONFLICT, "conflict", "conflicts with the present state", 409, 5, false)             \
-	X(ERR_TOO_LARGE, "too_large", "larger than a limit allows", 413, 6, false)                 \
-	X(ERR_UNSUPPORTED, "unsupported", "of a kind that is not supported", 415, 7, false)        \
-	X(ERR_CORRUPT, "corrupt", "damaged or malformed", 422, 8, false)                           \
-	X(ERR_LIMIT, "limit", "a limit was reached", 422, 6, false)                                \
-	X(ERR_BUSY, "busy", "too busy, try again later", 429, 9, true)                             \
-	X(ERR_CANCELLED, "cancelled", "cancelled", 499, 130, false)                                \
-	X(ERR_INTERNAL, "internal", "a defect in Croft", 500, 70, false)                           \
-	X(ERR_IO, "io", "reading or writing failed", 500, 74, true)                                \
-	X(ERR_NETWORK, "network", "another server could not be reached", 502, 10, true)            \
-	X(ERR_NOT_READY, "not_ready", "not ready yet", 503, 9, true)                               \
-	X(ERR_NOMEM, "out_of_memory", "out of memory", 503, 71, true)                              \
-	X(ERR_TIMEOUT, "timeout", "took too long", 504, 11, true)                                  \
+#define ERR_TABLE(X)                                                                        \
+	X(OK, "ok", "success", 200, 0, false)                                               \
+	X(ERR_INVALID, "invalid", "the input is not valid", 400, 2, false)                  \
+	X(ERR_UNAUTHENTICATED, "unauthenticated", "no valid credentials", 401, 3, false)    \
+	X(ERR_FORBIDDEN, "forbidden", "not allowed", 403, 3, false)                         \
+	X(ERR_NOT_FOUND, "not_found", "not found", 404, 4, false)                           \
+	X(ERR_METHOD, "method_not_allowed", "method not allowed", 405, 2, false)            \
+	X(ERR_CONFLICT, "conflict", "conflicts with the present state", 409, 5, false)      \
+	X(ERR_TOO_LARGE, "too_large", "larger than a limit allows", 413, 6, false)          \
+	X(ERR_UNSUPPORTED, "unsupported", "of a kind that is not supported", 415, 7, false) \
+	X(ERR_CORRUPT, "corrupt", "damaged or malformed", 422, 8, false)                    \
+	X(ERR_LIMIT, "limit", "a limit was reached", 422, 6, false)                         \
+	X(ERR_BUSY, "busy", "too busy, try again later", 429, 9, true)                      \
+	X(ERR_CANCELLED, "cancelled", "cancelled", 499, 130, false)                         \
+	X(ERR_INTERNAL, "internal", "a defect in Croft", 500, 70, false)                    \
+	X(ERR_IO, "io", "reading or writing failed", 500, 74, true)                         \
+	X(ERR_NETWORK, "network", "another server could not be reached", 502, 10, true)     \
+	X(ERR_NOT_READY, "not_ready", "not ready yet", 503, 9, true)                        \
+	X(ERR_NOMEM, "out_of_memory", "out of memory", 503, 71, true)                       \
+	X(ERR_TIMEOUT, "timeout", "took too long", 504, 11, true)                           \
 	X(ERR_NO_SPACE, "no_space", "no space left", 507, 12, true)
 
 enum err {
 #define X(name, word, sentence, http, code, retry) name,
 	ERR_TABLE(X)
 #undef X
-	ERR_COUNT
+		ERR_COUNT
 };
 
 struct errtext {

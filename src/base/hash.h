@@ -13,7 +13,7 @@ struct sha256 {
 enum err sha256_init(struct sha256 *h); /* ERR_NOMEM */
 void sha256_add(struct sha256 *h, const void *p, size_t n);
 void sha256_end(struct sha256 *h, uint8_t out[SHA256_BYTES]); /* frees */
-void sha256_drop(struct sha256 *h);                          /* frees without a result */
+void sha256_drop(struct sha256 *h);                           /* frees without a result */
 void sha256_of(struct str s, uint8_t out[SHA256_BYTES]);
 void sha256_hex_of(struct str s, char out[SHA256_HEX + 1]);
 

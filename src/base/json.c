@@ -34,7 +34,8 @@ enum err json_parse(struct str text, yyjson_doc **out, struct errtext *et)
 	if (str_trim(text).n == 0)
 		return err_set(et, ERR_INVALID, "JSON: the text is empty");
 	if (!depth_ok(text))
-		return err_set(et, ERR_INVALID, "JSON: nested deeper than %d levels", JSON_DEPTH_MAX);
+		return err_set(
+			et, ERR_INVALID, "JSON: nested deeper than %d levels", JSON_DEPTH_MAX);
 	yyjson_read_err ye = {0};
 	yyjson_doc *doc = yyjson_read_opts((char *)text.p, text.n, 0, NULL, &ye);
 	if (!doc) {
@@ -46,7 +47,8 @@ enum err json_parse(struct str text, yyjson_doc **out, struct errtext *et)
 			if (text.p[i] == '\n')
 				line++, column = 1;
 		}
-		return err_set(et, ERR_INVALID, "JSON: line %zu column %zu: %s", line, column, ye.msg);
+		return err_set(
+			et, ERR_INVALID, "JSON: line %zu column %zu: %s", line, column, ye.msg);
 	}
 	*out = doc;
 	return OK;
@@ -105,7 +107,8 @@ enum err json_want_i64(yyjson_val *obj, const char *key, int64_t min, int64_t ma
 	if (!yyjson_is_int(v) && !(yyjson_is_real(v) && d == floor(d)))
 		return err_set(et, ERR_INVALID, "'%s' must be a whole number, not %s", key,
 			yyjson_get_type_desc(v));
-	if (yyjson_is_int(v) ? (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX) : fabs(d) > 9e18)
+	if (yyjson_is_int(v) ? (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX)
+			     : fabs(d) > 9e18)
 		return err_set(et, ERR_INVALID, "'%s' is too large", key);
 	int64_t i = yyjson_is_int(v) ? yyjson_get_sint(v) : (int64_t)d;
 	if (i < min || i > max)
@@ -115,8 +118,8 @@ enum err json_want_i64(yyjson_val *obj, const char *key, int64_t min, int64_t ma
 	return OK;
 }
 
-enum err json_want_f64(yyjson_val *obj, const char *key, double min, double max, double *out,
-	struct errtext *et)
+enum err json_want_f64(
+	yyjson_val *obj, const char *key, double min, double max, double *out, struct errtext *et)
 {
 	yyjson_val *v = present(obj, key);
 	if (!v)
@@ -126,8 +129,8 @@ enum err json_want_f64(yyjson_val *obj, const char *key, double min, double max,
 			yyjson_get_type_desc(v));
 	double d = yyjson_get_num(v);
 	if (!(d >= min && d <= max))
-		return err_set(et, ERR_INVALID, "'%s' is %g, it must be from %g to %g", key, d, min,
-			max);
+		return err_set(
+			et, ERR_INVALID, "'%s' is %g, it must be from %g to %g", key, d, min, max);
 	*out = d;
 	return OK;
 }
@@ -158,7 +161,8 @@ void json_escape(struct buf *out, struct str s)
 		if (c >= 0x80) {
 			uint32_t cp;
 			size_t k = utf8_decode(str_sub(s, i, s.n), &cp);
-			bool good = cp != 0xFFFD || (k == 3 && memcmp(s.p + i, "\xEF\xBF\xBD", 3) == 0);
+			bool good =
+				cp != 0xFFFD || (k == 3 && memcmp(s.p + i, "\xEF\xBF\xBD", 3) == 0);
 			if (!good) {
 				buf_add(out, s.p + from, i - from);
 				buf_addc(out, "\xEF\xBF\xBD");

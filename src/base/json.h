@@ -32,8 +32,8 @@ bool json_bool(yyjson_val *obj, const char *key, bool otherwise);
 enum err json_want_str(yyjson_val *obj, const char *key, struct str *out, struct errtext *et);
 enum err json_want_i64(yyjson_val *obj, const char *key, int64_t min, int64_t max, int64_t *out,
 	struct errtext *et);
-enum err json_want_f64(yyjson_val *obj, const char *key, double min, double max, double *out,
-	struct errtext *et);
+enum err json_want_f64(
+	yyjson_val *obj, const char *key, double min, double max, double *out, struct errtext *et);
 enum err json_want_bool(yyjson_val *obj, const char *key, bool *out, struct errtext *et);
 
 static inline struct str json_val_str(yyjson_val *v)

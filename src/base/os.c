@@ -42,8 +42,8 @@ enum err os_read_file(const char *path, size_t max, struct buf *out, struct errt
 			break;
 		total += (size_t)k;
 		if (total > max) {
-			e = err_set(et, ERR_TOO_LARGE, "%s: larger than the limit of %zu bytes", path,
-				max);
+			e = err_set(et, ERR_TOO_LARGE, "%s: larger than the limit of %zu bytes",
+				path, max);
 			break;
 		}
 		out->n += (size_t)k;
@@ -132,7 +132,8 @@ enum err os_mkdirs(const char *path, struct errtext *et)
 			break;
 	}
 	if (!os_is_dir(path))
-		return err_set(et, ERR_INVALID, "%s: there is a file where a folder is needed", path);
+		return err_set(
+			et, ERR_INVALID, "%s: there is a file where a folder is needed", path);
 	return OK;
 }
 
@@ -183,8 +184,8 @@ enum err os_open_beneath(const char *root, struct str rel, int *out, struct errt
 	int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_errno(et, "%s", root);
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 	int fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
 	int errnum = errno;
 	close(dir);
@@ -236,8 +237,8 @@ enum err os_lock(const char *path, int *out, struct errtext *et)
 		return err_errno(et, "%s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		enum err e = errno == EWOULDBLOCK
-			? err_set(et, ERR_BUSY, "%s is held by another process", path)
-			: err_errno(et, "%s", path);
+				     ? err_set(et, ERR_BUSY, "%s is held by another process", path)
+				     : err_errno(et, "%s", path);
 		close(fd);
 		return e;
 	}
@@ -275,7 +276,7 @@ static enum err walk_dir(const struct walk *w, const char *path, unsigned depth)
 		char sub[PATH_MAX];
 		struct stat st;
 		bool fits = (size_t)snprintf(sub, sizeof sub, "%s/%s", path, list[i]->d_name) <
-			sizeof sub;
+			    sizeof sub;
 		bool wanted = w->hidden || list[i]->d_name[0] != '.';
 		free(list[i]);
 		if (e || !wanted)

@@ -105,8 +105,8 @@ void pool_free(struct pool *p)
 }
 
 /* Signals go to the main thread: block them in every other. */
-enum err thread_start(pthread_t *t, void *(*fn)(void *), void *arg, const char *name,
-	struct errtext *et)
+enum err thread_start(
+	pthread_t *t, void *(*fn)(void *), void *arg, const char *name, struct errtext *et)
 {
 	sigset_t all, old;
 	sigfillset(&all);

@@ -35,8 +35,8 @@ enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg);
 unsigned pool_queued(struct pool *p);
 void pool_free(struct pool *p); /* runs what is queued, then joins; accepts NULL */
 
-enum err thread_start(pthread_t *t, void *(*fn)(void *), void *arg, const char *name,
-	struct errtext *et);
+enum err thread_start(
+	pthread_t *t, void *(*fn)(void *), void *arg, const char *name, struct errtext *et);
 /* Waits until the deadline of the monotonic clock; false when it has passed. The condition must
  * come from cond_init. */
 bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, unsigned long long deadline_mono_ns);

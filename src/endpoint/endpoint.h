@@ -9,10 +9,10 @@ extern const struct module endpoint_module;
 struct endpoint; /* counted; put it back with endpoint_put */
 
 /* name "" is the default. Opens the model if needed (others wait for it). */
-enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out,
-	struct errtext *et) MUST_CHECK;
-enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out,
-	struct errtext *et) MUST_CHECK;
+enum err endpoint_chat(
+	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
+enum err endpoint_embed(
+	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
 void endpoint_put(struct endpoint *e); /* accepts NULL */
 struct str endpoint_name(const struct endpoint *e);
 struct model *endpoint_model(const struct endpoint *e);

@@ -1,8 +1,9 @@
 /* Attention for all query rows (tokens x heads of the group) of a key/value head, in blocks of
  * ATTN_ROWS rows: scores of all their positions as a product, softmax row by row, values as a
- * product. Both products are tile_f's (tile_h's, straight from f16, where there is one). Sums over positions are cut where the absolute position is a
- * multiple of ATTN_CUT, and a position that a row does not see has the weight 0, which changes no
- * bit: a row's result is its own whatever rows go with it. */
+ * product. Both products are tile_f's (tile_h's, straight from f16, where there is one). Sums over
+ * positions are cut where the absolute position is a multiple of ATTN_CUT, and a position that a
+ * row does not see has the weight 0, which changes no bit: a row's result is its own whatever rows
+ * go with it. */
 #include "kernels/kern_int.h"
 
 struct work {       /* the scratch memory, cut up */

@@ -972,15 +972,15 @@ INLINE void tile_h_body(unsigned P, unsigned T, const kern_f16 *w, size_t w_pane
 		}
 }
 
-#define TILE_H(P, T)                                                           \
-	case (P)*16 + (T):                                                     \
-		tile_h_body(P, T, w, w_panel, w_row, n, a, a_row, y, ldy);     \
+#define TILE_H(P, T)                                                       \
+	case (P)*16 + (T):                                                 \
+		tile_h_body(P, T, w, w_panel, w_row, n, a, a_row, y, ldy); \
 		break;
 #define TILES_H(P) TILE_H(P, 1) TILE_H(P, 2) TILE_H(P, 3)
-#define TILES_H_MORE(P)                                                        \
-	TILE_H(P, 4)                                                           \
-	TILE_H(P, 5)                                                           \
-	TILE_H(P, 6)                                                           \
+#define TILES_H_MORE(P) \
+	TILE_H(P, 4)    \
+	TILE_H(P, 5)    \
+	TILE_H(P, 6)    \
 	TILE_H(P, 7) TILE_H(P, 8) TILE_H(P, 9) TILE_H(P, 10) TILE_H(P, 11) TILE_H(P, 12)
 
 static void tile_h(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,

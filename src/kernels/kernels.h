@@ -161,9 +161,9 @@ struct kern_attn {
 	size_t q_tok, q_head;
 	const void *k, *v;
 	size_t k_pos, v_pos;
-	/* Keys stand in panels of 16 positions, which needs no transposing: value i of position p at
-	 * k[p / 16 * 16 * head_dim + 16 * i + p % 16]. F16 only; the last panel is whole (its unused
-	 * positions may hold anything); k_pos is not used. The results are the same bits. */
+	/* Keys stand in panels of 16 positions, which needs no transposing: value i of position p
+	 * at k[p / 16 * 16 * head_dim + 16 * i + p % 16]. F16 only; the last panel is whole (its
+	 * unused positions may hold anything); k_pos is not used. The results are the same bits. */
 	bool k_panels;
 	float scale, softcap; /* softcap 0: none; else s = cap * tanh(s / cap) */
 	float *out;

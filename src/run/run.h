@@ -27,13 +27,14 @@ struct span *span_begin(struct run *r, struct span *parent, const char *name, co
 void span_i64(struct span *s, const char *key, int64_t v);
 void span_f64(struct span *s, const char *key, double v);
 void span_text(struct span *s, const char *key, struct str v);
-void span_json(struct span *s, const char *key, struct str json); /* "input" and "output" show first */
+void span_json(
+	struct span *s, const char *key, struct str json); /* "input" and "output" show first */
 void span_end(struct span *s, enum err e, const struct errtext *et); /* frees */
-void run_i64(struct run *r, const char *key, int64_t v); /* of the run as a whole */
+void run_i64(struct run *r, const char *key, int64_t v);             /* of the run as a whole */
 void run_f64(struct run *r, const char *key, double v);
 void run_text(struct run *r, const char *key, struct str v);
 void run_json(struct run *r, const char *key, struct str json);
-void run_end(struct run *r, enum err e, const struct errtext *et);   /* ends open spans; frees */
-enum err run_flush(struct croft *c, struct errtext *et); /* everything so far is stored */
+void run_end(struct run *r, enum err e, const struct errtext *et); /* ends open spans; frees */
+enum err run_flush(struct croft *c, struct errtext *et);           /* everything so far is stored */
 
 #endif

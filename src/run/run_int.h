@@ -19,7 +19,7 @@ extern const char *const run_statuses[STATUS_COUNT];
 struct record {
 	bool is_span;
 	struct id run;
-	int64_t span, parent; /* is_span; parent 0: none */
+	int64_t span, parent;      /* is_span; parent 0: none */
 	char *kind, *name, *error; /* error NULL: none */
 	unsigned status;
 	int64_t start_ns, end_ns; /* end_ns 0: still running */
@@ -59,7 +59,7 @@ extern const struct migration run_migrations[1];
 struct run_row {
 	struct id id;
 	struct str kind, name, status, error, attributes; /* error.p NULL: none */
-	int64_t start_ns, end_ns; /* end_ns 0: none */
+	int64_t start_ns, end_ns;                         /* end_ns 0: none */
 };
 
 struct span_row {
@@ -71,8 +71,8 @@ struct span_row {
 enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et) MUST_CHECK;
 enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et) MUST_CHECK;
 /* Removes at most `limit` ended runs that began before; *n says how many. */
-enum err run_store_prune(struct db *db, int64_t before_ns, int64_t limit, int64_t *n,
-	struct errtext *et) MUST_CHECK;
+enum err run_store_prune(
+	struct db *db, int64_t before_ns, int64_t limit, int64_t *n, struct errtext *et) MUST_CHECK;
 
 struct run_filter {
 	struct str kind, status; /* .n 0: any */

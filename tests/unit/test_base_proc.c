@@ -189,8 +189,9 @@ static void test_base_proc__sandbox(void)
 static void test_base_proc__memory_limit(void)
 {
 	struct proc_result r;
-	CHECK_INT(run((struct proc_spec){.memory_max = 64 << 20}, &r,
-			  ARGS("/usr/bin/python3", "-c", "x = bytearray(200 << 20); print(len(x))")),
+	CHECK_INT(
+		run((struct proc_spec){.memory_max = 64 << 20}, &r,
+			ARGS("/usr/bin/python3", "-c", "x = bytearray(200 << 20); print(len(x))")),
 		OK);
 	CHECK(r.exit_code != 0 && r.out.n == 0);
 	proc_result_release(&r);

@@ -231,8 +231,8 @@ static void test_text_doc_oracle__markdown(void)
 
 static void test_text_doc_oracle__odf(void)
 {
-	static const struct file files[] = {
-		F("odf", "text_document_02.odt", 0.6, 0, " (an embedded chart's numbers, merged cells)"),
+	static const struct file files[] = {F("odf", "text_document_02.odt", 0.6, 0,
+						    " (an embedded chart's numbers, merged cells)"),
 		F("odf", "text_document_03.odt"), F("odf", "odf_table_with_title_01.ods"),
 		F("odf", "odf_presentation_01.odp", 0, 0.85, " (we keep the notes)")};
 	ALL(files, 0.97, 0.9);
