@@ -74,8 +74,9 @@ static const struct shape shapes[] = {
 		"{ n: int, document: id, title, path, page: int, heading_path, quote, from: int, "
 		"to: int }"},
 	{"Answer",
-		"{ answer, grounded: boolean, reason: string | null, support: number, generated: "
-		"string | null, citations: Citation[], sources: Source[], best: BestSentence[], "
+		"{ answer, grounded: boolean, reason: string | null, support: number, lead_to: "
+		"int, generated: string | null, citations: Citation[], sources: Source[], best: "
+		"BestSentence[], "
 		"usage: { prompt_tokens: int, completion_tokens: int, passages_used: int }, "
 		"timings: { retrieve_ms: number, prompt_ms: number, decode_ms: number, check_ms: "
 		"number, total_ms: number }, model, run: id }"},
