@@ -17,14 +17,15 @@ static void write_call(struct jw *w, yyjson_val *call)
 	yyjson_val *fn = yyjson_obj_get(call, "function"), *k, *v;
 	size_t i, n;
 	jw_obj(w);
-	yyjson_obj_foreach(call, i, n, k, v)
-	{
-		if (v == fn)
-			continue;
-		jw_key_str(w, json_val_str(k));
-		jw_val(w, v);
-	}
-	if (!fn) {
+	if (yyjson_is_obj(call))
+		yyjson_obj_foreach(call, i, n, k, v)
+		{
+			if (v == fn)
+				continue;
+			jw_key_str(w, json_val_str(k));
+			jw_val(w, v);
+		}
+	if (!yyjson_is_obj(fn)) {
 		jw_end(w);
 		return;
 	}

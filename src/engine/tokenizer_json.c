@@ -476,6 +476,8 @@ static enum err vocab_object(struct load *l, yyjson_val *vocab, struct buf *tmp)
 {
 	size_t i, n;
 	yyjson_val *k, *v;
+	if (!yyjson_is_obj(vocab))
+		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: the model has no vocabulary");
 	yyjson_obj_foreach(vocab, i, n, k, v)
 	{
 		uint32_t id = 0;
@@ -603,6 +605,8 @@ static enum err model_wordpiece(struct load *l, yyjson_val *m)
 	tk->word_max = max > 0 && max < 1 << 20 ? (uint32_t)max : 100;
 	size_t i, n;
 	yyjson_val *k, *v, *vocab = yyjson_obj_get(m, "vocab");
+	if (!yyjson_is_obj(vocab))
+		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: the model has no vocabulary");
 	yyjson_obj_foreach(vocab, i, n, k, v)
 	{
 		uint32_t id = 0;

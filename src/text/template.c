@@ -658,11 +658,12 @@ enum err template_render(const struct template *t, yyjson_val *vars,
 	r.scope = scope_push(&r, NULL);
 	size_t i, n;
 	yyjson_val *k, *v;
-	yyjson_obj_foreach(vars, i, n, k, v)
-	{
-		if (!r.err)
-			scope_set(&r, r.scope, json_val_str(k), val_from_json(&r, v, 0));
-	}
+	if (yyjson_is_obj(vars))
+		yyjson_obj_foreach(vars, i, n, k, v)
+		{
+			if (!r.err)
+				scope_set(&r, r.scope, json_val_str(k), val_from_json(&r, v, 0));
+		}
 	if (!r.err) {
 		r.scope = scope_push(&r, r.scope);
 		exec(&r, t->body);
