@@ -31,10 +31,10 @@ static enum err one_piece(struct gload *l, uint32_t i, struct buf *tmp)
 	struct tokenizer *tk = l->tk;
 	struct str s = l->tokens.strs[i];
 	enum piece_type type = type_of(l, i);
-	float score = i < l->scores.n ? (float)gguf_at_f64(&l->scores, i) : 0;
+	double score = i < l->scores.n ? gguf_at_f64(&l->scores, i) : 0;
 	unsigned char byte = 0;
 	unsigned flags = 0;
-	if (!(score > -1e30f && score < 1e30f))
+	if (!(score > -1e30 && score < 1e30))
 		return err_set(
 			l->et, ERR_CORRUPT, "GGUF: the score of token %u is not a number", i);
 	if (type == PIECE_BYTE && tk_unspell_hex(s, &byte)) {
@@ -169,7 +169,7 @@ static enum err spm_characters(struct gload *l)
 }
 
 struct by_score {
-	float score;
+	double score;
 	uint32_t id;
 };
 
@@ -266,16 +266,16 @@ static enum err load_unigram(struct gload *l)
 	}
 	if (gguf_bool(l->g, KEY("remove_extra_whitespaces"), true))
 		tk_stage(tk, ST_SPM_SPACES);
+	if (gguf_bool(l->g, KEY("add_space_prefix"), true)) {
+		tk_stage(tk, ST_PREPEND)->a = S(" ");
+		tk->dec_strip_first = true;
+	}
 	struct stage *s = tk_stage(tk, ST_METASPACE);
 	s->a = S(MARK);
 	s->arg = META_SPLIT;
-	if (gguf_bool(l->g, KEY("add_space_prefix"), true)) {
-		s->arg |= META_ALWAYS;
-		tk->dec_strip_first = true;
-	}
 	enum err e = all_pieces(l);
 	tk->unk = id_key(l, KEY("unknown_token_id"), 2);
-	float least = 0;
+	double least = 0;
 	for (uint32_t i = 0; i < tk->n; i++)
 		least = tk->piece[i].type == PIECE_NORMAL ? MIN(least, tk->piece[i].score) : least;
 	tk->unk_score = least - 10;

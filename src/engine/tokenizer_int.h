@@ -140,7 +140,7 @@ enum { PIECE_CONTINUES = 1, PIECE_LOOKUP = 2 /* in the model's table */, PIECE_S
 
 struct piece {
 	uint32_t at, n; /* in tk->text */
-	float score;
+	double score;
 	uint8_t type, flags;
 };
 
@@ -158,7 +158,7 @@ enum stage_kind {
 	ST_BERT,        /* arg: BERT_* */
 	ST_CHARSMAP,
 	ST_SPM_SPACES,   /* runs of spaces to one, none at the ends */
-	ST_PREFIX_SPACE, /* unless it starts with white space */
+	ST_PREFIX_SPACE, /* unless it starts with one */
 	/* added tokens that are looked for in the normalised text */
 	ST_ADDED,
 	/* splitters */
@@ -226,7 +226,7 @@ struct tokenizer {
 	int32_t byte_id[256];
 	int32_t *char_id; /* unused unless BPE starts from characters */
 	int32_t unk;
-	float unk_score;
+	double unk_score;
 	bool byte_level; /* BPE starts from bytes; decoding joins bytes */
 	bool byte_fallback, fuse_unk,
 		whole_first; /* whole_first: a whole word that is a piece is it */
@@ -259,7 +259,7 @@ struct tokenizer {
 struct tokenizer *tk_new(void);
 /* Sets id's text and type; ids in any order. ERR_CORRUPT when taken or absurd. */
 enum err tk_piece(struct tokenizer *tk, uint32_t id, struct str text, enum piece_type type,
-	float score, struct errtext *et);
+	double score, struct errtext *et);
 struct str tk_text(const struct tokenizer *tk, uint32_t id);
 struct str tk_own(struct tokenizer *tk, struct str s); /* a copy with the tokenizer's life */
 enum err tk_tab_build(struct tokenizer *tk, struct errtext *et); /* pieces with PIECE_LOOKUP */

@@ -447,7 +447,7 @@ static bool is_added(const struct load *l, uint32_t id)
 
 /* One entry of a BPE or unigram vocabulary, spelled as the file does. */
 static enum err vocab_piece(
-	struct load *l, struct str text, uint32_t id, float score, struct buf *tmp)
+	struct load *l, struct str text, uint32_t id, double score, struct buf *tmp)
 {
 	struct tokenizer *tk = l->tk;
 	unsigned char byte;
@@ -645,7 +645,7 @@ static enum err model_unigram(struct load *l, yyjson_val *m)
 				"tokenizer.json: entry %zu of the vocabulary", i);
 		else if (i >= VOCAB_MAX)
 			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: %zu tokens are absurd", n);
-		e = e ? e : vocab_piece(l, s, (uint32_t)i, (float)score, &tmp);
+		e = e ? e : vocab_piece(l, s, (uint32_t)i, score, &tmp);
 		least = MIN(least, score);
 		if (e)
 			break;
@@ -653,7 +653,7 @@ static enum err model_unigram(struct load *l, yyjson_val *m)
 	buf_free(&tmp);
 	int64_t unk = json_i64(m, "unk_id", -1);
 	tk->unk = unk >= 0 && unk < tk->n ? (int32_t)unk : -1;
-	tk->unk_score = (float)(least - 10);
+	tk->unk_score = least - 10;
 	return e;
 }
 

@@ -555,7 +555,6 @@ bool enc_normalise(struct enc *e, unsigned stage, struct view *v)
 {
 	const struct stage *st = &e->tk->stage[stage];
 	struct scratch *s = &e->sc[stage];
-	size_t len;
 	switch (st->kind) {
 	case ST_FORM:
 		form_stage(e, s, st->arg, v);
@@ -574,7 +573,7 @@ bool enc_normalise(struct enc *e, unsigned stage, struct view *v)
 			prepend_stage(e, s, st->a, v);
 		return true;
 	case ST_PREFIX_SPACE:
-		if (v->n && !(uc(cp_at(v->p, 0, v->n, &len)) & UC_SPACE))
+		if (v->n && v->p[0] != ' ')
 			prepend_stage(e, s, S(" "), v);
 		return true;
 	case ST_REPLACE:

@@ -55,7 +55,7 @@ struct str tk_own(struct tokenizer *tk, struct str s)
 }
 
 enum err tk_piece(struct tokenizer *tk, uint32_t id, struct str text, enum piece_type type,
-	float score, struct errtext *et)
+	double score, struct errtext *et)
 {
 	if (id >= VOCAB_MAX)
 		return err_set(et, ERR_CORRUPT, "vocabulary: id %u is absurd", id);
@@ -372,7 +372,7 @@ static const char *const end_texts[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "
 static void cut_at_marks(struct tokenizer *tk)
 {
 	struct str mark = S("\xE2\x96\x81");
-	if (tk->model != TK_BPE || tk->byte_level || !tk->pairs.slot)
+	if (tk->model != TK_BPE || tk->byte_level || !tk->pairs.slot || tk_lookup(tk, mark) < 0)
 		return;
 	for (uint64_t i = 0; i <= tk->pairs.mask; i++) {
 		uint64_t key = tk->pairs.slot[i].key;

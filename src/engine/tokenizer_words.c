@@ -72,12 +72,12 @@ void enc_unigram(struct enc *e, const struct view *v)
 			int32_t id = tk->words.node[at].value;
 			if (id < 0)
 				continue;
-			double s = b[i].score + (double)tk->piece[id].score;
+			double s = b[i].score + tk->piece[id].score;
 			single = single || k + 1 == i + len;
 			if (s > b[k + 1].score)
 				b[k + 1] = (struct best){s, (uint32_t)i, id};
 		}
-		double s = b[i].score + (double)tk->unk_score;
+		double s = b[i].score + tk->unk_score;
 		if (!single && s > b[i + len].score)
 			b[i + len] = (struct best){s, (uint32_t)i, -1};
 	}

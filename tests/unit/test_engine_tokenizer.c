@@ -6,6 +6,7 @@
 #include "engine/gguf.h"
 #include "engine/tokenizer_int.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -494,10 +495,60 @@ static void test_engine_tokenizer__collections_smollm2(void)
 	gguf_free(g);
 }
 
-TESTS(T(test_engine_tokenizer__collections_minilm), T(test_engine_tokenizer__collections_qwen3),
-	T(test_engine_tokenizer__collections_yi), T(test_engine_tokenizer__collections_smollm2),
-	T(test_engine_tokenizer__tiktoken_gpt2), T(test_engine_tokenizer__tiktoken_cl100k),
-	T(test_engine_tokenizer__tiktoken_o200k), T(test_engine_tokenizer__qwen3),
-	T(test_engine_tokenizer__yi), T(test_engine_tokenizer__chat_prompt),
-	T(test_engine_tokenizer__minilm), T(test_engine_tokenizer__smollm2),
-	T(test_engine_tokenizer__hostile_vocabularies), T(test_engine_tokenizer__merges))
+/* tests/golden/tokenizers/small-*.json: each with a tokenizer of its own. */
+static void small_tokenizer(const char *path)
+{
+	struct errtext et = {0};
+	struct buf b = {0}, json = {0};
+	struct jw w = {.out = &json};
+	yyjson_doc *doc;
+	struct tokenizer *tk;
+	size_t i, n, k, m;
+	yyjson_val *c, *id;
+	CHECK_OK(os_read_file(path, 0, &b, &et), &et);
+	CHECK_OK(json_parse(buf_str(&b), &doc, &et), &et);
+	jw_val(&w, yyjson_obj_get(yyjson_doc_get_root(doc), "tokenizer"));
+	CHECK_OK(tokenizer_from_json(buf_str(&json), (struct str){0}, &tk, &et), &et);
+	yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "cases"), i, n, c)
+	{
+		struct str text = json_str(c, "text");
+		buf_clear(&json);
+		yyjson_arr_foreach(yyjson_obj_get(c, "ids"), k, m, id)
+			buf_addf(&json, "%s%d", k ? " " : "", yyjson_get_int(id));
+		const char *got = ids(tk, text, TOKENIZE_SPECIAL | TOKENIZE_ADD_SPECIAL);
+		if (strcmp(got, buf_c(&json)) != 0)
+			FAIL("%s: text %zu \"%.*s\": %s, not %s", path, i, STR_FMT(text), got,
+				buf_c(&json));
+	}
+	tokenizer_free(tk);
+	yyjson_doc_free(doc);
+	buf_free(&b);
+	buf_free(&json);
+}
+
+static void test_engine_tokenizer__small(void)
+{
+	char dir[512], path[1024];
+	size_t n = 0;
+	snprintf(dir, sizeof dir, "%s", tap_source("tests/golden/tokenizers"));
+	DIR *d = opendir(dir);
+	CHECK(d != NULL);
+	for (struct dirent *e; (e = readdir(d));) {
+		if (!str_starts(str_c(e->d_name), S("small-")))
+			continue;
+		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+		small_tokenizer(path);
+		n++;
+	}
+	closedir(d);
+	CHECK(n >= 10);
+}
+
+TESTS(T(test_engine_tokenizer__small), T(test_engine_tokenizer__collections_minilm),
+	T(test_engine_tokenizer__collections_qwen3), T(test_engine_tokenizer__collections_yi),
+	T(test_engine_tokenizer__collections_smollm2), T(test_engine_tokenizer__tiktoken_gpt2),
+	T(test_engine_tokenizer__tiktoken_cl100k), T(test_engine_tokenizer__tiktoken_o200k),
+	T(test_engine_tokenizer__qwen3), T(test_engine_tokenizer__yi),
+	T(test_engine_tokenizer__chat_prompt), T(test_engine_tokenizer__minilm),
+	T(test_engine_tokenizer__smollm2), T(test_engine_tokenizer__hostile_vocabularies),
+	T(test_engine_tokenizer__merges))
