@@ -28,8 +28,8 @@ struct model;
 struct generator;
 
 struct model_options {
-	unsigned threads;      /* 0: all that the process may use */
-	uint64_t memory_max;   /* bytes the model may take beyond the mapped file; 0: no limit */
+	unsigned threads;    /* 0: all that the process may use */
+	uint64_t memory_max; /* bytes the model may take beyond the mapped file; 0: no limit */
 };
 
 enum model_task { MODEL_DECODER, MODEL_ENCODER };
@@ -41,11 +41,12 @@ struct model_info {
 	const char *name;         /* from the metadata, may be "" */
 	const char *weights;      /* the prevailing tensor type: "Q4_1", "F32", ... */
 	const char *format;       /* "gguf" or "safetensors" */
-	uint64_t parameters, file_bytes, resident_bytes; /* resident: what we allocated beside the map */
+	uint64_t parameters, file_bytes,
+		resident_bytes; /* resident: what we allocated beside the map */
 	uint32_t layers, width, heads, kv_heads, vocab, context_max;
 	uint32_t embedding_dim; /* encoders, else 0 */
 	enum pooling pooling;
-	bool normalised;        /* embeddings have length 1 */
+	bool normalised; /* embeddings have length 1 */
 	uint64_t load_ns;
 };
 
@@ -77,20 +78,21 @@ struct logit_bias {
 /* Order: penalties, bias, (temperature 0: argmax, the lowest id on a tie), top_k, top_p, min_p,
  * temperature, draw. Fields at their neutral value do nothing. */
 struct sampling {
-	float temperature;        /* 0: greedy */
-	int32_t top_k;            /* 0: off */
-	float top_p;              /* 1: off */
-	float min_p;              /* 0: off */
-	float repeat_penalty;     /* 1: off; over the last repeat_last tokens */
-	int32_t repeat_last;      /* 0: off, -1: whole context */
-	float presence_penalty, frequency_penalty; /* 0: off; OpenAI's meaning, over generated tokens */
+	float temperature;    /* 0: greedy */
+	int32_t top_k;        /* 0: off */
+	float top_p;          /* 1: off */
+	float min_p;          /* 0: off */
+	float repeat_penalty; /* 1: off; over the last repeat_last tokens */
+	int32_t repeat_last;  /* 0: off, -1: whole context */
+	float presence_penalty,
+		frequency_penalty; /* 0: off; OpenAI's meaning, over generated tokens */
 	uint64_t seed;
 	const struct logit_bias *bias;
 	size_t n_bias;
 };
-#define SAMPLING_DEFAULT                                                                           \
-	{                                                                                          \
-		.temperature = 1, .top_p = 1, .repeat_penalty = 1                                  \
+#define SAMPLING_DEFAULT                                          \
+	{                                                         \
+		.temperature = 1, .top_p = 1, .repeat_penalty = 1 \
 	}
 
 struct token_logprob {
@@ -143,7 +145,7 @@ enum err generator_run(struct generator *g, const struct gen_request *r, struct 
 uint32_t generator_context(const struct generator *g);
 
 struct chat_message {
-	struct str role, content; /* "system", "user", "assistant", "tool" */
+	struct str role, content;                       /* "system", "user", "assistant", "tool" */
 	struct str name, tool_calls_json, tool_call_id; /* may be empty */
 };
 /* Renders the model's chat template (ChatML when it has none; *used_default says so). */

@@ -42,8 +42,8 @@ void tokens_free(struct tokens *t);
 
 /* The bytes of one token as the model's text (control tokens: nothing unless `special`). */
 void tokenizer_piece(const struct tokenizer *tk, int32_t id, bool special, struct buf *out);
-enum err tokenizer_decode(const struct tokenizer *tk, const int32_t *ids, size_t n, bool special,
-	struct buf *out);
+enum err tokenizer_decode(
+	const struct tokenizer *tk, const int32_t *ids, size_t n, bool special, struct buf *out);
 
 size_t tokenizer_vocab_size(const struct tokenizer *tk);
 int32_t tokenizer_find(const struct tokenizer *tk, struct str piece); /* -1: no such token */

@@ -8,6 +8,8 @@ const struct option ask_options[] = {
 	{"path", 0, "GLOB", "Only documents whose path or name matches"},
 	{"type", 0, "TYPE", "Only documents of this type: pdf, docx, html, ..."},
 	{"tag", 't', "TAG", "Only documents with this tag"},
+	{"from", 0, "DATE", "Only documents of this date or later: 2026-05-03"},
+	{"to", 0, "DATE", "Only documents of this date or earlier"},
 	{"collection", 'c', "NAME", "The collection (default)"},
 	{"model", 0, "NAME", "The chat model (setting chat.model)"},
 	{"temperature", 0, "T", "0 (the default): the likeliest words; up to 2"},

@@ -7,6 +7,8 @@ const struct option search_options[] = {
 	{"path", 0, "GLOB", "Only documents whose path or name matches"},
 	{"type", 0, "TYPE", "Only documents of this type: pdf, docx, html, ..."},
 	{"tag", 't', "TAG", "Only documents with this tag"},
+	{"from", 0, "DATE", "Only documents of this date or later: 2026-05-03"},
+	{"to", 0, "DATE", "Only documents of this date or earlier"},
 	{"collection", 'c', "NAME", "The collection (default)"},
 };
 
@@ -33,6 +35,8 @@ enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 	option_member(cmd, w, "path", "path");
 	option_member(cmd, w, "type", "type");
 	option_member(cmd, w, "tag", "tag");
+	option_member(cmd, w, "from", "from");
+	option_member(cmd, w, "to", "to");
 	jw_end(w);
 	return OK;
 }
