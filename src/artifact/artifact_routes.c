@@ -197,6 +197,6 @@ const struct route artifact_routes[3] = {
 	{HTTP_POST, "/api/v1/models/pull", post_pull, PERM_ADMIN,
 		"Fetch a model; server-sent events: progress, then done or error.", NULL,
 		"{ model: string, name?: string }", "{ name: string }", 0},
-	{HTTP_DELETE, "/api/v1/models/{name}", delete_model, PERM_ADMIN, "Remove a model.", NULL,
+	{HTTP_DELETE, "/api/v1/models/{name}", delete_model, PERM_ADMIN, "Remove a model", NULL,
 		NULL, "{ deleted: boolean }", 0},
 };

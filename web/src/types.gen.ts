@@ -13,7 +13,7 @@ export type Hit = { chunk: number; document: string; path: string; title: string
 export type BestSentence = { n: number; text: string; score: number; document: string; page: number; from: number; to: number };
 export type Citation = { n: number; status: ("verbatim" | "supported" | "unsupported"); added_by: ("model" | "check"); reason: (string | null); answer_from: number; answer_to: number; quote: string; score: number; document: string; title: string; path: string; page: number; from: number; to: number };
 export type Source = { n: number; document: string; title: string; path: string; page: number; heading_path: string; quote: string; from: number; to: number };
-export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; model: string; run: string };
+export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; lead_to: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; model: string; run: string };
 export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; purpose: ("chat" | "embed") };
 export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistant" | "tool"); content: (string | ({ type: "text"; text: string })[]) };
 export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; max_completion_tokens?: number; logprobs?: boolean; top_logprobs?: number; messages: (OpenAIMessage)[] };
@@ -27,7 +27,7 @@ export interface Routes {
   "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
   /** Fetch a model; server-sent events: progress, then done or error.. */
   "POST /api/v1/models/pull": { query: undefined; body: { model: string; name?: string }; reply: { name: string } };
-  /** Remove a model.. */
+  /** Remove a model. */
   "DELETE /api/v1/models/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** List runs, newest first. */
   "GET /api/v1/runs": { query: { kind?: string; status?: string; limit?: number; after?: string }; body: undefined; reply: { runs: (Run)[]; next: (string | null) } };
