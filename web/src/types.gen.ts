@@ -23,9 +23,9 @@ export type Status = { version: string; uptime_ms: number; ready: boolean; reaso
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
 export interface Routes {
-  /** List the models that are installed and those that are known.. */
+  /** List the models that are installed and those that are known. */
   "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
-  /** Fetch a model; server-sent events: progress, then done or error.. */
+  /** Fetch a model; server-sent events: progress, then done or error. */
   "POST /api/v1/models/pull": { query: undefined; body: { model: string; name?: string }; reply: { name: string } };
   /** Remove a model. */
   "DELETE /api/v1/models/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
