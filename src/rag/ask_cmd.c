@@ -139,6 +139,11 @@ static void print_answer(struct printer *p, yyjson_val *o)
 	if (reason.n)
 		cmd_outf(cmd, "%s(%.*s)%s\n", cmd_style(cmd, "yellow"), STR_FMT(reason),
 			cmd_style(cmd, "reset"));
+	else if (json_i64(o, "lead_to", 0))
+		cmd_outf(cmd,
+			"%s(the first sentence is quoted from the passages, the rest is the "
+			"model's)%s\n",
+			cmd_style(cmd, "dim"), cmd_style(cmd, "reset"));
 	print_citations(cmd, yyjson_obj_get(o, "citations"));
 	print_list(cmd, "Sources", yyjson_obj_get(o, "sources"), "quote");
 	print_list(cmd, "Best sentences", yyjson_obj_get(o, "best"), "text");
