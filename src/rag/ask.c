@@ -243,13 +243,30 @@ static bool repeats(struct asking *k)
 	return before;
 }
 
+/* ... and into repeating a phrase without end: the same 8 to 160 bytes three times in a row. Two of
+ * the three go. */
+static bool loops(struct asking *k)
+{
+	enum { SHORTEST = 8, LONGEST = 160, TIMES = 3 };
+	struct str all = buf_str(&k->written);
+	for (size_t n = SHORTEST; n <= LONGEST && n * TIMES <= all.n; n++) {
+		const char *end = all.p + all.n;
+		if (memcmp(end - n, end - 2 * n, n) == 0 && memcmp(end - n, end - 3 * n, n) == 0) {
+			size_t keep = all.n - (TIMES - 1) * n;
+			k->written.n = utf8_complete_prefix(str_sub(all, 0, keep));
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool on_token(void *ctx, const struct gen_event *ev)
 {
 	struct asking *k = ctx;
 	buf_adds(&k->written, ev->text);
 	if (k->ev->on_token && ev->text.n)
 		k->sink = k->ev->on_token(k->ev->ctx, ev->text);
-	k->repeats = ev->text.n && repeats(k);
+	k->repeats = ev->text.n && (repeats(k) || loops(k));
 	return !k->sink && !k->repeats;
 }
 
@@ -365,12 +382,17 @@ static enum err check(struct asking *k)
 	span_i64(s, "sentences", (int64_t)got.sentences);
 	span_i64(s, "supported", (int64_t)got.supported);
 	span_i64(s, "citations", (int64_t)got.n);
-	if (!e && r->n_best && !got.supported) {
+	/* A small model must earn its place behind the lead: most of what it wrote is supported. */
+	bool drop = !got.supported || (r->lead_to && got.supported * 2 <= got.sentences);
+	if (!e && r->n_best && drop) {
 		/* Also when the model declines: the decision before found a passage likely. */
 		r->generated = arena_str(k->a, written);
 		say_why(k, got.declined
 				   ? "the model found no answer in the passages; this is their "
 				     "best sentence"
+			   : got.supported
+				   ? "the passages support too little of what the model wrote; "
+				     "this is their best sentence"
 				   : "no passage supports what the model wrote; this is the best "
 				     "sentence of the passages");
 		if (!r->lead_to)
