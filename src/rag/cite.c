@@ -179,7 +179,8 @@ static char *unwrap(struct arena *a, struct str s)
 			continue;
 		bool goes_on = (out[i + 1] >= 'a' && out[i + 1] <= 'z') || out[i + 1] == '(' ||
 			       (i && (out[i - 1] == ',' || out[i - 1] == ';'));
-		if (i - line > 40 && goes_on)
+		if (i - line > 40 && goes_on &&
+			!unicode_same_row(str_sub(s, line, i), str_sub(s, i + 1, s.n)))
 			out[i] = ' ';
 		line = i + 1;
 	}

@@ -448,6 +448,12 @@ static bool ends_in_abbreviation(struct str t, bool number)
 	return false;
 }
 
+bool unicode_same_row(struct str line, struct str next)
+{
+	size_t colon = str_find(line, S(": "));
+	return colon != STR_NONE && colon < 60 && str_starts(next, str_sub(line, 0, colon + 2));
+}
+
 static bool goes_on(struct str s, size_t from, size_t end, size_t next)
 {
 	struct str t = str_trim(str_sub(s, from, end));
@@ -471,10 +477,11 @@ static bool goes_on(struct str s, size_t from, size_t end, size_t next)
 	char last = t.p[t.n - 1];
 	if (last == '.' || last == '!' || last == '?' || last == ':' || last == ';')
 		return false;
-	if (u_islower((UChar32)cp))
-		return true;
 	size_t nl = str_rchr(t, '\n');
-	return u_isalnum((UChar32)cp) && t.n - (nl == STR_NONE ? 0 : nl + 1) >= 60;
+	struct str line = str_sub(t, nl == STR_NONE ? 0 : nl + 1, t.n);
+	if (unicode_same_row(line, after))
+		return false;
+	return u_islower((UChar32)cp) || (u_isalnum((UChar32)cp) && line.n >= 60);
 }
 
 enum err unicode_sentences(struct str s, unicode_span_fn fn, void *ctx)

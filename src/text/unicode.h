@@ -16,6 +16,8 @@ enum err unicode_repair(struct str s, struct buf *out, size_t *n_bad);
 typedef bool (*unicode_span_fn)(void *ctx, uint32_t from, uint32_t to);
 enum err unicode_words(struct str s, unicode_span_fn fn, void *ctx);
 enum err unicode_sentences(struct str s, unicode_span_fn fn, void *ctx);
+/* Are these lines two rows of one table as documents have them ("header: value; ...")? */
+bool unicode_same_row(struct str line, struct str next);
 size_t unicode_columns(struct str s); /* terminal width */
 
 /* What keyword search indexes: words, NFKC case-folded, stop words left out, stemmed for the
