@@ -188,7 +188,7 @@ static void test_artifact__hub_safetensors_folder(void)
 {
 	const char *minilm = tap_model("minilm");
 	start_hub();
-	sh("mkdir -p %s/org && cp -r %s %s/org/mini && echo x > %s/org/mini/pytorch_model.bin && "
+	sh("mkdir -p %s/org && cp -rL %s %s/org/mini && echo x > %s/org/mini/pytorch_model.bin && "
 	   "mkdir %s/org/mini/onnx && echo x > %s/org/mini/onnx/model.onnx",
 		root, minilm, root, root, root, root);
 	struct croft *c = open_croft();
