@@ -1,13 +1,9 @@
-/* What the engine computes, for the oracles in tools/oracle and for bench/bench_engine.py.
+/* What the engine computes, for the oracles in tools/oracle (bench_engine.c measures how fast).
  *
  *	engine_dump tokens MODEL              stdin: text; stdout: ids, one a line
  *	engine_dump logits MODEL              stdin: ids, one a line; stdout: f32 [n][vocab]
  *	engine_dump embed MODEL               stdin: texts, one a line; stdout: f32 [n][dim]
- *	engine_dump greedy MODEL N            stdin: a prompt's text; stdout: N tokens' text
- *	engine_dump speed MODEL THREADS       prompt of 512, decoding of 128: tokens/s
- *	engine_dump embed-speed MODEL THREADS LENGTH N    sequences/s
- *	engine_dump load MODEL THREADS        milliseconds, resident MiB */
-#include "base/clock.h"
+ *	engine_dump greedy MODEL N            stdin: a prompt's text; stdout: N tokens' text */
 #include "base/os.h"
 #include "engine/engine.h"
 
@@ -35,27 +31,11 @@ static struct buf input(void)
 	return b;
 }
 
-static struct model *open_model(const char *path, unsigned threads)
+static struct model *open_model(const char *path)
 {
 	struct model *m;
-	must(model_open(path, &(struct model_options){.threads = threads}, &m, &et));
+	must(model_open(path, &(struct model_options){0}, &m, &et));
 	return m;
-}
-
-static double resident_mib(void)
-{
-	unsigned long all = 0, res = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-	if (f && fscanf(f, "%lu %lu", &all, &res) != 2)
-		res = 0;
-	if (f)
-		fclose(f);
-	return (double)res * (double)sysconf(_SC_PAGESIZE) / 1048576;
-}
-
-static double since(uint64_t t)
-{
-	return (double)(clock_mono_ns() - t) * 1e-9;
 }
 
 static int tokens(struct model *m)
@@ -134,79 +114,9 @@ static int greedy(struct model *m, unsigned n)
 	return 0;
 }
 
-static int speed(struct model *m)
-{
-	enum { PROMPT = 512, DECODE = 128, TRIES = 3 };
-	struct generator *g;
-	int32_t ids[PROMPT];
-	double prompt = 0, decode = 0;
-	must(generator_new(m,
-		&(struct generator_options){.context_tokens = 1024, .sequences_max = 1}, &g, &et));
-	for (int k = 0; k < TRIES; k++) {
-		struct gen_result res;
-		for (int i = 0; i < PROMPT;
-			i++) /* another beginning each time: nothing is cached */
-			ids[i] = (i * 7919 + k * 104729 + 1) % 40000 + 100;
-		struct gen_request r = {.prompt = ids,
-			.n_prompt = PROMPT,
-			.max_tokens = DECODE + 1,
-			.sampling = SAMPLING_DEFAULT,
-			.top_logprobs = -1};
-		r.sampling.temperature = 0;
-		must(generator_run(g, &r, &res, &et));
-		double p = PROMPT / ((double)res.prompt_ns * 1e-9);
-		double d = (res.completion_tokens - 1) / ((double)res.decode_ns * 1e-9);
-		prompt = p > prompt ? p : prompt;
-		decode = d > decode ? d : decode;
-		buf_free(&res.text);
-	}
-	printf("%.1f %.1f\n", prompt, decode);
-	generator_free(g);
-	return 0;
-}
-
-static int embed_speed(struct model *m, size_t length, size_t n)
-{
-	size_t dim = model_info(m)->embedding_dim;
-	struct tokens *t = calloc(n, sizeof *t);
-	float *out = malloc(n * dim * sizeof *out);
-	if (!t || !out)
-		must(ERR_NOMEM);
-	for (size_t i = 0; i < n; i++) {
-		t[i].id = malloc(length * sizeof *t[i].id);
-		t[i].n = length;
-		for (size_t j = 0; j < length && t[i].id; j++)
-			t[i].id[j] = (int32_t)((i * 31 + j * 7919) % 28000 + 1000);
-	}
-	double best = 0;
-	for (int k = 0; k < 3; k++) {
-		uint64_t start = clock_mono_ns();
-		must(embed_tokens(m, t, n, out, NULL, &et));
-		double s = (double)n / since(start);
-		best = s > best ? s : best;
-	}
-	printf("%.1f\n", best);
-	for (size_t i = 0; i < n; i++)
-		free(t[i].id);
-	free(t);
-	free(out);
-	return 0;
-}
-
-static int load(struct model *m)
-{
-	struct buf plan = {0};
-	model_plan(m, &plan);
-	fprintf(stderr, "%s", buf_c(&plan));
-	buf_free(&plan);
-	printf("%.1f %.1f\n", (double)model_info(m)->load_ns * 1e-6, resident_mib());
-	return 0;
-}
-
 static int usage(void)
 {
-	fprintf(stderr,
-		"engine_dump tokens|logits|embed|greedy|speed|embed-speed|load MODEL ...\n");
+	fprintf(stderr, "engine_dump tokens|logits|embed|greedy MODEL ...\n");
 	return 2;
 }
 
@@ -216,9 +126,7 @@ int main(int argc, char **argv)
 		return usage();
 	struct str what = str_c(argv[1]);
 	unsigned a = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
-	bool timed =
-		str_eq_c(what, "speed") || str_eq_c(what, "embed-speed") || str_eq_c(what, "load");
-	struct model *m = open_model(argv[2], timed ? a : 0);
+	struct model *m = open_model(argv[2]);
 	int rc;
 	if (str_eq_c(what, "tokens"))
 		rc = tokens(m);
@@ -228,12 +136,6 @@ int main(int argc, char **argv)
 		rc = embed(m);
 	else if (str_eq_c(what, "greedy"))
 		rc = greedy(m, a);
-	else if (str_eq_c(what, "speed"))
-		rc = speed(m);
-	else if (str_eq_c(what, "embed-speed") && argc > 5)
-		rc = embed_speed(m, (size_t)atoi(argv[4]), (size_t)atoi(argv[5]));
-	else if (str_eq_c(what, "load"))
-		rc = load(m);
 	else
 		rc = usage();
 	model_unref(m);
