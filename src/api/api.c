@@ -2,17 +2,17 @@
 
 /* To add a route: its row here, its handler in the file of its face. */
 static const struct route routes[] = {
-	{HTTP_GET, "/v1/models", openai_models, PERM_READ, "List the installed models", NULL, NULL,
-		"{ object: \"list\", data: OpenAIModel[] }", 0},
-	{HTTP_GET, "/v1/models/{id...}", openai_model, PERM_READ, "Show an installed model", NULL,
-		NULL, "OpenAIModel", 0},
-	{HTTP_POST, "/v1/chat/completions", openai_chat, PERM_WRITE,
+	{HTTP_GET, "/v1/models", openai_models, PERM_MODEL_READ, "List the installed models", NULL,
+		NULL, "{ object: \"list\", data: OpenAIModel[] }", 0},
+	{HTTP_GET, "/v1/models/{id...}", openai_model, PERM_MODEL_READ, "Show an installed model",
+		NULL, NULL, "OpenAIModel", 0},
+	{HTTP_POST, "/v1/chat/completions", openai_chat, PERM_MODEL_USE,
 		"Answer a conversation; with stream, as server-sent events", NULL, "OpenAIChat",
 		"object", 0},
-	{HTTP_POST, "/v1/completions", openai_completion, PERM_WRITE,
+	{HTTP_POST, "/v1/completions", openai_completion, PERM_MODEL_USE,
 		"Continue a text; with stream, as server-sent events", NULL, "OpenAICompletion",
 		"object", 0},
-	{HTTP_POST, "/v1/embeddings", openai_embed, PERM_WRITE, "Embed texts", NULL,
+	{HTTP_POST, "/v1/embeddings", openai_embed, PERM_MODEL_USE, "Embed texts", NULL,
 		"OpenAIEmbedding", "object", 0},
 };
 

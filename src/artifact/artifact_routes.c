@@ -191,12 +191,12 @@ const struct shape artifact_shapes[1] = {
 };
 
 const struct route artifact_routes[3] = {
-	{HTTP_GET, "/api/v1/models", get_models, PERM_READ,
+	{HTTP_GET, "/api/v1/models", get_models, PERM_MODEL_READ,
 		"List the models that are installed and those that are known", NULL, NULL,
 		"{ models: Model[] }", 0},
-	{HTTP_POST, "/api/v1/models/pull", post_pull, PERM_ADMIN,
+	{HTTP_POST, "/api/v1/models/pull", post_pull, PERM_MODEL_MANAGE,
 		"Fetch a model; server-sent events: progress, then done or error", NULL,
 		"{ model: string, name?: string }", "{ name: string }", 0},
-	{HTTP_DELETE, "/api/v1/models/{name}", delete_model, PERM_ADMIN, "Remove a model", NULL,
-		NULL, "{ deleted: boolean }", 0},
+	{HTTP_DELETE, "/api/v1/models/{name}", delete_model, PERM_MODEL_MANAGE, "Remove a model",
+		NULL, NULL, "{ deleted: boolean }", 0},
 };

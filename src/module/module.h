@@ -39,8 +39,68 @@ static inline bool setting_bool(const struct croft *c, const char *name)
 
 /* ---- routes ---- */
 
-/* Permissions; a route without one does not compile into the table check. PERM_PUBLIC: anybody. */
-enum perm { PERM_NONE, PERM_PUBLIC, PERM_READ, PERM_WRITE, PERM_ADMIN };
+/* Permissions: what roles are made of. A route without one fails the table check. To add one: its
+ * row, at the end (roles keep words, so the order is free; a mask holds at most 64). */
+#define PERM_TABLE(X)                                                                       \
+	X(PERM_SYSTEM_READ, "system.read", "see status, metrics and settings")              \
+	X(PERM_SYSTEM_MANAGE, "system.manage", "back up, restore, change the system")       \
+	X(PERM_ACCESS_MANAGE, "access.manage", "manage users, keys, roles and projects")    \
+	X(PERM_AUDIT_READ, "audit.read", "read the audit log")                              \
+	X(PERM_SECRET_MANAGE, "secret.manage", "store and remove secrets")                  \
+	X(PERM_MODEL_READ, "model.read", "see which models there are")                      \
+	X(PERM_MODEL_USE, "model.use", "chat, complete and embed")                          \
+	X(PERM_MODEL_MANAGE, "model.manage", "pull and remove models")                      \
+	X(PERM_DOCUMENT_READ, "document.read", "see, search and ask documents")             \
+	X(PERM_DOCUMENT_WRITE, "document.write", "add, change and remove documents")        \
+	X(PERM_RUN_READ, "run.read", "see experiments, runs and traces")                    \
+	X(PERM_RUN_WRITE, "run.write", "record experiments, runs and traces")               \
+	X(PERM_RUN_ASSESS, "run.assess", "give feedback on runs")                           \
+	X(PERM_RUN_DELETE, "run.delete", "delete experiments, runs and traces")             \
+	X(PERM_ARTIFACT_READ, "artifact.read", "see and fetch artifacts")                   \
+	X(PERM_ARTIFACT_WRITE, "artifact.write", "add artifacts, versions, tags and cards") \
+	X(PERM_ARTIFACT_ALIAS, "artifact.alias", "move aliases of artifacts")               \
+	X(PERM_ARTIFACT_APPROVE, "artifact.approve", "approve promotions")                  \
+	X(PERM_ARTIFACT_DELETE, "artifact.delete", "delete artifacts and versions")
+
+/* PERM_PUBLIC: anybody. PERM_SIGNED_IN: whoever has valid credentials, whatever the role. */
+enum perm {
+	PERM_NONE,
+	PERM_PUBLIC,
+	PERM_SIGNED_IN,
+#define X(name, word, about) name,
+	PERM_TABLE(X)
+#undef X
+		PERM_COUNT
+};
+
+const char *perm_word(enum perm p); /* "run.write" */
+const char *perm_about(enum perm p);
+bool perm_parse(struct str word, enum perm *out);
+
+/* Who makes a request, and in which project. Strings live as long as the request. */
+struct principal {
+	struct id id;       /* zero: the user of the data directory, or the holder of api.key */
+	struct str name;    /* "ada", "local" */
+	struct str project; /* what this request sees and changes: "default" */
+	uint64_t perms;     /* 1 << enum perm, in that project */
+	const void *rules;  /* of the access module: rules on single artifacts; NULL: none */
+};
+
+#define PERMS_ALL (~0ull)
+bool may(const struct http_request *rq, enum perm p);
+/* The same as an error that names the permission: ERR_FORBIDDEN. */
+enum err need(const struct http_request *rq, enum perm p, struct errtext *et) MUST_CHECK;
+/* The project of a request, never empty. */
+struct str project_of(const struct http_request *rq);
+
+/* Says who a request comes from: ERR_UNAUTHENTICATED when the credentials are missing or wrong.
+ * Called before one byte of the body is read, and once more before the handler. Without one (the
+ * access module sets it at init), api.key alone decides and its holder may do everything. */
+typedef enum err (*authenticate_fn)(
+	struct croft *c, const struct http_request *rq, struct principal *out, struct errtext *et);
+void croft_set_authenticate(struct croft *c, authenticate_fn fn);
+/* The rule of api.key: a request that is local or carries it, or any when none is set. */
+bool api_key_ok(const struct croft *c, const struct http_request *rq);
 
 typedef void (*route_fn)(struct croft *c, struct http_request *rq, struct http_response *rs);
 
@@ -138,7 +198,8 @@ const struct module *const *croft_modules(const struct croft *c, size_t *n);
 
 /* Finds the route, checks the permission, runs it: the one http_handler of the house. */
 void croft_handle(void *croft, struct http_request *rq, struct http_response *rs);
-/* Before the body is read: route, method, key, size. For server_options.check. */
+/* Before the body is read: route, method, credentials, permission, size. For
+ * server_options.check. */
 bool croft_check(void *croft, struct http_request *rq, struct http_response *rs);
 
 void croft_openapi(const struct croft *c, struct buf *out);    /* OpenAPI 3.1, JSON */

@@ -39,6 +39,7 @@ struct croft {
 	void **states;
 	size_t n_inited;
 	uint64_t opened_ns;
+	authenticate_fn authenticate;
 };
 
 /* The settings of the house itself: listen, stores, limits, log. */

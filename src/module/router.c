@@ -65,7 +65,63 @@ const struct route *route_find(const struct croft *c, struct http_request *rq, u
 	return found;
 }
 
-static bool key_ok(const struct croft *c, const struct http_request *rq)
+/* ---- who asks, and may they ---- */
+
+static const struct {
+	const char *word, *about;
+} perms[PERM_COUNT] = {[PERM_PUBLIC] = {"public", "nothing"},
+	[PERM_SIGNED_IN] = {"signed_in", "valid credentials"},
+#define X(name, word, about) [name] = {word, about},
+	PERM_TABLE(X)
+#undef X
+};
+
+_Static_assert(PERM_COUNT <= 64, "permissions are bits of a 64-bit mask");
+
+const char *perm_word(enum perm p)
+{
+	return perms[p].word;
+}
+
+const char *perm_about(enum perm p)
+{
+	return perms[p].about;
+}
+
+bool perm_parse(struct str word, enum perm *out)
+{
+	for (unsigned p = PERM_SIGNED_IN + 1; p < PERM_COUNT; p++)
+		if (str_eq_c(word, perms[p].word)) {
+			*out = (enum perm)p;
+			return true;
+		}
+	return false;
+}
+
+bool may(const struct http_request *rq, enum perm p)
+{
+	if (p == PERM_PUBLIC)
+		return true;
+	if (!rq->who)
+		return false;
+	return p == PERM_SIGNED_IN || (rq->who->perms >> p & 1);
+}
+
+enum err need(const struct http_request *rq, enum perm p, struct errtext *et)
+{
+	if (may(rq, p))
+		return OK;
+	return err_set(et, ERR_FORBIDDEN,
+		"this needs the permission %s (%s) in project %.*s: ask someone who manages access",
+		perms[p].word, perms[p].about, STR_FMT(project_of(rq)));
+}
+
+struct str project_of(const struct http_request *rq)
+{
+	return rq->who && rq->who->project.n ? rq->who->project : S("default");
+}
+
+bool api_key_ok(const struct croft *c, const struct http_request *rq)
 {
 	struct str key = setting_text(c, "api.key");
 	if (rq->local || !key.n)
@@ -80,6 +136,39 @@ static bool key_ok(const struct croft *c, const struct http_request *rq)
 	sha256_of(key, a);
 	sha256_of(sent, b);
 	return CRYPTO_memcmp(a, b, sizeof a) == 0;
+}
+
+static enum err authenticate_by_api_key(
+	struct croft *c, const struct http_request *rq, struct principal *out, struct errtext *et)
+{
+	if (!api_key_ok(c, rq))
+		return err_set(et, ERR_UNAUTHENTICATED,
+			"a valid API key is needed: send 'Authorization: Bearer KEY'");
+	*out = (struct principal){.name = S("local"), .project = S("default"), .perms = PERMS_ALL};
+	return OK;
+}
+
+void croft_set_authenticate(struct croft *c, authenticate_fn fn)
+{
+	c->authenticate = fn;
+}
+
+/* Sets rq->who; the answer is sent when that fails. */
+static bool authenticated(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct principal *who = arena_new_of(rq->arena, struct principal);
+	enum err e =
+		who ? (c->authenticate ? c->authenticate : authenticate_by_api_key)(c, rq, who, &et)
+		    : err_set(&et, ERR_NOMEM, "no memory for a request");
+	if (!e) {
+		rq->who = who;
+		return true;
+	}
+	if (e == ERR_UNAUTHENTICATED)
+		http_set_header(rs, "www-authenticate", S("Bearer"));
+	http_reply_error(rs, e, &et);
+	return false;
 }
 
 static void allow_header(struct http_response *rs, unsigned allowed)
@@ -107,19 +196,16 @@ static const struct route *admit(struct croft *c, struct http_request *rq, struc
 			&et);
 		return NULL;
 	}
-	if (!r || (r->perm != PERM_PUBLIC && !key_ok(c, rq))) {
-		/* without a key nobody learns which paths exist */
-		if (!key_ok(c, rq)) {
-			http_set_header(rs, "www-authenticate", S("Bearer"));
-			err_set(&et, ERR_UNAUTHENTICATED,
-				"a valid API key is needed: send 'Authorization: Bearer KEY'");
-			http_reply_error(rs, ERR_UNAUTHENTICATED, &et);
-		} else {
-			http_reply_error(rs,
-				err_set(&et, ERR_NOT_FOUND, "there is nothing at %.*s",
-					STR_FMT(str_sub(rq->path, 0, 200))),
-				&et);
-		}
+	if (r && r->perm == PERM_PUBLIC)
+		return r;
+	/* without credentials nobody learns which paths exist */
+	if (!authenticated(c, rq, rs))
+		return NULL;
+	enum err e = r ? need(rq, r->perm, &et)
+		       : err_set(&et, ERR_NOT_FOUND, "there is nothing at %.*s",
+				 STR_FMT(str_sub(rq->path, 0, 200)));
+	if (e) {
+		http_reply_error(rs, e, &et);
 		return NULL;
 	}
 	return r;

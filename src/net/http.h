@@ -34,6 +34,8 @@ struct http_pair {
 	struct str name, value;
 };
 
+struct principal; /* the floor above says what it is */
+
 struct http_request {
 	enum http_method method;
 	struct str path; /* decoded once; no query; no "." or ".." segment can be in it */
@@ -43,10 +45,11 @@ struct http_request {
 	size_t n_params;
 	struct str
 		body; /* in memory or mapped from a spool file; valid until the handler returns */
-	struct str peer;     /* "127.0.0.1:54321", or "local" */
-	bool local;          /* in-process: the user of the data directory, no key needed */
-	struct id id;        /* sent back as x-request-id */
-	struct arena *arena; /* until the response is finished */
+	struct str peer;             /* "127.0.0.1:54321", or "local" */
+	bool local;                  /* in-process: the user of the data directory, no key needed */
+	struct id id;                /* sent back as x-request-id */
+	struct arena *arena;         /* until the response is finished */
+	const struct principal *who; /* set by the router before the handler runs */
 	const struct cancel *cancel;
 };
 

@@ -161,9 +161,9 @@ const struct shape run_shapes[2] = {
 };
 
 const struct route run_routes[2] = {
-	{HTTP_GET, "/api/v1/runs", get_runs, PERM_READ, "List runs, newest first",
+	{HTTP_GET, "/api/v1/runs", get_runs, PERM_RUN_READ, "List runs, newest first",
 		"{ kind?: string, status?: string, limit?: int, after?: id }", NULL,
 		"{ runs: Run[], next: id | null }", 0},
-	{HTTP_GET, "/api/v1/runs/{id}", get_run, PERM_READ, "A run with its spans", NULL, NULL,
+	{HTTP_GET, "/api/v1/runs/{id}", get_run, PERM_RUN_READ, "A run with its spans", NULL, NULL,
 		"{ run: Run, spans: Span[] }", 0},
 };

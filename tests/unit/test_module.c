@@ -127,12 +127,12 @@ static void nothing(struct croft *c, struct http_request *rq, struct http_respon
 }
 
 static const struct route some_routes[] = {
-	{HTTP_GET, "/a/{id}", nothing, PERM_READ, "One", NULL, NULL, NULL, 0},
-	{HTTP_DELETE, "/a/{id}", nothing, PERM_WRITE, "Delete", NULL, NULL, NULL, 0},
-	{HTTP_GET, "/a/fixed", nothing, PERM_READ, "Fixed", NULL, NULL, NULL, 0},
-	{HTTP_GET, "/a/{id}/b", nothing, PERM_READ, "Below", NULL, NULL, NULL, 0},
-	{HTTP_GET, "/m/{name...}", nothing, PERM_READ, "Rest", NULL, NULL, NULL, 0},
-	{HTTP_POST, "/p", nothing, PERM_WRITE, "Post", NULL, NULL, NULL, 0},
+	{HTTP_GET, "/a/{id}", nothing, PERM_RUN_READ, "One", NULL, NULL, NULL, 0},
+	{HTTP_DELETE, "/a/{id}", nothing, PERM_RUN_WRITE, "Delete", NULL, NULL, NULL, 0},
+	{HTTP_GET, "/a/fixed", nothing, PERM_RUN_READ, "Fixed", NULL, NULL, NULL, 0},
+	{HTTP_GET, "/a/{id}/b", nothing, PERM_RUN_READ, "Below", NULL, NULL, NULL, 0},
+	{HTTP_GET, "/m/{name...}", nothing, PERM_RUN_READ, "Rest", NULL, NULL, NULL, 0},
+	{HTTP_POST, "/p", nothing, PERM_RUN_WRITE, "Post", NULL, NULL, NULL, 0},
 	{HTTP_GET, "/{rest...}", nothing, PERM_PUBLIC, "Page", NULL, NULL, NULL, 0},
 };
 static const struct module with_routes = {
