@@ -1,5 +1,6 @@
 /* Every module, in floor order: init runs from the first to the last, stop the other way. To add
  * one: its header here and its line below. */
+#include "access/access.h"
 #include "api/api.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
@@ -9,6 +10,7 @@
 #include "run/run.h"
 
 const struct module *const app_modules[] = {
+	&access_module,
 	&artifact_module,
 	&run_module,
 	&endpoint_module,

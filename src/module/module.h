@@ -83,11 +83,13 @@ struct principal {
 	struct str name;    /* "ada", "local" */
 	struct str project; /* what this request sees and changes: "default" */
 	uint64_t perms;     /* 1 << enum perm, in that project */
-	const void *rules;  /* of the access module: rules on single artifacts; NULL: none */
+	uint64_t house;    /* the same for what no project owns: users, the system, every project */
+	const void *rules; /* of the access module: rules on single artifacts; NULL: none */
 };
 
 #define PERMS_ALL (~0ull)
 bool may(const struct http_request *rq, enum perm p);
+bool may_house(const struct http_request *rq, enum perm p); /* beyond the project */
 /* The same as an error that names the permission: ERR_FORBIDDEN. */
 enum err need(const struct http_request *rq, enum perm p, struct errtext *et) MUST_CHECK;
 /* The project of a request, never empty. */

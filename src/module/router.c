@@ -107,6 +107,11 @@ bool may(const struct http_request *rq, enum perm p)
 	return p == PERM_SIGNED_IN || (rq->who->perms >> p & 1);
 }
 
+bool may_house(const struct http_request *rq, enum perm p)
+{
+	return rq->who && (rq->who->house >> p & 1);
+}
+
 enum err need(const struct http_request *rq, enum perm p, struct errtext *et)
 {
 	if (may(rq, p))
@@ -144,7 +149,10 @@ static enum err authenticate_by_api_key(
 	if (!api_key_ok(c, rq))
 		return err_set(et, ERR_UNAUTHENTICATED,
 			"a valid API key is needed: send 'Authorization: Bearer KEY'");
-	*out = (struct principal){.name = S("local"), .project = S("default"), .perms = PERMS_ALL};
+	*out = (struct principal){.name = S("local"),
+		.project = S("default"),
+		.perms = PERMS_ALL,
+		.house = PERMS_ALL};
 	return OK;
 }
 

@@ -1,5 +1,6 @@
 // Generated from the route tables by `croft api typescript`; do not edit.
 
+export type AuditRecord = { seq: number; time: string; actor_id: (string | null); actor: string; project: string; action: string; subject: string; detail: unknown; hash: string };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
 export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
@@ -23,6 +24,12 @@ export type Status = { version: string; uptime_ms: number; ready: boolean; reaso
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
 export interface Routes {
+  /** What was done, newest first. */
+  "GET /api/v1/audit": { query: { actor?: string; action?: string; subject?: string; project?: string; from?: string; to?: string; before?: number; limit?: number }; body: undefined; reply: { records: (AuditRecord)[]; next: (number | null) } };
+  /** The chain as JSON lines, oldest first; the last line is its head. */
+  "GET /api/v1/audit/export": { query: { after?: number; limit?: number }; body: undefined; reply: undefined };
+  /** Check the whole chain, and that it still holds a record that was noted. */
+  "GET /api/v1/audit/verify": { query: { seq?: number; hash?: string }; body: undefined; reply: { ok: boolean; records: number; head: string; problem: (string | null) } };
   /** List the models that are installed and those that are known. */
   "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
   /** Fetch a model; server-sent events: progress, then done or error. */
