@@ -12,8 +12,12 @@ static const struct db_backend *const backends[] = {&db_sqlite};
 struct db {
 	const struct db_backend *be;
 	void *ctx;
+	struct group *group; /* db_write */
 	atomic_uint open_tx;
+	atomic_uintptr_t writer; /* &self of the thread that has the write transaction */
 };
+
+static _Thread_local char self;
 
 struct tx {
 	struct db *db;
@@ -25,6 +29,7 @@ struct tx {
 	enum err failed;
 	struct errtext why;
 	struct row *rows; /* open ones */
+	bool shared;      /* inside db_write's fn, which neither commits nor rolls back */
 };
 
 struct row {
@@ -48,8 +53,11 @@ enum err db_open(const char *url, struct db **out, struct errtext *et)
 		if (!db)
 			return err_set(et, ERR_NOMEM, "no memory for the database");
 		db->be = be;
-		enum err e = be->open(colon + 1, &db->ctx, et);
+		db->group = group_new();
+		enum err e = db->group ? be->open(colon + 1, &db->ctx, et)
+				       : err_set(et, ERR_NOMEM, "no memory for the database");
 		if (e) {
+			group_free(db->group);
 			free(db);
 			return e;
 		}
@@ -72,6 +80,7 @@ void db_close(struct db *db)
 		return;
 	assert(atomic_load(&db->open_tx) == 0);
 	db->be->close(db->ctx);
+	group_free(db->group);
 	free(db);
 }
 
@@ -87,8 +96,16 @@ enum err db_check(struct db *db, bool full, struct errtext *et)
 
 /* ---- transactions ---- */
 
+static bool writing(struct db *db)
+{
+	return atomic_load(&db->writer) == (uintptr_t)&self;
+}
+
 enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errtext *et)
 {
+	if (kind == TX_WRITE && writing(db))
+		return err_set(
+			et, ERR_INTERNAL, "a thread that writes already began to write again");
 	struct tx *tx = calloc(1, sizeof *tx);
 	if (!tx)
 		return err_set(et, ERR_NOMEM, "no memory for a transaction");
@@ -100,6 +117,8 @@ enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errt
 		return e;
 	}
 	atomic_fetch_add(&db->open_tx, 1);
+	if (kind == TX_WRITE)
+		atomic_store(&db->writer, (uintptr_t)&self);
 	*out = tx;
 	return OK;
 }
@@ -122,6 +141,15 @@ static void end_rows(struct tx *tx)
 	}
 }
 
+/* Before the backend gives the connection to the next one. */
+static void tx_end(struct tx *tx)
+{
+	assert(!tx->shared);
+	end_rows(tx);
+	if (tx->kind == TX_WRITE)
+		atomic_store(&tx->db->writer, 0);
+}
+
 static void tx_free(struct tx *tx)
 {
 	atomic_fetch_sub(&tx->db->open_tx, 1);
@@ -130,7 +158,7 @@ static void tx_free(struct tx *tx)
 
 enum err db_commit(struct tx *tx, struct errtext *et)
 {
-	end_rows(tx);
+	tx_end(tx);
 	enum err e = tx->failed;
 	if (e) {
 		err_set(et, e, "nothing was stored: %s", err_text(e, &tx->why));
@@ -146,9 +174,58 @@ void db_rollback(struct tx *tx)
 {
 	if (!tx)
 		return;
-	end_rows(tx);
+	tx_end(tx);
 	tx->db->be->rollback(tx->conn);
 	tx_free(tx);
+}
+
+enum err db_write(struct db *db, enum err (*fn)(struct tx *tx, void *ctx, struct errtext *et),
+	void *ctx, struct errtext *et)
+{
+	if (writing(db))
+		return err_set(
+			et, ERR_INTERNAL, "a thread that writes already began to write again");
+	return group_write(db, db->group, fn, ctx, et);
+}
+
+static enum err control(struct tx *tx, const char *sql, struct errtext *et)
+{
+	return tx->db->be->exec(tx->conn, sql, NULL, 0, NULL, et);
+}
+
+enum err tx_savepoint(struct tx *tx, struct errtext *et)
+{
+	enum err e = control(tx, "SAVEPOINT part", et);
+	tx->shared = !e;
+	return e;
+}
+
+enum err tx_release(struct tx *tx, struct errtext *et)
+{
+	end_rows(tx);
+	tx->shared = false;
+	return control(tx, "RELEASE SAVEPOINT part", et);
+}
+
+enum err tx_undo(struct tx *tx, struct errtext *et)
+{
+	end_rows(tx);
+	tx->shared = false;
+	enum err e = control(tx, "ROLLBACK TO SAVEPOINT part", et);
+	if (!e)
+		e = control(tx, "RELEASE SAVEPOINT part", et);
+	if (!e) {
+		tx->failed = OK;
+		tx->why = (struct errtext){0};
+	}
+	return e;
+}
+
+enum err tx_failure(const struct tx *tx, struct errtext *et)
+{
+	if (tx->failed && et)
+		*et = tx->why;
+	return tx->failed;
 }
 
 /* ---- statements ---- */

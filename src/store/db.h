@@ -51,6 +51,15 @@ enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errt
 enum err db_commit(struct tx *tx, struct errtext *et) MUST_CHECK;
 void db_rollback(struct tx *tx); /* accepts NULL */
 
+/* For small hot writes: runs fn inside a write transaction that other threads' calls may share,
+ * and returns when that is committed. fn runs in the thread of any of them, so it takes what it
+ * needs from ctx; when it fails, what it did is undone, the others' stands, and its error comes
+ * back here. It may run again after a commit that failed, so it changes nothing but the database
+ * (and what it writes to ctx, it writes anew), and it neither commits nor rolls back. A caller
+ * holds no write transaction. ERR_BUSY when too many wait. */
+enum err db_write(struct db *db, enum err (*fn)(struct tx *tx, void *ctx, struct errtext *et),
+	void *ctx, struct errtext *et) MUST_CHECK;
+
 enum err db_exec_n(struct tx *tx, struct errtext *et, const char *sql, const struct param *p,
 	size_t n) MUST_CHECK;
 enum err db_query_n(struct tx *tx, struct row **out, struct errtext *et, const char *sql,

@@ -47,4 +47,17 @@ struct db_backend {
 
 extern const struct db_backend db_sqlite;
 
+/* For group.c: parts of a write transaction that can be undone alone. */
+enum err tx_savepoint(struct tx *tx, struct errtext *et);
+enum err tx_release(struct tx *tx, struct errtext *et); /* keep what was done since */
+enum err tx_undo(struct tx *tx, struct errtext *et);    /* undo it; statements may run again */
+enum err tx_failure(const struct tx *tx, struct errtext *et); /* of an earlier statement */
+
+struct group;
+struct group *group_new(void);
+void group_free(struct group *g);
+enum err group_write(struct db *db, struct group *g,
+	enum err (*fn)(struct tx *tx, void *ctx, struct errtext *et), void *ctx,
+	struct errtext *et);
+
 #endif

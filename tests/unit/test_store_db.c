@@ -364,6 +364,96 @@ static void test_store_db__waiting_has_an_end(void)
 	db_close(shared);
 }
 
+/* ---- shared commits ---- */
+
+struct insert {
+	int64_t id;
+	bool refuse;
+	unsigned runs;
+};
+
+static enum err insert_one(struct tx *tx, void *ctx, struct errtext *why)
+{
+	struct insert *in = ctx;
+	in->runs++;
+	enum err e = db_exec(tx, why, "INSERT INTO item (id, name) VALUES (?, ?)", P_I64(in->id),
+		P_TEXT(S("w")));
+	if (!e && in->refuse)
+		return err_set(why, ERR_LIMIT, "refused %lld", (long long)in->id);
+	return e;
+}
+
+static enum err write_one(int64_t id, bool refuse)
+{
+	struct insert in = {id, refuse, 0};
+	enum err e = db_write(shared, insert_one, &in, &et);
+	CHECK_INT(in.runs, 1);
+	return e;
+}
+
+static atomic_int wrong_answers;
+
+/* Of every four: two stand, one is refused by its own function, one collides. */
+static void *write_some(void *arg)
+{
+	struct errtext why;
+	int64_t base = (int64_t)(intptr_t)arg * EACH;
+	for (int64_t i = 0; i < EACH; i++) {
+		struct insert in = {i % 4 == 2 ? -1 : base + i, i % 4 == 3, 0};
+		enum err e = db_write(shared, insert_one, &in, &why);
+		enum err want = i % 4 == 2 ? ERR_CONFLICT : i % 4 == 3 ? ERR_LIMIT : OK;
+		if (e != want)
+			atomic_fetch_add(&wrong_answers, 1);
+	}
+	return NULL;
+}
+
+static void test_store_db__shared_commits_keep_each_ones_own_fate(void)
+{
+	shared = open_db();
+	make_items(shared);
+	CHECK_OK(write_one(-1, false), &et);
+	CHECK_ERR(write_one(-1, false), ERR_CONFLICT);
+	CHECK_ERR(write_one(-2, true), ERR_LIMIT);
+	CHECK(strstr(et.msg, "refused -2"));
+	pthread_t t[THREADS];
+	for (int i = 0; i < THREADS; i++)
+		CHECK_OK(thread_start(&t[i], write_some, (void *)(intptr_t)i, "w", &et), &et);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	CHECK_INT(atomic_load(&wrong_answers), 0);
+	CHECK_INT(one_i64(shared, "SELECT COUNT(*) FROM item"), 1 + THREADS * EACH / 2);
+	CHECK_INT(one_i64(shared, "SELECT COUNT(*) FROM item WHERE id = -2"), 0);
+	db_close(shared);
+}
+
+static enum err write_inside(struct tx *tx, void *ctx, struct errtext *why)
+{
+	struct insert in = {1, false, 0};
+	return db_write(shared, insert_one, &in, why);
+}
+
+static void test_store_db__a_shared_commit_needs_the_writer(void)
+{
+	shared = open_db();
+	make_items(shared);
+	db_set_wait(shared, 50);
+	struct tx *tx;
+	CHECK_OK(db_begin(shared, TX_WRITE, &tx, &et), &et);
+	struct insert in = {1, false, 0};
+	CHECK_ERR(db_write(shared, insert_one, &in, &et), ERR_INTERNAL);
+	pthread_t t;
+	CHECK_OK(thread_start(&t, write_some, NULL, "w", &et), &et);
+	pthread_join(t, NULL);
+	CHECK_INT(
+		atomic_load(&wrong_answers), EACH); /* each was told that it had to wait too long */
+	db_rollback(tx);
+	CHECK_ERR(db_write(shared, write_inside, NULL, &et), ERR_INTERNAL);
+	CHECK_OK(write_one(5, false), &et);
+	CHECK_INT(one_i64(shared, "SELECT COUNT(*) FROM item"), 1);
+	db_close(shared);
+}
+
 /* ---- damage ---- */
 
 static void test_store_db__damage_is_found_or_harmless(void)
@@ -421,4 +511,6 @@ TESTS(T(test_store_db__values_come_back_as_they_went),
 	T(test_store_db__the_same_query_inside_its_own_loop),
 	T(test_store_db__migrations_once_and_unchanged), T(test_store_db__the_file_is_private),
 	T(test_store_db__many_threads), T(test_store_db__waiting_has_an_end),
+	T(test_store_db__shared_commits_keep_each_ones_own_fate),
+	T(test_store_db__a_shared_commit_needs_the_writer),
 	T(test_store_db__damage_is_found_or_harmless))
