@@ -50,7 +50,8 @@ async function test(name, fn) {
   } catch (e) {
     failed++
     console.log(`not ok ${++n} - ${name}`)
-    for (const line of String(e?.stack ?? e).split('\n').slice(0, 12)) console.log(`# ${line}`)
+    // on standard error: prove shows only that
+    for (const line of String(e?.stack ?? e).split('\n').slice(0, 12)) console.error(`# ${line}`)
   }
 }
 function expect(ok, what) {

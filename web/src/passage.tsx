@@ -144,7 +144,7 @@ function Panel({ id, from, to }: { id: string; from: number; to: number }) {
   const sheet = useMedia('(max-width: 1099px)')
   const ref = useRef<HTMLElement>(null)
   const focus = useMemo(() => ({ from, to }), [from, to])
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null
     ref.current?.focus()
     return () => before?.isConnected ? before.focus() : undefined

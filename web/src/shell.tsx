@@ -1,5 +1,5 @@
 // What stands around every page: navigation, state of the server, theme, shortcuts, key entry.
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { keyWanted } from './api'
 import { refreshStatus, status, unreachable } from './health'
 import { pages } from './pages'
@@ -119,12 +119,19 @@ function ThemeButton() {
 
 function focusQuestion(): void {
   if (find(location.pathname)?.name !== 'ask') navigate(href('ask'))
-  // the page may have to be drawn first
-  setTimeout(() => document.getElementById('question')?.focus(), 30)
+  // the page may have to be drawn first, however long a busy machine takes for it
+  const until = Date.now() + 2000
+  const tryFocus = () => {
+    const box = document.getElementById('question')
+    if (box) box.focus()
+    else if (Date.now() < until) requestAnimationFrame(tryFocus)
+  }
+  tryFocus()
 }
 
 function useShortcuts(showHelp: () => void): void {
-  useEffect(() => {
+  // with the first drawing, not after it: a key that comes at once must count
+  useLayoutEffect(() => {
     let went = 0 // when "g" was pressed
     const onKey = (e: KeyboardEvent) => {
       if (document.querySelector('dialog[open]')) return
