@@ -1,4 +1,6 @@
+/* The module: rows of the faces. */
 #include "api/api_int.h"
+#include "api/mlflow.h"
 
 /* To add a route: its row here, its handler in the file of its face. */
 static const struct route routes[] = {
@@ -35,4 +37,10 @@ static const struct shape shapes[] = {
 			    "encoding_format?: \"float\" | \"base64\", dimensions?: int }"},
 };
 
-const struct module api_module = {.name = "api", TABLE(routes), TABLE(shapes)};
+const struct module api_module = {
+	.name = "api",
+	TABLE(routes),
+	TABLE(shapes),
+	.faces = mlflow_faces,
+	.n_faces = ARRAY_LEN(mlflow_faces),
+};

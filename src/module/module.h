@@ -118,6 +118,15 @@ struct route {
 	size_t body_max; /* bytes; 0: the setting http.body_max */
 };
 
+/* A part of the path space that speaks another's protocol: what the router itself refuses there (no
+ * credentials, no such path, a body too large) has that protocol's shape. The first row of all
+ * modules whose prefix fits counts. */
+struct face {
+	const char *prefix;  /* "/api/2.0/mlflow" */
+	const char *read_as; /* "/ajax-api/" is read as "/api/"; NULL: as it is */
+	void (*error)(struct http_response *rs, enum err e, const struct errtext *et);
+};
+
 struct shape {
 	const char *name, *type; /* "Citation", "{ n: integer, document: string, ... }" */
 };
@@ -151,6 +160,8 @@ struct module {
 	size_t n_migrations;
 	const struct route *routes;
 	size_t n_routes;
+	const struct face *faces;
+	size_t n_faces;
 	const struct shape *shapes;
 	size_t n_shapes;
 	const struct command *commands;

@@ -161,6 +161,36 @@ void croft_set_authenticate(struct croft *c, authenticate_fn fn)
 	c->authenticate = fn;
 }
 
+/* ---- other protocols ---- */
+
+static const struct face *face_of(const struct croft *c, struct str path)
+{
+	for (size_t m = 0; m < c->n_modules; m++)
+		for (size_t i = 0; i < c->modules[m]->n_faces; i++)
+			if (str_starts(path, str_c(c->modules[m]->faces[i].prefix)))
+				return &c->modules[m]->faces[i];
+	return NULL;
+}
+
+static void refuse(struct croft *c, struct http_request *rq, struct http_response *rs, enum err e,
+	const struct errtext *et)
+{
+	const struct face *f = face_of(c, rq->path);
+	(f ? f->error : http_reply_error)(rs, e, et);
+}
+
+/* A path that is read as another one: once, since the other one is no face's second name. */
+static void read_as(struct croft *c, struct http_request *rq)
+{
+	const struct face *f = face_of(c, rq->path);
+	if (!f || !f->read_as)
+		return;
+	struct str rest = str_sub(rq->path, strlen(f->prefix), rq->path.n);
+	struct str path = arena_fmt(rq->arena, "%s%.*s", f->read_as, STR_FMT(rest));
+	if (path.p)
+		rq->path = path;
+}
+
 /* Sets rq->who; the answer is sent when that fails. */
 static bool authenticated(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
@@ -175,7 +205,7 @@ static bool authenticated(struct croft *c, struct http_request *rq, struct http_
 	}
 	if (e == ERR_UNAUTHENTICATED)
 		http_set_header(rs, "www-authenticate", S("Bearer"));
-	http_reply_error(rs, e, &et);
+	refuse(c, rq, rs, e, &et);
 	return false;
 }
 
@@ -195,10 +225,11 @@ static const struct route *admit(struct croft *c, struct http_request *rq, struc
 {
 	struct errtext et = {0};
 	unsigned allowed;
+	read_as(c, rq);
 	const struct route *r = route_find(c, rq, &allowed);
 	if (!r && allowed) {
 		allow_header(rs, allowed);
-		http_reply_error(rs,
+		refuse(c, rq, rs,
 			err_set(&et, ERR_METHOD, "%s is not a method of %.*s",
 				http_method_name(rq->method), STR_FMT(str_sub(rq->path, 0, 200))),
 			&et);
@@ -213,7 +244,7 @@ static const struct route *admit(struct croft *c, struct http_request *rq, struc
 		       : err_set(&et, ERR_NOT_FOUND, "there is nothing at %.*s",
 				 STR_FMT(str_sub(rq->path, 0, 200)));
 	if (e) {
-		http_reply_error(rs, e, &et);
+		refuse(c, rq, rs, e, &et);
 		return NULL;
 	}
 	return r;
@@ -229,7 +260,7 @@ bool croft_check(void *croft, struct http_request *rq, struct http_response *rs)
 	uint64_t n = 0, max = r->body_max ? r->body_max : (uint64_t)setting_int(c, "http.body_max");
 	if (length.n && str_u64(length, &n) && n > max) {
 		struct errtext et;
-		http_reply_error(rs,
+		refuse(c, rq, rs,
 			err_set(&et, ERR_TOO_LARGE,
 				"the body has %llu bytes, the limit of this route is %llu",
 				(unsigned long long)n, (unsigned long long)max),
@@ -248,7 +279,7 @@ void croft_handle(void *croft, struct http_request *rq, struct http_response *rs
 	uint64_t max = r->body_max ? r->body_max : (uint64_t)setting_int(c, "http.body_max");
 	if (rq->body.n > max) {
 		struct errtext et;
-		http_reply_error(rs,
+		refuse(c, rq, rs,
 			err_set(&et, ERR_TOO_LARGE,
 				"the body has %zu bytes, the limit of this route is %llu",
 				rq->body.n, (unsigned long long)max),
