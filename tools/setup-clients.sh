@@ -1,33 +1,47 @@
 #!/bin/sh
-# tools/setup-clients.sh python|node: the official clients that tests/e2e uses, at pinned versions,
-# in build/venv and build/node. Does nothing when they are there. Their tests are skipped when they
-# cannot be fetched, and say so.
+# tools/setup-clients.sh python|node|otel-python|otel-node: the official clients that tests/e2e uses,
+# at pinned versions, in build/venv and build/node. Does nothing when they are there. Their tests are
+# skipped when they cannot be fetched, and say so. To add one: its line in `case`.
 set -eu
 cd "$(dirname "$0")/.."
-openai_python=3.54.0
-openai_node=6.49.0
 mkdir -p build
 exec 9>build/.clients.lock
 flock 9 2>/dev/null || true
-case ${1:-} in
-python)
-	stamp=build/venv/openai-$openai_python
-	[ -e "$stamp" ] && exit 0
-	rm -rf build/venv
-	python3 -m venv build/venv
-	build/venv/bin/pip install --quiet --disable-pip-version-check "openai==$openai_python" >&2
+
+# pip NAME==VERSION...
+pip() {
+	stamp=build/venv/$(echo "$*" | tr ' /' '_~')
+	[ -e "$stamp" ] && return
+	[ -e build/venv/bin/pip ] || python3 -m venv build/venv
+	build/venv/bin/pip install --quiet --disable-pip-version-check "$@" >&2
 	touch "$stamp"
-	;;
-node)
-	stamp=build/node/openai-$openai_node
-	[ -e "$stamp" ] && exit 0
-	rm -rf build/node
+}
+
+# npm NAME@VERSION...
+npm_install() {
+	stamp=build/node/$(echo "$*" | tr ' /' '_~')
+	[ -e "$stamp" ] && return
 	mkdir -p build/node
-	(cd build/node && npm init -y >/dev/null && npm install --silent --no-audit --no-fund --ignore-scripts "openai@$openai_node" >&2)
+	(
+		cd build/node
+		[ -e package.json ] || npm init -y >/dev/null
+		npm install --silent --no-audit --no-fund --ignore-scripts --legacy-peer-deps "$@" >&2
+	)
 	touch "$stamp"
+}
+
+case ${1:-} in
+python) pip openai==3.54.0 ;;
+otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
+node) npm_install openai@6.49.0 ;;
+otel-node)
+	# the newest ones that run on node 20
+	npm_install @opentelemetry/api@1.10.0 @opentelemetry/sdk-trace-base@2.12.1 \
+		@opentelemetry/exporter-trace-otlp-http@0.223.1 \
+		@opentelemetry/exporter-trace-otlp-proto@0.223.1
 	;;
 *)
-	echo "usage: tools/setup-clients.sh python|node" >&2
+	echo "usage: tools/setup-clients.sh python|node|otel-python|otel-node" >&2
 	exit 2
 	;;
 esac

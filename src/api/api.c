@@ -1,6 +1,7 @@
 /* The module: rows of the faces. */
 #include "api/api_int.h"
 #include "api/mlflow.h"
+#include "api/otlp.h"
 
 /* To add a route: its row here, its handler in the file of its face. */
 static const struct route routes[] = {
@@ -16,6 +17,11 @@ static const struct route routes[] = {
 		"object", 0},
 	{HTTP_POST, "/v1/embeddings", openai_embed, PERM_MODEL_USE, "Embed texts", NULL,
 		"OpenAIEmbedding", "object", 0},
+	{HTTP_POST, "/v1/traces", otlp_traces, PERM_RUN_WRITE,
+		"Store OpenTelemetry spans (OTLP/HTTP, protobuf or JSON)", NULL, NULL, "object",
+		64 << 20},
+	{HTTP_POST, "/api/public/otel/v1/traces", otlp_traces, PERM_RUN_WRITE,
+		"The same, where Langfuse's clients send it", NULL, NULL, "object", 64 << 20},
 };
 
 #define SAMPLING                                                                                \

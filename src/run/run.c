@@ -10,7 +10,7 @@
 
 const char *const run_statuses[STATUS_COUNT] = {"running", "ok", "error", "interrupted"};
 
-enum { NAME_MAX_BYTES = 1000, ATTRIBUTES_MAX = 256 };
+enum { ATTRIBUTES_MAX = 256 };
 
 struct attribute {
 	char *key, *json;
@@ -152,11 +152,10 @@ static void set_json(struct attributes *a, const char *key, struct str json, siz
 
 /* ---- records ---- */
 
-/* Any database can store it: valid UTF-8, no NUL, not too long. */
-static char *clean(struct str s)
+char *run_clean_max(struct str s, size_t max)
 {
 	struct buf b = {0};
-	s.n = MIN(s.n, (size_t)NAME_MAX_BYTES);
+	s.n = MIN(s.n, max);
 	s.n = utf8_complete_prefix(s);
 	while (s.n) {
 		uint32_t cp;
@@ -167,6 +166,11 @@ static char *clean(struct str s)
 	return buf_take(&b);
 }
 
+char *run_clean(struct str s)
+{
+	return run_clean_max(s, RUN_NAME_MAX);
+}
+
 static int64_t now_ns(const struct run *r)
 {
 	return r->start_ns + (int64_t)(clock_mono_ns() - r->start_mono_ns);
@@ -174,7 +178,7 @@ static int64_t now_ns(const struct run *r)
 
 static char *error_of(enum err e, const struct errtext *et)
 {
-	return e ? clean(str_c(err_text(e, et))) : NULL;
+	return e ? run_clean(str_c(err_text(e, et))) : NULL;
 }
 
 static struct record *complete(struct record *rec)
@@ -248,8 +252,8 @@ struct run *run_begin(struct croft *c, const char *kind, struct str name)
 	pthread_mutex_init(&r->mu, NULL);
 	r->runs = runs;
 	r->id = id_new();
-	r->kind = clean(str_c(kind));
-	r->name = clean(name);
+	r->kind = run_clean(str_c(kind));
+	r->name = run_clean(name);
 	r->start_ns = clock_unix_ns();
 	r->start_mono_ns = clock_mono_ns();
 	struct record *rec = r->kind && r->name ? run_record(r) : NULL;
@@ -338,8 +342,8 @@ struct span *span_begin(struct run *r, struct span *parent, const char *name, co
 		return NULL;
 	s->run = r;
 	s->parent = parent ? parent->id : 0;
-	s->name = clean(str_c(name));
-	s->kind = clean(str_c(kind));
+	s->name = run_clean(str_c(name));
+	s->kind = run_clean(str_c(kind));
 	s->start_ns = now_ns(r);
 	pthread_mutex_lock(&r->mu);
 	s->id = ++r->last_span;
@@ -465,6 +469,10 @@ static const struct setting settings[] = {
 	{"runs.value_max", SET_BYTES, "256k",
 		"Bytes kept of one input or output in a run; what is longer is cut and says so",
 		1024, 16 << 20},
+	{"traces.pending_max", SET_BYTES, "64m",
+		"Bytes of received spans that may wait for the store; beyond it clients are told "
+		"to come back",
+		1 << 20, 1ll << 40},
 };
 
 const struct module run_module = {

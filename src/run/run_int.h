@@ -14,6 +14,12 @@
 enum { STATUS_RUNNING, STATUS_OK, STATUS_ERROR, STATUS_INTERRUPTED, STATUS_COUNT };
 extern const char *const run_statuses[STATUS_COUNT];
 
+enum { RUN_NAME_MAX = 1000 };
+
+/* Any database can store it: valid UTF-8, no NUL, not too long. free() it; NULL: no memory. */
+char *run_clean(struct str s);
+char *run_clean_max(struct str s, size_t max);
+
 /* ---- what is stored: one record is one row of `run` or `span`, opened or closed ---- */
 
 struct record {
@@ -54,18 +60,21 @@ void run_writer_stats(struct run_writer *w, struct run_writer_stats *out);
 
 /* ---- SQL ---- */
 
-extern const struct migration run_migrations[1];
+extern const struct migration run_migrations[2];
 
 struct run_row {
 	struct id id;
 	struct str kind, name, status, error, attributes; /* error.p NULL: none */
 	int64_t start_ns, end_ns;                         /* end_ns 0: none */
+	int64_t spans, errors, tokens_in, tokens_out;     /* of traces */
+	double cost;
 };
 
 struct span_row {
 	int64_t id, parent;
 	struct str name, kind, status, error, attributes;
 	int64_t start_ns, end_ns;
+	struct str raw, holder; /* of a span that came as OpenTelemetry's, else .p NULL */
 };
 
 enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et) MUST_CHECK;
@@ -100,6 +109,7 @@ struct runs {
 	struct run_writer *writer;
 	struct run_metrics *metrics;
 	size_t value_max;
+	atomic_size_t pending; /* bytes of traces between their request and their commit */
 };
 
 extern const struct route run_routes[2];

@@ -1,5 +1,5 @@
 /* GET /api/v1/runs, GET /api/v1/runs/{id}. */
-#include "run/run_int.h"
+#include "run/trace_int.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -64,7 +64,12 @@ static void span_object(struct jw *w, const struct span_row *s, int64_t run_star
 	jw_kf64(w, "start_ms", (double)((s->start_ns - run_start_ns) / 1000) / 1000);
 	duration_member(w, s->start_ns, s->end_ns);
 	error_member(w, s->error);
-	attributes_member(w, s->attributes);
+	if (s->raw.p) {
+		jw_key(w, "attributes");
+		trace_attributes_json(w, s->raw, OTEL_SPAN_ATTRS);
+	} else {
+		attributes_member(w, s->attributes);
+	}
 	jw_end(w);
 }
 

@@ -2,7 +2,7 @@
  * of the list. */
 #include "run/run_int.h"
 
-const struct migration run_migrations[1] = {
+const struct migration run_migrations[2] = {
 	{1, "runs and spans",
 		"CREATE TABLE run ("
 		"  id BLOB PRIMARY KEY,"
@@ -28,6 +28,26 @@ const struct migration run_migrations[1] = {
 		"  error TEXT,"
 		"  attributes TEXT NOT NULL,"
 		"  PRIMARY KEY (run, id));"},
+	{2, "traces",
+		"ALTER TABLE run ADD COLUMN project TEXT NOT NULL DEFAULT 'default';"
+		"ALTER TABLE run ADD COLUMN spans BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN errors BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN tokens_in BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN tokens_out BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN cost DOUBLE PRECISION NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN root BIGINT;"
+		"ALTER TABLE run ADD COLUMN last_ns BIGINT;"
+		"ALTER TABLE run ADD COLUMN seen_ms BIGINT;"
+		"ALTER TABLE span ADD COLUMN raw BLOB;"
+		"ALTER TABLE span ADD COLUMN holder BLOB;"
+		"CREATE TABLE span_holder ("
+		"  project TEXT NOT NULL,"
+		"  id BLOB NOT NULL,"
+		"  resource BLOB NOT NULL,"
+		"  resource_url BLOB NOT NULL,"
+		"  scope BLOB NOT NULL,"
+		"  scope_url BLOB NOT NULL,"
+		"  PRIMARY KEY (project, id));"},
 };
 
 static struct param ns_or_null(int64_t ns)
@@ -74,10 +94,11 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 		return e;
 	e = db_exec(tx, et,
 		"UPDATE span SET status = 'interrupted' WHERE status = 'running' AND run IN "
-		"(SELECT id FROM run WHERE status = 'running')");
+		"(SELECT id FROM run WHERE status = 'running' AND kind <> 'trace')");
 	if (!e)
-		e = db_exec(
-			tx, et, "UPDATE run SET status = 'interrupted' WHERE status = 'running'");
+		e = db_exec(tx, et,
+			"UPDATE run SET status = 'interrupted' WHERE status = 'running' AND "
+			"kind <> 'trace'");
 	if (e) {
 		db_rollback(tx);
 		return e;
@@ -124,7 +145,8 @@ static struct str copy(struct arena *a, struct str s, enum err *e)
 }
 
 static const char run_columns[] =
-	"SELECT id, kind, name, status, start_ns, end_ns, error, attributes FROM run";
+	"SELECT id, kind, name, status, start_ns, end_ns, error, attributes, spans, errors, "
+	"tokens_in, tokens_out, cost FROM run";
 
 static enum err read_run(struct row *r, struct arena *a, struct run_row *out)
 {
@@ -138,6 +160,11 @@ static enum err read_run(struct row *r, struct arena *a, struct run_row *out)
 		.end_ns = row_i64(r, 5),
 		.error = copy(a, row_text(r, 6), &e),
 		.attributes = copy(a, row_text(r, 7), &e),
+		.spans = row_i64(r, 8),
+		.errors = row_i64(r, 9),
+		.tokens_in = row_i64(r, 10),
+		.tokens_out = row_i64(r, 11),
+		.cost = row_f64(r, 12),
 	};
 	return e;
 }
@@ -155,6 +182,8 @@ static enum err read_span(struct row *r, struct arena *a, struct span_row *out)
 		.end_ns = row_i64(r, 6),
 		.error = copy(a, row_text(r, 7), &e),
 		.attributes = copy(a, row_text(r, 8), &e),
+		.raw = copy(a, row_null(r, 9) ? (struct str){0} : row_blob(r, 9), &e),
+		.holder = copy(a, row_null(r, 10) ? (struct str){0} : row_blob(r, 10), &e),
 	};
 	return e;
 }
@@ -210,8 +239,8 @@ static enum err get_run(
 	char hex[ID_HEX + 1];
 	id_hex(id, hex);
 	enum err e = db_query(tx, &r, et,
-		"SELECT id, kind, name, status, start_ns, end_ns, error, attributes FROM run "
-		"WHERE id = ?",
+		"SELECT id, kind, name, status, start_ns, end_ns, error, attributes, spans, "
+		"errors, tokens_in, tokens_out, cost FROM run WHERE id = ?",
 		P_ID(id));
 	if (e)
 		return e;
@@ -230,8 +259,8 @@ static enum err get_spans(struct tx *tx, struct id id, struct arena *a, struct s
 	size_t k = 0, cap = 0;
 	struct span_row *list = NULL;
 	enum err e = db_query(tx, &r, et,
-		"SELECT id, parent, name, kind, status, start_ns, end_ns, error, attributes "
-		"FROM span WHERE run = ? ORDER BY id",
+		"SELECT id, parent, name, kind, status, start_ns, end_ns, error, attributes, raw, "
+		"holder FROM span WHERE run = ? ORDER BY start_ns, id",
 		P_ID(id));
 	if (e)
 		return e;

@@ -72,6 +72,10 @@ export interface Routes {
   "POST /v1/completions": { query: undefined; body: OpenAICompletion; reply: Record<string, unknown> };
   /** Embed texts. */
   "POST /v1/embeddings": { query: undefined; body: OpenAIEmbedding; reply: Record<string, unknown> };
+  /** Store OpenTelemetry spans (OTLP/HTTP, protobuf or JSON). */
+  "POST /v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** The same, where Langfuse's clients send it. */
+  "POST /api/public/otel/v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** The process is alive. */
   "GET /healthz": { query: undefined; body: undefined; reply: undefined };
   /** Models and indexes are usable. */

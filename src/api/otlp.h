@@ -1,0 +1,24 @@
+/* OTLP/HTTP: what its files share.
+ *
+ *	otlp_traces.c  POST /v1/traces
+ *	otlp_json.c    the JSON form of the messages, to protobuf and back
+ */
+#ifndef API_OTLP_H
+#define API_OTLP_H
+#include "module/module.h"
+
+/* A message whose JSON form is known. */
+struct otlp_message;
+extern const struct otlp_message otlp_trace_request, otlp_span, otlp_resource, otlp_scope;
+
+/* Appends the protobuf form of a JSON value: lowerCamelCase names, ids in hex, enums as numbers,
+ * 64-bit integers as numbers or strings, bytes in base64; unknown members are ignored. ERR_INVALID
+ * names the member. */
+enum err otlp_from_json(yyjson_val *v, const struct otlp_message *m, struct buf *out,
+	struct errtext *et) MUST_CHECK;
+/* The other way; false when the bytes are malformed. */
+bool otlp_to_json(struct str message, const struct otlp_message *m, struct jw *w);
+
+void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs);
+
+#endif

@@ -1,0 +1,139 @@
+/* POST /v1/traces: OTLP/HTTP 1.11, protobuf and JSON. Every answer is in the request's encoding;
+ * failures that a client is to retry are 429 and 503 with Retry-After, and only those. */
+#include "api/otlp.h"
+#include "net/coding.h"
+#include "net/protobuf.h"
+#include "run/trace.h"
+
+enum { DECODED_MAX = 64 << 20 };
+
+static const char protobuf_type[] = "application/x-protobuf", json_type[] = "application/json";
+
+/* google.rpc.Code */
+static unsigned rpc_code(enum err e)
+{
+	switch (e) {
+	case ERR_INVALID:
+	case ERR_UNSUPPORTED:
+	case ERR_CORRUPT:
+	case ERR_TOO_LARGE:
+		return 3;
+	case ERR_FORBIDDEN:
+		return 7;
+	case ERR_BUSY:
+		return 8;
+	case ERR_INTERNAL:
+		return 13;
+	default:
+		return err_retryable(e) ? 14 : 2;
+	}
+}
+
+/* 500 and 507 would make an exporter drop its spans. */
+static int http_status(enum err e)
+{
+	if (e == ERR_BUSY)
+		return 429;
+	if (e == ERR_CORRUPT)
+		return 400;
+	return err_retryable(e) ? 503 : err_http(e);
+}
+
+static void reply(struct http_response *rs, int status, bool json, struct str body)
+{
+	http_reply(rs, status, json ? json_type : protobuf_type, body);
+}
+
+static void reply_error(struct http_response *rs, bool json, enum err e, const struct errtext *et)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	if (json) {
+		jw_obj(&w);
+		jw_ki64(&w, "code", rpc_code(e));
+		jw_kc(&w, "message", err_text(e, et));
+		jw_end(&w);
+	} else {
+		pb_put_varint(&b, 1, rpc_code(e));
+		pb_put_str(&b, 2, str_c(err_text(e, et)));
+	}
+	if (err_retryable(e))
+		http_set_header(rs, "retry-after", e == ERR_NO_SPACE ? S("30") : S("1"));
+	reply(rs, http_status(e), json, buf_str(&b));
+	buf_free(&b);
+}
+
+static void reply_accepted(struct http_response *rs, bool json, const struct trace_accepted *a)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	if (json) {
+		jw_obj(&w);
+		if (a->rejected) {
+			jw_key(&w, "partialSuccess");
+			jw_obj(&w);
+			jw_key(&w, "rejectedSpans");
+			jw_fmt(&w, "%zu", a->rejected);
+			jw_kc(&w, "errorMessage", a->why.msg);
+			jw_end(&w);
+		}
+		jw_end(&w);
+	} else if (a->rejected) {
+		size_t at = pb_open(&b, 1);
+		pb_put_varint(&b, 1, a->rejected);
+		pb_put_str(&b, 2, str_c(a->why.msg));
+		pb_close(&b, at);
+	}
+	reply(rs, 200, json, buf_str(&b));
+	buf_free(&b);
+}
+
+static enum err from_json(struct str body, struct buf *out, struct errtext *et)
+{
+	yyjson_doc *doc;
+	enum err e = json_parse(body, &doc, et);
+	if (e)
+		return e;
+	e = otlp_from_json(yyjson_doc_get_root(doc), &otlp_trace_request, out, et);
+	yyjson_doc_free(doc);
+	return e;
+}
+
+/* "application/json; charset=utf-8" is JSON too. */
+static enum err encoding(const struct http_request *rq, bool *json, struct errtext *et)
+{
+	struct str type = http_header(rq, "content-type");
+	type = str_trim(str_sub(type, 0, MIN(str_chr(type, ';'), type.n)));
+	*json = str_eq_nocase(type, str_c(json_type));
+	if (*json || str_eq_nocase(type, str_c(protobuf_type)))
+		return OK;
+	*json = true; /* of the answer */
+	return err_set(et, ERR_UNSUPPORTED, "content-type: %s or %s is expected", protobuf_type,
+		json_type);
+}
+
+void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct buf decoded = {0}, made = {.max = 2 * (size_t)DECODED_MAX};
+	struct str body;
+	struct trace_accepted accepted = {0};
+	bool json;
+	enum err e = encoding(rq, &json, &et);
+	if (!e)
+		e = http_decoded_body(rq, DECODED_MAX, &decoded, &body, &et);
+	if (!e && json) {
+		e = from_json(body, &made, &et);
+		body = buf_str(&made);
+		buf_free(&decoded);
+	}
+	if (!e)
+		e = trace_import(c, project_of(rq), http_header(rq, "x-mlflow-experiment-id"), body,
+			&accepted, &et);
+	if (e)
+		reply_error(rs, json, e, &et);
+	else
+		reply_accepted(rs, json, &accepted);
+	buf_free(&decoded);
+	buf_free(&made);
+}

@@ -1,0 +1,24 @@
+/* Traces: runs that other programs report as OpenTelemetry spans.
+ *
+ * A trace is a run of kind "trace" whose id is the trace id. Its spans arrive in any order, over
+ * many requests, children often first; the run's name, times, status, counts, tokens and cost are
+ * kept up from them in the same transaction. The same span sent again changes nothing; a span that
+ * was reported running is replaced by its ended self. What was accepted is on disk. */
+#ifndef RUN_TRACE_H
+#define RUN_TRACE_H
+#include "module/module.h"
+
+enum { TRACE_SPANS_MAX = 100000 }; /* in one request */
+
+struct trace_accepted {
+	size_t spans, rejected;
+	struct errtext why; /* of the first one that was rejected */
+};
+
+/* Stores an ExportTraceServiceRequest (protobuf bytes) in a project and, when not empty, an
+ * experiment. ERR_INVALID: malformed, nothing is stored. ERR_BUSY: too much is waiting for the
+ * store already, come back in a second. */
+enum err trace_import(struct croft *c, struct str project, struct str experiment,
+	struct str request, struct trace_accepted *out, struct errtext *et) MUST_CHECK;
+
+#endif

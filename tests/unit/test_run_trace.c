@@ -1,0 +1,341 @@
+/* Traces: what a request of OpenTelemetry spans leaves in the store. */
+#include "tap.h"
+#include "base/hash.h"
+#include "run/trace_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct errtext et;
+static const struct module *const modules[] = {&run_module};
+
+static struct croft *open_croft(void)
+{
+	struct croft *c;
+	struct croft_options o = {
+		.modules = modules, .n_modules = ARRAY_LEN(modules), .home = tap_tmpdir()};
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	return c;
+}
+
+/* ---- making requests ---- */
+
+struct make {
+	const char *trace; /* hex */
+	int64_t id, parent;
+	const char *name;
+	int64_t start, end;
+	const char *error;       /* NULL: unset */
+	const char *key, *value; /* one text attribute */
+	int64_t tokens_in, tokens_out;
+	double cost;
+};
+
+static void put_span(struct buf *b, const struct make *m)
+{
+	uint8_t trace[16];
+	size_t at = pb_open(b, 2);
+	if (hex_decode(str_c(m->trace), trace, strlen(m->trace) / 2))
+		pb_put_str(b, 1, str_mk(trace, strlen(m->trace) / 2));
+	otel_put_span_id(b, 2, m->id);
+	if (m->parent)
+		otel_put_span_id(b, 4, m->parent);
+	pb_put_str(b, 5, str_c(m->name));
+	pb_put_fixed64(b, 7, (uint64_t)m->start);
+	if (m->end)
+		pb_put_fixed64(b, 8, (uint64_t)m->end);
+	if (m->key)
+		otel_put_str(b, OTEL_SPAN_ATTRS, m->key, str_c(m->value));
+	if (m->tokens_in) {
+		otel_put_str(b, OTEL_SPAN_ATTRS, "gen_ai.operation.name", S("chat"));
+		otel_put_i64(b, OTEL_SPAN_ATTRS, "gen_ai.usage.input_tokens", m->tokens_in);
+		otel_put_i64(b, OTEL_SPAN_ATTRS, "gen_ai.usage.output_tokens", m->tokens_out);
+		otel_put_f64(b, OTEL_SPAN_ATTRS, "gen_ai.usage.cost", m->cost);
+	}
+	if (m->error) {
+		size_t status = pb_open(b, 15);
+		pb_put_str(b, 2, str_c(m->error));
+		pb_put_varint(b, 3, OTEL_STATUS_ERROR);
+		pb_close(b, status);
+	}
+	pb_close(b, at);
+}
+
+static void make_request(struct buf *b, const struct make *m, size_t n)
+{
+	size_t rs = pb_open(b, 1);
+	size_t resource = pb_open(b, 1);
+	otel_put_str(b, OTEL_RESOURCE_ATTRS, "service.name", S("shop"));
+	pb_close(b, resource);
+	size_t ss = pb_open(b, 2);
+	size_t scope = pb_open(b, 1);
+	pb_put_str(b, 1, S("lib"));
+	pb_close(b, scope);
+	for (size_t i = 0; i < n; i++)
+		put_span(b, &m[i]);
+	pb_close(b, ss);
+	pb_close(b, rs);
+}
+
+static struct trace_accepted got;
+
+static enum err send_to(struct croft *c, const char *project, const struct make *m, size_t n)
+{
+	struct buf b = {0};
+	make_request(&b, m, n);
+	enum err e = trace_import(c, str_c(project), S(""), buf_str(&b), &got, &et);
+	buf_free(&b);
+	return e;
+}
+
+#define SEND(c, ...)                                                                        \
+	CHECK_OK(send_to(c, "default", (const struct make[]){__VA_ARGS__},                  \
+			 sizeof((const struct make[]){__VA_ARGS__}) / sizeof(struct make)), \
+		&et)
+
+static const char T1[] = "0102030405060708090a0b0c0d0e0f10";
+static const char T2[] = "1102030405060708090a0b0c0d0e0f10";
+
+struct seen {
+	struct arena *a;
+	struct run_row run;
+	struct span_row *spans;
+	size_t n;
+};
+
+static enum err look(struct croft *c, const char *hex, struct seen *s)
+{
+	struct id id;
+	if (!s->a)
+		s->a = arena_new(0);
+	CHECK(id_parse(str_c(hex), &id));
+	return run_store_get(croft_db(c), id, s->a, &s->run, &s->spans, &s->n, &et);
+}
+
+/* ---- tests ---- */
+
+static void test_run_trace__children_first_then_the_root(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	SEND(c, {T1, 3, 2, "leaf", 30, 40, .tokens_in = 10, .tokens_out = 4, .cost = 0.25});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.status, "running");
+	CHECK_STR(s.run.name, "leaf");
+	CHECK_INT(s.run.end_ns, 0);
+	SEND(c, {T1, 2, 1, "middle", 20, 50, .error = "broken"});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.name, "middle");
+	CHECK_STR(s.run.status, "running");
+	SEND(c, {T1, 1, 0, "root", 10, 60, .key = "input.value", .value = "why?"});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.name, "root");
+	CHECK_STR(s.run.status, "ok");
+	CHECK_INT(s.run.start_ns, 10);
+	CHECK_INT(s.run.end_ns, 60);
+	CHECK_INT(s.run.spans, 3);
+	CHECK_INT(s.run.errors, 1);
+	CHECK_INT(s.run.tokens_in, 10);
+	CHECK_INT(s.run.tokens_out, 4);
+	CHECK(s.run.cost == 0.25);
+	CHECK_STR(s.run.attributes, "{\"service\":\"shop\",\"input\":\"why?\"}");
+	CHECK_INT(s.n, 3);
+	CHECK_STR(s.spans[0].name, "root");
+	CHECK_STR(s.spans[1].error, "broken");
+	CHECK_STR(s.spans[2].kind, "llm");
+	CHECK_INT(s.spans[2].parent, 2);
+	/* later than its root: counted, and the run is as long as its longest span */
+	SEND(c, {T1, 4, 1, "late", 55, 70});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.name, "root");
+	CHECK_INT(s.run.end_ns, 70);
+	CHECK_INT(s.run.spans, 4);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__the_same_span_again_changes_nothing(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	for (int i = 0; i < 3; i++)
+		SEND(c, {T1, 1, 0, "root", 10, 60, .tokens_in = 7, .tokens_out = 1, .cost = 1},
+			{T1, 2, 1, "child", 10, 60, .error = "x"},
+			{T1, 2, 1, "child", 10, 60, .error = "x"});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_INT(s.run.spans, 2);
+	CHECK_INT(s.run.errors, 1);
+	CHECK_INT(s.run.tokens_in, 7);
+	CHECK(s.run.cost == 1);
+	CHECK_INT(s.n, 2);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__a_running_span_is_replaced_by_its_end(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	SEND(c, {T1, 1, 0, "root", 10, 0, .tokens_in = 7, .tokens_out = 1});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.status, "running");
+	CHECK_STR(s.spans[0].status, "running");
+	SEND(c, {T1, 1, 0, "root", 10, 90, .tokens_in = 9, .tokens_out = 2, .error = "no"});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.status, "error");
+	CHECK_STR(s.run.error, "no");
+	CHECK_INT(s.run.tokens_in, 9);
+	CHECK_INT(s.run.errors, 1);
+	CHECK_INT(s.run.spans, 1);
+	/* the report of its start, late: what has ended stays so */
+	SEND(c, {T1, 1, 0, "root", 10, 0, .tokens_in = 7, .tokens_out = 1});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.status, "error");
+	CHECK_INT(s.run.tokens_in, 9);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__what_cannot_be_kept_is_said(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	SEND(c, {T1, 1, 0, "good", 10, 60}, {"0102", 1, 0, "short trace id", 10, 60},
+		{T1, 0, 0, "no span id", 10, 60}, {T1, 5, 5, "own parent", 10, 60});
+	CHECK_INT(got.spans, 1);
+	CHECK_INT(got.rejected, 3);
+	CHECK(strstr(got.why.msg, "trace id"));
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_INT(s.n, 1);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__another_projects_trace_is_not_touched(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	SEND(c, {T1, 1, 0, "mine", 10, 60});
+	const struct make theirs[] = {{T1, 2, 1, "theirs", 10, 99}, {T2, 1, 0, "other", 10, 99}};
+	CHECK_OK(send_to(c, "other", theirs, 2), &et);
+	CHECK_INT(got.spans, 1);
+	CHECK_INT(got.rejected, 1);
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_INT(s.n, 1);
+	CHECK_INT(s.run.end_ns, 60);
+	CHECK_OK(look(c, T2, &s), &et);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__malformed_bytes_leave_nothing(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	struct buf b = {0};
+	make_request(&b,
+		(const struct make[]){{T1, 1, 0, "a", 1, 2}, {T1, 2, 1, "b", 1, 2, .error = "e"}},
+		2);
+	struct str whole = buf_str(&b);
+	for (size_t n = 1; n < whole.n; n++)
+		CHECK(trace_import(c, S("default"), S(""), str_sub(whole, 0, n), &got, &et) ==
+			ERR_INVALID);
+	CHECK(look(c, T1, &s) == ERR_NOT_FOUND);
+	CHECK_OK(trace_import(c, S("default"), S(""), S(""), &got, &et), &et);
+	CHECK_INT(got.spans + got.rejected, 0);
+	buf_free(&b);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__names_that_no_database_takes(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	SEND(c, {T1, 1, 0, "bad \xFF name", 10, 60, .error = "bad \xC3", .key = "input.value",
+			.value = "\xF0\x9F"});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.name, "bad \xEF\xBF\xBD name");
+	CHECK(utf8_valid(s.run.attributes));
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__a_quiet_trace_without_a_root_ends(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	int64_t n = 0;
+	SEND(c, {T1, 2, 1, "orphan", 10, 60, .error = "x"});
+	CHECK_OK(trace_store_settle(croft_db(c), 1, 10, &n, &et), &et);
+	CHECK_INT(n, 0);
+	CHECK_OK(trace_store_settle(croft_db(c), INT64_MAX, 10, &n, &et), &et);
+	CHECK_INT(n, 1);
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.status, "error");
+	CHECK_INT(s.run.end_ns, 60);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__too_much_waiting_is_busy(void)
+{
+	struct croft *c = open_croft();
+	struct runs *runs = croft_state(c, &run_module);
+	atomic_store(&runs->pending, (size_t)64 << 20);
+	const struct make m = {T1, 1, 0, "x", 1, 2};
+	CHECK(send_to(c, "default", &m, 1) == ERR_BUSY);
+	atomic_store(&runs->pending, 0);
+	CHECK_OK(send_to(c, "default", &m, 1), &et);
+	CHECK_INT(atomic_load(&runs->pending), 0);
+	croft_close(c);
+}
+
+/* ---- facts ---- */
+
+static struct trace_facts facts_of(const char *key, const char *value, uint64_t kind)
+{
+	static struct buf b;
+	struct otel_span s;
+	struct trace_facts f;
+	buf_clear(&b);
+	pb_put_varint(&b, 6, kind);
+	otel_put_str(&b, OTEL_SPAN_ATTRS, key, str_c(value));
+	CHECK(otel_span_read(buf_str(&b), &s));
+	trace_facts_read(&s, &f);
+	return f;
+}
+
+static void test_run_trace__types_of_all_conventions(void)
+{
+	static const struct {
+		const char *key, *value, *type;
+	} cases[] = {{"openinference.span.kind", "RETRIEVER", "retriever"},
+		{"openinference.span.kind", "LLM", "llm"},
+		{"gen_ai.operation.name", "generate_content", "llm"},
+		{"gen_ai.operation.name", "invoke_agent", "agent"},
+		{"gen_ai.operation.name", "execute_tool", "tool"},
+		{"langfuse.observation.type", "generation", "llm"},
+		{"mlflow.spanType", "\"CHAT_MODEL\"", "llm"},
+		{"traceloop.span.kind", "workflow", "chain"},
+		{"mcp.method.name", "tools/call", "tool"}, {"gen_ai.request.model", "m", "llm"},
+		{"x", "y", "server"}};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		CHECK_STR(str_c(facts_of(cases[i].key, cases[i].value, 2).type), cases[i].type);
+	struct trace_facts f = facts_of("langfuse.observation.usage_details",
+		"{\"input\":12,\"output\":3,\"total\":15}", 1);
+	CHECK_INT(f.tokens_in, 12);
+	CHECK_INT(f.tokens_out, 3);
+	f = facts_of("mlflow.llm.cost", "{\"input_cost\":1,\"total_cost\":1.5}", 1);
+	CHECK(f.cost == 1.5);
+}
+
+TESTS(T(test_run_trace__children_first_then_the_root),
+	T(test_run_trace__the_same_span_again_changes_nothing),
+	T(test_run_trace__a_running_span_is_replaced_by_its_end),
+	T(test_run_trace__what_cannot_be_kept_is_said),
+	T(test_run_trace__another_projects_trace_is_not_touched),
+	T(test_run_trace__malformed_bytes_leave_nothing),
+	T(test_run_trace__names_that_no_database_takes),
+	T(test_run_trace__a_quiet_trace_without_a_root_ends),
+	T(test_run_trace__too_much_waiting_is_busy), T(test_run_trace__types_of_all_conventions))
