@@ -180,6 +180,12 @@ static void app_metrics(struct croft *c, struct buf *b)
 		(double)st.bytes_in);
 	metric(b, "croft_http_sent_bytes_total", "counter", "Bytes of bodies sent",
 		(double)st.bytes_out);
+	metric(b, "croft_tls_handshakes_total", "counter", "TLS handshakes completed",
+		(double)st.tls_handshakes);
+	metric(b, "croft_tls_resumed_total", "counter", "of these, sessions that went on",
+		(double)st.tls_resumed);
+	metric(b, "croft_tls_failed_total", "counter", "TLS handshakes that failed",
+		(double)st.tls_failed);
 	metric(b, "croft_http_connections", "gauge", "Open connections", st.connections);
 	metric(b, "croft_http_workers_busy", "gauge", "Workers in a handler", st.busy_workers);
 	metric(b, "croft_http_queued", "gauge", "Requests waiting for a worker", st.queued);

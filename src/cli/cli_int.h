@@ -21,6 +21,8 @@ struct cmd {
 	struct croft *croft; /* opened here */
 	char *base_url;      /* of a running server */
 	char *api_key;
+	char *pin;                           /* of the key of a TLS server on this data directory */
+	char *ca, *client_cert, *client_key; /* settings; "" when not set */
 };
 
 /* Splits argv into command, arguments, options. The command's own options come before settings

@@ -1,6 +1,6 @@
-/* How a command reaches the API. When another process has the data directory open, it is a server
- * and home/server.json says where; otherwise this process opens the directory and runs the very
- * same handlers. */
+/* How a command reaches the API. With the setting `url` (CROFT_URL) it is the server there. Else,
+ * when another process has the data directory open, it is a server and home/server.json says where;
+ * otherwise this process opens the directory and runs the very same handlers. */
 #include "cli/cli_int.h"
 
 #include "base/clock.h"
@@ -35,11 +35,15 @@ static bool find_server(struct cmd *cmd, const char *home)
 	yyjson_doc *doc = NULL;
 	bool found = false;
 	if (!os_read_file(path, 1 << 16, &b, NULL) && !json_parse(buf_str(&b), &doc, NULL)) {
-		struct str address = json_str(yyjson_doc_get_root(doc), "address");
+		yyjson_val *note = yyjson_doc_get_root(doc);
+		struct str address = json_str(note, "address"), pin = json_str(note, "pin");
 		struct buf url = {0};
-		buf_addf(&url, "http://%.*s", STR_FMT(address));
-		if (address.n)
+		buf_addf(&url, "http%s://%.*s", json_bool(note, "tls", false) ? "s" : "",
+			STR_FMT(address));
+		if (address.n) {
 			cmd->base_url = buf_take(&url);
+			cmd->pin = str_dup(pin.n ? pin : S(""));
+		}
 		found = cmd->base_url != NULL;
 	}
 	yyjson_doc_free(doc);
@@ -47,10 +51,42 @@ static bool find_server(struct cmd *cmd, const char *home)
 	return found;
 }
 
+static void take_settings(struct cmd *cmd, const struct croft *settings)
+{
+	cmd->api_key = str_dup(setting_text(settings, "api.key"));
+	cmd->ca = str_dup(setting_text(settings, "tls.ca"));
+	cmd->client_cert = str_dup(setting_text(settings, "tls.client_cert"));
+	cmd->client_key = str_dup(setting_text(settings, "tls.client_key"));
+}
+
+/* The setting `url`: a server anywhere. */
+static enum err find_named(struct cmd *cmd, struct errtext *et)
+{
+	struct croft *settings;
+	enum err e = open_here(cmd, true, &settings, et);
+	if (e)
+		return e;
+	struct str url = setting_text(settings, "url");
+	while (str_ends(url, S("/")))
+		url.n--;
+	if (url.n && !str_starts(url, S("https://")) && !str_starts(url, S("http://")))
+		e = err_set(et, ERR_INVALID, "url: \"%.*s\" must begin with https:// (or http://)",
+			STR_FMT(url));
+	else if (url.n)
+		cmd->base_url = str_dup(url);
+	if (!e && url.n)
+		take_settings(cmd, settings);
+	croft_close(settings);
+	return e;
+}
+
 static enum err connect_api(struct cmd *cmd, struct errtext *et)
 {
 	if (cmd->croft || cmd->base_url)
 		return OK;
+	enum err named = find_named(cmd, et);
+	if (named || cmd->base_url)
+		return named;
 	uint64_t end = clock_mono_ns() + (uint64_t)LOCK_WAIT_MS * 1000000;
 	for (;;) {
 		enum err e = open_here(cmd, false, &cmd->croft, et);
@@ -61,7 +97,8 @@ static enum err connect_api(struct cmd *cmd, struct errtext *et)
 		if (e)
 			return e;
 		bool found = find_server(cmd, croft_home(settings));
-		cmd->api_key = str_dup(setting_text(settings, "api.key"));
+		if (found)
+			take_settings(cmd, settings);
 		char home[PATH_MAX];
 		snprintf(home, sizeof home, "%s", croft_home(settings));
 		croft_close(settings);
@@ -96,10 +133,13 @@ bool cmd_remote(struct cmd *cmd)
 void transport_close(struct cmd *cmd)
 {
 	croft_close(cmd->croft);
-	free(cmd->base_url);
-	free(cmd->api_key);
+	char **const owned[] = {&cmd->base_url, &cmd->api_key, &cmd->pin, &cmd->ca,
+		&cmd->client_cert, &cmd->client_key};
+	for (size_t i = 0; i < ARRAY_LEN(owned); i++) {
+		free(*owned[i]);
+		*owned[i] = NULL;
+	}
 	cmd->croft = NULL;
-	cmd->base_url = cmd->api_key = NULL;
 }
 
 /* One exchange, either way. */
@@ -146,6 +186,10 @@ static enum err run_remote(struct cmd *cmd, enum http_method method, const char 
 	buf_addf(&url, "%s%s", cmd->base_url, path);
 	struct client_request rq = {.method = method,
 		.url = buf_c(&url),
+		.pin = cmd->pin,
+		.ca = cmd->ca,
+		.cert = cmd->client_cert,
+		.key = cmd->client_key,
 		.headers = all,
 		.n_headers = k,
 		.body = body,

@@ -230,10 +230,24 @@ static void set_limits(CURL *curl, const struct client_request *rq)
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 }
 
-/* The trust store may be named by the environment, as the curl command has it. */
-static void set_trust(CURL *curl)
+static bool given(const char *s)
 {
-	const char *ca = getenv("CURL_CA_BUNDLE");
+	return s && *s;
+}
+
+/* The trust store may be named by the environment, as the curl command has it. */
+static void set_trust(CURL *curl, const struct client_request *rq)
+{
+	const char *ca = given(rq->ca) ? rq->ca : getenv("CURL_CA_BUNDLE");
+	if (given(rq->pin)) {
+		curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY, rq->pin);
+		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (given(rq->cert))
+		curl_easy_setopt(curl, CURLOPT_SSLCERT, rq->cert);
+	if (given(rq->cert))
+		curl_easy_setopt(curl, CURLOPT_SSLKEY, given(rq->key) ? rq->key : rq->cert);
 	if (!ca || !*ca)
 		ca = getenv("SSL_CERT_FILE");
 	if (ca && *ca)
@@ -263,7 +277,7 @@ static enum err run_once(struct transfer *t, CURLU *url, bool same_host, struct 
 			curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, t->rq->unix_socket);
 		if (is_local_host(url))
 			curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* never through a proxy */
-		set_trust(curl);
+		set_trust(curl, t->rq);
 		set_limits(curl, t->rq);
 		set_body(curl, t->rq);
 		t->status = 0;

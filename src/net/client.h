@@ -9,6 +9,10 @@ struct client_request {
 	enum http_method method;
 	const char *url;
 	const char *unix_socket; /* NULL */
+	/* TLS. ca: PEM file of the authorities to trust. pin: the server must have this public key
+	 * ("sha256//..."); then its certificate need not be trusted nor name the host. cert, key:
+	 * PEM files to show. NULL or "": the system's trust, no pin, nothing to show. */
+	const char *ca, *pin, *cert, *key;
 	const struct http_pair *headers;
 	size_t n_headers;
 	struct str body;

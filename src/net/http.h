@@ -47,6 +47,7 @@ struct http_request {
 		body; /* in memory or mapped from a spool file; valid until the handler returns */
 	struct str peer;             /* "127.0.0.1:54321", or "local" */
 	bool local;                  /* in-process: the user of the data directory, no key needed */
+	bool tls;                    /* came over TLS of our own */
 	struct id id;                /* sent back as x-request-id */
 	struct arena *arena;         /* until the response is finished */
 	const struct principal *who; /* set by the router before the handler runs */

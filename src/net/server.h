@@ -25,9 +25,12 @@
 #include "net/http.h"
 
 struct server;
+struct tls;
 
 struct server_options {
-	const char *listen; /* "127.0.0.1:7117", "[::1]:0"; port 0: any free one */
+	const char *listen;          /* "127.0.0.1:7117", "[::1]:0"; port 0: any free one */
+	struct tls *tls;             /* net/tls.h, borrowed until server_stop; NULL: plain HTTP */
+	const char *redirect_listen; /* with tls: plain HTTP that only redirects; NULL: none */
 	unsigned workers, queue_max, connections_max;
 	size_t header_max, body_max, body_memory_max;
 	const char *spool_dir;
@@ -42,12 +45,14 @@ struct server_options {
 };
 
 enum err server_start(const struct server_options *o, struct server **out, struct errtext *et);
-const char *server_address(const struct server *s); /* "127.0.0.1:7117", the real port */
+const char *server_address(const struct server *s);          /* "127.0.0.1:7117", the real port */
+const char *server_redirect_address(const struct server *s); /* "" without one */
 /* No new connections; open requests get grace_ms, are then cancelled; returns when all ended. */
 void server_stop(struct server *s, uint32_t grace_ms);
 
 struct server_stats {
 	uint64_t requests, bytes_in, bytes_out, refused;
+	uint64_t tls_handshakes, tls_resumed, tls_failed;
 	uint32_t connections, busy_workers, queued;
 };
 void server_stats(struct server *s, struct server_stats *out);

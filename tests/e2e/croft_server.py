@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -115,8 +116,9 @@ def _link_tree(source, target):
 
 
 class Croft:
-    def __init__(self, models=False, settings=None, key=None, home=None, ready=None):
-        """settings: {"http.workers": 4}; ready: wait for /readyz (default: when models)."""
+    def __init__(self, models=False, settings=None, key=None, home=None, ready=None, ca=None):
+        """settings: {"http.workers": 4}; ready: wait for /readyz (default: when models); ca: PEM
+        file to trust when the settings make it a TLS server."""
         if not os.path.exists(BINARY):
             skip_all(f"there is no {BINARY}")
         if models and not all(os.path.exists(os.path.join(MODELS, m)) for m in NAMES):
@@ -127,6 +129,7 @@ class Croft:
             _link_tree(_template(), self.home)
         self.settings = dict(settings or {})
         self.key = key
+        self.ca = ca
         self.wait_ready = models if ready is None else ready
         self.process = None
         self.address = self.base = None
@@ -156,8 +159,9 @@ class Croft:
                 raise RuntimeError("croft up ended:\n" + self.logged())
             try:
                 with open(note) as f:
-                    self.address = json.load(f)["address"]
-                self.base = "http://" + self.address
+                    said = json.load(f)
+                self.address = said["address"].replace("0.0.0.0:", "127.0.0.1:")
+                self.base = ("https://" if said.get("tls") else "http://") + self.address
                 status, _ = self.get("/readyz" if self.wait_ready else "/healthz")
                 if status == 200:
                     return self
@@ -212,7 +216,13 @@ class Croft:
         if self.key:
             headers.setdefault("Authorization", "Bearer " + self.key)
         rq = urllib.request.Request(self.base + path, data=body, method=method, headers=headers)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers = [urllib.request.ProxyHandler({})]
+        if self.ca:
+            context = ssl.create_default_context(cafile=self.ca)
+            if "tls.client_cert" in self.settings:
+                context.load_cert_chain(self.settings["tls.client_cert"], self.settings.get("tls.client_key"))
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(*handlers)
         try:
             with opener.open(rq, timeout=timeout) as rs:
                 return rs.status, rs.read()

@@ -1,8 +1,11 @@
-/* The server against raw sockets: limits, bad requests, slow and vanishing clients. */
+/* The server against raw sockets: limits, bad requests, slow and vanishing clients; most of it once
+ * more over TLS. */
 #include "base/clock.h"
 #include "base/os.h"
 #include "net/server.h"
+#include "net/tls.h"
 #include "tap.h"
+#include "tls_peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -82,10 +85,18 @@ struct fixture {
 	struct server_options o;
 };
 
+static bool over_tls; /* in this test's process */
+
 static void start(struct fixture *f)
 {
 	struct errtext et;
 	struct server_options o = f->o;
+	if (over_tls) {
+		tls_make_cert("server", "ec");
+		struct tls_options to = {
+			.cert = tls_file("server.pem"), .key = tls_file("server.key")};
+		CHECK_OK(tls_open(&to, &o.tls, &et), &et);
+	}
 	o.listen = "127.0.0.1:0";
 	o.workers = o.workers ? o.workers : 4;
 	o.queue_max = o.queue_max ? o.queue_max : 64;
@@ -110,7 +121,7 @@ static int dial(const struct fixture *f)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a))
 		FAIL("connect: %s", strerror(errno));
-	return fd;
+	return over_tls ? tls_pump(fd) : fd;
 }
 
 static bool put(int fd, struct str data)
@@ -297,8 +308,10 @@ static void test_net_server__refuses(void)
 		     "http://x:8080\r\n\r\n");
 	REFUSED(403, "POST /healthz HTTP/1.1\r\nConnection: close\r\nHost: x\r\nSec-Fetch-Site: "
 		     "cross-site\r\n\r\n");
+	REFUSED(over_tls ? 403 : 200, "POST /healthz HTTP/1.1\r\nConnection: close\r\nHost: x\r\n"
+				      "Origin: http://x\r\n\r\n");
 	REFUSED(200, "POST /healthz HTTP/1.1\r\nConnection: close\r\nHost: x\r\nOrigin: "
-		     "http://x\r\n\r\n");
+		     "https://x\r\n\r\n");
 	REFUSED(200, "GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: x\r\nOrigin: "
 		     "http://evil.example\r\n\r\n");
 	REFUSED(501, "BREW / HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n");
@@ -658,8 +671,28 @@ static void test_net_server__listen(void)
 	server_stop(f.s, 0);
 }
 
+#define OVER_TLS(name)               \
+	static void name##_tls(void) \
+	{                            \
+		over_tls = true;     \
+		name();              \
+	}
+OVER_TLS(test_net_server__answers)
+OVER_TLS(test_net_server__bodies)
+OVER_TLS(test_net_server__refuses)
+OVER_TLS(test_net_server__bad_corpus)
+OVER_TLS(test_net_server__client_leaves)
+OVER_TLS(test_net_server__slow_clients)
+OVER_TLS(test_net_server__saturated)
+OVER_TLS(test_net_server__stops)
+OVER_TLS(test_net_server__anything)
+
 TESTS(T(test_net_server__answers), T(test_net_server__bodies), T(test_net_server__refuses),
 	T(test_net_server__bad_corpus), T(test_net_server__client_leaves),
 	T(test_net_server__slow_clients), T(test_net_server__saturated),
 	T(test_net_server__idle_streams), T(test_net_server__stops), T(test_net_server__anything),
-	T(test_net_server__listen))
+	T(test_net_server__listen), T(test_net_server__answers_tls), T(test_net_server__bodies_tls),
+	T(test_net_server__refuses_tls), T(test_net_server__bad_corpus_tls),
+	T(test_net_server__client_leaves_tls), T(test_net_server__slow_clients_tls),
+	T(test_net_server__saturated_tls), T(test_net_server__stops_tls),
+	T(test_net_server__anything_tls))
