@@ -11,6 +11,8 @@
 
 const struct module *const app_modules[] = {
 	&access_module,
+	&registry_module,
+	&lineage_module,
 	&artifact_module,
 	&run_module,
 	&endpoint_module,

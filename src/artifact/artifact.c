@@ -148,6 +148,8 @@ enum err installed_find(struct croft *c, struct str name, enum model_purpose pur
 static enum err init(struct croft *c, struct errtext *et)
 {
 	enum err e = models_adopt(c, et);
+	if (!e)
+		e = installed_note_all(croft_db(c), et);
 	struct artifacts *s = e ? NULL : calloc(1, sizeof *s);
 	if (e)
 		return e;

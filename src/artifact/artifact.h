@@ -1,4 +1,26 @@
-/* Models on this machine: a catalogue of known ones, what is installed, and `pull`.
+/* Artifacts: named things with immutable versions; and the models on this machine.
+ *
+ * An artifact has a kind (a row of artifact_kinds), a name that is unique per project and kind, and
+ * versions 1..n that never change: a digest of the content or the URI of where it is kept, the run
+ * that produced it, who, when, metadata. What may change is a fact: where an alias points, what a
+ * tag says, that somebody approved, that something was deleted. Facts are only ever added. Each has
+ * two times: from when it holds (valid) and when it was written down (recorded); so "what was @prod
+ * on 3 May, as known on 5 May" has an answer, and a late correction changes the first without
+ * hiding what was believed before. Facts form a chain of hashes.
+ *
+ *	int64_t n;
+ *	e = artifact_put_version(tx, who, &(struct version_new){.kind = S("dataset"),
+ *		.name = S("faq"), .digest = tree, .run = id}, &n, et);
+ *	e = artifact_alias_set(tx, who, &(struct alias_move){.kind = S("dataset"), .name = S("faq"),
+ *		.alias = S("prod"), .version = n}, et);
+ *	e = artifact_resolve(tx, project, S("dataset/faq@prod"), (struct artifact_time){0}, a, &v,
+ *et); e = lineage_add(tx, who, &(struct edge){.node = node_run(a, run), .kind = EDGE_USED, .source
+ *= node_version(a, v.artifact, v.version)}, et);
+ *
+ * All of these run inside the caller's transaction (writers: TX_WRITE); strings they return are in
+ * the arena. Nothing of another project is ever found.
+ *
+ * Models on this machine: a catalogue of known ones, what is installed, and `pull`.
  *
  * An installed model lives in home/models/<name>/ (a GGUF file, or a safetensors folder) with its
  * row in the database: source, licence, bytes, sha256. Nothing stands under its final name before
@@ -7,7 +29,9 @@
 #define ARTIFACT_ARTIFACT_H
 #include "module/module.h"
 
-extern const struct module artifact_module;
+extern const struct module registry_module; /* artifacts */
+extern const struct module lineage_module;
+extern const struct module artifact_module; /* the models on this machine */
 
 enum model_purpose { PURPOSE_CHAT, PURPOSE_EMBED };
 
@@ -39,6 +63,102 @@ typedef void (*pull_progress_fn)(void *ctx, const char *what, uint64_t done, uin
  * `what`. The callback gets a label, bytes done and bytes in all (0: not known yet). */
 enum err model_pull(struct croft *c, struct str what, struct str as_name, pull_progress_fn fn,
 	void *ctx, const struct cancel *cancel, struct buf *installed_name,
+	struct errtext *et) MUST_CHECK;
+
+/* ---- artifacts ---- */
+
+enum { ARTIFACT_NAME_MAX = 256, ALIAS_MAX = 255, TAG_KEY_MAX = 250, TAG_VALUE_MAX = 100000 };
+
+struct artifact_kind {
+	const char *name, *plural, *about;
+};
+/* To add a kind: a row in kinds.c. */
+extern const struct artifact_kind artifact_kinds[];
+extern const size_t n_artifact_kinds;
+
+/* Zero: now. Only known_ms: as_of_ms is the same. */
+struct artifact_time {
+	int64_t as_of_ms; /* which moment is asked about (valid time) */
+	int64_t known_ms; /* with what was written down until then (record time) */
+};
+
+struct artifact {
+	struct id id;
+	struct str kind, name, description, creator;
+	int64_t created_ms, updated_ms, last_version; /* last_version 0: none yet */
+	bool deleted;
+};
+
+struct artifact_version {
+	struct id artifact;
+	struct str kind, name;
+	int64_t version;
+	struct str digest;   /* of the content here; "": none */
+	struct str source;   /* where it came from or is kept: a URI; "": none */
+	struct str metadata; /* a JSON object */
+	struct str description, creator;
+	struct id run; /* zero: none */
+	int64_t bytes, created_ms, updated_ms;
+	bool deleted;
+};
+
+struct version_new {
+	struct str kind, name; /* the artifact is made when there is none */
+	struct str digest, source, description;
+	struct str metadata; /* a JSON object; "": {} */
+	struct id run;
+	int64_t bytes;
+	bool reuse; /* a live newest version with the same digest is the answer */
+};
+
+enum err artifact_create(struct tx *tx, const struct principal *who, struct str kind,
+	struct str name, struct str description, struct id *out, struct errtext *et) MUST_CHECK;
+/* The lineage edge to the run is added too. */
+enum err artifact_put_version(struct tx *tx, const struct principal *who,
+	const struct version_new *v, int64_t *version, struct errtext *et) MUST_CHECK;
+/* The live artifact of that name; ERR_NOT_FOUND. */
+enum err artifact_find(struct tx *tx, struct str project, struct str kind, struct str name,
+	struct arena *a, struct artifact *out, struct errtext *et) MUST_CHECK;
+/* "[kind/]name[:version|@alias]"; neither: the newest live version. The kind may be left out when
+ * one artifact only has the name. */
+enum err artifact_resolve(struct tx *tx, struct str project, struct str ref,
+	struct artifact_time at, struct arena *a, struct artifact_version *out,
+	struct errtext *et) MUST_CHECK;
+enum err artifact_get_version(struct tx *tx, struct id artifact, int64_t version, struct arena *a,
+	struct artifact_version *out, struct errtext *et) MUST_CHECK;
+
+struct alias_move {
+	struct str kind, name, alias;
+	int64_t version;  /* 0: the alias is taken away */
+	int64_t valid_ms; /* since when; 0: now; never in the future */
+	struct str reason;
+	bool break_glass; /* past the promotion rules; needs a reason and the permission */
+};
+/* ERR_FORBIDDEN says what a promotion rule still wants. */
+enum err artifact_alias_set(struct tx *tx, const struct principal *who, const struct alias_move *m,
+	struct errtext *et) MUST_CHECK;
+/* version 0: of the artifact itself; value.p NULL: removed. */
+enum err artifact_tag_set(struct tx *tx, const struct principal *who, struct id artifact,
+	int64_t version, struct str key, struct str value, struct errtext *et) MUST_CHECK;
+/* True when a live version of any project holds that digest. */
+enum err artifact_digest_used(
+	struct tx *tx, struct str digest, bool *used, struct errtext *et) MUST_CHECK;
+
+/* ---- lineage: what came from what, between versions, runs and URIs ---- */
+
+enum edge_kind { EDGE_USED, EDGE_PRODUCED, EDGE_DERIVED, EDGE_COUNT };
+
+/* `node` depends on `source`: a run used a version; a version was produced by a run; a version is
+ * derived from a version. Nodes are "version:ID:N", "run:ID", or a URI. */
+struct edge {
+	struct str node, source;
+	enum edge_kind kind;
+	struct str detail; /* a JSON object; "": {} */
+};
+struct str node_version(struct arena *a, struct id artifact, int64_t version);
+struct str node_run(struct arena *a, struct id run);
+/* What is there already is left as it is. */
+enum err lineage_add(struct tx *tx, const struct principal *who, const struct edge *edge,
 	struct errtext *et) MUST_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
  *	pull_file.c       one file written, hashed and synced; what its first bytes say it is
  *	pull_pypi.c       Python packages, by the machine's own package client
  *	pull_hub.c        the hub's HTTP API, and plain URLs
+ *	installed.c       an installed model is a version of an artifact
  *	artifact_routes.c wire JSON
  *	artifact_cmd.c    `croft models`, `croft pull`
  */
@@ -60,6 +61,13 @@ enum err model_row_put(struct db *db, const struct model_row *m, struct errtext 
 enum err model_row_delete(struct db *db, struct str name, struct errtext *et) MUST_CHECK;
 enum err model_rows(struct db *db, struct arena *a, struct model_row **rows, size_t *n,
 	struct errtext *et) MUST_CHECK;
+
+/* The version of the artifact model/NAME that an installed model is, made when there is none; and
+ * the fact that it is (no longer) on this machine. */
+enum err installed_note(struct tx *tx, const struct model_row *m, struct errtext *et) MUST_CHECK;
+enum err installed_forget(struct tx *tx, struct str name, struct errtext *et) MUST_CHECK;
+/* The same for all that were installed before there were artifacts. */
+enum err installed_note_all(struct db *db, struct errtext *et) MUST_CHECK;
 
 const char *purpose_word(enum model_purpose p); /* "chat", "embed" */
 bool model_name_ok(struct str name);

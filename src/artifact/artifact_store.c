@@ -43,6 +43,8 @@ enum err model_row_put(struct db *db, const struct model_row *m, struct errtext 
 			P_TEXT(m->name), P_TEXT(str_c(purpose_word(m->purpose))), P_TEXT(m->source),
 			P_TEXT(m->licence), P_TEXT(m->sha256), P_I64((int64_t)m->bytes),
 			P_TEXT(m->file), P_TEXT(m->info), P_I64(m->added_ms));
+	if (!e)
+		e = installed_note(tx, m, et);
 	return write_one(db, &tx, e, et);
 }
 
@@ -53,6 +55,8 @@ enum err model_row_delete(struct db *db, struct str name, struct errtext *et)
 	if (e)
 		return e;
 	e = db_exec(tx, et, "DELETE FROM model WHERE name = ?", P_TEXT(name));
+	if (!e)
+		e = installed_forget(tx, name, et);
 	return write_one(db, &tx, e, et);
 }
 

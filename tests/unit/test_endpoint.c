@@ -1,4 +1,5 @@
 #include "tap.h"
+#include "access/access.h"
 #include "base/thread.h"
 #include "endpoint/endpoint.h"
 
@@ -7,7 +8,8 @@
 #include <unistd.h>
 
 static struct errtext et;
-static const struct module *const modules[] = {&artifact_module, &endpoint_module};
+static const struct module *const modules[] = {
+	&access_module, &registry_module, &artifact_module, &endpoint_module};
 static struct croft *shared;
 
 static struct croft *open_croft(void)

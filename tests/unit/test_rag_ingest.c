@@ -1,9 +1,10 @@
 /* Documents through the real parsers, the real embedding model and a real database. */
 #include "tap.h"
+#include "access/access.h"
 #include "rag/rag_int.h"
 
-static const struct module *const modules[] = {
-	&artifact_module, &run_module, &endpoint_module, &rag_module};
+static const struct module *const modules[] = {&access_module, &registry_module, &artifact_module,
+	&run_module, &endpoint_module, &rag_module};
 
 static struct croft *open_croft(void)
 {
