@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { REASON_MAX = 4000, VALUE_MAX = 1 << 20, FACT_NAME_MAX = 1000 };
+
 #define COLUMNS                                                                              \
 	"f.seq, f.artifact, f.version, f.what, f.name, f.value, f.valid_ms, f.recorded_ms, " \
 	"f.who, f.reason, f.detail, f.retracts, f.hash"
@@ -350,6 +352,10 @@ enum err fact_add(struct tx *tx, const struct principal *who, const struct fact 
 	int64_t now = clock_unix_ms();
 	if (f->valid_ms > now)
 		return err_set(et, ERR_INVALID, "valid: a time in the future cannot hold yet");
+	if (f->reason.n > REASON_MAX || f->value.n > VALUE_MAX || f->name.n > FACT_NAME_MAX)
+		return err_set(et, ERR_TOO_LARGE,
+			"a reason has at most %d bytes, a text %d, a key %d", REASON_MAX, VALUE_MAX,
+			FACT_NAME_MAX);
 	enum err e = chain_head(tx, &head, et);
 	if (e)
 		return e;

@@ -1,6 +1,12 @@
 // Generated from the route tables by `croft api typescript`; do not edit.
 
 export type AuditRecord = { seq: number; time: string; actor_id: (string | null); actor: string; project: string; action: string; subject: string; detail: unknown; hash: string };
+export type ArtifactAlias = { alias: string; version: number; since: string; by: string; reason: string; break_glass: boolean };
+export type Artifact = { id: string; kind: string; name: string; description: string; creator: string; created: string; updated: string; last_version: number; tags: Record<string, unknown>; aliases: (ArtifactAlias)[] };
+export type ArtifactVersion = { artifact: string; kind: string; name: string; version: number; digest: string; source: string; run: (string | null); creator: string; created: string; description: string; bytes: number; metadata: Record<string, unknown>; deleted: boolean; tags: Record<string, unknown>; aliases: (string)[] };
+export type ArtifactFact = { seq: number; version: (number | null); what: string; name: string; value: (string | null); valid: string; recorded: string; by: string; reason: string; detail: Record<string, unknown>; retracts: (number | null); hash: string };
+export type LineageNode = { id: string; type: ("version" | "run" | "uri"); label: string; depth: number; kind?: string; name?: string; version?: number; deleted?: boolean };
+export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_from"); source: string; detail: Record<string, unknown> };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
 export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
@@ -30,6 +36,48 @@ export interface Routes {
   "GET /api/v1/audit/export": { query: { after?: number; limit?: number }; body: undefined; reply: undefined };
   /** Check the whole chain, and that it still holds a record that was noted. */
   "GET /api/v1/audit/verify": { query: { seq?: number; hash?: string }; body: undefined; reply: { ok: boolean; records: number; head: string; problem: (string | null) } };
+  /** List artifacts by name. */
+  "GET /api/v1/artifacts": { query: { kind?: string; name?: string; limit?: number; after?: string }; body: undefined; reply: { artifacts: (Artifact)[]; next: (string | null) } };
+  /** The kinds of artifacts, and how many there are of each. */
+  "GET /api/v1/artifacts/kinds": { query: undefined; body: undefined; reply: { kinds: ({ name: string; plural: string; about: string; artifacts: number })[] } };
+  /** The version that a reference names, now or as of a time. */
+  "GET /api/v1/artifacts/resolve": { query: { ref: string; as_of?: string; known_at?: string }; body: undefined; reply: ArtifactVersion };
+  /** Check the chain of facts and the present state derived from it. */
+  "POST /api/v1/artifacts/verify": { query: undefined; body: { repair?: boolean }; reply: { ok: boolean; facts: number; versions: number; first_bad_fact: (number | null); bad_versions: number; stale: number; repaired: boolean; head: string } };
+  /** Make an artifact without versions. */
+  "POST /api/v1/artifacts/{kind}": { query: undefined; body: { name: string; description?: string }; reply: Artifact };
+  /** An artifact, now or as of a time. */
+  "GET /api/v1/artifacts/{kind}/{name}": { query: { as_of?: string; known_at?: string }; body: undefined; reply: Artifact };
+  /** Rename or describe an artifact. */
+  "PATCH /api/v1/artifacts/{kind}/{name}": { query: undefined; body: { name?: string; description?: string }; reply: Artifact };
+  /** Delete an artifact; its history stays. */
+  "DELETE /api/v1/artifacts/{kind}/{name}": { query: { reason?: string }; body: undefined; reply: { deleted: boolean } };
+  /** List versions, newest first. */
+  "GET /api/v1/artifacts/{kind}/{name}/versions": { query: { limit?: number; before?: number; deleted?: boolean }; body: undefined; reply: { count: number; versions: (ArtifactVersion)[]; next: (number | null) } };
+  /** Add a version, and the artifact when there is none. */
+  "POST /api/v1/artifacts/{kind}/{name}/versions": { query: undefined; body: { digest?: string; source?: string; run?: string; description?: string; metadata?: Record<string, unknown>; bytes?: number; tags?: Record<string, unknown>; inputs?: (string)[]; reuse?: boolean }; reply: ArtifactVersion };
+  /** A version by number or alias, now or as of a time. */
+  "GET /api/v1/artifacts/{kind}/{name}/versions/{version}": { query: { as_of?: string; known_at?: string }; body: undefined; reply: ArtifactVersion };
+  /** Describe a version. */
+  "PATCH /api/v1/artifacts/{kind}/{name}/versions/{version}": { query: undefined; body: { description: string }; reply: ArtifactVersion };
+  /** Delete a version; its history stays. */
+  "DELETE /api/v1/artifacts/{kind}/{name}/versions/{version}": { query: { reason?: string }; body: undefined; reply: { deleted: boolean } };
+  /** Set a tag of an artifact or of a version. */
+  "PUT /api/v1/artifacts/{kind}/{name}/tags/{key}": { query: { version?: number }; body: { value: string }; reply: Artifact };
+  /** Remove a tag. */
+  "DELETE /api/v1/artifacts/{kind}/{name}/tags/{key}": { query: { version?: number }; body: undefined; reply: Artifact };
+  /** Point an alias at a version, from now or from an earlier time on. */
+  "PUT /api/v1/artifacts/{kind}/{name}/aliases/{alias}": { query: undefined; body: { version: number; valid?: string; reason?: string; break_glass?: boolean }; reply: Artifact };
+  /** Take an alias away. */
+  "DELETE /api/v1/artifacts/{kind}/{name}/aliases/{alias}": { query: { reason?: string }; body: undefined; reply: Artifact };
+  /** Facts about an artifact, newest record first. */
+  "GET /api/v1/artifacts/{kind}/{name}/history": { query: { what?: string; key?: string; version?: number; before?: number; limit?: number }; body: undefined; reply: { facts: (ArtifactFact)[]; next: (number | null) } };
+  /** Say that a fact was wrong; it stays in the history. */
+  "POST /api/v1/artifacts/{kind}/{name}/history/{seq}/retract": { query: undefined; body: { reason: string }; reply: Artifact };
+  /** Where something comes from (up), or what depends on it (down). */
+  "GET /api/v1/lineage/graph": { query: { of: string; direction?: ("up" | "down"); depth?: number; nodes?: number }; body: undefined; reply: { nodes: (LineageNode)[]; edges: (LineageEdge)[]; cut: boolean } };
+  /** Record that a run used or produced something, or that one thing is derived from another. */
+  "POST /api/v1/lineage/edges": { query: undefined; body: { node: string; kind: string; source: string }; reply: LineageEdge };
   /** List the models that are installed and those that are known. */
   "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
   /** Fetch a model; server-sent events: progress, then done or error. */
