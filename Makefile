@@ -13,6 +13,7 @@ FILTER ?=
 DOCS ?= docs
 ASK ?=
 DATA ?=
+DB ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 ifneq ($(origin CC),default)
@@ -49,8 +50,8 @@ run: build ## install, build, fetch models, index DOCS, serve, answer a first qu
 models: build ## fetch the default models for tests and benchmarks
 	@tools/models.sh $(BUILD)/croft
 
-test: setup-test all models ## every test but the browser's
-	@tools/test.sh $(BUILD) "$(FILTER)"
+test: setup-test all models ## every test but the browser's (DB=postgres: on PostgreSQL)
+	@CROFT_TEST_DB="$(DB)" tools/test.sh $(BUILD) "$(FILTER)"
 
 test-browser: setup-test all models ## the web page in headless Chromium
 	@tools/test.sh $(BUILD) "$(FILTER)" browser

@@ -99,6 +99,25 @@ const char *tap_model(const char *rel)
 	return p;
 }
 
+/* A schema's name is new in each process and call; Croft makes it when it is not there. */
+static const char *schema_url(const char *server)
+{
+	static char url[1024];
+	static unsigned n;
+	snprintf(url, sizeof url, "%s%coptions=-csearch_path%%3Dt%d_%u_%llx", server,
+		strchr(server, '?') ? '&' : '?', (int)getpid(), n++,
+		(unsigned long long)time(NULL));
+	return url;
+}
+
+const char *tap_pg_url(void)
+{
+	const char *server = getenv("CROFT_TEST_PG_URL");
+	if (!server || !*server)
+		tap_skip("no PostgreSQL server for tests (tests/pg.py starts one)");
+	return schema_url(server);
+}
+
 struct str tap_unxz(const char *path)
 {
 	struct buf cmd = {0}, out = {0};
@@ -127,6 +146,9 @@ static void run_child(const struct tap_test *t)
 {
 	running = t;
 	setpgid(0, 0);
+	const char *server = getenv("CROFT_TEST_DB_URL");
+	if (server && *server) /* every instance that this test opens is on PostgreSQL */
+		setenv("CROFT_DB_URL", schema_url(server), 1);
 	t->fn();
 	if (tmpdir[0])
 		os_remove_tree(tmpdir, NULL);

@@ -37,6 +37,9 @@ const char *tap_shared(const char *rel);
 const char *tap_source(const char *rel);
 /* A default model's path below $CROFT_TEST_MODELS (build/models by default); skips when absent. */
 const char *tap_model(const char *rel);
+/* The URL of an empty schema on a PostgreSQL server that is there for tests ($CROFT_TEST_PG_URL,
+ * which tests/pg.py sets); skips the test when there is none. */
+const char *tap_pg_url(void);
 /* xz -dc of a file into memory, malloc'ed. */
 struct str tap_unxz(const char *path);
 

@@ -1,6 +1,8 @@
 #!/bin/sh
 # tools/test.sh BUILD FILTER [browser]: runs TAP programs under prove. FILTER keeps the files whose
-# name contains it; when no file does, the single tests whose name contains it.
+# name contains it; when no file does, the single tests whose name contains it. A PostgreSQL server
+# of its own runs beside the tests that want one; CROFT_TEST_DB=postgres puts every instance that a
+# test opens on it.
 set -eu
 cd "$(dirname "$0")/.."
 build=$1 filter=${2:-} kind=${3:-}
@@ -30,4 +32,4 @@ if [ -n "$filter" ]; then
 fi
 jobs=$(nproc 2>/dev/null || echo 2)
 # shellcheck disable=SC2086
-exec prove -j "$jobs" --timer -e '' $files
+exec tests/pg.py prove -j "$jobs" --timer -e '' $files

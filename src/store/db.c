@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static const struct db_backend *const backends[] = {&db_sqlite};
+static const struct db_backend *const backends[] = {&db_sqlite, &db_postgres};
 
 struct db {
 	const struct db_backend *be;
@@ -29,7 +29,7 @@ struct tx {
 	enum err failed;
 	struct errtext why;
 	struct row *rows; /* open ones */
-	bool shared;      /* inside db_write's fn, which neither commits nor rolls back */
+	bool guarded;     /* inside db_write's fn, which neither commits nor rolls back */
 };
 
 struct row {
@@ -47,7 +47,8 @@ enum err db_open(const char *url, struct db **out, struct errtext *et)
 	const char *colon = strchr(url, ':');
 	for (size_t i = 0; colon && i < ARRAY_LEN(backends); i++) {
 		const struct db_backend *be = backends[i];
-		if (!str_eq(str_mk(url, (size_t)(colon - url)), str_c(be->scheme)))
+		struct str word = str_mk(url, (size_t)(colon - url));
+		if (!str_eq_c(word, be->scheme) && !(be->alias && str_eq_c(word, be->alias)))
 			continue;
 		struct db *db = calloc(1, sizeof *db);
 		if (!db)
@@ -144,7 +145,7 @@ static void end_rows(struct tx *tx)
 /* Before the backend gives the connection to the next one. */
 static void tx_end(struct tx *tx)
 {
-	assert(!tx->shared);
+	assert(!tx->guarded);
 	end_rows(tx);
 	if (tx->kind == TX_WRITE)
 		atomic_store(&tx->db->writer, 0);
@@ -195,22 +196,18 @@ static enum err control(struct tx *tx, const char *sql, struct errtext *et)
 
 enum err tx_savepoint(struct tx *tx, struct errtext *et)
 {
-	enum err e = control(tx, "SAVEPOINT part", et);
-	tx->shared = !e;
-	return e;
+	return control(tx, "SAVEPOINT part", et);
 }
 
 enum err tx_release(struct tx *tx, struct errtext *et)
 {
 	end_rows(tx);
-	tx->shared = false;
 	return control(tx, "RELEASE SAVEPOINT part", et);
 }
 
 enum err tx_undo(struct tx *tx, struct errtext *et)
 {
 	end_rows(tx);
-	tx->shared = false;
 	enum err e = control(tx, "ROLLBACK TO SAVEPOINT part", et);
 	if (!e)
 		e = control(tx, "RELEASE SAVEPOINT part", et);
@@ -219,6 +216,11 @@ enum err tx_undo(struct tx *tx, struct errtext *et)
 		tx->why = (struct errtext){0};
 	}
 	return e;
+}
+
+void tx_guard(struct tx *tx, bool on)
+{
+	tx->guarded = on;
 }
 
 enum err tx_failure(const struct tx *tx, struct errtext *et)

@@ -11,6 +11,7 @@
 
 struct db_backend {
 	const char *scheme; /* "sqlite": what stands before the colon of the URL */
+	const char *alias;  /* another word for it, or NULL */
 
 	/* `at` is what follows the scheme and its colon. */
 	enum err (*open)(const char *at, void **ctx, struct errtext *et);
@@ -45,12 +46,13 @@ struct db_backend {
 	void (*end)(void *cursor);
 };
 
-extern const struct db_backend db_sqlite;
+extern const struct db_backend db_sqlite, db_postgres;
 
 /* For group.c: parts of a write transaction that can be undone alone. */
 enum err tx_savepoint(struct tx *tx, struct errtext *et);
 enum err tx_release(struct tx *tx, struct errtext *et); /* keep what was done since */
 enum err tx_undo(struct tx *tx, struct errtext *et);    /* undo it; statements may run again */
+void tx_guard(struct tx *tx, bool on); /* while on, the transaction may not be ended */
 enum err tx_failure(const struct tx *tx, struct errtext *et); /* of an earlier statement */
 
 struct group;

@@ -5,8 +5,9 @@
  *
  *  1. At most one thread leads. It is always the one whose job stands first in the queue, so a
  *     leader serves itself and hands over when its batch is done: nobody leads for ever.
- *  2. Jobs run in the order in which they came, each inside a savepoint; one that fails is undone
- *     alone. A job's memory is its caller's stack: it is not touched after `done` is set.
+ *  2. Jobs run in the order in which they came, and one that fails is undone alone: it is the
+ *     batch's first, or has a savepoint. A job's memory is its caller's stack: it is not touched
+ *after `done` is set.
  *  3. Nobody is told of success before the commit that holds the job has succeeded. */
 #include "store/db_int.h"
 #include "base/clock.h"
@@ -82,25 +83,34 @@ static void fail_all(struct job *jobs, enum err e, const struct errtext *why)
 		}
 }
 
+static void run_fn(struct tx *tx, struct job *j)
+{
+	tx_guard(tx, true);
+	j->result = j->fn(tx, j->ctx, &j->why);
+	tx_guard(tx, false);
+	if (!j->result)
+		j->result = tx_failure(tx, &j->why);
+}
+
 /* One job in its savepoint. An error is the transaction's, the job's own stands in j->result. */
 static enum err run_job(struct tx *tx, struct job *j, struct errtext *et)
 {
 	enum err e = tx_savepoint(tx, et);
 	if (e)
 		return e;
-	j->result = j->fn(tx, j->ctx, &j->why);
-	if (!j->result)
-		j->result = tx_failure(tx, &j->why);
+	run_fn(tx, j);
 	return j->result ? tx_undo(tx, et) : tx_release(tx, et);
 }
 
-/* Runs what is queued, also what arrives meanwhile, as one transaction. */
+/* Runs what is queued, also what arrives meanwhile, as one transaction. The first needs no
+ * savepoint: when it fails there is nothing else in the transaction yet, and the batch ends. */
 static struct job *run_batch(struct group *g, struct tx *tx, enum err *broken, struct errtext *et)
 {
-	struct job *batch = NULL, **end = &batch;
+	struct job *batch = next_job(g), **end = &batch->next;
 	uint64_t stop = clock_mono_ns() + BATCH_MS * 1000000ull;
-	for (unsigned n = 0; !*broken && n < BATCH_MAX; n++) {
-		struct job *j = n && clock_mono_ns() > stop ? NULL : next_job(g);
+	run_fn(tx, batch);
+	for (unsigned n = 1; !batch->result && !*broken && n < BATCH_MAX; n++) {
+		struct job *j = clock_mono_ns() > stop ? NULL : next_job(g);
 		if (!j)
 			break;
 		*end = j;

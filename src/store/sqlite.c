@@ -3,25 +3,22 @@
  * One connection writes, and readers have theirs from a pool; write-ahead logging lets them go on
  * while it writes. A commit is acknowledged after fsync (synchronous = FULL).
  *
- *  1. Every connection belongs to one thread at a time: it is taken under `mu` and given back
- *     under `mu`, so SQLite runs without its own locks.
- *  2. Those who wait are served in the order in which they came, each for at most wait_ms.
- *  3. A read transaction reads once at its begin, because SQLite fixes its view only then.
- *  4. Statements are prepared once for a connection and kept; one that is running already (a query
+ *  1. Every connection belongs to one thread at a time (lend.h), so SQLite runs without its own
+ *     locks.
+ *  2. A read transaction reads once at its begin, because SQLite fixes its view only then.
+ *  3. Statements are prepared once for a connection and kept; one that is running already (a query
  *     inside its own loop) is prepared anew and thrown away after use. */
 #include "store/db_int.h"
-#include "base/clock.h"
 #include "base/map.h"
 #include "base/os.h"
-#include "base/thread.h"
+#include "store/lend.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { READERS_MAX = 16, STATEMENTS_KEPT = 192, WAIT_MS = 30000, FOREIGN_LOCK_MS = 10000 };
+enum { READERS_MAX = LEND_MAX, STATEMENTS_KEPT = 192, FOREIGN_LOCK_MS = 10000 };
 
 struct kept {
 	sqlite3_stmt *stmt;
@@ -31,35 +28,16 @@ struct kept {
 
 struct conn {
 	struct sqlite *db;
-	sqlite3 *h;
+	sqlite3 *h;      /* a reader's is opened when it is first lent */
 	struct map kept; /* SQL text -> struct kept */
 	uint64_t tick;
 	enum tx_kind kind;
-	bool taken;
-	pthread_t owner;
-	struct conn *next; /* in `idle` */
-};
-
-struct waiter {
-	pthread_cond_t wake;
-	pthread_t thread;
-	struct conn *given;
-	struct waiter *next;
-};
-
-struct waiters {
-	struct waiter *first, **last;
 };
 
 struct sqlite {
 	char *path;
-	uint32_t wait_ms;
-	pthread_mutex_t mu;
-	struct conn *writer;
-	struct conn *idle; /* readers that nobody has */
-	struct conn *readers[READERS_MAX];
-	unsigned n_readers;
-	struct waiters for_writer, for_reader;
+	struct conn writer, readers[READERS_MAX];
+	struct lender for_writer, for_reader;
 };
 
 struct cursor {
@@ -110,10 +88,8 @@ static enum err fail(sqlite3 *h, int rc, const char *doing, struct errtext *et)
 
 /* ---- connections ---- */
 
-static void conn_free(struct conn *c)
+static void conn_close(struct conn *c)
 {
-	if (!c)
-		return;
 	struct str key;
 	void *v;
 	for (size_t i = 0; map_next(&c->kept, &i, &key, &v);) {
@@ -122,7 +98,7 @@ static void conn_free(struct conn *c)
 	}
 	map_free(&c->kept);
 	sqlite3_close_v2(c->h);
-	free(c);
+	c->h = NULL;
 }
 
 static int run(struct conn *c, const char *sql)
@@ -152,23 +128,18 @@ static int set_up(struct conn *c, bool writer)
 	return rc;
 }
 
-static enum err conn_new(struct sqlite *db, bool writer, struct conn **out, struct errtext *et)
+static enum err conn_open(struct conn *c, struct errtext *et)
 {
-	struct conn *c = calloc(1, sizeof *c);
-	if (!c)
-		return err_set(et, ERR_NOMEM, "no memory for a database connection");
-	c->db = db;
-	c->kind = writer ? TX_WRITE : TX_READ;
+	bool writer = c->kind == TX_WRITE;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-	int rc = sqlite3_open_v2(db->path, &c->h, flags, NULL);
+	int rc = sqlite3_open_v2(c->db->path, &c->h, flags, NULL);
 	if (!rc)
 		rc = set_up(c, writer);
 	if (rc) {
-		enum err e = fail(c->h, rc, db->path, et);
-		conn_free(c);
+		enum err e = fail(c->h, rc, c->db->path, et);
+		conn_close(c);
 		return e;
 	}
-	*out = c;
 	return OK;
 }
 
@@ -184,12 +155,20 @@ static enum err make_file(const char *path, struct errtext *et)
 
 static void db_free(struct sqlite *db)
 {
-	for (unsigned i = 0; i < db->n_readers; i++)
-		conn_free(db->readers[i]);
-	conn_free(db->writer); /* last: it checkpoints and removes the log */
-	pthread_mutex_destroy(&db->mu);
+	for (unsigned i = 0; i < READERS_MAX; i++)
+		conn_close(&db->readers[i]);
+	conn_close(&db->writer); /* last: it checkpoints and removes the log */
+	lender_release(&db->for_reader);
+	lender_release(&db->for_writer);
 	free(db->path);
 	free(db);
+}
+
+static void add_conn(struct sqlite *db, struct conn *c, enum tx_kind kind)
+{
+	c->db = db;
+	c->kind = kind;
+	lender_give(kind == TX_WRITE ? &db->for_writer : &db->for_reader, c);
 }
 
 static enum err lite_open(const char *at, void **ctx, struct errtext *et)
@@ -204,13 +183,14 @@ static enum err lite_open(const char *at, void **ctx, struct errtext *et)
 		free(db);
 		return err_set(et, ERR_NOMEM, "no memory for the database");
 	}
-	db->wait_ms = WAIT_MS;
-	pthread_mutex_init(&db->mu, NULL);
-	db->for_writer.last = &db->for_writer.first;
-	db->for_reader.last = &db->for_reader.first;
+	lender_init(&db->for_writer);
+	lender_init(&db->for_reader);
+	add_conn(db, &db->writer, TX_WRITE);
+	for (unsigned i = 0; i < READERS_MAX; i++)
+		add_conn(db, &db->readers[i], TX_READ);
 	enum err e = make_file(at, et);
 	if (!e)
-		e = conn_new(db, true, &db->writer, et);
+		e = conn_open(&db->writer, et);
 	if (e) {
 		db_free(db);
 		return e;
@@ -222,114 +202,20 @@ static enum err lite_open(const char *at, void **ctx, struct errtext *et)
 static void lite_close(void *ctx)
 {
 	struct sqlite *db = ctx;
-	assert(!db->writer->taken);
-	run(db->writer, "PRAGMA optimize");
+	run(&db->writer, "PRAGMA optimize");
 	db_free(db);
 }
 
 static void lite_set_wait(void *ctx, uint32_t wait_ms)
 {
 	struct sqlite *db = ctx;
-	pthread_mutex_lock(&db->mu);
-	db->wait_ms = wait_ms;
-	pthread_mutex_unlock(&db->mu);
-}
-
-/* ---- taking and giving back ---- */
-
-/* A connection that can be had now; called with mu held. Readers are opened as they are needed. */
-static enum err take_free(
-	struct sqlite *db, enum tx_kind kind, struct conn **out, struct errtext *et)
-{
-	struct conn *c = NULL;
-	enum err e = OK;
-	if (kind == TX_WRITE) {
-		if (!db->writer->taken && !db->for_writer.first)
-			c = db->writer;
-	} else if (db->idle) {
-		c = db->idle;
-		db->idle = c->next;
-	} else if (db->n_readers < READERS_MAX) {
-		e = conn_new(db, false, &c, et);
-		if (!e)
-			db->readers[db->n_readers++] = c;
-	}
-	if (c) {
-		c->taken = true;
-		c->owner = pthread_self();
-		*out = c;
-	}
-	return e;
-}
-
-static void queue_remove(struct waiters *q, struct waiter *w)
-{
-	struct waiter **at = &q->first;
-	while (*at != w)
-		at = &(*at)->next;
-	*at = w->next;
-	if (!*at)
-		q->last = at;
-}
-
-static enum err wait_for(
-	struct sqlite *db, enum tx_kind kind, struct conn **out, struct errtext *et)
-{
-	struct waiters *q = kind == TX_WRITE ? &db->for_writer : &db->for_reader;
-	struct waiter w = {.thread = pthread_self()};
-	cond_init(&w.wake);
-	*q->last = &w;
-	q->last = &w.next;
-	uint64_t deadline = clock_mono_ns() + db->wait_ms * 1000000ull;
-	while (!w.given && cond_wait_until(&w.wake, &db->mu, deadline))
-		;
-	if (!w.given)
-		queue_remove(q, &w);
-	pthread_cond_destroy(&w.wake);
-	if (!w.given)
-		return err_set(
-			et, ERR_BUSY, "the database was in use by others for %u ms", db->wait_ms);
-	*out = w.given;
-	return OK;
-}
-
-static enum err take(struct sqlite *db, enum tx_kind kind, struct conn **out, struct errtext *et)
-{
-	struct conn *c = NULL;
-	pthread_mutex_lock(&db->mu);
-	enum err e = OK;
-	if (kind == TX_WRITE && db->writer->taken &&
-		pthread_equal(db->writer->owner, pthread_self()))
-		e = err_set(et, ERR_INTERNAL, "a thread that writes already began to write again");
-	if (!e)
-		e = take_free(db, kind, &c, et);
-	if (!e && !c)
-		e = wait_for(db, kind, &c, et);
-	pthread_mutex_unlock(&db->mu);
-	if (!e)
-		*out = c;
-	return e;
+	lender_set_wait(&db->for_writer, wait_ms);
+	lender_set_wait(&db->for_reader, wait_ms);
 }
 
 static void give_back(struct conn *c)
 {
-	struct sqlite *db = c->db;
-	pthread_mutex_lock(&db->mu);
-	struct waiters *q = c->kind == TX_WRITE ? &db->for_writer : &db->for_reader;
-	struct waiter *w = q->first;
-	if (w) {
-		queue_remove(q, w);
-		c->owner = w->thread;
-		w->given = c;
-		pthread_cond_signal(&w->wake);
-	} else {
-		c->taken = false;
-		if (c->kind == TX_READ) {
-			c->next = db->idle;
-			db->idle = c;
-		}
-	}
-	pthread_mutex_unlock(&db->mu);
+	lender_give(c->kind == TX_WRITE ? &c->db->for_writer : &c->db->for_reader, c);
 }
 
 /* ---- statements ---- */
@@ -569,10 +455,18 @@ static enum err step_plain(struct conn *c, const char *sql, struct errtext *et)
 
 static enum err lite_begin(void *ctx, enum tx_kind kind, void **conn, struct errtext *et)
 {
-	struct conn *c;
-	enum err e = take(ctx, kind, &c, et);
+	struct sqlite *db = ctx;
+	void *lent;
+	enum err e = lender_take(kind == TX_WRITE ? &db->for_writer : &db->for_reader, &lent, et);
 	if (e)
 		return e;
+	struct conn *c = lent;
+	if (!c->h)
+		e = conn_open(c, et);
+	if (e) {
+		give_back(c);
+		return e;
+	}
 	e = step_plain(c, kind == TX_WRITE ? "BEGIN IMMEDIATE" : "BEGIN", et);
 	if (!e && kind == TX_READ) {
 		e = step_plain(c, "SELECT 1 FROM sqlite_schema LIMIT 1", et);

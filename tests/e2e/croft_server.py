@@ -12,6 +12,7 @@ names of the defaults; without them the test is skipped. They are pulled once in
 folder and hard-linked from there.
 """
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -77,6 +78,10 @@ def environment(home):
     """Only what a person would have, and no setting of the outer environment."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("CROFT_")}
     env.update(CROFT_HOME=home, CROFT_CONFIG=os.path.join(home, "croft.yaml"), NO_COLOR="1")
+    if os.environ.get("CROFT_TEST_DB_URL"):  # make test DB=postgres: a schema per data directory
+        server = os.environ["CROFT_TEST_DB_URL"]
+        schema = "e" + hashlib.sha256(home.encode()).hexdigest()[:20]
+        env["CROFT_DB_URL"] = f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
     return env
 
 
