@@ -29,7 +29,7 @@ BUILD ?= build$(suffix)
 
 
 .DEFAULT_GOAL := build
-.PHONY: all build run test test-browser bench bench-engine bench-retrieval bench-vector oracle models \
+.PHONY: all build run test test-browser bench bench-otlp bench-engine bench-retrieval bench-vector oracle models \
 	fuzz lint format install clean help setup
 
 setup:
@@ -56,13 +56,16 @@ test: setup-test all models ## every test but the browser's (DB=postgres: on Pos
 test-browser: setup-test all models ## the web page in headless Chromium
 	@tools/test.sh $(BUILD) "$(FILTER)" browser
 
-bench: bench-engine bench-retrieval ## every benchmark
+bench: bench-engine bench-retrieval bench-otlp ## every benchmark
 
 bench-engine: all models ## ours beside llama.cpp: prompt, decode, embeddings, load, memory
 	@bench/engine.sh $(BUILD)
 
 bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
+
+bench-otlp: all ## 20,000 OpenTelemetry spans a second for a minute: latency, memory, bytes
+	@bench/otlp.sh $(BUILD)
 
 oracle: all models ## record reference outputs (llama.cpp, sentence-transformers, ...) as golden data
 	@tools/oracle/run.sh $(BUILD)

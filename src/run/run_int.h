@@ -60,7 +60,7 @@ void run_writer_stats(struct run_writer *w, struct run_writer_stats *out);
 
 /* ---- SQL ---- */
 
-extern const struct migration run_migrations[2];
+extern const struct migration run_migrations[3];
 
 struct run_row {
 	struct id id;
@@ -109,6 +109,9 @@ struct runs {
 	struct run_writer *writer;
 	struct run_metrics *metrics;
 	size_t value_max;
+	struct trace_keeper *keeper;                  /* while a server runs */
+	atomic_uint trace_requests;                   /* being stored */
+	atomic_uint_fast64_t trace_spans, trace_busy; /* stored; requests told to come back */
 	atomic_size_t pending; /* bytes of traces between their request and their commit */
 };
 

@@ -2,7 +2,7 @@
  * of the list. */
 #include "run/run_int.h"
 
-const struct migration run_migrations[2] = {
+const struct migration run_migrations[3] = {
 	{1, "runs and spans",
 		"CREATE TABLE run ("
 		"  id BLOB PRIMARY KEY,"
@@ -48,6 +48,20 @@ const struct migration run_migrations[2] = {
 		"  scope BLOB NOT NULL,"
 		"  scope_url BLOB NOT NULL,"
 		"  PRIMARY KEY (project, id));"},
+	{3, "days of traces that were removed",
+		"CREATE TABLE trace_day ("
+		"  project TEXT NOT NULL,"
+		"  day BIGINT NOT NULL,"
+		"  service TEXT NOT NULL,"
+		"  traces BIGINT NOT NULL,"
+		"  failed BIGINT NOT NULL,"
+		"  spans BIGINT NOT NULL,"
+		"  errors BIGINT NOT NULL,"
+		"  tokens_in BIGINT NOT NULL,"
+		"  tokens_out BIGINT NOT NULL,"
+		"  cost DOUBLE PRECISION NOT NULL,"
+		"  duration_ms BIGINT NOT NULL,"
+		"  PRIMARY KEY (project, day, service));"},
 };
 
 static struct param ns_or_null(int64_t ns)
@@ -119,7 +133,7 @@ enum err run_store_prune(
 		return e;
 	e = db_exec(tx, et,
 		"DELETE FROM run WHERE id IN (SELECT id FROM run WHERE start_ns < ? "
-		"AND status <> 'running' ORDER BY start_ns LIMIT ?)",
+		"AND status <> 'running' AND kind <> 'trace' ORDER BY start_ns LIMIT ?)",
 		P_I64(before_ns), P_I64(limit));
 	if (e) {
 		db_rollback(tx);

@@ -259,21 +259,42 @@ static enum err import(struct croft *c, struct trace_batch *b, struct str reques
 	return OK;
 }
 
+/* At most `pending_max` bytes and half of the server's workers: the rest of it goes on when the
+ * store does not. */
+static enum err admit(struct croft *c, struct runs *runs, size_t n, struct errtext *et)
+{
+	size_t before = atomic_fetch_add(&runs->pending, n);
+	unsigned others = atomic_fetch_add(&runs->trace_requests, 1);
+	if (before && before + n > (size_t)setting_int(c, "traces.pending_max"))
+		return err_set(et, ERR_BUSY,
+			"%zu bytes of spans wait to be stored already: try again in a second",
+			before);
+	if (others && others >= (unsigned)setting_int(c, "http.workers") / 2)
+		return err_set(et, ERR_BUSY,
+			"%u requests with spans wait to be stored already: try again in a second",
+			others);
+	return OK;
+}
+
+static void leave(struct runs *runs, size_t n)
+{
+	atomic_fetch_sub(&runs->pending, n);
+	atomic_fetch_sub(&runs->trace_requests, 1);
+}
+
 enum err trace_import(struct croft *c, struct str project, struct str experiment,
 	struct str request, struct trace_accepted *out, struct errtext *et)
 {
 	struct runs *runs = croft_state(c, &run_module);
-	size_t max = (size_t)setting_int(c, "traces.pending_max");
-	size_t before = atomic_fetch_add(&runs->pending, request.n);
-	enum err e = OK;
 	struct trace_batch b = {.project = project, .experiment = experiment};
-	if (before && before + request.n > max)
-		e = err_set(et, ERR_BUSY,
-			"%zu bytes of spans wait to be stored already: try again in a second",
-			before);
-	else
+	enum err e = admit(c, runs, request.n, et);
+	if (!e)
 		e = import(c, &b, request, out, et);
-	atomic_fetch_sub(&runs->pending, request.n);
+	leave(runs, request.n);
+	if (e == ERR_BUSY)
+		atomic_fetch_add(&runs->trace_busy, 1);
+	else if (!e)
+		atomic_fetch_add(&runs->trace_spans, out->spans);
 	trace_batch_clear(&b);
 	return e;
 }

@@ -4,6 +4,7 @@
  *	trace_facts.c   what a span says about itself, in one form for all conventions
  *	trace_import.c  a request to a batch of spans, sorted by trace; admission
  *	trace_json.c    values and spans as JSON
+ *	trace_keeper.c  retention
  *	trace_store.c   SQL: spans and the run that is made of them
  */
 #ifndef RUN_TRACE_INT_H
@@ -70,5 +71,19 @@ enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext 
 /* Traces whose root never came, quiet since `before_ms`: they are taken for ended. */
 enum err trace_store_settle(
 	struct db *db, int64_t before_ms, int64_t limit, int64_t *n, struct errtext *et) MUST_CHECK;
+/* Traces that began before; oldest first. */
+enum err trace_store_old(struct db *db, int64_t before_ns, struct id *ids, size_t limit, size_t *n,
+	struct errtext *et) MUST_CHECK;
+/* Removes traces from ids[*i] on, about `spans` spans in one transaction, and adds each to the sums
+ * of its day; *i is the first that is still there. */
+enum err trace_store_remove(struct db *db, const struct id *ids, size_t n, int64_t spans, size_t *i,
+	struct errtext *et) MUST_CHECK;
+
+/* ---- the keeper: retention ---- */
+
+struct trace_keeper;
+enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
+	struct trace_keeper **out, struct errtext *et) MUST_CHECK;
+void trace_keeper_stop(struct trace_keeper *k); /* accepts NULL */
 
 #endif

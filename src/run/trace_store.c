@@ -425,3 +425,108 @@ enum err trace_store_settle(
 		*n = changed;
 	return e;
 }
+
+/* ---- retention ---- */
+
+enum err trace_store_old(struct db *db, int64_t before_ns, struct id *ids, size_t limit, size_t *n,
+	struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_READ, &tx, et);
+	if (e)
+		return e;
+	struct row *r = NULL;
+	size_t k = 0;
+	e = db_query(tx, &r, et,
+		"SELECT id FROM run WHERE start_ns < ? AND kind = 'trace' ORDER BY start_ns LIMIT "
+		"?",
+		P_I64(before_ns), P_I64((int64_t)limit));
+	while (!e && k < limit && row_next(r, &e, et))
+		ids[k++] = row_id(r, 0);
+	row_free(r);
+	db_rollback(tx);
+	if (!e)
+		*n = k;
+	return e;
+}
+
+/* The day's sums of a service: what remains of a trace. */
+static enum err roll_up(struct tx *tx, struct id id, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT project, start_ns, status, attributes, spans, errors, tokens_in, "
+		"tokens_out, cost, last_ns FROM run WHERE id = ?",
+		P_ID(id));
+	if (e)
+		return e;
+	yyjson_doc *doc = NULL;
+	if (row_next(r, &e, et)) {
+		int64_t start = row_i64(r, 1), ms = (row_i64(r, 9) - start) / 1000000;
+		if (json_parse(row_text(r, 3), &doc, NULL))
+			doc = NULL;
+		struct str service = json_str(yyjson_doc_get_root(doc), "service");
+		e = db_exec(tx, et,
+			"INSERT INTO trace_day (project, day, service, traces, failed, spans, "
+			"errors, tokens_in, tokens_out, cost, duration_ms) "
+			"VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) "
+			"ON CONFLICT (project, day, service) DO UPDATE SET "
+			"traces = trace_day.traces + 1, "
+			"failed = trace_day.failed + excluded.failed, "
+			"spans = trace_day.spans + excluded.spans, "
+			"errors = trace_day.errors + excluded.errors, "
+			"tokens_in = trace_day.tokens_in + excluded.tokens_in, "
+			"tokens_out = trace_day.tokens_out + excluded.tokens_out, "
+			"cost = trace_day.cost + excluded.cost, "
+			"duration_ms = trace_day.duration_ms + excluded.duration_ms",
+			P_TEXT(row_text(r, 0)), P_I64(start / 86400000000000),
+			P_TEXT(service.p ? service : S("")),
+			P_I64(str_eq_c(row_text(r, 2), "error")), P_I64(row_i64(r, 4)),
+			P_I64(row_i64(r, 5)), P_I64(row_i64(r, 6)), P_I64(row_i64(r, 7)),
+			P_F64(row_f64(r, 8)), P_I64(ms < 0 ? 0 : ms));
+	}
+	yyjson_doc_free(doc);
+	row_free(r);
+	return e;
+}
+
+/* *left: how many more spans this transaction may remove; *whole: the trace has gone. */
+static enum err remove_one(
+	struct tx *tx, struct id id, int64_t *left, bool *whole, struct errtext *et)
+{
+	enum err e = db_exec(tx, et,
+		"DELETE FROM span WHERE run = ? AND id IN (SELECT id FROM span WHERE run = ? LIMIT "
+		"?)",
+		P_ID(id), P_ID(id), P_I64(*left));
+	int64_t removed = e ? 0 : db_changes(tx);
+	*whole = removed < *left;
+	*left -= removed + 1;
+	if (!e && *whole)
+		e = roll_up(tx, id, et);
+	if (!e && *whole)
+		e = db_exec(tx, et, "DELETE FROM run WHERE id = ?", P_ID(id));
+	return e;
+}
+
+enum err trace_store_remove(
+	struct db *db, const struct id *ids, size_t n, int64_t spans, size_t *i, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	size_t at = *i;
+	bool whole = true;
+	while (!e && whole && at < n && spans > 0) {
+		e = remove_one(tx, ids[at], &spans, &whole, et);
+		at += whole;
+	}
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	e = db_commit(tx, et);
+	if (!e)
+		*i = at;
+	return e;
+}

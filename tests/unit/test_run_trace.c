@@ -291,6 +291,41 @@ static void test_run_trace__too_much_waiting_is_busy(void)
 	croft_close(c);
 }
 
+static void test_run_trace__old_ones_go_and_leave_their_sums(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	struct id ids[8];
+	size_t n = 0, i = 0, rounds = 0;
+	for (int64_t k = 1; k <= 25; k++)
+		SEND(c, {T1, k, k - 1, "old", 10, 1000010, .tokens_in = 2, .tokens_out = 1});
+	SEND(c, {T2, 1, 0, "young", 5000, 6000});
+	CHECK_OK(trace_store_old(croft_db(c), 1000, ids, 8, &n, &et), &et);
+	CHECK_INT(n, 1);
+	for (; i < n; rounds++)
+		CHECK_OK(trace_store_remove(croft_db(c), ids, n, 10, &i, &et), &et);
+	CHECK_INT(rounds, 3);
+	CHECK(look(c, T1, &s) == ERR_NOT_FOUND);
+	CHECK_OK(look(c, T2, &s), &et);
+	struct tx *tx;
+	struct row *r;
+	CHECK_OK(db_begin(croft_db(c), TX_READ, &tx, &et), &et);
+	CHECK_OK(db_query(tx, &r, &et,
+			 "SELECT service, traces, spans, tokens_in, duration_ms FROM trace_day"),
+		&et);
+	enum err e = OK;
+	CHECK(row_next(r, &e, &et));
+	CHECK_STR(row_text(r, 0), "shop");
+	CHECK_INT(row_i64(r, 1), 1);
+	CHECK_INT(row_i64(r, 2), 25);
+	CHECK_INT(row_i64(r, 3), 50);
+	CHECK_INT(row_i64(r, 4), 1);
+	row_free(r);
+	db_rollback(tx);
+	arena_free(s.a);
+	croft_close(c);
+}
+
 /* ---- facts ---- */
 
 static struct trace_facts facts_of(const char *key, const char *value, uint64_t kind)
@@ -330,7 +365,8 @@ static void test_run_trace__types_of_all_conventions(void)
 	CHECK(f.cost == 1.5);
 }
 
-TESTS(T(test_run_trace__children_first_then_the_root),
+TESTS(T(test_run_trace__old_ones_go_and_leave_their_sums),
+	T(test_run_trace__children_first_then_the_root),
 	T(test_run_trace__the_same_span_again_changes_nothing),
 	T(test_run_trace__a_running_span_is_replaced_by_its_end),
 	T(test_run_trace__what_cannot_be_kept_is_said),
