@@ -60,7 +60,8 @@ static inline bool setting_bool(const struct croft *c, const char *name)
 	X(PERM_ARTIFACT_WRITE, "artifact.write", "add artifacts, versions, tags and cards") \
 	X(PERM_ARTIFACT_ALIAS, "artifact.alias", "move aliases of artifacts")               \
 	X(PERM_ARTIFACT_APPROVE, "artifact.approve", "approve promotions")                  \
-	X(PERM_ARTIFACT_DELETE, "artifact.delete", "delete artifacts and versions")
+	X(PERM_ARTIFACT_DELETE, "artifact.delete", "delete artifacts and versions")         \
+	X(PERM_MEMBER_MANAGE, "member.manage", "manage members and keys of a project")
 
 /* PERM_PUBLIC: anybody. PERM_SIGNED_IN: whoever has valid credentials, whatever the role. */
 enum perm {
@@ -209,7 +210,8 @@ void croft_set_state(struct croft *c, const struct module *m, void *state);
 void *croft_state(const struct croft *c, const struct module *m);
 const struct module *const *croft_modules(const struct croft *c, size_t *n);
 
-/* Finds the route, checks the permission, runs it: the one http_handler of the house. */
+/* Finds the route, checks the permission, runs it: the one http_handler of the house. Any path may
+ * stand behind /p/{project}: it is taken off and kept in rq->project. */
 void croft_handle(void *croft, struct http_request *rq, struct http_response *rs);
 /* Before the body is read: route, method, credentials, permission, size. For
  * server_options.check. */

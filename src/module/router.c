@@ -150,7 +150,7 @@ static enum err authenticate_by_api_key(
 		return err_set(et, ERR_UNAUTHENTICATED,
 			"a valid API key is needed: send 'Authorization: Bearer KEY'");
 	*out = (struct principal){.name = S("local"),
-		.project = S("default"),
+		.project = rq->project.n ? rq->project : S("default"),
 		.perms = PERMS_ALL,
 		.house = PERMS_ALL};
 	return OK;
@@ -221,10 +221,37 @@ static void allow_header(struct http_response *rs, unsigned allowed)
 	http_set_header(rs, "allow", str_c(list));
 }
 
+/* Which project is asked for. Called twice for a request that came over a socket. */
+static enum err take_project(struct http_request *rq, struct errtext *et)
+{
+	struct str header = http_header(rq, "x-croft-project");
+	if (rq->project.p)
+		return OK;
+	if (str_starts(rq->path, S("/p/"))) {
+		struct str rest = str_sub(rq->path, 3, rq->path.n);
+		size_t slash = str_chr(rest, '/');
+		rq->project = str_sub(rest, 0, slash);
+		rq->path = slash == STR_NONE ? S("/") : str_sub(rest, slash, rest.n);
+		if (!rq->project.n)
+			return err_set(et, ERR_INVALID, "/p/ must be followed by a project's name");
+	}
+	if (header.n && rq->project.p && !str_eq(header, rq->project))
+		return err_set(et, ERR_INVALID,
+			"the path and the header x-croft-project name two projects: send one");
+	if (header.n)
+		rq->project = header;
+	return OK;
+}
+
 static const struct route *admit(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
 	unsigned allowed;
+	enum err asked = take_project(rq, &et);
+	if (asked) {
+		refuse(c, rq, rs, asked, &et);
+		return NULL;
+	}
 	read_as(c, rq);
 	const struct route *r = route_find(c, rq, &allowed);
 	if (!r && allowed) {

@@ -59,7 +59,9 @@ static void test_app_tables__routes(void)
 			shape_is_good(r->query, r->path);
 			shape_is_good(r->body, r->path);
 			shape_is_good(r->reply, r->path);
-			if (r->method != HTTP_GET && r->perm == PERM_PUBLIC)
+			/* signing in is the one thing that nobody has credentials for */
+			if (r->method != HTTP_GET && r->perm == PERM_PUBLIC &&
+				strcmp(r->path, "/api/v1/session") != 0)
 				FAIL("%s: changes state and is public", r->path);
 			for (size_t o = 0; o < app_n_modules; o++)
 				for (size_t k = 0; k < app_modules[o]->n_routes; k++) {

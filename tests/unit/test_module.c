@@ -168,6 +168,72 @@ static void test_module_router__rows(void)
 	CHECK(find(HTTP_GET, "/a//b", &rq, &allowed) == &some_routes[6]);
 }
 
+/* ---- /p/{project} ---- */
+
+static void say_project(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	http_reply(rs, 200, "text/plain", project_of(rq));
+}
+
+static const struct route project_routes[] = {
+	{HTTP_GET, "/api/x", say_project, PERM_RUN_READ, "X", NULL, NULL, NULL, 0},
+	{HTTP_GET, "/{rest...}", say_project, PERM_PUBLIC, "Page", NULL, NULL, NULL, 0},
+};
+static const struct module with_project = {
+	.name = "p", .routes = project_routes, .n_routes = ARRAY_LEN(project_routes)};
+static const struct module *const project_modules[] = {&with_project};
+
+struct said {
+	int status;
+	struct buf body;
+};
+static void said_head(void *ctx, int status, const struct http_pair *h, size_t n)
+{
+	((struct said *)ctx)->status = status;
+}
+static enum err said_data(void *ctx, struct str data)
+{
+	buf_adds(&((struct said *)ctx)->body, data);
+	return OK;
+}
+
+static void test_module_router__a_project_in_front_of_any_path(void)
+{
+	static const struct {
+		const char *path, *header;
+		int status;
+		const char *says;
+	} cases[] = {
+		{"/api/x", NULL, 200, "default"}, {"/p/alpha/api/x", NULL, 200, "alpha"},
+		{"/api/x", "beta", 200, "beta"}, {"/p/alpha/api/x", "alpha", 200, "alpha"},
+		{"/p/alpha/api/x", "beta", 400, NULL}, {"/p//api/x", NULL, 400, NULL},
+		{"/p/alpha", NULL, 200, "default"},              /* the page: public, nobody asks */
+		{"/p/alpha/p/beta/api/x", NULL, 200, "default"}, /* taken off once: no such API */
+	};
+	struct croft *c;
+	struct errtext et = {0};
+	struct croft_options o = {.modules = project_modules,
+		.n_modules = 1,
+		.home = tap_tmpdir(),
+		.settings_only = true};
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct said said = {0};
+		struct http_local to = {said_head, said_data, &said};
+		struct http_pair header = {S("x-croft-project"), str_c(cases[i].header)};
+		CHECK_OK(http_local_run(croft_handle, c, HTTP_GET, str_c(cases[i].path), &header,
+				 cases[i].header ? 1 : 0, (struct str){0}, NULL, &to, &et),
+			&et);
+		if (said.status != cases[i].status)
+			FAIL("%s: %d", cases[i].path, said.status);
+		if (cases[i].says)
+			CHECK_STR(buf_str(&said.body), cases[i].says);
+		buf_free(&said.body);
+	}
+	croft_close(c);
+}
+
 TESTS(T(test_module_settings__layers_and_origins),
 	T(test_module_settings__bad_input_names_the_place),
-	T(test_module_shape__schema_and_typescript), T(test_module_router__rows))
+	T(test_module_shape__schema_and_typescript), T(test_module_router__rows),
+	T(test_module_router__a_project_in_front_of_any_path))
