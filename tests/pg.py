@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A PostgreSQL server of one's own, in a temporary folder, gone at the end.
 
-    tests/pg.py COMMAND...      runs COMMAND with CROFT_TEST_PG_URL set, e.g. one unit test:
-                                tests/pg.py build/tests/test_store_db
+    tests/pg.py COMMAND...      runs COMMAND with CROFT_TEST_PG_URL and CROFT_TEST_PG_DIR (of the
+                                socket) set, e.g. tests/pg.py build/tests/test_store_db
     from pg import Pg           for tests that stop and start it:
     with Pg() as pg: pg.url("schema"); pg.restart("immediate"); pg.sql("SELECT 1")
 
@@ -134,7 +134,7 @@ def main():
         print("# " + missing(), file=sys.stderr)
         sys.exit(subprocess.run(command).returncode)
     with Pg() as pg:
-        env = dict(os.environ, CROFT_TEST_PG_URL=pg.url())
+        env = dict(os.environ, CROFT_TEST_PG_URL=pg.url(), CROFT_TEST_PG_DIR=pg.dir)
         if os.environ.get("CROFT_TEST_DB") == "postgres":
             env["CROFT_TEST_DB_URL"] = pg.url()
         sys.exit(subprocess.run(command, env=env).returncode)
