@@ -29,7 +29,7 @@ BUILD ?= build$(suffix)
 
 
 .DEFAULT_GOAL := build
-.PHONY: all build run test test-browser bench bench-otlp bench-engine bench-retrieval bench-vector oracle models \
+.PHONY: all build run test test-browser bench bench-otlp bench-engine bench-http bench-retrieval bench-vector oracle models \
 	fuzz lint format install clean help setup
 
 setup:
@@ -60,6 +60,9 @@ bench: bench-engine bench-retrieval bench-otlp ## every benchmark
 
 bench-engine: all models ## ours beside llama.cpp: prompt, decode, embeddings, load, memory
 	@bench/engine.sh $(BUILD)
+
+bench-http: all ## requests a second, plain and TLS, beside nginx when it is installed
+	@bench/http.sh $(BUILD)
 
 bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"

@@ -12,29 +12,52 @@ struct job {
 	void *arg;
 };
 
+/* Waking a thread costs more than many jobs do. So at most one is on its way at a time (`waking`);
+ * when it has come and there is still more to do than it takes, it wakes the next before it begins.
+ * Jobs that are short are done by the few that are awake, jobs that block bring up as many as they
+ * need. */
 struct pool {
 	pthread_mutex_t mu;
 	pthread_cond_t work;
 	struct job *ring;
 	unsigned head, n, cap;
+	unsigned idle; /* threads that wait for work */
+	bool waking;   /* one of them has been called and has not come yet */
 	bool stop;
 	unsigned n_threads;
 	pthread_t threads[];
 };
+
+/* Under the lock: is another thread to be woken? Its signal is sent after the lock is given back,
+ * or it would wake only to wait for it. */
+static bool call_one(struct pool *p)
+{
+	if (!p->n || !p->idle || p->waking)
+		return false;
+	p->waking = true;
+	return true;
+}
 
 static void *worker(void *arg)
 {
 	struct pool *p = arg;
 	pthread_mutex_lock(&p->mu);
 	for (;;) {
-		while (!p->n && !p->stop)
+		while (!p->n && !p->stop) {
+			p->idle++;
 			pthread_cond_wait(&p->work, &p->mu);
+			p->idle--;
+			p->waking = false;
+		}
 		if (!p->n)
 			break;
 		struct job j = p->ring[p->head];
 		p->head = (p->head + 1) % p->cap;
 		p->n--;
+		bool call = call_one(p);
 		pthread_mutex_unlock(&p->mu);
+		if (call)
+			pthread_cond_signal(&p->work);
 		j.fn(j.arg);
 		pthread_mutex_lock(&p->mu);
 	}
@@ -66,17 +89,30 @@ enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct
 	return OK;
 }
 
+enum err pool_submit_later(struct pool *p, void (*fn)(void *), void *arg)
+{
+	pthread_mutex_lock(&p->mu);
+	bool full = p->stop || p->n == p->cap;
+	if (!full)
+		p->ring[(p->head + p->n++) % p->cap] = (struct job){fn, arg};
+	pthread_mutex_unlock(&p->mu);
+	return full ? ERR_BUSY : OK;
+}
+
+void pool_call(struct pool *p)
+{
+	pthread_mutex_lock(&p->mu);
+	bool call = call_one(p);
+	pthread_mutex_unlock(&p->mu);
+	if (call)
+		pthread_cond_signal(&p->work);
+}
+
 enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg)
 {
-	enum err e = OK;
-	pthread_mutex_lock(&p->mu);
-	if (p->stop || p->n == p->cap) {
-		e = ERR_BUSY;
-	} else {
-		p->ring[(p->head + p->n++) % p->cap] = (struct job){fn, arg};
-		pthread_cond_signal(&p->work);
-	}
-	pthread_mutex_unlock(&p->mu);
+	enum err e = pool_submit_later(p, fn, arg);
+	if (!e)
+		pool_call(p);
 	return e;
 }
 

@@ -32,6 +32,9 @@ struct pool;
 enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct pool **out,
 	struct errtext *et);
 enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg);
+/* The same without waking anybody: pool_call must follow, once for any number of them. */
+enum err pool_submit_later(struct pool *p, void (*fn)(void *), void *arg);
+void pool_call(struct pool *p);
 unsigned pool_queued(struct pool *p);
 void pool_free(struct pool *p); /* runs what is queued, then joins; accepts NULL */
 

@@ -148,7 +148,8 @@ static void dispatch(struct conn *c)
 	if (c->peer_closed)
 		cancel_set(&x->cancel);
 	exchange_ref(x);
-	if (pool_submit(c->server->pool, run_handler, x)) {
+	c->server->submitted = true;
+	if (pool_submit_later(c->server->pool, run_handler, x)) {
 		exchange_unref(x);
 		refuse(c, 503, "busy", "all workers are taken and the queue is full: try again",
 			true);

@@ -4,12 +4,13 @@
 #include "base/os.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ARENA_MAX = 64 << 20, OUT_MAX = 256 << 10 };
+enum { ARENA_MAX = 64 << 20, OUT_MAX = 256 << 10, HEAD_ROOM = 512 };
 
 static const struct http_carrier carrier;
 
@@ -116,16 +117,24 @@ enum err exchange_body_end(struct exchange *x, struct errtext *et)
 
 /* ---- the answer: the carrier's side, on the worker's thread ---- */
 
+/* The text of this second; each thread keeps its own. */
 static void add_date(struct buf *b)
 {
 	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 	static const char months[][4] = {
 		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	static _Thread_local time_t of;
+	static _Thread_local char text[64];
 	time_t now = time(NULL);
 	struct tm t;
-	gmtime_r(&now, &t);
-	buf_addf(b, "date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[t.tm_wday], t.tm_mday,
-		months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+	if (now != of) {
+		of = now;
+		gmtime_r(&now, &t);
+		snprintf(text, sizeof text, "date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n",
+			days[t.tm_wday], t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour,
+			t.tm_min, t.tm_sec);
+	}
+	buf_addc(b, text);
 }
 
 static bool status_has_body(int status)
@@ -138,10 +147,15 @@ static void add_head(struct exchange *x, int status, const struct http_pair *hea
 	size_t body_n, bool streaming)
 {
 	struct buf *b = &x->out;
+	buf_reserve(b, HEAD_ROOM + (streaming ? 0 : MIN(body_n, (size_t)OUT_MAX)));
 	buf_addf(b, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
 	add_date(b);
-	for (size_t i = 0; i < n; i++)
-		buf_addf(b, "%.*s: %.*s\r\n", STR_FMT(headers[i].name), STR_FMT(headers[i].value));
+	for (size_t i = 0; i < n; i++) {
+		buf_adds(b, headers[i].name);
+		buf_add(b, ": ", 2);
+		buf_adds(b, headers[i].value);
+		buf_add(b, "\r\n", 2);
+	}
 	x->chunked = streaming && !x->http10;
 	x->close_after = !x->keep_alive || (streaming && x->http10) || server_stopping(x->server);
 	if (x->chunked)

@@ -124,6 +124,35 @@ static void set_default(struct http_response *rs, const char *name, const char *
 		http_set_header(rs, name, str_c(value));
 }
 
+/* What every answer says unless its handler said otherwise. Literals: nothing is copied. */
+static void set_defaults(struct http_response *rs)
+{
+	static const struct {
+		const char *name;
+		struct http_pair pair;
+	} rows[] = {
+#define ROW(name, value)                                \
+	{                                               \
+		name,                                   \
+		{                                       \
+			{name, sizeof name - 1},        \
+			{                               \
+				value, sizeof value - 1 \
+			}                               \
+		}                                       \
+	}
+		ROW("cache-control", "no-store"),
+		ROW("x-content-type-options", "nosniff"),
+		ROW("referrer-policy", "no-referrer"),
+		ROW("x-frame-options", "DENY"),
+		ROW("cross-origin-resource-policy", "same-origin"),
+#undef ROW
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!has_header(rs, rows[i].name) && rs->n_headers < ARRAY_LEN(rs->headers))
+			rs->headers[rs->n_headers++] = rows[i].pair;
+}
+
 static void send_head(struct http_response *rs, int status, const char *type, struct str body,
 	bool is_static, bool streaming)
 {
@@ -135,11 +164,7 @@ static void send_head(struct http_response *rs, int status, const char *type, st
 	}
 	if (type)
 		http_set_header(rs, "content-type", str_c(type));
-	set_default(rs, "cache-control", "no-store");
-	set_default(rs, "x-content-type-options", "nosniff");
-	set_default(rs, "referrer-policy", "no-referrer");
-	set_default(rs, "x-frame-options", "DENY");
-	set_default(rs, "cross-origin-resource-policy", "same-origin");
+	set_defaults(rs);
 	id_hex(rs->rq->id, id);
 	http_set_header(rs, "x-request-id", str_c(id));
 	rs->status = status;

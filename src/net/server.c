@@ -16,6 +16,7 @@
 
 enum {
 	EVENTS = 256,
+	CALL_EVERY = 32, /* events, before workers are called */
 	TICK_MS = 250,
 	PING_MS = 15000,
 };
@@ -268,6 +269,14 @@ static int patience(struct server *s)
 	return news || s->again ? 0 : TICK_MS;
 }
 
+/* Workers are called for a handful of requests at a time: each call may cost a switch to them. */
+static void call_workers(struct server *s)
+{
+	if (s->submitted)
+		pool_call(s->pool);
+	s->submitted = false;
+}
+
 static void on_event(struct server *s, const struct epoll_event *ev)
 {
 	if (ev->data.ptr == &s->listener)
@@ -286,10 +295,14 @@ static void *io_loop(void *arg)
 		int n = epoll_wait(s->epoll, events, EVENTS, patience(s));
 		atomic_store(&s->asleep, false);
 		s->now_ns = clock_mono_ns();
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) {
 			on_event(s, &events[i]);
+			if (i % CALL_EVERY == CALL_EVERY - 1)
+				call_workers(s);
+		}
 		on_ready(s);
 		on_again(s);
+		call_workers(s);
 		if (s->now_ns - s->ticked_ns >= (uint64_t)TICK_MS * 1000000 ||
 			atomic_load(&s->stopping)) {
 			s->ticked_ns = s->now_ns;

@@ -134,6 +134,7 @@ struct server {
 	struct pool *pool;
 	struct conn *conns, *dead, *again;
 	uint32_t n_conns;
+	bool submitted; /* jobs for which no worker has been called yet */
 	char *scratch;
 	uint64_t now_ns, ticked_ns;
 

@@ -92,6 +92,7 @@ static void start(struct fixture *f)
 	struct errtext et;
 	struct server_options o = f->o;
 	if (over_tls) {
+		tls_client_ctx(); /* made before there are threads */
 		tls_make_cert("server", "ec");
 		struct tls_options to = {
 			.cert = tls_file("server.pem"), .key = tls_file("server.key")};
