@@ -34,6 +34,39 @@ static void global_init(void)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+/* Handles with their open connections, of requests that asked for it (`keep`). */
+enum { KEPT_MAX = 32 };
+static pthread_mutex_t kept_mu = PTHREAD_MUTEX_INITIALIZER;
+static CURL *kept[KEPT_MAX];
+static unsigned n_kept;
+
+static CURL *handle_get(bool keep)
+{
+	CURL *curl = NULL;
+	if (keep) {
+		pthread_mutex_lock(&kept_mu);
+		if (n_kept)
+			curl = kept[--n_kept];
+		pthread_mutex_unlock(&kept_mu);
+	}
+	return curl ? curl : curl_easy_init();
+}
+
+static void handle_put(CURL *curl, bool keep)
+{
+	if (curl && keep) {
+		curl_easy_reset(curl); /* forgets everything but its connections */
+		pthread_mutex_lock(&kept_mu);
+		if (n_kept < KEPT_MAX) {
+			kept[n_kept++] = curl;
+			curl = NULL;
+		}
+		pthread_mutex_unlock(&kept_mu);
+	}
+	if (curl)
+		curl_easy_cleanup(curl);
+}
+
 static bool is_redirect(int status)
 {
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -317,7 +350,7 @@ enum err client_run(const struct client_request *rq, struct client_reply *out, s
 	pthread_once(&once, global_init);
 	struct client_reply reply = {0};
 	struct transfer t = {.rq = rq,
-		.curl = curl_easy_init(),
+		.curl = handle_get(rq->keep),
 		.arena = arena_new(4 << 20),
 		.body = &reply.body,
 		.may_follow = rq->method == HTTP_GET || rq->method == HTTP_HEAD,
@@ -345,8 +378,7 @@ enum err client_run(const struct client_request *rq, struct client_reply *out, s
 	}
 	curl_url_cleanup(url);
 	curl_url_cleanup(first);
-	if (t.curl)
-		curl_easy_cleanup(t.curl);
+	handle_put(t.curl, rq->keep && e != ERR_CANCELLED);
 	arena_free(t.arena);
 	return e;
 }

@@ -19,6 +19,7 @@ struct client_request {
 	uint32_t connect_ms, idle_ms, total_ms; /* 0: 10 s, 60 s, none */
 	size_t reply_max;                       /* bytes kept or passed on; 0: 64 MiB */
 	const struct cancel *cancel;
+	bool keep; /* the connection stays open for the next such request of this process */
 	/* NULL: the whole body is kept in the reply. on_head may return an error to stop. */
 	enum err (*on_head)(void *ctx, int status, const struct http_pair *headers, size_t n);
 	enum err (*on_data)(void *ctx, struct str data);

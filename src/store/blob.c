@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const struct blob_backend *const backends[] = {&blob_file};
+static const struct blob_backend *const backends[] = {&blob_file, &blob_s3};
 
 enum { SWEEP_AGE_MS = 3600 * 1000 };
 
@@ -34,8 +34,8 @@ enum err blobs_open(const char *url, struct blobs **out, struct errtext *et)
 		return OK;
 	}
 	return err_set(et, ERR_INVALID,
-		"no blob store of the kind \"%.*s\": this build knows file:",
-		colon ? (int)(colon - url) : 0, url);
+		"no blob store of the kind \"%.*s\": this build knows file: and s3:",
+		colon ? (int)MIN(colon - url, 16) : 0, url);
 }
 
 void blobs_close(struct blobs *b)

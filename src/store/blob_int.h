@@ -38,7 +38,7 @@ struct blob_backend {
 	void (*batch_end)(void *batch);
 };
 
-extern const struct blob_backend blob_file;
+extern const struct blob_backend blob_file, blob_s3;
 
 /* The calls of blob_file.c and blob_batch.c that can fail on a bad day; tests put failing ones in
  * their place. */
