@@ -74,6 +74,29 @@ static enum err read_config(
 	return c->config ? OK : err_set(et, ERR_NOMEM, "no memory");
 }
 
+/* blobs.url, with the credentials of blobs.key and blobs.secret where it has none. */
+static void blobs_url(const struct croft *c, struct buf *out)
+{
+	struct str url = setting_text(c, "blobs.url"), key = setting_text(c, "blobs.key");
+	if (!url.n) {
+		buf_addf(out, "file:%s/blobs", c->home);
+		return;
+	}
+	struct str rest = str_sub(url, 5, url.n);
+	size_t end = MIN(str_chr(rest, '/'), str_chr(rest, '?'));
+	if (!key.n || !str_starts(url, S("s3://")) ||
+		str_rchr(str_sub(rest, 0, end), '@') != STR_NONE) {
+		buf_adds(out, url);
+		return;
+	}
+	buf_addc(out, "s3://");
+	url_encode(out, key);
+	buf_putc(out, ':');
+	url_encode(out, setting_text(c, "blobs.secret"));
+	buf_putc(out, '@');
+	buf_adds(out, rest);
+}
+
 static enum err open_stores(struct croft *c, struct errtext *et)
 {
 	char path[PATH_MAX];
@@ -92,8 +115,7 @@ static enum err open_stores(struct croft *c, struct errtext *et)
 	set.n ? buf_adds(&url, set) : buf_addf(&url, "sqlite:%s/croft.db", c->home);
 	e = db_open(buf_c(&url), &c->db, et);
 	buf_clear(&url);
-	set = setting_text(c, "blobs.url");
-	set.n ? buf_adds(&url, set) : buf_addf(&url, "file:%s/blobs", c->home);
+	blobs_url(c, &url);
 	if (!e)
 		e = blobs_open(buf_c(&url), &c->blobs, et);
 	buf_free(&url);
