@@ -30,7 +30,7 @@ static void list_row(struct cmd_table *t, yyjson_val *r)
 	buf_free(&detail);
 }
 
-static enum err audit_ls(struct cmd *cmd, struct errtext *et)
+enum err run_audit_ls(struct cmd *cmd, struct errtext *et)
 {
 	static const char *const titles[] = {
 		"SEQ", "TIME (UTC)", "WHO", "PROJECT", "ACTION", "SUBJECT", "DETAIL"};
@@ -110,7 +110,7 @@ static enum err export_to(struct cmd *cmd, int fd, int64_t *records, struct errt
 	return e;
 }
 
-static enum err audit_export(struct cmd *cmd, struct errtext *et)
+enum err run_audit_export(struct cmd *cmd, struct errtext *et)
 {
 	if (cmd_n_args(cmd) != 1)
 		return err_set(et, ERR_INVALID,
@@ -205,38 +205,10 @@ static enum err verify_instance(struct cmd *cmd, struct errtext *et)
 	return e;
 }
 
-static enum err audit_verify(struct cmd *cmd, struct errtext *et)
+enum err run_audit_verify(struct cmd *cmd, struct errtext *et)
 {
 	if (cmd_n_args(cmd) > 1)
 		return err_set(
 			et, ERR_INVALID, "one exported file at most: croft audit verify [FILE]");
 	return cmd_n_args(cmd) ? verify_file(cmd, cmd_arg(cmd, 0), et) : verify_instance(cmd, et);
 }
-
-static const struct option ls_options[] = {
-	{"actor", 'a', "NAME", "Only what NAME did"},
-	{"action", 0, "ACTION", "Only this action; \"key.*\": all of keys"},
-	{"subject", 0, "TEXT", "Only what was done to this; \"x*\": what begins so"},
-	{"from", 0, "TIME", "From then on (2026-05-03, 2026-05-03T12:00:00Z)"},
-	{"to", 0, "TIME", "Before then"},
-	{"limit", 'n', "N", "At most so many (100)"},
-};
-static const struct option verify_options[] = {
-	{"since", 0, "FILE", "And that the log still holds what FILE exported"},
-	{"head", 0, "HASH", "FILE's chain must end with this hash"},
-};
-
-const struct command audit_commands[N_AUDIT_COMMANDS] = {
-	{"audit ls", audit_ls, "", ls_options, ARRAY_LEN(ls_options),
-		"List what was done, newest first", NULL},
-	{"audit export", audit_export, "FILE", NULL, 0, "Write the audit log to a file",
-		"One JSON object per line; the last line is the chain's head. FILE is made, never "
-		"overwritten;\n- is standard output. Example:\n\n  croft audit export audit.jsonl"},
-	{"audit verify", audit_verify, "[FILE]", verify_options, ARRAY_LEN(verify_options),
-		"Prove that the audit log was not changed",
-		"Without FILE the log of the instance is checked. With FILE an exported one, "
-		"offline: "
-		"no data\ndirectory and no server is needed. Examples:\n\n"
-		"  croft audit verify\n  croft audit verify audit.jsonl\n"
-		"  croft audit verify --since audit.jsonl"},
-};

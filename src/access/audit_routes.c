@@ -71,7 +71,7 @@ static enum err parse_filter(
 	return e ? e : number_filter(rq, "limit", 1, LIST_MAX, &f->limit, et);
 }
 
-static void get_audit(struct croft *c, struct http_request *rq, struct http_response *rs)
+void get_audit(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
 	struct audit_filter f;
@@ -184,7 +184,7 @@ static enum err head_at(struct croft *c, int64_t seq, struct export *x, struct e
 	return e;
 }
 
-static void get_export(struct croft *c, struct http_request *rq, struct http_response *rs)
+void get_audit_export(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
 	struct export x = {.rs = rs};
@@ -268,7 +268,7 @@ static void write_verdict(
 	buf_free(&out);
 }
 
-static void get_verify(struct croft *c, struct http_request *rq, struct http_response *rs)
+void get_audit_verify(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
 	struct verify v = {0};
@@ -284,21 +284,3 @@ static void get_verify(struct croft *c, struct http_request *rq, struct http_res
 	else
 		write_verdict(rs, &v, e, &et);
 }
-
-const struct shape audit_shapes[1] = {
-	{"AuditRecord", "{ seq: int, time: string, actor_id: id | null, actor, project, action, "
-			"subject, detail: any, hash }"},
-};
-
-const struct route audit_routes[N_AUDIT_ROUTES] = {
-	{HTTP_GET, "/api/v1/audit", get_audit, PERM_AUDIT_READ, "What was done, newest first",
-		"{ actor?, action?, subject?, project?, from?, to?, before?: int, limit?: int }",
-		NULL, "{ records: AuditRecord[], next: int | null }", 0},
-	{HTTP_GET, "/api/v1/audit/export", get_export, PERM_AUDIT_READ,
-		"The chain as JSON lines, oldest first; the last line is its head",
-		"{ after?: int, limit?: int }", NULL, NULL, 0},
-	{HTTP_GET, "/api/v1/audit/verify", get_verify, PERM_AUDIT_READ,
-		"Check the whole chain, and that it still holds a record that was noted",
-		"{ seq?: int, hash? }", NULL,
-		"{ ok: boolean, records: int, head, problem: string | null }", 0},
-};

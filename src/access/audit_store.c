@@ -5,17 +5,6 @@
 
 #include <ctype.h>
 
-const struct migration audit_migrations_sql = {1, "audit log",
-	"CREATE TABLE audit ("
-	" seq BIGINT PRIMARY KEY, time_ms BIGINT NOT NULL, actor_id BLOB NOT NULL,"
-	" actor TEXT NOT NULL, project TEXT NOT NULL, action TEXT NOT NULL,"
-	" subject TEXT NOT NULL, detail TEXT NOT NULL, prev BLOB NOT NULL, hash BLOB NOT NULL);"
-	"CREATE INDEX audit_by_time ON audit (time_ms);"
-	"CREATE INDEX audit_by_actor ON audit (actor, seq);"
-	"CREATE INDEX audit_by_action ON audit (action, seq);"
-	"CREATE INDEX audit_by_subject ON audit (subject, seq);"
-	"CREATE INDEX audit_by_project ON audit (project, seq);"};
-
 #define AUDIT_COLUMNS "seq, time_ms, actor_id, actor, project, action, subject, detail, prev, hash"
 
 /* ---- adding ---- */

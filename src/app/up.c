@@ -1,4 +1,5 @@
 /* `croft up`: the life of the server, from its settings to its end. */
+#include "access/access.h"
 #include "app/app.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,15 +25,6 @@ static void on_hangup(int sig)
 	atomic_store(&hung_up, true);
 }
 
-/* 127.0.0.0/8, ::1 and localhost; anything else may be reachable from outside. */
-static bool is_loopback(struct str listen)
-{
-	size_t colon = str_rchr(listen, ':');
-	struct str host = str_sub(listen, 0, colon);
-	return str_starts(host, S("127.")) || str_eq_c(host, "[::1]") ||
-	       str_eq_c(host, "localhost");
-}
-
 static enum err start_modules(struct croft *c, struct errtext *et)
 {
 	size_t n;
@@ -44,15 +36,17 @@ static enum err start_modules(struct croft *c, struct errtext *et)
 	return e;
 }
 
-/* Tells commands on the same data directory where the server is, and by which key to know it:
- * its certificate need not name the address that they use. */
-static enum err announce(const char *path, const char *address, struct tls *tls, struct errtext *et)
+/* Tells commands on the same data directory where the server is, what lets them in as its owner,
+ * and by which key to know it: its certificate need not name the address that they use. */
+static enum err announce(
+	struct croft *c, const char *path, const char *address, struct tls *tls, struct errtext *et)
 {
 	struct buf b = {0}, pin = {0};
 	struct jw w = {.out = &b};
 	jw_obj(&w);
 	jw_kc(&w, "address", address);
 	jw_ki64(&w, "pid", getpid());
+	jw_kc(&w, "key", access_local_key(c));
 	if (tls) {
 		tls_pin(tls, &pin);
 		jw_kbool(&w, "tls", true);
@@ -105,21 +99,21 @@ static enum err open_tls(struct croft *c, struct tls **out, struct errtext *et)
 }
 
 /* A new certificate is used for new connections; one that is no good is told and not used. */
-static void reload_tls(struct tls *tls, const char *note, const char *address)
+static void reload_tls(struct croft *c, struct tls *tls, const char *note, const char *address)
 {
 	struct errtext et = {0};
 	bool changed = false;
 	enum err e = tls_reload(tls, atomic_exchange(&hung_up, false), &changed, &et);
 	if (!e && changed) {
 		tell_certificate(tls, "the certificate was read again");
-		e = announce(note, address, tls, &et);
+		e = announce(c, note, address, tls, &et);
 	}
 	if (e)
 		log_error("the certificate stays what it was: %s", err_text(e, &et));
 }
 
-static void run_until(
-	const struct cancel *end, struct tls *tls, const char *note, const char *address)
+static void run_until(struct croft *c, const struct cancel *end, struct tls *tls, const char *note,
+	const char *address)
 {
 	uint64_t looked = clock_mono_ns();
 	while (!cancelled(end)) {
@@ -128,7 +122,7 @@ static void run_until(
 				    clock_mono_ns() - looked < (uint64_t)RELOAD_MS * 1000000))
 			continue;
 		looked = clock_mono_ns();
-		reload_tls(tls, note, address);
+		reload_tls(c, tls, note, address);
 	}
 }
 
@@ -149,11 +143,12 @@ static void allow_files(unsigned connections)
 static enum err check_listen(struct croft *c, struct errtext *et)
 {
 	struct str listen = setting_text(c, "listen");
-	if (is_loopback(listen))
+	if (access_listens_on_loopback(c))
 		return OK;
-	if (!setting_text(c, "api.key").n)
+	if (!access_has_credentials(c))
 		return err_set(et, ERR_INVALID,
-			"%.*s is reachable from other machines and no API key is set: set api.key "
+			"%.*s is reachable from other machines and nobody needs credentials: add a "
+			"user (croft user add NAME --admin --password) or set api.key "
 			"(CROFT_API_KEY), or listen on 127.0.0.1",
 			STR_FMT(listen));
 	if (!setting_text(c, "tls.cert").n)
@@ -208,13 +203,13 @@ static enum err listen_and_run(
 	if (e)
 		return e;
 	app_set_server(c, server);
-	e = announce(note, server_address(server), tls, et);
+	e = announce(c, note, server_address(server), tls, et);
 	if (!e) {
 		log_info("croft %s serves %s on http%s://%s", CROFT_VERSION, croft_home(c),
 			tls ? "s" : "", server_address(server));
 		note_redirect(server);
 		signal(SIGHUP, on_hangup);
-		run_until(cmd_cancel(cmd), tls, note, server_address(server));
+		run_until(c, cmd_cancel(cmd), tls, note, server_address(server));
 		log_info("stopping");
 	}
 	unlink(note);

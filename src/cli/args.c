@@ -7,6 +7,7 @@ const struct option common_options[] = {
 	{"help", 'h', NULL, "Show this help"},
 	{"home", 0, "DIR", "Data directory (CROFT_HOME)"},
 	{"config", 0, "FILE", "Configuration file (CROFT_CONFIG)"},
+	{"project", 0, "PROJECT", "Act in this project (CROFT_PROJECT)"},
 };
 const size_t n_common_options = ARRAY_LEN(common_options);
 

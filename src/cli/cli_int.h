@@ -48,4 +48,11 @@ void sse_free(struct sse_reader *r);
 
 void transport_close(struct cmd *cmd);
 
+/* What `croft login` has kept, in a file that only its owner reads. */
+void login_current(struct buf *url); /* nothing is appended when there is none */
+char *login_key(struct str url);     /* NULL: none; free() it */
+enum err run_login(struct cmd *cmd, struct errtext *et);
+enum err run_logout(struct cmd *cmd, struct errtext *et);
+extern const struct option login_options[1];
+
 #endif

@@ -185,6 +185,12 @@ static enum err run_completion(struct cmd *cmd, struct errtext *et)
 
 static const struct command commands[] = {
 	{"help", run_help, "[COMMAND]", NULL, 0, "Show what there is, or one command", NULL},
+	{"login", run_login, "URL", login_options, ARRAY_LEN(login_options),
+		"Keep a server's address and a key for it",
+		"The key is asked for, or read from standard input, and kept in a file that only "
+		"you can read.\nCommands then talk to that server, unless --home, CROFT_HOME or "
+		"CROFT_URL says otherwise.\nExample:\n\n  croft login https://croft.example.org"},
+	{"logout", run_logout, "[URL]", NULL, 0, "Forget a server and its key", NULL},
 	{"completion", run_completion, "bash|zsh|fish", NULL, 0,
 		"Print a completion script for a shell",
 		"For bash:  source <(croft completion bash)"},

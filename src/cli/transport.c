@@ -43,6 +43,7 @@ static bool find_server(struct cmd *cmd, const char *home)
 		if (address.n) {
 			cmd->base_url = buf_take(&url);
 			cmd->pin = str_dup(pin.n ? pin : S(""));
+			cmd->api_key = str_dup(json_str(note, "key"));
 		}
 		found = cmd->base_url != NULL;
 	}
@@ -53,20 +54,33 @@ static bool find_server(struct cmd *cmd, const char *home)
 
 static void take_settings(struct cmd *cmd, const struct croft *settings)
 {
-	cmd->api_key = str_dup(setting_text(settings, "api.key"));
+	struct str key = setting_text(settings, "key");
+	if (!key.n)
+		key = setting_text(settings, "api.key");
+	if (!cmd->api_key || key.n) {
+		free(cmd->api_key);
+		cmd->api_key = str_dup(key);
+	}
 	cmd->ca = str_dup(setting_text(settings, "tls.ca"));
 	cmd->client_cert = str_dup(setting_text(settings, "tls.client_cert"));
 	cmd->client_key = str_dup(setting_text(settings, "tls.client_key"));
 }
 
-/* The setting `url`: a server anywhere. */
+/* The setting `url`: a server anywhere; else the one of `croft login`, unless a data directory is
+ * named. */
 static enum err find_named(struct cmd *cmd, struct errtext *et)
 {
 	struct croft *settings;
+	struct buf login_url = {0};
+	const char *home = getenv("CROFT_HOME");
 	enum err e = open_here(cmd, true, &settings, et);
 	if (e)
 		return e;
 	struct str url = setting_text(settings, "url");
+	if (!url.n && !cmd_opt(cmd, "home").p && !(home && *home)) {
+		login_current(&login_url);
+		url = buf_str(&login_url);
+	}
 	while (str_ends(url, S("/")))
 		url.n--;
 	if (url.n && !str_starts(url, S("https://")) && !str_starts(url, S("http://")))
@@ -74,9 +88,12 @@ static enum err find_named(struct cmd *cmd, struct errtext *et)
 			STR_FMT(url));
 	else if (url.n)
 		cmd->base_url = str_dup(url);
-	if (!e && url.n)
+	if (!e && url.n) {
+		cmd->api_key = login_key(url);
 		take_settings(cmd, settings);
+	}
 	croft_close(settings);
+	buf_free(&login_url);
 	return e;
 }
 
@@ -232,13 +249,24 @@ static enum err answer_error(int status, struct str body, struct errtext *et)
 	return e;
 }
 
+static struct str asked_project(const struct cmd *cmd)
+{
+	struct str option = cmd_opt(cmd, "project");
+	return option.p ? option : str_c(getenv("CROFT_PROJECT"));
+}
+
 static enum err run_exchange(struct cmd *cmd, enum http_method method, const char *path,
-	const struct http_pair *headers, size_t n, struct str body, struct exchange *x,
+	const struct http_pair *more, size_t n, struct str body, struct exchange *x,
 	struct errtext *et)
 {
+	struct http_pair headers[14];
 	enum err e = connect_api(cmd, et);
 	if (e)
 		return e;
+	n = MIN(n, ARRAY_LEN(headers) - 1);
+	memcpy(headers, more, n * sizeof *headers);
+	if (asked_project(cmd).n)
+		headers[n++] = (struct http_pair){S("x-croft-project"), asked_project(cmd)};
 	x->et = et;
 	if (cmd->base_url) {
 		e = run_remote(cmd, method, path, headers, n, body, x, et);

@@ -84,8 +84,8 @@ struct principal {
 	struct str name;    /* "ada", "local" */
 	struct str project; /* what this request sees and changes: "default" */
 	uint64_t perms;     /* 1 << enum perm, in that project */
-	uint64_t house;    /* the same for what no project owns: users, the system, every project */
-	const void *rules; /* of the access module: rules on single artifacts; NULL: none */
+	uint64_t house; /* the same for what no project owns: users, the system, every project */
+	const void *access; /* of the access module: user, key, rules; NULL: bound by none */
 };
 
 #define PERMS_ALL (~0ull)

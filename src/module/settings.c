@@ -7,8 +7,8 @@
 /* Adding a setting: one row here or in a module's table. */
 const struct setting house_settings[] = {
 	{"listen", SET_TEXT, "127.0.0.1:7117", "Address and port to serve on", 0, 0},
-	{"api.key", SET_SECRET, "", "Key that clients must send; needed to listen beyond loopback",
-		0, 0},
+	{"api.key", SET_SECRET, "", "Root key: its holder may do everything in every project", 0,
+		0},
 	{"db.url", SET_TEXT, "", "Metadata store; empty: sqlite in the data directory", 0, 0},
 	{"blobs.url", SET_SECRET, "",
 		"Blob store: file:/path or s3://host:port/bucket/prefix?region=...; empty: files "
@@ -40,6 +40,7 @@ const struct setting house_settings[] = {
 	{"tls.redirect_listen", SET_TEXT, "",
 		"Second address, without TLS, that only redirects to the first", 0, 0},
 	{"url", SET_TEXT, "", "Server that commands talk to; empty: this data directory's", 0, 0},
+	{"key", SET_SECRET, "", "Key that commands send to that server; empty: api.key", 0, 0},
 	{"tls.ca", SET_TEXT, "", "PEM file of authorities that commands trust for an https url", 0,
 		0},
 	{"tls.client_cert", SET_TEXT, "", "PEM file: certificate that commands show to a server", 0,

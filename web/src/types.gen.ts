@@ -1,6 +1,13 @@
 // Generated from the route tables by `croft api typescript`; do not edit.
 
 export type AuditRecord = { seq: number; time: string; actor_id: (string | null); actor: string; project: string; action: string; subject: string; detail: unknown; hash: string };
+export type Me = { name: string; display: string; kind: ("person" | "service" | "local"); method: ("open" | "local" | "session" | "key"); project: (string | null); permissions: (string)[]; everywhere: (string)[]; projects: (string)[]; password: boolean };
+export type ApiKey = { id: string; user: string; name: string; prefix: string; project: (string | null); permissions: ((string)[] | null); created: string; expires: (string | null); revoked: (string | null); used: (string | null); state: ("valid" | "expired" | "revoked") };
+export type User = { id: string; name: string; display: string; kind: ("person" | "service"); disabled: boolean; password: boolean; role: (string | null); projects: ({ project: string; role: string })[]; created: string };
+export type Permission = { name: string; about: string; everywhere: boolean };
+export type Role = { name: string; about: string; builtin: boolean; permissions: (string)[]; rules: string };
+export type Project = { name: string; about: string; archived: boolean; role: (string | null) };
+export type Member = { user: string; display: string; kind: ("person" | "service"); role: string; rules: string; everywhere: boolean };
 export type ArtifactAlias = { alias: string; version: number; since: string; by: string; reason: string; break_glass: boolean };
 export type Artifact = { id: string; kind: string; name: string; description: string; creator: string; created: string; updated: string; last_version: number; tags: Record<string, unknown>; aliases: (ArtifactAlias)[] };
 export type ArtifactVersion = { artifact: string; kind: string; name: string; version: number; digest: string; source: string; run: (string | null); creator: string; created: string; description: string; bytes: number; metadata: Record<string, unknown>; deleted: boolean; tags: Record<string, unknown>; aliases: (string)[] };
@@ -30,6 +37,50 @@ export type Status = { version: string; uptime_ms: number; ready: boolean; reaso
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
 export interface Routes {
+  /** Sign in with name and password: sets the session's cookie. */
+  "POST /api/v1/session": { query: undefined; body: { name: string; password: string }; reply: { signed_in: boolean } };
+  /** Sign out. */
+  "DELETE /api/v1/session": { query: undefined; body: undefined; reply: { signed_in: boolean } };
+  /** Who makes this request, in which project, with which permissions. */
+  "GET /api/v1/me": { query: undefined; body: undefined; reply: Me };
+  /** Change one's password; ends one's other sessions. */
+  "PUT /api/v1/me/password": { query: undefined; body: { old?: string; new: string }; reply: { changed: boolean } };
+  /** Keys: one's own, and others' that one may manage; newest first. */
+  "GET /api/v1/keys": { query: { user?: string }; body: undefined; reply: { keys: (ApiKey)[] } };
+  /** Make a key: it is shown this once. */
+  "POST /api/v1/keys": { query: undefined; body: { user?: string; name?: string; project?: string; permissions?: (string)[]; expires_in?: string }; reply: (ApiKey & { key: string }) };
+  /** Replace a key: the old one is valid for a grace period (24h). */
+  "POST /api/v1/keys/{id}/rotate": { query: undefined; body: { grace?: string }; reply: (ApiKey & { key: string }) };
+  /** Revoke a key, by its id or the prefix that is shown. */
+  "DELETE /api/v1/keys/{id}": { query: undefined; body: undefined; reply: { revoked: boolean } };
+  /** Users and service accounts. */
+  "GET /api/v1/users": { query: undefined; body: undefined; reply: { users: (User)[] } };
+  /** Add a user or a service account. */
+  "POST /api/v1/users": { query: undefined; body: { name: string; kind?: ("person" | "service"); display?: string; password?: string; role?: (string | null) }; reply: User };
+  /** Change a user; role is the one in every project. */
+  "PATCH /api/v1/users/{name}": { query: undefined; body: { display?: string; password?: string; disabled?: boolean; role?: (string | null) }; reply: User };
+  /** Remove a user with memberships, keys and sessions. */
+  "DELETE /api/v1/users/{name}": { query: undefined; body: undefined; reply: { done: boolean } };
+  /** What roles are made of. */
+  "GET /api/v1/permissions": { query: undefined; body: undefined; reply: { permissions: (Permission)[] } };
+  /** Roles. */
+  "GET /api/v1/roles": { query: undefined; body: undefined; reply: { roles: (Role)[] } };
+  /** Make or change a role of one's own. */
+  "PUT /api/v1/roles/{name}": { query: undefined; body: { about?: string; permissions: (string)[]; rules?: string }; reply: { done: boolean } };
+  /** Remove a role. */
+  "DELETE /api/v1/roles/{name}": { query: undefined; body: undefined; reply: { done: boolean } };
+  /** The projects that one is a member of. */
+  "GET /api/v1/projects": { query: undefined; body: undefined; reply: { projects: (Project)[] } };
+  /** Add a project. */
+  "POST /api/v1/projects": { query: undefined; body: { name: string; about?: string }; reply: { done: boolean } };
+  /** Describe a project, archive it (nobody reaches it then), or bring it back. */
+  "PATCH /api/v1/projects/{name}": { query: undefined; body: { about?: string; archived?: boolean }; reply: { done: boolean } };
+  /** Members of the request's project. */
+  "GET /api/v1/members": { query: undefined; body: undefined; reply: { project: string; members: (Member)[] } };
+  /** Make a user a member of the request's project, or change the role. */
+  "PUT /api/v1/members/{user}": { query: undefined; body: { role: string; rules?: string }; reply: { done: boolean } };
+  /** Take a member out of the request's project. */
+  "DELETE /api/v1/members/{user}": { query: undefined; body: undefined; reply: { done: boolean } };
   /** What was done, newest first. */
   "GET /api/v1/audit": { query: { actor?: string; action?: string; subject?: string; project?: string; from?: string; to?: string; before?: number; limit?: number }; body: undefined; reply: { records: (AuditRecord)[]; next: (number | null) } };
   /** The chain as JSON lines, oldest first; the last line is its head. */
