@@ -2,6 +2,7 @@
  * one: its header here and its line below. */
 #include "access/access.h"
 #include "api/api.h"
+#include "api/mlflow_registry.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
 #include "cli/cli.h"
@@ -18,6 +19,8 @@ const struct module *const app_modules[] = {
 	&endpoint_module,
 	&rag_module,
 	&api_module,
+	&mlflow_registry_module,
+	&mlflow_logged_module,
 	&cli_module,
 	&app_module,
 };

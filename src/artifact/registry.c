@@ -469,6 +469,11 @@ enum err ref_version(struct tx *tx, const struct artifact *of, const struct ref 
 	int64_t version = 0;
 	bool found = false;
 	struct artifact_version v;
+	struct ref newest_of = *r;
+	if (str_eq_nocase(r->alias, S("latest"))) { /* reserved: the newest */
+		newest_of.alias = S("");
+		r = &newest_of;
+	}
 	enum err e = meant_version(tx, of, r, at, a, &version, et);
 	if (e)
 		return e;

@@ -74,6 +74,29 @@ const struct migration registry_migrations[N_REGISTRY_MIGRATIONS] = {
 		"  recorded_ms BIGINT NOT NULL,"
 		"  PRIMARY KEY (project, node, kind, source));"
 		"CREATE INDEX lineage_edge_back ON lineage_edge (project, source);"},
+	{2, "logged models",
+		"CREATE TABLE logged_model ("
+		"  project TEXT NOT NULL,"
+		"  id TEXT NOT NULL,"
+		"  experiment TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  type TEXT NOT NULL,"
+		"  creator TEXT NOT NULL,"
+		"  location TEXT NOT NULL,"
+		"  status BIGINT NOT NULL,"
+		"  run BLOB,"
+		"  created_ms BIGINT NOT NULL,"
+		"  updated_ms BIGINT NOT NULL,"
+		"  deleted BIGINT NOT NULL,"
+		"  PRIMARY KEY (project, id));"
+		"CREATE INDEX logged_model_of ON logged_model (project, experiment, created_ms);"
+		"CREATE TABLE logged_model_pair ("
+		"  project TEXT NOT NULL,"
+		"  model TEXT NOT NULL,"
+		"  param BIGINT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  value TEXT NOT NULL,"
+		"  PRIMARY KEY (project, model, param, name));"},
 };
 
 /* ---- rows into structs ---- */
@@ -328,6 +351,41 @@ enum err version_list(struct tx *tx, const struct artifact *of, int64_t before, 
 	*out = list;
 	*n = k;
 	return OK;
+}
+
+enum err version_each(struct tx *tx, struct str project, struct str kind, struct id artifact,
+	struct id run, version_fn fn, void *ctx, struct errtext *et)
+{
+	struct row *r;
+	struct param p[5] = {P_TEXT(project), P_TEXT(kind)};
+	size_t k = 2;
+	struct buf sql = {0};
+	buf_addc(&sql, "SELECT " VERSION_COLUMNS
+		       "WHERE a.project = ? AND a.kind = ? AND a.deleted = 0 AND v.deleted = 0");
+	if (!id_is_zero(artifact)) {
+		buf_addc(&sql, " AND v.artifact = ?");
+		p[k++] = P_ID(artifact);
+	}
+	if (!id_is_zero(run)) {
+		buf_addc(&sql, " AND v.run = ?");
+		p[k++] = P_ID(run);
+	}
+	buf_addc(&sql, " ORDER BY a.name, v.version DESC");
+	enum err e = sql.err ? err_set(et, ERR_NOMEM, "no memory")
+			     : db_query_n(tx, &r, et, buf_c(&sql), p, k);
+	buf_free(&sql);
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et)) {
+		struct artifact_version v;
+		struct arena *a = arena_new(4 << 20);
+		e = a ? read_version(r, a, &v, et) : err_set(et, ERR_NOMEM, "no memory");
+		if (!e)
+			e = fn(ctx, &v, et);
+		arena_free(a);
+	}
+	row_free(r);
+	return e;
 }
 
 enum err version_count(struct tx *tx, struct id artifact, int64_t *live, struct errtext *et)
