@@ -175,6 +175,66 @@ export interface Routes {
   "POST /v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** The same, where Langfuse's clients send it. */
   "POST /api/public/otel/v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: make a registered model or a prompt. */
+  "POST /api/2.0/mlflow/registered-models/create": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: rename a registered model. */
+  "POST /api/2.0/mlflow/registered-models/rename": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: describe a registered model. */
+  "PATCH /api/2.0/mlflow/registered-models/update": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: delete a registered model. */
+  "DELETE /api/2.0/mlflow/registered-models/delete": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: show a registered model. */
+  "GET /api/2.0/mlflow/registered-models/get": { query: { name: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: search registered models, or prompts. */
+  "GET /api/2.0/mlflow/registered-models/search": { query: { filter?: string; max_results?: number; order_by?: string; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: the newest version of each stage. */
+  "GET /api/2.0/mlflow/registered-models/get-latest-versions": { query: { name: string; stages?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: the newest version of each stage. */
+  "POST /api/2.0/mlflow/registered-models/get-latest-versions": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: tag a registered model. */
+  "POST /api/2.0/mlflow/registered-models/set-tag": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a tag of a registered model. */
+  "DELETE /api/2.0/mlflow/registered-models/delete-tag": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: point an alias at a version. */
+  "POST /api/2.0/mlflow/registered-models/alias": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: take an alias away. */
+  "DELETE /api/2.0/mlflow/registered-models/alias": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: the version that an alias points at. */
+  "GET /api/2.0/mlflow/registered-models/alias": { query: { name: string; alias: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: add a version. */
+  "POST /api/2.0/mlflow/model-versions/create": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: describe a version. */
+  "PATCH /api/2.0/mlflow/model-versions/update": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: move a version to a stage. */
+  "POST /api/2.0/mlflow/model-versions/transition-stage": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: delete a version. */
+  "DELETE /api/2.0/mlflow/model-versions/delete": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: show a version. */
+  "GET /api/2.0/mlflow/model-versions/get": { query: { name: string; version: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: search versions. */
+  "GET /api/2.0/mlflow/model-versions/search": { query: { filter?: string; max_results?: number; order_by?: string; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: where a version's files are. */
+  "GET /api/2.0/mlflow/model-versions/get-download-uri": { query: { name: string; version: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: tag a version. */
+  "POST /api/2.0/mlflow/model-versions/set-tag": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a tag of a version. */
+  "DELETE /api/2.0/mlflow/model-versions/delete-tag": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: log a model. */
+  "POST /api/2.0/mlflow/logged-models": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: search logged models. */
+  "POST /api/2.0/mlflow/logged-models/search": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: show a logged model. */
+  "GET /api/2.0/mlflow/logged-models/{model_id}": { query: { allow_deleted?: boolean }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: say that a logged model is complete. */
+  "PATCH /api/2.0/mlflow/logged-models/{model_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: delete a logged model. */
+  "DELETE /api/2.0/mlflow/logged-models/{model_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: add parameters to a logged model. */
+  "POST /api/2.0/mlflow/logged-models/{model_id}/params": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: tag a logged model. */
+  "PATCH /api/2.0/mlflow/logged-models/{model_id}/tags": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a tag of a logged model. */
+  "DELETE /api/2.0/mlflow/logged-models/{model_id}/tags/{key}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** The process is alive. */
   "GET /healthz": { query: undefined; body: undefined; reply: undefined };
   /** Models and indexes are usable. */
