@@ -1,4 +1,4 @@
-#include "base/err.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -84,18 +84,22 @@ enum err err_from_errno(int errnum)
 	}
 }
 
-/* snprintf may cut inside a code point: drop the incomplete tail. */
-static void trim_partial_utf8(char *s)
+/* A detail is valid UTF-8 whatever was put into it: names from outside may hold any bytes, and a
+ * "%.100s" may cut inside a code point. What is malformed becomes '?' byte by byte; an incomplete
+ * tail, which snprintf left, goes. */
+static void make_utf8(char *s)
 {
-	size_t n = strlen(s), i = n;
-	while (i > 0 && ((unsigned char)s[i - 1] & 0xC0) == 0x80)
-		i--;
-	if (i == 0)
-		return;
-	unsigned char lead = (unsigned char)s[i - 1];
-	size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-	if (n - (i - 1) < need)
-		s[i - 1] = 0;
+	size_t n = strlen(s), i = 0;
+	n = utf8_complete_prefix(str_mk(s, n));
+	s[n] = 0;
+	while (i < n) {
+		uint32_t cp;
+		size_t len = utf8_decode(str_mk(s + i, n - i), &cp);
+		bool good = cp != 0xFFFD || (len == 3 && memcmp(s + i, "\xEF\xBF\xBD", 3) == 0);
+		if (!good)
+			memset(s + i, '?', len);
+		i += len;
+	}
 }
 
 enum err err_set(struct errtext *et, enum err e, const char *fmt, ...)
@@ -105,7 +109,7 @@ enum err err_set(struct errtext *et, enum err e, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(et->msg, sizeof et->msg, fmt, ap);
 		va_end(ap);
-		trim_partial_utf8(et->msg);
+		make_utf8(et->msg);
 	}
 	return e;
 }
@@ -122,7 +126,7 @@ enum err err_errno(struct errtext *et, const char *fmt, ...)
 		const char *reason = strerror_r(errnum, text, sizeof text);
 		if (n >= 0 && (size_t)n < sizeof et->msg)
 			snprintf(et->msg + n, sizeof et->msg - (size_t)n, ": %s", reason);
-		trim_partial_utf8(et->msg);
+		make_utf8(et->msg);
 	}
 	return err_from_errno(errnum);
 }
@@ -138,7 +142,7 @@ enum err err_wrap(struct errtext *et, enum err e, const char *fmt, ...)
 		va_end(ap);
 		if (n >= 0 && (size_t)n < sizeof et->msg)
 			snprintf(et->msg + n, sizeof et->msg - (size_t)n, ": %s", old);
-		trim_partial_utf8(et->msg);
+		make_utf8(et->msg);
 	}
 	return e;
 }

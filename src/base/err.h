@@ -59,7 +59,8 @@ int err_exit(enum err e);
 bool err_retryable(enum err e);
 enum err err_from_errno(int errnum); /* ENOENT -> ERR_NOT_FOUND, ENOSPC -> ERR_NO_SPACE, ... */
 
-/* Writes the detail (cut to fit on a UTF-8 boundary) and returns e, so that it can be returned. */
+/* Writes the detail (cut to fit; always valid UTF-8, '?' for bytes that are none) and returns e, so
+ * that it can be returned. */
 enum err err_set(struct errtext *et, enum err e, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for the present errno: "<what>: <strerror>". */

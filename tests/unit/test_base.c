@@ -29,6 +29,12 @@ static void test_base_err__rows_and_text(void)
 	err_set(&et, ERR_IO, "%s", longish);
 	CHECK(utf8_valid(str_c(et.msg)));
 	CHECK_INT(strlen(et.msg), 510);
+	err_set(&et, ERR_IO, "'%.4s' and '%s'", "abc\xC3\xA9", "\xFFx\xE2\x82");
+	CHECK_STR(str_c(et.msg), "'abc?' and '?x\?\?'");
+	err_wrap(&et, ERR_IO, "%.1s", "\xC3\xA9");
+	CHECK_STR(str_c(et.msg), "?: 'abc?' and '?x\?\?'");
+	err_set(&et, ERR_IO, "caf\xC3\xA9 \xEF\xBF\xBD");
+	CHECK_STR(str_c(et.msg), "caf\xC3\xA9 \xEF\xBF\xBD");
 }
 
 static void test_base_str__views(void)
