@@ -164,9 +164,8 @@ static void cache(struct access *a, const struct session_row *row)
 	struct session *s = map_get(&a->sessions, str_mk(row->hash, SHA256_BYTES));
 	if (!s && (a->sessions.n >= CACHED_MAX || !(s = calloc(1, sizeof *s))))
 		return;
-	int64_t seen = s->row.seen_ms;
-	*s = (struct session){
-		.row = *row, .stored_seen_ms = row->seen_ms, .epoch = a->session_epoch};
+	int64_t seen = s->row.seen_ms, stored = s->stored_seen_ms;
+	*s = (struct session){.row = *row, .stored_seen_ms = stored, .epoch = a->session_epoch};
 	s->row.method = s->row.address = s->row.agent = (struct str){0};
 	s->row.seen_ms = MAX(seen, row->seen_ms);
 	if (!map_put(&a->sessions, str_mk(row->hash, SHA256_BYTES), s))
@@ -197,13 +196,19 @@ bool session_find(struct croft *c, const struct http_request *rq, struct session
 		s->row.seen_ms = MAX(now, s->row.seen_ms);
 		*out = s->row;
 	}
+	struct session *stale = map_get(&a->sessions, str_mk(hash, SHA256_BYTES));
+	int64_t seen_ms = stale ? stale->row.seen_ms : 0;
 	uint64_t epoch = a->session_epoch;
 	pthread_mutex_unlock(&a->session_mu);
 	if (found)
 		return true;
 	/* also when it seems idle: another server may have seen it */
-	if (!read_session(c, hash, out) || !is_live(c, out, now))
+	if (!read_session(c, hash, out))
 		return false;
+	out->seen_ms = MAX(out->seen_ms, seen_ms);
+	if (!is_live(c, out, now))
+		return false;
+	out->seen_ms = MAX(out->seen_ms, now);
 	pthread_mutex_lock(&a->session_mu);
 	if (epoch == a->session_epoch)
 		cache(a, out);

@@ -1,0 +1,837 @@
+/* Who may do what, over a socket: every row of every module's routes, with every built-in role, a
+ * role of one's own, and every kind of credentials that do not count. A request announces a body
+ * that it never sends: an answer shows that the decision was made before it. */
+#include "tap.h"
+#include "access/access_int.h"
+#include "app/app.h"
+#include "base/clock.h"
+#include "net/server.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct errtext et;
+static struct croft *c;
+static struct server *server;
+
+/* ---- an instance with a server ---- */
+
+static void start_with(const struct http_pair *flags, size_t n)
+{
+	struct croft_options o = {.modules = app_modules,
+		.n_modules = app_n_modules,
+		.home = tap_tmpdir(),
+		.flags = flags,
+		.n_flags = n};
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	CHECK_OK(access_module.start(c, &et), &et);
+	struct server_options so = {.listen = "127.0.0.1:0",
+		.workers = 8,
+		.queue_max = 64,
+		.connections_max = 256,
+		.header_max = 32768,
+		.body_max = 1 << 20,
+		.body_memory_max = 65536,
+		.spool_dir = tap_tmpdir(),
+		.read_timeout_ms = 10000,
+		.write_timeout_ms = 10000,
+		.handler = croft_handle,
+		.check = croft_check,
+		.app = c};
+	CHECK_OK(server_start(&so, &server, &et), &et);
+}
+
+static void start(void)
+{
+	start_with(NULL, 0);
+}
+
+static void end(void)
+{
+	server_stop(server, 1000);
+	croft_close(c);
+}
+
+/* ---- raw requests ---- */
+
+struct answer {
+	int status;
+	char head[4096];
+	struct buf body;
+};
+
+static int connect_to_server(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)atoi(strrchr(server_address(server), ':') + 1)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval limit = {.tv_sec = 20};
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+	return fd;
+}
+
+/* The first status line: 100 means that the body is wanted. */
+static int admitted(const char *method, const char *path, const char *headers)
+{
+	struct buf b = {0};
+	char got[64] = "";
+	size_t n = 0;
+	int fd = connect_to_server();
+	buf_addf(&b,
+		"%s %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 10\r\n"
+		"Expect: 100-continue\r\n\r\n",
+		method, path, headers);
+	CHECK_OK(os_write_all(fd, b.p, b.n, &et), &et);
+	while (n < 12) {
+		ssize_t k = read(fd, got + n, sizeof got - 1 - n);
+		if (k <= 0)
+			break;
+		n += (size_t)k;
+	}
+	close(fd);
+	buf_free(&b);
+	return strncmp(got, "HTTP/1.1 ", 9) == 0 ? atoi(got + 9) : 0;
+}
+
+static struct answer ask(
+	const char *method, const char *path, const char *headers, const char *body)
+{
+	static struct answer a;
+	struct buf b = {0}, all = {0};
+	char part[8192];
+	int fd = connect_to_server();
+	ssize_t k;
+	buf_free(&a.body);
+	buf_addf(&b,
+		"%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: "
+		"%zu\r\n\r\n%s",
+		method, path, headers, strlen(body), body);
+	CHECK_OK(os_write_all(fd, b.p, b.n, &et), &et);
+	while ((k = read(fd, part, sizeof part)) > 0)
+		buf_add(&all, part, (size_t)k);
+	close(fd);
+	size_t head = str_find(buf_str(&all), S("\r\n\r\n"));
+	CHECK(head != STR_NONE);
+	a.status = atoi(all.p + 9);
+	snprintf(a.head, sizeof a.head, "%.*s", (int)head, all.p);
+	buf_adds(&a.body, str_sub(buf_str(&all), head + 4, all.n));
+	buf_free(&b);
+	buf_free(&all);
+	return a;
+}
+
+static struct answer ask_ok(
+	const char *method, const char *path, const char *headers, const char *body)
+{
+	struct answer a = ask(method, path, headers, body);
+	if (a.status / 100 != 2)
+		FAIL("%s %s %s: %d %s", method, path, body, a.status, buf_c(&a.body));
+	return a;
+}
+
+static struct str body_text(const struct answer *a, const char *key)
+{
+	static char texts[8][512];
+	static unsigned next;
+	yyjson_doc *doc;
+	CHECK_OK(json_parse(buf_str(&a->body), &doc, &et), &et);
+	char *out = texts[next++ % 8];
+	snprintf(out, sizeof texts[0], "%.*s", STR_FMT(json_str(yyjson_doc_get_root(doc), key)));
+	yyjson_doc_free(doc);
+	return str_c(out);
+}
+
+/* ---- credentials ---- */
+
+struct login {
+	const char *what, *role, *project;
+	char headers[256];
+	uint64_t perms;
+	bool valid;
+};
+
+static char root[128];
+
+static void make_root(void)
+{
+	snprintf(root, sizeof root, "Authorization: Bearer %s\r\n", access_local_key(c));
+}
+
+static void add_user(const char *name, const char *project, const char *role)
+{
+	char body[300], path[100], headers[300];
+	snprintf(body, sizeof body, "{\"name\":\"%s\",\"kind\":\"service\"}", name);
+	ask_ok("POST", "/api/v1/users", root, body);
+	snprintf(body, sizeof body, "{\"role\":\"%s\"}", role);
+	if (strcmp(project, "*") == 0) {
+		snprintf(path, sizeof path, "/api/v1/users/%s", name);
+		ask_ok("PATCH", path, root, body);
+		return;
+	}
+	snprintf(path, sizeof path, "/api/v1/members/%s", name);
+	snprintf(headers, sizeof headers, "%sx-croft-project: %s\r\n", root, project);
+	ask_ok("PUT", path, headers, body);
+}
+
+static struct str add_key(const char *user, const char *more)
+{
+	char body[300];
+	snprintf(body, sizeof body, "{\"user\":\"%s\"%s}", user, more);
+	struct answer a = ask_ok("POST", "/api/v1/keys", root, body);
+	return body_text(&a, "key");
+}
+
+static void bearer(struct login *l, struct str key, const char *project)
+{
+	snprintf(l->headers, sizeof l->headers, "Authorization: Bearer %.*s\r\n%s%s%s",
+		STR_FMT(key), *project ? "x-croft-project: " : "", project, *project ? "\r\n" : "");
+}
+
+static void sql(const char *text)
+{
+	struct tx *tx;
+	CHECK_OK(db_begin(croft_db(c), TX_WRITE, &tx, &et), &et);
+	CHECK_OK(db_exec(tx, &et, text), &et);
+	CHECK_OK(db_commit(tx, &et), &et);
+}
+
+static uint64_t mask_of(const char *role)
+{
+	struct directory *d = access_directory(c);
+	uint64_t mask = directory_role(d, str_c(role))->mask;
+	directory_unref(d);
+	return mask;
+}
+
+/* ---- the walk ---- */
+
+static const char *sample_path(const char *pattern, const char *value, char out[300])
+{
+	size_t n = 0;
+	for (const char *p = pattern; *p; p++) {
+		if (*p != '{') {
+			out[n++] = *p;
+			continue;
+		}
+		n += (size_t)snprintf(out + n, 300 - n, "%s", value);
+		p = strchr(p, '}');
+	}
+	out[n] = 0;
+	return out;
+}
+
+static int expected(const struct route *r, const struct login *l)
+{
+	if (r->perm == PERM_PUBLIC)
+		return 100;
+	if (!l->valid)
+		return 401;
+	return r->perm == PERM_SIGNED_IN || (l->perms & PERM_BIT(r->perm)) ? 100 : 403;
+}
+
+static unsigned walk(const struct login *l)
+{
+	unsigned n = 0;
+	for (size_t m = 0; m < app_n_modules; m++)
+		for (size_t i = 0; i < app_modules[m]->n_routes; i++, n++) {
+			const struct route *r = &app_modules[m]->routes[i];
+			char path[300];
+			sample_path(r->path, "x", path);
+			int got = admitted(http_method_name(r->method), path, l->headers),
+			    want = expected(r, l);
+			if (got != want)
+				FAIL("%s %s as %s: %d, not %d", http_method_name(r->method), path,
+					l->what, got, want);
+		}
+	return n;
+}
+
+static void test_app_access__every_route_with_every_role(void)
+{
+	static struct login logins[] = {
+		{.what = "viewer", .role = "viewer", .project = "alpha"},
+		{.what = "editor", .role = "editor", .project = "alpha"},
+		{.what = "maintainer", .role = "maintainer", .project = "alpha"},
+		{.what = "project admin", .role = "admin", .project = "alpha"},
+		{.what = "custom", .role = "mover", .project = "alpha"},
+		{.what = "house-viewer", .role = "viewer", .project = "*"},
+		{.what = "house-admin", .role = "admin", .project = "*"},
+	};
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"alpha\"}");
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"beta\"}");
+	ask_ok("PUT", "/api/v1/roles/mover", root,
+		"{\"permissions\":[\"artifact.read\",\"artifact.alias\",\"system.manage\"]}");
+	for (size_t i = 0; i < ARRAY_LEN(logins); i++) {
+		struct login *l = &logins[i];
+		char name[20];
+		snprintf(name, sizeof name, "user%zu", i);
+		add_user(name, l->project, l->role);
+		l->valid = true;
+		/* a role in one project gives nothing of the whole instance */
+		l->perms = mask_of(l->role) & (*l->project == '*' ? PERMS_ALL : ~perms_house());
+		bearer(l, add_key(name, ""), *l->project == '*' ? "" : l->project);
+		CHECK(walk(l) > 30);
+	}
+	/* a key of an admin's, bound to a project and two permissions */
+	struct login few = {.what = "restricted key",
+		.valid = true,
+		.perms = PERM_BIT(PERM_RUN_READ) | PERM_BIT(PERM_RUN_WRITE)};
+	bearer(&few,
+		add_key("user6", ",\"project\":\"alpha\",\"permissions\":[\"run.read\","
+				 "\"run.write\",\"system.manage\"]"),
+		"");
+	walk(&few);
+	struct login all = {.what = "local key", .valid = true, .perms = PERMS_ALL};
+	snprintf(all.headers, sizeof all.headers, "%s", root);
+	walk(&all);
+	end();
+}
+
+static void test_app_access__what_does_not_count(void)
+{
+	struct login l = {0};
+	char text[300];
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"alpha\"}");
+	add_user("ada", "*", "admin");
+	l.what = "nobody";
+	walk(&l);
+	l.what = "a wrong key";
+	char other[KEY_TEXT + 1];
+	key_make(other);
+	bearer(&l, str_c(other), "");
+	walk(&l);
+	l.what = "a revoked key";
+	struct str key = add_key("ada", "");
+	bearer(&l, key, "");
+	CHECK_INT(admitted("GET", "/api/v1/users", l.headers), 100);
+	snprintf(text, sizeof text, "/api/v1/keys/%.*s", KEY_PREFIX, key.p);
+	ask_ok("DELETE", text, root, "");
+	walk(&l);
+	l.what = "an expired key";
+	bearer(&l, add_key("ada", ",\"expires_in\":\"1h\""), "");
+	CHECK_INT(admitted("GET", "/api/v1/users", l.headers), 100);
+	sql("UPDATE access_key SET expires_ms = 1 WHERE expires_ms > 0");
+	sql("UPDATE access_version SET value = value + 1");
+	CHECK_OK(access_reload(c, &et), &et);
+	walk(&l);
+	l.what = "a disabled user's key";
+	bearer(&l, add_key("ada", ""), "");
+	ask_ok("PATCH", "/api/v1/users/ada", root, "{\"disabled\":true}");
+	walk(&l);
+	ask_ok("PATCH", "/api/v1/users/ada", root, "{\"disabled\":false}");
+	CHECK_INT(admitted("GET", "/api/v1/users", l.headers), 100);
+	l.what = "a removed user's key";
+	ask_ok("DELETE", "/api/v1/users/ada", root, "");
+	/* nobody is left: the loopback address is open again, as at the beginning */
+	CHECK_INT(admitted("GET", "/api/v1/users", ""), 100);
+	add_user("eve", "*", "viewer");
+	walk(&l);
+	end();
+}
+
+/* Another project's key: no route admits it there, be the project real or not, and the answers do
+ * not tell the difference. */
+static void test_app_access__another_projects_key(void)
+{
+	struct login l = {0};
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"alpha\"}");
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"beta\"}");
+	add_user("bob", "beta", "admin");
+	struct str key = add_key("bob", "");
+	for (size_t m = 0; m < app_n_modules; m++)
+		for (size_t i = 0; i < app_modules[m]->n_routes; i++) {
+			const struct route *r = &app_modules[m]->routes[i];
+			char path[300], in[340];
+			if (r->perm == PERM_PUBLIC)
+				continue;
+			sample_path(r->path, "x", path);
+			bearer(&l, key, "alpha");
+			CHECK_INT(admitted(http_method_name(r->method), path, l.headers), 404);
+			bearer(&l, key, "");
+			snprintf(in, sizeof in, "/p/alpha%s", path);
+			CHECK_INT(admitted(http_method_name(r->method), in, l.headers), 404);
+		}
+	struct buf there = {0};
+	bearer(&l, key, "");
+	struct answer a = ask("GET", "/p/alpha/api/v1/me", l.headers, "");
+	buf_adds(&there, buf_str(&a.body));
+	struct answer not_there = ask("GET", "/p/omega/api/v1/me", l.headers, "");
+	size_t at = str_find(buf_str(&there), S("alpha"));
+	CHECK(at != STR_NONE);
+	memcpy(there.p + at, "omega", 5);
+	CHECK(str_eq(buf_str(&there), buf_str(&not_there.body)));
+	CHECK_INT(ask("GET", "/p/beta/api/v1/me", l.headers, "").status, 200);
+	/* archived: gone for everybody, and back */
+	ask_ok("PATCH", "/api/v1/projects/beta", root, "{\"archived\":true}");
+	CHECK_INT(ask("GET", "/p/beta/api/v1/me", l.headers, "").status, 404);
+	ask_ok("PATCH", "/api/v1/projects/beta", root, "{\"archived\":false}");
+	CHECK_INT(ask("GET", "/p/beta/api/v1/me", l.headers, "").status, 200);
+	buf_free(&there);
+	end();
+}
+
+/* ---- the ways to send a key ---- */
+
+static void test_app_access__ways_to_send_a_key(void)
+{
+	char h[400];
+	struct buf basic = {0};
+	start();
+	make_root();
+	add_user("ada", "*", "viewer");
+	struct str key = add_key("ada", "");
+	snprintf(h, sizeof h, "x-api-key: %s\r\n", key.p);
+	CHECK_INT(ask("GET", "/api/v1/me", h, "").status, 200);
+	static const char *const forms[] = {"%s:%s", ":%s", "anybody:%s", "%s:", "%s"};
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		char pair[200];
+		snprintf(pair, sizeof pair, i == 0 ? "ada:%s" : forms[i], key.p);
+		buf_clear(&basic);
+		base64_encode(&basic, str_c(pair));
+		snprintf(h, sizeof h, "Authorization: Basic %s\r\n", buf_c(&basic));
+		CHECK_INT(ask("GET", "/api/v1/me", h, "").status, 200);
+	}
+	snprintf(h, sizeof h, "Authorization: bearer   %s  \r\n", key.p);
+	CHECK_INT(ask("GET", "/api/v1/me", h, "").status, 200);
+	/* a wrong one is not saved by a right one beside it */
+	snprintf(h, sizeof h, "Authorization: Bearer no\r\nx-api-key: %s\r\n", key.p);
+	CHECK_INT(ask("GET", "/api/v1/me", h, "").status, 401);
+	static const char *const bad[] = {"Authorization: Bearer\r\n", "Authorization:\r\n",
+		"Authorization: Basic !!!\r\n", "Authorization: Basic\r\n",
+		"Authorization: Digest x\r\n", "x-api-key:\r\n", "x-api-key: croft_\r\n",
+		"Cookie: croft_session=\r\n", "Cookie: croft_session=zz; a=b\r\n"};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (ask("GET", "/api/v1/me", bad[i], "").status != 401)
+			FAIL("%s", bad[i]);
+	/* a key with a character wrong is told so; one that is whole but unknown is not */
+	char wrong[KEY_TEXT + 1];
+	snprintf(wrong, sizeof wrong, "%s", key.p);
+	wrong[20] = wrong[20] == 'a' ? 'b' : 'a';
+	snprintf(h, sizeof h, "x-api-key: %s\r\n", wrong);
+	struct answer a = ask("GET", "/api/v1/me", h, "");
+	CHECK(a.status == 401 && strstr(buf_c(&a.body), "no whole key"));
+	buf_free(&basic);
+	end();
+}
+
+static void test_app_access__attack_lists(void)
+{
+	struct buf list = {0};
+	struct str rest, line;
+	unsigned n = 0;
+	yyjson_doc *doc;
+	char cmd[700];
+	snprintf(cmd, sizeof cmd, "tar xJf %s -C %s lists", tap_shared("badinput/badinput.tar.xz"),
+		tap_tmpdir());
+	CHECK(system(cmd) == 0);
+	start();
+	make_root();
+	add_user("ada", "*", "admin");
+	snprintf(cmd, sizeof cmd, "%s/lists/auth_headers.jsonl", tap_tmpdir());
+	CHECK_OK(os_read_file(cmd, 0, &list, &et), &et);
+	for (rest = buf_str(&list); str_next_line(&rest, &line); n++) {
+		struct buf h = {0};
+		if (!line.n || json_parse(line, &doc, NULL))
+			continue;
+		struct str value = json_val_str(yyjson_doc_get_root(doc));
+		buf_addf(&h, "Authorization: %.*s\r\n", STR_FMT(value));
+		int status = admitted("GET", "/api/v1/users", buf_c(&h));
+		if (status == 100 || status / 100 == 2 || status >= 500)
+			FAIL("%.*s: %d", STR_FMT(str_sub(line, 0, 80)), status);
+		yyjson_doc_free(doc);
+		buf_free(&h);
+	}
+	CHECK(n >= 10);
+	/* as filters and names they are text like any other */
+	snprintf(cmd, sizeof cmd, "%s/lists/sql_filters.jsonl", tap_tmpdir());
+	buf_clear(&list);
+	CHECK_OK(os_read_file(cmd, 0, &list, &et), &et);
+	static const char *const targets[] = {"/api/v1/audit?actor=", "/api/v1/audit?action=",
+		"/api/v1/audit?subject=", "/api/v1/keys?user=", "/api/v1/members/"};
+	for (rest = buf_str(&list); str_next_line(&rest, &line);) {
+		if (!line.n || json_parse(line, &doc, NULL))
+			continue;
+		struct str value = str_sub(json_val_str(yyjson_doc_get_root(doc)), 0, 2000);
+		for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+			struct buf path = {0};
+			buf_addc(&path, targets[i]);
+			url_encode(&path, value);
+			struct answer a = ask(i == 4 ? "DELETE" : "GET", buf_c(&path), root, "");
+			if (a.status >= 500 || (i == 4 && a.status != 404))
+				FAIL("%s: %d", buf_c(&path), a.status);
+			buf_free(&path);
+		}
+		yyjson_doc_free(doc);
+	}
+	struct answer a = ask_ok("GET", "/api/v1/audit/verify", root, "");
+	CHECK(strstr(buf_c(&a.body), "\"ok\":true"));
+	buf_free(&list);
+	end();
+}
+
+/* ---- nobody gives more than they have ---- */
+
+static void test_app_access__no_way_up(void)
+{
+	struct login admin = {0}, lead = {0}, bound = {0}, narrow = {0};
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"alpha\"}");
+	ask_ok("PUT", "/api/v1/roles/keeper", root,
+		"{\"permissions\":[\"access.manage\",\"run.read\"]}");
+	ask_ok("PUT", "/api/v1/roles/lead", root,
+		"{\"permissions\":[\"member.manage\",\"run.read\"]}");
+	add_user("boss", "*", "admin");
+	add_user("keep", "*", "keeper");
+	add_user("lena", "alpha", "lead");
+	add_user("carl", "alpha", "viewer");
+	add_user("adam", "alpha", "admin");
+	bearer(&admin, add_key("keep", ""), "");
+	static const struct {
+		const char *method, *path, *body;
+	} up[] = {
+		{"PATCH", "/api/v1/users/keep", "{\"role\":\"admin\"}"},
+		{"POST", "/api/v1/users", "{\"name\":\"mine\",\"role\":\"admin\"}"},
+		{"PATCH", "/api/v1/users/boss", "{\"password\":\"long enough 1\"}"},
+		{"PATCH", "/api/v1/users/boss", "{\"disabled\":true}"},
+		{"DELETE", "/api/v1/users/boss", ""},
+		{"POST", "/api/v1/keys", "{\"user\":\"boss\"}"},
+		{"PUT", "/api/v1/roles/keeper", "{\"permissions\":[\"system.manage\"]}"},
+		{"PUT", "/api/v1/roles/new", "{\"permissions\":[\"run.delete\"]}"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(up); i++) {
+		struct answer a = ask(up[i].method, up[i].path, admin.headers, up[i].body);
+		if (a.status != 403)
+			FAIL("%s %s: %d %s", up[i].method, up[i].path, a.status, buf_c(&a.body));
+	}
+	/* within a project */
+	bearer(&lead, add_key("lena", ""), "alpha");
+	CHECK_INT(ask("PUT", "/api/v1/members/lena", lead.headers, "{\"role\":\"admin\"}").status,
+		403);
+	CHECK_INT(ask("PUT", "/api/v1/members/keep", lead.headers, "{\"role\":\"editor\"}").status,
+		403);
+	CHECK_INT(ask("DELETE", "/api/v1/members/adam", lead.headers, "").status, 403);
+	CHECK_INT(ask("PUT", "/api/v1/members/keep", lead.headers, "{\"role\":\"lead\"}").status,
+		200);
+	/* who is bound by rules cannot give the role without them */
+	char path[200];
+	snprintf(path, sizeof path, "%sx-croft-project: alpha\r\n", root);
+	ask_ok("PUT", "/api/v1/members/lena", path,
+		"{\"role\":\"lead\",\"rules\":\"deny artifact.alias where alias = 'prod'\"}");
+	CHECK_INT(ask("PUT", "/api/v1/members/keep", lead.headers, "{\"role\":\"lead\"}").status,
+		403);
+	/* a key makes no key that is wider than itself */
+	bearer(&bound, add_key("boss", ",\"project\":\"alpha\",\"expires_in\":\"1h\""), "");
+	CHECK_INT(ask("POST", "/api/v1/keys", bound.headers, "{\"project\":\"default\"}").status,
+		403);
+	struct answer a = ask_ok("POST", "/api/v1/keys", bound.headers, "{}");
+	CHECK_STR(body_text(&a, "project"), "alpha");
+	CHECK(body_text(&a, "expires").n > 0);
+	bearer(&narrow, add_key("boss", ",\"permissions\":[\"run.read\"]"), "");
+	CHECK_INT(ask("POST", "/api/v1/keys", narrow.headers, "{\"permissions\":[\"run.write\"]}")
+			  .status,
+		403);
+	a = ask_ok("POST", "/api/v1/keys", narrow.headers, "{}");
+	CHECK(strstr(buf_c(&a.body), "\"permissions\":[\"run.read\"]"));
+	struct str made = body_text(&a, "key");
+	struct login again = {0};
+	bearer(&again, made, "");
+	CHECK_INT(admitted("GET", "/api/v1/users", again.headers), 403);
+	/* another's key is not there for who may not see it */
+	struct login carl = {0};
+	bearer(&carl, add_key("carl", ""), "alpha");
+	snprintf(path, sizeof path, "/api/v1/keys/%.*s", KEY_PREFIX, made.p);
+	CHECK_INT(ask("DELETE", path, carl.headers, "").status, 404);
+	CHECK_INT(ask("DELETE", path, root, "").status, 200);
+	end();
+}
+
+/* ---- rotation ---- */
+
+static void test_app_access__rotation_and_grace(void)
+{
+	char path[100];
+	struct login old = {0}, fresh = {0}, third = {0};
+	start();
+	make_root();
+	add_user("ci", "*", "viewer");
+	struct str key = add_key("ci", ",\"name\":\"nightly\",\"expires_in\":\"90d\"");
+	bearer(&old, key, "");
+	snprintf(path, sizeof path, "/api/v1/keys/%.*s/rotate", KEY_PREFIX, key.p);
+	struct answer a = ask_ok("POST", path, root, "{\"grace\":\"1h\"}");
+	CHECK_STR(body_text(&a, "name"), "nightly");
+	bearer(&fresh, body_text(&a, "key"), "");
+	CHECK_INT(ask("GET", "/api/v1/me", old.headers, "").status, 200);
+	CHECK_INT(ask("GET", "/api/v1/me", fresh.headers, "").status, 200);
+	snprintf(path, sizeof path, "/api/v1/keys/%.*s/rotate", KEY_PREFIX,
+		fresh.headers + strlen("Authorization: Bearer "));
+	a = ask_ok("POST", path, root, "{\"grace\":\"0\"}");
+	bearer(&third, body_text(&a, "key"), "");
+	CHECK_INT(ask("GET", "/api/v1/me", fresh.headers, "").status, 401);
+	CHECK_INT(ask("GET", "/api/v1/me", third.headers, "").status, 200);
+	CHECK_INT(ask("POST", path, root, "{}").status, 409); /* it has ended */
+	CHECK_INT(ask("POST", path, root, "{\"grace\":\"2000d\"}").status, 400);
+	/* the secret is nowhere but in that answer */
+	a = ask_ok("GET", "/api/v1/keys", root, "");
+	CHECK(!strstr(buf_c(&a.body), third.headers + strlen("Authorization: Bearer ") + 20));
+	char grep[300];
+	snprintf(grep, sizeof grep, "! grep -q -r %.30s %s", key.p, tap_tmpdir());
+	CHECK(system(grep) == 0);
+	end();
+}
+
+/* ---- sessions ---- */
+
+static bool cookie_of(const struct answer *a, char out[300])
+{
+	const char *set = strstr(a->head, "set-cookie: ");
+	if (!set)
+		return false;
+	snprintf(out, 300, "Cookie: %.*s\r\n", (int)strcspn(set + 12, ";"), set + 12);
+	return true;
+}
+
+static struct answer sign_in(const char *name, const char *password)
+{
+	char body[400];
+	snprintf(body, sizeof body, "{\"name\":\"%s\",\"password\":\"%s\"}", name, password);
+	return ask("POST", "/api/v1/session", "Origin: http://localhost\r\n", body);
+}
+
+static void test_app_access__a_session(void)
+{
+	char cookie[300], other[300], with[400];
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/users", root,
+		"{\"name\":\"ada\",\"role\":\"admin\",\"password\":\"correct horse\"}");
+	CHECK_INT(ask("POST", "/api/v1/users", root, "{\"name\":\"x\",\"password\":\"short\"}")
+			  .status,
+		400);
+	struct answer a = sign_in("ada", "correct horse");
+	CHECK_INT(a.status, 200);
+	CHECK(strstr(a.head, "; HttpOnly; SameSite=Strict") && !strstr(a.head, "Secure"));
+	CHECK(cookie_of(&a, cookie));
+	a = ask("GET", "/api/v1/me", cookie, "");
+	CHECK_INT(a.status, 200);
+	CHECK_STR(body_text(&a, "method"), "session");
+	/* one byte of the cookie changed */
+	snprintf(other, sizeof other, "%s", cookie);
+	other[30] = other[30] == '0' ? '1' : '0';
+	CHECK_INT(ask("GET", "/api/v1/me", other, "").status, 401);
+	/* a change must come from the page */
+	CHECK_INT(ask("POST", "/api/v1/projects", cookie, "{\"name\":\"p1\"}").status, 403);
+	snprintf(with, sizeof with, "%sOrigin: http://evil.example\r\n", cookie);
+	CHECK_INT(ask("POST", "/api/v1/projects", with, "{\"name\":\"p1\"}").status, 403);
+	snprintf(with, sizeof with, "%sOrigin: http://localhost\r\n", cookie);
+	CHECK_INT(ask("POST", "/api/v1/projects", with, "{\"name\":\"p1\"}").status, 200);
+	snprintf(with, sizeof with, "%sSec-Fetch-Site: same-origin\r\n", cookie);
+	CHECK_INT(ask("POST", "/api/v1/projects", with, "{\"name\":\"p2\"}").status, 200);
+	snprintf(with, sizeof with, "%sSec-Fetch-Site: cross-site\r\n", cookie);
+	CHECK_INT(ask("POST", "/api/v1/projects", with, "{\"name\":\"p3\"}").status, 403);
+	/* a new password ends the others, not this one */
+	a = sign_in("ada", "correct horse");
+	CHECK(cookie_of(&a, other));
+	snprintf(with, sizeof with, "%sOrigin: http://localhost\r\n", cookie);
+	CHECK_INT(ask("PUT", "/api/v1/me/password", with,
+			  "{\"old\":\"wrong horse\",\"new\":\"battery staple\"}")
+			  .status,
+		403);
+	CHECK_INT(ask("PUT", "/api/v1/me/password", with,
+			  "{\"old\":\"correct horse\",\"new\":\"battery staple\"}")
+			  .status,
+		200);
+	CHECK_INT(ask("GET", "/api/v1/me", other, "").status, 401);
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 200);
+	CHECK_INT(sign_in("ada", "correct horse").status, 401);
+	/* out */
+	a = ask("DELETE", "/api/v1/session", with, "");
+	CHECK(a.status == 200 && strstr(a.head, "Max-Age=0"));
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 401);
+	/* the database has neither passwords nor cookies */
+	snprintf(with, sizeof with, "! grep -q -a -r -e 'battery staple' -e %.40s %s",
+		cookie + strlen("Cookie: croft_session="), tap_tmpdir());
+	CHECK(system(with) == 0);
+	end();
+}
+
+static void test_app_access__sessions_end(void)
+{
+	static const struct http_pair flags[] = {
+		{S("session.idle"), S("1m")}, {S("session.max"), S("2m")}};
+	char cookie[300];
+	start_with(flags, 2);
+	make_root();
+	ask_ok("POST", "/api/v1/users", root,
+		"{\"name\":\"ada\",\"role\":\"viewer\",\"password\":\"correct horse\"}");
+	struct answer a = sign_in("ada", "correct horse");
+	CHECK(cookie_of(&a, cookie));
+	sql("UPDATE access_session SET seen_ms = seen_ms - 61000");
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 401);
+	sql("UPDATE access_session SET seen_ms = seen_ms + 61000");
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 200);
+	/* what this server has seen itself counts, too */
+	sql("UPDATE access_session SET seen_ms = seen_ms - 61000");
+	CHECK_OK(access_reload(c, &et), &et);
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 200);
+	sql("UPDATE access_session SET expires_ms = expires_ms - 121000");
+	CHECK_OK(access_reload(c, &et), &et);
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 401);
+	/* another server ends it: this one hears of it by the version */
+	a = sign_in("ada", "correct horse");
+	CHECK(cookie_of(&a, cookie));
+	CHECK_INT(ask("GET", "/api/v1/me", cookie, "").status, 200);
+	sql("DELETE FROM access_session");
+	sql("UPDATE access_version SET value = value + 1");
+	uint64_t began = clock_mono_ns();
+	while (ask("GET", "/api/v1/me", cookie, "").status != 401)
+		CHECK(clock_mono_ns() - began < 5000000000ull);
+	tap_note("heard of another server's change after %.0f ms",
+		(double)(clock_mono_ns() - began) / 1e6);
+	end();
+}
+
+static void test_app_access__trying_is_limited(void)
+{
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/users", root,
+		"{\"name\":\"ada\",\"role\":\"viewer\",\"password\":\"correct horse\"}");
+	for (int i = 0; i < 10; i++)
+		CHECK_INT(sign_in("ada", "wrong horse 1").status, 401);
+	struct answer a = sign_in("ada", "correct horse");
+	CHECK_INT(a.status, 429);
+	CHECK(strstr(a.head, "retry-after: 9") || strstr(a.head, "retry-after: 8"));
+	/* also for a name that does not exist: nothing tells that it does not */
+	for (int i = 0; i < 10; i++)
+		CHECK_INT(sign_in("nobody", "wrong horse 1").status, 401);
+	CHECK_INT(sign_in("nobody", "wrong horse 1").status, 429);
+	a = ask_ok("GET", "/api/v1/audit?action=session.*", root, "");
+	CHECK(strstr(buf_c(&a.body), "session.lock") && strstr(buf_c(&a.body), "\"ada\""));
+	CHECK(!strstr(buf_c(&a.body), "nobody"));
+	/* and for an address that tries many names */
+	int i, status = 401;
+	for (i = 0; i < 60 && status == 401; i++) {
+		char name[20];
+		snprintf(name, sizeof name, "name%d", i);
+		status = sign_in(name, "wrong horse 1").status;
+	}
+	CHECK_INT(status, 429);
+	CHECK_INT(i, 50 - 20 + 1);
+	end();
+}
+
+static double median_ms(const char *name)
+{
+	double took[5];
+	for (size_t i = 0; i < ARRAY_LEN(took); i++) {
+		uint64_t began = clock_mono_ns();
+		CHECK_INT(sign_in(name, "wrong horse 1").status, 401);
+		took[i] = (double)(clock_mono_ns() - began) / 1e6;
+		for (size_t k = i; k > 0 && took[k] < took[k - 1]; k--) {
+			double t = took[k];
+			took[k] = took[k - 1], took[k - 1] = t;
+		}
+	}
+	return took[2];
+}
+
+static void test_app_access__an_unknown_name_takes_as_long(void)
+{
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/users", root,
+		"{\"name\":\"ada\",\"role\":\"viewer\",\"password\":\"correct horse\"}");
+	ask_ok("POST", "/api/v1/users", root, "{\"name\":\"bob\",\"role\":\"viewer\"}");
+	double known = median_ms("ada"), unknown = median_ms("nobody"), without = median_ms("bob");
+	tap_note("a wrong password: %.1f ms; an unknown name: %.1f ms; an account without one: "
+		 "%.1f ms",
+		known, unknown, without);
+	CHECK(unknown > known / 3 && without > known / 3);
+	end();
+}
+
+/* ---- rules, at the call that others make ---- */
+
+static void test_app_access__rules_of_role_and_membership(void)
+{
+	struct login l = {0};
+	start();
+	make_root();
+	ask_ok("POST", "/api/v1/projects", root, "{\"name\":\"alpha\"}");
+	ask_ok("PUT", "/api/v1/roles/mover", root,
+		"{\"permissions\":[\"artifact.read\",\"artifact.alias\"],"
+		"\"rules\":\"deny artifact.alias where alias = 'prod'\"}");
+	add_user("mia", "alpha", "mover");
+	bearer(&l, add_key("mia", ""), "alpha");
+	char key[100];
+	snprintf(key, sizeof key, "%.*s", KEY_TEXT, l.headers + strlen("Authorization: Bearer "));
+	struct http_pair h = {S("x-api-key"), str_c(key)};
+	struct http_request rq = {.method = HTTP_POST,
+		.path = S("/x"),
+		.headers = &h,
+		.n_headers = 1,
+		.project = S("alpha"),
+		.arena = arena_new(1 << 20)};
+	struct principal who;
+	CHECK_OK(access_authenticate(c, &rq, &who, &et), &et);
+	rq.who = &who;
+	struct rule_subject prod = {.kind = S("model"), .name = S("churn"), .alias = S("prod")},
+			    dev = {.kind = S("model"), .name = S("churn"), .alias = S("dev")};
+	CHECK_OK(access_rule(&rq, PERM_ARTIFACT_ALIAS, &dev, &et), &et);
+	CHECK_ERR(access_rule(&rq, PERM_ARTIFACT_ALIAS, &prod, &et), ERR_FORBIDDEN);
+	CHECK(strstr(et.msg, "deny artifact.alias where alias = 'prod'"));
+	CHECK(strstr(et.msg, "model churn@prod"));
+	CHECK_ERR(access_rule(&rq, PERM_ARTIFACT_DELETE, &dev, &et), ERR_FORBIDDEN);
+	arena_free(rq.arena);
+	/* a role in every project that has no such rule lets it pass */
+	ask_ok("PATCH", "/api/v1/users/mia", root, "{\"role\":\"editor\"}");
+	rq.arena = arena_new(1 << 20);
+	CHECK_OK(access_authenticate(c, &rq, &who, &et), &et);
+	CHECK_OK(access_rule(&rq, PERM_ARTIFACT_ALIAS, &prod, &et), &et);
+	arena_free(rq.arena);
+	end();
+}
+
+/* ---- how long deciding takes ---- */
+
+static void test_app_access__a_decision_is_quick(void)
+{
+	enum { N = 20000 };
+	start();
+	make_root();
+	add_user("ada", "*", "viewer");
+	struct str key = add_key("ada", "");
+	struct http_pair h = {S("x-api-key"), key};
+	uint64_t began = clock_mono_ns();
+	for (int i = 0; i < N; i++) {
+		struct http_request rq = {
+			.headers = &h, .n_headers = 1, .arena = arena_new(1 << 16)};
+		struct principal who;
+		CHECK_OK(access_authenticate(c, &rq, &who, &et), &et);
+		arena_free(rq.arena);
+	}
+	double us = (double)(clock_mono_ns() - began) / 1e3 / N;
+	tap_note("%.2f us for a request with a key", us);
+	CHECK(us < 200 || getenv("CROFT_TEST_SANITIZED"));
+	end();
+}
+
+TESTS(T(test_app_access__every_route_with_every_role), T(test_app_access__what_does_not_count),
+	T(test_app_access__another_projects_key), T(test_app_access__ways_to_send_a_key),
+	T(test_app_access__attack_lists), T(test_app_access__no_way_up),
+	T(test_app_access__rotation_and_grace), T(test_app_access__a_session),
+	T(test_app_access__sessions_end), T(test_app_access__trying_is_limited),
+	T(test_app_access__an_unknown_name_takes_as_long),
+	T(test_app_access__rules_of_role_and_membership), T(test_app_access__a_decision_is_quick))
