@@ -119,6 +119,8 @@ static enum err open_stores(struct croft *c, struct errtext *et)
 	if (!e)
 		e = blobs_open(buf_c(&url), &c->blobs, et);
 	buf_free(&url);
+	if (!e)
+		e = db_migrate_own(c->db, et);
 	for (size_t i = 0; i < c->n_modules && !e; i++) {
 		const struct module *m = c->modules[i];
 		if (m->n_migrations)

@@ -13,6 +13,8 @@ struct db {
 	const struct db_backend *be;
 	void *ctx;
 	struct group *group; /* db_write */
+	struct notifier *notifier;
+	char origin[ID_HEX + 1];
 	atomic_uint open_tx;
 	atomic_uintptr_t writer; /* &self of the thread that has the write transaction */
 };
@@ -29,6 +31,7 @@ struct tx {
 	enum err failed;
 	struct errtext why;
 	struct row *rows; /* open ones */
+	bool announced;   /* it holds a notice: watchers are woken after the commit */
 	bool guarded;     /* inside db_write's fn, which neither commits nor rolls back */
 };
 
@@ -55,9 +58,13 @@ enum err db_open(const char *url, struct db **out, struct errtext *et)
 			return err_set(et, ERR_NOMEM, "no memory for the database");
 		db->be = be;
 		db->group = group_new();
-		enum err e = db->group ? be->open(colon + 1, &db->ctx, et)
-				       : err_set(et, ERR_NOMEM, "no memory for the database");
+		db->notifier = notifier_new(db);
+		id_hex(id_new(), db->origin);
+		enum err e = db->group && db->notifier
+				     ? be->open(colon + 1, &db->ctx, et)
+				     : err_set(et, ERR_NOMEM, "no memory for the database");
 		if (e) {
+			notifier_free(db->notifier);
 			group_free(db->group);
 			free(db);
 			return e;
@@ -79,6 +86,7 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
+	notifier_free(db->notifier);
 	assert(atomic_load(&db->open_tx) == 0);
 	db->be->close(db->ctx);
 	group_free(db->group);
@@ -104,6 +112,8 @@ static bool writing(struct db *db)
 
 enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errtext *et)
 {
+	if (kind == TX_LEASE && !db->be->skip_locked)
+		kind = TX_WRITE;
 	if (kind == TX_WRITE && writing(db))
 		return err_set(
 			et, ERR_INTERNAL, "a thread that writes already began to write again");
@@ -166,6 +176,8 @@ enum err db_commit(struct tx *tx, struct errtext *et)
 		tx->db->be->rollback(tx->conn);
 	} else {
 		e = tx->db->be->commit(tx->conn, et);
+		if (!e && tx->announced)
+			notifier_wake(tx->db->notifier);
 	}
 	tx_free(tx);
 	return e;
@@ -228,6 +240,61 @@ enum err tx_failure(const struct tx *tx, struct errtext *et)
 	if (tx->failed && et)
 		*et = tx->why;
 	return tx->failed;
+}
+
+/* ---- for notices and the queue ---- */
+
+struct str tx_origin(struct tx *tx)
+{
+	return str_c(tx->db->origin);
+}
+
+enum err tx_announce(struct tx *tx, struct errtext *et)
+{
+	enum err e =
+		tx->announced || !tx->db->be->announce ? OK : tx->db->be->announce(tx->conn, et);
+	if (!e)
+		tx->announced = true;
+	return e;
+}
+
+enum err tx_now_ms(struct tx *tx, int64_t *now, struct errtext *et)
+{
+	struct row *r;
+	if (!tx->db->be->now_sql) {
+		*now = clock_unix_ms();
+		return OK;
+	}
+	enum err e = db_query(tx, &r, et, tx->db->be->now_sql);
+	if (e)
+		return e;
+	if (row_next(r, &e, et))
+		*now = row_i64(r, 0);
+	row_free(r);
+	return e;
+}
+
+const char *tx_lock_rows(struct tx *tx)
+{
+	return tx->db->be->lock_rows ? tx->db->be->lock_rows : "";
+}
+
+const char *tx_skip_locked(struct tx *tx)
+{
+	return tx->db->be->skip_locked ? tx->db->be->skip_locked : "";
+}
+
+struct notifier *db_notifier(struct db *db)
+{
+	return db->notifier;
+}
+
+bool db_wait_notice(struct db *db, int wake_fd, unsigned timeout_ms)
+{
+	if (!db->be->wait)
+		return false;
+	db->be->wait(db->ctx, wake_fd, timeout_ms);
+	return true;
 }
 
 /* ---- statements ---- */
@@ -482,4 +549,33 @@ enum err db_migrate(
 	for (size_t i = 0; !e && i < n; i++)
 		e = migrate_one(db, module, &m[i], et);
 	return e;
+}
+
+static const struct migration own_migrations[] = {
+	{1, "notices and jobs",
+		"CREATE TABLE notice ("
+		"  channel TEXT NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  origin TEXT NOT NULL,"
+		"  body TEXT NOT NULL,"
+		"  PRIMARY KEY (channel, seq));"
+		"CREATE TABLE job ("
+		"  id BLOB PRIMARY KEY,"
+		"  queue TEXT NOT NULL,"
+		"  body TEXT NOT NULL,"
+		"  only_one TEXT,"
+		"  status TEXT NOT NULL,"
+		"  due_ms BIGINT NOT NULL,"
+		"  lease_until_ms BIGINT NOT NULL,"
+		"  lease BIGINT NOT NULL,"
+		"  attempts BIGINT NOT NULL,"
+		"  attempts_max BIGINT NOT NULL,"
+		"  added_ms BIGINT NOT NULL,"
+		"  why TEXT);"
+		"CREATE INDEX job_by_due ON job (queue, status, due_ms, id);"},
+};
+
+enum err db_migrate_own(struct db *db, struct errtext *et)
+{
+	return db_migrate(db, "store", own_migrations, ARRAY_LEN(own_migrations), et);
 }

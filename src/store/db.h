@@ -25,7 +25,8 @@ struct db;
 struct tx;
 struct row;
 
-enum tx_kind { TX_READ, TX_WRITE };
+/* TX_LEASE is queue.c's: it writes without excluding others where the database can lock rows. */
+enum tx_kind { TX_READ, TX_WRITE, TX_LEASE };
 
 enum param_kind { PARAM_NULL, PARAM_I64, PARAM_F64, PARAM_TEXT, PARAM_BLOB };
 struct param {
@@ -36,6 +37,7 @@ struct param {
 };
 #define P_NULL ((struct param){PARAM_NULL, 0, 0, {0}})
 #define P_I64(v) ((struct param){PARAM_I64, (v), 0, {0}})
+/* NaN becomes NULL: SQLite has none. */
 #define P_F64(v) ((struct param){PARAM_F64, 0, (v), {0}})
 #define P_TEXT(v) ((struct param){PARAM_TEXT, 0, 0, (v)}) /* .p NULL is SQL NULL */
 #define P_BLOB(v) ((struct param){PARAM_BLOB, 0, 0, (v)})
@@ -91,5 +93,7 @@ struct migration {
 };
 enum err db_migrate(struct db *db, const char *module, const struct migration *m, size_t n,
 	struct errtext *et) MUST_CHECK;
+/* The store's own tables (notify.h, queue.h): once after db_open, before modules migrate. */
+enum err db_migrate_own(struct db *db, struct errtext *et) MUST_CHECK;
 
 #endif

@@ -28,6 +28,13 @@ struct db_backend {
 	enum err (*commit)(void *conn, struct errtext *et);
 	void (*rollback)(void *conn);
 
+	/* What several servers need; all NULL for a database that only one process uses. */
+	const char *lock_rows, *skip_locked; /* what a SELECT ends with */
+	const char *now_sql;                 /* the server's clock, in ms since 1970 */
+	enum err (*announce)(void *conn, struct errtext *et); /* wakes `wait` after the commit */
+	/* Until a commit was announced, wake_fd can be read, or the time is over. */
+	void (*wait)(void *ctx, int wake_fd, unsigned timeout_ms);
+
 	/* One statement; `changes` may be NULL. Parameters have been checked by db.c. */
 	enum err (*exec)(void *conn, const char *sql, const struct param *p, size_t n,
 		int64_t *changes, struct errtext *et);
@@ -54,6 +61,19 @@ enum err tx_release(struct tx *tx, struct errtext *et); /* keep what was done si
 enum err tx_undo(struct tx *tx, struct errtext *et);    /* undo it; statements may run again */
 void tx_guard(struct tx *tx, bool on); /* while on, the transaction may not be ended */
 enum err tx_failure(const struct tx *tx, struct errtext *et); /* of an earlier statement */
+
+/* For notify.c and queue.c. */
+struct str tx_origin(struct tx *tx); /* names the struct db, whatever the process or machine */
+enum err tx_announce(struct tx *tx, struct errtext *et);
+enum err tx_now_ms(struct tx *tx, int64_t *now, struct errtext *et);
+const char *tx_lock_rows(struct tx *tx);
+const char *tx_skip_locked(struct tx *tx);
+struct notifier *db_notifier(struct db *db);
+bool db_wait_notice(
+	struct db *db, int wake_fd, unsigned timeout_ms); /* false: nothing to wait for */
+struct notifier *notifier_new(struct db *db);
+void notifier_wake(struct notifier *n);
+void notifier_free(struct notifier *n); /* accepts NULL; ends its thread */
 
 struct group;
 struct group *group_new(void);

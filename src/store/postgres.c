@@ -20,11 +20,13 @@
 #include "store/lend.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
 	READERS = LEND_MAX,
+	LEASERS = 2, /* connections for TX_LEASE */
 	STATEMENTS_KEPT = 192,
 	PARAMS_MAX = 1024,
 	VALUE_MAX = 1 << 30, /* what a field of PostgreSQL can hold */
@@ -35,8 +37,9 @@ enum {
 struct postgres {
 	char *conninfo;
 	unsigned wait_ms;
-	struct conn *conns[READERS + 1];
-	struct lender for_writer, for_reader;
+	struct conn *conns[1 + LEASERS + READERS];
+	struct lender lenders[3]; /* by enum tx_kind */
+	struct conn *listener;    /* not lent: the one thread that waits for notices */
 };
 
 struct kept {
@@ -277,21 +280,39 @@ static struct conn *conn_new(struct postgres *db, enum tx_kind kind)
 		return NULL;
 	c->db = db;
 	c->kind = kind;
-	lender_give(kind == TX_WRITE ? &db->for_writer : &db->for_reader, c);
 	return c;
+}
+
+static void conn_free(struct conn *c)
+{
+	if (c)
+		disconnect(c);
+	free(c);
 }
 
 static void db_free(struct postgres *db)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(db->conns); i++)
-		if (db->conns[i]) {
-			disconnect(db->conns[i]);
-			free(db->conns[i]);
-		}
-	lender_release(&db->for_writer);
-	lender_release(&db->for_reader);
+		conn_free(db->conns[i]);
+	conn_free(db->listener);
+	for (unsigned i = 0; i < ARRAY_LEN(db->lenders); i++)
+		lender_release(&db->lenders[i]);
 	free(db->conninfo);
 	free(db);
+}
+
+static enum err make_conns(struct postgres *db, struct errtext *et)
+{
+	db->listener = conn_new(db, TX_READ);
+	bool all = db->listener != NULL;
+	for (unsigned i = 0; all && i < ARRAY_LEN(db->conns); i++) {
+		enum tx_kind kind = !i ? TX_WRITE : i <= LEASERS ? TX_LEASE : TX_READ;
+		db->conns[i] = conn_new(db, kind);
+		all = db->conns[i] != NULL;
+		if (all)
+			lender_give(&db->lenders[kind], db->conns[i]);
+	}
+	return all ? OK : err_set(et, ERR_NOMEM, "no memory for the database");
 }
 
 /* libpq's own message about a URL that it cannot read may hold parts of the password. */
@@ -319,14 +340,11 @@ static enum err pg_open(const char *at, void **ctx, struct errtext *et)
 	}
 	db->conninfo = conninfo;
 	db->wait_ms = LEND_WAIT_MS;
-	lender_init(&db->for_writer);
-	lender_init(&db->for_reader);
+	for (unsigned i = 0; i < ARRAY_LEN(db->lenders); i++)
+		lender_init(&db->lenders[i]);
 	enum err e = check_conninfo(conninfo, et);
-	for (unsigned i = 0; !e && i < ARRAY_LEN(db->conns); i++) {
-		db->conns[i] = conn_new(db, i ? TX_READ : TX_WRITE);
-		if (!db->conns[i])
-			e = err_set(et, ERR_NOMEM, "no memory for the database");
-	}
+	if (!e)
+		e = make_conns(db, et);
 	if (!e)
 		e = connect_once(db->conns[0], et);
 	if (e) {
@@ -346,8 +364,8 @@ static void pg_set_wait(void *ctx, uint32_t wait_ms)
 {
 	struct postgres *db = ctx;
 	db->wait_ms = wait_ms;
-	lender_set_wait(&db->for_writer, wait_ms);
-	lender_set_wait(&db->for_reader, wait_ms);
+	for (unsigned i = 0; i < ARRAY_LEN(db->lenders); i++)
+		lender_set_wait(&db->lenders[i], wait_ms);
 }
 
 /* ---- the one stream ---- */
@@ -720,7 +738,7 @@ static struct str pg_column_bytes(void *cursor, int column)
 
 static void give_back(struct conn *c)
 {
-	lender_give(c->kind == TX_WRITE ? &c->db->for_writer : &c->db->for_reader, c);
+	lender_give(&c->db->lenders[c->kind], c);
 }
 
 /* The lock's number is the schema's: Croft's states in two schemas do not wait for each other. */
@@ -733,10 +751,15 @@ static enum err begin_read(struct conn *c, struct errtext *et)
 		"PostgreSQL", et);
 }
 
+/* The number is what find_outcome asks for. */
 static enum err begin_write(struct conn *c, struct errtext *et)
 {
-	PGresult *r = simple(c, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT " SCHEMA_LOCK "; "
-				"SELECT pg_current_xact_id()::text");
+	static const char locked[] =
+		"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT " SCHEMA_LOCK "; "
+		"SELECT pg_current_xact_id()::text";
+	static const char unlocked[] =
+		"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text";
+	PGresult *r = simple(c, c->kind == TX_WRITE ? locked : unlocked);
 	enum err e = good(r) ? OK : fail(c, r, "PostgreSQL", et);
 	if (!e)
 		snprintf(c->xid, sizeof c->xid, "%s", PQgetvalue(r, 0, 0));
@@ -761,7 +784,7 @@ static enum err begin_now(struct conn *c, struct errtext *et)
 	settle(c);
 	enum err e = set_lock_wait(c, c->db->wait_ms, et);
 	if (!e)
-		e = c->kind == TX_WRITE ? begin_write(c, et) : begin_read(c, et);
+		e = c->kind == TX_READ ? begin_read(c, et) : begin_write(c, et);
 	return e;
 }
 
@@ -777,7 +800,7 @@ static enum err pg_begin(void *ctx, enum tx_kind kind, void **conn, struct errte
 {
 	struct postgres *db = ctx;
 	void *lent;
-	enum err e = lender_take(kind == TX_WRITE ? &db->for_writer : &db->for_reader, &lent, et);
+	enum err e = lender_take(&db->lenders[kind], &lent, et);
 	if (e)
 		return e;
 	struct conn *c = lent;
@@ -872,6 +895,51 @@ static enum err pg_commit(void *conn, struct errtext *et)
 	return e;
 }
 
+/* ---- notices ---- */
+
+#define SCHEMA_CHANNEL "'croft_' || hashtext(current_schema())"
+
+static enum err pg_announce(void *conn, struct errtext *et)
+{
+	return pg_exec(conn, "SELECT pg_notify(" SCHEMA_CHANNEL ", '')", NULL, 0, NULL, et);
+}
+
+static enum err listen_to(struct conn *c, struct errtext *et)
+{
+	enum err e = connect_once(c, et);
+	if (e)
+		return e;
+	PGresult *r = simple(c, "SELECT " SCHEMA_CHANNEL);
+	char sql[128];
+	if (!good(r))
+		e = fail(c, r, "PostgreSQL", et);
+	else
+		snprintf(sql, sizeof sql, "LISTEN \"%s\"", PQgetvalue(r, 0, 0));
+	PQclear(r);
+	if (!e)
+		e = do_plain(c, sql, "PostgreSQL", et);
+	if (e)
+		disconnect(c);
+	return e;
+}
+
+/* Only the notifier's thread comes here. */
+static void pg_wait(void *ctx, int wake_fd, unsigned timeout_ms)
+{
+	struct postgres *db = ctx;
+	struct conn *c = db->listener;
+	if (!c->pg && listen_to(c, NULL) == OK)
+		return; /* what came before it listened is read now */
+	struct pollfd p[2] = {{wake_fd, POLLIN, 0}, {c->pg ? PQsocket(c->pg) : -1, POLLIN, 0}};
+	if (poll(p, 2, (int)(c->pg ? timeout_ms : MIN(timeout_ms, 500u))) <= 0 || !p[1].revents)
+		return;
+	bool alive = PQconsumeInput(c->pg);
+	for (PGnotify *n; (n = PQnotifies(c->pg));)
+		PQfreemem(n);
+	if (!alive || lost(c))
+		disconnect(c);
+}
+
 /* ---- the check ---- */
 
 /* Reads every value of every table, so that a damaged page or a damaged long value shows. */
@@ -922,6 +990,11 @@ const struct db_backend db_postgres = {
 	.begin = pg_begin,
 	.commit = pg_commit,
 	.rollback = pg_rollback,
+	.lock_rows = " FOR UPDATE",
+	.skip_locked = " FOR UPDATE SKIP LOCKED",
+	.now_sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+	.announce = pg_announce,
+	.wait = pg_wait,
 	.exec = pg_exec,
 	.script = pg_run_script,
 	.query = pg_query,
