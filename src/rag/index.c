@@ -48,6 +48,7 @@ void rag_stop(struct croft *c)
 	struct rag *r = rag_of(c);
 	if (r->loader_started)
 		pthread_join(r->loader, NULL);
+	notify_unwatch(r->watch);
 	endpoint_put(r->embed);
 	dense_free(r->dense);
 	bm25_free(r->bm25);
@@ -402,8 +403,9 @@ static enum err load_doc(
 	return e;
 }
 
-static enum err load_all(
-	struct croft *c, struct rag *r, const struct cancel *cancel, struct errtext *et)
+/* *seq: the newest notice that what is loaded holds already. */
+static enum err load_all(struct croft *c, struct rag *r, int64_t *seq, const struct cancel *cancel,
+	struct errtext *et)
 {
 	uint64_t start = clock_mono_ns();
 	enum err e = endpoint_embed(c, (struct str){0}, &r->embed, et);
@@ -426,7 +428,7 @@ static enum err load_all(
 	struct tx *tx;
 	e = db_begin(croft_db(c), TX_WRITE, &tx, et);
 	if (!e) {
-		e = store_chunk_max(tx, &r->next_chunk, et);
+		e = notify_seq(tx, RAG_CHANNEL, seq, et);
 		if (!e)
 			e = store_doc_each(tx, (struct str){0}, note_id, &l, et);
 		if (!e)
@@ -436,7 +438,6 @@ static enum err load_all(
 		else
 			e = db_commit(tx, et);
 	}
-	r->next_chunk++;
 	for (size_t i = 0; i < l.n && !e; i++)
 		e = cancelled(cancel) ? ERR_CANCELLED : load_doc(&l, l.ids[i], cancel, et);
 	if (!e) {
@@ -450,6 +451,120 @@ static enum err load_all(
 	}
 	free(l.ids);
 	return e;
+}
+
+/* ---- changes that other servers make ---- */
+
+static size_t slot_of_id(const struct rag *r, struct id id)
+{
+	size_t i = 0;
+	while (i < r->n_docs && !(r->docs[i].live && memcmp(&r->docs[i].id, &id, sizeof id) == 0))
+		i++;
+	return i;
+}
+
+/* Whatever chunks memory has of this place: they need not be the database's. */
+static enum err empty_slot(struct rag *r, size_t slot, struct errtext *et)
+{
+	uint64_t *keys = malloc((r->n_chunks + 1) * sizeof *keys);
+	size_t n = 0;
+	if (!keys)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	for (size_t i = 0; i < r->n_chunk_slots; i++)
+		if (r->chunk_keys[i] && r->chunk_keys[i] != UINT64_MAX &&
+			r->chunk_docs[i] == slot) {
+			keys[n++] = r->chunk_keys[i];
+			r->chunk_keys[i] = UINT64_MAX;
+		}
+	r->docs[slot].live = false;
+	enum err e = dense_delete(r->dense, keys, n, et);
+	if (!e)
+		e = bm25_delete(r->bm25, keys, n, et);
+	free(keys);
+	return e;
+}
+
+/* d: as it is in the database now; NULL: gone, or nothing of it can be found. */
+static enum err replace_by_id(struct rag *r, struct id id, const struct doc_row *d,
+	const struct chunk_row *chunks, size_t n, const float *vectors, struct errtext *et)
+{
+	pthread_rwlock_wrlock(&r->lock);
+	size_t slot = slot_of_id(r, id);
+	enum err e = slot < r->n_docs ? empty_slot(r, slot, et) : OK;
+	if (!e && d) {
+		struct buf key = {0};
+		uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
+		buf_free(&key);
+		if (at) /* another document stood under this path */
+			e = empty_slot(r, at - 1, et);
+		if (!e)
+			e = put_locked(r, d, chunks, n, vectors, et);
+	}
+	if (!e)
+		e = bm25_publish(r->bm25, et);
+	pthread_rwlock_unlock(&r->lock);
+	return e;
+}
+
+static enum err refresh(struct croft *c, struct rag *r, struct id id, struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct doc_row d;
+	struct chunk_row *chunks = NULL;
+	size_t n = 0;
+	struct tx *tx;
+	enum err e = a ? db_begin(croft_db(c), TX_READ, &tx, et)
+		       : err_set(et, ERR_NOMEM, "no memory for the index");
+	if (!e) {
+		e = store_doc_by_id(tx, id, a, &d, et);
+		if (!e)
+			e = store_chunks(tx, id, a, &chunks, &n, et);
+		db_rollback(tx);
+	}
+	bool gone = e == ERR_NOT_FOUND || (!e && !str_eq_c(d.status, "indexed"));
+	struct load l = {.c = c, .r = r};
+	float *vectors = NULL;
+	if (gone) {
+		e = OK;
+		n = 0;
+	} else if (!e) {
+		vectors = arena_array_of(a, n * r->dim + 1, float);
+		e = vectors ? vectors_of(&l, &d, chunks, n, vectors, a, croft_stopping(c), et)
+			    : err_set(et, ERR_NOMEM, "no memory for the index");
+	}
+	if (!e)
+		e = replace_by_id(r, id, gone ? NULL : &d, chunks, n, vectors, et);
+	arena_free(a);
+	return e;
+}
+
+/* load_mu is held so that a change that comes while everything is read is not passed over. What
+ * cannot be followed makes the index stale: the next use reads everything. */
+static enum err follow(void *ctx, const struct notice *notice, struct errtext *et)
+{
+	struct croft *c = ctx;
+	struct rag *r = rag_of(c);
+	struct errtext why = {0};
+	struct id id;
+	enum err e = OK;
+	if (notice->own)
+		return OK;
+	pthread_mutex_lock(&r->load_mu);
+	pthread_mutex_lock(&r->write_mu);
+	if (atomic_load(&r->ready))
+		e = notice->text.p && id_parse(notice->text, &id)
+			    ? refresh(c, r, id, &why)
+			    : err_set(&why, ERR_LIMIT, "too many changes were missed");
+	bool again = e == ERR_NETWORK || e == ERR_BUSY || e == ERR_TIMEOUT;
+	if (e && !again) {
+		log_info("the document index is read anew: %s", err_text(e, &why));
+		atomic_store(&r->ready, false);
+	}
+	pthread_mutex_unlock(&r->write_mu);
+	pthread_mutex_unlock(&r->load_mu);
+	if (again && et)
+		*et = why;
+	return again ? e : OK;
 }
 
 enum err rag_load(
@@ -470,7 +585,11 @@ enum err rag_load(
 			r->bm25 = NULL;
 			pthread_rwlock_unlock(&r->lock);
 			struct errtext text = {0};
-			e = load_all(c, r, cancel, &text);
+			int64_t seq = 0;
+			e = load_all(c, r, &seq, cancel, &text);
+			if (!e && !r->watch)
+				e = notify_watch(
+					croft_db(c), RAG_CHANNEL, seq, follow, c, &r->watch, &text);
 			r->load_error = e;
 			r->load_text = text;
 			if (e && et)

@@ -52,6 +52,13 @@ static bool is_unchanged(const struct work *w)
 	       (str_eq_c(w->row.status, "failed") || str_eq_c(w->row.space, w->r->space));
 }
 
+static enum err announce(struct tx *tx, struct id document, struct errtext *et)
+{
+	char hex[ID_HEX + 1];
+	id_hex(document, hex);
+	return db_notify(tx, RAG_CHANNEL, str_c(hex), et);
+}
+
 /* The same bytes again: only the stat and the tags may be new. */
 static enum err keep_known(struct work *w)
 {
@@ -66,6 +73,8 @@ static enum err keep_known(struct work *w)
 		e = db_begin(croft_db(w->c), TX_WRITE, &tx, w->et);
 		if (!e)
 			e = store_doc_touch(tx, &w->row, w->et);
+		if (!e && tags)
+			e = announce(tx, w->row.id, w->et);
 		if (e)
 			db_rollback(tx);
 		else
@@ -270,10 +279,13 @@ static enum err adopt_id(struct work *w, struct tx *tx, struct chunk_row **old, 
 static enum err write_all(
 	struct work *w, struct tx *tx, struct str blocks, struct chunk_row **old, size_t *n_old)
 {
+	int64_t newest = 0;
 	enum err e = adopt_id(w, tx, old, n_old);
+	if (!e)
+		e = store_chunk_max(tx, &newest, w->et);
 	for (size_t i = 0; i < w->n; i++) {
 		w->chunks[i].document = w->row.id;
-		w->chunks[i].id = w->r->next_chunk + (int64_t)i;
+		w->chunks[i].id = newest + 1 + (int64_t)i;
 	}
 	w->row.chunks = (int64_t)w->n;
 	struct str text = w->doc && w->n ? w->doc->text : (struct str){0};
@@ -283,7 +295,7 @@ static enum err write_all(
 		if (w->fresh[i])
 			e = store_vector_put(tx, str_c(w->r->space), w->chunks[i].sha256,
 				w->vectors + i * w->r->dim, w->r->dim, w->et);
-	return e;
+	return e ? e : announce(tx, w->row.id, w->et);
 }
 
 /* The transaction and its publication. */
@@ -308,7 +320,6 @@ static enum err commit(struct work *w)
 	else
 		e = db_commit(tx, w->et);
 	if (!e) {
-		r->next_chunk += (int64_t)w->n;
 		e = index_replace(r, &w->row, old, n_old, w->chunks, w->n, w->vectors, w->et);
 	}
 	pthread_mutex_unlock(&r->write_mu);
@@ -426,6 +437,8 @@ enum err ingest_delete(struct croft *c, const struct id *ids, size_t n, struct e
 			e = store_chunks(tx, ids[i], a, &chunks[i], &counts[i], et);
 		if (!e)
 			e = store_doc_delete(tx, ids[i], et);
+		if (!e)
+			e = announce(tx, ids[i], et);
 	}
 	if (e)
 		db_rollback(tx);

@@ -14,7 +14,10 @@
  * 1. A chunk is a contiguous byte range of its document's extracted text.
  * 2. What is in memory was committed before; a commit is followed by its publication under
  *    `index.lock` before the caller hears of success.
- * 3. Chunk ids are never used twice, so a stale hit cannot name another chunk. */
+ * 3. Chunk ids are never used twice, so a stale hit cannot name another chunk.
+ * 4. Every change of a document is told in its transaction (store/notify.h). A server that did not
+ *    make it reads the document's present state and replaces what it has of it, so the order in
+ *    which it hears of changes does not matter. */
 #ifndef RAG_RAG_INT_H
 #define RAG_RAG_INT_H
 #include "base/map.h"
@@ -23,6 +26,7 @@
 #include "module/cmd.h"
 #include "rag/rag.h"
 #include "run/run.h"
+#include "store/notify.h"
 #include "text/doc.h"
 #include "vector/vector.h"
 
@@ -140,10 +144,12 @@ struct rag {
 	uint32_t *chunk_docs;
 	size_t n_chunk_slots, n_chunks;
 
-	pthread_mutex_t write_mu; /* one transaction and publication at a time */
-	int64_t next_chunk;
+	pthread_mutex_t write_mu;              /* one transaction and publication at a time */
+	struct watch *watch;                   /* of changes that other servers make */
 	atomic_uint_fast64_t embedded, reused; /* chunks, since the start */
 };
+
+#define RAG_CHANNEL "rag.document" /* notices: the id of the document */
 
 struct rag *rag_of(struct croft *c);
 enum err rag_init(struct croft *c, struct errtext *et);
