@@ -1,6 +1,7 @@
 /* Every module, in floor order: init runs from the first to the last, stop the other way. To add
  * one: its header here and its line below. */
 #include "access/access.h"
+#include "access/secret.h"
 #include "api/api.h"
 #include "api/mlflow_registry.h"
 #include "app/app.h"
@@ -12,6 +13,7 @@
 
 const struct module *const app_modules[] = {
 	&access_module,
+	&secret_module,
 	&registry_module,
 	&lineage_module,
 	&artifact_module,

@@ -20,6 +20,24 @@ int64_t setting_int(const struct croft *c, const char *name)
 	return v ? v->number : 0;
 }
 
+void croft_set_secrets(struct croft *c, secret_fn fn)
+{
+	c->secrets = fn;
+}
+
+enum err setting_secret(struct croft *c, const char *name, struct buf *out, struct errtext *et)
+{
+	struct str text = setting_text(c, name);
+	if (!str_starts(text, S("secret:"))) {
+		buf_adds(out, text);
+		return out->err ? err_set(et, out->err, "no memory for %s", name) : OK;
+	}
+	if (!c->secrets)
+		return err_set(et, ERR_NOT_READY, "%s: the secrets cannot be read yet", name);
+	enum err e = c->secrets(c, S("default"), str_sub(text, 7, text.n), out, et);
+	return e ? err_wrap(et, e, "%s", name) : OK;
+}
+
 void croft_each_setting(
 	const struct croft *c, void (*fn)(void *ctx, const struct setting_shown *s), void *ctx)
 {

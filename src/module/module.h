@@ -37,6 +37,15 @@ static inline bool setting_bool(const struct croft *c, const char *name)
 	return setting_int(c, name) != 0;
 }
 
+/* Text that may be kept among the secrets: a setting that says secret:NAME gives that secret of the
+ * project "default", any other its own text. Appends to out, which the caller wipes. The module of
+ * the secrets says at init how they are read; before, secret:NAME is ERR_NOT_READY. */
+enum err setting_secret(
+	struct croft *c, const char *name, struct buf *out, struct errtext *et) MUST_CHECK;
+typedef enum err (*secret_fn)(
+	struct croft *c, struct str project, struct str name, struct buf *out, struct errtext *et);
+void croft_set_secrets(struct croft *c, secret_fn fn);
+
 /* ---- routes ---- */
 
 /* Permissions: what roles are made of. A route without one fails the table check. To add one: its

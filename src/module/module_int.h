@@ -40,6 +40,7 @@ struct croft {
 	size_t n_inited;
 	uint64_t opened_ns;
 	authenticate_fn authenticate;
+	secret_fn secrets; /* how secret:NAME is read; NULL: not yet */
 };
 
 /* The settings of the house itself: listen, stores, limits, log. */

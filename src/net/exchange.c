@@ -4,6 +4,7 @@
 #include "base/os.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -46,6 +47,8 @@ void exchange_unref(struct exchange *x)
 {
 	if (atomic_fetch_sub(&x->refs, 1) != 1)
 		return;
+	if (x->rq.wipe && x->body.p)
+		OPENSSL_cleanse(x->body.p, x->body.cap);
 	if (x->map)
 		munmap(x->map, x->body_n);
 	if (x->spool_fd >= 0)

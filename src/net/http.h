@@ -45,12 +45,13 @@ struct http_request {
 	size_t n_params;
 	struct str
 		body; /* in memory or mapped from a spool file; valid until the handler returns */
-	struct str peer;             /* "127.0.0.1:54321", or "local" */
-	bool local;                  /* in-process: the user of the data directory, no key needed */
-	bool tls;                    /* came over TLS of our own */
-	struct str project;          /* asked for: of /p/{project}/..., else of x-croft-project */
-	struct id id;                /* sent back as x-request-id */
-	struct arena *arena;         /* until the response is finished */
+	struct str peer;     /* "127.0.0.1:54321", or "local" */
+	bool local;          /* in-process: the user of the data directory, no key needed */
+	bool tls;            /* came over TLS of our own */
+	bool wipe;           /* set by a handler: the body is overwritten when the request ends */
+	struct str project;  /* asked for: of /p/{project}/..., else of x-croft-project */
+	struct id id;        /* sent back as x-request-id */
+	struct arena *arena; /* until the response is finished */
 	const struct principal *who; /* set by the router before the handler runs */
 	const struct cancel *cancel;
 };

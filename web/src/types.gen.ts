@@ -8,6 +8,7 @@ export type Permission = { name: string; about: string; everywhere: boolean };
 export type Role = { name: string; about: string; builtin: boolean; permissions: (string)[]; rules: string };
 export type Project = { name: string; about: string; archived: boolean; role: (string | null) };
 export type Member = { user: string; display: string; kind: ("person" | "service"); role: string; rules: string; everywhere: boolean };
+export type Secret = { name: string; hint: (string | null); key_id: string; readable: boolean; created: string; updated: string; updated_by: string };
 export type ArtifactAlias = { alias: string; version: number; since: string; by: string; reason: string; break_glass: boolean };
 export type Artifact = { id: string; kind: string; name: string; description: string; creator: string; created: string; updated: string; last_version: number; tags: Record<string, unknown>; aliases: (ArtifactAlias)[] };
 export type ArtifactVersion = { artifact: string; kind: string; name: string; version: number; digest: string; source: string; run: (string | null); creator: string; created: string; description: string; bytes: number; metadata: Record<string, unknown>; deleted: boolean; tags: Record<string, unknown>; aliases: (string)[] };
@@ -87,6 +88,14 @@ export interface Routes {
   "GET /api/v1/audit/export": { query: { after?: number; limit?: number }; body: undefined; reply: undefined };
   /** Check the whole chain, and that it still holds a record that was noted. */
   "GET /api/v1/audit/verify": { query: { seq?: number; hash?: string }; body: undefined; reply: { ok: boolean; records: number; head: string; problem: (string | null) } };
+  /** The project's secrets, without their values. */
+  "GET /api/v1/secrets": { query: undefined; body: undefined; reply: { secrets: (Secret)[] } };
+  /** Store a secret, or give it another value. */
+  "PUT /api/v1/secrets/{name}": { query: undefined; body: { value: string }; reply: undefined };
+  /** Remove a secret. */
+  "DELETE /api/v1/secrets/{name}": { query: undefined; body: undefined; reply: undefined };
+  /** Seal every secret's key with the newest master key. */
+  "POST /api/v1/secrets/rotate": { query: undefined; body: undefined; reply: { key_id: string; secrets: number; rewrapped: number; old_keys: number } };
   /** List artifacts by name. */
   "GET /api/v1/artifacts": { query: { kind?: string; name?: string; limit?: number; after?: string }; body: undefined; reply: { artifacts: (Artifact)[]; next: (string | null) } };
   /** The kinds of artifacts, and how many there are of each. */
