@@ -24,6 +24,10 @@ static void show(const struct trace_item *it)
 	if (!jw_done(&w))
 		abort();
 	buf_free(&b);
+	char *view = trace_view_otel(&it->span, &it->facts);
+	if (!view)
+		abort();
+	free(view);
 }
 
 static void to_json(struct str message, struct buf *out)

@@ -10,6 +10,7 @@
 #include "endpoint/endpoint.h"
 #include "rag/rag.h"
 #include "run/run.h"
+#include "run/trace.h"
 
 const struct module *const app_modules[] = {
 	&access_module,
@@ -18,6 +19,7 @@ const struct module *const app_modules[] = {
 	&lineage_module,
 	&artifact_module,
 	&run_module,
+	&trace_module,
 	&endpoint_module,
 	&rag_module,
 	&api_module,

@@ -1,5 +1,5 @@
 /* Runs and spans as their users see them, and the module. */
-#include "run/trace_int.h"
+#include "run/run_int.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -434,8 +434,7 @@ static enum err start(struct croft *c, struct errtext *et)
 {
 	struct runs *runs = croft_state(c, &run_module);
 	run_writer_keep_days(runs->writer, setting_int(c, "runs.keep_days"));
-	return trace_keeper_start(croft_db(c), setting_int(c, "traces.keep_days"),
-		setting_int(c, "traces.quiet"), &runs->keeper, et);
+	return OK;
 }
 
 static void stop(struct croft *c)
@@ -444,7 +443,6 @@ static void stop(struct croft *c)
 	if (!runs)
 		return;
 	croft_set_state(c, &run_module, NULL);
-	trace_keeper_stop(runs->keeper);
 	run_writer_free(runs->writer);
 	run_metrics_free(runs->metrics);
 	free(runs);
@@ -464,15 +462,6 @@ static void metrics(struct croft *c, struct buf *out)
 		"# HELP croft_run_records_queued Rows that wait to be stored.\n"
 		"# TYPE croft_run_records_queued gauge\ncroft_run_records_queued %zu\n",
 		(unsigned long long)st.stored, (unsigned long long)st.lost, st.queued);
-	buf_addf(out,
-		"# HELP croft_trace_spans_total Spans of traces received and stored.\n"
-		"# TYPE croft_trace_spans_total counter\ncroft_trace_spans_total %llu\n"
-		"# HELP croft_trace_pending_bytes Bytes of traces that wait for the store.\n"
-		"# TYPE croft_trace_pending_bytes gauge\ncroft_trace_pending_bytes %zu\n"
-		"# HELP croft_trace_busy_total Requests with traces told to come back.\n"
-		"# TYPE croft_trace_busy_total counter\ncroft_trace_busy_total %llu\n",
-		(unsigned long long)atomic_load(&runs->trace_spans), atomic_load(&runs->pending),
-		(unsigned long long)atomic_load(&runs->trace_busy));
 }
 
 static const struct setting settings[] = {
@@ -480,16 +469,6 @@ static const struct setting settings[] = {
 	{"runs.value_max", SET_BYTES, "256k",
 		"Bytes kept of one input or output in a run; what is longer is cut and says so",
 		1024, 16 << 20},
-	{"traces.keep_days", SET_INT, "30",
-		"Days for which received traces are kept; sums of each day stay; 0: for ever", 0,
-		36500},
-	{"traces.quiet", SET_DURATION, "10m",
-		"A trace whose root span never came is taken for ended after so long without news",
-		1000, 30ll * 86400 * 1000},
-	{"traces.pending_max", SET_BYTES, "64m",
-		"Bytes of received spans that may wait for the store; beyond it clients are told "
-		"to come back",
-		1 << 20, 1ll << 40},
 };
 
 const struct module run_module = {

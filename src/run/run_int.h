@@ -109,10 +109,6 @@ struct runs {
 	struct run_writer *writer;
 	struct run_metrics *metrics;
 	size_t value_max;
-	struct trace_keeper *keeper;                  /* while a server runs */
-	atomic_uint trace_requests;                   /* being stored */
-	atomic_uint_fast64_t trace_spans, trace_busy; /* stored; requests told to come back */
-	atomic_size_t pending; /* bytes of traces between their request and their commit */
 };
 
 extern const struct route run_routes[2];

@@ -8,6 +8,8 @@
 #define RUN_TRACE_H
 #include "module/module.h"
 
+extern const struct module trace_module;
+
 enum { TRACE_SPANS_MAX = 100000 }; /* in one request */
 
 struct trace_accepted {

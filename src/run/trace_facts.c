@@ -209,6 +209,13 @@ static void find(const struct otel_span *s, struct otel_value got[F_SLOTS])
 		}
 }
 
+static bool calls_model(const char *type)
+{
+	/* agents and chains repeat what the calls within them used */
+	return strcmp(type, "llm") == 0 || strcmp(type, "embedding") == 0 ||
+	       strcmp(type, "reranker") == 0;
+}
+
 void trace_facts_read(const struct otel_span *s, struct trace_facts *out)
 {
 	struct otel_value got[F_SLOTS] = {0};
@@ -237,7 +244,16 @@ void trace_facts_read(const struct otel_span *s, struct trace_facts *out)
 			    : s->kind == 4   ? "producer"
 			    : s->kind == 5   ? "consumer"
 					     : "span";
-	/* agents and chains repeat what the calls within them used */
-	out->calls_model = strcmp(out->type, "llm") == 0 || strcmp(out->type, "embedding") == 0 ||
-			   strcmp(out->type, "reranker") == 0;
+	out->calls_model = calls_model(out->type);
+}
+
+void trace_facts_own(struct str kind, yyjson_val *a, struct trace_facts *out)
+{
+	*out = (struct trace_facts){.type = type_of(kind)};
+	if (!out->type)
+		out->type = "span";
+	out->calls_model = calls_model(out->type);
+	out->model = json_str(a, "model");
+	out->tokens_in = json_i64(a, "prompt_tokens", json_i64(a, "tokens.prompt", 0));
+	out->tokens_out = json_i64(a, "completion_tokens", json_i64(a, "tokens.completion", 0));
 }

@@ -9,6 +9,7 @@
 #include "run/trace_int.h"
 #include "base/hash.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -261,10 +262,10 @@ static enum err import(struct croft *c, struct trace_batch *b, struct str reques
 
 /* At most `pending_max` bytes and half of the server's workers: the rest of it goes on when the
  * store does not. */
-static enum err admit(struct croft *c, struct runs *runs, size_t n, struct errtext *et)
+static enum err admit(struct croft *c, struct traces *t, size_t n, struct errtext *et)
 {
-	size_t before = atomic_fetch_add(&runs->pending, n);
-	unsigned others = atomic_fetch_add(&runs->trace_requests, 1);
+	size_t before = atomic_fetch_add(&t->pending, n);
+	unsigned others = atomic_fetch_add(&t->requests, 1);
 	if (before && before + n > (size_t)setting_int(c, "traces.pending_max"))
 		return err_set(et, ERR_BUSY,
 			"%zu bytes of spans wait to be stored already: try again in a second",
@@ -276,25 +277,49 @@ static enum err admit(struct croft *c, struct runs *runs, size_t n, struct errte
 	return OK;
 }
 
-static void leave(struct runs *runs, size_t n)
+static void leave(struct traces *t, size_t n)
 {
-	atomic_fetch_sub(&runs->pending, n);
-	atomic_fetch_sub(&runs->trace_requests, 1);
+	atomic_fetch_sub(&t->pending, n);
+	atomic_fetch_sub(&t->requests, 1);
+}
+
+static void tell(struct trace_live *live, const struct trace_batch *b)
+{
+	for (size_t i = 0; i < b->n_order; i++) {
+		const struct otel_span *s = &b->order[i]->span;
+		struct trace_event ev = {.trace = s->trace,
+			.span = s->id,
+			.parent = s->parent,
+			.start_ns = s->start_ns,
+			.end_ns = s->end_ns};
+		unsigned status = !s->end_ns                       ? STATUS_RUNNING
+				  : s->status == OTEL_STATUS_ERROR ? STATUS_ERROR
+								   : STATUS_OK;
+		struct str name = str_sub(s->name, 0, sizeof ev.name - 1);
+		name.n = utf8_complete_prefix(name);
+		snprintf(ev.project, sizeof ev.project, "%.*s", STR_FMT(b->project));
+		memcpy(ev.name, name.p, name.n);
+		snprintf(ev.kind, sizeof ev.kind, "%s", b->order[i]->facts.type);
+		snprintf(ev.status, sizeof ev.status, "%s", run_statuses[status]);
+		trace_live_put(live, &ev);
+	}
 }
 
 enum err trace_import(struct croft *c, struct str project, struct str experiment,
 	struct str request, struct trace_accepted *out, struct errtext *et)
 {
-	struct runs *runs = croft_state(c, &run_module);
+	struct traces *t = croft_state(c, &trace_module);
 	struct trace_batch b = {.project = project, .experiment = experiment};
-	enum err e = admit(c, runs, request.n, et);
+	enum err e = admit(c, t, request.n, et);
 	if (!e)
 		e = import(c, &b, request, out, et);
-	leave(runs, request.n);
+	leave(t, request.n);
 	if (e == ERR_BUSY)
-		atomic_fetch_add(&runs->trace_busy, 1);
+		atomic_fetch_add(&t->busy, 1);
 	else if (!e)
-		atomic_fetch_add(&runs->trace_spans, out->spans);
+		atomic_fetch_add(&t->spans, out->spans);
+	if (!e && trace_live_watched(t->live))
+		tell(t->live, &b);
 	trace_batch_clear(&b);
 	return e;
 }

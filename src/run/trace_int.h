@@ -3,12 +3,21 @@
  *	otel.c          OpenTelemetry's messages, read in place
  *	trace_facts.c   what a span says about itself, in one form for all conventions
  *	trace_import.c  a request to a batch of spans, sorted by trace; admission
+ *	trace.c         the module
+ *	trace_live.c    spans as they come, to those who watch
+ *	trace_filter.c  which traces are asked for
+ *	trace_query.c   reading
+ *	trace_routes.c  wire JSON
+ *	trace_cmd.c     `croft traces`
+ *	feedback.c      assessments
+ *	trace_view.c    messages, documents, tools of one span, in one form
  *	trace_json.c    values and spans as JSON
  *	trace_keeper.c  retention
  *	trace_store.c   SQL: spans and the run that is made of them
  */
 #ifndef RUN_TRACE_INT_H
 #define RUN_TRACE_INT_H
+#include "base/json.h"
 #include "run/otel.h"
 #include "run/run_int.h"
 #include "run/trace.h"
@@ -27,6 +36,8 @@ struct trace_facts {
 };
 
 void trace_facts_read(const struct otel_span *s, struct trace_facts *out);
+/* The same of a span of Croft's own runs. `doc` is its attributes, and outlives the facts. */
+void trace_facts_own(struct str kind, yyjson_val *attributes, struct trace_facts *out);
 
 /* ---- a request's spans ---- */
 
@@ -64,6 +75,11 @@ void trace_value_json(struct jw *w, const struct otel_value *v);
 /* One object of all attributes with this field number. */
 void trace_attributes_json(struct jw *w, struct str message, uint32_t number);
 
+/* Messages, documents, the call of a tool, input and output, in one form: trace_view.c says which.
+ * A JSON object, to be freed; NULL: no memory. */
+char *trace_view_otel(const struct otel_span *s, const struct trace_facts *f);
+char *trace_view_own(struct str attributes, const struct trace_facts *f);
+
 /* ---- SQL ---- */
 
 /* One transaction's work; may be run again when the transaction failed. */
@@ -85,5 +101,43 @@ struct trace_keeper;
 enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
 	struct trace_keeper **out, struct errtext *et) MUST_CHECK;
 void trace_keeper_stop(struct trace_keeper *k); /* accepts NULL */
+
+/* ---- the module's state and tables ---- */
+
+struct trace_live;
+
+struct traces {
+	struct trace_keeper *keeper; /* while a server runs */
+	struct trace_live *live;
+	atomic_uint requests;  /* being stored */
+	atomic_size_t pending; /* bytes of traces between their request and their commit */
+	atomic_uint_fast64_t spans, busy; /* stored; requests told to come back */
+};
+
+enum { TRACE_ROUTES = 9, TRACE_SHAPES = 6, TRACE_COMMANDS = 3 };
+extern const struct route trace_routes[TRACE_ROUTES];
+extern const struct shape trace_shapes[TRACE_SHAPES];
+extern const struct command trace_commands[TRACE_COMMANDS];
+
+/* ---- live: who watches hears of spans as they open and close ---- */
+
+/* Spans go round in a ring; a reader that is too slow loses the oldest and is told how many. */
+struct trace_event {
+	struct id trace;
+	int64_t span, parent, start_ns, end_ns;
+	char project[64], name[120], kind[24], status[16];
+};
+
+enum err trace_live_new(struct trace_live **out, struct errtext *et) MUST_CHECK;
+void trace_live_free(struct trace_live *l); /* accepts NULL; nobody reads any more */
+bool trace_live_watched(struct trace_live *l);
+void trace_live_put(struct trace_live *l, const struct trace_event *ev);
+/* ERR_BUSY: enough are reading. */
+enum err trace_live_join(struct trace_live *l, uint64_t *at, struct errtext *et) MUST_CHECK;
+void trace_live_leave(struct trace_live *l);
+/* The next events from *at on, at most n; waits up to wait_ms for one. *lost: how many were
+ * missed since the last call. */
+size_t trace_live_read(struct trace_live *l, uint64_t *at, struct trace_event *out, size_t n,
+	uint64_t *lost, uint32_t wait_ms);
 
 #endif

@@ -1,5 +1,6 @@
 /* Traces: what a request of OpenTelemetry spans leaves in the store. */
 #include "tap.h"
+#include "access/access.h"
 #include "base/hash.h"
 #include "run/trace_int.h"
 
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 
 static struct errtext et;
-static const struct module *const modules[] = {&run_module};
+static const struct module *const modules[] = {&access_module, &run_module, &trace_module};
 
 static struct croft *open_croft(void)
 {
@@ -281,13 +282,13 @@ static void test_run_trace__a_quiet_trace_without_a_root_ends(void)
 static void test_run_trace__too_much_waiting_is_busy(void)
 {
 	struct croft *c = open_croft();
-	struct runs *runs = croft_state(c, &run_module);
-	atomic_store(&runs->pending, (size_t)64 << 20);
+	struct traces *t = croft_state(c, &trace_module);
+	atomic_store(&t->pending, (size_t)64 << 20);
 	const struct make m = {T1, 1, 0, "x", 1, 2};
 	CHECK(send_to(c, "default", &m, 1) == ERR_BUSY);
-	atomic_store(&runs->pending, 0);
+	atomic_store(&t->pending, 0);
 	CHECK_OK(send_to(c, "default", &m, 1), &et);
-	CHECK_INT(atomic_load(&runs->pending), 0);
+	CHECK_INT(atomic_load(&t->pending), 0);
 	croft_close(c);
 }
 

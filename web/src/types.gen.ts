@@ -18,6 +18,12 @@ export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
 export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
+export type Trace = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); spans: number; errors: number; tokens_in: number; tokens_out: number; cost: number; attributes: Record<string, unknown> };
+export type TraceSpan = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number };
+export type TraceSpanDetail = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number; span_kind: string; view: TraceView; attributes: Record<string, unknown>; event_list: ({ name: string; at_ms: number; attributes: Record<string, unknown>; dropped: number })[]; links: ({ trace: string; span: string; state: string; attributes: Record<string, unknown> })[]; scope: { name: string; version: string; attributes: Record<string, unknown> }; resource: Record<string, unknown>; trace_state: string; dropped: { attributes: number; events: number; links: number } };
+export type TraceMessage = { role: string; parts: (Record<string, unknown>)[]; finish?: string };
+export type TraceView = { messages_in?: (TraceMessage)[]; messages_out?: (TraceMessage)[]; documents?: (Record<string, unknown>)[]; tool?: Record<string, unknown>; input?: unknown; output?: unknown };
+export type Feedback = { id: string; version: number; span: (string | null); name: string; kind: ("feedback" | "expectation"); value: unknown; error: (Record<string, unknown> | null); rationale: (string | null); source: ("HUMAN" | "LLM_JUDGE" | "CODE"); source_id: string; metadata: (Record<string, unknown> | null); author: string; created: string; changed: string; deleted: boolean; valid: boolean };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -148,6 +154,24 @@ export interface Routes {
   "GET /api/v1/runs": { query: { kind?: string; status?: string; limit?: number; after?: string }; body: undefined; reply: { runs: (Run)[]; next: (string | null) } };
   /** A run with its spans. */
   "GET /api/v1/runs/{id}": { query: undefined; body: undefined; reply: { run: Run; spans: (Span)[] } };
+  /** List traces, newest first. */
+  "GET /api/v1/traces": { query: { q?: string; filter?: string; status?: string; kind?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { traces: (Trace)[]; next: (string | null) } };
+  /** Spans as they open and close, as server-sent events. */
+  "GET /api/v1/traces/live": { query: undefined; body: undefined; reply: undefined };
+  /** A trace: its spans, tags and feedback. */
+  "GET /api/v1/traces/{id}": { query: undefined; body: undefined; reply: { trace: Trace; spans: (TraceSpan)[]; tags: Record<string, unknown>; metadata: Record<string, unknown>; feedback: (Feedback)[] } };
+  /** Delete a trace. */
+  "DELETE /api/v1/traces/{id}": { query: undefined; body: undefined; reply: undefined };
+  /** A span: messages, documents, attributes, events, links. */
+  "GET /api/v1/traces/{id}/spans/{span}": { query: undefined; body: undefined; reply: TraceSpanDetail };
+  /** Feedback on a run; with history every version. */
+  "GET /api/v1/runs/{id}/feedback": { query: { history?: boolean }; body: undefined; reply: { feedback: (Feedback)[] } };
+  /** Give feedback on a run or one of its spans. */
+  "POST /api/v1/runs/{id}/feedback": { query: undefined; body: { name?: string; value?: unknown; span?: string; kind?: ("feedback" | "expectation"); rationale?: string; source?: ("HUMAN" | "LLM_JUDGE" | "CODE"); source_id?: string; metadata?: Record<string, unknown> }; reply: Feedback };
+  /** Change feedback; earlier versions are kept. */
+  "PATCH /api/v1/runs/{id}/feedback/{feedback}": { query: undefined; body: { name?: string; value?: unknown; span?: string; kind?: ("feedback" | "expectation"); rationale?: string; source?: ("HUMAN" | "LLM_JUDGE" | "CODE"); source_id?: string; metadata?: Record<string, unknown> }; reply: Feedback };
+  /** Take feedback back; it stays in the history. */
+  "DELETE /api/v1/runs/{id}/feedback/{feedback}": { query: undefined; body: undefined; reply: undefined };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */

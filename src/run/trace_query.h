@@ -1,0 +1,71 @@
+/* Reading traces: lists by filter, one with its spans, tags. */
+#ifndef RUN_TRACE_QUERY_H
+#define RUN_TRACE_QUERY_H
+#include "run/feedback.h"
+#include "run/trace_filter.h"
+#include "run/trace_int.h"
+
+/* A tag may change; metadata is said once, when a trace is reported. */
+struct trace_note {
+	bool metadata;
+	struct str key, value;
+};
+
+struct trace_found {
+	struct run_row run;
+	struct trace_note *notes; /* when asked for */
+	size_t n_notes;
+	struct assessment *assessments;
+	size_t n_assessments;
+};
+
+struct trace_query {
+	struct str project;
+	struct trace_filter filter;
+	struct str search;          /* "": any; else in the run's words or its spans' bytes */
+	const int64_t *experiments; /* n 0: any */
+	size_t n_experiments;
+	int64_t since_ns, until_ns; /* 0: open */
+	bool ascending, notes;
+	int64_t after_ns; /* the last one of the page before, with after_id; 0: from the start */
+	struct id after_id;
+	size_t limit;
+};
+
+struct trace_page {
+	struct trace_found *list;
+	size_t n;
+	/* More may follow the place up to which it was looked: not only when the page is full, also
+	 * when so much was looked through that it had to stop. */
+	bool more;
+	int64_t next_ns;
+	struct id next_id;
+};
+
+enum { TRACE_PAGE_MAX = 1000 };
+
+enum err trace_find(struct db *db, const struct trace_query *q, struct arena *a,
+	struct trace_page *out, struct errtext *et) MUST_CHECK;
+/* One run of any kind with all its spans; ERR_NOT_FOUND also when it is another project's. */
+enum err trace_load(struct db *db, struct str project, struct id id, struct arena *a,
+	struct trace_found *out, struct span_row **spans, size_t *n, struct errtext *et) MUST_CHECK;
+enum err trace_load_span(struct db *db, struct str project, struct id id, int64_t span,
+	struct arena *a, struct trace_found *out, struct span_row *row,
+	struct errtext *et) MUST_CHECK;
+/* Resource and scope of a span; .p NULL where there are none. */
+struct trace_source {
+	struct str resource, resource_url, scope, scope_url;
+};
+enum err trace_load_source(struct db *db, struct str project, struct str holder, struct arena *a,
+	struct trace_source *out, struct errtext *et) MUST_CHECK;
+
+/* Sets tags (value.p NULL removes one; ERR_NOT_FOUND when there was none). */
+enum err trace_put_notes(struct tx *tx, struct id run, const struct trace_note *notes, size_t n,
+	struct errtext *et) MUST_CHECK;
+enum err trace_tag(struct croft *c, struct str project, struct id id, struct str key,
+	struct str value, struct errtext *et) MUST_CHECK;
+/* Removes a run with its spans, leaving a line in the audit log; ERR_NOT_FOUND. */
+enum err trace_delete(struct croft *c, const struct principal *who, struct str project,
+	struct id id, struct errtext *et) MUST_CHECK;
+
+#endif
