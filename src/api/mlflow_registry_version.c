@@ -380,16 +380,6 @@ MLREG(mlflow_version_uri)
 
 /* ---- stages: MLflow's way before there were aliases ---- */
 
-static enum err set_stage(struct mlreg *m, struct id artifact, int64_t version, struct str stage)
-{
-	return fact_add(m->tx, m->rq->who,
-		&(struct fact){.artifact = artifact,
-			.version = version,
-			.what = S("stage"),
-			.value = stage},
-		NULL, &m->et);
-}
-
 static enum err archive_others(
 	struct mlreg *m, const struct artifact *of, int64_t but, struct str stage)
 {
@@ -398,7 +388,8 @@ static enum err archive_others(
 	enum err e = facts_now(m->tx, of->id, -1, S("stage"), m->a, &list, &n, &m->et);
 	for (size_t i = 0; i < n && !e; i++)
 		if (list[i].version != but && str_eq(list[i].value, stage))
-			e = set_stage(m, of->id, list[i].version, S("Archived"));
+			e = artifact_stage_set(
+				m->tx, m->rq->who, of, list[i].version, S("Archived"), &m->et);
 	return e;
 }
 
@@ -425,7 +416,7 @@ MLREG(mlflow_version_stage)
 	if (!e)
 		e = find(&m, &of, &v);
 	if (!e)
-		e = set_stage(&m, of.id, v.version, stage);
+		e = artifact_stage_set(m.tx, rq->who, &of, v.version, stage, &m.et);
 	if (!e && archive)
 		e = archive_others(&m, &of, v.version, stage);
 	if (!e)

@@ -16,6 +16,7 @@ const struct module *const app_modules[] = {
 	&access_module,
 	&secret_module,
 	&registry_module,
+	&promotion_module,
 	&lineage_module,
 	&artifact_module,
 	&run_module,

@@ -30,6 +30,7 @@
 #include "module/module.h"
 
 extern const struct module registry_module; /* artifacts */
+extern const struct module promotion_module;
 extern const struct module lineage_module;
 extern const struct module artifact_module; /* the models on this machine */
 

@@ -278,6 +278,65 @@ static enum err insert(struct tx *tx, struct str project, const struct fact *f, 
 		P_I64(f->retracts), P_TEXT(f->hash));
 }
 
+/* ---- may they ---- */
+
+static enum perm perm_for(const struct fact *f)
+{
+	if (f->perm)
+		return f->perm;
+	if (str_eq_c(f->what, "alias") || str_eq_c(f->what, "stage"))
+		return PERM_ARTIFACT_ALIAS;
+	if (str_eq_c(f->what, "approval"))
+		return PERM_ARTIFACT_APPROVE;
+	bool ends = !f->value.p && !f->retracts;
+	if (ends && (str_eq_c(f->what, "name") || str_eq_c(f->what, "version")))
+		return PERM_ARTIFACT_DELETE;
+	return PERM_ARTIFACT_WRITE;
+}
+
+static enum err tag_pairs(struct tx *tx, struct id artifact, int64_t version, struct arena *a,
+	struct http_pair **out, size_t *n, struct errtext *et)
+{
+	struct fact *tags;
+	size_t k = 0;
+	enum err e = facts_now(tx, artifact, version, S("tag"), a, &tags, &k, et);
+	struct http_pair *list = e ? NULL : arena_array_of(a, *n + k + 1, struct http_pair);
+	if (e)
+		return e;
+	if (!list)
+		return err_set(et, ERR_NOMEM, "no memory");
+	if (*n)
+		memcpy(list, *out, *n * sizeof *list);
+	for (size_t i = 0; i < k; i++)
+		list[*n + i] = (struct http_pair){tags[i].name, tags[i].value};
+	*out = list;
+	*n += k;
+	return OK;
+}
+
+/* The principal's permission, and the rules on single artifacts that its role has. */
+static enum err allowed(struct tx *tx, const struct principal *who, const struct fact *f,
+	const struct artifact *of, struct arena *a, struct errtext *et)
+{
+	struct http_request as = {.who = who};
+	struct rule_subject subject = {.kind = of->kind, .name = of->name};
+	struct http_pair *tags = NULL;
+	size_t n = 0;
+	enum err e = OK;
+	if (str_eq_c(f->what, "alias"))
+		subject.alias = f->name;
+	else if (str_eq_c(f->what, "stage"))
+		subject.alias = f->value;
+	if (who->access) {
+		e = tag_pairs(tx, of->id, 0, a, &tags, &n, et);
+		if (!e && f->version)
+			e = tag_pairs(tx, of->id, f->version, a, &tags, &n, et);
+		subject.tags = tags;
+		subject.n_tags = n;
+	}
+	return e ? e : access_rule(&as, perm_for(f), &subject, et);
+}
+
 /* ---- the audit log has what matters, with the hash that anchors this chain ---- */
 
 static bool is_audited(const struct fact *f)
@@ -312,33 +371,51 @@ static void audit_detail(const struct fact *f, struct buf *out)
 	jw_end(&w);
 }
 
-static enum err audit(
-	struct tx *tx, const struct principal *who, const struct fact *f, struct errtext *et)
+static enum err audit(struct tx *tx, const struct principal *who, const struct fact *f,
+	const struct artifact *of, struct errtext *et)
 {
 	char action[64];
-	struct artifact of;
 	struct buf subject = {0}, detail = {0};
-	struct arena *a = arena_new(1 << 20);
-	enum err e = a ? artifact_get(tx, who->project, f->artifact, a, &of, et)
-		       : err_set(et, ERR_NOMEM, "no memory");
-	if (!e) {
-		bool ends = str_eq_c(f->what, "name") || str_eq_c(f->what, "version");
-		snprintf(action, sizeof action, "artifact.%.*s",
-			STR_FMT(f->retracts ? S("retract")
-				: ends      ? S("delete")
-					    : f->what));
-		buf_addf(&subject, "%.*s/%.*s", STR_FMT(of.kind), STR_FMT(of.name));
-		if (f->version)
-			buf_addf(&subject, ":%lld", (long long)f->version);
-		if (str_eq_c(f->what, "alias"))
-			buf_addf(&subject, "@%.*s", STR_FMT(f->name));
-		audit_detail(f, &detail);
-		e = subject.err || detail.err
-			    ? err_set(et, ERR_NOMEM, "no memory")
-			    : audit_add(tx, who, action, buf_str(&subject), buf_str(&detail), et);
-	}
+	bool ends = str_eq_c(f->what, "name") || str_eq_c(f->what, "version");
+	snprintf(action, sizeof action, "artifact.%.*s",
+		STR_FMT(f->retracts ? S("retract")
+			: ends      ? S("delete")
+				    : f->what));
+	buf_addf(&subject, "%.*s/%.*s", STR_FMT(of->kind), STR_FMT(of->name));
+	if (f->version)
+		buf_addf(&subject, ":%lld", (long long)f->version);
+	if (str_eq_c(f->what, "alias"))
+		buf_addf(&subject, "@%.*s", STR_FMT(f->name));
+	audit_detail(f, &detail);
+	enum err e = subject.err || detail.err
+			     ? err_set(et, ERR_NOMEM, "no memory")
+			     : audit_add(tx, who, action, buf_str(&subject), buf_str(&detail), et);
 	buf_free(&subject);
 	buf_free(&detail);
+	return e;
+}
+
+/* Everything but the chain: whether they may, the row, the present, the audit log. */
+static enum err add(struct tx *tx, const struct principal *who, struct fact *full,
+	const struct head *head, struct errtext *et)
+{
+	char hex[SHA256_HEX + 1];
+	struct artifact of;
+	struct arena *a = arena_new(16 << 20);
+	enum err e = a ? artifact_get(tx, who->project, full->artifact, a, &of, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (!e)
+		e = allowed(tx, who, full, &of, a, et);
+	if (!e)
+		e = fact_hash(full, who->project, str_c(head->hash), hex, et);
+	full->hash = str_c(hex);
+	if (!e)
+		e = insert(tx, who->project, full, et);
+	if (!e)
+		e = refresh(tx, full, et);
+	if (!e && is_audited(full))
+		e = audit(tx, who, full, &of, et);
+	full->hash = (struct str){0};
 	arena_free(a);
 	return e;
 }
@@ -347,7 +424,6 @@ enum err fact_add(struct tx *tx, const struct principal *who, const struct fact 
 	struct errtext *et)
 {
 	struct head head;
-	char hex[SHA256_HEX + 1];
 	struct fact full = *f;
 	int64_t now = clock_unix_ms();
 	if (f->valid_ms > now)
@@ -366,14 +442,7 @@ enum err fact_add(struct tx *tx, const struct principal *who, const struct fact 
 	full.who = who->name.n ? who->name : S("local");
 	full.reason = f->reason.p ? f->reason : S("");
 	full.detail = f->detail.n ? f->detail : S("{}");
-	e = fact_hash(&full, who->project, str_c(head.hash), hex, et);
-	full.hash = str_c(hex);
-	if (!e)
-		e = insert(tx, who->project, &full, et);
-	if (!e)
-		e = refresh(tx, &full, et);
-	if (!e && is_audited(&full))
-		e = audit(tx, who, &full, et);
+	e = add(tx, who, &full, &head, et);
 	if (!e && seq)
 		*seq = full.seq;
 	return e;

@@ -1,5 +1,6 @@
 /* What may be done with artifacts: make, add a version, rename, describe, tag, move an alias,
  * delete, correct; and what a reference names, now or at another time. */
+#include "artifact/promotion.h"
 #include "artifact/registry_int.h"
 #include "base/clock.h"
 
@@ -153,6 +154,22 @@ enum err artifact_put_version(struct tx *tx, const struct principal *who,
 
 /* ---- changing ---- */
 
+/* Promotion rules go by the name: whoever changes a name that one is for changes what holds. */
+static enum err may_rename(struct tx *tx, const struct principal *who, const struct artifact *of,
+	struct str name, struct arena *a, struct errtext *et)
+{
+	struct promotion_rule *rules;
+	struct http_request as = {.who = who};
+	struct artifact renamed = *of;
+	size_t n = 0;
+	renamed.name = name;
+	enum err e = rule_list(tx, who->project, a, &rules, &n, et);
+	for (size_t i = 0; i < n && !e; i++)
+		if (rule_is_for(&rules[i], of) || rule_is_for(&rules[i], &renamed))
+			e = need(&as, PERM_ARTIFACT_RULE, et);
+	return e;
+}
+
 enum err artifact_rename(struct tx *tx, const struct principal *who, const struct artifact *of,
 	struct str name, struct errtext *et)
 {
@@ -162,13 +179,15 @@ enum err artifact_rename(struct tx *tx, const struct principal *who, const struc
 	if (!e && !str_eq(name, of->name)) {
 		e = artifact_find(tx, who->project, of->kind, name, a, &there, et);
 		if (e == ERR_NOT_FOUND)
+			e = may_rename(tx, who, of, name, a, et);
+		else if (!e)
+			e = err_set(et, ERR_CONFLICT, "there is a %.*s '%.*s' already",
+				STR_FMT(of->kind), STR_FMT(name));
+		if (!e)
 			e = fact_add(tx, who,
 				&(struct fact){
 					.artifact = of->id, .what = S("name"), .value = name},
 				NULL, et);
-		else if (!e)
-			e = err_set(et, ERR_CONFLICT, "there is a %.*s '%.*s' already",
-				STR_FMT(of->kind), STR_FMT(name));
 	}
 	arena_free(a);
 	return e;
@@ -219,6 +238,7 @@ enum err artifact_alias_set(
 	struct arena *a = arena_new(8 << 20);
 	struct artifact of;
 	struct artifact_version v;
+	struct gate gate = {0};
 	char number[24];
 	enum err e = a ? alias_check(m->alias, et) : err_set(et, ERR_NOMEM, "no memory");
 	if (!e)
@@ -228,6 +248,8 @@ enum err artifact_alias_set(
 	if (!e && m->valid_ms && m->version && m->valid_ms < v.created_ms)
 		e = err_set(et, ERR_INVALID, "valid: version %lld was made after that time",
 			(long long)m->version);
+	if (!e && m->version)
+		e = gate_pass(tx, who, &of, m, a, &gate, et);
 	if (!e)
 		e = fact_add(tx, who,
 			&(struct fact){.artifact = of.id,
@@ -235,7 +257,30 @@ enum err artifact_alias_set(
 				.name = m->alias,
 				.value = m->version ? decimal(number, m->version) : (struct str){0},
 				.valid_ms = m->valid_ms,
-				.reason = m->reason},
+				.reason = m->reason,
+				.detail = gate.detail},
+			NULL, et);
+	if (!e && gate.broken)
+		e = gate_audit(tx, who, &of, m, &gate, et);
+	arena_free(a);
+	return e;
+}
+
+enum err artifact_stage_set(struct tx *tx, const struct principal *who, const struct artifact *of,
+	int64_t version, struct str stage, struct errtext *et)
+{
+	struct arena *a = arena_new(8 << 20);
+	struct gate gate = {0};
+	struct alias_move m = {
+		.kind = of->kind, .name = of->name, .alias = stage, .version = version};
+	enum err e =
+		a ? gate_pass(tx, who, of, &m, a, &gate, et) : err_set(et, ERR_NOMEM, "no memory");
+	if (!e)
+		e = fact_add(tx, who,
+			&(struct fact){.artifact = of->id,
+				.version = version,
+				.what = S("stage"),
+				.value = stage},
 			NULL, et);
 	arena_free(a);
 	return e;
@@ -261,7 +306,8 @@ enum err version_delete(struct tx *tx, const struct principal *who, const struct
 				&(struct fact){.artifact = of->id,
 					.what = S("alias"),
 					.name = aliases[i].name,
-					.reason = S("the version was deleted")},
+					.reason = S("the version was deleted"),
+					.perm = PERM_ARTIFACT_DELETE},
 				NULL, et);
 	if (!e)
 		e = fact_add(tx, who,
@@ -283,11 +329,45 @@ enum err artifact_delete(struct tx *tx, const struct principal *who, const struc
 
 /* ---- correcting ---- */
 
+static enum err points_at(struct tx *tx, const struct artifact *of, struct str alias,
+	struct arena *a, int64_t *version, struct errtext *et)
+{
+	struct fact f;
+	bool found = false;
+	*version = 0;
+	enum err e = fact_now(tx, of->id, 0, S("alias"), alias, a, &f, &found, et);
+	if (!e && found && !str_i64(f.value, version))
+		*version = 0;
+	return e;
+}
+
+/* An alias that points elsewhere now, because a move was unsaid, has moved: the promotion rules
+ * have their say, and what is gone is not pointed at. */
+static enum err falls_back(struct tx *tx, const struct principal *who, const struct artifact *of,
+	struct str alias, int64_t was, struct arena *a, struct errtext *et)
+{
+	int64_t version;
+	struct gate gate = {0};
+	struct artifact_version v;
+	enum err e = points_at(tx, of, alias, a, &version, et);
+	if (e || !version || version == was)
+		return e;
+	struct alias_move m = {
+		.kind = of->kind, .name = of->name, .alias = alias, .version = version};
+	e = live_version(tx, of, version, a, &v, et);
+	if (!e)
+		e = gate_pass(tx, who, of, &m, a, &gate, et);
+	return e ? err_wrap(et, e, "@%.*s would point at version %lld again", STR_FMT(alias),
+			   (long long)version)
+		 : OK;
+}
+
 enum err fact_retract(struct tx *tx, const struct principal *who, const struct artifact *of,
 	int64_t seq, struct str reason, struct errtext *et)
 {
 	struct arena *a = arena_new(1 << 20);
 	struct fact f;
+	int64_t was = 0;
 	enum err e = a ? fact_get(tx, who->project, seq, a, &f, et)
 		       : err_set(et, ERR_NOMEM, "no memory");
 	if (!e && memcmp(f.artifact.b, of->id.b, sizeof f.artifact.b) != 0)
@@ -298,6 +378,8 @@ enum err fact_retract(struct tx *tx, const struct principal *who, const struct a
 			"what exists cannot be unsaid: delete it, or make a new version");
 	if (!e && !reason.n)
 		e = err_set(et, ERR_INVALID, "reason: say why the fact was wrong");
+	if (!e && str_eq_c(f.what, "alias"))
+		e = points_at(tx, of, f.name, a, &was, et);
 	if (!e)
 		e = fact_add(tx, who,
 			&(struct fact){.artifact = f.artifact,
@@ -307,6 +389,8 @@ enum err fact_retract(struct tx *tx, const struct principal *who, const struct a
 				.reason = reason,
 				.retracts = seq},
 			NULL, et);
+	if (!e && str_eq_c(f.what, "alias"))
+		e = falls_back(tx, who, of, f.name, was, a, et);
 	arena_free(a);
 	return e;
 }

@@ -30,10 +30,12 @@ struct fact {
 	struct str detail; /* a JSON object; "": {} */
 	int64_t retracts;  /* another fact's seq; 0: none */
 	struct str hash;
+	enum perm perm; /* that adding it needs; PERM_NONE: by what it says */
 };
 
-/* Adds a fact and brings the present state up to date. In: artifact, version, what, name, value,
- * valid_ms (0: now), reason, detail, retracts. *seq may be NULL. */
+/* Adds a fact and brings the present state up to date; what matters goes into the audit log.
+ * ERR_FORBIDDEN when `who` may not, or a rule on single artifacts forbids it. In: artifact,
+ * version, what, name, value, valid_ms (0: now), reason, detail, retracts. *seq may be NULL. */
 enum err fact_add(struct tx *tx, const struct principal *who, const struct fact *f, int64_t *seq,
 	struct errtext *et) MUST_CHECK;
 /* What held at that time; *found false: nothing. A fact that ends something is not found. */
@@ -126,6 +128,9 @@ enum err artifact_delete(struct tx *tx, const struct principal *who, const struc
 	struct str reason, struct errtext *et) MUST_CHECK;
 enum err version_delete(struct tx *tx, const struct principal *who, const struct artifact *of,
 	int64_t version, struct str reason, struct errtext *et) MUST_CHECK;
+/* MLflow's stages; for the promotion rules a stage is an alias of its name. */
+enum err artifact_stage_set(struct tx *tx, const struct principal *who, const struct artifact *of,
+	int64_t version, struct str stage, struct errtext *et) MUST_CHECK;
 /* Says that an earlier fact was wrong: it no longer counts from now on. */
 enum err fact_retract(struct tx *tx, const struct principal *who, const struct artifact *of,
 	int64_t seq, struct str reason, struct errtext *et) MUST_CHECK;

@@ -1,141 +1,8 @@
 /* `croft artifact ...`: thin calls of /api/v1/artifacts and /api/v1/lineage. */
-#include "artifact/registry_int.h"
-#include "base/clock.h"
+#include "artifact/registry_cmd.h"
 #include "base/map.h"
-#include "module/cmd.h"
-
-#include <stdio.h>
-
-/* ---- calls ---- */
-
-struct answer {
-	struct buf body;
-	yyjson_doc *doc;
-	yyjson_val *root;
-};
-
-static void answer_free(struct answer *r)
-{
-	yyjson_doc_free(r->doc);
-	buf_free(&r->body);
-	*r = (struct answer){0};
-}
-
-/* Calls and parses; with --json it prints the answer, and root stays NULL. */
-static enum err call(struct cmd *cmd, enum http_method method, const struct buf *path,
-	struct str json, bool show, struct answer *out, struct errtext *et)
-{
-	*out = (struct answer){0};
-	if (path->err)
-		return err_set(et, ERR_NOMEM, "no memory");
-	enum err e = cmd_call(cmd, method, buf_c(path), json, &out->body, et);
-	if (!e && show && cmd_json(cmd)) {
-		cmd_outf(cmd, "%s\n", buf_c(&out->body));
-		return OK;
-	}
-	if (!e)
-		e = json_parse(buf_str(&out->body), &out->doc, et);
-	if (!e)
-		out->root = yyjson_doc_get_root(out->doc);
-	return e;
-}
-
-static void add_query(struct buf *path, const char *name, struct str value)
-{
-	if (!value.p)
-		return;
-	buf_addf(path, "%s%s=", str_chr(buf_str(path), '?') == STR_NONE ? "?" : "&", name);
-	url_encode(path, value);
-}
-
-static void add_times(struct cmd *cmd, struct buf *path)
-{
-	add_query(path, "as_of", cmd_opt(cmd, "as-of"));
-	add_query(path, "known_at", cmd_opt(cmd, "known-at"));
-}
-
-/* The kind that an artifact of that name has, when there is one only. */
-static enum err find_kind(struct cmd *cmd, struct str name, char kind[64], struct errtext *et)
-{
-	struct answer r;
-	struct buf path = {0}, have = {0};
-	unsigned found = 0;
-	buf_addc(&path, "/api/v1/artifacts?limit=1000&name=");
-	url_encode(&path, name);
-	enum err e = call(cmd, HTTP_GET, &path, (struct str){0}, false, &r, et);
-	yyjson_val *v;
-	size_t i, n;
-	yyjson_arr_foreach(yyjson_obj_get(r.root, "artifacts"), i, n, v)
-	{
-		if (!str_eq(json_str(v, "name"), name))
-			continue;
-		snprintf(kind, 64, "%.*s", STR_FMT(json_str(v, "kind")));
-		buf_addf(&have, "%s%s/%.*s", found++ ? ", " : "", kind, STR_FMT(name));
-	}
-	if (!e && !found)
-		e = err_set(et, ERR_NOT_FOUND, "there is no artifact called '%.*s'", STR_FMT(name));
-	if (!e && found > 1)
-		e = err_set(et, ERR_INVALID, "say which: %s", buf_c(&have));
-	answer_free(&r);
-	buf_free(&path);
-	buf_free(&have);
-	return e;
-}
-
-struct target {
-	struct ref ref;
-	char kind[64];
-	struct buf path; /* /api/v1/artifacts/KIND/NAME */
-};
-
-static enum err target(struct cmd *cmd, struct str text, struct target *t, struct errtext *et)
-{
-	*t = (struct target){0};
-	enum err e = ref_parse(text, &t->ref, et);
-	if (e)
-		return e;
-	if (t->ref.kind.n)
-		snprintf(t->kind, sizeof t->kind, "%.*s", STR_FMT(t->ref.kind));
-	else
-		e = find_kind(cmd, t->ref.name, t->kind, et);
-	buf_addf(&t->path, "/api/v1/artifacts/%s/", t->kind);
-	url_encode(&t->path, t->ref.name);
-	return e;
-}
-
-static enum err want_args(struct cmd *cmd, size_t n, const char *usage, struct errtext *et)
-{
-	if (cmd_n_args(cmd) >= n)
-		return OK;
-	return err_set(et, ERR_INVALID, "%s", usage);
-}
-
-/* The version part of a target as a path segment. */
-static void add_version(struct buf *path, const struct ref *r)
-{
-	if (r->alias.n) {
-		buf_putc(path, '/');
-		url_encode(path, r->alias);
-	} else if (r->version) {
-		buf_addf(path, "/%lld", (long long)r->version);
-	} else {
-		buf_addc(path, "/latest");
-	}
-}
 
 /* ---- printing ---- */
-
-static void print_time(struct cmd *cmd, struct str t)
-{
-	cmd_outf(cmd, "%.*s %.*s", STR_FMT(str_sub(t, 0, 10)), STR_FMT(str_sub(t, 11, 19)));
-}
-
-static void field(struct cmd *cmd, const char *name, struct str value)
-{
-	if (value.n)
-		cmd_outf(cmd, "%s%-12s%s %.*s\n", cmd_style(cmd, "dim"), name,
-			cmd_style(cmd, "reset"), STR_FMT(value));
-}
 
 static void print_tags(struct cmd *cmd, yyjson_val *tags)
 {
@@ -156,9 +23,9 @@ static void print_when(struct cmd *cmd)
 {
 	struct str as_of = cmd_opt(cmd, "as-of"), known = cmd_opt(cmd, "known-at");
 	if (as_of.n)
-		field(cmd, "as of", as_of);
+		print_field(cmd, "as of", as_of);
 	if (known.n)
-		field(cmd, "as known at", known);
+		print_field(cmd, "as known at", known);
 }
 
 static void print_version(struct cmd *cmd, yyjson_val *v)
@@ -168,25 +35,25 @@ static void print_version(struct cmd *cmd, yyjson_val *v)
 		STR_FMT(json_str(v, "name")), (long long)json_i64(v, "version", 0),
 		cmd_style(cmd, "reset"));
 	print_when(cmd);
-	field(cmd, "description", json_str(v, "description"));
-	field(cmd, "digest", json_str(v, "digest"));
-	field(cmd, "source", json_str(v, "source"));
-	field(cmd, "run", json_str(v, "run"));
+	print_field(cmd, "description", json_str(v, "description"));
+	print_field(cmd, "digest", json_str(v, "digest"));
+	print_field(cmd, "source", json_str(v, "source"));
+	print_field(cmd, "run", json_str(v, "run"));
 	buf_addf(&line, "%.*s by %.*s", STR_FMT(json_str(v, "created")),
 		STR_FMT(json_str(v, "creator")));
-	field(cmd, "created", buf_str(&line));
+	print_field(cmd, "created", buf_str(&line));
 	buf_clear(&line);
 	yyjson_val *aliases = yyjson_obj_get(v, "aliases"), *alias;
 	size_t i, n;
 	yyjson_arr_foreach(aliases, i, n, alias)
 		buf_addf(&line, "%s@%.*s", i ? ", " : "", STR_FMT(json_val_str(alias)));
-	field(cmd, "aliases", buf_str(&line));
+	print_field(cmd, "aliases", buf_str(&line));
 	buf_clear(&line);
 	yyjson_val *meta = yyjson_obj_get(v, "metadata");
 	if (yyjson_obj_size(meta)) {
 		struct jw w = {.out = &line};
 		jw_val(&w, meta);
-		field(cmd, "metadata", buf_str(&line));
+		print_field(cmd, "metadata", buf_str(&line));
 	}
 	print_tags(cmd, yyjson_obj_get(v, "tags"));
 	if (json_bool(v, "deleted", false))
@@ -201,7 +68,7 @@ static void print_artifact(struct cmd *cmd, yyjson_val *v)
 	cmd_outf(cmd, "%s%.*s/%.*s%s\n", cmd_style(cmd, "bold"), STR_FMT(json_str(v, "kind")),
 		STR_FMT(json_str(v, "name")), cmd_style(cmd, "reset"));
 	print_when(cmd);
-	field(cmd, "description", json_str(v, "description"));
+	print_field(cmd, "description", json_str(v, "description"));
 	yyjson_arr_foreach(yyjson_obj_get(v, "aliases"), i, n, alias)
 	{
 		cmd_outf(cmd, "%s%-12s%s @%.*s -> %lld since ", cmd_style(cmd, "dim"),
@@ -254,7 +121,7 @@ static enum err artifact_ls(struct cmd *cmd, struct errtext *et)
 	add_query(&path, "kind", cmd_opt(cmd, "kind"));
 	add_query(&path, "name", cmd_n_args(cmd) ? cmd_arg(cmd, 0) : cmd_opt(cmd, "name"));
 	add_query(&path, "limit", cmd_opt(cmd, "limit"));
-	enum err e = call(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
+	enum err e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
 	if (!e && r.root) {
 		struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
 		yyjson_val *v, *alias;
@@ -289,7 +156,7 @@ static enum err show_one(struct cmd *cmd, struct target *t, struct errtext *et)
 	buf_addc(&t->path, "/versions");
 	add_version(&t->path, &t->ref);
 	add_times(cmd, &t->path);
-	enum err e = call(cmd, HTTP_GET, &t->path, (struct str){0}, true, &r, et);
+	enum err e = reg_api(cmd, HTTP_GET, &t->path, (struct str){0}, true, &r, et);
 	if (!e && r.root)
 		print_version(cmd, r.root);
 	answer_free(&r);
@@ -302,7 +169,7 @@ static enum err show_all(struct cmd *cmd, struct target *t, struct errtext *et)
 	struct buf path = {0};
 	buf_adds(&path, buf_str(&t->path));
 	add_times(cmd, &path);
-	enum err e = call(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
+	enum err e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
 	bool printed = !e && r.root;
 	if (printed)
 		print_artifact(cmd, r.root);
@@ -311,7 +178,7 @@ static enum err show_all(struct cmd *cmd, struct target *t, struct errtext *et)
 	if (!printed || cmd_opt(cmd, "as-of").p || cmd_opt(cmd, "known-at").p)
 		return e;
 	buf_addc(&t->path, "/versions?limit=20");
-	e = call(cmd, HTTP_GET, &t->path, (struct str){0}, false, &r, et);
+	e = reg_api(cmd, HTTP_GET, &t->path, (struct str){0}, false, &r, et);
 	if (!e) {
 		int64_t count = json_i64(r.root, "count", 0);
 		cmd_outf(cmd, "\n");
@@ -367,7 +234,7 @@ static enum err artifact_add(struct cmd *cmd, struct errtext *et)
 		jw_end(&w);
 	}
 	jw_end(&w);
-	e = call(cmd, HTTP_POST, &t.path, buf_str(&body), true, &r, et);
+	e = reg_api(cmd, HTTP_POST, &t.path, buf_str(&body), true, &r, et);
 	if (!e && r.root)
 		cmd_outf(cmd, "%.*s/%.*s:%lld\n", STR_FMT(json_str(r.root, "kind")),
 			STR_FMT(json_str(r.root, "name")),
@@ -391,7 +258,7 @@ static enum err artifact_rm(struct cmd *cmd, struct errtext *et)
 	}
 	add_query(&t.path, "reason", cmd_opt(cmd, "reason"));
 	if (!e)
-		e = call(cmd, HTTP_DELETE, &t.path, (struct str){0}, true, &r, et);
+		e = reg_api(cmd, HTTP_DELETE, &t.path, (struct str){0}, true, &r, et);
 	if (!e && r.root)
 		cmd_outf(cmd, "deleted %.*s; its history stays\n", STR_FMT(cmd_arg(cmd, 0)));
 	answer_free(&r);
@@ -409,7 +276,7 @@ static enum err resolved_version(
 	buf_adds(&path, buf_str(&t->path));
 	buf_addc(&path, "/versions");
 	add_version(&path, &t->ref);
-	enum err e = call(cmd, HTTP_GET, &path, (struct str){0}, false, &r, et);
+	enum err e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, false, &r, et);
 	if (!e)
 		*version = json_i64(r.root, "version", 0);
 	answer_free(&r);
@@ -437,7 +304,7 @@ static enum err tag_one(struct cmd *cmd, const struct target *t, int64_t version
 	if (!rm)
 		jw_kstr(&w, "value", str_sub(text, eq + 1, text.n));
 	jw_end(&w);
-	enum err e = call(cmd, rm ? HTTP_DELETE : HTTP_PUT, &path,
+	enum err e = reg_api(cmd, rm ? HTTP_DELETE : HTTP_PUT, &path,
 		rm ? (struct str){0} : buf_str(&body), true, &r, et);
 	answer_free(&r);
 	buf_free(&path);
@@ -459,6 +326,16 @@ static enum err artifact_tag(struct cmd *cmd, struct errtext *et)
 		e = tag_one(cmd, &t, version, cmd_arg(cmd, i), et);
 	buf_free(&t.path);
 	return e;
+}
+
+static bool broke_glass(yyjson_val *artifact, struct str alias)
+{
+	yyjson_val *v;
+	size_t i, n;
+	yyjson_arr_foreach(yyjson_obj_get(artifact, "aliases"), i, n,
+		v) if (str_eq(json_str(v, "alias"), alias)) return json_bool(v, "break_glass",
+		false);
+	return false;
 }
 
 static enum err artifact_alias(struct cmd *cmd, struct errtext *et)
@@ -492,13 +369,17 @@ static enum err artifact_alias(struct cmd *cmd, struct errtext *et)
 	if (rm)
 		add_query(&t.path, "reason", cmd_opt(cmd, "reason"));
 	if (!e)
-		e = call(cmd, rm ? HTTP_DELETE : HTTP_PUT, &t.path,
+		e = reg_api(cmd, rm ? HTTP_DELETE : HTTP_PUT, &t.path,
 			rm ? (struct str){0} : buf_str(&body), true, &r, et);
 	if (!e && r.root && rm)
 		cmd_outf(cmd, "@%.*s is taken away\n", STR_FMT(alias));
 	else if (!e && r.root)
 		cmd_outf(cmd, "%s/%.*s@%.*s -> version %lld\n", t.kind, STR_FMT(t.ref.name),
 			STR_FMT(alias), (long long)version);
+	if (!e && !rm && cmd_flag(cmd, "break-glass") && r.root && broke_glass(r.root, alias))
+		cmd_note(cmd,
+			"BREAK GLASS: the promotion rules were not met; this is in the history and "
+			"in the audit log, with your reason");
 	answer_free(&r);
 	buf_free(&body);
 	buf_free(&t.path);
@@ -553,7 +434,7 @@ static enum err artifact_history(struct cmd *cmd, struct errtext *et)
 		buf_addf(&t.path, "?version=%lld", (long long)t.ref.version);
 	add_query(&t.path, "limit", cmd_opt(cmd, "limit"));
 	if (!e)
-		e = call(cmd, HTTP_GET, &t.path, (struct str){0}, true, &r, et);
+		e = reg_api(cmd, HTTP_GET, &t.path, (struct str){0}, true, &r, et);
 	if (!e && r.root)
 		print_facts(cmd, yyjson_obj_get(r.root, "facts"));
 	answer_free(&r);
@@ -579,7 +460,7 @@ static enum err artifact_retract(struct cmd *cmd, struct errtext *et)
 	jw_kstr(&w, "reason", cmd_opt(cmd, "reason"));
 	jw_end(&w);
 	if (!e)
-		e = call(cmd, HTTP_POST, &t.path, buf_str(&body), true, &r, et);
+		e = reg_api(cmd, HTTP_POST, &t.path, buf_str(&body), true, &r, et);
 	if (!e && r.root)
 		cmd_outf(cmd, "fact %.*s no longer counts; it stays in the history\n",
 			STR_FMT(cmd_arg(cmd, 1)));
@@ -597,7 +478,7 @@ static enum err fetch_version(
 	struct buf path = {0};
 	buf_addc(&path, "/api/v1/artifacts/resolve");
 	add_query(&path, "ref", text);
-	enum err e = call(cmd, HTTP_GET, &path, (struct str){0}, false, out, et);
+	enum err e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, false, out, et);
 	buf_free(&path);
 	return e;
 }
@@ -786,7 +667,7 @@ static enum err artifact_lineage(struct cmd *cmd, struct errtext *et)
 	add_query(&path, "of", cmd_arg(cmd, 0));
 	add_query(&path, "depth", cmd_opt(cmd, "depth"));
 	add_query(&path, "nodes", cmd_opt(cmd, "nodes"));
-	e = call(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
+	e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
 	if (!e && r.root)
 		print_tree(cmd, r.root, down);
 	answer_free(&r);
@@ -809,7 +690,7 @@ static enum err lineage_link(struct cmd *cmd, struct errtext *et)
 	jw_kstr(&w, "kind", cmd_arg(cmd, 1));
 	jw_kstr(&w, "source", cmd_arg(cmd, 2));
 	jw_end(&w);
-	e = call(cmd, HTTP_POST, &path, buf_str(&body), true, &r, et);
+	e = reg_api(cmd, HTTP_POST, &path, buf_str(&body), true, &r, et);
 	if (!e && r.root)
 		cmd_outf(cmd, "recorded\n");
 	answer_free(&r);
@@ -825,7 +706,7 @@ static enum err verify_facts(struct cmd *cmd, struct errtext *et)
 	struct answer r = {0};
 	struct buf path = {0};
 	buf_addc(&path, "/api/v1/artifacts/verify");
-	enum err e = call(cmd, HTTP_POST, &path,
+	enum err e = reg_api(cmd, HTTP_POST, &path,
 		cmd_flag(cmd, "repair") ? S("{\"repair\":true}") : S("{}"), false, &r, et);
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&r.body));
@@ -857,7 +738,6 @@ static enum err verify_facts(struct cmd *cmd, struct errtext *et)
 	return e;
 }
 
-#define OPTIONS(t) t, ARRAY_LEN(t)
 #define AT_OPTIONS                                                                   \
 	{"as-of", 0, "TIME", "As it was then; a date is the end of that day (UTC)"}, \
 	{                                                                            \

@@ -7,8 +7,12 @@
  *	registry_json.c    wire JSON of the above
  *	registry_routes.c  /api/v1/artifacts
  *	registry_cmd.c     `croft artifact`
- *	lineage_store.c    edges
- *	lineage.c          walks over edges, bounded
+ *	promotion_store.c  SQL of promotion rules
+ *	promotion.c        what a move of an alias wants, and what is there
+ *	promotion_routes.c, promotion_cmd.c
+ *	lineage.c          edges; walks over them, bounded
+ *	lineage_routes.c   /api/v1/lineage
+ *	logged_store.c     SQL of MLflow's logged models
  */
 #ifndef ARTIFACT_REGISTRY_INT_H
 #define ARTIFACT_REGISTRY_INT_H
@@ -65,9 +69,12 @@ void json_artifact(struct jw *w, const struct artifact *v, const struct fact *no
 void json_version(
 	struct jw *w, const struct artifact_version *v, const struct fact *now, size_t n_now);
 void json_fact(struct jw *w, const struct fact *f);
+bool fact_broke_glass(const struct fact *f);
 
-enum { N_REGISTRY_MIGRATIONS = 2, N_REGISTRY_COMMANDS = 12 };
+enum { N_REGISTRY_MIGRATIONS = 3, N_REGISTRY_COMMANDS = 12 };
 extern const struct migration registry_migrations[N_REGISTRY_MIGRATIONS];
+enum { N_PROMOTION_COMMANDS = 7 };
+extern const struct command promotion_commands[N_PROMOTION_COMMANDS];
 extern const struct command registry_commands[N_REGISTRY_COMMANDS];
 
 #endif

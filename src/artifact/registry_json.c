@@ -22,6 +22,16 @@ static void tags(struct jw *w, int64_t version, const struct fact *now, size_t n
 	jw_end(w);
 }
 
+bool fact_broke_glass(const struct fact *f)
+{
+	yyjson_doc *doc;
+	if (f->detail.n <= 2 || json_parse(f->detail, &doc, NULL))
+		return false;
+	bool broke = json_bool(yyjson_doc_get_root(doc), "break_glass", false);
+	yyjson_doc_free(doc);
+	return broke;
+}
+
 static void alias_object(struct jw *w, const struct fact *f)
 {
 	int64_t version = 0;
@@ -32,7 +42,7 @@ static void alias_object(struct jw *w, const struct fact *f)
 	json_time(w, "since", f->valid_ms);
 	jw_kstr(w, "by", f->who);
 	jw_kstr(w, "reason", f->reason);
-	jw_kbool(w, "break_glass", str_find(f->detail, S("\"break_glass\":true")) != STR_NONE);
+	jw_kbool(w, "break_glass", fact_broke_glass(f));
 	jw_end(w);
 }
 

@@ -1,6 +1,7 @@
 /* /api/v1/artifacts: kinds, list, show, versions, tags, aliases, history, lineage. */
 #include "artifact/registry_int.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 static enum err query_i64(
 	struct reg_call *k, const char *name, int64_t min, int64_t max, int64_t *out)
@@ -495,6 +496,15 @@ static enum err want_time(struct reg_call *k, const char *key, int64_t *ms)
 	return e;
 }
 
+/* Whether the glass had to be broken: the fact says so. */
+static bool was_broken(struct reg_call *k, struct id artifact, struct str alias)
+{
+	struct fact f;
+	bool found = false;
+	return !fact_now(k->tx, artifact, 0, S("alias"), alias, k->rq->arena, &f, &found, NULL) &&
+	       found && fact_broke_glass(&f);
+}
+
 static void put_alias(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct reg_call k;
@@ -519,7 +529,12 @@ static void put_alias(struct croft *c, struct http_request *rq, struct http_resp
 		e = reg_artifact(&k, &of);
 	if (!e)
 		e = artifact_now(&k, &of);
+	bool broken = !e && m.break_glass && was_broken(&k, of.id, m.alias);
 	reg_end(&k, e, 200);
+	if (broken)
+		log_warn("break glass: %.*s pointed %.*s/%.*s@%.*s at version %lld: %.*s",
+			STR_FMT(rq->who->name), STR_FMT(m.kind), STR_FMT(m.name), STR_FMT(m.alias),
+			(long long)m.version, STR_FMT(m.reason));
 }
 
 static void delete_alias(struct croft *c, struct http_request *rq, struct http_response *rs)

@@ -97,6 +97,19 @@ const struct migration registry_migrations[N_REGISTRY_MIGRATIONS] = {
 		"  name TEXT NOT NULL,"
 		"  value TEXT NOT NULL,"
 		"  PRIMARY KEY (project, model, param, name));"},
+	{3, "promotion rules",
+		"CREATE TABLE promotion_rule ("
+		"  id BLOB PRIMARY KEY,"
+		"  project TEXT NOT NULL,"
+		"  kind TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  alias TEXT NOT NULL,"
+		"  checks TEXT NOT NULL,"
+		"  approvals BIGINT NOT NULL,"
+		"  creator TEXT NOT NULL,"
+		"  created_ms BIGINT NOT NULL,"
+		"  ended_ms BIGINT NOT NULL);"
+		"CREATE INDEX promotion_rule_of ON promotion_rule (project, ended_ms);"},
 };
 
 /* ---- rows into structs ---- */

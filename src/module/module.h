@@ -70,6 +70,8 @@ void croft_set_secrets(struct croft *c, secret_fn fn);
 	X(PERM_ARTIFACT_ALIAS, "artifact.alias", "move aliases of artifacts")               \
 	X(PERM_ARTIFACT_APPROVE, "artifact.approve", "approve promotions")                  \
 	X(PERM_ARTIFACT_DELETE, "artifact.delete", "delete artifacts and versions")         \
+	X(PERM_ARTIFACT_RULE, "artifact.rule", "set what a promotion needs")                \
+	X(PERM_ARTIFACT_BREAK, "artifact.break_glass", "promote past the rules, recorded")  \
 	X(PERM_MEMBER_MANAGE, "member.manage", "manage members and keys of a project")
 
 /* PERM_PUBLIC: anybody. PERM_SIGNED_IN: whoever has valid credentials, whatever the role. */

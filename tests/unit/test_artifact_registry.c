@@ -2,6 +2,7 @@
  * which the answers differ. */
 #include "tap.h"
 #include "access/access.h"
+#include "artifact/promotion.h"
 #include "artifact/registry_int.h"
 #include "base/clock.h"
 
@@ -425,6 +426,177 @@ static void test_artifact_registry__lineage_both_ways_and_round_in_circles(void)
 	finish();
 }
 
+/* ---- promotion ---- */
+
+static const struct principal bob = {
+	.name = {"bob", 3}, .project = {"default", 7}, .perms = PERMS_ALL};
+static const struct principal cyd = {.name = {"cyd", 3},
+	.project = {"default", 7},
+	.perms = 1ull << PERM_ARTIFACT_ALIAS | 1ull << PERM_ARTIFACT_WRITE};
+
+static void rule(const char *name, const char *alias, const char *check, int64_t approvals)
+{
+	struct str checks[] = {str_c(check ? check : "")};
+	struct promotion_rule r = {.id = id_new(),
+		.kind = S("model"),
+		.name = str_c(name),
+		.alias = str_c(alias),
+		.checks = checks,
+		.n_checks = check != NULL,
+		.approvals = approvals,
+		.creator = S("ada")};
+	CHECK_OK(rule_put(tx, S("default"), &r, &et), &et);
+}
+
+static struct artifact named(const char *name)
+{
+	struct artifact of;
+	CHECK_OK(artifact_find(tx, S("default"), S("model"), str_c(name), a, &of, &et), &et);
+	return of;
+}
+
+static enum err move_as(const struct principal *who, int64_t version, bool break_glass)
+{
+	return artifact_alias_set(tx, who,
+		&(struct alias_move){.kind = S("model"),
+			.name = S("m"),
+			.alias = S("prod"),
+			.version = version,
+			.reason = break_glass ? S("the old one is down") : S(""),
+			.break_glass = break_glass},
+		&et);
+}
+
+static bool said(const char *part)
+{
+	return str_find(str_c(et.msg), str_c(part)) != STR_NONE;
+}
+
+static void record(struct id of, int64_t version, const char *name, bool pass, int64_t expires_ms)
+{
+	struct check_result r = {.name = str_c(name), .pass = pass, .expires_ms = expires_ms};
+	CHECK_OK(check_record(tx, &ada, of, version, &r, &et), &et);
+}
+
+static void test_artifact_registry__a_promotion_says_what_is_missing(void)
+{
+	begin();
+	put("model", "m", "aa");
+	put("model", "m", "bb");
+	struct artifact of = named("m");
+	rule("*", "prod*", "accuracy", 0);
+	rule("m", "prod", "safety", 1);
+	rule("other", "prod", "never", 0);
+	CHECK_ERR(move_as(&ada, 2, false), ERR_FORBIDDEN);
+	CHECK(said("'accuracy' has no result for version 2") && said("'safety' has no result") &&
+		said("0 of 1 approval") && !said("never"));
+	record(of.id, 2, "accuracy", false, 0);
+	record(of.id, 2, "safety", true, clock_unix_ms() - 1000);
+	CHECK_ERR(move_as(&ada, 2, false), ERR_FORBIDDEN);
+	CHECK(said("'accuracy' failed") && said("'safety' passed, but that expired"));
+	record(of.id, 2, "accuracy", true, 0);
+	record(of.id, 2, "safety", true, clock_unix_ms() + 60000);
+	CHECK_ERR(move_as(&ada, 2, false), ERR_FORBIDDEN);
+	CHECK(!said("accuracy") && said("0 of 1 approval"));
+	CHECK_OK(approval_set(tx, &ada, of.id, 2, S("prod"), false, S("mine"), &et), &et);
+	CHECK_ERR(move_as(&ada, 2, false), ERR_FORBIDDEN); /* one's own does not count */
+	CHECK_OK(approval_set(tx, &bob, of.id, 1, S("prod"), false, S("v1"), &et), &et);
+	CHECK_OK(approval_set(tx, &bob, of.id, 2, S("staging"), false, S(""), &et), &et);
+	CHECK_ERR(move_as(&ada, 2, false), ERR_FORBIDDEN); /* of this version, for this alias */
+	CHECK_OK(approval_set(tx, &bob, of.id, 2, S("prod"), false, S("yes"), &et), &et);
+	CHECK_OK(move_as(&ada, 2, false), &et);
+	CHECK_ERR(move_as(&ada, 1, false), ERR_FORBIDDEN); /* the other version has no checks */
+	CHECK_OK(approval_set(tx, &bob, of.id, 2, S("prod"), true, S("no"), &et), &et);
+	CHECK_ERR(move_as(&ada, 2, false), ERR_FORBIDDEN);
+	CHECK_ERR(approval_set(tx, &bob, of.id, 2, S("prod"), true, S(""), &et), ERR_NOT_FOUND);
+	CHECK_OK(move("m", "staging", 1, 0), &et); /* no rule */
+	finish();
+}
+
+static int64_t audited(const char *action)
+{
+	struct row *r;
+	enum err e = db_query(
+		tx, &r, &et, "SELECT COUNT(*) FROM audit WHERE action = ?", P_TEXT(str_c(action)));
+	CHECK(!e && row_next(r, &e, &et));
+	int64_t n = row_i64(r, 0);
+	row_free(r);
+	return n;
+}
+
+static void test_artifact_registry__breaking_the_glass_is_recorded(void)
+{
+	struct fact f;
+	bool found;
+	begin();
+	put("model", "m", "aa");
+	struct artifact of = named("m");
+	rule("*", "prod", "accuracy", 1);
+	CHECK_ERR(artifact_alias_set(tx, &ada,
+			  &(struct alias_move){.kind = S("model"),
+				  .name = S("m"),
+				  .alias = S("prod"),
+				  .version = 1,
+				  .break_glass = true},
+			  &et),
+		ERR_INVALID); /* no reason */
+	CHECK_ERR(move_as(&cyd, 1, true), ERR_FORBIDDEN);
+	CHECK(said("artifact.break_glass"));
+	CHECK_OK(move_as(&ada, 1, true), &et);
+	CHECK_OK(fact_now(tx, of.id, 0, S("alias"), S("prod"), a, &f, &found, &et), &et);
+	CHECK(found && fact_broke_glass(&f));
+	CHECK(str_find(f.detail, S("accuracy")) != STR_NONE); /* what was missing is kept */
+	CHECK_INT(audited("artifact.break_glass"), 1);
+	record(of.id, 1, "accuracy", true, 0);
+	CHECK_OK(approval_set(tx, &bob, of.id, 1, S("prod"), false, S(""), &et), &et);
+	CHECK_OK(move_as(&ada, 1, true), &et); /* nothing to break */
+	CHECK_OK(fact_now(tx, of.id, 0, S("alias"), S("prod"), a, &f, &found, &et), &et);
+	CHECK(!fact_broke_glass(&f));
+	finish();
+}
+
+/* The ways round the rule: a stage, taking a move back, another name. */
+static void test_artifact_registry__there_is_no_way_round_a_rule(void)
+{
+	begin();
+	put("model", "m", "aa");
+	put("model", "m", "bb");
+	struct artifact of = named("m");
+	CHECK_OK(move("m", "prod", 1, 0), &et);
+	CHECK_OK(move("m", "prod", 2, 0), &et);
+	int64_t second = last_seq();
+	rule("m", "prod", "accuracy", 0);
+	rule("m", "Production", "accuracy", 0);
+	record(of.id, 2, "accuracy", true, 0);
+	CHECK_ERR(artifact_stage_set(tx, &ada, &of, 1, S("Production"), &et), ERR_FORBIDDEN);
+	CHECK_OK(artifact_stage_set(tx, &ada, &of, 2, S("Production"), &et), &et);
+	CHECK_ERR(fact_retract(tx, &ada, &of, second, S("wrong"), &et), ERR_FORBIDDEN);
+	CHECK(said("would point at version 1 again"));
+	db_rollback(tx);
+	CHECK_OK(db_begin(croft_db(c), TX_WRITE, &tx, &et), &et);
+	put("model", "m", "aa");
+	of = named("m");
+	rule("m", "prod", "accuracy", 0);
+	CHECK_ERR(artifact_rename(tx, &cyd, &of, S("n"), &et), ERR_FORBIDDEN);
+	CHECK_OK(artifact_rename(tx, &ada, &of, S("n"), &et), &et);
+	of = named("n");
+	CHECK_ERR(artifact_rename(tx, &cyd, &of, S("m"), &et), ERR_FORBIDDEN);
+	finish();
+}
+
+static void test_artifact_registry__permissions_bind_inside_too(void)
+{
+	struct principal nobody = {.name = S("nobody"), .project = S("default")};
+	begin();
+	put("model", "m", "aa");
+	struct artifact of = named("m");
+	CHECK_ERR(artifact_tag_set(tx, &nobody, of.id, 0, S("k"), S("v"), &et), ERR_FORBIDDEN);
+	CHECK_ERR(version_delete(tx, &cyd, &of, 1, S(""), &et), ERR_FORBIDDEN);
+	CHECK_ERR(approval_set(tx, &cyd, of.id, 1, S("prod"), false, S(""), &et), ERR_FORBIDDEN);
+	CHECK_OK(artifact_tag_set(tx, &cyd, of.id, 0, S("k"), S("v"), &et), &et);
+	finish();
+}
+
 TESTS(T(test_artifact_registry__versions_are_counted_and_kept),
 	T(test_artifact_registry__names_and_aliases_that_are_refused),
 	T(test_artifact_registry__what_was_prod_on_3_may),
@@ -435,4 +607,8 @@ TESTS(T(test_artifact_registry__versions_are_counted_and_kept),
 	T(test_artifact_registry__an_edited_fact_shows),
 	T(test_artifact_registry__the_present_is_rebuilt),
 	T(test_artifact_registry__two_times_against_an_oracle),
-	T(test_artifact_registry__lineage_both_ways_and_round_in_circles))
+	T(test_artifact_registry__lineage_both_ways_and_round_in_circles),
+	T(test_artifact_registry__a_promotion_says_what_is_missing),
+	T(test_artifact_registry__breaking_the_glass_is_recorded),
+	T(test_artifact_registry__there_is_no_way_round_a_rule),
+	T(test_artifact_registry__permissions_bind_inside_too))

@@ -13,6 +13,9 @@ export type ArtifactAlias = { alias: string; version: number; since: string; by:
 export type Artifact = { id: string; kind: string; name: string; description: string; creator: string; created: string; updated: string; last_version: number; tags: Record<string, unknown>; aliases: (ArtifactAlias)[] };
 export type ArtifactVersion = { artifact: string; kind: string; name: string; version: number; digest: string; source: string; run: (string | null); creator: string; created: string; description: string; bytes: number; metadata: Record<string, unknown>; deleted: boolean; tags: Record<string, unknown>; aliases: (string)[] };
 export type ArtifactFact = { seq: number; version: (number | null); what: string; name: string; value: (string | null); valid: string; recorded: string; by: string; reason: string; detail: Record<string, unknown>; retracts: (number | null); hash: string };
+export type PromotionRule = { id: string; kind: string; name: string; alias: string; checks: (string)[]; approvals: number; creator: string; created: string };
+export type PromotionRequirement = { type: ("check" | "approval"); met: boolean; why: string; check?: string; have?: number; want?: number; result?: ArtifactFact };
+export type PromotionGate = { alias: string; version: number; open: boolean; requirements: (PromotionRequirement)[]; checks: (ArtifactFact)[]; approvals: (ArtifactFact)[]; may_break_glass: boolean };
 export type LineageNode = { id: string; type: ("version" | "run" | "uri"); label: string; depth: number; kind?: string; name?: string; version?: number; deleted?: boolean };
 export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_from"); source: string; detail: Record<string, unknown> };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
@@ -140,6 +143,20 @@ export interface Routes {
   "GET /api/v1/artifacts/{kind}/{name}/history": { query: { what?: string; key?: string; version?: number; before?: number; limit?: number }; body: undefined; reply: { facts: (ArtifactFact)[]; next: (number | null) } };
   /** Say that a fact was wrong; it stays in the history. */
   "POST /api/v1/artifacts/{kind}/{name}/history/{seq}/retract": { query: undefined; body: { reason: string }; reply: Artifact };
+  /** List what promotions need. */
+  "GET /api/v1/promotion/rules": { query: undefined; body: undefined; reply: { rules: (PromotionRule)[] } };
+  /** Demand checks or approvals before an alias points at a version. */
+  "POST /api/v1/promotion/rules": { query: undefined; body: { kind?: string; name?: string; alias: string; checks?: (string)[]; approvals?: number }; reply: PromotionRule };
+  /** End a rule. */
+  "DELETE /api/v1/promotion/rules/{id}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** What an alias still wants of a version. */
+  "GET /api/v1/artifacts/{kind}/{name}/versions/{version}/promotion": { query: { alias: string }; body: undefined; reply: PromotionGate };
+  /** Record the result of a check. */
+  "POST /api/v1/artifacts/{kind}/{name}/versions/{version}/checks": { query: undefined; body: { name: string; verdict: ("pass" | "fail"); run?: string; expires?: string; note?: string }; reply: { checks: (ArtifactFact)[] } };
+  /** Approve a version for an alias. */
+  "PUT /api/v1/artifacts/{kind}/{name}/versions/{version}/approvals/{alias}": { query: undefined; body: { note?: string }; reply: PromotionGate };
+  /** Take one's approval back. */
+  "DELETE /api/v1/artifacts/{kind}/{name}/versions/{version}/approvals/{alias}": { query: { note?: string }; body: undefined; reply: PromotionGate };
   /** Where something comes from (up), or what depends on it (down). */
   "GET /api/v1/lineage/graph": { query: { of: string; direction?: ("up" | "down"); depth?: number; nodes?: number }; body: undefined; reply: { nodes: (LineageNode)[]; edges: (LineageEdge)[]; cut: boolean } };
   /** Record that a run used or produced something, or that one thing is derived from another. */
