@@ -125,7 +125,7 @@ static enum err check_readable(const char *name, const char *path, struct errtex
 	if (b.p)
 		OPENSSL_cleanse(b.p, b.n);
 	buf_free(&b);
-	return e ? err_wrap(et, e, name) : OK;
+	return e ? err_wrap(et, e, "%s", name) : OK;
 }
 
 /* Never ask a terminal. */
