@@ -18,6 +18,7 @@ const struct module *const app_modules[] = {
 	&registry_module,
 	&promotion_module,
 	&lineage_module,
+	&tree_module,
 	&artifact_module,
 	&run_module,
 	&trace_module,

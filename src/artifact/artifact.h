@@ -32,6 +32,7 @@
 extern const struct module registry_module; /* artifacts */
 extern const struct module promotion_module;
 extern const struct module lineage_module;
+extern const struct module tree_module;     /* their content: artifact/tree.h */
 extern const struct module artifact_module; /* the models on this machine */
 
 enum model_purpose { PURPOSE_CHAT, PURPOSE_EMBED };

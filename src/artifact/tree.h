@@ -136,4 +136,19 @@ typedef enum err (*tree_blob_fn)(void *ctx, const uint8_t id[SHA256_BYTES], uint
 enum err tree_walk(struct blobs *b, const char *digest, tree_blob_fn fn, void *ctx,
 	struct errtext *et) MUST_CHECK;
 
+/* ---- whose it is ----
+ *
+ * A tree is seen only in the projects that it was granted to; nobody reads, or learns of, content
+ * of another project by its hash. What code of this process has just stored (tree_add, a writer) it
+ * grants; what a client commits is granted when the project has uploaded every chunk itself. A tree
+ * that no version names is collected after a while (setting artifact.gc_grace). */
+
+struct croft;
+struct principal;
+enum err tree_grant(struct croft *c, const struct principal *who, const char *digest,
+	struct errtext *et) MUST_CHECK;
+/* ERR_NOT_FOUND unless the project has it. */
+enum err tree_granted(
+	struct croft *c, struct str project, const char *digest, struct errtext *et) MUST_CHECK;
+
 #endif

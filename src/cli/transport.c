@@ -213,6 +213,7 @@ static enum err run_remote(struct cmd *cmd, enum http_method method, const char 
 		.idle_ms = 600000,
 		.reply_max = (size_t)1 << 30,
 		.cancel = &cmd->cancel,
+		.keep = true,
 		.on_head = got_head_remote,
 		.on_data = got_data,
 		.ctx = x};

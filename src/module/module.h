@@ -187,6 +187,11 @@ struct module {
 	void (*stop)(struct croft *c);
 	/* Not ready yet: ERR_NOT_READY and why; asked by /readyz. NULL: always ready. */
 	enum err (*ready)(struct croft *c, struct errtext *et);
+	/* The blobs that the module's rows need: need(ctx, hex) for each, also the digests of
+	 * trees. Collections and backups ask: a module that puts blobs without this would lose
+	 * them. NULL: it puts none. */
+	enum err (*blobs)(struct croft *c, struct tx *tx,
+		enum err (*need)(void *ctx, struct str hex), void *ctx, struct errtext *et);
 	/* Appends Prometheus text lines for /metrics. */
 	void (*metrics)(struct croft *c, struct buf *out);
 	/* Appends members to the object of GET /api/v1/status: "documents": 12. */

@@ -136,6 +136,7 @@ const struct module rag_module = {
 	.start = rag_start,
 	.stop = rag_stop,
 	.ready = rag_ready,
+	.blobs = rag_blobs,
 	.metrics = rag_metrics,
 	.status = rag_status,
 };

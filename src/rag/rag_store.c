@@ -393,3 +393,20 @@ enum err store_vector_prune(struct tx *tx, struct errtext *et)
 		"DELETE FROM rag_vector WHERE NOT EXISTS"
 		" (SELECT 1 FROM rag_chunk WHERE rag_chunk.sha256 = rag_vector.sha256)");
 }
+
+/* The original files; module.blobs. */
+enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
+	void *ctx, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, "SELECT DISTINCT sha256 FROM rag_document");
+	if (e)
+		return e;
+	while (row_next(r, &e, et)) {
+		e = fn(ctx, row_text(r, 0));
+		if (e)
+			break;
+	}
+	row_free(r);
+	return e;
+}

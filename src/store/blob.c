@@ -252,6 +252,20 @@ enum err blobs_each(struct blobs *b, blob_each_fn fn, void *ctx, struct errtext 
 	return b->be->each(b->ctx, fn, ctx, et);
 }
 
+enum err blob_delete_older(
+	struct blobs *b, const char *hex, int64_t before_ms, uint64_t *freed, struct errtext *et)
+{
+	*freed = 0;
+	enum err e = check_name(hex, et);
+	return e ? e : b->be->remove_old(b->ctx, hex, before_ms, freed, et);
+}
+
+enum err blobs_sweep_stale(struct blobs *b, int64_t before_ms, uint64_t *freed, struct errtext *et)
+{
+	*freed = 0;
+	return b->be->remove_stale(b->ctx, before_ms, freed, et);
+}
+
 struct sweep {
 	struct blobs *b;
 	int64_t before_ms;

@@ -79,7 +79,13 @@ struct blob_swept {
 enum err blobs_sweep_older(struct blobs *b, int64_t grace_ms,
 	bool (*keep)(void *ctx, const char *hex), void *ctx, struct blob_swept *out,
 	struct errtext *et) MUST_CHECK;
-/* The same with an hour; counts bytes. */
+/* One, unless it was put or renewed since; *freed is its size, or 0. */
+enum err blob_delete_older(struct blobs *b, const char *hex, int64_t before_ms, uint64_t *freed,
+	struct errtext *et) MUST_CHECK;
+/* What writers and uploads that are gone left behind. */
+enum err blobs_sweep_stale(
+	struct blobs *b, int64_t before_ms, uint64_t *freed, struct errtext *et) MUST_CHECK;
+/* The same as blobs_sweep_older with an hour; counts bytes. */
 enum err blobs_sweep(struct blobs *b, bool (*keep)(void *ctx, const char *hex), void *ctx,
 	uint64_t *freed, struct errtext *et);
 

@@ -18,6 +18,8 @@ export type PromotionRequirement = { type: ("check" | "approval"); met: boolean;
 export type PromotionGate = { alias: string; version: number; open: boolean; requirements: (PromotionRequirement)[]; checks: (ArtifactFact)[]; approvals: (ArtifactFact)[]; may_break_glass: boolean };
 export type LineageNode = { id: string; type: ("version" | "run" | "uri"); label: string; depth: number; kind?: string; name?: string; version?: number; deleted?: boolean };
 export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_from"); source: string; detail: Record<string, unknown> };
+export type TreeSum = { digest: string; files: number; bytes: number };
+export type TreeFile = { path: string; sha256: string; size: number; executable?: boolean; chunks?: ({ id: string; size: number })[] };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
 export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
@@ -161,6 +163,24 @@ export interface Routes {
   "GET /api/v1/lineage/graph": { query: { of: string; direction?: ("up" | "down"); depth?: number; nodes?: number }; body: undefined; reply: { nodes: (LineageNode)[]; edges: (LineageEdge)[]; cut: boolean } };
   /** Record that a run used or produced something, or that one thing is derived from another. */
   "POST /api/v1/lineage/edges": { query: undefined; body: { node: string; kind: string; source: string }; reply: LineageEdge };
+  /** Which of these chunks has the project not uploaded yet?. */
+  "POST /api/v1/trees/chunks/missing": { query: undefined; body: { ids: (string)[] }; reply: { missing: (string)[] } };
+  /** Upload chunks: each as its SHA-256 (32 bytes), its size (4, least first), its bytes. */
+  "POST /api/v1/trees/chunks": { query: undefined; body: undefined; reply: { stored: number } };
+  /** The bytes of chunks of this project, one after the other. */
+  "POST /api/v1/trees/chunks/read": { query: undefined; body: { ids: (string)[] }; reply: undefined };
+  /** Store a folder of this machine; server-sent events: progress, then done or error. Only without a server. */
+  "POST /api/v1/trees/add": { query: undefined; body: { path: string; follow_links?: boolean }; reply: TreeSum };
+  /** Remove blobs that nothing needs and that are older than the grace. */
+  "POST /api/v1/trees/gc": { query: undefined; body: { grace?: string; dry_run?: boolean }; reply: { trees: number; blobs: number; bytes: number; kept: number; dry_run: boolean } };
+  /** Commit a tree whose chunks the project has uploaded; the body is its canonical JSON. */
+  "POST /api/v1/trees": { query: undefined; body: { croft: string; files: (TreeFile)[] }; reply: TreeSum };
+  /** A tree: its files and their chunks. */
+  "GET /api/v1/trees/{digest}": { query: undefined; body: undefined; reply: { croft: string; files: (TreeFile)[] } };
+  /** Write a tree into a new folder of this machine; server-sent events. Only without a server. */
+  "POST /api/v1/trees/{digest}/extract": { query: undefined; body: { dir: string }; reply: TreeSum };
+  /** A file of a tree, or a part of it. */
+  "GET /api/v1/trees/{digest}/files/{path...}": { query: { offset?: number; length?: number }; body: undefined; reply: undefined };
   /** List the models that are installed and those that are known. */
   "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
   /** Fetch a model; server-sent events: progress, then done or error. */
