@@ -217,6 +217,9 @@ static const struct route routes[] = {
 		NULL, NULL, NULL, 0},
 	{HTTP_GET, "/api/v1/status", get_status, PERM_SYSTEM_READ, "What this instance holds", NULL,
 		NULL, "Status", 0},
+	{HTTP_GET, "/api/v1/backup", get_backup, PERM_SYSTEM_MANAGE,
+		"Everything as one tar file, with a manifest: what `croft backup` stores", NULL,
+		NULL, NULL, 0},
 	{HTTP_GET, "/api/v1/settings", get_settings, PERM_SYSTEM_READ,
 		"Each setting and its origin", NULL, NULL,
 		"{ home, config: string | null, settings: Setting[] }", 0},
@@ -445,6 +448,23 @@ static const struct command commands[] = {
 		"beyond\n"
 		"loopback set an API key first:  CROFT_API_KEY=... croft up --listen 0.0.0.0:7117"},
 	{"status", run_status, "", NULL, 0, "Show what this instance holds", NULL},
+	{"backup", run_backup, "FILE", NULL, 0, "Store everything in one file, while all goes on",
+		"Metadata and blobs, with a manifest of SHA-256 sums; models and configuration are "
+		"not in it.\n"
+		"FILE appears when it is complete and verified. Example:\n\n"
+		"  croft backup /mnt/backup/croft-2026-11-27.tar"},
+	{"restore", run_restore, "FILE", NULL, 0, "Fill an empty data directory from a backup",
+		"No server may run on it. The file is verified first; the database is filled in "
+		"one\n"
+		"transaction. Example:\n\n"
+		"  CROFT_HOME=/var/lib/croft croft restore /mnt/backup/croft-2026-11-27.tar"},
+	{"migrate", run_migrate, "", migrate_options, ARRAY_LEN(migrate_options),
+		"Copy the database to another one",
+		"Every table is compared afterwards. Servers on the source cannot write meanwhile: "
+		"stop them,\n"
+		"and start them on the target. Blobs stay where they are. Example:\n\n"
+		"  croft migrate --from sqlite:/var/lib/croft/croft.db "
+		"--to postgres://croft@db/croft"},
 	{"config", run_config, "", NULL, 0, "Show each setting, its value and where it comes from",
 		"Settings come from croft.yaml, then the environment (rag.top_k is "
 		"CROFT_RAG_TOP_K), then\n"

@@ -164,6 +164,8 @@ struct exchange {
 	int status;
 	struct buf *body; /* the whole answer, or an error's body */
 	struct sse_reader *events;
+	enum err (*sink)(void *ctx, struct str data); /* for a download */
+	void *sink_ctx;
 	struct errtext *et;
 };
 
@@ -172,6 +174,8 @@ static enum err got_data(void *ctx, struct str data)
 	struct exchange *x = ctx;
 	if (x->events && x->status < 400)
 		return sse_feed(x->events, data, x->et);
+	if (x->sink && x->status < 400)
+		return x->sink(x->sink_ctx, data);
 	buf_adds(x->body, data);
 	return x->body->err;
 }
@@ -211,7 +215,7 @@ static enum err run_remote(struct cmd *cmd, enum http_method method, const char 
 		.n_headers = k,
 		.body = body,
 		.idle_ms = 600000,
-		.reply_max = (size_t)1 << 30,
+		.reply_max = x->sink ? SIZE_MAX : (size_t)1 << 30,
 		.cancel = &cmd->cancel,
 		.keep = true,
 		.on_head = got_head_remote,
@@ -265,7 +269,8 @@ static enum err run_exchange(struct cmd *cmd, enum http_method method, const cha
 	if (e)
 		return e;
 	n = MIN(n, ARRAY_LEN(headers) - 1);
-	memcpy(headers, more, n * sizeof *headers);
+	if (n)
+		memcpy(headers, more, n * sizeof *headers);
 	if (asked_project(cmd).n)
 		headers[n++] = (struct http_pair){S("x-croft-project"), asked_project(cmd)};
 	x->et = et;
@@ -309,6 +314,21 @@ enum err cmd_stream(struct cmd *cmd, enum http_method method, const char *path, 
 	sse_free(&reader);
 	buf_free(&body);
 	return e;
+}
+
+enum err cmd_download(struct cmd *cmd, const char *path, enum err (*fn)(void *ctx, struct str data),
+	void *ctx, struct errtext *et)
+{
+	struct buf body = {0};
+	struct exchange x = {.body = &body, .sink = fn, .sink_ctx = ctx};
+	enum err e = run_exchange(cmd, HTTP_GET, path, NULL, 0, (struct str){0}, &x, et);
+	buf_free(&body);
+	return e;
+}
+
+enum err cmd_settings(struct cmd *cmd, struct croft **out, struct errtext *et)
+{
+	return open_here(cmd, true, out, et);
 }
 
 /* ---- server-sent events ---- */

@@ -26,6 +26,11 @@ enum err cmd_send(struct cmd *cmd, enum http_method method, const char *path,
 typedef enum err (*cmd_event_fn)(void *ctx, struct str event, struct str data);
 enum err cmd_stream(struct cmd *cmd, enum http_method method, const char *path, struct str json,
 	cmd_event_fn fn, void *ctx, struct errtext *et) MUST_CHECK;
+/* The bytes of an answer as they come, of any size; fn returns an error to stop. */
+enum err cmd_download(struct cmd *cmd, const char *path, enum err (*fn)(void *ctx, struct str data),
+	void *ctx, struct errtext *et) MUST_CHECK;
+/* The settings alone, for commands that work on stores which no instance may have open. */
+enum err cmd_settings(struct cmd *cmd, struct croft **out, struct errtext *et) MUST_CHECK;
 bool cmd_remote(struct cmd *cmd); /* a running server answers */
 /* The instance itself, for the few commands that must have it (up); opens it. */
 enum err cmd_croft(struct cmd *cmd, struct croft **out, struct errtext *et) MUST_CHECK;

@@ -115,6 +115,18 @@ static void blobs_url(const struct croft *c, struct buf *out)
 	buf_adds(out, rest);
 }
 
+void croft_db_url(const struct croft *c, struct buf *out)
+{
+	struct str set = setting_text(c, "db.url");
+	set.n ? buf_adds(out, set) : buf_addf(out, "sqlite:%s/croft.db", c->home);
+}
+
+void croft_blobs_url(const struct croft *c, struct buf *out)
+{
+	struct str set = setting_text(c, "blobs.url");
+	set.n ? buf_adds(out, set) : buf_addf(out, "file:%s/blobs", c->home);
+}
+
 static enum err open_stores(struct croft *c, struct errtext *et)
 {
 	char path[PATH_MAX];

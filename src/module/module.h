@@ -219,6 +219,9 @@ void croft_close(struct croft *c);
 
 const char *croft_home(const struct croft *c);
 const char *croft_config_file(const struct croft *c); /* NULL: none was read */
+/* The URLs of the stores, as the settings say; they may hold passwords. */
+void croft_db_url(const struct croft *c, struct buf *out);
+void croft_blobs_url(const struct croft *c, struct buf *out);
 struct db *croft_db(const struct croft *c);
 struct blobs *croft_blobs(const struct croft *c);
 const struct cancel *croft_stopping(const struct croft *c); /* set when the instance is to end */

@@ -1,5 +1,6 @@
 /* The parts of the database layer that do not depend on the database. */
 #include "store/db_int.h"
+#include "store/backup.h"
 #include "base/clock.h"
 #include "base/hash.h"
 
@@ -472,6 +473,36 @@ static enum err recorded(struct tx *tx, const char *module, const struct migrati
 	return e;
 }
 
+enum err migration_begin(struct tx *tx, struct errtext *et)
+{
+	return db_exec(tx, et, migration_table);
+}
+
+enum err tx_script(struct tx *tx, const char *sql, struct errtext *et)
+{
+	return tx->db->be->script(tx->conn, sql, et);
+}
+
+const struct db_backend *tx_backend(struct tx *tx)
+{
+	return tx->db->be;
+}
+
+enum err migration_apply(
+	struct tx *tx, const char *module, const struct migration *m, struct errtext *et)
+{
+	enum err e = tx_script(tx, m->sql, et);
+	if (e)
+		return err_wrap(et, e, "migration %s %d (%s)", module, m->number, m->name);
+	char hex[SHA256_HEX + 1];
+	sha256_hex_of(str_c(m->sql), hex);
+	return db_exec(tx, et,
+		"INSERT INTO migration (module, number, name, sha256, applied_ms) "
+		"VALUES (?, ?, ?, ?, ?)",
+		P_TEXT(str_c(module)), P_I64(m->number), P_TEXT(str_c(m->name)), P_TEXT(str_c(hex)),
+		P_I64(clock_unix_ms()));
+}
+
 static enum err migrate_one(
 	struct db *db, const char *module, const struct migration *m, struct errtext *et)
 {
@@ -485,17 +516,7 @@ static enum err migrate_one(
 		db_rollback(tx);
 		return e;
 	}
-	e = db->be->script(tx->conn, m->sql, et);
-	if (e)
-		err_wrap(et, e, "migration %s %d (%s)", module, m->number, m->name);
-	char hex[SHA256_HEX + 1];
-	sha256_hex_of(str_c(m->sql), hex);
-	if (!e)
-		e = db_exec(tx, et,
-			"INSERT INTO migration (module, number, name, sha256, applied_ms) "
-			"VALUES (?, ?, ?, ?, ?)",
-			P_TEXT(str_c(module)), P_I64(m->number), P_TEXT(str_c(m->name)),
-			P_TEXT(str_c(hex)), P_I64(clock_unix_ms()));
+	e = migration_apply(tx, module, m, et);
 	if (e) {
 		db_rollback(tx);
 		return e;
@@ -511,7 +532,7 @@ static enum err newest_recorded(
 	enum err e = db_begin(db, TX_WRITE, &tx, et);
 	if (e)
 		return e;
-	e = db_exec(tx, et, migration_table);
+	e = migration_begin(tx, et);
 	if (!e)
 		e = db_query(tx, &r, et,
 			"SELECT COALESCE(MAX(number), 0) FROM migration WHERE module = ?",
@@ -578,4 +599,9 @@ static const struct migration own_migrations[] = {
 enum err db_migrate_own(struct db *db, struct errtext *et)
 {
 	return db_migrate(db, "store", own_migrations, ARRAY_LEN(own_migrations), et);
+}
+
+struct schema_part migration_own(void)
+{
+	return (struct schema_part){"store", own_migrations, ARRAY_LEN(own_migrations)};
 }

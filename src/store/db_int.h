@@ -35,6 +35,10 @@ struct db_backend {
 	/* Until a commit was announced, wake_fd can be read, or the time is over. */
 	void (*wait)(void *ctx, int wake_fd, unsigned timeout_ms);
 
+	/* For backups: names of all tables; of the table ?: name, type and place in the primary key
+	 * (0: none) of each column in order; names of the tables that the table ? refers to. */
+	const char *tables_sql, *columns_sql, *references_sql;
+
 	/* One statement; `changes` may be NULL. Parameters have been checked by db.c. */
 	enum err (*exec)(void *conn, const char *sql, const struct param *p, size_t n,
 		int64_t *changes, struct errtext *et);
@@ -61,6 +65,15 @@ enum err tx_release(struct tx *tx, struct errtext *et); /* keep what was done si
 enum err tx_undo(struct tx *tx, struct errtext *et);    /* undo it; statements may run again */
 void tx_guard(struct tx *tx, bool on); /* while on, the transaction may not be ended */
 enum err tx_failure(const struct tx *tx, struct errtext *et); /* of an earlier statement */
+
+/* For schema.c: one transaction makes a whole database. */
+struct schema_part;
+const struct db_backend *tx_backend(struct tx *tx);
+enum err tx_script(struct tx *tx, const char *sql, struct errtext *et); /* without a time limit */
+enum err migration_begin(struct tx *tx, struct errtext *et); /* the table that records them */
+enum err migration_apply(
+	struct tx *tx, const char *module, const struct migration *m, struct errtext *et);
+struct schema_part migration_own(void);
 
 /* For notify.c and queue.c. */
 struct str tx_origin(struct tx *tx); /* names the struct db, whatever the process or machine */

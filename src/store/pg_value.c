@@ -183,6 +183,8 @@ unsigned pg_param(const struct param *p, char room[8], struct pg_cell *out)
 		return PG_INT8;
 	case PARAM_F64:
 		memcpy(&bits, &p->f, 8);
+		if (p->f == 0) /* SQLite has no negative zero */
+			bits = 0;
 		bits = htobe64(bits);
 		memcpy(room, &bits, 8);
 		if (!isnan(p->f)) /* SQLite has no NaN: NULL in both */

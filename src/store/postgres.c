@@ -995,6 +995,19 @@ const struct db_backend db_postgres = {
 	.now_sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
 	.announce = pg_announce,
 	.wait = pg_wait,
+	.tables_sql = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = "
+		      "current_schema() ORDER BY 1",
+	.columns_sql =
+		"SELECT CAST(a.attname AS TEXT), format_type(a.atttypid, NULL), "
+		"COALESCE(array_position(string_to_array(CAST(i.indkey AS TEXT), ' '), "
+		"CAST(a.attnum AS TEXT)), 0) FROM pg_class c JOIN pg_attribute a ON a.attrelid = "
+		"c.oid LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary "
+		"WHERE c.relname = ? AND c.relnamespace = CAST(current_schema() AS regnamespace) "
+		"AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+	.references_sql =
+		"SELECT DISTINCT CAST(f.relname AS TEXT) FROM pg_constraint k JOIN pg_class c ON "
+		"c.oid = k.conrelid JOIN pg_class f ON f.oid = k.confrelid WHERE k.contype = 'f' "
+		"AND c.relname = ? AND c.relnamespace = CAST(current_schema() AS regnamespace)",
 	.exec = pg_exec,
 	.script = pg_run_script,
 	.query = pg_query,

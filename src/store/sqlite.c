@@ -532,6 +532,10 @@ const struct db_backend db_sqlite = {
 	.begin = lite_begin,
 	.commit = lite_commit,
 	.rollback = lite_rollback,
+	.tables_sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
+		      "substr(name, 1, 7) <> 'sqlite_' ORDER BY name",
+	.columns_sql = "SELECT name, type, pk FROM pragma_table_info(?) ORDER BY cid",
+	.references_sql = "SELECT DISTINCT \"table\" FROM pragma_foreign_key_list(?)",
 	.exec = lite_exec,
 	.script = lite_script,
 	.query = lite_query,

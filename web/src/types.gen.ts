@@ -313,6 +313,8 @@ export interface Routes {
   "GET /metrics": { query: undefined; body: undefined; reply: undefined };
   /** What this instance holds. */
   "GET /api/v1/status": { query: undefined; body: undefined; reply: Status };
+  /** Everything as one tar file, with a manifest: what `croft backup` stores. */
+  "GET /api/v1/backup": { query: undefined; body: undefined; reply: undefined };
   /** Each setting and its origin. */
   "GET /api/v1/settings": { query: undefined; body: undefined; reply: { home: string; config: (string | null); settings: (Setting)[] } };
   /** This API as OpenAPI 3.1. */

@@ -1,0 +1,2 @@
+SELECT ?, '?' FROM t -- ?
+WHERE "a?" = ? /* ? */ AND x = 'it''s'
