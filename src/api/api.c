@@ -1,6 +1,5 @@
 /* The module: rows of the faces. */
 #include "api/api_int.h"
-#include "api/mlflow.h"
 #include "api/otlp.h"
 
 /* To add a route: its row here, its handler in the file of its face. */
@@ -47,6 +46,4 @@ const struct module api_module = {
 	.name = "api",
 	TABLE(routes),
 	TABLE(shapes),
-	.faces = mlflow_faces,
-	.n_faces = ARRAY_LEN(mlflow_faces),
 };

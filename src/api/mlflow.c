@@ -199,6 +199,8 @@ static bool is_of(enum mlflow_type type, yyjson_val *v)
 		return yyjson_is_obj(v);
 	case MLFLOW_ARRAY:
 		return yyjson_is_arr(v);
+	case MLFLOW_ANY:
+		return true;
 	case MLFLOW_TEXTS:
 		break;
 	}

@@ -11,8 +11,7 @@
  *	if (e) { mlflow_reply_error(rs, e, &et); return; }
  *
  * Whole numbers come as numbers or as text and leave as numbers; NaN and the infinities are text
- * both ways. Files: mlflow.c (this), mlflow_run.c (experiments and runs), mlflow_file.c (the
- * artifact proxy). */
+ * both ways. mlflow_int.h says what the files of experiments, runs and files share. */
 #ifndef API_MLFLOW_H
 #define API_MLFLOW_H
 #include "module/module.h"
@@ -21,6 +20,7 @@
 #define MLFLOW_VERSION "3.17.2"
 
 extern const struct face mlflow_faces[5];
+extern const struct module mlflow_module;
 
 enum mlflow_type {
 	MLFLOW_TEXT,
@@ -30,6 +30,7 @@ enum mlflow_type {
 	MLFLOW_ARRAY,
 	MLFLOW_TEXTS, /* an array of texts; a GET repeats the parameter */
 	MLFLOW_OBJECT,
+	MLFLOW_ANY, /* an enum of MLflow's, by name or number: whoever reads it checks it */
 };
 
 struct mlflow_field {

@@ -3,6 +3,7 @@
 #include "access/access.h"
 #include "access/secret.h"
 #include "api/api.h"
+#include "api/mlflow.h"
 #include "api/mlflow_registry.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
@@ -25,6 +26,7 @@ const struct module *const app_modules[] = {
 	&endpoint_module,
 	&rag_module,
 	&api_module,
+	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,
 	&cli_module,

@@ -243,6 +243,18 @@ static enum err take_project(struct http_request *rq, struct errtext *et)
 	return OK;
 }
 
+/* The page's catch-all row answers for no path of another protocol. */
+static const struct route *find_within_face(
+	const struct croft *c, struct http_request *rq, unsigned *allowed)
+{
+	const struct route *r = route_find(c, rq, allowed);
+	const struct face *f = r ? face_of(c, rq->path) : NULL;
+	const char *rest = r ? strstr(r->path, "...}") : NULL;
+	if (!f || !rest || (size_t)(strchr(r->path, '{') - r->path) >= strlen(f->prefix))
+		return r;
+	return NULL;
+}
+
 static const struct route *admit(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
@@ -253,7 +265,7 @@ static const struct route *admit(struct croft *c, struct http_request *rq, struc
 		return NULL;
 	}
 	read_as(c, rq);
-	const struct route *r = route_find(c, rq, &allowed);
+	const struct route *r = find_within_face(c, rq, &allowed);
 	if (!r && allowed) {
 		allow_header(rs, allowed);
 		refuse(c, rq, rs,

@@ -1,5 +1,6 @@
 /* Runs and spans as their users see them, and the module. */
 #include "run/run_int.h"
+#include "run/track_int.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -412,15 +413,20 @@ static enum err init(struct croft *c, struct errtext *et)
 	if (n)
 		log_info("%lld runs were interrupted when Croft ended last time", (long long)n);
 	struct runs *runs = calloc(1, sizeof *runs);
-	if (runs)
+	if (runs) {
 		runs->metrics = run_metrics_new();
-	if (!runs || !runs->metrics) {
+		runs->cache = track_cache_new((size_t)setting_int(c, "runs.cache_max"));
+	}
+	if (!runs || !runs->metrics || !runs->cache) {
+		if (runs)
+			run_metrics_free(runs->metrics);
 		free(runs);
 		return err_set(et, ERR_NOMEM, "no memory for runs");
 	}
 	runs->value_max = (size_t)setting_int(c, "runs.value_max");
 	e = run_writer_new(croft_db(c), &runs->writer, et);
 	if (e) {
+		track_cache_free(runs->cache);
 		run_metrics_free(runs->metrics);
 		free(runs);
 		return e;
@@ -444,6 +450,7 @@ static void stop(struct croft *c)
 		return;
 	croft_set_state(c, &run_module, NULL);
 	run_writer_free(runs->writer);
+	track_cache_free(runs->cache);
 	run_metrics_free(runs->metrics);
 	free(runs);
 }
@@ -466,6 +473,9 @@ static void metrics(struct croft *c, struct buf *out)
 
 static const struct setting settings[] = {
 	{"runs.keep_days", SET_INT, "30", "Days for which runs are kept; 0: for ever", 0, 36500},
+	{"runs.cache_max", SET_BYTES, "256m",
+		"Bytes of experiments' runs that are kept in memory for searches", 1 << 20,
+		1ll << 40},
 	{"runs.value_max", SET_BYTES, "256k",
 		"Bytes kept of one input or output in a run; what is longer is cut and says so",
 		1024, 16 << 20},

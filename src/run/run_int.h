@@ -60,7 +60,7 @@ void run_writer_stats(struct run_writer *w, struct run_writer_stats *out);
 
 /* ---- SQL ---- */
 
-extern const struct migration run_migrations[3];
+extern const struct migration run_migrations[4];
 
 struct run_row {
 	struct id id;
@@ -108,6 +108,7 @@ void run_metrics_print(struct run_metrics *m, struct buf *out);
 struct runs {
 	struct run_writer *writer;
 	struct run_metrics *metrics;
+	struct track_cache *cache;
 	size_t value_max;
 };
 

@@ -2,7 +2,7 @@
  * of the list. */
 #include "run/run_int.h"
 
-const struct migration run_migrations[3] = {
+const struct migration run_migrations[4] = {
 	{1, "runs and spans",
 		"CREATE TABLE run ("
 		"  id BLOB PRIMARY KEY,"
@@ -62,6 +62,63 @@ const struct migration run_migrations[3] = {
 		"  cost DOUBLE PRECISION NOT NULL,"
 		"  duration_ms BIGINT NOT NULL,"
 		"  PRIMARY KEY (project, day, service));"},
+	/* experiment -1: none. version counts the changes of an experiment's runs and is 0 for
+	 * runs that are no tracked ones. */
+	{4, "experiments",
+		"ALTER TABLE run ADD COLUMN experiment BIGINT NOT NULL DEFAULT -1;"
+		"ALTER TABLE run ADD COLUMN version BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN person TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE run ADD COLUMN creator TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE run ADD COLUMN deleted_ms BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN tail BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN tail_bytes BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE run ADD COLUMN folded BIGINT NOT NULL DEFAULT 0;"
+		"DROP INDEX run_by_kind;"
+		"DROP INDEX run_by_status;"
+		"CREATE INDEX run_by_kind ON run (project, kind, id);"
+		"CREATE INDEX run_by_experiment ON run (project, experiment, version);"
+		"CREATE INDEX run_running ON run (id) WHERE status = 'running';"
+		"CREATE TABLE experiment ("
+		"  project TEXT NOT NULL,"
+		"  number BIGINT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  location TEXT NOT NULL,"
+		"  created_ms BIGINT NOT NULL,"
+		"  updated_ms BIGINT NOT NULL,"
+		"  deleted_ms BIGINT NOT NULL DEFAULT 0,"
+		"  purged BIGINT NOT NULL DEFAULT 0,"
+		"  PRIMARY KEY (project, number),"
+		"  UNIQUE (project, name));"
+		"CREATE TABLE experiment_tag ("
+		"  project TEXT NOT NULL,"
+		"  number BIGINT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  value TEXT NOT NULL,"
+		"  PRIMARY KEY (project, number, name),"
+		"  FOREIGN KEY (project, number) REFERENCES experiment ON DELETE CASCADE);"
+		"CREATE TABLE run_doc ("
+		"  run BLOB PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,"
+		"  data BLOB NOT NULL);"
+		"CREATE TABLE run_tail ("
+		"  run BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,"
+		"  seq BIGINT NOT NULL,"
+		"  data BLOB NOT NULL,"
+		"  PRIMARY KEY (run, seq));"
+		"CREATE TABLE run_series ("
+		"  run BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,"
+		"  name TEXT NOT NULL,"
+		"  level BIGINT NOT NULL,"
+		"  n BIGINT NOT NULL,"
+		"  data BLOB NOT NULL,"
+		"  PRIMARY KEY (run, name, level, n));"
+		"CREATE TABLE run_file ("
+		"  project TEXT NOT NULL,"
+		"  dir TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  blob TEXT NOT NULL,"
+		"  size BIGINT NOT NULL,"
+		"  created_ms BIGINT NOT NULL,"
+		"  PRIMARY KEY (project, dir, name));"},
 };
 
 static struct param ns_or_null(int64_t ns)
@@ -108,11 +165,12 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 		return e;
 	e = db_exec(tx, et,
 		"UPDATE span SET status = 'interrupted' WHERE status = 'running' AND run IN "
-		"(SELECT id FROM run WHERE status = 'running' AND kind <> 'trace')");
+		"(SELECT id FROM run WHERE status = 'running' AND kind <> 'trace' AND version = "
+		"0)");
 	if (!e)
 		e = db_exec(tx, et,
 			"UPDATE run SET status = 'interrupted' WHERE status = 'running' AND "
-			"kind <> 'trace'");
+			"kind <> 'trace' AND version = 0");
 	if (e) {
 		db_rollback(tx);
 		return e;
@@ -133,7 +191,8 @@ enum err run_store_prune(
 		return e;
 	e = db_exec(tx, et,
 		"DELETE FROM run WHERE id IN (SELECT id FROM run WHERE start_ns < ? "
-		"AND status <> 'running' AND kind <> 'trace' ORDER BY start_ns LIMIT ?)",
+		"AND status <> 'running' AND kind <> 'trace' AND version = 0 "
+		"ORDER BY start_ns LIMIT ?)",
 		P_I64(before_ns), P_I64(limit));
 	if (e) {
 		db_rollback(tx);

@@ -245,6 +245,78 @@ export interface Routes {
   "POST /v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** The same, where Langfuse's clients send it. */
   "POST /api/public/otel/v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Say OK, as an MLflow server does. */
+  "GET /health": { query: undefined; body: undefined; reply: undefined };
+  /** The version of MLflow whose interface this is. */
+  "GET /version": { query: undefined; body: undefined; reply: undefined };
+  /** Make an experiment. */
+  "POST /api/2.0/mlflow/experiments/create": { query: undefined; body: { name: string; artifact_location?: string; tags?: ({ key: string; value?: string })[] }; reply: { experiment_id: string } };
+  /** Show an experiment. */
+  "GET /api/2.0/mlflow/experiments/get": { query: { experiment_id: string }; body: undefined; reply: { experiment: Record<string, unknown> } };
+  /** Show an experiment by its name. */
+  "GET /api/2.0/mlflow/experiments/get-by-name": { query: { experiment_name: string }; body: undefined; reply: { experiment: Record<string, unknown> } };
+  /** Search experiments. */
+  "GET /api/2.0/mlflow/experiments/search": { query: { view_type?: string; max_results?: number; filter?: string; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** Search experiments. */
+  "POST /api/2.0/mlflow/experiments/search": { query: undefined; body: { view_type?: (string | number); max_results?: number; filter?: string; order_by?: (string)[]; page_token?: string }; reply: Record<string, unknown> };
+  /** Rename an experiment. */
+  "POST /api/2.0/mlflow/experiments/update": { query: undefined; body: { experiment_id: string; new_name: string }; reply: Record<string, unknown> };
+  /** Delete an experiment with its runs. */
+  "POST /api/2.0/mlflow/experiments/delete": { query: undefined; body: { experiment_id: string }; reply: Record<string, unknown> };
+  /** Restore a deleted experiment with its runs. */
+  "POST /api/2.0/mlflow/experiments/restore": { query: undefined; body: { experiment_id: string }; reply: Record<string, unknown> };
+  /** Set a tag of an experiment. */
+  "POST /api/2.0/mlflow/experiments/set-experiment-tag": { query: undefined; body: { experiment_id: string; key: string; value?: string }; reply: Record<string, unknown> };
+  /** Remove a tag of an experiment. */
+  "POST /api/2.0/mlflow/experiments/delete-experiment-tag": { query: undefined; body: { experiment_id: string; key: string }; reply: Record<string, unknown> };
+  /** The datasets that runs of experiments used. */
+  "POST /api/2.0/mlflow/experiments/search-datasets": { query: undefined; body: { experiment_ids: (string)[] }; reply: Record<string, unknown> };
+  /** Begin a run. */
+  "POST /api/2.0/mlflow/runs/create": { query: undefined; body: { experiment_id?: string; start_time?: number; run_name?: string; user_id?: string; tags?: ({ key: string; value?: string })[] }; reply: { run: Record<string, unknown> } };
+  /** Show a run. */
+  "GET /api/2.0/mlflow/runs/get": { query: { run_id?: string; run_uuid?: string }; body: undefined; reply: { run: Record<string, unknown> } };
+  /** Set a run's status, end and name. */
+  "POST /api/2.0/mlflow/runs/update": { query: undefined; body: { run_id?: string; run_uuid?: string; status?: (string | number); end_time?: number; run_name?: string }; reply: { run_info: Record<string, unknown> } };
+  /** Delete a run. */
+  "POST /api/2.0/mlflow/runs/delete": { query: undefined; body: { run_id?: string; run_uuid?: string }; reply: Record<string, unknown> };
+  /** Restore a deleted run. */
+  "POST /api/2.0/mlflow/runs/restore": { query: undefined; body: { run_id?: string; run_uuid?: string }; reply: Record<string, unknown> };
+  /** Add a point to a metric. */
+  "POST /api/2.0/mlflow/runs/log-metric": { query: undefined; body: { run_id?: string; run_uuid?: string; key: string; value: (number | string); timestamp: number; step?: number }; reply: Record<string, unknown> };
+  /** Set a parameter, once. */
+  "POST /api/2.0/mlflow/runs/log-parameter": { query: undefined; body: { run_id?: string; run_uuid?: string; key: string; value?: string }; reply: Record<string, unknown> };
+  /** Set a tag of a run. */
+  "POST /api/2.0/mlflow/runs/set-tag": { query: undefined; body: { run_id?: string; run_uuid?: string; key: string; value?: string }; reply: Record<string, unknown> };
+  /** Remove a tag of a run. */
+  "POST /api/2.0/mlflow/runs/delete-tag": { query: undefined; body: { run_id?: string; run_uuid?: string; key: string }; reply: Record<string, unknown> };
+  /** Add metrics, parameters and tags at once. */
+  "POST /api/2.0/mlflow/runs/log-batch": { query: undefined; body: { run_id?: string; run_uuid?: string; metrics?: (Record<string, unknown>)[]; params?: ({ key: string; value?: string })[]; tags?: ({ key: string; value?: string })[] }; reply: Record<string, unknown> };
+  /** Say which datasets and models a run used. */
+  "POST /api/2.0/mlflow/runs/log-inputs": { query: undefined; body: { run_id?: string; run_uuid?: string; datasets?: (Record<string, unknown>)[]; models?: (Record<string, unknown>)[] }; reply: Record<string, unknown> };
+  /** Say which models a run made. */
+  "POST /api/2.0/mlflow/runs/outputs": { query: undefined; body: { run_id?: string; run_uuid?: string; models: ({ model_id: string; step?: number })[] }; reply: Record<string, unknown> };
+  /** Say that a run made a model. */
+  "POST /api/2.0/mlflow/runs/log-model": { query: undefined; body: { run_id?: string; run_uuid?: string; model_json: string }; reply: Record<string, unknown> };
+  /** Search runs. */
+  "POST /api/2.0/mlflow/runs/search": { query: undefined; body: { experiment_ids?: (string)[]; filter?: string; run_view_type?: (string | number); max_results?: number; order_by?: (string)[]; page_token?: string }; reply: Record<string, unknown> };
+  /** The points of a metric, by time. */
+  "GET /api/2.0/mlflow/metrics/get-history": { query: { run_id?: string; run_uuid?: string; metric_key: string; max_results?: number; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** The points of a metric in several runs. */
+  "GET /api/2.0/mlflow/metrics/get-history-bulk": { query: { run_id: string; metric_key: string; max_results?: number }; body: undefined; reply: Record<string, unknown> };
+  /** A sample of a metric's points in several runs. */
+  "GET /api/2.0/mlflow/metrics/get-history-bulk-interval": { query: { run_ids: string; metric_key: string; start_step?: number; end_step?: number; max_results?: number }; body: undefined; reply: Record<string, unknown> };
+  /** List a run's files. */
+  "GET /api/2.0/mlflow/artifacts/list": { query: { run_id?: string; run_uuid?: string; path?: string }; body: undefined; reply: Record<string, unknown> };
+  /** List files. */
+  "GET /api/2.0/mlflow-artifacts/artifacts": { query: { path?: string }; body: undefined; reply: Record<string, unknown> };
+  /** Fetch a file. */
+  "GET /api/2.0/mlflow-artifacts/artifacts/{path...}": { query: undefined; body: undefined; reply: undefined };
+  /** Store a file. */
+  "PUT /api/2.0/mlflow-artifacts/artifacts/{path...}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Remove a file or a folder. */
+  "DELETE /api/2.0/mlflow-artifacts/artifacts/{path...}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Fetch a file of a run. */
+  "GET /get-artifact": { query: { run_id?: string; run_uuid?: string; path: string }; body: undefined; reply: undefined };
   /** MLflow: make a registered model or a prompt. */
   "POST /api/2.0/mlflow/registered-models/create": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** MLflow: rename a registered model. */

@@ -1,0 +1,195 @@
+/* MLflow's artifact proxy: files of runs over HTTP, below mlflow-artifacts. */
+#include "api/mlflow_int.h"
+#include "run/file.h"
+
+#include <stdio.h>
+
+#define ARGS(...)                                                  \
+	static const struct mlflow_field fields[] = {__VA_ARGS__}; \
+	struct errtext et = {0};                                   \
+	yyjson_val *args = NULL;                                   \
+	enum err e = mlflow_args(rq, fields, ARRAY_LEN(fields), &args, &et)
+
+void mlflow_health(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	http_reply(rs, 200, "text/plain", S("OK"));
+}
+
+void mlflow_version(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	http_reply(rs, 200, "text/plain", S(MLFLOW_VERSION));
+}
+
+void mlflow_file_put(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	enum err e = run_file_put(c, project_of(rq), http_param(rq, "path"), rq->body, &et);
+	mlflow_reply(rs, e, &et);
+}
+
+void mlflow_file_delete(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	enum err e = run_file_remove(c, project_of(rq), http_param(rq, "path"), &et);
+	mlflow_reply(rs, e, &et);
+}
+
+/* ---- downloads ---- */
+
+static void send_file(
+	struct croft *c, struct http_response *rs, const struct run_file *f, struct errtext *et)
+{
+	enum { PIECE = 1 << 20 };
+	struct os_map map;
+	enum err e = blob_get(croft_blobs(c), f->blob, false, &map, et);
+	if (e) {
+		if (e == ERR_NOT_FOUND)
+			e = err_set(et, ERR_CORRUPT, "the file's content is missing in the store");
+		mlflow_reply_error(rs, e, et);
+		return;
+	}
+	/* never shown as a page of this origin */
+	http_set_header(rs, "x-content-type-options", S("nosniff"));
+	http_set_header(rs, "content-disposition", S("attachment"));
+	struct str data = str_mk(map.p, map.n);
+	if (data.n <= PIECE) {
+		http_reply(rs, 200, "application/octet-stream", data);
+	} else if (!http_stream_begin(rs, 200, "application/octet-stream")) {
+		for (size_t at = 0; at < data.n && !e; at += PIECE)
+			e = http_stream_write(rs, str_sub(data, at, at + PIECE));
+	}
+	os_unmap(&map);
+}
+
+static void get_file(struct croft *c, struct http_request *rq, struct http_response *rs,
+	struct str path, struct errtext *et)
+{
+	struct run_file f;
+	enum err e = run_file_get(c, project_of(rq), path, &f, et);
+	if (!e && !f.blob[0])
+		e = err_set(
+			et, ERR_NOT_FOUND, "'%.*s' is a folder", STR_FMT(str_sub(path, 0, 300)));
+	e ? mlflow_reply_error(rs, e, et) : send_file(c, rs, &f, et);
+}
+
+void mlflow_file_get(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	get_file(c, rq, rs, http_param(rq, "path"), &et);
+}
+
+/* ---- lists ---- */
+
+/* Each path with `prefix` before it. */
+static void write_files(struct jw *w, struct str prefix, const struct run_file *v, size_t n)
+{
+	if (!n)
+		return;
+	jw_key(w, "files");
+	jw_arr(w);
+	for (size_t i = 0; i < n; i++) {
+		jw_obj(w);
+		jw_key(w, "path");
+		jw_fmt(w, "%.*s%s%.*s", STR_FMT(prefix), prefix.n ? "/" : "", STR_FMT(v[i].name));
+		jw_kbool(w, "is_dir", !v[i].blob[0]);
+		if (v[i].blob[0])
+			jw_ki64(w, "file_size", v[i].size);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+void mlflow_files_list(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	ARGS({"path", MLFLOW_TEXT, false});
+	struct run_file *v = NULL;
+	size_t n = 0;
+	struct str path = e ? (struct str){0} : mlflow_text(args, "path");
+	if (!e)
+		e = run_file_list(c, project_of(rq), path.p ? path : S(""), rq->arena, &v, &n, &et);
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	write_files(&w, S(""), v, n);
+	jw_end(&w);
+	e ? mlflow_reply_error(rs, e, &et) : http_reply_json(rs, 200, &w);
+	buf_free(&b);
+}
+
+/* Where a run's files are, as a path here ("3/<id>/artifacts"); its files may be elsewhere. */
+static enum err folder_of(struct croft *c, struct http_request *rq, yyjson_val *args,
+	struct str *folder, struct str *uri, struct errtext *et)
+{
+	static const struct str scheme = {"mlflow-artifacts:/", 18};
+	struct experiment x;
+	struct tracked *t = NULL;
+	struct id id;
+	char hex[ID_HEX + 1];
+	enum err e = mlflow_run_id(args, "run_id", &id, et);
+	if (!e)
+		e = track_get(c, project_of(rq), id, &t, et);
+	if (!e)
+		e = experiment_get(c, project_of(rq), t->experiment, rq->arena, &x, et);
+	tracked_free(t);
+	if (e)
+		return e;
+	id_hex(id, hex);
+	*uri = arena_fmt(rq->arena, "%.*s/%s/artifacts", STR_FMT(x.location), hex);
+	if (!uri->p)
+		return err_set(et, ERR_NOMEM, "no memory for a path");
+	if (!str_starts(*uri, scheme) || str_starts(*uri, S("mlflow-artifacts://")))
+		return err_set(et, ERR_UNSUPPORTED,
+			"the artifacts of this run are not kept here but at %.*s",
+			STR_FMT(str_sub(*uri, 0, 300)));
+	*folder = str_sub(*uri, scheme.n, uri->n);
+	return OK;
+}
+
+static enum err inside(struct http_request *rq, struct str folder, struct str path, struct str *out,
+	struct errtext *et)
+{
+	enum err e = run_file_path(path, true, et);
+	if (e)
+		return e;
+	*out = path.n ? arena_fmt(rq->arena, "%.*s/%.*s", STR_FMT(folder), STR_FMT(path)) : folder;
+	return out->p ? OK : err_set(et, ERR_NOMEM, "no memory for a path");
+}
+
+void mlflow_artifacts_list(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	ARGS({"run_id", MLFLOW_TEXT, false}, {"run_uuid", MLFLOW_TEXT, false},
+		{"path", MLFLOW_TEXT, false});
+	struct str folder = {0}, uri = {0}, full = {0};
+	struct str path = e ? (struct str){0} : mlflow_text(args, "path");
+	struct run_file *v = NULL;
+	size_t n = 0;
+	if (!e)
+		e = folder_of(c, rq, args, &folder, &uri, &et);
+	if (!e)
+		e = inside(rq, folder, path, &full, &et);
+	if (!e)
+		e = run_file_list(c, project_of(rq), full, rq->arena, &v, &n, &et);
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_kstr(&w, "root_uri", uri);
+	write_files(&w, path, v, n);
+	jw_end(&w);
+	e ? mlflow_reply_error(rs, e, &et) : http_reply_json(rs, 200, &w);
+	buf_free(&b);
+}
+
+void mlflow_get_artifact(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	ARGS({"run_id", MLFLOW_TEXT, false}, {"run_uuid", MLFLOW_TEXT, false},
+		{"path", MLFLOW_TEXT, true});
+	struct str folder = {0}, uri = {0}, full = {0};
+	if (!e)
+		e = folder_of(c, rq, args, &folder, &uri, &et);
+	if (!e)
+		e = inside(rq, folder, mlflow_text(args, "path"), &full, &et);
+	if (e)
+		mlflow_reply_error(rs, e, &et);
+	else
+		get_file(c, rq, rs, full, &et);
+}
