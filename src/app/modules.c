@@ -18,6 +18,7 @@ const struct module *const app_modules[] = {
 	&secret_module,
 	&registry_module,
 	&promotion_module,
+	&signature_module,
 	&lineage_module,
 	&tree_module,
 	&artifact_module,
