@@ -399,7 +399,8 @@ static void reply_whole(struct job *j, const struct choice *choices, unsigned n)
 static void begin_job(struct job *j, struct croft *c, const char *kind, struct str name)
 {
 	char hex[ID_HEX + 1];
-	j->run = run_begin(c, kind, str_sub(name, 0, utf8_complete_prefix(str_sub(name, 0, 120))));
+	j->run = run_begin(c, project_of(j->rq), kind,
+		str_sub(name, 0, utf8_complete_prefix(str_sub(name, 0, 120))));
 	id_hex(j->run ? run_id(j->run) : j->rq->id, hex);
 	http_set_header(j->rs, "x-croft-run", str_c(hex));
 	snprintf(j->id, sizeof j->id, "%s-%s", j->chat ? "chatcmpl" : "cmpl", hex);

@@ -141,7 +141,7 @@ void openai_embed(struct croft *c, struct http_request *rq, struct http_response
 	char hex[ID_HEX + 1];
 	struct buf name = {0};
 	buf_addf(&name, "%zu input%s", p.n_inputs, p.n_inputs == 1 ? "" : "s");
-	m.run = run_begin(c, "embedding", buf_str(&name));
+	m.run = run_begin(c, project_of(rq), "embedding", buf_str(&name));
 	id_hex(m.run ? run_id(m.run) : rq->id, hex);
 	http_set_header(rs, "x-croft-run", str_c(hex));
 	enum err e = embed(&m, c, rq);

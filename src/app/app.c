@@ -74,12 +74,12 @@ static void get_status(struct croft *c, struct http_request *rq, struct http_res
 	jw_ki64(&w, "uptime_ms", (int64_t)((clock_mono_ns() - s->started_ns) / 1000000));
 	jw_kbool(&w, "ready", e == OK);
 	jw_kc(&w, "reason", e ? err_text(e, &et) : NULL);
-	jw_kc(&w, "home", croft_home(c));
+	jw_kc(&w, "home", may(rq, PERM_SYSTEM_READ) ? croft_home(c) : NULL);
 	size_t n;
 	const struct module *const *modules = croft_modules(c, &n);
 	for (size_t i = 0; i < n; i++)
 		if (modules[i]->status)
-			modules[i]->status(c, &w);
+			modules[i]->status(c, rq, &w);
 	jw_end(&w);
 	http_reply_json(rs, 200, &w);
 	buf_free(&b);
@@ -215,7 +215,7 @@ static const struct route routes[] = {
 		NULL, 0},
 	{HTTP_GET, "/metrics", get_metrics, PERM_SYSTEM_READ, "Metrics in Prometheus' text format",
 		NULL, NULL, NULL, 0},
-	{HTTP_GET, "/api/v1/status", get_status, PERM_SYSTEM_READ, "What this instance holds", NULL,
+	{HTTP_GET, "/api/v1/status", get_status, PERM_SIGNED_IN, "What the project holds", NULL,
 		NULL, "Status", 0},
 	{HTTP_GET, "/api/v1/backup", get_backup, PERM_SYSTEM_MANAGE,
 		"Everything as one tar file, with a manifest: what `croft backup` stores", NULL,
@@ -229,7 +229,8 @@ static const struct route routes[] = {
 };
 
 static const struct shape shapes[] = {
-	{"Status", "{ version, uptime_ms: int, ready: boolean, reason: string | null, home, "
+	{"Status", "{ version, uptime_ms: int, ready: boolean, reason: string | null, "
+		   "home: string | null, "
 		   "documents: int, "
 		   "chunks: int, failed: int, models: int, chat_model: string | null, "
 		   "embed_model: string | null }"},

@@ -173,7 +173,7 @@ static void stop(struct croft *c)
 	free(s);
 }
 
-static void status(struct croft *c, struct jw *w)
+static void status(struct croft *c, const struct http_request *rq, struct jw *w)
 {
 	static const struct {
 		const char *key;

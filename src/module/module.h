@@ -194,8 +194,9 @@ struct module {
 		enum err (*need)(void *ctx, struct str hex), void *ctx, struct errtext *et);
 	/* Appends Prometheus text lines for /metrics. */
 	void (*metrics)(struct croft *c, struct buf *out);
-	/* Appends members to the object of GET /api/v1/status: "documents": 12. */
-	void (*status)(struct croft *c, struct jw *w);
+	/* Appends members to the object of GET /api/v1/status: "documents": 12, of what the
+	 * request's project holds. */
+	void (*status)(struct croft *c, const struct http_request *rq, struct jw *w);
 };
 
 #define TABLE(t) .t = t, .n_##t = ARRAY_LEN(t)

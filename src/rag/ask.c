@@ -60,8 +60,10 @@ static float support_of(const struct asking *k, const struct rag_hit *h)
 	const struct retrieved *g = &k->r->got;
 	struct rag *r = rag_of(k->c);
 	struct bm25_term_score why[64];
-	size_t n = bm25_explain(
-		r->bm25, g->terms, g->n_terms, (uint64_t)h->chunk, why, ARRAY_LEN(why));
+	const struct index_doc *d = index_doc_of(r, (uint64_t)h->chunk);
+	size_t n = d ? bm25_explain(d->shelf->bm25, g->terms, g->n_terms, (uint64_t)h->chunk, why,
+			       ARRAY_LEN(why))
+		     : 0;
 	float all = 0, there = 0;
 	for (size_t i = 0; i < g->n_terms; i++) {
 		all += k->weights[i];
@@ -83,7 +85,11 @@ static void judge(struct asking *k)
 	struct rag *r = rag_of(k->c);
 	struct ask_result *out = k->r;
 	pthread_rwlock_rdlock(&r->lock);
-	rag_word_weights(r->bm25, out->got.terms, out->got.word_at, out->got.n_terms, k->weights);
+	struct str project = k->rq->query.project;
+	struct shelf *shelf = index_shelf(r, project.n ? project : S("default"));
+	if (shelf)
+		rag_word_weights(shelf->bm25, out->got.terms, out->got.word_at, out->got.n_terms,
+			k->weights);
 	for (size_t i = 0; i < out->got.n && i < JUDGED; i++)
 		out->support = MAX(out->support, support_of(k, &out->got.hits[i]));
 	pthread_rwlock_unlock(&r->lock);

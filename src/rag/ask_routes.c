@@ -240,7 +240,7 @@ static void ask_now(struct croft *c, struct http_request *rq, struct http_respon
 	struct listener l = {.c = c, .rs = rs};
 	struct ask_events ev = {.ctx = &l};
 	struct ask_result *r = arena_new_of(rq->arena, struct ask_result);
-	struct run *run = run_begin(c, "ask", q->query.text);
+	struct run *run = run_begin(c, project_of(rq), "ask", q->query.text);
 	enum err e = r ? OK : err_set(&et, ERR_NOMEM, "no memory to answer");
 	if (!e && stream) {
 		ev.on_passages = send_passages;
@@ -278,7 +278,7 @@ void post_ask(struct croft *c, struct http_request *rq, struct http_response *rs
 {
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
-	struct ask_request q = {0};
+	struct ask_request q = {.query.project = project_of(rq)};
 	bool stream;
 	enum err e = json_parse(rq->body, &doc, &et);
 	if (!e)

@@ -88,7 +88,7 @@ static enum err want_document(
 		e = db_begin(croft_db(c), TX_READ, &tx, et);
 	if (e)
 		return e;
-	e = store_doc_by_id(tx, id, rq->arena, d, et);
+	e = store_doc_by_id(tx, project_of(rq), id, rq->arena, d, et);
 	db_rollback(tx);
 	return e;
 }
@@ -96,7 +96,8 @@ static enum err want_document(
 void get_documents(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
-	struct doc_filter f = {.collection = http_query(rq, "collection"),
+	struct doc_filter f = {.project = project_of(rq),
+		.collection = http_query(rq, "collection"),
 		.status = http_query(rq, "status"),
 		.type = http_query(rq, "type"),
 		.like = http_query(rq, "q"),
@@ -193,7 +194,7 @@ void post_documents(struct croft *c, struct http_request *rq, struct http_respon
 	struct errtext et = {0};
 	struct http_part *parts;
 	size_t n = 0, files = 0;
-	struct ingest_request in = {0};
+	struct ingest_request in = {.project = project_of(rq)};
 	enum err e = http_multipart(rq, &parts, &n, &et);
 	for (size_t i = 0; i < n && !e; i++) {
 		if (str_eq_c(parts[i].name, "collection") && !parts[i].filename.p)
@@ -232,7 +233,8 @@ void put_document(struct croft *c, struct http_request *rq, struct http_response
 {
 	struct errtext et = {0};
 	struct str mtime = http_query(rq, "mtime_ms");
-	struct ingest_request in = {.path = http_query(rq, "path"),
+	struct ingest_request in = {.project = project_of(rq),
+		.path = http_query(rq, "path"),
 		.collection = collection_of(http_query(rq, "collection")),
 		.tags = http_query(rq, "tags"),
 		.bytes = rq->body};
@@ -430,11 +432,12 @@ void post_plan(struct croft *c, struct http_request *rq, struct http_response *r
 	if (!e)
 		e = db_begin(croft_db(c), TX_READ, &tx, &et);
 	if (!e) {
-		e = store_doc_each(tx, collection_of(collection), plan_doc, &p, &et);
+		e = store_doc_each(
+			tx, project_of(rq), collection_of(collection), plan_doc, &p, &et);
 		db_rollback(tx);
 	}
 	if (!e && p.n_remove)
-		e = ingest_delete(c, p.remove, p.n_remove, &et);
+		e = ingest_delete(c, project_of(rq), p.remove, p.n_remove, &et);
 	jw_end(&fw);
 	if (e)
 		fail(rs, e, &et);
@@ -572,7 +575,7 @@ void delete_document(struct croft *c, struct http_request *rq, struct http_respo
 	struct id id;
 	enum err e = want_id(rq, "document", http_param(rq, "id"), &id, &et);
 	if (!e)
-		e = ingest_delete(c, &id, 1, &et);
+		e = ingest_delete(c, project_of(rq), &id, 1, &et);
 	if (e)
 		fail(rs, e, &et);
 	else

@@ -24,6 +24,39 @@ enum err rag_init(struct croft *c, struct errtext *et)
 	return OK;
 }
 
+static void free_shelf(struct shelf *s)
+{
+	if (!s)
+		return;
+	dense_free(s->dense);
+	bm25_free(s->bm25);
+	free(s->project);
+	free(s);
+}
+
+/* Everything in memory but the embedding model. */
+static void clear(struct rag *r)
+{
+	for (size_t i = 0; i < r->n_shelves; i++)
+		free_shelf(r->shelves[i]);
+	for (size_t i = 0; i < r->n_docs; i++) {
+		struct index_doc *d = &r->docs[i];
+		free(d->collection), free(d->path), free(d->type), free(d->tags), free(d->language);
+	}
+	free(r->shelves);
+	free(r->docs);
+	free(r->chunk_keys);
+	free(r->chunk_docs);
+	map_free(&r->by_path);
+	map_free(&r->shelf_by_project);
+	r->shelves = NULL;
+	r->docs = NULL;
+	r->chunk_keys = NULL;
+	r->chunk_docs = NULL;
+	r->by_path = r->shelf_by_project = (struct map){0};
+	r->n_shelves = r->n_docs = r->cap_docs = r->n_chunk_slots = r->n_chunks = 0;
+}
+
 static void *load_in_background(void *arg)
 {
 	struct croft *c = arg;
@@ -50,16 +83,7 @@ void rag_stop(struct croft *c)
 		pthread_join(r->loader, NULL);
 	notify_unwatch(r->watch);
 	endpoint_put(r->embed);
-	dense_free(r->dense);
-	bm25_free(r->bm25);
-	for (size_t i = 0; i < r->n_docs; i++) {
-		struct index_doc *d = &r->docs[i];
-		free(d->collection), free(d->path), free(d->type), free(d->tags), free(d->language);
-	}
-	free(r->docs);
-	map_free(&r->by_path);
-	free(r->chunk_keys);
-	free(r->chunk_docs);
+	clear(r);
 	pthread_rwlock_destroy(&r->lock);
 	pthread_mutex_destroy(&r->write_mu);
 	pthread_mutex_destroy(&r->load_mu);
@@ -132,13 +156,18 @@ const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk)
 	return d->live ? d : NULL;
 }
 
-enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
-	uint32_t **word_at, size_t *n, struct errtext *et)
+struct shelf *index_shelf(const struct rag *r, struct str project)
+{
+	return map_get(&r->shelf_by_project, project);
+}
+
+enum err rag_query_terms(const struct rag *r, const struct shelf *shelf, struct str query,
+	struct arena *a, struct str **out, uint32_t **word_at, size_t *n, struct errtext *et)
 {
 	struct language_count languages[LANGUAGES_MAX];
 	size_t n_languages = 0;
 	for (size_t i = 0; i < r->n_docs; i++)
-		if (r->docs[i].live)
+		if (r->docs[i].live && r->docs[i].shelf == shelf)
 			language_add(languages, &n_languages, r->docs[i].language);
 	return rag_terms_in(query, languages, n_languages, a, out, word_at, n, et);
 }
@@ -148,6 +177,8 @@ enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a,
 static struct str path_key(const struct doc_row *d, struct buf *b)
 {
 	buf_clear(b);
+	buf_adds(b, d->project);
+	buf_putc(b, 0);
 	buf_adds(b, d->collection);
 	buf_putc(b, 0);
 	buf_adds(b, d->path);
@@ -162,6 +193,44 @@ static bool set_text(char **to, struct str s)
 	free(*to);
 	*to = copy;
 	return true;
+}
+
+/* The project's shelf, made with its first document. */
+static enum err shelf_for(struct rag *r, struct str project, struct shelf **out)
+{
+	*out = index_shelf(r, project);
+	if (*out)
+		return OK;
+	struct shelf *s = calloc(1, sizeof *s);
+	struct shelf **list = realloc(r->shelves, (r->n_shelves + 1) * sizeof *list);
+	if (list)
+		r->shelves = list;
+	if (s)
+		s->project = str_dup(project);
+	enum err e = s && list && s->project ? dense_new(r->dim, &s->dense) : ERR_NOMEM;
+	if (!e)
+		e = bm25_new(NULL, &s->bm25);
+	if (!e && !map_put(&r->shelf_by_project, project, s))
+		e = ERR_NOMEM;
+	if (e) {
+		free_shelf(s);
+		return e;
+	}
+	r->shelves[r->n_shelves++] = s;
+	*out = s;
+	return OK;
+}
+
+static enum err publish(struct rag *r, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < r->n_shelves && !e; i++) {
+		struct shelf *s = r->shelves[i];
+		if (s->changed)
+			e = bm25_publish(s->bm25, et);
+		s->changed = e != OK;
+	}
+	return e;
 }
 
 static enum err doc_slot(struct rag *r, const struct doc_row *d, uint32_t *slot)
@@ -191,6 +260,9 @@ static enum err doc_slot(struct rag *r, const struct doc_row *d, uint32_t *slot)
 	if (e)
 		return e;
 	struct index_doc *m = &r->docs[at - 1];
+	e = shelf_for(r, d->project, &m->shelf);
+	if (e)
+		return e;
 	if (!set_text(&m->collection, d->collection) || !set_text(&m->path, d->path) ||
 		!set_text(&m->type, d->type) || !set_text(&m->tags, d->tags) ||
 		!set_text(&m->language, d->language))
@@ -211,9 +283,11 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 		e = chunk_reserve(r, n);
 	if (e)
 		return err_set(et, e, "no memory for the index");
+	struct shelf *shelf = r->docs[slot].shelf;
 	struct arena *a = arena_new(0);
 	uint64_t *keys = a ? arena_array_of(a, n + 1, uint64_t) : NULL;
 	struct buf text = {0};
+	shelf->changed = true;
 	if (!keys)
 		e = err_set(et, ERR_NOMEM, "no memory for the index");
 	for (size_t i = 0; i < n && !e; i++) {
@@ -227,7 +301,7 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 			e = rag_terms(
 				buf_str(&text), r->docs[slot].language, a, &terms, &n_terms, et);
 		if (!e)
-			e = bm25_put(r->bm25, keys[i], terms, n_terms, et);
+			e = bm25_put(shelf->bm25, keys[i], terms, n_terms, et);
 		size_t at = chunk_slot(r, keys[i]);
 		if (!e && !r->chunk_keys[at]) {
 			r->chunk_keys[at] = keys[i];
@@ -237,7 +311,7 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 			r->chunk_docs[at] = slot;
 	}
 	if (!e && n)
-		e = dense_put(r->dense, keys, vectors, n, et);
+		e = dense_put(shelf->dense, keys, vectors, n, et);
 	buf_free(&text);
 	arena_free(a);
 	return e;
@@ -251,9 +325,12 @@ static enum err delete_locked(struct rag *r, const struct doc_row *d,
 		return err_set(et, ERR_NOMEM, "no memory for the index");
 	for (size_t i = 0; i < n; i++)
 		keys[i] = (uint64_t)chunks[i].id;
-	enum err e = dense_delete(r->dense, keys, n, et);
-	if (!e)
-		e = bm25_delete(r->bm25, keys, n, et);
+	struct shelf *shelf = index_shelf(r, d->project);
+	enum err e = shelf && n ? dense_delete(shelf->dense, keys, n, et) : OK;
+	if (!e && shelf && n)
+		e = bm25_delete(shelf->bm25, keys, n, et);
+	if (shelf)
+		shelf->changed = true;
 	for (size_t i = 0; i < n && r->n_chunk_slots; i++) {
 		size_t at = chunk_slot(r, keys[i]);
 		if (r->chunk_keys[at] == keys[i])
@@ -279,7 +356,7 @@ enum err index_replace(struct rag *r, const struct doc_row *d, const struct chun
 	if (!e && n)
 		e = put_locked(r, d, chunks, n, vectors, et);
 	if (!e)
-		e = bm25_publish(r->bm25, et);
+		e = publish(r, et);
 	if (e)
 		atomic_store(&r->ready, false);
 	pthread_rwlock_unlock(&r->lock);
@@ -384,7 +461,7 @@ static enum err load_doc(
 		return err_set(et, ERR_NOMEM, "no memory for the index");
 	enum err e = db_begin(croft_db(l->c), TX_READ, &tx, et);
 	if (!e) {
-		e = store_doc_by_id(tx, id, a, &d, et);
+		e = store_doc_by_id(tx, (struct str){0}, id, a, &d, et);
 		if (!e)
 			e = store_chunks(tx, id, a, &chunks, &n, et);
 		db_rollback(tx);
@@ -419,18 +496,13 @@ static enum err load_all(struct croft *c, struct rag *r, int64_t *seq, const str
 			"%.*s is no embedding model (setting embed.model)",
 			STR_FMT(endpoint_name(r->embed)));
 	strncpy(r->space, identity, sizeof r->space - 1);
-	e = dense_new(r->dim, &r->dense);
-	if (!e)
-		e = bm25_new(NULL, &r->bm25);
-	if (e)
-		return err_set(et, e, "no memory for the index");
 	struct load l = {.c = c, .r = r};
 	struct tx *tx;
 	e = db_begin(croft_db(c), TX_WRITE, &tx, et);
 	if (!e) {
 		e = notify_seq(tx, RAG_CHANNEL, seq, et);
 		if (!e)
-			e = store_doc_each(tx, (struct str){0}, note_id, &l, et);
+			e = store_doc_each(tx, (struct str){0}, (struct str){0}, note_id, &l, et);
 		if (!e)
 			e = store_vector_prune(tx, et);
 		if (e)
@@ -442,7 +514,7 @@ static enum err load_all(struct croft *c, struct rag *r, int64_t *seq, const str
 		e = cancelled(cancel) ? ERR_CANCELLED : load_doc(&l, l.ids[i], cancel, et);
 	if (!e) {
 		pthread_rwlock_wrlock(&r->lock);
-		e = bm25_publish(r->bm25, et);
+		e = publish(r, et);
 		pthread_rwlock_unlock(&r->lock);
 	}
 	if (!e) {
@@ -476,10 +548,12 @@ static enum err empty_slot(struct rag *r, size_t slot, struct errtext *et)
 			keys[n++] = r->chunk_keys[i];
 			r->chunk_keys[i] = UINT64_MAX;
 		}
+	struct shelf *shelf = r->docs[slot].shelf;
 	r->docs[slot].live = false;
-	enum err e = dense_delete(r->dense, keys, n, et);
+	shelf->changed = true;
+	enum err e = dense_delete(shelf->dense, keys, n, et);
 	if (!e)
-		e = bm25_delete(r->bm25, keys, n, et);
+		e = bm25_delete(shelf->bm25, keys, n, et);
 	free(keys);
 	return e;
 }
@@ -501,7 +575,7 @@ static enum err replace_by_id(struct rag *r, struct id id, const struct doc_row 
 			e = put_locked(r, d, chunks, n, vectors, et);
 	}
 	if (!e)
-		e = bm25_publish(r->bm25, et);
+		e = publish(r, et);
 	pthread_rwlock_unlock(&r->lock);
 	return e;
 }
@@ -516,7 +590,7 @@ static enum err refresh(struct croft *c, struct rag *r, struct id id, struct err
 	enum err e = a ? db_begin(croft_db(c), TX_READ, &tx, et)
 		       : err_set(et, ERR_NOMEM, "no memory for the index");
 	if (!e) {
-		e = store_doc_by_id(tx, id, a, &d, et);
+		e = store_doc_by_id(tx, (struct str){0}, id, a, &d, et);
 		if (!e)
 			e = store_chunks(tx, id, a, &chunks, &n, et);
 		db_rollback(tx);
@@ -578,11 +652,8 @@ enum err rag_load(
 			/* what a failed attempt or a stale index left is thrown away */
 			pthread_rwlock_wrlock(&r->lock);
 			endpoint_put(r->embed);
-			dense_free(r->dense);
-			bm25_free(r->bm25);
 			r->embed = NULL;
-			r->dense = NULL;
-			r->bm25 = NULL;
+			clear(r);
 			pthread_rwlock_unlock(&r->lock);
 			struct errtext text = {0};
 			int64_t seq = 0;
@@ -619,7 +690,9 @@ void rag_metrics(struct croft *c, struct buf *out)
 	if (!atomic_load(&r->ready))
 		return;
 	pthread_rwlock_rdlock(&r->lock);
-	size_t n = dense_count(r->dense);
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_shelves; i++)
+		n += dense_count(r->shelves[i]->dense);
 	pthread_rwlock_unlock(&r->lock);
 	buf_addf(out,
 		"# HELP croft_chunks Chunks that can be found\n# TYPE croft_chunks gauge\n"
@@ -627,7 +700,7 @@ void rag_metrics(struct croft *c, struct buf *out)
 		n);
 }
 
-void rag_status(struct croft *c, struct jw *w)
+void rag_status(struct croft *c, const struct http_request *rq, struct jw *w)
 {
 	struct tx *tx;
 	int64_t documents = 0, chunks = 0, failed = 0;
@@ -637,7 +710,8 @@ void rag_status(struct croft *c, struct jw *w)
 	enum err e = db_query(tx, &row, NULL,
 		"SELECT count(*), coalesce(sum(chunks), 0),"
 		" coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0) FROM "
-		"rag_document");
+		"rag_document WHERE project = ?",
+		P_TEXT(project_of(rq)));
 	if (!e && row_next(row, &e, NULL)) {
 		documents = row_i64(row, 0);
 		chunks = row_i64(row, 1);

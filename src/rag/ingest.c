@@ -40,7 +40,8 @@ static enum err find_known(struct work *w)
 	enum err e = db_begin(croft_db(w->c), TX_READ, &tx, w->et);
 	if (e)
 		return e;
-	e = store_doc_by_path(tx, w->rq->collection, w->rq->path, w->a, &w->row, w->et);
+	e = store_doc_by_path(
+		tx, w->rq->project, w->rq->collection, w->rq->path, w->a, &w->row, w->et);
 	db_rollback(tx);
 	w->known = !e;
 	return e == ERR_NOT_FOUND ? OK : e;
@@ -93,6 +94,7 @@ static void new_version(struct work *w)
 	if (!w->known)
 		*d = (struct doc_row){.id = id_new(), .added_ms = now};
 	d->version++;
+	d->project = w->rq->project;
 	d->collection = w->rq->collection;
 	d->path = w->rq->path;
 	if (w->rq->tags.p || !w->known)
@@ -138,6 +140,16 @@ static enum err parse(struct work *w)
 	return e;
 }
 
+/* Vectors are kept by the hash of their text. Other projects' hashes begin with their name, so that
+ * "reused" never tells that another project has the same text. */
+static void vector_scope(struct str project, struct buf *out)
+{
+	if (str_eq_c(project, "default"))
+		return;
+	buf_adds(out, project);
+	buf_putc(out, 0);
+}
+
 static enum err chunk(struct work *w)
 {
 	struct span *s = span_begin(w->run, NULL, "chunk", "chunker");
@@ -164,6 +176,7 @@ static enum err chunk(struct work *w)
 			.heading_path = list[i].heading_path,
 			.text = str_sub(w->doc->text, list[i].from, list[i].to)};
 		buf_clear(&text);
+		vector_scope(w->row.project, &text);
 		chunk_index_text(w->row.title, c->heading_path, c->text, RAG_CONTEXT_MAX, &text);
 		sha256_of(buf_str(&text), c->sha256);
 		e = text.err ? no_memory(w) : OK;
@@ -265,7 +278,8 @@ static enum err blocks_json(const struct doc *d, struct buf *out)
 static enum err adopt_id(struct work *w, struct tx *tx, struct chunk_row **old, size_t *n_old)
 {
 	struct doc_row now;
-	enum err e = store_doc_by_path(tx, w->row.collection, w->row.path, w->a, &now, w->et);
+	enum err e = store_doc_by_path(
+		tx, w->row.project, w->row.collection, w->row.path, w->a, &now, w->et);
 	if (e == ERR_NOT_FOUND)
 		return OK;
 	if (e)
@@ -359,7 +373,7 @@ static void copy_out(struct work *w)
 {
 	struct doc_row *d = &w->row;
 	struct str *texts[] = {&d->title, &d->language, &d->author, &d->warnings, &d->tags,
-		&d->collection, &d->path, &d->space};
+		&d->project, &d->collection, &d->path, &d->space};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		*texts[i] = arena_str(w->a, *texts[i]);
 	w->out->doc = *d;
@@ -381,7 +395,7 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 		return keep_known(&w);
 	if (e)
 		return e;
-	w.run = run_begin(c, "ingest", rq->path);
+	w.run = run_begin(c, rq->project, "ingest", rq->path);
 	run_i64(w.run, "bytes", (int64_t)rq->bytes.n);
 	new_version(&w);
 	e = parse(&w);
@@ -414,7 +428,8 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 	return e;
 }
 
-enum err ingest_delete(struct croft *c, const struct id *ids, size_t n, struct errtext *et)
+enum err ingest_delete(
+	struct croft *c, struct str project, const struct id *ids, size_t n, struct errtext *et)
 {
 	struct rag *r;
 	enum err e = rag_load(c, &r, NULL, et);
@@ -432,7 +447,7 @@ enum err ingest_delete(struct croft *c, const struct id *ids, size_t n, struct e
 	pthread_mutex_lock(&r->write_mu);
 	e = db_begin(croft_db(c), TX_WRITE, &tx, et);
 	for (size_t i = 0; i < n && !e; i++) {
-		e = store_doc_by_id(tx, ids[i], a, &docs[i], et);
+		e = store_doc_by_id(tx, project, ids[i], a, &docs[i], et);
 		if (!e)
 			e = store_chunks(tx, ids[i], a, &chunks[i], &counts[i], et);
 		if (!e)

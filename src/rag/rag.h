@@ -19,6 +19,7 @@ enum rag_method { RAG_HYBRID, RAG_DENSE, RAG_BM25 };
 
 struct rag_query {
 	struct str text;
+	struct str project;    /* only its documents are searched; "": "default" */
 	struct str collection; /* "" : "default" */
 	size_t k;              /* 0: the setting rag.top_k */
 	enum rag_method method;

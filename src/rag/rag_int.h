@@ -60,8 +60,8 @@ void chunk_index_text(struct str title, struct str heading_path, struct str text
 
 struct doc_row {
 	struct id id;
-	struct str collection, path, title, type, status, error_code, error, warnings, language,
-		author, tags, sha256, space;
+	struct str project, collection, path, title, type, status, error_code, error, warnings,
+		language, author, tags, sha256, space;
 	int64_t bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser;
 };
 
@@ -76,12 +76,14 @@ struct chunk_row {
 extern const struct migration rag_migrations[];
 extern const size_t n_rag_migrations;
 
-/* Rows and their strings are in `a`. */
-enum err store_doc_by_id(struct tx *tx, struct id id, struct arena *a, struct doc_row *out,
-	struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
-enum err store_doc_by_path(struct tx *tx, struct str collection, struct str path, struct arena *a,
+/* Rows and their strings are in `a`. project {NULL,0}: whosever it is. */
+enum err store_doc_by_id(struct tx *tx, struct str project, struct id id, struct arena *a,
 	struct doc_row *out, struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+enum err store_doc_by_path(struct tx *tx, struct str project, struct str collection,
+	struct str path, struct arena *a, struct doc_row *out,
+	struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
 struct doc_filter {
+	struct str project; /* never empty */
 	struct str collection, status, type, like;
 	size_t limit;
 	struct id after; /* zero: from the newest */
@@ -89,7 +91,8 @@ struct doc_filter {
 enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena *a,
 	struct doc_row **out, size_t *n, int64_t *total, int64_t *failed,
 	struct errtext *et) MUST_CHECK;
-enum err store_doc_each(struct tx *tx, struct str collection, /* {NULL,0}: all */
+enum err store_doc_each(struct tx *tx, struct str project,
+	struct str collection, /* {NULL,0}: all */
 	enum err (*fn)(void *ctx, const struct doc_row *d), void *ctx,
 	struct errtext *et) MUST_CHECK;
 /* Inserts or replaces the row, its text, blocks and chunks. */
@@ -114,8 +117,18 @@ enum err store_vector_prune(struct tx *tx, struct errtext *et) MUST_CHECK; /* no
 
 /* ---- the state in memory ---- */
 
+/* The indexes of one project's chunks. Each project has its own, so that neither a hit nor a
+ * term's frequency nor a language can come from another one's documents. */
+struct shelf {
+	char *project;
+	struct dense *dense;
+	struct bm25 *bm25;
+	bool changed; /* since it was published */
+};
+
 struct index_doc {
 	struct id id;
+	struct shelf *shelf;
 	char *collection, *path, *type, *tags, *language;
 	int64_t date_ms; /* the document's own, else when it was added */
 	bool live;
@@ -135,11 +148,12 @@ struct rag {
 	char space[SHA256_HEX + 1];
 
 	pthread_rwlock_t lock; /* guards what follows; searches read, publications write */
-	struct dense *dense;
-	struct bm25 *bm25;
+	struct shelf **shelves;
+	size_t n_shelves;
+	struct map shelf_by_project;
 	struct index_doc *docs;
 	size_t n_docs, cap_docs;
-	struct map by_path;   /* "collection\0path" -> index + 1 of docs */
+	struct map by_path;   /* "project\0collection\0path" -> index + 1 of docs */
 	uint64_t *chunk_keys; /* open addressing: chunk id -> index of docs */
 	uint32_t *chunk_docs;
 	size_t n_chunk_slots, n_chunks;
@@ -157,7 +171,7 @@ enum err rag_start(struct croft *c, struct errtext *et);
 void rag_stop(struct croft *c);
 enum err rag_ready(struct croft *c, struct errtext *et);
 void rag_metrics(struct croft *c, struct buf *out);
-void rag_status(struct croft *c, struct jw *w);
+void rag_status(struct croft *c, const struct http_request *rq, struct jw *w);
 
 /* Opens the embedding model and builds the indexes from the database, the first time. Chunks
  * without a vector in the model's space (the model was changed) are embedded now. */
@@ -170,6 +184,8 @@ enum err index_replace(struct rag *r, const struct doc_row *d, const struct chun
 	struct errtext *et) MUST_CHECK;
 enum err index_retag(struct rag *r, const struct doc_row *d, struct errtext *et) MUST_CHECK;
 const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk); /* under lock */
+/* NULL: the project has no document. Under lock. */
+struct shelf *index_shelf(const struct rag *r, struct str project);
 
 /* Terms as the keyword index has them, in `a`. */
 enum err rag_terms(struct str text, const char *language, struct arena *a, struct str **out,
@@ -187,16 +203,17 @@ void language_add(struct language_count *languages, size_t *n, const char *langu
 enum err rag_terms_in(struct str query, const struct language_count *languages, size_t n_languages,
 	struct arena *a, struct str **out, uint32_t **word_at, size_t *n,
 	struct errtext *et) MUST_CHECK;
-/* The same, with the languages of the live documents. Under lock. */
-enum err rag_query_terms(const struct rag *r, struct str query, struct arena *a, struct str **out,
-	uint32_t **word_at, size_t *n, struct errtext *et) MUST_CHECK;
+/* The same, with the languages of the shelf's live documents. Under lock. */
+enum err rag_query_terms(const struct rag *r, const struct shelf *shelf, struct str query,
+	struct arena *a, struct str **out, uint32_t **word_at, size_t *n,
+	struct errtext *et) MUST_CHECK;
 
 /* ---- ingestion ---- */
 
 enum ingest_outcome { INGEST_INDEXED, INGEST_UNCHANGED, INGEST_FAILED };
 
 struct ingest_request {
-	struct str collection, path, tags, bytes;
+	struct str project, collection, path, tags, bytes;
 	int64_t mtime_ms;
 };
 
@@ -209,8 +226,9 @@ struct ingest_result {
 /* An error is returned only when nothing could be recorded; a bad file is an outcome. */
 enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct arena *a,
 	struct ingest_result *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
-enum err ingest_delete(
-	struct croft *c, const struct id *ids, size_t n, struct errtext *et) MUST_CHECK;
+/* All of them or, when one is not the project's, none: ERR_NOT_FOUND. */
+enum err ingest_delete(struct croft *c, struct str project, const struct id *ids, size_t n,
+	struct errtext *et) MUST_CHECK;
 
 /* ---- retrieval: what rag_search() gives and what answering needs beside it; all in `a` ---- */
 

@@ -127,7 +127,7 @@ static const struct command commands[] = {
 const struct module rag_module = {
 	.name = "rag",
 	.migrations = rag_migrations,
-	.n_migrations = 1,
+	.n_migrations = 2,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(settings),

@@ -30,6 +30,11 @@ const struct migration rag_migrations[] = {
 		"NULL,"
 		" PRIMARY KEY (space, sha256));"
 		"CREATE TABLE rag_counter (name TEXT PRIMARY KEY, value BIGINT NOT NULL);"},
+	{2, "documents belong to projects",
+		"ALTER TABLE rag_document ADD COLUMN project TEXT NOT NULL DEFAULT 'default';"
+		"DROP INDEX rag_document_path;"
+		"CREATE UNIQUE INDEX rag_document_path ON rag_document(project, collection, path);"
+		"CREATE INDEX rag_document_project ON rag_document(project, id);"},
 };
 const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 
@@ -37,13 +42,18 @@ const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 	"id, collection, path, title, type, status, error_code, error, warnings, language, " \
 	"author, tags, "                                                                     \
 	"sha256, space, bytes, pages, chunks, version, created_ms, added_ms, updated_ms, "   \
-	"mtime_ms, parser"
+	"mtime_ms, parser, project"
 
 /* With an arena the strings are copies; without one they are the row's own. */
 static struct str text_of(struct row *r, int column, struct arena *a)
 {
 	struct str s = row_text(r, column);
 	return a ? arena_str(a, s) : s;
+}
+
+static struct str or_empty(struct str s)
+{
+	return s.p ? s : S("");
 }
 
 static void read_doc(struct row *r, struct arena *a, struct doc_row *d)
@@ -58,6 +68,7 @@ static void read_doc(struct row *r, struct arena *a, struct doc_row *d)
 		*texts[i] = text_of(r, 1 + (int)i, a);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		*numbers[i] = row_i64(r, 14 + (int)i);
+	d->project = text_of(r, 23, a);
 }
 
 static enum err one_doc(struct row *r, struct arena *a, struct doc_row *out, struct errtext *et)
@@ -71,22 +82,25 @@ static enum err one_doc(struct row *r, struct arena *a, struct doc_row *out, str
 	return e;
 }
 
-enum err store_doc_by_id(
-	struct tx *tx, struct id id, struct arena *a, struct doc_row *out, struct errtext *et)
-{
-	struct row *r;
-	enum err e = db_query(
-		tx, &r, et, "SELECT " DOC_COLUMNS " FROM rag_document WHERE id = ?", P_ID(id));
-	return e ? e : one_doc(r, a, out, et);
-}
-
-enum err store_doc_by_path(struct tx *tx, struct str collection, struct str path, struct arena *a,
+enum err store_doc_by_id(struct tx *tx, struct str project, struct id id, struct arena *a,
 	struct doc_row *out, struct errtext *et)
 {
 	struct row *r;
+	struct str in = or_empty(project);
 	enum err e = db_query(tx, &r, et,
-		"SELECT " DOC_COLUMNS " FROM rag_document WHERE collection = ? AND path = ?",
-		P_TEXT(collection), P_TEXT(path));
+		"SELECT " DOC_COLUMNS " FROM rag_document WHERE id = ? AND (? = '' OR project = ?)",
+		P_ID(id), P_TEXT(in), P_TEXT(in));
+	return e ? e : one_doc(r, a, out, et);
+}
+
+enum err store_doc_by_path(struct tx *tx, struct str project, struct str collection,
+	struct str path, struct arena *a, struct doc_row *out, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " DOC_COLUMNS
+		" FROM rag_document WHERE project = ? AND collection = ? AND path = ?",
+		P_TEXT(project), P_TEXT(collection), P_TEXT(path));
 	return e ? e : one_doc(r, a, out, et);
 }
 
@@ -106,28 +120,24 @@ static struct str like_pattern(struct str s, struct arena *a)
 	return out;
 }
 
-#define DOC_WHERE                                                                               \
-	" WHERE (? = '' OR collection = ?) AND (? = '' OR status = ?) AND (? = '' OR type = ?)" \
+#define DOC_WHERE                                                                                \
+	" WHERE project = ? AND (? = '' OR collection = ?) AND (? = '' OR status = ?) AND (? = " \
+	"'' OR type = ?)"                                                                        \
 	" AND (? = '' OR path LIKE ? ESCAPE '\\' OR title LIKE ? ESCAPE '\\')"
-
-static struct str or_empty(struct str s)
-{
-	return s.p ? s : S("");
-}
 
 enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena *a,
 	struct doc_row **out, size_t *n, int64_t *total, int64_t *failed, struct errtext *et)
 {
 	struct str like = like_pattern(f->like, a), coll = or_empty(f->collection),
 		   status = or_empty(f->status), type = or_empty(f->type), q = or_empty(f->like);
-	struct param where[] = {P_TEXT(coll), P_TEXT(coll), P_TEXT(status), P_TEXT(status),
-		P_TEXT(type), P_TEXT(type), P_TEXT(q), P_TEXT(like), P_TEXT(like), P_NULL, P_NULL,
-		P_NULL};
+	struct param where[] = {P_TEXT(f->project), P_TEXT(coll), P_TEXT(coll), P_TEXT(status),
+		P_TEXT(status), P_TEXT(type), P_TEXT(type), P_TEXT(q), P_TEXT(like), P_TEXT(like),
+		P_NULL, P_NULL, P_NULL};
 	struct row *r;
 	enum err e = db_query_n(tx, &r, et,
 		"SELECT count(*), coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0)"
 		" FROM rag_document" DOC_WHERE,
-		where, 9);
+		where, 10);
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -141,15 +151,15 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 	memset(&last, 0xFF, sizeof last);
 	if (!id_is_zero(f->after))
 		last = f->after;
-	where[9] = P_ID(last);
-	where[10] = P_I64((int64_t)f->limit);
+	where[10] = P_ID(last);
+	where[11] = P_I64((int64_t)f->limit);
 	struct doc_row *rows = arena_array_of(a, f->limit + 1, struct doc_row);
 	if (!rows)
 		return err_set(et, ERR_NOMEM, "no memory for the list");
 	e = db_query_n(tx, &r, et,
 		"SELECT " DOC_COLUMNS " FROM rag_document" DOC_WHERE
 		" AND id < ? ORDER BY id DESC LIMIT ?",
-		where, 11);
+		where, 12);
 	if (e)
 		return e;
 	*n = 0;
@@ -160,15 +170,16 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 	return e;
 }
 
-enum err store_doc_each(struct tx *tx, struct str collection,
+enum err store_doc_each(struct tx *tx, struct str project, struct str collection,
 	enum err (*fn)(void *ctx, const struct doc_row *d), void *ctx, struct errtext *et)
 {
 	struct row *r;
-	struct str coll = or_empty(collection);
+	struct str coll = or_empty(collection), in = or_empty(project);
 	enum err e = db_query(tx, &r, et,
 		"SELECT " DOC_COLUMNS
-		" FROM rag_document WHERE (? = '' OR collection = ?) ORDER BY id",
-		P_TEXT(coll), P_TEXT(coll));
+		" FROM rag_document WHERE (? = '' OR project = ?) AND (? = '' OR collection = ?)"
+		" ORDER BY id",
+		P_TEXT(in), P_TEXT(in), P_TEXT(coll), P_TEXT(coll));
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
@@ -184,7 +195,7 @@ static enum err put_row(struct tx *tx, const struct doc_row *d, struct errtext *
 {
 	return db_exec(tx, et,
 		"INSERT INTO rag_document (" DOC_COLUMNS
-		") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+		") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 		" ON CONFLICT (id) DO UPDATE SET title = excluded.title, type = excluded.type,"
 		" status = excluded.status, error_code = excluded.error_code, error = "
 		"excluded.error,"
@@ -201,7 +212,7 @@ static enum err put_row(struct tx *tx, const struct doc_row *d, struct errtext *
 		P_TEXT(or_empty(d->author)), P_TEXT(or_empty(d->tags)), P_TEXT(d->sha256),
 		P_TEXT(or_empty(d->space)), P_I64(d->bytes), P_I64(d->pages), P_I64(d->chunks),
 		P_I64(d->version), P_I64(d->created_ms), P_I64(d->added_ms), P_I64(d->updated_ms),
-		P_I64(d->mtime_ms), P_I64(d->parser));
+		P_I64(d->mtime_ms), P_I64(d->parser), P_TEXT(d->project));
 }
 
 /* Chunk ids grow for ever, also past deletions: the highest is remembered. */

@@ -9,6 +9,7 @@ enum { K_MAX = 1000 };
 struct keep_ctx {
 	const struct rag *r;
 	const struct rag_query *q;
+	const struct shelf *shelf;
 	const char *collection, *glob;
 };
 
@@ -27,7 +28,7 @@ static bool keep(void *ctx, uint64_t key)
 	const struct keep_ctx *k = ctx;
 	const struct rag_filter *f = &k->q->filter;
 	const struct index_doc *d = index_doc_of(k->r, key);
-	if (!d || strcmp(d->collection, k->collection))
+	if (!d || d->shelf != k->shelf || strcmp(d->collection, k->collection))
 		return false;
 	if (f->type.n && !str_eq_c(f->type, d->type))
 		return false;
@@ -48,8 +49,8 @@ static bool keep(void *ctx, uint64_t key)
 }
 
 /* Hits whose document was deleted since are left out. */
-static enum err read_hits(struct croft *c, const struct fused *f, size_t n, struct arena *a,
-	struct rag_hit *hits, size_t *n_hits, struct errtext *et)
+static enum err read_hits(struct croft *c, struct str project, const struct fused *f, size_t n,
+	struct arena *a, struct rag_hit *hits, size_t *n_hits, struct errtext *et)
 {
 	struct tx *tx;
 	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
@@ -61,7 +62,7 @@ static enum err read_hits(struct croft *c, const struct fused *f, size_t n, stru
 		struct doc_row d;
 		e = store_chunk(tx, (int64_t)f[i].key, a, &ch, et);
 		if (!e)
-			e = store_doc_by_id(tx, ch.document, a, &d, et);
+			e = store_doc_by_id(tx, project, ch.document, a, &d, et);
 		if (e == ERR_NOT_FOUND) {
 			e = OK;
 			continue;
@@ -92,6 +93,7 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 {
 	struct rag *r;
 	struct retrieved got = {0};
+	struct str project = q->project.n ? q->project : S("default");
 	enum err e = rag_load(c, &r, cancel, et);
 	if (e)
 		return e;
@@ -123,15 +125,17 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	}
 	size_t n = 0;
 	pthread_rwlock_rdlock(&r->lock);
-	e = rag_query_terms(r, q->text, a, &got.terms, &got.word_at, &got.n_terms, et);
+	struct shelf *shelf = index_shelf(r, project);
+	ctx.shelf = shelf;
+	e = rag_query_terms(r, shelf, q->text, a, &got.terms, &got.word_at, &got.n_terms, et);
 	fq.terms = got.terms;
 	fq.word_at = got.word_at;
 	fq.n_terms = got.n_terms;
-	if (!e)
-		e = rag_rank(r->dense, r->bm25, &fq, k, fused, &n, &got.info, cancel, et);
+	if (!e && shelf)
+		e = rag_rank(shelf->dense, shelf->bm25, &fq, k, fused, &n, &got.info, cancel, et);
 	pthread_rwlock_unlock(&r->lock);
 	if (!e)
-		e = read_hits(c, fused, n, a, got.hits, &got.n, et);
+		e = read_hits(c, project, fused, n, a, got.hits, &got.n, et);
 	if (!e)
 		*out = got;
 	return e;

@@ -85,9 +85,10 @@ void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const str
 	jw_arr(w);
 	if (n_terms) {
 		pthread_rwlock_rdlock(&r->lock);
-		size_t n = !r->bm25 ? 0
-				    : bm25_explain(r->bm25, terms, n_terms, (uint64_t)h->chunk, why,
-					      WHY_MAX);
+		const struct index_doc *d = index_doc_of(r, (uint64_t)h->chunk);
+		size_t n = d ? bm25_explain(d->shelf->bm25, terms, n_terms, (uint64_t)h->chunk, why,
+				       WHY_MAX)
+			     : 0;
 		for (size_t i = 0; i < n; i++) {
 			jw_obj(w);
 			jw_kstr(w, "term", why[i].term);
@@ -121,7 +122,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 	uint64_t start = clock_mono_ns();
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
-	struct rag_query q = {0};
+	struct rag_query q = {.project = project_of(rq)};
 	struct retrieved got = {0};
 	struct run *run = NULL;
 	enum err e = json_parse(rq->body, &doc, &et);
@@ -131,7 +132,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 	if (!e)
 		e = parse_query(o, &q, &et);
 	if (!e) {
-		run = run_begin(c, "search", q.text);
+		run = run_begin(c, project_of(rq), "search", q.text);
 		struct span *s = span_begin(run, NULL, "retrieve", "retriever");
 		span_text(s, "input", q.text);
 		e = rag_retrieve(c, &q, rq->arena, &got, rq->cancel, &et);

@@ -34,7 +34,7 @@ struct span {
 struct run {
 	struct runs *runs;
 	struct id id;
-	char *name, *kind;
+	char *project, *name, *kind;
 	int64_t start_ns; /* of the wall clock */
 	uint64_t start_mono_ns;
 	struct record *waiting;
@@ -184,7 +184,7 @@ static char *error_of(enum err e, const struct errtext *et)
 
 static struct record *complete(struct record *rec)
 {
-	if (rec && (!rec->name || !rec->kind)) {
+	if (rec && (!rec->name || !rec->kind || (!rec->is_span && !rec->project))) {
 		record_free(rec);
 		return NULL;
 	}
@@ -196,6 +196,7 @@ static struct record *run_record(const struct run *r)
 	struct record *rec = calloc(1, sizeof *rec);
 	if (rec) {
 		rec->run = r->id;
+		rec->project = str_dup(str_c(r->project));
 		rec->kind = str_dup(str_c(r->kind));
 		rec->name = str_dup(str_c(r->name));
 		rec->start_ns = r->start_ns;
@@ -239,12 +240,13 @@ static void run_free(struct run *r)
 {
 	attributes_free(&r->attrs);
 	pthread_mutex_destroy(&r->mu);
+	free(r->project);
 	free(r->name);
 	free(r->kind);
 	free(r);
 }
 
-struct run *run_begin(struct croft *c, const char *kind, struct str name)
+struct run *run_begin(struct croft *c, struct str project, const char *kind, struct str name)
 {
 	struct runs *runs = croft_state(c, &run_module);
 	struct run *r = runs ? calloc(1, sizeof *r) : NULL;
@@ -253,11 +255,12 @@ struct run *run_begin(struct croft *c, const char *kind, struct str name)
 	pthread_mutex_init(&r->mu, NULL);
 	r->runs = runs;
 	r->id = id_new();
+	r->project = str_dup(project.n ? project : S("default"));
 	r->kind = run_clean(str_c(kind));
 	r->name = run_clean(name);
 	r->start_ns = clock_unix_ns();
 	r->start_mono_ns = clock_mono_ns();
-	struct record *rec = r->kind && r->name ? run_record(r) : NULL;
+	struct record *rec = r->project && r->kind && r->name ? run_record(r) : NULL;
 	if (!rec) {
 		run_free(r);
 		return NULL;

@@ -3,7 +3,7 @@
  * happens; writing is batched on one thread and never slows the work down: when the queue is full,
  * the caller waits. After a crash, runs that were open are marked interrupted at the next start.
  *
- *	struct run *r = run_begin(c, "ask", "What is ...?");
+ *	struct run *r = run_begin(c, project_of(rq), "ask", "What is ...?");
  *	struct span *s = span_begin(r, NULL, "retrieve", "retriever");
  *	span_i64(s, "hits", 8);
  *	span_json(s, "output", hits_json);
@@ -19,9 +19,10 @@ extern const struct module run_module;
 struct run;
 struct span;
 
-/* kind: "ask", "chat", "embedding", "ingest", "search", ... NULL is returned when memory is out;
- * every function accepts a NULL run or span and does nothing. */
-struct run *run_begin(struct croft *c, const char *kind, struct str name);
+/* Only requests in `project` see it (empty: "default"). kind: "ask", "chat", "embedding", "ingest",
+ * "search", ... NULL is returned when memory is out; every function accepts a NULL run or span and
+ * does nothing. */
+struct run *run_begin(struct croft *c, struct str project, const char *kind, struct str name);
 struct id run_id(const struct run *r);
 struct span *span_begin(struct run *r, struct span *parent, const char *name, const char *kind);
 void span_i64(struct span *s, const char *key, int64_t v);

@@ -26,6 +26,7 @@ struct record {
 	bool is_span;
 	struct id run;
 	int64_t span, parent;      /* is_span; parent 0: none */
+	char *project;             /* of a run; NULL for a span */
 	char *kind, *name, *error; /* error NULL: none */
 	unsigned status;
 	int64_t start_ns, end_ns; /* end_ns 0: still running */
@@ -84,6 +85,7 @@ enum err run_store_prune(
 	struct db *db, int64_t before_ns, int64_t limit, int64_t *n, struct errtext *et) MUST_CHECK;
 
 struct run_filter {
+	struct str project;      /* never empty */
 	struct str kind, status; /* .n 0: any */
 	struct id after;         /* zero: from the newest */
 	int64_t limit;
@@ -91,8 +93,8 @@ struct run_filter {
 /* Newest first; strings are in `a`. */
 enum err run_store_list(struct db *db, const struct run_filter *f, struct arena *a,
 	struct run_row **rows, size_t *n, struct errtext *et) MUST_CHECK;
-enum err run_store_get(struct db *db, struct id id, struct arena *a, struct run_row *run,
-	struct span_row **spans, size_t *n, struct errtext *et) MUST_CHECK;
+enum err run_store_get(struct db *db, struct str project, struct id id, struct arena *a,
+	struct run_row *run, struct span_row **spans, size_t *n, struct errtext *et) MUST_CHECK;
 
 /* ---- metrics ---- */
 

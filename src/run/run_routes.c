@@ -76,8 +76,10 @@ static void span_object(struct jw *w, const struct span_row *s, int64_t run_star
 static enum err parse_filter(struct http_request *rq, struct run_filter *f, struct errtext *et)
 {
 	struct str after = http_query(rq, "after"), limit = http_query(rq, "limit");
-	*f = (struct run_filter){
-		.kind = http_query(rq, "kind"), .status = http_query(rq, "status"), .limit = 50};
+	*f = (struct run_filter){.project = project_of(rq),
+		.kind = http_query(rq, "kind"),
+		.status = http_query(rq, "status"),
+		.limit = 50};
 	bool known = !f->status.n;
 	for (unsigned i = 0; i < STATUS_COUNT; i++)
 		known |= str_eq_c(f->status, run_statuses[i]);
@@ -135,7 +137,8 @@ static void get_run(struct croft *c, struct http_request *rq, struct http_respon
 			     ? run_flush(c, &et)
 			     : err_set(&et, ERR_INVALID, "the id of a run has 32 hex digits");
 	if (!e)
-		e = run_store_get(croft_db(c), id, rq->arena, &run, &spans, &n, &et);
+		e = run_store_get(
+			croft_db(c), project_of(rq), id, rq->arena, &run, &spans, &n, &et);
 	if (e) {
 		http_reply_error(rs, e, &et);
 		return;

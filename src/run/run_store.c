@@ -129,11 +129,12 @@ static struct param ns_or_null(int64_t ns)
 static enum err put_run(struct tx *tx, const struct record *r, struct errtext *et)
 {
 	return db_exec(tx, et,
-		"INSERT INTO run (id, kind, name, status, start_ns, end_ns, error, attributes) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+		"INSERT INTO run (id, project, kind, name, status, start_ns, end_ns, error, "
+		"attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
 		"status = excluded.status, end_ns = excluded.end_ns, error = excluded.error, "
 		"attributes = excluded.attributes",
-		P_ID(r->run), P_TEXT(str_c(r->kind)), P_TEXT(str_c(r->name)),
+		P_ID(r->run), P_TEXT(str_c(r->project ? r->project : "default")),
+		P_TEXT(str_c(r->kind)), P_TEXT(str_c(r->name)),
 		P_TEXT(str_c(run_statuses[r->status])), P_I64(r->start_ns), ns_or_null(r->end_ns),
 		P_TEXT(str_c(r->error)), P_TEXT(str_c(r->attributes ? r->attributes : "{}")));
 }
@@ -265,9 +266,10 @@ enum err run_store_list(struct db *db, const struct run_filter *f, struct arena 
 	struct run_row **rows, size_t *n, struct errtext *et)
 {
 	struct buf sql = {0};
-	struct param p[4];
+	struct param p[5];
 	size_t n_p = 0;
-	buf_addf(&sql, "%s WHERE 1 = 1", run_columns);
+	buf_addf(&sql, "%s WHERE project = ?", run_columns);
+	p[n_p++] = P_TEXT(f->project);
 	if (f->kind.n) {
 		buf_addc(&sql, " AND kind = ?");
 		p[n_p++] = P_TEXT(f->kind);
@@ -305,16 +307,16 @@ enum err run_store_list(struct db *db, const struct run_filter *f, struct arena 
 	return OK;
 }
 
-static enum err get_run(
-	struct tx *tx, struct id id, struct arena *a, struct run_row *run, struct errtext *et)
+static enum err get_run(struct tx *tx, struct str project, struct id id, struct arena *a,
+	struct run_row *run, struct errtext *et)
 {
 	struct row *r;
 	char hex[ID_HEX + 1];
 	id_hex(id, hex);
 	enum err e = db_query(tx, &r, et,
 		"SELECT id, kind, name, status, start_ns, end_ns, error, attributes, spans, "
-		"errors, tokens_in, tokens_out, cost FROM run WHERE id = ?",
-		P_ID(id));
+		"errors, tokens_in, tokens_out, cost FROM run WHERE id = ? AND project = ?",
+		P_ID(id), P_TEXT(project));
 	if (e)
 		return e;
 	if (row_next(r, &e, et))
@@ -360,14 +362,14 @@ static enum err get_spans(struct tx *tx, struct id id, struct arena *a, struct s
 	return e;
 }
 
-enum err run_store_get(struct db *db, struct id id, struct arena *a, struct run_row *run,
-	struct span_row **spans, size_t *n, struct errtext *et)
+enum err run_store_get(struct db *db, struct str project, struct id id, struct arena *a,
+	struct run_row *run, struct span_row **spans, size_t *n, struct errtext *et)
 {
 	struct tx *tx;
 	enum err e = db_begin(db, TX_READ, &tx, et);
 	if (e)
 		return e;
-	e = get_run(tx, id, a, run, et);
+	e = get_run(tx, project, id, a, run, et);
 	if (!e)
 		e = get_spans(tx, id, a, spans, n, et);
 	db_rollback(tx);

@@ -48,6 +48,7 @@ void record_free(struct record *rec)
 {
 	if (!rec)
 		return;
+	free(rec->project);
 	free(rec->kind);
 	free(rec->name);
 	free(rec->error);

@@ -550,7 +550,7 @@ static void test_artifact__routes(void)
 	struct jw w = {.out = &b};
 	buf_clear(&b);
 	jw_obj(&w);
-	artifact_module.status(c, &w);
+	artifact_module.status(c, NULL, &w);
 	jw_end(&w);
 	CHECK_STR(buf_str(&b),
 		"{\"models\":1,\"chat_model\":null,\"embed_model\":\"all-minilm-l6-v2\"}");

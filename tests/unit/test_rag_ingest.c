@@ -30,7 +30,10 @@ static struct croft *setup(void)
 
 static struct ingest_result put(struct croft *c, struct arena *a, const char *path, struct str text)
 {
-	struct ingest_request rq = {.collection = S("default"), .path = str_c(path), .bytes = text};
+	struct ingest_request rq = {.project = S("default"),
+		.collection = S("default"),
+		.path = str_c(path),
+		.bytes = text};
 	struct ingest_result r;
 	struct errtext et = {0};
 	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
@@ -108,10 +111,10 @@ static void test_rag_ingest__delete_and_reopen(void)
 		put(c, a, "/x/zebra.txt", S("Zebras have black and white stripes."));
 	put(c, a, "/x/tea.txt", S("Green tea is steeped for two minutes at eighty degrees."));
 	CHECK(finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
-	CHECK_OK(ingest_delete(c, &zebra.doc.id, 1, &et), &et);
+	CHECK_OK(ingest_delete(c, S("default"), &zebra.doc.id, 1, &et), &et);
 	CHECK(!finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
 	CHECK(finds(c, a, S("how long to steep tea"), "/x/tea.txt"));
-	CHECK_ERR(ingest_delete(c, &zebra.doc.id, 1, &et), ERR_NOT_FOUND);
+	CHECK_ERR(ingest_delete(c, S("default"), &zebra.doc.id, 1, &et), ERR_NOT_FOUND);
 	croft_close(c);
 	c = open_croft();
 	CHECK(finds(c, a, S("how long to steep tea"), "/x/tea.txt"));
@@ -152,7 +155,8 @@ static void test_rag_search__filters(void)
 	struct arena *a = arena_new(0);
 	struct errtext et = {0};
 	struct rag_hit *hits;
-	struct ingest_request rq = {.collection = S("default"),
+	struct ingest_request rq = {.project = S("default"),
+		.collection = S("default"),
 		.path = S("/docs/a/one.md"),
 		.bytes = S("# One\n\nApples are red."),
 		.tags = S("fruit, red")};

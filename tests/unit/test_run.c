@@ -33,13 +33,13 @@ static enum err get(struct croft *c, struct id id, struct got *g)
 {
 	if (!g->a)
 		g->a = arena_new(0);
-	return run_store_get(croft_db(c), id, g->a, &g->run, &g->spans, &g->n, &et);
+	return run_store_get(croft_db(c), S("default"), id, g->a, &g->run, &g->spans, &g->n, &et);
 }
 
 static void test_run__a_tree_of_spans_is_stored(void)
 {
 	struct croft *c = open_croft();
-	struct run *r = run_begin(c, "ask", S("What is \"this\"?"));
+	struct run *r = run_begin(c, S("default"), "ask", S("What is \"this\"?"));
 	struct id id = run_id(r);
 	struct span *a = span_begin(r, NULL, "retrieve", "retriever");
 	struct span *b = span_begin(r, a, "embed", "embedding");
@@ -77,7 +77,7 @@ static void test_run__it_is_visible_while_it_happens(void)
 {
 	struct croft *c = open_croft();
 	struct got g = {0};
-	struct run *r = run_begin(c, "ask", S("now"));
+	struct run *r = run_begin(c, S("default"), "ask", S("now"));
 	struct span *s = span_begin(r, NULL, "first", "step");
 	clock_sleep_ms(300);
 	CHECK_OK(get(c, run_id(r), &g), &et);
@@ -121,7 +121,7 @@ static void test_run__long_values_are_cut_and_say_so(void)
 	struct buf big = {0};
 	for (int i = 0; i < 200000; i++)
 		buf_addc(&big, "\xE2\x82\xAC");
-	struct run *r = run_begin(c, "ask", buf_str(&big));
+	struct run *r = run_begin(c, S("default"), "ask", buf_str(&big));
 	struct id id = run_id(r);
 	run_text(r, "input", buf_str(&big));
 	run_end(r, OK, NULL);
@@ -143,10 +143,10 @@ static void test_run__open_runs_are_interrupted_after_a_kill(void)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct croft *c = open_croft();
-		struct run *r = run_begin(c, "ingest", S("a long one"));
+		struct run *r = run_begin(c, S("default"), "ingest", S("a long one"));
 		struct id id = run_id(r);
 		span_begin(r, NULL, "parse", "step");
-		run_end(run_begin(c, "ask", S("a finished one")), OK, NULL);
+		run_end(run_begin(c, S("default"), "ask", S("a finished one")), OK, NULL);
 		CHECK_OK(run_flush(c, &et), &et);
 		CHECK(write(fd[1], &id, sizeof id) == sizeof id);
 		for (;;)
@@ -163,7 +163,7 @@ static void test_run__open_runs_are_interrupted_after_a_kill(void)
 	CHECK_STR(g.spans[0].status, "interrupted");
 	struct run_row *rows;
 	size_t n;
-	struct run_filter f = {.status = S("ok"), .limit = 10};
+	struct run_filter f = {.project = S("default"), .status = S("ok"), .limit = 10};
 	CHECK_OK(run_store_list(croft_db(c), &f, g.a, &rows, &n, &et), &et);
 	CHECK_INT(n, 1);
 	CHECK_STR(rows[0].name, "a finished one");
@@ -178,10 +178,10 @@ static void test_run__lists_are_newest_first_in_pages(void)
 	for (int i = 0; i < 25; i++) {
 		char name[16];
 		snprintf(name, sizeof name, "%d", i);
-		run_end(run_begin(c, i % 2 ? "ask" : "chat", str_c(name)), OK, NULL);
+		run_end(run_begin(c, S("default"), i % 2 ? "ask" : "chat", str_c(name)), OK, NULL);
 	}
 	CHECK_OK(run_flush(c, &et), &et);
-	struct run_filter f = {.kind = S("ask"), .limit = 5};
+	struct run_filter f = {.project = S("default"), .kind = S("ask"), .limit = 5};
 	int want = 23, seen = 0;
 	for (;;) {
 		struct run_row *rows;
@@ -205,7 +205,7 @@ static void test_run__old_runs_go(void)
 {
 	struct croft *c = open_croft();
 	for (int i = 0; i < 10; i++) {
-		struct run *r = run_begin(c, "ask", S("old"));
+		struct run *r = run_begin(c, S("default"), "ask", S("old"));
 		span_end(span_begin(r, NULL, "s", "k"), OK, NULL);
 		run_end(r, OK, NULL);
 	}
@@ -266,7 +266,7 @@ static void test_run__routes(void)
 	struct croft *c = open_croft();
 	char target[100], hex[ID_HEX + 1];
 	for (int i = 0; i < 3; i++) {
-		struct run *r = run_begin(c, "ask", S("why?"));
+		struct run *r = run_begin(c, S("default"), "ask", S("why?"));
 		id_hex(run_id(r), hex);
 		struct span *parent = span_begin(r, NULL, "retrieve", "retriever");
 		struct span *child = span_begin(r, parent, "embed", "embedding");
@@ -321,7 +321,7 @@ static struct croft *shared;
 static void *many_runs(void *arg)
 {
 	for (int i = 0; i < 300; i++) {
-		struct run *r = run_begin(shared, "load", S("x"));
+		struct run *r = run_begin(shared, S("default"), "load", S("x"));
 		for (int k = 0; k < 10; k++) {
 			struct span *s = span_begin(r, NULL, "s", "k");
 			span_i64(s, "i", k);
@@ -372,7 +372,7 @@ static void test_run__a_record_that_cannot_be_stored_is_lost_alone(void)
 {
 	struct croft *c = open_croft();
 	struct runs *runs = croft_state(c, &run_module);
-	struct run *r = run_begin(c, "ask", S("good"));
+	struct run *r = run_begin(c, S("default"), "ask", S("good"));
 	struct record *orphan = calloc(1, sizeof *orphan); /* a span of no run */
 	orphan->is_span = true;
 	orphan->run = id_new();

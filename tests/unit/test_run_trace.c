@@ -104,13 +104,18 @@ struct seen {
 	size_t n;
 };
 
-static enum err look(struct croft *c, const char *hex, struct seen *s)
+static enum err look_in(struct croft *c, struct str project, const char *hex, struct seen *s)
 {
 	struct id id;
 	if (!s->a)
 		s->a = arena_new(0);
 	CHECK(id_parse(str_c(hex), &id));
-	return run_store_get(croft_db(c), id, s->a, &s->run, &s->spans, &s->n, &et);
+	return run_store_get(croft_db(c), project, id, s->a, &s->run, &s->spans, &s->n, &et);
+}
+
+static enum err look(struct croft *c, const char *hex, struct seen *s)
+{
+	return look_in(c, S("default"), hex, s);
 }
 
 /* ---- tests ---- */
@@ -224,7 +229,8 @@ static void test_run_trace__another_projects_trace_is_not_touched(void)
 	CHECK_OK(look(c, T1, &s), &et);
 	CHECK_INT(s.n, 1);
 	CHECK_INT(s.run.end_ns, 60);
-	CHECK_OK(look(c, T2, &s), &et);
+	CHECK_ERR(look(c, T2, &s), ERR_NOT_FOUND);
+	CHECK_OK(look_in(c, S("other"), T2, &s), &et);
 	arena_free(s.a);
 	croft_close(c);
 }

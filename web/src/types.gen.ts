@@ -46,7 +46,7 @@ export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistan
 export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; max_completion_tokens?: number; logprobs?: boolean; top_logprobs?: number; messages: (OpenAIMessage)[] };
 export type OpenAICompletion = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; logprobs?: number; prompt: (string | (string)[] | (number)[] | ((number)[])[]) };
 export type OpenAIEmbedding = { model?: string; input: (string | (string)[] | (number)[] | ((number)[])[]); encoding_format?: ("float" | "base64"); dimensions?: number };
-export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: string; documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
+export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: (string | null); documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
 export interface Routes {
@@ -396,7 +396,7 @@ export interface Routes {
   "GET /readyz": { query: undefined; body: undefined; reply: undefined };
   /** Metrics in Prometheus' text format. */
   "GET /metrics": { query: undefined; body: undefined; reply: undefined };
-  /** What this instance holds. */
+  /** What the project holds. */
   "GET /api/v1/status": { query: undefined; body: undefined; reply: Status };
   /** Everything as one tar file, with a manifest: what `croft backup` stores. */
   "GET /api/v1/backup": { query: undefined; body: undefined; reply: undefined };
