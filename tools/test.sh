@@ -18,11 +18,11 @@ esac
 
 all=$(
 	if [ "$kind" = browser ]; then
-		ls tests/e2e/web.t
+		ls tests/e2e/web.t tests/e2e/web_access.t
 	else
 		find "$build/tests" "$build/fuzz" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'fuzz_*' \) | sort
 		ls tests/lint/*.t
-		[ -n "${CROFT_TEST_SANITIZED:-}" ] || ls tests/e2e/*.t 2>/dev/null | grep -v '/web\.t$' || true
+		[ -n "${CROFT_TEST_SANITIZED:-}" ] || ls tests/e2e/*.t 2>/dev/null | grep -v -e '/web\.t$' -e '/web_access\.t$' || true
 	fi
 )
 files=$all

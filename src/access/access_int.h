@@ -394,6 +394,12 @@ enum err audit_line_parse(
 /* A whole exported file: every record, the chain, the head. The chain tells how far it is good. */
 enum err audit_verify_file(const char *path, struct audit_chain *c, struct errtext *et) MUST_CHECK;
 
+/* audit_add for what was done in `project`; "": to the whole instance ("*" in the record), so that
+ * the members of the project in which it was asked for do not see it. */
+enum err audit_in(struct tx *tx, const struct principal *who, struct str project,
+	const char *action, struct str subject, struct str detail_json,
+	struct errtext *et) MUST_CHECK;
+
 struct audit_filter {
 	struct str actor, action, subject, project; /* .n 0: any; a last '*': what begins so */
 	int64_t from_ms, to_ms;                     /* 0: open; to is exclusive */

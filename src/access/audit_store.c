@@ -90,6 +90,14 @@ enum err audit_add(struct tx *tx, const struct principal *who, const char *actio
 	return e ? e : insert(tx, &r, et);
 }
 
+enum err audit_in(struct tx *tx, const struct principal *who, struct str project,
+	const char *action, struct str subject, struct str detail_json, struct errtext *et)
+{
+	struct principal in = who ? *who : (struct principal){.name = S("croft")};
+	in.project = project.n ? project : S("*");
+	return audit_add(tx, &in, action, subject, detail_json, et);
+}
+
 /* ---- reading ---- */
 
 static void take_hash(struct row *r, int column, uint8_t out[SHA256_BYTES])

@@ -86,7 +86,8 @@ static enum err write_key(struct tx *tx, void *ctx, struct errtext *et)
 	jw_kstr(&w, "name", m->row.name);
 	jw_key(&w, "project");
 	m->row.project.n ? jw_str(&w, m->row.project) : jw_null(&w);
-	jw_kstr(&w, "permissions", m->row.perms);
+	if (m->row.perms.n)
+		jw_kstr(&w, "permissions", m->row.perms);
 	time_or_null(&w, "expires", m->row.expires_ms);
 	if (m->old)
 		jw_kstr(&w, "replaces", m->old->prefix);
@@ -95,8 +96,8 @@ static enum err write_key(struct tx *tx, void *ctx, struct errtext *et)
 	if (!e && m->old)
 		e = store_key_end(tx, m->old->id, m->old_expires_ms, 0, et);
 	if (!e)
-		e = audit_add(tx, m->rq->who, m->old ? "key.rotate" : "key.add", m->row.prefix,
-			buf_str(&detail), et);
+		e = audit_in(tx, m->rq->who, m->row.project, m->old ? "key.rotate" : "key.add",
+			m->row.prefix, buf_str(&detail), et);
 	buf_free(&detail);
 	return e;
 }
@@ -351,7 +352,8 @@ static enum err write_revoked(struct tx *tx, void *ctx, struct errtext *et)
 	jw_end(&w);
 	enum err e = store_key_end(tx, r->key->id, r->key->expires_ms, clock_unix_ms(), et);
 	if (!e)
-		e = audit_add(tx, r->rq->who, "key.revoke", r->key->prefix, buf_str(&detail), et);
+		e = audit_in(tx, r->rq->who, r->key->project, "key.revoke", r->key->prefix,
+			buf_str(&detail), et);
 	buf_free(&detail);
 	return e;
 }

@@ -82,7 +82,7 @@ static enum err write_session(struct tx *tx, struct opening *o, struct errtext *
 	jw_end(&w);
 	enum err e = store_session_put(tx, &o->row, et);
 	if (!e)
-		e = audit_add(tx, o->who, "session.open", o->who->name, buf_str(&detail), et);
+		e = audit_in(tx, o->who, S(""), "session.open", o->who->name, buf_str(&detail), et);
 	buf_free(&detail);
 	return e;
 }

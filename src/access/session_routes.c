@@ -112,7 +112,7 @@ static enum err note_lock(struct tx *tx, void *ctx, struct errtext *et)
 	jw_obj(&w);
 	jw_kstr(&w, "address", l->address);
 	jw_end(&w);
-	enum err e = audit_add(tx, NULL, "session.lock", l->user->name, buf_str(&detail), et);
+	enum err e = audit_in(tx, NULL, S(""), "session.lock", l->user->name, buf_str(&detail), et);
 	buf_free(&detail);
 	return e;
 }
@@ -216,7 +216,8 @@ static enum err end_session(struct tx *tx, void *ctx, struct errtext *et)
 {
 	struct ending *x = ctx;
 	enum err e = store_session_delete(tx, x->hash, et);
-	return e ? e : audit_add(tx, x->who, "session.close", x->who->name, (struct str){0}, et);
+	return e ? e
+		 : audit_in(tx, x->who, S(""), "session.close", x->who->name, (struct str){0}, et);
 }
 
 void delete_session(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -252,7 +253,9 @@ static enum err write_password(struct tx *tx, void *ctx, struct errtext *et)
 	enum err e = store_user_put(tx, &p->row, et);
 	if (!e) /* whoever else is signed in as this user no longer is */
 		e = store_sessions_end(tx, p->row.id, x->session ? x->session_hash : NULL, et);
-	return e ? e : audit_add(tx, p->rq->who, "user.password", p->row.name, (struct str){0}, et);
+	return e ? e
+		 : audit_in(tx, p->rq->who, S(""), "user.password", p->row.name, (struct str){0},
+			   et);
 }
 
 static enum err change_password(struct croft *c, struct http_request *rq, struct http_response *rs,

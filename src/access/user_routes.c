@@ -121,7 +121,8 @@ static void change_begin(
 
 static enum err change_note(struct tx *tx, struct change *ch, struct errtext *et)
 {
-	return audit_add(tx, ch->rq->who, ch->action, ch->subject, buf_str(&ch->detail), et);
+	return audit_in(
+		tx, ch->rq->who, ch->project, ch->action, ch->subject, buf_str(&ch->detail), et);
 }
 
 static enum err change_run(

@@ -514,6 +514,7 @@ async function all() {
       const w = await open('/documents', { expected: ['401'], base: locked.base })
       const dialog = w.page.locator('dialog[open]')
       await dialog.waitFor()
+      await dialog.getByRole('button', { name: 'Use a key' }).click()
       await w.shot('key')
       await dialog.locator('input').fill('wrong')
       await w.page.keyboard.press('Enter')

@@ -886,19 +886,16 @@ static void test_app_access__trying_is_limited(void)
 	end();
 }
 
-static double median_ms(const char *name)
+/* The least of a few: what a busy machine adds is left out. */
+static double least_ms(const char *name)
 {
-	double took[5];
-	for (size_t i = 0; i < ARRAY_LEN(took); i++) {
+	double least = 1e9;
+	for (int i = 0; i < 6; i++) {
 		uint64_t began = clock_mono_ns();
 		CHECK_INT(sign_in(name, "wrong horse 1").status, 401);
-		took[i] = (double)(clock_mono_ns() - began) / 1e6;
-		for (size_t k = i; k > 0 && took[k] < took[k - 1]; k--) {
-			double t = took[k];
-			took[k] = took[k - 1], took[k - 1] = t;
-		}
+		least = MIN(least, (double)(clock_mono_ns() - began) / 1e6);
 	}
-	return took[2];
+	return least;
 }
 
 static void test_app_access__an_unknown_name_takes_as_long(void)
@@ -908,7 +905,7 @@ static void test_app_access__an_unknown_name_takes_as_long(void)
 	ask_ok("POST", "/api/v1/users", root,
 		"{\"name\":\"ada\",\"role\":\"viewer\",\"password\":\"correct horse\"}");
 	ask_ok("POST", "/api/v1/users", root, "{\"name\":\"bob\",\"role\":\"viewer\"}");
-	double known = median_ms("ada"), unknown = median_ms("nobody"), without = median_ms("bob");
+	double known = least_ms("ada"), unknown = least_ms("nobody"), without = least_ms("bob");
 	tap_note("a wrong password: %.1f ms; an unknown name: %.1f ms; an account without one: "
 		 "%.1f ms",
 		known, unknown, without);

@@ -1,5 +1,5 @@
 // Every request of the page: call() for JSON, stream() for server-sent events. An answer that is
-// no success becomes one ApiError; a 401 asks for the key once and tries again.
+// no success becomes one ApiError; a 401 asks to sign in, once, and tries again.
 import { createStore } from './store'
 import type { Routes } from './types'
 
@@ -51,38 +51,74 @@ export function url(route: Route, params: Record<string, string> = {}, query?: o
   return search.size ? `${path}?${search}` : path
 }
 
-// ---- the key
+// ---- who asks: a session's cookie, or a key that this tab holds
 
 const KEY = 'croft.key'
-/** Not null: the page is to ask for a key and give it, or null for no. */
+/** A key, or name and password, or null for neither. */
+export type Credentials = { key: string } | { name: string; password: string } | null
+/** Not null: the page is to ask for credentials and give them. */
 export const keyWanted = createStore<
-  { give: (key: string | null) => void; refused: boolean } | null>(null)
-let asking: Promise<string | null> | null = null
+  { give: (c: Credentials) => void; refused: string | null } | null>(null)
+let asking: Promise<boolean> | null = null
+let signedIn = 0 // how often
 
-export const hasKey = () => !!sessionStorage.getItem(KEY)
+export const hasKey = () => !!sessionStorage.getItem(KEY) || !!projectChosen()
 
-function askForKey(): Promise<string | null> {
-  asking ??= new Promise<string | null>((done) => keyWanted.set({ give: done, refused: hasKey() })).then((key) => {
-    keyWanted.set(null)
-    asking = null
-    if (key) sessionStorage.setItem(KEY, key)
-    return key
-  })
-  return asking
+/** Asks until they fit, or nobody wants to. */
+async function askForCredentials(): Promise<boolean> {
+  let refused = sessionStorage.getItem(KEY) ? 'That key does not fit.' : null
+  for (;;) {
+    const given = await new Promise<Credentials>((give) => keyWanted.set({ give, refused }))
+    if (!given) break
+    refused = await signIn(given)
+    if (!refused) break
+  }
+  keyWanted.set(null)
+  asking = null
+  return refused === null
+}
+
+/** Why not, or null. */
+async function signIn(given: NonNullable<Credentials>): Promise<string | null> {
+  if ('key' in given) {
+    sessionStorage.setItem(KEY, given.key)
+    signedIn++
+    return null
+  }
+  const reply = await fetch('/api/v1/session', {
+    method: 'POST', headers: { 'content-type': 'application/json' }, cache: 'no-store',
+    body: JSON.stringify(given),
+  }).catch(() => null)
+  if (!reply) return 'The server cannot be reached.'
+  if (!reply.ok) return (await errorOf(reply)).message
+  sessionStorage.removeItem(KEY)
+  signedIn++
+  return null
+}
+
+// ---- in which project
+
+const PROJECT = 'croft.project'
+
+/** The project that was chosen in this tab; null: the usual one. With an argument: choose. */
+export function projectChosen(next?: string | null): string | null {
+  if (next === null) sessionStorage.removeItem(PROJECT)
+  else if (next !== undefined) sessionStorage.setItem(PROJECT, next)
+  return sessionStorage.getItem(PROJECT)
 }
 
 // ---- sending
 
 async function send<R extends Route>(route: R, o: CallOptions<R>): Promise<Response> {
   for (;;) {
-    const key = sessionStorage.getItem(KEY)
-    const reply = await transmit(route, o, key).catch((e) => {
+    const before = signedIn
+    const reply = await transmit(route, o, sessionStorage.getItem(KEY)).catch((e) => {
       if (e instanceof DOMException && e.name === 'AbortError') throw e
       throw new ApiError(0, 'network', 'The server cannot be reached. Is croft still running?')
     })
     if (reply.ok) return reply
     if (reply.status === 401 && !o.quiet &&
-      (sessionStorage.getItem(KEY) !== key || (await askForKey()))) continue
+      (signedIn !== before || (await (asking ??= askForCredentials())))) continue
     throw await errorOf(reply)
   }
 }
@@ -102,6 +138,8 @@ function transmit<R extends Route>(
   const method = route.slice(0, route.indexOf(' '))
   const address = url(route, o.params, o.query)
   const headers: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {}
+  const project = projectChosen()
+  if (project) headers['x-croft-project'] = project
   const body: unknown = o.body
   if (body instanceof FormData || body instanceof Blob)
     return transmitWithProgress(method, address, headers, body, o.onSent ?? (() => {}), o.signal)

@@ -4,7 +4,9 @@ import type { ComponentType } from 'preact'
 import { currentTurn } from './asking'
 import type { PageName } from './paths'
 import type { IconName } from './ui'
+import { AccessPage } from './pages/access'
 import { AskPage } from './pages/ask'
+import { AuditPage } from './pages/audit'
 import { DocumentPage } from './pages/document'
 import { DocumentsPage } from './pages/documents'
 import { ModelsPage } from './pages/models'
@@ -35,4 +37,6 @@ export const pages: Record<PageName, PageRow> = {
   run: { title: 'Run', icon: 'runs', under: 'runs', page: RunPage },
   models: { title: 'Models', icon: 'models', key: 'm', page: ModelsPage },
   settings: { title: 'Settings', icon: 'settings', key: 't', page: SettingsPage },
+  access: { title: 'Access', icon: 'key', page: AccessPage },
+  audit: { title: 'Audit log', icon: 'key', under: 'access', page: AuditPage },
 }

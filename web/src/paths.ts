@@ -9,6 +9,8 @@ export const paths = {
   run: '/runs/:id',
   models: '/models',
   settings: '/settings',
+  access: '/access',
+  audit: '/audit',
 } as const
 
 export type PageName = keyof typeof paths

@@ -1,7 +1,8 @@
-// What stands around every page: navigation, state of the server, theme, shortcuts, key entry.
+// What stands around every page: navigation, state of the server, theme, shortcuts, signing in.
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { keyWanted } from './api'
 import { refreshStatus, status, unreachable } from './health'
+import { chooseProject, me, refreshMe } from './me'
 import { pages } from './pages'
 import { MissingPage } from './pages/missing'
 import { closePanel, isTyping, panelIsOpen, PassagePanel } from './passage'
@@ -25,7 +26,10 @@ export function Shell() {
   const title = row?.title ?? 'Nothing here'
   const first = useRef(true)
 
-  useEffect(() => void refreshStatus(), [])
+  useEffect(() => {
+    void refreshStatus()
+    void refreshMe()
+  }, [])
   useEvery(10_000, () => void refreshStatus())
   useShortcuts(() => setHelp(true))
   useEffect(() => {
@@ -57,6 +61,7 @@ export function Shell() {
           ))}
         </ul>
         <div class="side-foot">
+          <Account />
           <ServerState />
           <div class="side-tools">
             <ThemeButton />
@@ -71,7 +76,7 @@ export function Shell() {
       <UploadTray />
       <DropZone />
       {help && <HelpDialog onClose={() => setHelp(false)} />}
-      <KeyDialog />
+      <SignIn />
     </div>
   )
 }
@@ -182,29 +187,62 @@ function HelpDialog({ onClose }: { onClose: () => void }) {
   )
 }
 
-// ---- the key
+// ---- signing in
 
-function KeyDialog() {
+function SignIn() {
   const wanted = useStore(keyWanted)
-  const [key, setKey] = useState('')
+  const [byKey, setByKey] = useState(false)
+  const [name, setName] = useState('')
+  const [secret, setSecret] = useState('')
+  const [busy, setBusy] = useState(false)
+  useEffect(() => setBusy(false), [wanted])
   if (!wanted) return null
   const give = () => {
-    if (!key.trim()) return
-    wanted.give(key.trim())
-    setKey('')
+    if (busy || !secret.trim() || (!byKey && !name.trim())) return
+    setBusy(true)
+    wanted.give(byKey ? { key: secret.trim() } : { name: name.trim(), password: secret })
+    setSecret('')
   }
-  const no = () => wanted.give(null)
+  const other = () => {
+    setByKey(!byKey)
+    setSecret('')
+  }
   return (
-    <Dialog title="This server asks for its key" onClose={no} actions={<>
-      <Button onClick={no}>Not now</Button>
-      <Button kind="main" icon="key" onClick={give}>Continue</Button>
+    <Dialog key={String(byKey)} title={byKey ? 'Use a key' : 'Sign in'} onClose={() => wanted.give(null)} actions={<>
+      <Button kind="quiet" onClick={other}>{byKey ? 'Name and password' : 'Use a key'}</Button>
+      <Button onClick={() => wanted.give(null)}>Not now</Button>
+      <Button kind="main" icon="key" disabled={busy} onClick={give}>{byKey ? 'Continue' : 'Sign in'}</Button>
     </>}>
-      <form onSubmit={(e) => { e.preventDefault(); give() }}>
-        {wanted.refused && <p class="reason" role="alert">That key does not fit.</p>}
-        <p>The one that it was started with (CROFT_API_KEY). It is kept in this tab, until it is closed.</p>
-        <input type="password" data-first autocomplete="off" value={key} aria-label="API key"
-          onInput={(e) => setKey(e.currentTarget.value)} />
+      <form class="fields" onSubmit={(e) => { e.preventDefault(); give() }}>
+        {wanted.refused && <p class="reason" role="alert">{wanted.refused}</p>}
+        {byKey && <p>An API key, or the one that the server was started with (CROFT_API_KEY). It is kept in this tab, until it is closed.</p>}
+        {!byKey && <input data-first autocomplete="username" autocapitalize="off" spellcheck={false} value={name}
+          placeholder="Name" aria-label="Name" onInput={(e) => setName(e.currentTarget.value)} />}
+        <input type="password" data-first={byKey} autocomplete={byKey ? 'off' : 'current-password'} value={secret}
+          placeholder={byKey ? 'Key' : 'Password'} aria-label={byKey ? 'API key' : 'Password'}
+          onInput={(e) => setSecret(e.currentTarget.value)} />
+        <button type="submit" hidden />
       </form>
     </Dialog>
+  )
+}
+
+/** Who is here, and in which project; where access is managed. */
+function Account() {
+  const who = useStore(me)
+  if (!who) return null
+  return (
+    <div class="account">
+      <a href={href('access')} title="Access">
+        <Icon name="key" /><span>{who.method === 'open' ? 'Access' : who.display}</span>
+      </a>
+      {who.projects.length > 1 && (
+        <select aria-label="Project" value={who.project ?? ''}
+          onChange={(e) => chooseProject(e.currentTarget.value)}>
+          {!who.project && <option value="">choose a project</option>}
+          {who.projects.map((p) => <option key={p}>{p}</option>)}
+        </select>
+      )}
+    </div>
   )
 }

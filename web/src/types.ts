@@ -2,8 +2,9 @@
 // that the page gives to parts of them.
 import type { Document, Hit, Outcome, Routes } from './types.gen'
 
-export type { Answer, BestSentence, Block, Chunk, Citation, Document, Filters, Hit, Method, Model,
-  Routes, Run, Setting, Source, Span, Status } from './types.gen'
+export type { Answer, ApiKey, AuditRecord, BestSentence, Block, Chunk, Citation, Document, Filters,
+  Hit, Me, Member, Method, Model, Role, Routes, Run, Setting, Source, Span, Status,
+  User } from './types.gen'
 
 export type Problem = { code: string; message: string }
 export type Ingested = Document & Outcome
