@@ -166,6 +166,7 @@ enum err args_parse(struct cmd *cmd, int argc, char **argv, struct errtext *et)
 			continue;
 		if (only_args || a.n < 2 || a.p[0] != '-') {
 			cmd->args[cmd->n_args++] = a;
+			only_args |= cmd->def && cmd->def->verbatim;
 		} else if (str_eq_c(a, "--")) {
 			only_args = true;
 		} else if (a.p[1] == '-') {
@@ -202,6 +203,14 @@ struct str cmd_opt(const struct cmd *cmd, const char *name)
 	for (size_t i = cmd->n_opts; i-- > 0;) /* the last one given counts */
 		if (str_eq_c(cmd->opts[i].name, name))
 			return cmd->opts[i].value;
+	return (struct str){0};
+}
+
+struct str cmd_opt_at(const struct cmd *cmd, const char *name, size_t i)
+{
+	for (size_t k = 0; k < cmd->n_opts; k++)
+		if (str_eq_c(cmd->opts[k].name, name) && !i--)
+			return cmd->opts[k].value;
 	return (struct str){0};
 }
 

@@ -31,12 +31,34 @@ void help_overview(struct cmd *cmd)
 	cmd_outf(cmd, "More on one command: croft help COMMAND\n");
 }
 
+/* A paragraph in lines of at most `width` columns, broken at spaces; what is indented (an example)
+ * stays as it is. */
+static void wrapped(struct cmd *cmd, struct str line, unsigned width)
+{
+	bool as_is = line.n && line.p[0] == ' ';
+	while (!as_is && line.n > width) {
+		size_t cut = str_rchr(str_sub(line, 0, width + 1), ' ');
+		if (cut == STR_NONE)
+			break;
+		cmd_outf(cmd, "%.*s\n", (int)cut, line.p);
+		line = str_sub(line, cut + 1, line.n);
+	}
+	cmd_outf(cmd, "%.*s\n", STR_FMT(line));
+}
+
 void help_command(struct cmd *cmd, const struct command *c)
 {
-	cmd_outf(cmd, "%s.\n\nUsage: croft %s%s%s [OPTIONS]\n", c->help, c->name,
-		*c->args ? " " : "", c->args);
+	const char *space = *c->args ? " " : "";
+	cmd_outf(cmd, "%s.\n\n", c->help);
+	if (c->verbatim)
+		cmd_outf(cmd, "Usage: croft %s [OPTIONS]%s%s\n", c->name, space, c->args);
+	else
+		cmd_outf(cmd, "Usage: croft %s%s%s [OPTIONS]\n", c->name, space, c->args);
+	struct str rest = str_c(c->details), line;
 	if (c->details)
-		cmd_outf(cmd, "\n%s\n", c->details);
+		cmd_out(cmd, S("\n"));
+	while (c->details && str_next_line(&rest, &line))
+		wrapped(cmd, line, MIN(term_columns(), 100));
 	cmd_outf(cmd, "\nOptions:\n");
 	for (size_t i = 0; i < c->n_options; i++)
 		option_line(cmd, &c->options[i]);

@@ -147,6 +147,12 @@ bool cmd_remote(struct cmd *cmd)
 	return !connect_api(cmd, NULL) && cmd->base_url;
 }
 
+void cmd_server(struct cmd *cmd, struct str *url, struct str *key)
+{
+	*url = str_c(cmd->base_url);
+	*key = cmd->api_key ? str_c(cmd->api_key) : S("");
+}
+
 void transport_close(struct cmd *cmd)
 {
 	croft_close(cmd->croft);
@@ -244,8 +250,10 @@ static enum err answer_error(int status, struct str body, struct errtext *et)
 	enum err e = status_error(status);
 	if (json_parse(body, &doc, NULL))
 		return err_set(et, e, "the server answered %d", status);
-	yyjson_val *error = yyjson_obj_get(yyjson_doc_get_root(doc), "error");
+	yyjson_val *root = yyjson_doc_get_root(doc), *error = yyjson_obj_get(root, "error");
 	struct str code = json_str(error, "code"), message = json_str(error, "message");
+	if (!error) /* the shape of MLflow's routes */
+		message = json_str(root, "message");
 	for (unsigned i = 1; i < ERR_COUNT; i++)
 		if (str_eq_c(code, err_word((enum err)i)))
 			e = (enum err)i;

@@ -9,6 +9,8 @@ struct cmd; /* opaque; made by cli/ */
 size_t cmd_n_args(const struct cmd *cmd);
 struct str cmd_arg(const struct cmd *cmd, size_t i);
 struct str cmd_opt(const struct cmd *cmd, const char *name); /* {NULL,0}: not given; flag: "" */
+/* The i-th value of an option that may be given more than once. */
+struct str cmd_opt_at(const struct cmd *cmd, const char *name, size_t i);
 bool cmd_flag(const struct cmd *cmd, const char *name);
 bool cmd_json(const struct cmd *cmd);                   /* --json, on every command */
 const struct cancel *cmd_cancel(const struct cmd *cmd); /* set by SIGINT, SIGTERM */
@@ -32,6 +34,9 @@ enum err cmd_download(struct cmd *cmd, const char *path, enum err (*fn)(void *ct
 /* The settings alone, for commands that work on stores which no instance may have open. */
 enum err cmd_settings(struct cmd *cmd, struct croft **out, struct errtext *et) MUST_CHECK;
 bool cmd_remote(struct cmd *cmd); /* a running server answers */
+/* Where that server is, and the key that is sent to it ("" none); borrowed. Only when
+ * cmd_remote. */
+void cmd_server(struct cmd *cmd, struct str *url, struct str *key);
 /* The instance itself, for the few commands that must have it (up); opens it. */
 enum err cmd_croft(struct cmd *cmd, struct croft **out, struct errtext *et) MUST_CHECK;
 

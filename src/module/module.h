@@ -162,6 +162,7 @@ struct command {
 	size_t n_options;
 	const char *help;    /* one line */
 	const char *details; /* paragraphs and an example; may be NULL */
+	bool verbatim;       /* what follows the first argument is no option of ours */
 };
 
 /* ---- the module ---- */

@@ -15,6 +15,7 @@
 #include "module/module.h"
 
 extern const struct module run_module;
+extern const struct module exec_module; /* `croft run`, `croft reproduce` */
 
 struct run;
 struct span;

@@ -1,0 +1,8 @@
+#!/bin/sh
+# croft run and croft reproduce, with the official MLflow client in the command that they run.
+cd "$(dirname "$0")/../.." || exit 1
+if ! tools/setup-clients.sh mlflow >/dev/null 2>&1; then
+	echo "1..0 # SKIP the mlflow-skinny package cannot be fetched"
+	exit 0
+fi
+exec build/venv/bin/python tests/e2e/reproduce.py
