@@ -29,7 +29,7 @@ BUILD ?= build$(suffix)
 
 
 .DEFAULT_GOAL := build
-.PHONY: all build run test test-browser bench bench-otlp bench-engine bench-http bench-retrieval bench-vector oracle models \
+.PHONY: all build run test test-postgres fault test-browser bench bench-otlp bench-engine bench-http bench-retrieval bench-vector oracle models \
 	fuzz lint format install clean help setup
 
 setup:
@@ -53,6 +53,11 @@ models: build ## fetch the default models for tests and benchmarks
 test: setup-test all models ## every test but the browser's (DB=postgres: on PostgreSQL)
 	@CROFT_TEST_DB="$(DB)" tools/test.sh $(BUILD) "$(FILTER)"
 
+# what opens an instance; the store's own tests run on both databases anyway
+test-postgres: setup-test all models ## the tests that open an instance, on PostgreSQL
+	@CROFT_TEST_DB=postgres tools/test.sh $(BUILD) \
+		'test_\(access\|api\|app\|artifact\|cli\|endpoint\|module\|rag\|run\)\|e2e/'
+
 test-browser: setup-test all models ## the web page in headless Chromium
 	@tools/test.sh $(BUILD) "$(FILTER)" browser
 
@@ -72,6 +77,11 @@ bench-otlp: all ## 20,000 OpenTelemetry spans a second for a minute: latency, me
 
 oracle: all models ## record reference outputs (llama.cpp, sentence-transformers, ...) as golden data
 	@tools/oracle/run.sh $(BUILD)
+
+fault: setup-test all models ## kill -9 at 200 random points, servers and PostgreSQL killed, bad disks
+	@CROFT_TEST_KILLS=$(or $(KILLS),200) tools/test.sh $(BUILD) e2e/kill_writes
+	@CROFT_TEST_KILLS=$(or $(KILLS),40) tools/test.sh $(BUILD) e2e/servers
+	@tools/test.sh $(BUILD) 'e2e/faults\|e2e/kill_ingest\|test_store_crash'
 
 fuzz: setup-develop ## every fuzz target for SECONDS (60) each
 	@tools/fuzz.sh "$(FILTER)" $(or $(SECONDS),60)

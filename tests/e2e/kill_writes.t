@@ -115,6 +115,7 @@ class Traces(Writer):
 
 class Secrets(Writer):
     def write(self, c, name):
+        name = f"s{Writer.n % 100}"  # a project may have a thousand
         status, v = c.call("PUT", "/api/v1/secrets/" + name, {"value": "v" + name})
         return status, name
 

@@ -194,6 +194,9 @@ struct disk_file {
 static struct disk_file disk[FILES];
 static long ops_left = -1; /* -1: no cut is planned */
 static bool no_power;
+/* Faults that pass: after that many operations one fails, or the disk is full for some. */
+static long fault_in = -1;
+static unsigned full_for;
 
 struct vfile {
 	sqlite3_file base;
@@ -207,7 +210,12 @@ static bool cut(void)
 {
 	if (ops_left > 0 && --ops_left == 0)
 		no_power = true;
-	return no_power;
+	return no_power || (fault_in > 0 && --fault_in == 0 && !full_for);
+}
+
+static bool full(void)
+{
+	return fault_in == 0 && full_for && full_for--;
 }
 
 static struct disk_file *disk_file(const char *path)
@@ -287,6 +295,8 @@ static int p_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
 	if (cut())
 		return SQLITE_IOERR_WRITE;
+	if (full())
+		return SQLITE_FULL;
 	remember(vf(f)->d, at, p, n);
 	return vf(f)->real->pMethods->xWrite(vf(f)->real, p, n, at);
 }
@@ -455,5 +465,80 @@ static void test_store_crash__power_cuts_lose_nothing_acknowledged(void)
 	tap_note("%lld power cuts, %lld transactions", (long long)cuts, (long long)acked);
 }
 
+static void forget_disk(const char *db_url)
+{
+	for (int i = 0; i < FILES; i++) {
+		for (unsigned k = 0; k < disk[i].n; k++)
+			free(disk[i].w[k].bytes);
+		disk[i].n = 0;
+		disk[i].path[0] = 0;
+		buf_clear(&disk[i].synced);
+	}
+	static const char *const ends[] = {"", "-wal", "-shm"};
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		char path[640];
+		snprintf(path, sizeof path, "%s%s", db_url + strlen("sqlite:"), ends[i]);
+		unlink(path);
+	}
+}
+
+/* Writes 1..NUMBERS on a disk that fails on the way; what fails is tried again. */
+static unsigned write_through_faults(const char *db_url, enum err want)
+{
+	enum { NUMBERS = 14 };
+	struct db *db = NULL;
+	unsigned failures = 0;
+	enum err e = ERR_IO;
+	while (e) { /* opening it may be what fails */
+		e = db_open(db_url, &db, &et);
+		if (!e) {
+			e = db_migrate(db, "crash", schema, ARRAY_LEN(schema), &et);
+			if (e)
+				db_close(db);
+		}
+		failures += e != OK;
+		CHECK(failures < 20);
+	}
+	for (int64_t n = 1; n <= NUMBERS;) {
+		e = write_number(db, NULL, n);
+		n += e == OK;
+		if (e && e != want)
+			FAIL("%s instead of %s: %s", err_word(e), err_word(want), et.msg);
+		failures += e != OK;
+		CHECK(failures < 20);
+	}
+	CHECK_INT(verify(db, NULL), NUMBERS);
+	db_close(db);
+	CHECK_OK(db_open(db_url, &db, &et), &et);
+	CHECK_INT(verify(db, NULL), NUMBERS);
+	db_close(db);
+	return failures;
+}
+
+static void test_store_crash__errors_that_pass_are_told_and_harm_nothing(void)
+{
+	char db_url[600], blob_url[600];
+	unsigned told[2] = {0};
+	int rounds[2] = {0};
+	tap_tmpdir();
+	urls(db_url, blob_url);
+	plug_in();
+	for (int disk_full = 0; disk_full < 2; disk_full++)
+		for (long n = 1;; n += n < 150 ? 1 : 3) {
+			forget_disk(db_url);
+			fault_in = n;
+			full_for = disk_full ? 1 + (unsigned)n % 5 : 0;
+			told[disk_full] +=
+				write_through_faults(db_url, disk_full ? ERR_NO_SPACE : ERR_IO);
+			rounds[disk_full]++;
+			if (fault_in > 0) /* it came to an end before the fault */
+				break;
+		}
+	tap_note("an error at each of %d operations: told %u times; a full disk: %d, %u", rounds[0],
+		told[0], rounds[1], told[1]);
+	CHECK(rounds[0] > 50 && told[0] > 30 && told[1] > 30);
+}
+
 TESTS(T_LONG(test_store_crash__kill_9_loses_nothing_acknowledged, 240),
+	T_LONG(test_store_crash__errors_that_pass_are_told_and_harm_nothing, 240),
 	T_LONG(test_store_crash__power_cuts_lose_nothing_acknowledged, 240))
