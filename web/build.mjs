@@ -3,6 +3,8 @@
 //   node build.mjs                                        into web/dist, to look at
 //   node build.mjs --out DIR --asm F.S --table F.c --depfile F.d     (src/app/assets/meson.build)
 //
+// A page that is loaded when it is first shown (lazy() in src/lazy.tsx) becomes files of its own.
+//
 // The same sources give the same bytes: names are hashes of the content, nothing carries a time or
 // a path. Packages are installed by `npm ci` from the committed lock file when node_modules is
 // missing or older than it; after that nothing needs a network.
@@ -14,7 +16,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const GZIP_MAX = 60_000 // bytes over the wire of a first visit; a page that grows past it says so here
+// Bytes over the wire of a first visit, and of what one page loads later; what grows past it says so here.
+const FIRST_MAX = 60_000
+const LATER_MAX = 60_000
 
 function options(argv) {
   const o = { out: join(here, 'dist') }
@@ -67,23 +71,28 @@ const types = {
 async function bundle() {
   const { build } = await import(
     pathToFileURL(join(here, 'node_modules', 'esbuild', 'lib', 'main.js')).href)
-  const result = await build({
+  const common = {
     absWorkingDir: here,
-    entryPoints: { app: 'src/main.tsx', theme: 'src/theme.ts' },
-    outdir: 'out', // never written: the names are made below
+    outdir: 'out', // never written
     bundle: true,
     write: false,
     metafile: true,
     minify: true,
     sourcemap: false,
-    format: 'iife',
     target: ['es2022'],
     jsx: 'automatic',
     jsxImportSource: 'preact',
     legalComments: 'none',
     logLevel: 'warning',
     charset: 'utf8',
-  }).catch(() => process.exit(1))
+    entryNames: '[name]-[hash]',
+    chunkNames: 'part-[hash]', // parts name one another: their names cannot be made below
+  }
+  const failed = () => process.exit(1)
+  const app = await build({ ...common, entryPoints: ['src/main.tsx'], format: 'esm', splitting: true })
+    .catch(failed)
+  // before the first paint: no module, which would wait for the document
+  const theme = await build({ ...common, entryPoints: ['src/theme.ts'], format: 'iife' }).catch(failed)
   const paths = await build({
     absWorkingDir: here, entryPoints: ['src/paths.ts'], bundle: true, write: false, format: 'esm',
   })
@@ -91,31 +100,54 @@ async function bundle() {
   const routes = Object.values((await import(`data:text/javascript;base64,${source}`)).paths)
 
   const files = []
-  const hashed = {}
-  const add = (name, bytes) => {
-    const ext = name.slice(name.lastIndexOf('.') + 1)
-    const stem = name.slice(0, name.lastIndexOf('.'))
-    const path = `/assets/${stem}-${sha256(bytes).slice(0, 12)}.${ext}`
-    hashed[name] = path
-    files.push({ path, type: types[ext], immutable: true, bytes })
+  const named = {} // what index.html calls main.js, main.css, theme.js, icon.svg
+  const add = (path, bytes, later = false) => {
+    const ext = path.slice(path.lastIndexOf('.') + 1)
+    files.push({ path, type: types[ext] ?? fail(`${path} is of no type`), immutable: true, later, bytes })
   }
-  for (const f of result.outputFiles) add(relative(join(here, 'out'), f.path), Buffer.from(f.contents))
-  add('icon.svg', readFileSync(join(here, 'src', 'icon.svg')))
-  const html = readFileSync(join(here, 'src', 'index.html'), 'utf8').replace(
-    /\{\{([\w.]+)\}\}/g, (_, name) => hashed[name] ?? fail(`index.html names ${name}: no such file`))
+  const first = new Set()
+  const needs = (out) => {
+    if (first.has(out)) return
+    first.add(out)
+    for (const i of app.metafile.outputs[out].imports) if (i.kind === 'import-statement') needs(i.path)
+  }
+  for (const [out, o] of Object.entries(app.metafile.outputs)) if (o.entryPoint === 'src/main.tsx') needs(out)
+  for (const f of [...app.outputFiles, ...theme.outputFiles]) {
+    const file = relative(join(here, 'out'), f.path)
+    const [, stem, ext] = /^(\w+)-\w+\.(\w+)$/.exec(file)
+    const later = stem === 'part' && !first.has(`out/${file}`)
+    if (stem !== 'part') named[`${stem}.${ext}`] = `/assets/${file}`
+    add(`/assets/${file}`, Buffer.from(f.contents), later)
+  }
+  const icon = readFileSync(join(here, 'src', 'icon.svg'))
+  named['icon.svg'] = `/assets/icon-${sha256(icon).slice(0, 12)}.svg`
+  add(named['icon.svg'], icon)
+  // what main.js imports is fetched beside it, not after it
+  const preload = files.filter((f) => f.path.includes('/part-') && !f.later)
+    .map((f) => `<link rel="modulepreload" href="${f.path}">`).join('\n')
+  const html = readFileSync(join(here, 'src', 'index.html'), 'utf8').replace('{{preload}}', preload).replace(
+    /\{\{([\w.]+)\}\}/g, (_, name) => named[name] ?? fail(`index.html names ${name}: no such file`))
   files.push({ path: '/index.html', type: types.html, immutable: false, bytes: Buffer.from(html) })
-  const licence = readFileSync(join(here, 'node_modules', 'preact', 'LICENSE'))
-  files.push({ path: '/licences.txt', type: types.txt, immutable: false,
-    bytes: Buffer.concat([Buffer.from('The page contains Preact.\n\n'), licence]) })
+  files.push({ path: '/licences.txt', type: types.txt, immutable: false, bytes: licences(app.metafile) })
   files.sort((a, b) => (a.path < b.path ? -1 : 1))
   for (const f of files) {
     f.gzip = gzipSync(f.bytes, { level: 9 })
     f.gzip[9] = 255 // the system it was made on: unknown
   }
-  const inputs = Object.keys(result.metafile.inputs).map((p) => join(here, p))
+  const inputs = [app, theme].flatMap((r) => Object.keys(r.metafile.inputs)).map((p) => join(here, p))
   for (const p of ['src/paths.ts', 'src/icon.svg', 'src/index.html', 'package-lock.json', 'build.mjs'])
     inputs.push(join(here, p))
   return { files, routes, inputs: [...new Set(inputs)].sort() }
+}
+
+/** Of the packages whose code the page holds. */
+function licences(metafile) {
+  const names = new Set(Object.values(metafile.outputs).flatMap((o) => Object.keys(o.inputs))
+    .map((p) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(p)?.[1]).filter(Boolean))
+  return Buffer.from([...names].sort().map((name) => {
+    const text = readFileSync(join(here, 'node_modules', name, 'LICENSE'), 'utf8').trim()
+    return `The page contains the package ${name}.\n\n${text}\n`
+  }).join('\n\n'))
 }
 
 function writeDist(dir, files) {
@@ -155,8 +187,9 @@ function table(files, routes) {
 const o = options(process.argv.slice(2))
 install()
 const { files, routes, inputs } = await bundle()
-const wire = files.reduce((n, f) => n + f.gzip.length, 0)
-if (wire > GZIP_MAX) fail(`the page is ${wire} bytes compressed, the limit is ${GZIP_MAX}`)
+const wire = (later) => files.filter((f) => !!f.later === later).reduce((n, f) => n + f.gzip.length, 0)
+if (wire(false) > FIRST_MAX) fail(`a first visit is ${wire(false)} bytes compressed, the limit is ${FIRST_MAX}`)
+if (wire(true) > LATER_MAX) fail(`what is loaded later is ${wire(true)} bytes compressed, the limit is ${LATER_MAX}`)
 writeDist(o.out, files)
 if (o.asm) writeFileSync(o.asm, asm(o.out, files))
 if (o.table) writeFileSync(o.table, table(files, routes))
