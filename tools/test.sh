@@ -17,12 +17,14 @@ case $build in *address* | *thread*)
 esac
 
 all=$(
+	# web*.t wants a browser, but for the page's pure parts
 	if [ "$kind" = browser ]; then
-		ls tests/e2e/web.t tests/e2e/web_access.t
+		ls tests/e2e/web*.t | grep -v '/web_units\.t$'
 	else
 		find "$build/tests" "$build/fuzz" -maxdepth 1 -type f -perm -u+x \( -name 'test_*' -o -name 'fuzz_*' \) | sort
 		ls tests/lint/*.t
-		[ -n "${CROFT_TEST_SANITIZED:-}" ] || ls tests/e2e/*.t 2>/dev/null | grep -v -e '/web\.t$' -e '/web_access\.t$' || true
+		[ -n "${CROFT_TEST_SANITIZED:-}" ] || ls tests/e2e/*.t 2>/dev/null | grep -Ev '/web(_.*)?\.t$' || true
+		[ -n "${CROFT_TEST_SANITIZED:-}" ] || ls tests/e2e/web_units.t
 	fi
 )
 files=$all

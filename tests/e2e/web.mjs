@@ -1,68 +1,19 @@
 // The page in headless Chromium against the real server with real models: a person asks, follows a
 // citation to the highlighted passage, adds files, looks at runs and models; by mouse, by keyboard
-// alone, in the dark, at 380 px. Any error on the console, any breach of the content policy and
-// any failed request that a step did not expect fails the test.
-//
-// CROFT_WEB_SHOTS=folder keeps a picture of each step.
-import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+// alone, in the dark, at 380 px. browser.mjs says what fails a test beyond its own words.
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { browser, croft, dir, env, equal, expect, inView, main, open, overflow, root, run, skipAll, startServer,
+  stopServer, test, use, web } from './browser.mjs'
 
-const root = process.env.CROFT_SOURCE_ROOT ?? join(dirname(fileURLToPath(import.meta.url)), '..', '..')
-const build = process.env.CROFT_BUILD ?? join(root, 'build')
-const web = join(root, 'web')
 const models = process.env.CROFT_TEST_MODELS ?? join(root, 'build', 'models')
-const shots = process.env.CROFT_WEB_SHOTS
-
-function skipAll(why) {
-  console.log(`1..0 # SKIP ${why}`)
-  process.exit(0)
-}
-const croft = [join(build, 'croft'), join(build, 'src', 'app', 'croft')].find(existsSync)
-if (!croft) skipAll(`${build} holds no croft`)
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-if (!chromium) skipAll('chromium is not installed')
 const gguf = existsSync(join(models, 'smollm2')) &&
   readdirSync(join(models, 'smollm2')).find((f) => f.endsWith('.gguf'))
 if (!gguf || !existsSync(join(models, 'minilm'))) skipAll(`${models} lacks the default models`)
-if (!existsSync(join(web, 'node_modules', 'playwright-core')) ||
-  !existsSync(join(web, 'node_modules', 'typescript'))) {
-  console.log('# installing what the test needs (npm ci)')
-  execFileSync('npm', ['ci'], { cwd: web, stdio: 'ignore' })
-}
-const require = createRequire(join(web, 'package.json'))
-const playwright = require('playwright-core')
-
-// ---- the harness
-
-let n = 0
-let failed = 0
-const filter = process.env.CROFT_TEST_FILTER
-async function test(name, fn) {
-  if (filter && !name.includes(filter)) return
-  const started = Date.now()
-  try {
-    await fn()
-    console.log(`ok ${++n} - ${name} # ${Date.now() - started} ms`)
-  } catch (e) {
-    failed++
-    console.log(`not ok ${++n} - ${name}`)
-    // on standard error: prove shows only that
-    for (const line of String(e?.stack ?? e).split('\n').slice(0, 12)) console.error(`# ${line}`)
-  }
-}
-function expect(ok, what) {
-  if (!ok) throw new Error(`expected: ${what}`)
-}
-const equal = (got, want, what) =>
-  expect(got === want, `${what}: ${JSON.stringify(want)}, not ${JSON.stringify(got)}`)
 
 // ---- the documents
 
-const dir = mkdtempSync(join(tmpdir(), 'croft-web-'))
 const docs = join(dir, 'docs')
 mkdirSync(docs)
 const QUOTE = 'The lamp of Skerryvore must be trimmed every four hours, – never later – and the oil is warmed to forty degrees first.'
@@ -93,44 +44,6 @@ const HANDBOOK = `<html><head><title>Boat handbook</title></head><body>
 <h2>Winter storage</h2><p>In November the boat is drawn up to the slip and covered with two tarpaulins.</p>
 </body></html>`
 
-// ---- the server
-
-const home = join(dir, 'home')
-const env = { ...process.env, CROFT_HOME: home, CROFT_LISTEN: '127.0.0.1:0' }
-delete env.CROFT_CONFIG
-const run = (...args) => execFileSync(croft, args, { env, cwd: dir, encoding: 'utf8', timeout: 240_000 })
-const sleep = (ms) => new Promise((r) => setTimeout(r, ms))
-
-async function startServer(extra = {}, where = home) {
-  const child = spawn(croft, ['up'], { env: { ...env, CROFT_HOME: where, ...extra }, cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] })
-  let log = ''
-  child.stderr.on('data', (d) => (log += d))
-  const note = join(where, 'server.json')
-  for (let i = 0; i < 600; i++) {
-    if (child.exitCode !== null) throw new Error(`croft up ended: ${log}`)
-    if (existsSync(note)) {
-      const { address } = JSON.parse(readFileSync(note, 'utf8'))
-      const ready = await fetch(`http://${address}/readyz`).then((r) => r.status, () => 0)
-      if (ready === 200 || (extra.CROFT_API_KEY && ready)) return { base: `http://${address}`, child, log: () => log }
-    }
-    await sleep(100)
-  }
-  child.kill('SIGKILL')
-  throw new Error(`the server did not become ready: ${log}`)
-}
-const stopServer = ({ child }) => new Promise((done) => {
-  if (child.exitCode !== null) return done()
-  child.once('exit', done)
-  child.kill('SIGTERM')
-  setTimeout(() => child.kill('SIGKILL'), 10_000).unref()
-})
-
-// ---- the browser
-
-const browser = await playwright.chromium.launch({ executablePath: chromium, args: ['--no-sandbox',
-  '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'] })
-
 // The document that needs pages is printed by the browser itself.
 {
   const page = await browser.newPage()
@@ -140,32 +53,6 @@ const browser = await playwright.chromium.launch({ executablePath: chromium, arg
 }
 
 let server
-let pictures = 0
-
-/** A fresh window on the page; close() fails on anything that went wrong in it unnoticed. */
-async function open(path, { width = 1280, height = 860, dark = false, expected = [], touch = false, base = server.base } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, hasTouch: touch,
-    colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce', acceptDownloads: true })
-  const page = await context.newPage()
-  const wrong = []
-  page.on('console', (m) => m.type() === 'error' && wrong.push(`console: ${m.text()}`))
-  page.on('pageerror', (e) => wrong.push(`error: ${e.message}`))
-  page.on('response', (r) => r.status() >= 400 && wrong.push(`${r.status()} ${r.url()}`))
-  await page.addInitScript(() => addEventListener('securitypolicyviolation',
-    (e) => console.error(`content policy: ${e.violatedDirective} ${e.blockedURI}`)))
-  page.setDefaultTimeout(20_000)
-  await page.goto(base + path)
-  await page.waitForSelector('main h1')
-  return {
-    page,
-    shot: async (name) => shots && page.screenshot({ path: join(shots, `${String(++pictures).padStart(2, '0')}-${name}.png`) }),
-    close: async () => {
-      await context.close()
-      const unexpected = wrong.filter((w) => !expected.some((e) => w.includes(e)))
-      expect(!unexpected.length, `nothing goes wrong in the browser, but: ${unexpected.join(' | ')}`)
-    },
-  }
-}
 
 async function ask(page, question) {
   await page.fill('#question', question)
@@ -190,14 +77,6 @@ const drop = async (page, files) => {
   await page.waitForSelector('.drop-zone')
   await page.dispatchEvent('main', 'drop', { dataTransfer: data })
 }
-
-const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-
-/** Visible, and inside the window. */
-const inView = (locator) => locator.evaluate((e) => {
-  const r = e.getBoundingClientRect()
-  return r.height > 0 && r.top >= 0 && r.bottom <= innerHeight && r.left >= 0 && r.right <= innerWidth
-})
 
 async function all() {
   await test('web_types__the_sources_are_sound', () => {
@@ -533,26 +412,9 @@ async function all() {
   })
 }
 
-try {
-  if (shots) mkdirSync(shots, { recursive: true })
+await main(async () => {
   run('pull', join(models, 'smollm2', gguf), '--name', 'smollm2-135m-instruct')
   run('pull', join(models, 'minilm'), '--name', 'all-minilm-l6-v2')
-  server = await startServer()
+  server = use(await startServer())
   run('ingest', docs)
-  await all()
-} catch (e) {
-  failed++
-  console.log(`not ok ${++n} - web_setup`)
-  for (const line of String(e?.stack ?? e).split('\n')) console.log(`# ${line}`)
-  if (e?.stderr) console.log(String(e.stderr).replace(/^/gm, '# '))
-} finally {
-  await browser.close()
-  if (server) {
-    await stopServer(server)
-    const odd = server.log().split('\n').filter((l) => / (error|warn) /.test(l))
-    for (const line of odd) console.log(`# server: ${line}`)
-  }
-  rmSync(dir, { recursive: true, force: true })
-}
-console.log(`1..${n}`)
-process.exit(failed ? 1 : 0)
+}, all)
