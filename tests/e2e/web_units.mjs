@@ -15,7 +15,8 @@ const bundled = await build({
   stdin: {
     contents: `export * from './bytes'; export { readEvents, url } from './api';
       export { pieces } from './markdown'; export * from './format';
-      export { find, href } from './router'; export { paths } from './paths'`,
+      export { find, href } from './router'; export { paths } from './paths';
+      export * from './layers'; export * from './sides'; export * from './facts'; export { fits } from './promotion'`,
     resolveDir: join(web, 'src'), loader: 'ts',
   },
   bundle: true, write: false, format: 'esm', jsx: 'automatic', jsxImportSource: 'preact',
@@ -90,7 +91,7 @@ check('a page and its parameter', m.find('/runs/6f%20c'), { name: 'run', params:
 check('no page', [m.find('/runs/'), m.find('/nothing'), m.find('/documents/a/b')], [null, null, null])
 check('a broken escape is no crash', m.find('/runs/%zz'), { name: 'run', params: { id: '%zz' } })
 check('every page is found at its own address', Object.keys(m.paths).every((name) =>
-  m.find(m.href(name, { id: 'x/y' })).name === name), true)
+  m.find(m.href(name, { id: 'x/y', kind: 'model', name: 'a b' }))?.name === name), true)
 check('url', m.url('GET /api/v1/documents/{id}/text', { id: 'a/b' }, { q: 'é', none: '', off: undefined }),
   '/api/v1/documents/a%2Fb/text?q=%C3%A9')
 
@@ -102,6 +103,59 @@ check('sizes', [0, 999, 1000, 9949, 9951, 999499, 999500, 98362432, 1.1e12].map(
   ['0 B', '999 B', '1.0 kB', '9.9 kB', '10 kB', '999 kB', '1.0 MB', '98 MB', '1.1 TB'])
 check('parameters', [134515008, 999.6e6, 1.54e9, 7.2e10].map(m.parameters), ['135 M', '1000 M', '1.5 B', '72 B'])
 check('counts', [m.count(1, 'file'), m.count(1200, 'file')], ['1 file', '1,200 files'])
+
+// ---- graphs in layers
+const o = { along: 100, within: 40, alongGap: 50, withinGap: 10 }
+const diamond = m.layered(['a', 'b', 'c', 'd', 'e'], [['a', 'b'], ['a', 'c'], ['b', 'd'], ['c', 'd'], ['a', 'd']], o)
+const at = (l, id) => [l.at.get(id).x, l.at.get(id).y]
+check('each behind all that lead to it', ['a', 'b', 'c', 'd'].map((id) => at(diamond, id)[0]), [0, 150, 150, 300])
+check('nothing overlaps', [...diamond.at.values()].every((p, i, all) => all.every((q, j) =>
+  i === j || p.x !== q.x || Math.abs(p.y - q.y) >= 50 - 1e-9)), true)
+check('nodes stay in the field', [...diamond.at.values()].every((p) => p.x >= 0 && p.y >= -1e-9 &&
+  p.x + 100 <= diamond.width && p.y + 40 <= diamond.height + 1e-9), true)
+check('a line over a layer bends through it', diamond.lines.find((l) => l.from === 'a' && l.to === 'd').points.length, 4)
+const circle = m.layered(['a', 'b', 'c'], [['a', 'b'], ['b', 'c'], ['c', 'a'], ['c', 'c']], o)
+check('a circle is drawn without the line that closes it', circle.lines.map((l) => l.from + l.to), ['ab', 'bc'])
+check('a source stands just before its use', m.layered(['a', 'b', 'c', 'late'], [['a', 'b'], ['b', 'c'], ['late', 'c']], o)
+  .at.get('late').x, 150)
+check('nothing at all', [m.layered([], [], o).height, m.layered(['x'], [], o).at.get('x')], [0, { x: 0, y: 0 }])
+check('crossed lines are uncrossed', (() => {
+  const l = m.layered(['a', 'b', 'x', 'y'], [['a', 'y'], ['b', 'x']], o)
+  return (at(l, 'a')[1] - at(l, 'b')[1]) * (at(l, 'y')[1] - at(l, 'x')[1]) > 0
+})(), true)
+check('spread keeps distances, moves least', m.spread([0, 0, 100], 10), [-5, 5, 100])
+const many = Array.from({ length: 500 }, (_, i) => `n${i}`)
+const began = performance.now()
+m.layered(many, many.slice(1).map((id, i) => [many[Math.floor(i / 2)], id]), o)
+const took = performance.now() - began
+check(`500 nodes are placed in less than a second (${Math.round(took)} ms)`, took < 1000, true)
+
+// ---- texts beside each other
+const sides = (a, b) => m.sideBySide(a, b).map((r) => [r.kind, r.left?.pieces.map((p) => p.text).join(''), r.right?.pieces.map((p) => p.text).join('')])
+check('what is equal, changed, added', sides('one\ntwo words here\nthree\n', 'one\ntwo other here\nthree\nfour\n'), [
+  ['same', 'one', 'one'], ['changed', 'two words here', 'two other here'], ['same', 'three', 'three'], ['added', null, 'four']])
+check('only the words that differ are marked', m.sideBySide('two words here\n', 'two other here\n')[0].right.pieces
+  .filter((p) => p.changed).map((p) => p.text), ['other'])
+check('texts without an end of line', sides('a', 'a\nb').at(-1), ['added', null, 'b'])
+check('empty against something', sides('', 'x\n'), [['added', null, 'x']])
+check('equal runs are folded', m.folded(m.sideBySide('x\n'.repeat(20) + 'end\n', 'x\n'.repeat(20) + 'END\n'))
+  .map((r) => r.fold?.length ?? r.kind), [17, 'same', 'same', 'same', 'changed'])
+
+// ---- aliases over time
+const fact = (seq, valid, recorded, value, more = {}) => ({ seq, version: 0, what: 'alias', name: 'prod', value,
+  valid, recorded, by: 'ada', reason: '', detail: {}, retracts: null, hash: '', ...more })
+const D = (day) => `2026-05-0${day}T00:00:00.000Z`
+const history = [fact(1, D(1), D(1), '1'), fact(2, D(3), D(3), '2'),
+  fact(3, D(2), D(5), '3'), // on the 5th it came out that since the 2nd it was 3
+  fact(4, D(6), D(6), null), fact(5, D(7), D(7), null, { retracts: 2 })]
+const lane = (known) => m.aliasLanes(history, known && Date.parse(known))[0]?.stretches
+  .map((s) => [s.version, new Date(s.from).getUTCDate(), s.to && new Date(s.to).getUTCDate()])
+check('as known on the 4th', lane(D(4)), [[1, 1, 3], [2, 3, null]])
+check('as known on the 6th', lane(D(6)), [[1, 1, 2], [3, 2, 3], [2, 3, 6], [null, 6, null]])
+check('as known now: one fact was taken back', lane(null), [[1, 1, 2], [3, 2, 6], [null, 6, null]])
+check('what held on the 4th', m.heldAt(m.aliasLanes(history)[0], Date.parse(D(4))).version, 3)
+check('patterns of rules', [m.fits('*', ''), m.fits('pro*', 'prod'), m.fits('p?od', 'prod'), m.fits('a.c', 'abc'), m.fits('(', '(')],
+  [true, true, true, false, true])
 
 console.log(`1..${n}`)
 process.exit(failed ? 1 : 0)

@@ -2,6 +2,7 @@
 // stands in the navigation and under "g" and that key.
 import type { ComponentType } from 'preact'
 import { currentTurn } from './asking'
+import { lazy } from './lazy'
 import type { PageName } from './paths'
 import type { IconName } from './ui'
 import { AccessPage } from './pages/access'
@@ -35,6 +36,10 @@ export const pages: Record<PageName, PageRow> = {
   search: { title: 'Search', icon: 'search', key: 's', page: SearchPage },
   runs: { title: 'Runs', icon: 'runs', key: 'r', page: RunsPage },
   run: { title: 'Run', icon: 'runs', under: 'runs', page: RunPage },
+  registry: { title: 'Registry', icon: 'registry', key: 'y',
+    page: lazy('Registry', async () => (await import('./pages/registry')).RegistryPage) },
+  artifact: { title: 'Artifact', icon: 'registry', under: 'registry',
+    page: lazy('Artifact', async () => (await import('./pages/artifact')).ArtifactPage) },
   models: { title: 'Models', icon: 'models', key: 'm', page: ModelsPage },
   settings: { title: 'Settings', icon: 'settings', key: 't', page: SettingsPage },
   access: { title: 'Access', icon: 'key', page: AccessPage },

@@ -7,6 +7,8 @@ export const paths = {
   search: '/search',
   runs: '/runs',
   run: '/runs/:id',
+  registry: '/registry',
+  artifact: '/registry/:kind/:name',
   models: '/models',
   settings: '/settings',
   access: '/access',

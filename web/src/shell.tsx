@@ -38,6 +38,8 @@ export function Shell() {
     if (!first.current && found?.name !== 'ask')
       document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true })
     first.current = false
+    // at the foot of a small window not all of them fit
+    document.querySelector('.side [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
   }, [path])
 
   return (

@@ -2,9 +2,9 @@
 // that the page gives to parts of them.
 import type { Document, Hit, Outcome, Routes } from './types.gen'
 
-export type { Answer, ApiKey, AuditRecord, BestSentence, Block, Chunk, Citation, Document, Filters,
-  Hit, Me, Member, Method, Model, Role, Routes, Run, Setting, Source, Span, Status,
-  User } from './types.gen'
+export type { Answer, ApiKey, Artifact, ArtifactFact, ArtifactVersion, AuditRecord, BestSentence, Block,
+  Chunk, Citation, Document, Filters, Hit, LineageEdge, LineageNode, Me, Member, Method, Model, PromotionGate,
+  Role, Routes, Run, Setting, Source, Span, Status, User } from './types.gen'
 
 export type Problem = { code: string; message: string }
 export type Ingested = Document & Outcome
