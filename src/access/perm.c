@@ -9,7 +9,7 @@ const struct builtin_role builtin_roles[N_BUILTIN_ROLES] = {
 	{"viewer", "See and ask everything of the project"},
 	{"editor", "And change and use it: models, documents, runs, artifacts, aliases"},
 	{"maintainer", "And delete, approve, and read its audit log"},
-	{"admin", "And manage its members and keys"},
+	{"admin", "And manage its members, keys and secrets"},
 };
 
 /* Those that belong to the whole instance: a role in a single project does not give them. */
@@ -18,7 +18,7 @@ uint64_t perms_house(void)
 	uint64_t mask = 0;
 	for (unsigned p = PERM_SIGNED_IN + 1; p < PERM_COUNT; p++) {
 		struct str word = str_c(perm_word((enum perm)p));
-		if (p != PERM_MEMBER_MANAGE &&
+		if (p != PERM_MEMBER_MANAGE && p != PERM_SECRET_MANAGE &&
 			(str_starts(word, S("system.")) || str_ends(word, S(".manage"))))
 			mask |= PERM_BIT(p);
 	}

@@ -176,6 +176,7 @@ static const struct node *one_of(struct parser *p, struct str field, bool negate
 
 static const struct node *comparison(struct parser *p)
 {
+	blanks(p);
 	size_t at = p->at;
 	struct str field = word(p);
 	bool known = str_eq_c(field, "kind") || str_eq_c(field, "name") ||
@@ -242,6 +243,7 @@ static const struct node *or_of(struct parser *p)
 
 static uint64_t permissions(struct parser *p)
 {
+	blanks(p);
 	size_t at = p->at;
 	struct str w = word(p);
 	uint64_t mask = 0;
