@@ -249,6 +249,8 @@ enum err access_init(struct croft *c, struct errtext *et)
 	cond_init(&a->wake);
 	random_bytes(random, sizeof random);
 	hex_encode(random, sizeof random, a->local_key);
+	a->shared =
+		!str_starts(setting_text(c, "db.url"), S("sqlite:")) && setting_text(c, "db.url").n;
 	croft_set_state(c, &access_module, a);
 	croft_set_authenticate(c, access_authenticate);
 	enum err e = load(c, a, et);

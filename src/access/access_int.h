@@ -67,7 +67,7 @@ static inline bool same_id(struct id a, struct id b)
 {
 	return memcmp(a.b, b.b, sizeof a.b) == 0;
 }
-enum { NAME_MAX_BYTES = 64, TEXT_MAX_BYTES = 1024 };
+enum { NAME_MAX_BYTES = 64, TEXT_MAX_BYTES = 1024, KEYS_MAX = 1000, SESSIONS_MAX = 50 };
 extern const struct migration access_migrations[];
 enum { N_ACCESS_MIGRATIONS = 2 };
 
@@ -126,6 +126,11 @@ enum err store_session_delete(
 /* All of a user's but one (NULL: all). */
 enum err store_sessions_end(
 	struct tx *tx, struct id user, const uint8_t *but, struct errtext *et) MUST_CHECK;
+/* All of a user's but the newest `keep`. */
+enum err store_sessions_limit(
+	struct tx *tx, struct id user, int64_t keep, struct errtext *et) MUST_CHECK;
+/* Keys that ended before then. */
+enum err store_keys_prune(struct tx *tx, int64_t before_ms, struct errtext *et) MUST_CHECK;
 enum err store_sessions_prune(
 	struct tx *tx, int64_t now_ms, int64_t idle_ms, struct errtext *et) MUST_CHECK;
 enum err store_directory(struct tx *tx, struct directory *d, struct errtext *et) MUST_CHECK;
@@ -217,6 +222,7 @@ struct access {
 	atomic_ullong followed_ns; /* when dir was last known to be current */
 	pthread_t follower;
 	bool following;
+	bool shared;         /* other servers may have the same database */
 	pthread_cond_t wake; /* with mu: the follower is to end */
 	bool ending;
 	char local_key[SHA256_HEX + 1]; /* of this process; server.json tells it to the owner */
@@ -246,6 +252,9 @@ static inline const struct access_context *context_of(const struct http_request 
 {
 	return rq->who ? rq->who->access : NULL;
 }
+/* The project of who is a member of none, or of several and named none: no project has this name.
+ */
+#define NO_PROJECT S("-")
 enum err access_authenticate(struct croft *c, const struct http_request *rq, struct principal *out,
 	struct errtext *et) MUST_CHECK;
 /* Nobody has credentials and nobody from outside can come: everybody may do everything. */

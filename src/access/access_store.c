@@ -247,6 +247,22 @@ enum err store_sessions_end(struct tx *tx, struct id user, const uint8_t *but, s
 		P_ID(user), P_BLOB(str_mk(but ? but : none, SHA256_BYTES)));
 }
 
+enum err store_sessions_limit(struct tx *tx, struct id user, int64_t keep, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"DELETE FROM access_session WHERE person = ? AND hash NOT IN (SELECT hash FROM "
+		"access_session WHERE person = ? ORDER BY created_ms DESC LIMIT ?)",
+		P_ID(user), P_ID(user), P_I64(keep));
+}
+
+enum err store_keys_prune(struct tx *tx, int64_t before_ms, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"DELETE FROM access_key WHERE (revoked_ms > 0 AND revoked_ms < ?) "
+		"OR (expires_ms > 0 AND expires_ms < ?)",
+		P_I64(before_ms), P_I64(before_ms));
+}
+
 enum err store_sessions_prune(struct tx *tx, int64_t now_ms, int64_t idle_ms, struct errtext *et)
 {
 	return db_exec(tx, et, "DELETE FROM access_session WHERE expires_ms < ? OR seen_ms < ?",

@@ -73,7 +73,7 @@ static struct str usual_project(const struct access_context *x)
 	if (directory_member(u, S("*")) || directory_member(u, S("default")))
 		return S("default");
 	const struct dir_member *m = u->members;
-	return m && !m->next ? m->project : S("");
+	return m && !m->next ? m->project : NO_PROJECT;
 }
 
 static enum err choose_project(const struct http_request *rq, const struct access_context *x,
@@ -83,8 +83,8 @@ static enum err choose_project(const struct http_request *rq, const struct acces
 	bool all = directory_member(x->user, S("*")) != NULL;
 	if (!asked.n) {
 		*out = usual_project(x);
-		if (!usable(x->dir, *out))
-			*out = S("");
+		if (!usable(x->dir, *out)) /* also when the key's is archived */
+			*out = NO_PROJECT;
 		return OK;
 	}
 	if (x->key && x->key->project.n && !str_eq(x->key->project, asked))
@@ -101,15 +101,15 @@ static enum err choose_project(const struct http_request *rq, const struct acces
 static void grant(struct access_context *x, struct principal *who)
 {
 	const struct dir_member *all = directory_member(x->user, S("*"));
-	const struct dir_member *one =
-		who->project.n ? directory_member(x->user, who->project) : NULL;
+	const struct dir_member *one = directory_member(x->user, who->project);
+	bool nowhere = str_eq(who->project, NO_PROJECT);
 	if (one) {
 		x->grants[x->n_grants++] = one;
 		who->perms |= one->mask;
 	}
 	if (all) {
 		x->grants[x->n_grants++] = all;
-		who->perms |= all->mask;
+		who->perms |= nowhere ? all->mask & perms_house() : all->mask;
 		who->house |= all->mask;
 	}
 	if (!x->key)
@@ -232,7 +232,7 @@ static struct access_context *make_context(struct croft *c, const struct http_re
 static bool is_stale(struct access *s)
 {
 	uint64_t at = atomic_load(&s->followed_ns);
-	return s->following && clock_mono_ns() > at + (uint64_t)STALE_MS * 1000000;
+	return s->following && s->shared && clock_mono_ns() > at + (uint64_t)STALE_MS * 1000000;
 }
 
 enum err access_authenticate(

@@ -154,6 +154,20 @@ static enum err whose_key(const struct http_request *rq, const struct directory 
 	return e;
 }
 
+/* Every key is in every server's memory: a user's are limited. */
+static enum err room_for_key(
+	const struct directory *d, const struct dir_user *u, struct errtext *et)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < d->n_keys; i++)
+		n += d->keys[i].user == u;
+	return n < KEYS_MAX ? OK
+			    : err_set(et, ERR_LIMIT,
+				      "%.*s has %zu keys, also ended ones, and no more are kept: "
+				      "those that ended 90 days ago make room",
+				      STR_FMT(u->name), n);
+}
+
 /* Permissions of the key: those asked for, never beyond those of the key that asks. */
 static enum err key_perms(
 	const struct http_request *rq, yyjson_val *o, struct str *out, struct errtext *et)
@@ -252,6 +266,8 @@ void post_key(struct croft *c, struct http_request *rq, struct http_response *rs
 	if (!e)
 		e = whose_key(rq, d, user, &m.user, &et);
 	if (!e)
+		e = room_for_key(d, directory_user_by_id(d, m.user->id), &et);
+	if (!e)
 		e = key_perms(rq, o, &m.row.perms, &et);
 	if (!e)
 		e = key_project(rq, d, o, &m.row.project, &et);
@@ -305,6 +321,8 @@ void rotate_key(struct croft *c, struct http_request *rq, struct http_response *
 			"grace: a duration of at most 30d is expected, such as 24h, or 0");
 	if (str_eq_c(grace, "0"))
 		grace_ms = 0;
+	if (!e)
+		e = room_for_key(d, k->user, &et);
 	if (!e && (k->revoked_ms || (k->expires_ms && now >= k->expires_ms)))
 		e = err_set(&et, ERR_CONFLICT, "the key has ended: make a new one");
 	/* the new secret is the key's user's: handing it to another needs what making one needs */

@@ -82,6 +82,8 @@ static enum err write_session(struct tx *tx, struct opening *o, struct errtext *
 	jw_end(&w);
 	enum err e = store_session_put(tx, &o->row, et);
 	if (!e)
+		e = store_sessions_limit(tx, o->row.user, SESSIONS_MAX, et);
+	if (!e)
 		e = audit_in(tx, o->who, S(""), "session.open", o->who->name, buf_str(&detail), et);
 	buf_free(&detail);
 	return e;
@@ -227,6 +229,7 @@ void session_drop(struct croft *c, const uint8_t hash[SHA256_BYTES])
 /* ---- writing what is due ---- */
 
 enum { DUE_MAX = 512 };
+#define ENDED_KEYS_MS (90ll * 24 * 3600 * 1000) /* so long ended keys are still listed */
 
 struct due {
 	uint8_t hash[SHA256_BYTES];
@@ -279,6 +282,8 @@ void access_write_uses(struct croft *c)
 		if (!e)
 			e = store_sessions_prune(
 				tx, clock_unix_ms(), setting_int(c, "session.idle"), NULL);
+		if (!e)
+			e = store_keys_prune(tx, clock_unix_ms() - ENDED_KEYS_MS, NULL);
 		if (e)
 			db_rollback(tx);
 		else if (db_commit(tx, NULL))

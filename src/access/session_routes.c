@@ -32,7 +32,7 @@ void me_json(struct jw *w, struct croft *c, const struct http_request *rq)
 		: x->session ? "session"
 			     : "key");
 	jw_key(w, "project");
-	rq->who->project.n ? jw_str(w, rq->who->project) : jw_null(w);
+	str_eq(rq->who->project, NO_PROJECT) ? jw_null(w) : jw_str(w, rq->who->project);
 	jw_key(w, "permissions");
 	perms_json(w, rq->who->perms);
 	jw_key(w, "everywhere");
