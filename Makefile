@@ -75,6 +75,10 @@ bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 bench-otlp: all ## 20,000 OpenTelemetry spans a second for a minute: latency, memory, bytes
 	@bench/otlp.sh $(BUILD)
 
+.PHONY: bench-artifact
+bench-artifact: build ## hash and store a folder (SIZE=2G) beside sha256sum, b3sum and cp
+	@SIZE=$(SIZE) python3 bench/artifact.py $(BUILD)
+
 oracle: all models ## record reference outputs (llama.cpp, sentence-transformers, ...) as golden data
 	@tools/oracle/run.sh $(BUILD)
 

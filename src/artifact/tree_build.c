@@ -254,7 +254,8 @@ static enum err file_open(struct reading *r, struct errtext *et)
 		return err_errno(et, "%s", r->in->from);
 	if ((uint64_t)st.st_size != f->size || !S_ISREG(st.st_mode))
 		return changed(r, et);
-	posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	if (f->size > SMALL)
+		posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	r->left = f->size;
 	r->cap = (size_t)(f->size / TREE_CUT_MIN) + 2;
 	pthread_mutex_lock(&r->t->mu);

@@ -11,7 +11,9 @@
  *
  * Puts share the batch (many threads), a commit has it alone. */
 #include "store/blob_int.h"
+#include "base/id.h"
 #include "base/map.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +41,9 @@ struct batch {
 	struct map seen; /* hex: being written or pending */
 	uint64_t bytes;
 	bool reused;
+	bool shards[256]; /* folders that are there; by the one that commits */
+	char unique[ID_HEX + 1];
+	atomic_ulong next; /* the number of the next file in tmp/ */
 };
 
 enum err blob_file_batch_begin(void *ctx, void **out, struct errtext *et)
@@ -48,6 +53,7 @@ enum err blob_file_batch_begin(void *ctx, void **out, struct errtext *et)
 	if (!g)
 		return err_set(et, ERR_NOMEM, "no memory for storing blobs");
 	g->f = f;
+	id_hex(id_new(), g->unique);
 	g->root_fd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (g->root_fd < 0) {
 		enum err e = err_errno(et, "%s", f->root);
@@ -159,7 +165,8 @@ static enum err put_shared(
 	}
 	if (!claim(g, hex, &e, et))
 		return e;
-	blob_file_tmp(g->f, tmp);
+	snprintf(tmp, sizeof tmp, "%s/tmp/%s-%lu", g->f->root, g->unique,
+		atomic_fetch_add(&g->next, 1));
 	e = write_tmp(tmp, data, et);
 	if (!e) {
 		e = note(g, hex, tmp, data.n, full, et);
@@ -219,8 +226,11 @@ static enum err name_one(struct batch *g, struct pending *p, struct errtext *et)
 	char path[PATH_MAX], shard[PATH_MAX];
 	blob_file_path(g->f, p->hex, path);
 	blob_file_shard(g->f, p->hex, shard);
-	if (mkdir(shard, 0700) && errno != EEXIST)
+	uint8_t first;
+	hex_decode(str_mk(p->hex, 2), &first, 1);
+	if (!g->shards[first] && mkdir(shard, 0700) && errno != EEXIST)
 		return err_errno(et, "%s", shard);
+	g->shards[first] = true;
 	pthread_mutex_t *mu = blob_file_lock(g->f, p->hex);
 	pthread_mutex_lock(mu);
 	enum err e = OK;
