@@ -26,8 +26,8 @@ enum err run_file_list(struct croft *c, struct str project, struct str folder, s
 /* The file, or the folder with all below it; what is not there is no error. */
 enum err run_file_remove(
 	struct croft *c, struct str project, struct str path, struct errtext *et) MUST_CHECK;
-/* Every blob that a path names, for whoever removes blobs that nobody needs. */
-enum err run_file_blobs(struct tx *tx, void (*fn)(void *ctx, struct str hex), void *ctx,
-	struct errtext *et) MUST_CHECK;
+/* Every blob that a path names: module.blobs. */
+enum err run_file_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
+	void *ctx, struct errtext *et) MUST_CHECK;
 
 #endif

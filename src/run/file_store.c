@@ -294,15 +294,18 @@ enum err run_file_remove(struct croft *c, struct str project, struct str path, s
 	return e ? e : db_write(croft_db(c), remove_in, &rm, et);
 }
 
-enum err run_file_blobs(
-	struct tx *tx, void (*fn)(void *ctx, struct str hex), void *ctx, struct errtext *et)
+enum err run_file_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
+	void *ctx, struct errtext *et)
 {
 	struct row *r;
 	enum err e = db_query(tx, &r, et, "SELECT DISTINCT blob FROM run_file WHERE blob <> ''");
 	if (e)
 		return e;
-	while (row_next(r, &e, et))
-		fn(ctx, row_text(r, 0));
+	while (row_next(r, &e, et)) {
+		e = fn(ctx, row_text(r, 0));
+		if (e)
+			break;
+	}
 	row_free(r);
 	return e;
 }

@@ -1,4 +1,5 @@
 /* Runs and spans as their users see them, and the module. */
+#include "run/file.h"
 #include "run/run_int.h"
 #include "run/track_int.h"
 #include "base/clock.h"
@@ -498,5 +499,6 @@ const struct module run_module = {
 	.init = init,
 	.start = start,
 	.stop = stop,
+	.blobs = run_file_blobs,
 	.metrics = metrics,
 };
