@@ -35,6 +35,7 @@ python) pip openai==3.54.0 ;;
 otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
 mlflow) pip mlflow-skinny==3.17.2 ;;
 node) npm_install openai@6.49.0 ;;
+oidc) npm_install oidc-provider@9.13.3 jose@6.2.18 ;;
 otel-node)
 	# the newest ones that run on node 20
 	npm_install @opentelemetry/api@1.10.0 @opentelemetry/sdk-trace-base@2.12.1 \

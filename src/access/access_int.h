@@ -284,6 +284,9 @@ void throttle_clear(struct throttle *t, struct str name);
 bool session_find(struct croft *c, const struct http_request *rq, struct session_row *out);
 /* Takes the session's cookie off the client. */
 void session_forget(struct croft *c, const struct http_request *rq, struct http_response *rs);
+/* Ends the session of this request, if it has one, here and at the client. */
+enum err session_close(struct croft *c, const struct http_request *rq, struct http_response *rs,
+	struct errtext *et) MUST_CHECK;
 void session_drop(struct croft *c, const uint8_t hash[SHA256_BYTES]); /* of the memory */
 /* Writes what is due: when sessions and keys were last used; removes what has expired. */
 void access_write_uses(struct croft *c);

@@ -1,6 +1,7 @@
 /* From a request to a principal: credentials, the user's grants, the project. Runs on the I/O
  * thread before a body is read: no SQL here but for the first use of a session on this server. */
 #include "access/access_int.h"
+#include "access/oidc.h"
 #include "base/clock.h"
 
 #include <openssl/crypto.h>
@@ -180,6 +181,22 @@ static enum err by_key(const struct http_request *rq, struct access_context *x, 
 	return known_user(rq, x, out, et);
 }
 
+/* A token of a provider (oidc.h) stands for a service account. */
+static enum err by_token(struct croft *c, const struct http_request *rq, struct access_context *x,
+	struct str secret, struct principal *out, bool *known, struct errtext *et)
+{
+	struct str name;
+	enum err e = oidc_bearer(c, rq, secret, known, &name, et);
+	if (e || !*known)
+		return e;
+	x->user = directory_user(x->dir, name);
+	if (!x->user || !x->user->service)
+		return err_set(et, ERR_UNAUTHENTICATED,
+			"the token stands for %.*s, which is no service account here",
+			STR_FMT(name));
+	return known_user(rq, x, out, et);
+}
+
 /* Browsers say where a request that changes something comes from; the server has compared it. A
  * cookie alone, without that, is not taken. */
 static bool says_origin(const struct http_request *rq)
@@ -253,6 +270,11 @@ enum err access_authenticate(
 	if (is_stale(s))
 		return err_set(et, ERR_NOT_READY,
 			"the database cannot be reached, so that keys cannot be checked");
+	if (secret.n && !key_well_formed(secret)) {
+		enum err e = by_token(c, rq, x, secret, out, &found, et);
+		if (e || found)
+			return e;
+	}
 	if (secret.n)
 		return by_key(rq, x, secret, out, et);
 	if (!given) {

@@ -220,22 +220,30 @@ static enum err end_session(struct tx *tx, void *ctx, struct errtext *et)
 		 : audit_in(tx, x->who, S(""), "session.close", x->who->name, (struct str){0}, et);
 }
 
-void delete_session(struct croft *c, struct http_request *rq, struct http_response *rs)
+enum err session_close(struct croft *c, const struct http_request *rq, struct http_response *rs,
+	struct errtext *et)
 {
-	struct errtext et = {0};
 	const struct access_context *x = context_of(rq);
 	struct ending ending = {.who = rq->who};
 	enum err e = OK;
 	if (x && x->session) {
 		memcpy(ending.hash, x->session_hash, SHA256_BYTES);
-		e = access_change(c, end_session, &ending, &et);
+		e = access_change(c, end_session, &ending, et);
 		session_drop(c, x->session_hash);
 	}
+	if (!e)
+		session_forget(c, rq, rs);
+	return e;
+}
+
+void delete_session(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	enum err e = session_close(c, rq, rs, &et);
 	if (e) {
 		http_reply_error(rs, e, &et);
 		return;
 	}
-	session_forget(c, rq, rs);
 	http_reply(rs, 200, "application/json", S("{\"signed_in\":false}"));
 }
 

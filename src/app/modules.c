@@ -1,6 +1,7 @@
 /* Every module, in floor order: init runs from the first to the last, stop the other way. To add
  * one: its header here and its line below. */
 #include "access/access.h"
+#include "access/oidc.h"
 #include "access/secret.h"
 #include "api/api.h"
 #include "api/mlflow.h"
@@ -16,6 +17,7 @@
 const struct module *const app_modules[] = {
 	&access_module,
 	&secret_module,
+	&oidc_module,
 	&registry_module,
 	&promotion_module,
 	&lineage_module,

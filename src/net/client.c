@@ -353,7 +353,8 @@ enum err client_run(const struct client_request *rq, struct client_reply *out, s
 		.curl = handle_get(rq->keep),
 		.arena = arena_new(4 << 20),
 		.body = &reply.body,
-		.may_follow = rq->method == HTTP_GET || rq->method == HTTP_HEAD,
+		.may_follow =
+			!rq->no_redirects && (rq->method == HTTP_GET || rq->method == HTTP_HEAD),
 		.et = et};
 	CURLU *url = curl_url(), *first = curl_url();
 	enum err e = OK;

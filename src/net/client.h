@@ -15,6 +15,7 @@ struct client_request {
 	const char *ca, *pin, *cert, *key;
 	const struct http_pair *headers;
 	size_t n_headers;
+	bool no_redirects; /* 3xx is an answer like any other */
 	struct str body;
 	uint32_t connect_ms, idle_ms, total_ms; /* 0: 10 s, 60 s, none */
 	size_t reply_max;                       /* bytes kept or passed on; 0: 64 MiB */

@@ -9,6 +9,7 @@ export type Role = { name: string; about: string; builtin: boolean; permissions:
 export type Project = { name: string; about: string; archived: boolean; role: (string | null) };
 export type Member = { user: string; display: string; kind: ("person" | "service"); role: string; rules: string; everywhere: boolean };
 export type Secret = { name: string; hint: (string | null); key_id: string; readable: boolean; created: string; updated: string; updated_by: string };
+export type LoginProvider = { name: string; title: string; login: string };
 export type ArtifactAlias = { alias: string; version: number; since: string; by: string; reason: string; break_glass: boolean };
 export type Artifact = { id: string; kind: string; name: string; description: string; creator: string; created: string; updated: string; last_version: number; tags: Record<string, unknown>; aliases: (ArtifactAlias)[] };
 export type ArtifactVersion = { artifact: string; kind: string; name: string; version: number; digest: string; source: string; run: (string | null); creator: string; created: string; description: string; bytes: number; metadata: Record<string, unknown>; deleted: boolean; tags: Record<string, unknown>; aliases: (string)[] };
@@ -107,6 +108,14 @@ export interface Routes {
   "DELETE /api/v1/secrets/{name}": { query: undefined; body: undefined; reply: undefined };
   /** Seal every secret's key with the newest master key. */
   "POST /api/v1/secrets/rotate": { query: undefined; body: undefined; reply: { key_id: string; secrets: number; rewrapped: number; old_keys: number } };
+  /** The providers that one can sign in with. */
+  "GET /api/v1/oidc": { query: undefined; body: undefined; reply: { providers: (LoginProvider)[] } };
+  /** Sign in: sends the browser to the provider. */
+  "GET /api/v1/oidc/{provider}/login": { query: { next?: string }; body: undefined; reply: undefined };
+  /** Where the provider sends the browser back to. */
+  "GET /api/v1/oidc/{provider}/callback": { query: { code?: string; state?: string; iss?: string; error?: string; error_description?: string }; body: undefined; reply: undefined };
+  /** Sign out here; url is where the provider's session ends. */
+  "POST /api/v1/oidc/{provider}/logout": { query: undefined; body: undefined; reply: { signed_in: boolean; url: (string | null) } };
   /** List artifacts by name. */
   "GET /api/v1/artifacts": { query: { kind?: string; name?: string; limit?: number; after?: string }; body: undefined; reply: { artifacts: (Artifact)[]; next: (string | null) } };
   /** The kinds of artifacts, and how many there are of each. */
