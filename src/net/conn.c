@@ -628,7 +628,8 @@ void conn_event(struct conn *c, uint32_t events)
 bool conn_expendable(const struct conn *c)
 {
 	const struct server *s = c->server;
-	if (c->state == CONN_LINGER || (c->state == CONN_HEAD && !c->in.n))
+	if (c->state == CONN_LINGER || (c->state == CONN_HEAD && !c->in.n) ||
+		(c->state == CONN_TLS && tls_silent(c->tls)))
 		return true;
 	return (c->state == CONN_HEAD || c->state == CONN_TLS) &&
 	       s->now_ns - c->since_ns > (uint64_t)SLOW_HEAD_MS * 1000000;

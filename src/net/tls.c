@@ -431,6 +431,11 @@ enum tls_io tls_handshake(struct tls_conn *c)
 	return io == TLS_BROKEN && looks_plain(c) ? TLS_PLAIN : io;
 }
 
+bool tls_silent(const struct tls_conn *c)
+{
+	return !c->any;
+}
+
 bool tls_resumed(const struct tls_conn *c)
 {
 	return SSL_session_reused(c->ssl);

@@ -50,6 +50,7 @@ struct tls_conn *tls_conn_new(struct tls *t, int fd); /* NULL: no memory; does n
 void tls_conn_free(struct tls_conn *c);
 enum tls_io tls_handshake(struct tls_conn *c);
 bool tls_resumed(const struct tls_conn *c);
+bool tls_silent(const struct tls_conn *c); /* not one byte has come */
 /* At most one record. TLS_OK: *n > 0. */
 enum tls_io tls_read(struct tls_conn *c, void *p, size_t want, size_t *n);
 /* At most one record; after TLS_WANT_WRITE again with the same bytes, perhaps more of them. */
