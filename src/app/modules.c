@@ -20,6 +20,7 @@ const struct module *const app_modules[] = {
 	&oidc_module,
 	&registry_module,
 	&promotion_module,
+	&signature_module,
 	&lineage_module,
 	&tree_module,
 	&artifact_module,

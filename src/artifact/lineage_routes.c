@@ -15,7 +15,26 @@ static void version_members(struct jw *w, const struct artifact_version *v)
 	jw_kbool(w, "deleted", v->deleted);
 }
 
-static enum err node_object(struct reg_call *k, const struct node *node)
+/* A run is called like its job, when an edge says so. */
+static void run_label(struct reg_call *k, const struct graph *g, struct str run)
+{
+	for (size_t i = 0; i < g->n_edges; i++) {
+		yyjson_doc *doc;
+		const struct edge *edge = &g->edges[i];
+		if ((!str_eq(edge->node, run) && !str_eq(edge->source, run)) ||
+			json_parse(edge->detail, &doc, NULL))
+			continue;
+		struct str job = json_str(yyjson_doc_get_root(doc), "job");
+		if (job.n)
+			jw_kstr(&k->w, "label", job);
+		yyjson_doc_free(doc);
+		if (job.n)
+			return;
+	}
+	jw_kstr(&k->w, "label", run);
+}
+
+static enum err node_object(struct reg_call *k, const struct graph *g, const struct node *node)
 {
 	struct artifact_version v;
 	struct jw *w = &k->w;
@@ -29,7 +48,7 @@ static enum err node_object(struct reg_call *k, const struct node *node)
 		bool run = str_starts(node->id, S("run:"));
 		e = OK;
 		jw_kc(w, "type", run ? "run" : "uri");
-		jw_kstr(w, "label", node->id);
+		run ? run_label(k, g, node->id) : jw_kstr(w, "label", node->id);
 	}
 	jw_end(w);
 	return e;
@@ -86,7 +105,7 @@ static void get_graph(struct croft *c, struct http_request *rq, struct http_resp
 	jw_key(&k.w, "nodes");
 	jw_arr(&k.w);
 	for (size_t i = 0; i < g.n_nodes && !e; i++)
-		e = node_object(&k, &g.nodes[i]);
+		e = node_object(&k, &g, &g.nodes[i]);
 	jw_end(&k.w);
 	jw_key(&k.w, "edges");
 	jw_arr(&k.w);
@@ -95,6 +114,24 @@ static void get_graph(struct croft *c, struct http_request *rq, struct http_resp
 	jw_end(&k.w);
 	jw_kbool(&k.w, "cut", g.cut);
 	jw_end(&k.w);
+	reg_end(&k, e, 200);
+}
+
+static void get_export(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct reg_call k;
+	struct graph g = {0};
+	struct str format = http_query(rq, "format");
+	bool prov = str_eq_c(format, "prov");
+	enum err e = reg_begin(&k, c, rq, rs, TX_READ);
+	if (!e && !prov && !str_eq_c(format, "openlineage"))
+		e = err_set(&k.et, ERR_INVALID, "format: prov or openlineage");
+	if (!e)
+		e = lineage_asked(&k, &g);
+	if (!e && g.cut)
+		http_set_header(rs, "x-croft-cut", S("true"));
+	if (!e)
+		e = prov ? lineage_prov(&k, &g) : lineage_openlineage(&k, &g);
 	reg_end(&k, e, 200);
 }
 
@@ -165,6 +202,13 @@ static const struct route routes[] = {
 		"Where something comes from (up), or what depends on it (down)",
 		"{ of: string, direction?: \"up\" | \"down\", depth?: int, nodes?: int }", NULL,
 		"{ nodes: LineageNode[], edges: LineageEdge[], cut: boolean }", 0},
+	{HTTP_GET, "/api/v1/lineage/export", get_export, PERM_ARTIFACT_READ,
+		"The same graph as W3C PROV-JSON or as OpenLineage events",
+		"{ of: string, format: \"prov\" | \"openlineage\", direction?: \"up\" | \"down\", "
+		"depth?: int, nodes?: int }",
+		NULL, "any", 0},
+	{HTTP_POST, "/api/v1/lineage", openlineage_post, PERM_ARTIFACT_WRITE,
+		"Take an OpenLineage event", NULL, "object", "object", 0},
 	{HTTP_POST, "/api/v1/lineage/edges", post_edge, PERM_ARTIFACT_WRITE,
 		"Record that a run used or produced something, or that one thing is derived from "
 		"another",

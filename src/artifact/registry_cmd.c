@@ -663,12 +663,17 @@ static enum err artifact_lineage(struct cmd *cmd, struct errtext *et)
 		"name a version, a run or a URI: croft artifact lineage KIND/NAME:VERSION", et);
 	if (e)
 		return e;
-	buf_addf(&path, "/api/v1/lineage/graph?direction=%s", down ? "down" : "up");
+	struct str format = cmd_opt(cmd, "format");
+	buf_addf(&path, "/api/v1/lineage/%s?direction=%s", format.n ? "export" : "graph",
+		down ? "down" : "up");
+	add_query(&path, "format", format);
 	add_query(&path, "of", cmd_arg(cmd, 0));
 	add_query(&path, "depth", cmd_opt(cmd, "depth"));
 	add_query(&path, "nodes", cmd_opt(cmd, "nodes"));
 	e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
-	if (!e && r.root)
+	if (!e && r.root && format.n)
+		cmd_outf(cmd, "%s\n", buf_c(&r.body));
+	else if (!e && r.root)
 		print_tree(cmd, r.root, down);
 	answer_free(&r);
 	buf_free(&path);
@@ -703,6 +708,8 @@ static enum err lineage_link(struct cmd *cmd, struct errtext *et)
 
 static enum err verify_facts(struct cmd *cmd, struct errtext *et)
 {
+	if (cmd_n_args(cmd))
+		return verify_version(cmd, et);
 	struct answer r = {0};
 	struct buf path = {0};
 	buf_addc(&path, "/api/v1/artifacts/verify");
@@ -761,8 +768,10 @@ static const struct option history_options[] = {{"limit", 0, "N", "At most so ma
 static const struct option retract_options[] = {{"reason", 0, "TEXT", "Why it was wrong"}};
 static const struct option lineage_options[] = {
 	{"down", 0, NULL, "What depends on it (without: where it comes from)"},
+	{"format", 0, "prov|openlineage", "Print W3C PROV-JSON or OpenLineage events"},
 	{"depth", 0, "N", "Steps at most (20)"}, {"nodes", 0, "N", "Nodes at most (500)"}};
 static const struct option verify_options[] = {
+	{"key", 0, "FILE", "With REF: the public key; without: signing.trusted"},
 	{"repair", 0, NULL, "Derive stale present values again from the facts"}};
 
 const struct command registry_commands[N_REGISTRY_COMMANDS] = {
@@ -800,6 +809,11 @@ const struct command registry_commands[N_REGISTRY_COMMANDS] = {
 		"NODE and SOURCE are references, run:ID or URIs.\n\n"
 		"Example:\n"
 		"  croft artifact link run:0198c0ffee0198c0ffee0198c0ffee01 used dataset/faq:3"},
-	{"artifact verify", verify_facts, "", OPTIONS(verify_options),
-		"Check the chain of facts and the state derived from it", NULL},
+	{"artifact verify", verify_facts, "[REF]", OPTIONS(verify_options),
+		"Check a version's files against its signature, or all facts",
+		"With REF the files are read and compared with what was signed. Without, the chain "
+		"of\nfacts is checked, and the present state that is derived from it.\n\n"
+		"Examples:\n"
+		"  croft artifact verify model/churn:3 --key release.pem.pub\n"
+		"  croft artifact verify"},
 };

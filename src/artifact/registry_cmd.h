@@ -33,4 +33,7 @@ enum err want_args(struct cmd *cmd, size_t n, const char *usage, struct errtext 
 void print_time(struct cmd *cmd, struct str t);
 void print_field(struct cmd *cmd, const char *name, struct str value); /* nothing when empty */
 
+/* `croft artifact verify REF`: the files against what was signed. */
+enum err verify_version(struct cmd *cmd, struct errtext *et) MUST_CHECK;
+
 #endif

@@ -10,6 +10,9 @@
  *	promotion_store.c  SQL of promotion rules
  *	promotion.c        what a move of an alias wants, and what is there
  *	promotion_routes.c, promotion_cmd.c
+ *	dsse.c             Sigstore bundles by a local key
+ *	manifest.c         what is signed; the in-toto statement
+ *	signature*.c       signatures of versions; the policy at the load of a model
  *	lineage.c          edges; walks over them, bounded
  *	lineage_routes.c   /api/v1/lineage
  *	logged_store.c     SQL of MLflow's logged models
@@ -71,9 +74,10 @@ void json_version(
 void json_fact(struct jw *w, const struct fact *f);
 bool fact_broke_glass(const struct fact *f);
 
-enum { N_REGISTRY_MIGRATIONS = 3, N_REGISTRY_COMMANDS = 12 };
+enum { N_REGISTRY_MIGRATIONS = 4, N_REGISTRY_COMMANDS = 12 };
 extern const struct migration registry_migrations[N_REGISTRY_MIGRATIONS];
-enum { N_PROMOTION_COMMANDS = 7 };
+enum { N_PROMOTION_COMMANDS = 7, N_SIGNATURE_COMMANDS = 3 };
+extern const struct command signature_commands[N_SIGNATURE_COMMANDS];
 extern const struct command promotion_commands[N_PROMOTION_COMMANDS];
 extern const struct command registry_commands[N_REGISTRY_COMMANDS];
 

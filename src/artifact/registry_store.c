@@ -110,6 +110,15 @@ const struct migration registry_migrations[N_REGISTRY_MIGRATIONS] = {
 		"  created_ms BIGINT NOT NULL,"
 		"  ended_ms BIGINT NOT NULL);"
 		"CREATE INDEX promotion_rule_of ON promotion_rule (project, ended_ms);"},
+	{4, "signatures",
+		"CREATE TABLE artifact_signature ("
+		"  artifact BLOB NOT NULL,"
+		"  version BIGINT NOT NULL,"
+		"  hint TEXT NOT NULL,"
+		"  bundle TEXT NOT NULL,"
+		"  who TEXT NOT NULL,"
+		"  created_ms BIGINT NOT NULL,"
+		"  PRIMARY KEY (artifact, version, hint));"},
 };
 
 /* ---- rows into structs ---- */

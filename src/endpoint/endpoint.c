@@ -119,7 +119,9 @@ static enum err open_model(struct endpoint *ep, struct errtext *et)
 	struct croft *c = ep->owner->c;
 	uint64_t begin = clock_mono_ns();
 	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads")};
-	enum err e = model_open(ep->path, &o, &ep->model, et);
+	enum err e = installed_trust(c, str_c(ep->name), et);
+	if (!e)
+		e = model_open(ep->path, &o, &ep->model, et);
 	if (!e && ep->purpose == PURPOSE_CHAT) {
 		e = open_generator(c, ep->model, &ep->generator, et);
 		if (e) {

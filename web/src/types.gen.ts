@@ -17,6 +17,7 @@ export type ArtifactFact = { seq: number; version: (number | null); what: string
 export type PromotionRule = { id: string; kind: string; name: string; alias: string; checks: (string)[]; approvals: number; creator: string; created: string };
 export type PromotionRequirement = { type: ("check" | "approval"); met: boolean; why: string; check?: string; have?: number; want?: number; result?: ArtifactFact };
 export type PromotionGate = { alias: string; version: number; open: boolean; requirements: (PromotionRequirement)[]; checks: (ArtifactFact)[]; approvals: (ArtifactFact)[]; may_break_glass: boolean };
+export type ArtifactSignature = { key: string; by: string; created: string; bundle: Record<string, unknown> };
 export type LineageNode = { id: string; type: ("version" | "run" | "uri"); label: string; depth: number; kind?: string; name?: string; version?: number; deleted?: boolean };
 export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_from"); source: string; detail: Record<string, unknown> };
 export type TreeSum = { digest: string; files: number; bytes: number };
@@ -168,8 +169,20 @@ export interface Routes {
   "PUT /api/v1/artifacts/{kind}/{name}/versions/{version}/approvals/{alias}": { query: undefined; body: { note?: string }; reply: PromotionGate };
   /** Take one's approval back. */
   "DELETE /api/v1/artifacts/{kind}/{name}/versions/{version}/approvals/{alias}": { query: { note?: string }; body: undefined; reply: PromotionGate };
+  /** The in-toto statement about a version's files, to sign it. */
+  "GET /api/v1/artifacts/{kind}/{name}/versions/{version}/statement": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Signatures of a version, as Sigstore bundles. */
+  "GET /api/v1/artifacts/{kind}/{name}/versions/{version}/signatures": { query: undefined; body: undefined; reply: { signatures: (ArtifactSignature)[] } };
+  /** Add a signature: a Sigstore bundle. */
+  "POST /api/v1/artifacts/{kind}/{name}/versions/{version}/signatures": { query: undefined; body: Record<string, unknown>; reply: { signatures: (ArtifactSignature)[] } };
+  /** Read a version's files and compare them with what was signed. */
+  "POST /api/v1/artifacts/{kind}/{name}/versions/{version}/verify": { query: undefined; body: { public_key?: string }; reply: { ok: boolean; signatures: number; valid: number; files: number; bytes: number; problem: string } };
   /** Where something comes from (up), or what depends on it (down). */
   "GET /api/v1/lineage/graph": { query: { of: string; direction?: ("up" | "down"); depth?: number; nodes?: number }; body: undefined; reply: { nodes: (LineageNode)[]; edges: (LineageEdge)[]; cut: boolean } };
+  /** The same graph as W3C PROV-JSON or as OpenLineage events. */
+  "GET /api/v1/lineage/export": { query: { of: string; format: ("prov" | "openlineage"); direction?: ("up" | "down"); depth?: number; nodes?: number }; body: undefined; reply: unknown };
+  /** Take an OpenLineage event. */
+  "POST /api/v1/lineage": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Record that a run used or produced something, or that one thing is derived from another. */
   "POST /api/v1/lineage/edges": { query: undefined; body: { node: string; kind: string; source: string }; reply: LineageEdge };
   /** Which of these chunks has the project not uploaded yet?. */
