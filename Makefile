@@ -29,7 +29,7 @@ BUILD ?= build$(suffix)
 
 
 .DEFAULT_GOAL := build
-.PHONY: all build run test test-postgres fault test-browser bench bench-otlp bench-engine bench-http bench-retrieval bench-vector oracle models \
+.PHONY: all build run test test-postgres fault test-browser bench bench-otlp bench-tracking bench-engine bench-http bench-retrieval bench-vector oracle models \
 	fuzz lint format install clean help setup
 
 setup:
@@ -71,6 +71,9 @@ bench-http: all ## requests a second, plain and TLS, beside nginx when it is ins
 
 bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
+
+bench-tracking: all ## MLflow's tracking interface beside `mlflow server` (DB=postgres)
+	@DB="$(DB)" bench/tracking.sh $(BUILD)
 
 bench-otlp: all ## 20,000 OpenTelemetry spans a second for a minute: latency, memory, bytes
 	@bench/otlp.sh $(BUILD)

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "endpoint/endpoint.h"
 #include "rag/rag.h"
+#include "run/experiment.h"
 #include "run/run.h"
 #include "run/trace.h"
 
@@ -25,6 +26,7 @@ const struct module *const app_modules[] = {
 	&tree_module,
 	&artifact_module,
 	&run_module,
+	&experiment_module,
 	&trace_module,
 	&exec_module,
 	&endpoint_module,

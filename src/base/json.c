@@ -290,16 +290,28 @@ void jw_fmt(struct jw *w, const char *fmt, ...)
 	buf_free(&t);
 }
 
+static void add_u64(struct buf *b, uint64_t v)
+{
+	char t[20];
+	size_t at = sizeof t;
+	do
+		t[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_add(b, t + at, sizeof t - at);
+}
+
 void jw_i64(struct jw *w, int64_t v)
 {
 	before_value(w);
-	buf_addf(w->out, "%lld", (long long)v);
+	if (v < 0)
+		buf_putc(w->out, '-');
+	add_u64(w->out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
 void jw_u64(struct jw *w, uint64_t v)
 {
 	before_value(w);
-	buf_addf(w->out, "%llu", (unsigned long long)v);
+	add_u64(w->out, v);
 }
 
 static void number(struct jw *w, double v, int digits_short, int digits_exact, bool single)
@@ -318,9 +330,27 @@ static void number(struct jw *w, double v, int digits_short, int digits_exact, b
 	buf_addc(w->out, t);
 }
 
+/* Series are written by the million: whole numbers as such, others by yyjson, which finds the
+ * shortest text ten times as fast as trying; its own fallback is trying. */
 void jw_f64(struct jw *w, double v)
 {
-	number(w, v, 15, 17, false);
+	char room[256];
+	yyjson_alc alc;
+	size_t n = 0;
+	if (fabs(v) < 1e15 && v == floor(v) && !(v == 0 && signbit(v))) {
+		jw_i64(w, (int64_t)v);
+		return;
+	}
+	yyjson_val val = {.tag = YYJSON_TYPE_NUM | YYJSON_SUBTYPE_REAL, .uni.f64 = v};
+	char *t = isfinite(v) && yyjson_alc_pool_init(&alc, room, sizeof room)
+			  ? yyjson_val_write_opts(&val, 0, &alc, &n, NULL)
+			  : NULL;
+	if (!t) {
+		number(w, v, 15, 17, false);
+		return;
+	}
+	before_value(w);
+	buf_add(w->out, t, n);
 }
 
 void jw_f32(struct jw *w, float v)

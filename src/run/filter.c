@@ -266,6 +266,11 @@ static enum err value(
 {
 	struct token t = p->now;
 	int64_t ms;
+	if (t.kind == T_END)
+		return err_set(p->et, ERR_INVALID,
+			"Invalid comparison clause: a %s is expected behind %.*s",
+			n->number ? "numeric value" : "quoted value",
+			STR_FMT(str_sub(p->all, 0, 200)));
 	if (n->number) {
 		if (t.kind == T_QUOTED && is_time(p, n) && clock_parse_rfc3339(t.text, &ms))
 			*number = (double)ms;

@@ -253,6 +253,48 @@ def wire(server, eid, rid):
     tap.ok(len(steps) <= 11 and steps[0] == 0 and steps[-1] == 99, "a sample with both ends", steps)
 
 
+def own(server, eid, rid):
+    """Croft's own routes and commands on the same runs."""
+    def get(path, **query):
+        return server.json("GET", "/api/v1/" + path + "?" + urllib.parse.urlencode(query))
+
+    _, got = get(f"experiments/{eid}/runs", limit=3, order_by="metrics.score DESC",
+                 filter="metrics.score > 3 AND (params.depth = '1' OR NOT params.depth IN ('2', '3'))")
+    tap.same([r["metrics"]["score"]["value"] for r in got["runs"]], [29, 26, 25], "the wide filter")
+    tap.same(got["total"], 16, "and how many there are")
+    status, got = get(f"experiments/{eid}/runs", filter="metrics.score >")
+    tap.ok(status == 400 and "numeric value" in got["error"]["message"], "a filter's error is said", got)
+    _, got = get(f"experiments/{eid}/keys")
+    tap.ok("score" in got["metrics"] and "depth" in got["params"], "the keys of an experiment")
+    _, got = get(f"runs/{rid}/metrics/loss", points=10)
+    tap.same((got["total"], sum(b[2] for b in got["buckets"]), len(got["buckets"])), (100, 100, 10),
+             "a chart: every point in one bucket")
+    tap.same(got["buckets"][0][3:5], [0.1, 1], "its smallest and largest")
+    _, got = get(f"runs/{rid}/metrics/loss", points=1000, **{"from": 10, "to": 19})
+    tap.same([b[0] for b in got["buckets"]], list(range(10, 20)), "a range of it")
+    tap.same(get(f"runs/{rid}/metrics/none")[0], 404, "of no metric")
+    _, two = get(f"experiments/{eid}/runs", limit=2, order_by="metrics.score DESC")
+    ids = [r["id"] for r in two["runs"]]
+    _, got = get("runs/compare", ids=",".join(ids), differing="true")
+    tap.same([(r["key"], r["values"]) for r in got["params"]], [("depth", ["4", "3"])], "what differs")
+    tap.same(get("runs/compare", ids=ids[0] + ",zz")[0], 400, "not with nonsense")
+    rc, out, err = server.cli("experiments")
+    tap.ok(rc == 0 and "Default" in out and "one" in out, "croft experiments", out + err)
+    rc, out, err = server.cli("experiments", "runs", "one", "-f", "metrics.score > 27", "-c",
+                              "score,params.depth")
+    tap.ok(rc == 0 and "s29" in out and "s28" in out and "s27" not in out, "croft experiments runs",
+           out + err)
+    rc, out, err = server.cli("runs", "compare", *ids)
+    tap.ok(rc == 0 and "depth" in out and "score" in out, "croft runs compare", out + err)
+    rc, out, err = server.cli("runs", "chart", rid, "loss", "-n", "5")
+    tap.ok(rc == 0 and len(out.splitlines()) == 6, "croft runs chart", out + err)
+    rc, _, err = server.cli("runs", "delete", ids[0])
+    _, got = get(f"experiments/{eid}/runs", view="deleted")
+    tap.same([r["id"] for r in got["runs"]], [ids[0]], "croft runs delete")
+    _, got = get("audit")
+    tap.ok("run.delete" in json.dumps(got), "deletion is in the audit log", got)
+
+
 with Croft() as server:
     mlflow.set_tracking_uri(server.base)
     client = MlflowClient()
@@ -261,6 +303,7 @@ with Croft() as server:
     search(client, experiment, run_id)
     files(client, server, experiment, run_id)
     wire(server, experiment, run_id)
+    own(server, experiment, run_id)
     server.stop()
     server.start()
     mlflow.set_tracking_uri(server.base)

@@ -25,6 +25,9 @@ export type TreeFile = { path: string; sha256: string; size: number; executable?
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
 export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
+export type Experiment = { id: string; name: string; location: string; created: string; updated: string; deleted: (string | null); tags: Record<string, unknown> };
+export type TrackedRun = { id: string; experiment: string; name: string; status: ("running" | "scheduled" | "ok" | "error" | "killed"); user: string; started: (string | null); ended: (string | null); deleted: (string | null); duration_ms: (number | null); params: Record<string, unknown>; tags: Record<string, unknown>; metrics: Record<string, unknown>; datasets: ({ name: string; digest: string; context: string })[] };
+export type ComparedRow = { key: string; differs: boolean; values: ((string | number | null))[] };
 export type Trace = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); spans: number; errors: number; tokens_in: number; tokens_out: number; cost: number; attributes: Record<string, unknown> };
 export type TraceSpan = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number };
 export type TraceSpanDetail = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number; span_kind: string; view: TraceView; attributes: Record<string, unknown>; event_list: ({ name: string; at_ms: number; attributes: Record<string, unknown>; dropped: number })[]; links: ({ trace: string; span: string; state: string; attributes: Record<string, unknown> })[]; scope: { name: string; version: string; attributes: Record<string, unknown> }; resource: Record<string, unknown>; trace_state: string; dropped: { attributes: number; events: number; links: number } };
@@ -213,6 +216,24 @@ export interface Routes {
   "GET /api/v1/runs": { query: { kind?: string; status?: string; limit?: number; after?: string }; body: undefined; reply: { runs: (Run)[]; next: (string | null) } };
   /** A run with its spans. */
   "GET /api/v1/runs/{id}": { query: undefined; body: undefined; reply: { run: Run; spans: (Span)[] } };
+  /** Search experiments. */
+  "GET /api/v1/experiments": { query: { view?: ("active" | "deleted" | "all"); filter?: string; order_by?: string; limit?: number; page?: string }; body: undefined; reply: { experiments: (Experiment)[]; next: (string | null) } };
+  /** Show an experiment. */
+  "GET /api/v1/experiments/{id}": { query: undefined; body: undefined; reply: Experiment };
+  /** Delete an experiment with its runs, or restore it. */
+  "DELETE /api/v1/experiments/{id}": { query: { restore?: boolean }; body: undefined; reply: Record<string, unknown> };
+  /** Search the runs of an experiment. */
+  "GET /api/v1/experiments/{id}/runs": { query: { view?: ("active" | "deleted" | "all"); filter?: string; order_by?: string; limit?: number; page?: string }; body: undefined; reply: { runs: (TrackedRun)[]; total: number; next: (string | null) } };
+  /** The metrics, parameters and tags that its runs have. */
+  "GET /api/v1/experiments/{id}/keys": { query: undefined; body: undefined; reply: { metrics: (string)[]; params: (string)[]; tags: (string)[] } };
+  /** Compare runs. */
+  "GET /api/v1/runs/compare": { query: { ids: string; differing?: boolean }; body: undefined; reply: { runs: (Record<string, unknown>)[]; params: (ComparedRow)[]; tags: (ComparedRow)[]; metrics: (ComparedRow)[] } };
+  /** The parameters, tags and metrics of an experiment's run. */
+  "GET /api/v1/runs/{id}/data": { query: undefined; body: undefined; reply: TrackedRun };
+  /** Delete an experiment's run, or restore it. */
+  "DELETE /api/v1/runs/{id}": { query: { restore?: boolean }; body: undefined; reply: Record<string, unknown> };
+  /** A metric's points in at most so many buckets. */
+  "GET /api/v1/runs/{id}/metrics/{key...}": { query: { points?: number; from?: number; to?: number; x?: ("step" | "time") }; body: undefined; reply: { key: string; x: ("step" | "time"); total: number; columns: (string)[]; buckets: (((number | null))[])[] } };
   /** List traces, newest first. */
   "GET /api/v1/traces": { query: { q?: string; filter?: string; status?: string; kind?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { traces: (Trace)[]; next: (string | null) } };
   /** Spans as they open and close, as server-sent events. */

@@ -1,0 +1,10 @@
+/* The module of experiments: Croft's own routes and commands. What they stand on is run/track.h,
+ * kept by run_module. */
+#ifndef RUN_EXPERIMENT_H
+#define RUN_EXPERIMENT_H
+#include "module/module.h"
+
+extern const struct module experiment_module;
+extern const struct command experiment_commands[6];
+
+#endif
