@@ -34,7 +34,8 @@ case ${1:-} in
 python) pip openai==3.54.0 ;;
 otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
 mlflow) pip mlflow-skinny==3.17.2 ;;
-formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 ;;
+formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 \
+	'cyclonedx-python-lib[json-validation]==11.12.0' mlcroissant==1.1.1 PyYAML==6.0.4 ;;
 node) npm_install openai@6.49.0 ;;
 oidc) npm_install oidc-provider@9.13.3 jose@6.2.18 ;;
 otel-node)

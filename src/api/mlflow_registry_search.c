@@ -3,6 +3,7 @@
  * sorted, and only the page that was asked for is read in full. */
 #include "api/mlflow_filter.h"
 #include "api/mlflow_registry.h"
+#include "run/track.h"
 
 #include <stdlib.h>
 
@@ -484,4 +485,31 @@ static const struct route routes[] = {
 		"MLflow: remove a tag of a version", NULL, "object", "object", 0},
 };
 
-const struct module mlflow_registry_module = {.name = "mlflow_registry", TABLE(routes)};
+/* ---- a card's metrics: the run's newest points ---- */
+
+static enum err run_metrics(struct croft *c, struct str project, struct id run, struct arena *a,
+	struct run_metric *out, size_t max, size_t *n, struct errtext *et)
+{
+	struct tracked *t;
+	enum err e = track_get(c, project, run, &t, et);
+	if (e)
+		return e;
+	*n = MIN(t->n_metrics, max);
+	for (size_t i = 0; i < *n && !e; i++) {
+		out[i] = (struct run_metric){
+			arena_str(a, t->metrics[i].key), t->metrics[i].point.value};
+		if (!out[i].name.p)
+			e = err_set(et, ERR_NOMEM, "no memory for metrics");
+	}
+	tracked_free(t);
+	return e;
+}
+
+static enum err init(struct croft *c, struct errtext *et)
+{
+	artifact_set_run_metrics_fn(c, run_metrics);
+	return OK;
+}
+
+const struct module mlflow_registry_module = {
+	.name = "mlflow_registry", TABLE(routes), .init = init};

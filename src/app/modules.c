@@ -23,6 +23,7 @@ const struct module *const app_modules[] = {
 	&promotion_module,
 	&signature_module,
 	&lineage_module,
+	&card_module,
 	&tree_module,
 	&artifact_module,
 	&run_module,

@@ -45,6 +45,25 @@ void artifact_set_loaded_fn(struct croft *c, model_loaded_fn fn)
 	pthread_mutex_unlock(&s->mu);
 }
 
+void artifact_set_run_metrics_fn(struct croft *c, run_metrics_fn fn)
+{
+	struct artifacts *s = croft_state(c, &artifact_module);
+	pthread_mutex_lock(&s->mu);
+	s->run_metrics = fn;
+	pthread_mutex_unlock(&s->mu);
+}
+
+run_metrics_fn artifact_run_metrics_fn(struct croft *c)
+{
+	struct artifacts *s = croft_state(c, &artifact_module);
+	if (!s)
+		return NULL;
+	pthread_mutex_lock(&s->mu);
+	run_metrics_fn fn = s->run_metrics;
+	pthread_mutex_unlock(&s->mu);
+	return fn;
+}
+
 bool artifact_loaded(struct croft *c, struct str name)
 {
 	struct artifacts *s = croft_state(c, &artifact_module);

@@ -32,6 +32,7 @@
 extern const struct module registry_module; /* artifacts */
 extern const struct module promotion_module;
 extern const struct module signature_module;
+extern const struct module card_module;
 extern const struct module lineage_module;
 extern const struct module tree_module;     /* their content: artifact/tree.h */
 extern const struct module artifact_module; /* the models on this machine */
@@ -150,6 +151,19 @@ enum err artifact_tag_set(struct tx *tx, const struct principal *who, struct id 
 /* True when a live version of any project holds that digest. */
 enum err artifact_digest_used(
 	struct tx *tx, struct str digest, bool *used, struct errtext *et) MUST_CHECK;
+
+/* ---- what runs measured ---- */
+
+struct run_metric {
+	struct str name; /* in the arena */
+	double value;    /* the last one */
+};
+/* Runs are known above this floor: whoever keeps them says here what a run's metrics are. At most
+ * `max`; ERR_NOT_FOUND: no such run. */
+typedef enum err (*run_metrics_fn)(struct croft *c, struct str project, struct id run,
+	struct arena *a, struct run_metric *out, size_t max, size_t *n, struct errtext *et);
+void artifact_set_run_metrics_fn(struct croft *c, run_metrics_fn fn);
+run_metrics_fn artifact_run_metrics_fn(struct croft *c);
 
 /* ---- lineage: what came from what, between versions, runs and URIs ---- */
 

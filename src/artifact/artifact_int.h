@@ -152,6 +152,7 @@ struct artifacts {
 	pthread_mutex_t mu;
 	char pulling[16][MODEL_NAME_MAX + 1]; /* names that are being pulled or removed */
 	model_loaded_fn loaded;
+	run_metrics_fn run_metrics;
 };
 
 enum err artifact_claim(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;

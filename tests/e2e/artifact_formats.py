@@ -153,8 +153,80 @@ def loading(s, pub, model):
     tap.ok(status == 200 and "is not what was signed" in s.logged(), "with warn it is, and said", s.logged())
 
 
+def card(s, ref, fmt=None):
+    rc, out, err = s.cli("artifact", "card", ref, *(["--format", fmt] if fmt else ["--json"]))
+    return out if fmt == "markdown" else json.loads(out)
+
+
+def fields(c):
+    return {f["key"]: f for section in c["sections"] for f in section["fields"]}
+
+
+def model_card(s):
+    import yaml
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    ref = "model/" + CHAT
+    f = fields(card(s, ref))
+    tap.same((f["parameters"]["state"], f["parameters"]["value"], f["parameters"]["from"]),
+             ("measured", "134515008", "metadata:parameters"), "parameters are measured, with where")
+    tap.ok(f["architecture"]["value"] == "llama" and f["context"]["value"] == "8192" and
+           f["task"]["value"] == "text-generation", "so are architecture, context and task", f)
+    tap.same((f["intended_use"]["state"], f["intended_use"]["value"]), ("missing", None), "what nobody said is missing")
+    s.cli("artifact", "claim", ref, "intended_use=tests | only", "languages=en, de", "licence=MIT",
+          "limitations=it is small", "bias_mitigation=none yet", "intended_users=testers")
+    s.cli("promote", "check", ref, "safety-refusals", "pass")
+    c = card(s, ref)
+    f = fields(c)
+    tap.same((f["intended_use"]["state"], f["intended_use"]["value"], f["intended_use"]["by"]),
+             ("claim", "tests | only", "local"), "a claim has its author")
+    tap.ok(f["licence"]["state"] == "measured" and f["licence"]["value"] != "MIT" and
+           f["licence"]["claim"] == "MIT", "a claim does not hide what was measured", f["licence"])
+    tap.same(f["safety_measured"]["value"], "safety-refusals: pass", "checks are measurements")
+    tap.ok(all(x["filled"] <= x["of"] for x in c["sections"]) and len(c["sections"]) == 5,
+           "completeness of five sections")
+    text = card(s, ref, "markdown")
+    front = yaml.safe_load(text.split("---\n")[1])
+    tap.same((front["language"], front["pipeline_tag"], front["license"]),
+             (["en", "de"], "text-generation", f["licence"]["value"].lower()), "the YAML is read back", )
+    tap.ok("tests \\| only" in text and "*missing*" in text, "and the text is text")
+    bom = json.dumps(card(s, ref, "cyclonedx"))
+    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom)
+    tap.ok(problem is None, "CycloneDX 1.6's own schema takes the ML-BOM", problem)
+    b = json.loads(bom)["components"][0]
+    tap.ok(b["type"] == "machine-learning-model" and b["modelCard"]["considerations"]["useCases"] == ["tests | only"],
+           "with the model's card in it", b)
+
+
+def dataset_card(s):
+    import mlcroissant
+    tmp = tempfile.mkdtemp(prefix="croft-set-")
+    with open(os.path.join(tmp, "rows.csv"), "w") as f:
+        f.write('id,text,score\r\n1,"a, ""b""",0.5\r\n2,two,1\r\n')
+    with open(os.path.join(tmp, "more.jsonl"), "w") as f:
+        f.write('{"q":"x","n":1}\n{"q":"y","n":2}\n')
+    with open(os.path.join(tmp, "LICENSE"), "w") as f:
+        f.write("Creative Commons\nAttribution 4.0 International\n")
+    s.cli("artifact", "push", tmp, "dataset/rows", "s3://bucket/raw")
+    s.cli("artifact", "claim", "dataset/rows", "description=Rows to test with")
+    f = fields(card(s, "dataset/rows"))
+    tap.same((f["licence"]["value"], f["licence"]["from"]), ("CC-BY-4.0", "file:LICENSE"),
+             "a licence is found in its file")
+    tap.ok("s3://bucket/raw" in (f["provenance"]["value"] or ""), "provenance is lineage", f["provenance"])
+    path = os.path.join(tmp, "croissant.json")
+    with open(path, "w") as out:
+        json.dump(card(s, "dataset/rows", "croissant"), out)
+    set_ = mlcroissant.Dataset(path)
+    tap.same(list(set_.metadata.ctx.issues.errors), [], "mlcroissant validates it")
+    got = [r for r in set_.records("records-2")]
+    tap.same([(r["records-2/id"], r["records-2/text"], r["records-2/score"]) for r in got],
+             [(1, b'a, "b"', 0.5), (2, b"two", 1.0)], "and reads the rows, hashes checked")
+
+
 with Croft(models=True) as server:
     openlineage(server)
     prov(server)
+    model_card(server)
+    dataset_card(server)
     loading(server, *signing(server))
 tap.done()
