@@ -20,6 +20,8 @@ export type PromotionGate = { alias: string; version: number; open: boolean; req
 export type ArtifactSignature = { key: string; by: string; created: string; bundle: Record<string, unknown> };
 export type LineageNode = { id: string; type: ("version" | "run" | "uri"); label: string; depth: number; kind?: string; name?: string; version?: number; deleted?: boolean };
 export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_from"); source: string; detail: Record<string, unknown> };
+export type CardField = { key: string; title: string; state: ("missing" | "measured" | "claim"); value: (string | null); from: (string | null); claim: (string | null); by: (string | null); time: (string | null) };
+export type Card = { kind: string; name: string; version: number; sections: ({ name: string; title: string; fields: (CardField)[]; filled: number; of: number })[] };
 export type TreeSum = { digest: string; files: number; bytes: number };
 export type TreeFile = { path: string; sha256: string; size: number; executable?: boolean; chunks?: ({ id: string; size: number })[] };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
@@ -188,6 +190,12 @@ export interface Routes {
   "POST /api/v1/lineage": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Record that a run used or produced something, or that one thing is derived from another. */
   "POST /api/v1/lineage/edges": { query: undefined; body: { node: string; kind: string; source: string }; reply: LineageEdge };
+  /** The card of a version; also as Markdown, CycloneDX or Croissant. */
+  "GET /api/v1/artifacts/{kind}/{name}/versions/{version}/card": { query: { format?: ("json" | "markdown" | "cyclonedx" | "croissant") }; body: undefined; reply: Card };
+  /** Claim something that is not measured. */
+  "PUT /api/v1/artifacts/{kind}/{name}/versions/{version}/card/{field}": { query: undefined; body: { value: string }; reply: Card };
+  /** Take a claim back. */
+  "DELETE /api/v1/artifacts/{kind}/{name}/versions/{version}/card/{field}": { query: undefined; body: undefined; reply: Card };
   /** Which of these chunks has the project not uploaded yet?. */
   "POST /api/v1/trees/chunks/missing": { query: undefined; body: { ids: (string)[] }; reply: { missing: (string)[] } };
   /** Upload chunks: each as its SHA-256 (32 bytes), its size (4, least first), its bytes. */
