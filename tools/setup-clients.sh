@@ -1,5 +1,5 @@
 #!/bin/sh
-# tools/setup-clients.sh python|mlflow|formats|node|otel-python|otel-node: the official clients that tests/e2e uses,
+# tools/setup-clients.sh python|mlflow|sklearn|formats|node|otel-python|otel-node: the official clients that tests/e2e uses,
 # at pinned versions, in build/venv and build/node. Does nothing when they are there. Their tests are
 # skipped when they cannot be fetched, and say so. To add one: its line in `case`.
 set -eu
@@ -34,6 +34,7 @@ case ${1:-} in
 python) pip openai==3.54.0 ;;
 otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
 mlflow) pip mlflow-skinny==3.17.2 ;;
+sklearn) pip mlflow-skinny==3.17.2 scikit-learn==1.9.1 skops==0.16.0 pandas==3.1.1 ;;
 formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 \
 	'cyclonedx-python-lib[json-validation]==11.12.0' mlcroissant==1.1.1 PyYAML==6.0.4 ;;
 node) npm_install openai@6.49.0 ;;
@@ -45,7 +46,7 @@ otel-node)
 		@opentelemetry/exporter-trace-otlp-proto@0.223.1
 	;;
 *)
-	echo "usage: tools/setup-clients.sh python|mlflow|formats|node|otel-python|otel-node" >&2
+	echo "usage: tools/setup-clients.sh python|mlflow|sklearn|formats|node|otel-python|otel-node" >&2
 	exit 2
 	;;
 esac

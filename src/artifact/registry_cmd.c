@@ -412,8 +412,12 @@ static void print_facts(struct cmd *cmd, yyjson_val *facts)
 			cmd_cell(t, "fact %lld was wrong: %.*s", (long long)retracts,
 				STR_FMT(reason));
 		else
-			cmd_cell(t, "%.*s%s%.*s%s", STR_FMT(value.p ? value : S("ended")),
-				reason.n ? " (" : "", STR_FMT(reason), reason.n ? ")" : "");
+			cmd_cell(t, "%s%.*s%s%.*s%s",
+				json_bool(yyjson_obj_get(f, "detail"), "break_glass", false)
+					? "BREAK GLASS "
+					: "",
+				STR_FMT(value.p ? value : S("ended")), reason.n ? " (" : "",
+				STR_FMT(reason), reason.n ? ")" : "");
 	}
 	cmd_table_end(t);
 }

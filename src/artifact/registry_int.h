@@ -74,7 +74,7 @@ void json_version(
 void json_fact(struct jw *w, const struct fact *f);
 bool fact_broke_glass(const struct fact *f);
 
-enum { N_REGISTRY_MIGRATIONS = 4, N_REGISTRY_COMMANDS = 12 };
+enum { N_REGISTRY_MIGRATIONS = 5, N_REGISTRY_COMMANDS = 12 };
 extern const struct migration registry_migrations[N_REGISTRY_MIGRATIONS];
 enum { N_PROMOTION_COMMANDS = 7, N_SIGNATURE_COMMANDS = 3 };
 extern const struct command signature_commands[N_SIGNATURE_COMMANDS];

@@ -119,6 +119,9 @@ const struct migration registry_migrations[N_REGISTRY_MIGRATIONS] = {
 		"  who TEXT NOT NULL,"
 		"  created_ms BIGINT NOT NULL,"
 		"  PRIMARY KEY (artifact, version, hint));"},
+	{5, "who had a name",
+		"CREATE INDEX artifact_fact_name ON artifact_fact (project, value) "
+		"  WHERE what = 'name';"},
 };
 
 /* ---- rows into structs ---- */
