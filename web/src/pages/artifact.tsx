@@ -1,6 +1,7 @@
 // One artifact: its versions, where its aliases pointed and point, what it comes from, what differs.
 import { useMemo, useState } from 'preact/hooks'
 import { call } from '../api'
+import { CardView } from '../artifact_card'
 import { Lineage } from '../artifact_lineage'
 import { Compare } from '../artifact_compare'
 import { AliasDialog, History } from '../artifact_history'
@@ -10,7 +11,7 @@ import { href, navigate, usePlace, withQuery } from '../router'
 import type { Artifact, ArtifactVersion } from '../types'
 import { Badge, Button, Choice, Empty, Failure, Note, PageHead, useEvery, useLoad } from '../ui'
 
-const views = [['versions', 'Versions'], ['history', 'History'], ['lineage', 'Lineage'], ['compare', 'Compare']] as const
+const views = [['versions', 'Versions'], ['card', 'Card'], ['history', 'History'], ['lineage', 'Lineage'], ['compare', 'Compare']] as const
 type View = (typeof views)[number][0]
 
 export interface Times { as_of?: string; known_at?: string }
@@ -76,6 +77,9 @@ export function ArtifactPage({ kind, name }: { kind: string; name: string }) {
           {!at.as_of && <pre class="command"><code>croft artifact add {kind}/{name} --source s3://bucket/path</code></pre>}
         </Empty>
       ))}
+      {view === 'card' && (chosen
+        ? <CardView key={chosen.version} v={chosen} past={!!(at.as_of || at.known_at)} />
+        : <Empty title="No versions yet" />)}
       {view === 'history' && <History artifact={artifact} at={at} put={put} onChange={reload} />}
       {view === 'lineage' && (chosen
         ? <Lineage version={chosen} versions={versions} put={put} />
