@@ -33,7 +33,7 @@ static void show(const struct trace_item *it)
 static void to_json(struct str message, struct buf *out)
 {
 	struct jw w = {.out = out};
-	if (!otlp_to_json(message, &otlp_span, &w) || !jw_done(&w))
+	if (!otlp_to_json(message, &otlp_span, OTLP_IDS_HEX, &w) || !jw_done(&w))
 		abort();
 }
 

@@ -1,5 +1,6 @@
 /* The module: rows of the faces. */
 #include "api/api_int.h"
+#include "api/mlflow_trace.h"
 #include "api/otlp.h"
 
 /* To add a route: its row here, its handler in the file of its face. */
@@ -21,6 +22,7 @@ static const struct route routes[] = {
 		64 << 20},
 	{HTTP_POST, "/api/public/otel/v1/traces", otlp_traces, PERM_RUN_WRITE,
 		"The same, where Langfuse's clients send it", NULL, NULL, "object", 64 << 20},
+	MLFLOW_TRACE_ROUTES,
 };
 
 #define SAMPLING                                                                                \

@@ -16,8 +16,11 @@ extern const struct otlp_message otlp_trace_request, otlp_span, otlp_resource, o
  * names the member. */
 enum err otlp_from_json(yyjson_val *v, const struct otlp_message *m, struct buf *out,
 	struct errtext *et) MUST_CHECK;
-/* The other way; false when the bytes are malformed. */
-bool otlp_to_json(struct str message, const struct otlp_message *m, struct jw *w);
+/* The other way; false when the bytes are malformed. OTLP writes ids in hex; protobuf's own JSON,
+ * which MLflow's client reads, has them in base64 as all bytes. */
+enum otlp_ids { OTLP_IDS_HEX, OTLP_IDS_BASE64 };
+bool otlp_to_json(
+	struct str message, const struct otlp_message *m, enum otlp_ids ids, struct jw *w);
 
 void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs);
 

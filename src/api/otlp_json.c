@@ -293,7 +293,8 @@ enum err otlp_from_json(
 
 /* ---- to JSON ---- */
 
-static bool write_one(const struct pb_field *p, const struct field *f, struct jw *w)
+static bool write_one(
+	const struct pb_field *p, const struct field *f, enum otlp_ids ids, struct jw *w)
 {
 	char hex[65];
 	struct buf b = {0};
@@ -303,6 +304,12 @@ static bool write_one(const struct pb_field *p, const struct field *f, struct jw
 		jw_str(w, p->s);
 		return true;
 	case K_HEX:
+		if (ids == OTLP_IDS_BASE64) {
+			base64_encode(&b, p->s);
+			jw_str(w, buf_str(&b));
+			buf_free(&b);
+			return true;
+		}
 		hex_encode((const uint8_t *)p->s.p, MIN(p->s.n, (size_t)32), hex);
 		jw_c(w, hex);
 		return true;
@@ -331,7 +338,7 @@ static bool write_one(const struct pb_field *p, const struct field *f, struct jw
 			jw_c(w, isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity");
 		return true;
 	case K_MESSAGE:
-		return otlp_to_json(p->s, f->message, w);
+		return otlp_to_json(p->s, f->message, ids, w);
 	}
 	return false;
 }
@@ -352,7 +359,7 @@ static bool fits(const struct pb_field *p, const struct field *f)
 }
 
 /* In the order of the table: repeated fields become one list, of others the last one counts. */
-static bool write_field(struct str message, const struct field *f, struct jw *w)
+static bool write_field(struct str message, const struct field *f, enum otlp_ids ids, struct jw *w)
 {
 	struct pb m = pb_of(message);
 	struct pb_field p, last = {0};
@@ -368,17 +375,18 @@ static bool write_field(struct str message, const struct field *f, struct jw *w)
 				jw_arr(w);
 		}
 		if (f->repeated)
-			good = write_one(&p, f, w);
+			good = write_one(&p, f, ids, w);
 	}
 	if (n && f->repeated)
 		jw_end(w);
 	else if (n)
-		good = write_one(&last, f, w);
+		good = write_one(&last, f, ids, w);
 	return good && !m.bad;
 }
 
 /* Of a oneof only the last member counts. */
-static bool write_oneof(struct str message, const struct otlp_message *m, struct jw *w)
+static bool write_oneof(
+	struct str message, const struct otlp_message *m, enum otlp_ids ids, struct jw *w)
 {
 	struct pb r = pb_of(message);
 	struct pb_field p, last = {0};
@@ -391,19 +399,19 @@ static bool write_oneof(struct str message, const struct otlp_message *m, struct
 			}
 	if (of) {
 		jw_key(w, of->name);
-		return write_one(&last, of, w) && !r.bad;
+		return write_one(&last, of, ids, w) && !r.bad;
 	}
 	return !r.bad;
 }
 
-bool otlp_to_json(struct str message, const struct otlp_message *m, struct jw *w)
+bool otlp_to_json(struct str message, const struct otlp_message *m, enum otlp_ids ids, struct jw *w)
 {
 	bool good = true;
 	jw_obj(w);
 	if (m->oneof)
-		good = write_oneof(message, m, w);
+		good = write_oneof(message, m, ids, w);
 	for (size_t i = 0; good && !m->oneof && i < m->n; i++)
-		good = write_field(message, &m->fields[i], w);
+		good = write_field(message, &m->fields[i], ids, w);
 	jw_end(w);
 	return good;
 }

@@ -4,6 +4,7 @@
 #include "net/coding.h"
 #include "net/protobuf.h"
 #include "run/trace.h"
+#include "run/track.h"
 
 enum { DECODED_MAX = 64 << 20 };
 
@@ -112,6 +113,20 @@ static enum err encoding(const struct http_request *rq, bool *json, struct errte
 		json_type);
 }
 
+/* MLflow's clients say which experiment a trace is of. */
+static enum err experiment_of(
+	struct croft *c, const struct http_request *rq, int64_t *out, struct errtext *et)
+{
+	struct str s = http_header(rq, "x-mlflow-experiment-id");
+	struct experiment x;
+	*out = -1;
+	if (!s.n)
+		return OK;
+	if (!str_i64(s, out) || *out < 0)
+		return err_set(et, ERR_INVALID, "x-mlflow-experiment-id: a number is expected");
+	return experiment_get(c, project_of(rq), *out, rq->arena, &x, et);
+}
+
 void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
@@ -119,6 +134,7 @@ void otlp_traces(struct croft *c, struct http_request *rq, struct http_response 
 	struct str body;
 	struct trace_accepted accepted = {0};
 	bool json;
+	int64_t experiment = -1;
 	enum err e = encoding(rq, &json, &et);
 	if (!e)
 		e = http_decoded_body(rq, DECODED_MAX, &decoded, &body, &et);
@@ -128,8 +144,9 @@ void otlp_traces(struct croft *c, struct http_request *rq, struct http_response 
 		buf_free(&decoded);
 	}
 	if (!e)
-		e = trace_import(c, project_of(rq), http_header(rq, "x-mlflow-experiment-id"), body,
-			&accepted, &et);
+		e = experiment_of(c, rq, &experiment, &et);
+	if (!e)
+		e = trace_import(c, project_of(rq), experiment, body, &accepted, &et);
 	if (e)
 		reply_error(rs, json, e, &et);
 	else

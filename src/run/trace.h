@@ -17,10 +17,10 @@ struct trace_accepted {
 	struct errtext why; /* of the first one that was rejected */
 };
 
-/* Stores an ExportTraceServiceRequest (protobuf bytes) in a project and, when not empty, an
+/* Stores an ExportTraceServiceRequest (protobuf bytes) in a project and, unless it is -1, an
  * experiment. ERR_INVALID: malformed, nothing is stored. ERR_BUSY: too much is waiting for the
  * store already, come back in a second. */
-enum err trace_import(struct croft *c, struct str project, struct str experiment,
-	struct str request, struct trace_accepted *out, struct errtext *et) MUST_CHECK;
+enum err trace_import(struct croft *c, struct str project, int64_t experiment, struct str request,
+	struct trace_accepted *out, struct errtext *et) MUST_CHECK;
 
 #endif

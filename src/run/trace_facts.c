@@ -122,7 +122,7 @@ static const struct {
 	{"task", "chain"},
 };
 
-static const char *type_of(struct str word)
+const char *trace_type_of(struct str word)
 {
 	if (word.n >= 2 && word.p[0] == '"' && word.p[word.n - 1] == '"')
 		word = str_sub(word, 1, word.n - 1); /* MLflow writes every value as JSON */
@@ -190,6 +190,21 @@ static void costs_json(struct str json, struct trace_facts *out)
 	yyjson_doc_free(doc);
 }
 
+/* Both come as JSON in a text or as structured values. */
+static void with_json(const struct otel_value *v, void (*fn)(struct str, struct trace_facts *),
+	struct trace_facts *out)
+{
+	if (v->type == OTEL_STR) {
+		fn(v->s, out);
+	} else if (v->type == OTEL_MAP) {
+		struct buf b = {.max = 8192};
+		struct jw w = {.out = &b};
+		trace_value_json(&w, v);
+		fn(buf_str(&b), out);
+		buf_free(&b);
+	}
+}
+
 static void find(const struct otel_span *s, struct otel_value got[F_SLOTS])
 {
 	unsigned char rank[F_SLOTS] = {0};
@@ -221,7 +236,7 @@ void trace_facts_read(const struct otel_span *s, struct trace_facts *out)
 	struct otel_value got[F_SLOTS] = {0};
 	find(s, got);
 	*out = (struct trace_facts){
-		.type = type_of(text(&got[F_KIND])),
+		.type = trace_type_of(text(&got[F_KIND])),
 		.model = text(&got[F_MODEL]),
 		.session = text(&got[F_SESSION]),
 		.user = text(&got[F_USER]),
@@ -232,10 +247,10 @@ void trace_facts_read(const struct otel_span *s, struct trace_facts *out)
 		.tokens_out = number(&got[F_TOKENS_OUT]),
 		.cost = amount(&got[F_COST]),
 	};
-	if (!out->tokens_in && !out->tokens_out && got[F_USAGE].type == OTEL_STR)
-		usage_json(got[F_USAGE].s, out);
-	if (!out->cost && got[F_COSTS].type == OTEL_STR)
-		costs_json(got[F_COSTS].s, out);
+	if (!out->tokens_in && !out->tokens_out)
+		with_json(&got[F_USAGE], usage_json, out);
+	if (!out->cost)
+		with_json(&got[F_COSTS], costs_json, out);
 	if (!out->type)
 		out->type = got[F_TOOL].type ? "tool"
 			    : out->model.n   ? "llm"
@@ -249,7 +264,7 @@ void trace_facts_read(const struct otel_span *s, struct trace_facts *out)
 
 void trace_facts_own(struct str kind, yyjson_val *a, struct trace_facts *out)
 {
-	*out = (struct trace_facts){.type = type_of(kind)};
+	*out = (struct trace_facts){.type = trace_type_of(kind)};
 	if (!out->type)
 		out->type = "span";
 	out->calls_model = calls_model(out->type);

@@ -35,6 +35,10 @@ static const struct {
 	{"timestamp", TF_TIME, true},
 	{"start_time", TF_TIME, true},
 	{"request_time", TF_TIME, true},
+	{"end_time_ms", TF_END, true},
+	{"end_time", TF_END, true},
+	{"client_request_id", TF_CLIENT_REQUEST, false},
+	{"prompt", TF_PROMPT, false},
 	{"duration_ms", TF_DURATION, true},
 	{"execution_time_ms", TF_DURATION, true},
 	{"execution_time", TF_DURATION, true},
@@ -353,7 +357,7 @@ enum err trace_filter_parse(
 			e = operator_of(&p, c);
 		if (!e)
 			e = value_of(&p, c);
-		f.needs_notes |= c->field >= TF_TAG && c->field <= TF_EXPECTATION;
+		f.needs_notes |= c->field >= TF_CLIENT_REQUEST && c->field <= TF_EXPECTATION;
 		f.needs_notes |= c->field == TF_RUN;
 		f.needs_spans |= c->field >= TF_SPAN_NAME || c->field == TF_TEXT;
 		if (e || p.at == p.in.n)

@@ -10,6 +10,7 @@
  * names   := status name kind id request_id run_id timestamp_ms (timestamp, start_time)
  *            duration_ms (execution_time_ms, execution_time, latency) tokens tokens_in tokens_out
  *            cost spans errors model service session user input output text
+ *            end_time_ms client_request_id prompt ('name/version')
  * span    := span.name span.type span.status span.model span.content span.duration_ms
  *
  * What is not there matches nothing, whatever the operator, but IS NULL. All clauses about spans
@@ -25,6 +26,7 @@ enum trace_field {
 	TF_ID,
 	TF_RUN,
 	TF_TIME,
+	TF_END,
 	TF_DURATION,
 	TF_TOKENS,
 	TF_TOKENS_IN,
@@ -34,6 +36,8 @@ enum trace_field {
 	TF_ERRORS,
 	TF_WORD, /* a word of the run's attributes: model, service, session, user, input, output */
 	TF_TEXT,
+	TF_CLIENT_REQUEST, /* from here on: notes are needed */
+	TF_PROMPT,
 	TF_TAG,
 	TF_METADATA,
 	TF_FEEDBACK,

@@ -305,8 +305,8 @@ static void tell(struct trace_live *live, const struct trace_batch *b)
 	}
 }
 
-enum err trace_import(struct croft *c, struct str project, struct str experiment,
-	struct str request, struct trace_accepted *out, struct errtext *et)
+enum err trace_import(struct croft *c, struct str project, int64_t experiment, struct str request,
+	struct trace_accepted *out, struct errtext *et)
 {
 	struct traces *t = croft_state(c, &trace_module);
 	struct trace_batch b = {.project = project, .experiment = experiment};

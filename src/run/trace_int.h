@@ -24,7 +24,7 @@
 
 /* ---- facts ---- */
 
-enum { TRACE_PREVIEW_MAX = 500 }; /* bytes of a run's input and output */
+enum { TRACE_PREVIEW_MAX = 1000 }; /* bytes of a run's input and output */
 
 struct trace_facts {
 	const char *type; /* "llm", "tool", ...; "span" when nothing says what it is */
@@ -35,6 +35,8 @@ struct trace_facts {
 	bool calls_model; /* its tokens and cost count for the trace: no one else reports them */
 };
 
+/* Our word for one of any convention's, or NULL. */
+const char *trace_type_of(struct str word);
 void trace_facts_read(const struct otel_span *s, struct trace_facts *out);
 /* The same of a span of Croft's own runs. `doc` is its attributes, and outlives the facts. */
 void trace_facts_own(struct str kind, yyjson_val *attributes, struct trace_facts *out);
@@ -54,7 +56,8 @@ struct trace_holder {
 };
 
 struct trace_batch {
-	struct str project, experiment;
+	struct str project;
+	int64_t experiment; /* -1: none */
 	struct trace_item *items;
 	size_t n;
 	struct trace_item **order; /* by trace, then span; what came twice is there once */
@@ -84,6 +87,9 @@ char *trace_view_own(struct str attributes, const struct trace_facts *f);
 
 /* One transaction's work; may be run again when the transaction failed. */
 enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext *et) MUST_CHECK;
+struct trace_report;
+enum err trace_store_report(struct tx *tx, struct str project, const struct trace_report *r,
+	struct errtext *et) MUST_CHECK;
 /* Traces whose root never came, quiet since `before_ms`: they are taken for ended. */
 enum err trace_store_settle(
 	struct db *db, int64_t before_ms, int64_t limit, int64_t *n, struct errtext *et) MUST_CHECK;

@@ -21,7 +21,7 @@ static struct str kept(struct arena *a, struct row *r, int column, bool blob, en
 
 #define RUN_COLUMNS                                                                               \
 	"id, kind, name, status, start_ns, end_ns, error, attributes, spans, errors, tokens_in, " \
-	"tokens_out, cost"
+	"tokens_out, cost, experiment"
 
 static enum err read_run(struct row *r, struct arena *a, struct run_row *out)
 {
@@ -85,7 +85,7 @@ static enum err read_notes(
 		if (!f->notes)
 			e = ERR_NOMEM;
 		else
-			f->notes[n++] = (struct trace_note){row_i64(r, 0) != 0,
+			f->notes[n++] = (struct trace_note){(enum trace_note_kind)row_i64(r, 0),
 				kept(a, r, 1, false, &e), kept(a, r, 2, false, &e)};
 	}
 	row_free(r);
@@ -95,10 +95,10 @@ static enum err read_notes(
 	return e;
 }
 
-static struct str note_of(const struct trace_found *f, bool metadata, struct str key)
+struct str trace_note_of(const struct trace_found *f, enum trace_note_kind kind, struct str key)
 {
 	for (size_t i = 0; i < f->n_notes; i++)
-		if (f->notes[i].metadata == metadata && str_eq(f->notes[i].key, key))
+		if (f->notes[i].kind == kind && str_eq(f->notes[i].key, key))
 			return f->notes[i].value;
 	return (struct str){0};
 }
@@ -152,6 +152,43 @@ static bool match_id(const struct trace_clause *c, struct id id)
 	return no ? with && without : with || without;
 }
 
+/* The run in which it was made, or one that it was linked to. */
+static bool match_linked(const struct trace_clause *c, const struct trace_found *f)
+{
+	struct str source = trace_note_of(f, NOTE_METADATA, S("mlflow.sourceRun"));
+	bool any = source.p != NULL;
+	if (source.p && trace_match_text(c, source))
+		return true;
+	for (size_t i = 0; i < f->n_notes; i++)
+		if (f->notes[i].kind == NOTE_RUN) {
+			any = true;
+			if (trace_match_text(c, f->notes[i].key))
+				return true;
+		}
+	return !any && c->op == OP_NULL;
+}
+
+/* prompt = 'name/version'; the tag is a list of both */
+static bool match_prompt(const struct trace_clause *c, struct str tag)
+{
+	yyjson_doc *doc;
+	size_t i, n;
+	yyjson_val *x;
+	bool found = false;
+	if (!tag.p || c->op != OP_EQ || json_parse(tag, &doc, NULL))
+		return c->op == OP_NULL && !tag.p;
+	yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, x)
+	{
+		struct buf b = {0};
+		buf_addf(&b, "%.*s/%.*s", STR_FMT(json_str(x, "name")),
+			STR_FMT(json_str(x, "version")));
+		found |= str_eq(buf_str(&b), c->texts[0]);
+		buf_free(&b);
+	}
+	yyjson_doc_free(doc);
+	return found;
+}
+
 static bool match_run(const struct trace_clause *c, const struct trace_found *f, yyjson_val *words)
 {
 	const struct run_row *r = &f->run;
@@ -165,7 +202,14 @@ static bool match_run(const struct trace_clause *c, const struct trace_found *f,
 	case TF_ID:
 		return match_id(c, r->id);
 	case TF_RUN:
-		return trace_match_text(c, note_of(f, true, S("mlflow.sourceRun")));
+		return match_linked(c, f);
+	case TF_CLIENT_REQUEST:
+		return trace_match_text(c, trace_note_of(f, NOTE_METADATA, S(NOTE_CLIENT_REQUEST)));
+	case TF_PROMPT:
+		return match_prompt(c, trace_note_of(f, NOTE_TAG, S("mlflow.linkedPrompts")));
+	case TF_END:
+		return r->end_ns ? trace_match_number(c, (double)(r->end_ns / 1000000))
+				 : c->op == OP_NULL;
 	case TF_TIME:
 		return trace_match_number(c, (double)(r->start_ns / 1000000));
 	case TF_DURATION:
@@ -188,9 +232,9 @@ static bool match_run(const struct trace_clause *c, const struct trace_found *f,
 		return trace_match_text(
 			c, json_val_str(yyjson_obj_getn(words, c->key.p, c->key.n)));
 	case TF_TAG:
-		return trace_match_any(c, note_of(f, false, c->key));
+		return trace_match_any(c, trace_note_of(f, NOTE_TAG, c->key));
 	case TF_METADATA:
-		return trace_match_any(c, note_of(f, true, c->key));
+		return trace_match_any(c, trace_note_of(f, NOTE_METADATA, c->key));
 	case TF_FEEDBACK:
 	case TF_EXPECTATION:
 		return match_assessment(c, f);
@@ -238,9 +282,13 @@ static bool match_span(const struct trace_clause *c, const struct span_row *s)
 	switch (c->field) {
 	case TF_SPAN_NAME:
 		return trace_match_text(c, s->name);
-	case TF_SPAN_TYPE: /* MLflow writes them in capitals */
-		if (c->op == OP_EQ)
-			return str_eq_nocase(s->kind, c->texts[0]);
+	case TF_SPAN_TYPE: /* 'CHAT_MODEL' and 'GENERATION' are llm too */
+		if (c->op == OP_EQ || c->op == OP_NE) {
+			const char *ours = trace_type_of(c->texts[0]);
+			bool same = str_eq_nocase(s->kind, c->texts[0]) ||
+				    (ours && str_eq_c(s->kind, ours));
+			return same == (c->op == OP_EQ);
+		}
 		return trace_match_text(c, s->kind);
 	case TF_SPAN_STATUS:
 		return match_status(c, s->status);
@@ -391,8 +439,8 @@ static void make_sql(struct sql *s, const struct trace_query *q, int64_t after_n
 	const char *way = q->ascending ? "ASC" : "DESC", *than = q->ascending ? ">" : "<";
 	time_bounds(q, &since, &until);
 	*s = (struct sql){0};
-	buf_addc(&s->text, "SELECT " RUN_COLUMNS " FROM run WHERE");
-	where(s, " project = ?", P_TEXT(q->project));
+	buf_addc(&s->text, "SELECT " RUN_COLUMNS " FROM run WHERE version = 0");
+	where(s, " AND project = ?", P_TEXT(q->project));
 	if (since)
 		where(s, " AND start_ns >= ?", P_I64(since));
 	if (until < INT64_MAX)
@@ -404,7 +452,7 @@ static void make_sql(struct sql *s, const struct trace_query *q, int64_t after_n
 		s->p[s->n++] = P_I64(after_ns);
 		s->p[s->n++] = P_ID(*after);
 	}
-	for (size_t i = 0; i < q->n_experiments && i < 20; i++)
+	for (size_t i = 0; i < q->n_experiments && i < TRACE_EXPERIMENTS_MAX; i++)
 		where(s, i ? ", ?" : " AND experiment IN (?", P_I64(q->experiments[i]));
 	buf_addc(&s->text, q->n_experiments ? ")" : "");
 	buf_addf(&s->text, " ORDER BY start_ns %s, id %s", way, way);
@@ -426,7 +474,7 @@ static enum err chunk(struct scan *s, struct trace_page *out, bool *end, struct 
 	while (!e && n < CHUNK && row_next(r, &e, et)) {
 		rows[n] = (struct trace_found){0};
 		e = read_run(r, s->a, &rows[n].run);
-		n++;
+		rows[n++].experiment = row_i64(r, 13);
 	}
 	row_free(r);
 	buf_free(&sql.text);
@@ -483,10 +531,12 @@ static enum err load_run(struct tx *tx, struct str project, struct id id, struct
 			P_ID(id), P_TEXT(project));
 	if (e)
 		return e;
-	if (row_next(r, &e, et))
+	if (row_next(r, &e, et)) {
 		e = read_run(r, a, &out->run);
-	else if (!e)
+		out->experiment = row_i64(r, 13);
+	} else if (!e) {
 		e = err_set(et, ERR_NOT_FOUND, "there is no trace %s", hex);
+	}
 	row_free(r);
 	return e ? e : read_notes(tx, id, a, out, et);
 }
@@ -524,6 +574,18 @@ static enum err load_spans(struct tx *tx, struct id id, int64_t only, struct are
 	row_free(r);
 	*spans = list;
 	*n = k;
+	return e;
+}
+
+enum err trace_load_info(struct db *db, struct str project, struct id id, struct arena *a,
+	struct trace_found *out, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = load_run(tx, project, id, a, out, et);
+	db_rollback(tx);
 	return e;
 }
 
@@ -599,7 +661,7 @@ enum err trace_put_notes(
 		e = db_exec(tx, et,
 			"INSERT INTO trace_note (run, metadata, name, value) VALUES (?, ?, ?, ?) "
 			"ON CONFLICT (run, metadata, name) DO UPDATE SET value = excluded.value",
-			P_ID(run), P_I64(notes[i].metadata), P_TEXT(notes[i].key),
+			P_ID(run), P_I64(notes[i].kind), P_TEXT(notes[i].key),
 			P_TEXT(notes[i].value));
 	return e;
 }
@@ -618,7 +680,7 @@ static enum err change_tag(struct tx *tx, void *ctx, struct errtext *et)
 	struct trace_found f;
 	enum err e = a ? load_run(tx, ch->project, ch->id, a, &f, et)
 		       : err_set(et, ERR_NOMEM, "no memory for a trace");
-	bool there = !e && note_of(&f, false, ch->note.key).p;
+	bool there = !e && trace_note_of(&f, NOTE_TAG, ch->note.key).p;
 	if (!e && ch->note.value.p && !there && f.n_notes >= NOTES_MAX)
 		e = err_set(et, ERR_LIMIT, "a trace takes at most %d tags", NOTES_MAX);
 	if (!e && ch->note.value.p)
@@ -637,11 +699,57 @@ static enum err change_tag(struct tx *tx, void *ctx, struct errtext *et)
 enum err trace_tag(struct croft *c, struct str project, struct id id, struct str key,
 	struct str value, struct errtext *et)
 {
-	struct change ch = {.project = project, .id = id, .note = {false, key, value}};
+	struct change ch = {.project = project, .id = id, .note = {NOTE_TAG, key, value}};
 	if (!key.n || key.n > 250 || value.n > 8000)
 		return err_set(
 			et, ERR_INVALID, "a tag's key has 1 to 250 bytes, its value at most 8000");
 	return db_write(croft_db(c), change_tag, &ch, et);
+}
+
+static enum err link_one(struct tx *tx, void *ctx, struct errtext *et)
+{
+	struct change *ch = ctx;
+	struct arena *a = arena_new(0);
+	struct trace_found f;
+	enum err e = a ? load_run(tx, ch->project, ch->id, a, &f, et)
+		       : err_set(et, ERR_NOMEM, "no memory for a trace");
+	if (!e && f.n_notes >= NOTES_MAX)
+		e = err_set(et, ERR_LIMIT, "a trace takes at most %d tags", NOTES_MAX);
+	if (!e)
+		e = trace_put_notes(tx, ch->id, &ch->note, 1, et);
+	arena_free(a);
+	return e;
+}
+
+enum err trace_link(
+	struct croft *c, struct str project, struct id id, struct id run, struct errtext *et)
+{
+	char hex[ID_HEX + 1];
+	id_hex(run, hex);
+	struct change ch = {.project = project, .id = id, .note = {NOTE_RUN, str_c(hex), S("")}};
+	return db_write(croft_db(c), link_one, &ch, et);
+}
+
+struct report {
+	struct str project;
+	const struct trace_report *r;
+};
+
+static enum err report_one(struct tx *tx, void *ctx, struct errtext *et)
+{
+	struct report *w = ctx;
+	enum err e = trace_store_report(tx, w->project, w->r, et);
+	return e ? e : trace_put_notes(tx, w->r->id, w->r->notes, w->r->n_notes, et);
+}
+
+enum err trace_report(
+	struct croft *c, struct str project, const struct trace_report *r, struct errtext *et)
+{
+	struct report w = {project, r};
+	if (r->n_notes > NOTES_MAX)
+		return err_set(
+			et, ERR_LIMIT, "a trace takes at most %d tags and metadata", NOTES_MAX);
+	return db_write(croft_db(c), report_one, &w, et);
 }
 
 static enum err delete_one(struct tx *tx, void *ctx, struct errtext *et)

@@ -5,14 +5,36 @@
 #include "run/trace_filter.h"
 #include "run/trace_int.h"
 
-/* A tag may change; metadata is said once, when a trace is reported. */
+/* A tag may change; metadata is said once, when a trace is reported; a link's key is the id of a
+ * run (32 hex digits) that the trace belongs to. Keys that begin with "croft." are not shown. */
+enum trace_note_kind { NOTE_TAG, NOTE_METADATA, NOTE_RUN };
+
 struct trace_note {
-	bool metadata;
+	enum trace_note_kind kind;
 	struct str key, value;
 };
 
+#define NOTE_CLIENT_REQUEST "croft.client_request_id"
+
+/* A trace as a client tells it by other means than spans. */
+struct trace_report {
+	struct id id;
+	struct str name; /* "": as the spans say */
+	int64_t experiment, start_ns, end_ns;
+	unsigned status;          /* STATUS_RUNNING, ... */
+	struct str input, output; /* previews; .n 0: as the spans say */
+	const struct trace_note *notes;
+	size_t n_notes;
+};
+
+enum err trace_report(struct croft *c, struct str project, const struct trace_report *r,
+	struct errtext *et) MUST_CHECK;
+enum err trace_link(struct croft *c, struct str project, struct id id, struct id run,
+	struct errtext *et) MUST_CHECK;
+
 struct trace_found {
 	struct run_row run;
+	int64_t experiment;       /* -1: none */
 	struct trace_note *notes; /* when asked for */
 	size_t n_notes;
 	struct assessment *assessments;
@@ -42,10 +64,12 @@ struct trace_page {
 	struct id next_id;
 };
 
-enum { TRACE_PAGE_MAX = 1000 };
+enum { TRACE_PAGE_MAX = 1000, TRACE_EXPERIMENTS_MAX = 20 };
 
 enum err trace_find(struct db *db, const struct trace_query *q, struct arena *a,
 	struct trace_page *out, struct errtext *et) MUST_CHECK;
+enum err trace_load_info(struct db *db, struct str project, struct id id, struct arena *a,
+	struct trace_found *out, struct errtext *et) MUST_CHECK;
 /* One run of any kind with all its spans; ERR_NOT_FOUND also when it is another project's. */
 enum err trace_load(struct db *db, struct str project, struct id id, struct arena *a,
 	struct trace_found *out, struct span_row **spans, size_t *n, struct errtext *et) MUST_CHECK;
@@ -65,6 +89,7 @@ enum err trace_put_notes(struct tx *tx, struct id run, const struct trace_note *
 enum err trace_tag(struct croft *c, struct str project, struct id id, struct str key,
 	struct str value, struct errtext *et) MUST_CHECK;
 /* Removes a run with its spans, leaving a line in the audit log; ERR_NOT_FOUND. */
+struct str trace_note_of(const struct trace_found *f, enum trace_note_kind kind, struct str key);
 enum err trace_delete(struct croft *c, const struct principal *who, struct str project,
 	struct id id, struct errtext *et) MUST_CHECK;
 

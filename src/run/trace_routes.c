@@ -373,12 +373,13 @@ static void get_traces(struct croft *c, struct http_request *rq, struct http_res
 	buf_free(&out);
 }
 
-static void write_notes(struct jw *w, const struct trace_found *f, bool metadata, const char *key)
+static void write_notes(
+	struct jw *w, const struct trace_found *f, enum trace_note_kind kind, const char *key)
 {
 	jw_key(w, key);
 	jw_obj(w);
 	for (size_t i = 0; i < f->n_notes; i++)
-		if (f->notes[i].metadata == metadata) {
+		if (f->notes[i].kind == kind && !str_starts(f->notes[i].key, S("croft."))) {
 			jw_key_str(w, f->notes[i].key);
 			jw_str(w, f->notes[i].value);
 		}
@@ -413,8 +414,8 @@ static void get_trace(struct croft *c, struct http_request *rq, struct http_resp
 	for (size_t i = 0; i < n; i++)
 		write_span(&w, &spans[i], f.run.start_ns);
 	jw_end(&w);
-	write_notes(&w, &f, false, "tags");
-	write_notes(&w, &f, true, "metadata");
+	write_notes(&w, &f, NOTE_TAG, "tags");
+	write_notes(&w, &f, NOTE_METADATA, "metadata");
 	write_feedback_list(&w, f.assessments, f.n_assessments);
 	jw_end(&w);
 	http_reply_json(rs, 200, &w);

@@ -9,7 +9,7 @@
  *  3. A run of kind "trace" has ended when a span without a parent has. What is not of that kind is
  *     one of Croft's own runs, in which others' spans are guests: they do not rename or end it.
  *  4. Another project's trace is never touched. */
-#include "run/trace_int.h"
+#include "run/trace_query.h"
 #include "base/clock.h"
 #include "base/json.h"
 
@@ -20,6 +20,7 @@ struct head {
 	bool changed;    /* since it was read */
 	struct str name, error, attributes;
 	int64_t start_ns, last_ns; /* last_ns: the latest time that any span reports */
+	int64_t experiment;        /* -1: none */
 	int64_t root;              /* the span without a parent, 0: not seen */
 	unsigned status;
 	int64_t spans, errors, tokens_in, tokens_out;
@@ -134,18 +135,18 @@ static void shape(struct head *h, const struct trace_item *it, struct str servic
 
 static const char insert_run[] =
 	"INSERT INTO run (id, project, kind, name, status, start_ns, end_ns, error, attributes, "
-	"spans, errors, tokens_in, tokens_out, cost, root, last_ns, seen_ms) "
-	"VALUES (?, ?, 'trace', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+	"spans, errors, tokens_in, tokens_out, cost, root, last_ns, seen_ms, experiment) "
+	"VALUES (?, ?, 'trace', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 	"ON CONFLICT (id) DO NOTHING";
 
 static const char select_run[] =
 	"SELECT project, kind, name, status, start_ns, error, attributes, spans, errors, "
-	"tokens_in, tokens_out, cost, root, last_ns FROM run WHERE id = ?";
+	"tokens_in, tokens_out, cost, root, last_ns, experiment FROM run WHERE id = ?";
 
 static const char update_run[] =
 	"UPDATE run SET name = ?, status = ?, start_ns = ?, end_ns = ?, error = ?, attributes = ?, "
 	"spans = ?, errors = ?, tokens_in = ?, tokens_out = ?, cost = ?, root = ?, last_ns = ?, "
-	"seen_ms = ? WHERE id = ?";
+	"seen_ms = ?, experiment = ? WHERE id = ?";
 
 static const char update_own[] =
 	"UPDATE run SET spans = ?, errors = ?, tokens_in = ?, tokens_out = ?, cost = ?, "
@@ -182,7 +183,7 @@ static enum err write_run(
 			P_TEXT(status), P_I64(h->start_ns), end, P_TEXT(str_c(error)),
 			P_TEXT(attrs), P_I64(h->spans), P_I64(h->errors), P_I64(h->tokens_in),
 			P_I64(h->tokens_out), P_F64(h->cost), root, P_I64(h->last_ns),
-			P_I64(clock_unix_ms()));
+			P_I64(clock_unix_ms()), P_I64(h->experiment));
 	else if (!e && h->own)
 		e = db_exec(tx, et, update_own, P_I64(h->spans), P_I64(h->errors),
 			P_I64(h->tokens_in), P_I64(h->tokens_out), P_F64(h->cost),
@@ -192,7 +193,7 @@ static enum err write_run(
 			P_I64(h->start_ns), end, P_TEXT(str_c(error)), P_TEXT(attrs),
 			P_I64(h->spans), P_I64(h->errors), P_I64(h->tokens_in),
 			P_I64(h->tokens_out), P_F64(h->cost), root, P_I64(h->last_ns),
-			P_I64(clock_unix_ms()), P_ID(id));
+			P_I64(clock_unix_ms()), P_I64(h->experiment), P_ID(id));
 	free(json);
 	free(name);
 	free(error);
@@ -231,7 +232,8 @@ static enum err read_head(struct tx *tx, struct id id, struct str project, struc
 			.tokens_out = row_i64(r, 10),
 			.cost = row_f64(r, 11),
 			.root = row_null(r, 12) ? 0 : row_i64(r, 12),
-			.last_ns = row_null(r, 13) ? 0 : row_i64(r, 13)};
+			.last_ns = row_null(r, 13) ? 0 : row_i64(r, 13),
+			.experiment = row_i64(r, 14)};
 		for (unsigned i = 0; i < STATUS_COUNT; i++)
 			if (str_eq_c(row_text(r, 3), run_statuses[i]))
 				h->status = i;
@@ -367,7 +369,7 @@ static enum err put_trace(struct tx *tx, struct trace_batch *b, struct trace_ite
 	struct arena *a, struct errtext *et)
 {
 	struct id id = items[0]->span.trace;
-	struct head h = {.fresh = true};
+	struct head h = {.fresh = true, .experiment = b->experiment};
 	for (size_t i = 0; i < n; i++) {
 		count(&h, items[i], 1);
 		shape(&h, items[i], b->holders[items[i]->holder].service);
@@ -378,6 +380,10 @@ static enum err put_trace(struct tx *tx, struct trace_batch *b, struct trace_ite
 		e = read_head(tx, id, b->project, a, &h, &mine, et);
 		if (!e && !mine)
 			b->refused += n;
+		if (b->experiment >= 0 && h.experiment < 0) {
+			h.experiment = b->experiment;
+			h.changed = true;
+		}
 	}
 	for (size_t i = 0; !e && mine && i < n; i++)
 		e = put_span(tx, b, items[i], &h, a, et);
@@ -423,6 +429,57 @@ enum err trace_store_settle(
 	e = db_commit(tx, et);
 	if (!e)
 		*n = changed;
+	return e;
+}
+
+/* ---- what is told otherwise than by spans ---- */
+
+static void report_into(struct head *h, const struct trace_report *r)
+{
+	if (r->name.n) {
+		h->name = r->name;
+		h->named = true;
+	}
+	h->experiment = r->experiment;
+	if (!h->start_ns || (!h->spans && r->start_ns))
+		h->start_ns = r->start_ns;
+	h->last_ns = MAX(h->last_ns, MAX(r->start_ns, r->end_ns));
+	if (!h->root) /* a root span knows better */
+		h->status = r->status;
+	open_attributes(h);
+	if (!h->doc)
+		return;
+	set_text(h, "input", r->input, true);
+	set_text(h, "output", r->output, true);
+	for (size_t i = 0; i < r->n_notes; i++) {
+		const struct trace_note *n = &r->notes[i];
+		if (str_eq_c(n->key, "mlflow.trace.session"))
+			set_text(h, "session", n->value, true);
+		else if (str_eq_c(n->key, "mlflow.trace.user"))
+			set_text(h, "user", n->value, true);
+	}
+}
+
+enum err trace_store_report(
+	struct tx *tx, struct str project, const struct trace_report *r, struct errtext *et)
+{
+	struct head h = {.fresh = true, .experiment = -1};
+	struct arena *a = arena_new(0);
+	bool mine = true;
+	report_into(&h, r);
+	enum err e = a ? write_run(tx, r->id, project, &h, et)
+		       : err_set(et, ERR_NOMEM, "no memory for a trace");
+	if (!e && db_changes(tx) == 0) {
+		e = read_head(tx, r->id, project, a, &h, &mine, et);
+		if (!e && (!mine || h.own))
+			e = err_set(et, ERR_CONFLICT, "the id of this trace is in use");
+		if (!e) {
+			report_into(&h, r);
+			e = write_run(tx, r->id, project, &h, et);
+		}
+	}
+	yyjson_mut_doc_free(h.doc);
+	arena_free(a);
 	return e;
 }
 

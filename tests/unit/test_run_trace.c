@@ -84,7 +84,7 @@ static enum err send_to(struct croft *c, const char *project, const struct make 
 {
 	struct buf b = {0};
 	make_request(&b, m, n);
-	enum err e = trace_import(c, str_c(project), S(""), buf_str(&b), &got, &et);
+	enum err e = trace_import(c, str_c(project), -1, buf_str(&b), &got, &et);
 	buf_free(&b);
 	return e;
 }
@@ -245,10 +245,10 @@ static void test_run_trace__malformed_bytes_leave_nothing(void)
 		2);
 	struct str whole = buf_str(&b);
 	for (size_t n = 1; n < whole.n; n++)
-		CHECK(trace_import(c, S("default"), S(""), str_sub(whole, 0, n), &got, &et) ==
+		CHECK(trace_import(c, S("default"), -1, str_sub(whole, 0, n), &got, &et) ==
 			ERR_INVALID);
 	CHECK(look(c, T1, &s) == ERR_NOT_FOUND);
-	CHECK_OK(trace_import(c, S("default"), S(""), S(""), &got, &et), &et);
+	CHECK_OK(trace_import(c, S("default"), -1, S(""), &got, &et), &et);
 	CHECK_INT(got.spans + got.rejected, 0);
 	buf_free(&b);
 	arena_free(s.a);
