@@ -442,16 +442,15 @@ static void find_messages(
 static bool add_documents(struct view *v, val *out, val *list)
 {
 	size_t i, n;
-	val *x;
+	val *item;
 	list = opened(v, list);
 	if (yyjson_mut_is_obj(list))
 		list = FIRST(list, "documents", "results", "hits");
 	if (!yyjson_mut_is_arr(list))
 		return false;
-	yyjson_mut_arr_foreach(list, i, n, x)
+	yyjson_mut_arr_foreach(list, i, n, item)
 	{
-		val *inner = get(x, "document");
-		x = yyjson_mut_is_obj(inner) ? inner : x;
+		val *inner = get(item, "document"), *x = yyjson_mut_is_obj(inner) ? inner : item;
 		val *text = yyjson_mut_is_str(x) ? x : FIRST(x, "content", "page_content", "text");
 		if (!text && !FIRST(x, "id", "score"))
 			continue;

@@ -116,9 +116,10 @@ with Croft() as c:
     s = view(c, {"openinference.span.kind": "RETRIEVER", "input.value": "paris",
                  "retrieval.documents.0.document.id": "d1", "retrieval.documents.0.document.content": "Paris is",
                  "retrieval.documents.0.document.score": 0.9,
-                 "retrieval.documents.0.document.metadata": '{"page":3}'})
-    tap.same(s["view"]["documents"], [{"id": "d1", "text": "Paris is", "score": 0.9, "metadata": {"page": 3}}],
-             "its documents")
+                 "retrieval.documents.0.document.metadata": '{"page":3}',
+                 "retrieval.documents.1.document.content": "Lyon is"})
+    tap.same(s["view"]["documents"], [{"id": "d1", "text": "Paris is", "score": 0.9, "metadata": {"page": 3}},
+                                      {"text": "Lyon is"}], "its documents")
     # Langfuse, MLflow: whole chat requests in one attribute
     s = view(c, {"langfuse.observation.type": "generation",
                  "langfuse.observation.input": json.dumps({"messages": [{"role": "user", "content": "Weather in Paris?"}]}),

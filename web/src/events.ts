@@ -15,3 +15,14 @@ export interface PullEvents {
   done: { name: string }
   error: { error: Problem }
 }
+
+export interface LiveSpan {
+  trace: string; span: string; parent: string | null; name: string; kind: string; status: string
+  started: string; duration_ms: number | null
+}
+export interface LiveEvents {
+  ready: Record<string, never>
+  opened: LiveSpan
+  closed: LiveSpan
+  lost: { lost: number }
+}

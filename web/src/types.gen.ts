@@ -296,6 +296,44 @@ export interface Routes {
   "POST /v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** The same, where Langfuse's clients send it. */
   "POST /api/public/otel/v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: report a trace. */
+  "POST /api/3.0/mlflow/traces": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: a trace with its spans. */
+  "GET /api/3.0/mlflow/traces/get": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: several traces with their spans. */
+  "GET /api/3.0/mlflow/traces/batchGet": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: several traces without their spans. */
+  "POST /api/3.0/mlflow/traces/batchGetInfos": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: search traces. */
+  "POST /api/3.0/mlflow/traces/search": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: a trace without its spans. */
+  "GET /api/3.0/mlflow/traces/{trace_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: set a tag of a trace. */
+  "PATCH /api/2.0/mlflow/traces/{trace_id}/tags": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: set a tag of a trace. */
+  "PATCH /api/3.0/mlflow/traces/{trace_id}/tags": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a tag of a trace. */
+  "DELETE /api/2.0/mlflow/traces/{trace_id}/tags": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a tag of a trace. */
+  "DELETE /api/3.0/mlflow/traces/{trace_id}/tags": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: delete traces. */
+  "POST /api/2.0/mlflow/traces/delete-traces": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: delete traces. */
+  "POST /api/3.0/mlflow/traces/delete-traces": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: link traces to a run. */
+  "POST /api/2.0/mlflow/traces/link-to-run": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: link prompts to a trace. */
+  "POST /api/2.0/mlflow/traces/link-prompts": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: link prompts to a trace. */
+  "POST /api/3.0/mlflow/traces/link-prompts": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: assess a trace. */
+  "POST /api/3.0/mlflow/traces/{trace_id}/assessments": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: an assessment. */
+  "GET /api/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: change an assessment. */
+  "PATCH /api/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: take an assessment back. */
+  "DELETE /api/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Say OK, as an MLflow server does. */
   "GET /health": { query: undefined; body: undefined; reply: undefined };
   /** The version of MLflow whose interface this is. */
