@@ -15,16 +15,26 @@ enum err mlflow_trace_id(struct str s, struct id *out, struct errtext *et) MUST_
 void mlflow_write_assessment(struct jw *w, struct id trace, const struct assessment *a);
 void mlflow_write_time(struct jw *w, const char *key, int64_t ms);
 
-#define MLFLOW_TRACE_HANDLERS(X)                                                           \
-	X(trace_start)                                                                     \
-	X(trace_get_info) X(trace_get) X(trace_batch) X(trace_batch_infos) X(trace_search) \
-		X(trace_set_tag) X(trace_delete_tag) X(trace_delete) X(trace_link_run)     \
-			X(trace_link_prompts) X(assessment_create) X(assessment_get)       \
-				X(assessment_update) X(assessment_delete)
-#define X(name) \
-	void mlflow_##name(struct croft *c, struct http_request *rq, struct http_response *rs);
-MLFLOW_TRACE_HANDLERS(X)
-#undef X
+void mlflow_trace_start(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_get_info(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_get(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_batch(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_batch_infos(
+		struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_search(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_set_tag(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_delete_tag(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_delete(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_link_run(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_trace_link_prompts(
+		struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_assessment_create(
+		struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_assessment_get(struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_assessment_update(
+		struct croft *c, struct http_request *rq, struct http_response *rs),
+	mlflow_assessment_delete(
+		struct croft *c, struct http_request *rq, struct http_response *rs);
 
 /* For the table of routes: those that MLflow's clients call below 2.0, below 3.0, or both. */
 #define MLFLOW_TRACE_ROUTE(method, version, path, fn, perm, summary)                             \

@@ -231,6 +231,9 @@ void croft_set_state(struct croft *c, const struct module *m, void *state);
 void *croft_state(const struct croft *c, const struct module *m);
 const struct module *const *croft_modules(const struct croft *c, size_t *n);
 
+/* The request that this thread is handling, for what is made on its behalf (runs); NULL: none. */
+const struct http_request *croft_request(void);
+
 /* Finds the route, checks the permission, runs it: the one http_handler of the house. Any path may
  * stand behind /p/{project}: it is taken off and kept in rq->project. */
 void croft_handle(void *croft, struct http_request *rq, struct http_response *rs);

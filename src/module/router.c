@@ -255,6 +255,13 @@ static const struct route *find_within_face(
 	return NULL;
 }
 
+static _Thread_local const struct http_request *handling;
+
+const struct http_request *croft_request(void)
+{
+	return handling;
+}
+
 static const struct route *admit(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
@@ -325,5 +332,8 @@ void croft_handle(void *croft, struct http_request *rq, struct http_response *rs
 			&et);
 		return;
 	}
+	const struct http_request *outer = handling;
+	handling = rq;
 	r->fn(c, rq, rs);
+	handling = outer;
 }

@@ -1,4 +1,5 @@
 #include "net/client.h"
+#include "net/trace_context.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -177,23 +178,31 @@ static enum err add_headers(
 {
 	struct buf line = {0};
 	enum err e = OK;
-	bool has_type = false;
-	for (size_t i = 0; i <= t->rq->n_headers && !e; i++) {
+	bool has_type = false, has_parent = false;
+	struct trace_context trace = trace_context_now();
+	for (size_t i = 0; i <= t->rq->n_headers + 1 && !e; i++) {
 		buf_clear(&line);
 		if (i < t->rq->n_headers) {
 			const struct http_pair *h = &t->rq->headers[i];
 			if (!same_host && is_credential(h->name))
 				continue;
 			has_type |= str_eq_nocase(h->name, S("content-type"));
+			has_parent |= str_eq_nocase(h->name, S("traceparent"));
 			if (str_chr(h->value, '\n') != STR_NONE ||
 				str_chr(h->value, '\r') != STR_NONE)
 				e = err_set(et, ERR_INVALID, "the header %.*s has a line end in it",
 					STR_FMT(h->name));
 			buf_addf(&line, "%.*s: %.*s", STR_FMT(h->name), STR_FMT(h->value));
-		} else if (!has_type) {
+		} else if (i == t->rq->n_headers) {
+			if (has_type)
+				continue;
 			buf_addc(&line, "Content-Type:"); /* not curl's own guess */
 		} else {
-			break;
+			char parent[TRACEPARENT + 1];
+			if (has_parent || id_is_zero(trace.trace))
+				break;
+			traceparent_write(&trace, parent);
+			buf_addf(&line, "traceparent: %s", parent);
 		}
 		struct curl_slist *more = e ? NULL : curl_slist_append(*out, buf_c(&line));
 		if (more)

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "net/trace_context.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -28,15 +29,21 @@ struct span {
 	int64_t id, parent, start_ns;
 	char *name, *kind;
 	struct attributes attrs;
-	struct record *waiting; /* guarded by the queue's mutex */
-	struct span *next;      /* in run->open */
+	struct record *waiting;      /* guarded by the queue's mutex */
+	struct trace_context before; /* of the thread that began it */
+	struct span *next;           /* in run->open */
 };
 
 struct run {
 	struct runs *runs;
 	struct id id;
 	char *project, *name, *kind;
-	int64_t start_ns; /* of the wall clock */
+	/* Of a request with a traceparent the run is a span of that trace: its own id and its
+	 * parent. Of others `own` only stands for the run where it is reported as a span. */
+	bool guest;
+	int64_t own, parent;
+	struct trace_context before; /* of the thread that began it */
+	int64_t start_ns;            /* of the wall clock */
 	uint64_t start_mono_ns;
 	struct record *waiting;
 	pthread_mutex_t mu; /* guards what follows: spans may be used by several threads */
@@ -185,7 +192,7 @@ static char *error_of(enum err e, const struct errtext *et)
 
 static struct record *complete(struct record *rec)
 {
-	if (rec && (!rec->name || !rec->kind || (!rec->is_span && !rec->project))) {
+	if (rec && (!rec->name || !rec->kind || !rec->project)) {
 		record_free(rec);
 		return NULL;
 	}
@@ -197,6 +204,9 @@ static struct record *run_record(const struct run *r)
 	struct record *rec = calloc(1, sizeof *rec);
 	if (rec) {
 		rec->run = r->id;
+		rec->is_span = rec->guest = rec->guest_root = r->guest;
+		rec->span = r->own;
+		rec->parent = r->parent;
 		rec->project = str_dup(str_c(r->project));
 		rec->kind = str_dup(str_c(r->kind));
 		rec->name = str_dup(str_c(r->name));
@@ -212,8 +222,10 @@ static struct record *span_record(const struct span *s)
 	if (rec) {
 		rec->is_span = true;
 		rec->run = s->run->id;
+		rec->guest = s->run->guest;
+		rec->project = str_dup(str_c(s->run->project));
 		rec->span = s->id;
-		rec->parent = s->parent;
+		rec->parent = s->parent ? s->parent : s->run->guest ? s->run->own : 0;
 		rec->kind = str_dup(str_c(s->kind));
 		rec->name = str_dup(str_c(s->name));
 		rec->start_ns = s->start_ns;
@@ -222,7 +234,14 @@ static struct record *span_record(const struct span *s)
 	return complete(rec);
 }
 
-static void finish(struct record *rec, struct run_writer *w, enum err e, const struct errtext *et,
+/* Others watch: live pages, an exporter. */
+static void tell(struct runs *runs, const struct record *rec, const struct run *r)
+{
+	if (runs->watch)
+		runs->watch(runs->watch_ctx, rec, r->own);
+}
+
+static void finish(struct record *rec, const struct run *r, enum err e, const struct errtext *et,
 	int64_t end_ns, struct record **waiting)
 {
 	if (!rec) {
@@ -232,7 +251,8 @@ static void finish(struct record *rec, struct run_writer *w, enum err e, const s
 	rec->status = e ? STATUS_ERROR : STATUS_OK;
 	rec->error = error_of(e, et);
 	rec->end_ns = end_ns;
-	run_writer_close(w, rec, waiting);
+	tell(r->runs, rec, r);
+	run_writer_close(r->runs->writer, rec, waiting);
 }
 
 /* ---- runs ---- */
@@ -245,6 +265,30 @@ static void run_free(struct run *r)
 	free(r->name);
 	free(r->kind);
 	free(r);
+}
+
+static int64_t random_span(void)
+{
+	int64_t v = 0;
+	while (!v)
+		random_bytes(&v, sizeof v);
+	return v;
+}
+
+/* Whose trace it is part of: when the request that this thread handles says so. */
+static void place(struct run *r)
+{
+	const struct http_request *rq = croft_request();
+	struct trace_context up;
+	r->own = random_span();
+	r->before = trace_context_now();
+	if (rq && traceparent_parse(http_header(rq, "traceparent"), &up)) {
+		r->guest = true;
+		r->id = up.trace;
+		r->parent = up.span;
+		r->last_span = random_span() >> 1; /* its spans are among others' */
+	}
+	trace_context_set((struct trace_context){r->id, r->own, 1});
 }
 
 struct run *run_begin(struct croft *c, struct str project, const char *kind, struct str name)
@@ -261,12 +305,15 @@ struct run *run_begin(struct croft *c, struct str project, const char *kind, str
 	r->name = run_clean(name);
 	r->start_ns = clock_unix_ns();
 	r->start_mono_ns = clock_mono_ns();
+	place(r);
 	struct record *rec = r->project && r->kind && r->name ? run_record(r) : NULL;
 	if (!rec) {
+		trace_context_set(r->before);
 		run_free(r);
 		return NULL;
 	}
 	run_metrics_begin(runs->metrics);
+	tell(runs, rec, r);
 	run_writer_add(runs->writer, rec, &r->waiting);
 	return r;
 }
@@ -319,8 +366,10 @@ void run_end(struct run *r, enum err e, const struct errtext *et)
 	while (r->open)
 		span_end(r->open, e, et);
 	uint64_t ns = clock_mono_ns() - r->start_mono_ns;
-	finish(run_record(r), r->runs->writer, e, et, r->start_ns + (int64_t)ns, &r->waiting);
+	finish(run_record(r), r, e, et, r->start_ns + (int64_t)ns, &r->waiting);
 	run_metrics_end(r->runs->metrics, r->kind, e ? STATUS_ERROR : STATUS_OK, ns);
+	if (trace_context_now().span == r->own)
+		trace_context_set(r->before);
 	run_free(r);
 }
 
@@ -362,7 +411,10 @@ struct span *span_begin(struct run *r, struct span *parent, const char *name, co
 	s->next = r->open;
 	r->open = s;
 	pthread_mutex_unlock(&r->mu);
+	tell(r->runs, rec, r);
 	run_writer_add(r->runs->writer, rec, &s->waiting);
+	s->before = trace_context_now();
+	trace_context_set((struct trace_context){r->id, s->id, 1});
 	return s;
 }
 
@@ -402,7 +454,9 @@ void span_end(struct span *s, enum err e, const struct errtext *et)
 	assert(*at == s);
 	*at = s->next;
 	pthread_mutex_unlock(&r->mu);
-	finish(span_record(s), r->runs->writer, e, et, now_ns(r), &s->waiting);
+	if (trace_context_now().span == s->id) /* not when another thread ends it */
+		trace_context_set(s->before);
+	finish(span_record(s), r, e, et, now_ns(r), &s->waiting);
 	span_free(s);
 }
 

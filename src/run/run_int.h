@@ -24,9 +24,12 @@ char *run_clean_max(struct str s, size_t max);
 
 struct record {
 	bool is_span;
+	/* Of a run that is a span of somebody's trace; guest_root: that span itself, whose trace
+	 * may not be there yet. */
+	bool guest, guest_root;
 	struct id run;
-	int64_t span, parent;      /* is_span; parent 0: none */
-	char *project;             /* of a run; NULL for a span */
+	int64_t span, parent; /* is_span; parent 0: none */
+	char *project;
 	char *kind, *name, *error; /* error NULL: none */
 	unsigned status;
 	int64_t start_ns, end_ns; /* end_ns 0: still running */
@@ -112,6 +115,10 @@ struct runs {
 	struct run_metrics *metrics;
 	struct track_cache *cache;
 	size_t value_max;
+	/* Called when a run or span begins (end_ns 0) and when it has ended, on the thread that
+	 * does it. own: the id that stands for the run where it is reported as a span. */
+	void (*watch)(void *ctx, const struct record *rec, int64_t own);
+	void *watch_ctx;
 };
 
 extern const struct route run_routes[2];

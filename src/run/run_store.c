@@ -1,6 +1,7 @@
 /* Runs and spans in the database. Ids of runs sort by time, so the primary key is also the order
  * of the list. */
 #include "run/run_int.h"
+#include "base/clock.h"
 
 const struct migration run_migrations[4] = {
 	{1, "runs and spans",
@@ -139,6 +140,43 @@ static enum err put_run(struct tx *tx, const struct record *r, struct errtext *e
 		P_TEXT(str_c(r->error)), P_TEXT(str_c(r->attributes ? r->attributes : "{}")));
 }
 
+/* Somebody's trace: nobody adds to another project's. */
+static enum err check_host(struct tx *tx, const struct record *r, struct errtext *et)
+{
+	struct row *row;
+	enum err e = db_query(tx, &row, et, "SELECT project FROM run WHERE id = ?", P_ID(r->run));
+	if (e)
+		return e;
+	if (!row_next(row, &e, et) || !str_eq_c(row_text(row, 0), r->project))
+		e = e ? e
+		      : err_set(et, ERR_CONFLICT,
+				"a request's traceparent names a trace that is not of its project");
+	row_free(row);
+	return e;
+}
+
+/* The trace of which a guest is a span: made when its first span has not come yet. */
+static enum err put_host(struct tx *tx, const struct record *r, struct errtext *et)
+{
+	if (!r->guest_root)
+		return check_host(tx, r, et);
+	enum err e = db_exec(tx, et,
+		"INSERT INTO run (id, project, kind, name, status, start_ns, attributes, last_ns, "
+		"seen_ms) VALUES (?, ?, 'trace', ?, 'running', ?, '{}', ?, ?) "
+		"ON CONFLICT (id) DO NOTHING",
+		P_ID(r->run), P_TEXT(str_c(r->project)), P_TEXT(str_c(r->name)), P_I64(r->start_ns),
+		P_I64(r->start_ns), P_I64(clock_unix_ms()));
+	if (!e)
+		e = check_host(tx, r, et);
+	if (!e && r->end_ns) /* until its root comes, the guest's end is the trace's */
+		e = db_exec(tx, et,
+			"UPDATE run SET status = ?, error = ?, end_ns = ?, last_ns = ? "
+			"WHERE id = ? AND kind = 'trace' AND root IS NULL",
+			P_TEXT(str_c(run_statuses[r->status])), P_TEXT(str_c(r->error)),
+			P_I64(r->end_ns), P_I64(r->end_ns), P_ID(r->run));
+	return e;
+}
+
 static enum err put_span(struct tx *tx, const struct record *r, struct errtext *et)
 {
 	return db_exec(tx, et,
@@ -155,7 +193,10 @@ static enum err put_span(struct tx *tx, const struct record *r, struct errtext *
 
 enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et)
 {
-	return rec->is_span ? put_span(tx, rec, et) : put_run(tx, rec, et);
+	if (!rec->is_span)
+		return put_run(tx, rec, et);
+	enum err e = rec->guest ? put_host(tx, rec, et) : OK;
+	return e ? e : put_span(tx, rec, et);
 }
 
 enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)

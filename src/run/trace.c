@@ -1,6 +1,7 @@
 /* The module of traces: what other programs report, and how all runs with spans are read. */
 #include "run/trace_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Tables `run`, `span` and `span_holder` are the run module's. */
@@ -41,11 +42,39 @@ static const struct setting settings[] = {
 	{"traces.quiet", SET_DURATION, "10m",
 		"A trace whose root span never came is taken for ended after so long without news",
 		1000, 30ll * 86400 * 1000},
+	{"otlp.export_url", SET_TEXT, "",
+		"Where Croft's own runs are sent to as OpenTelemetry spans (OTLP/HTTP); empty: "
+		"nowhere",
+		0, 0},
+	{"otlp.export_headers", SET_SECRET, "",
+		"Headers of these requests, by commas: authorization=Bearer x", 0, 0},
 	{"traces.pending_max", SET_BYTES, "64m",
 		"Bytes of received spans that may wait for the store; beyond it clients are told "
 		"to come back",
 		1 << 20, 1ll << 40},
 };
+
+/* Called by runs as they begin and end. */
+static void watch(void *ctx, const struct record *rec, int64_t own)
+{
+	struct traces *t = ctx;
+	if (trace_live_watched(t->live)) {
+		struct trace_event ev = {.trace = rec->run,
+			.span = rec->is_span ? rec->span : own,
+			.parent = rec->parent,
+			.start_ns = rec->start_ns,
+			.end_ns = rec->end_ns};
+		struct str name = str_sub(str_c(rec->name), 0, sizeof ev.name - 1);
+		name.n = utf8_complete_prefix(name);
+		memcpy(ev.name, name.p, name.n);
+		snprintf(ev.project, sizeof ev.project, "%s", rec->project);
+		snprintf(ev.kind, sizeof ev.kind, "%s", rec->kind);
+		snprintf(ev.status, sizeof ev.status, "%s", run_statuses[rec->status]);
+		trace_live_put(t->live, &ev);
+	}
+	if (t->export && rec->end_ns)
+		trace_export_put(t->export, rec, own);
+}
 
 static enum err init(struct croft *c, struct errtext *et)
 {
@@ -57,6 +86,17 @@ static enum err init(struct croft *c, struct errtext *et)
 		free(t);
 		return e;
 	}
+	if (setting_text(c, "otlp.export_url").n)
+		e = trace_export_start(setting_text(c, "otlp.export_url"),
+			setting_text(c, "otlp.export_headers"), &t->export, et);
+	if (e) {
+		trace_live_free(t->live);
+		free(t);
+		return e;
+	}
+	struct runs *runs = croft_state(c, &run_module);
+	runs->watch = watch;
+	runs->watch_ctx = t;
 	croft_set_state(c, &trace_module, t);
 	return OK;
 }
@@ -75,7 +115,11 @@ static void stop(struct croft *c)
 	if (!t)
 		return;
 	croft_set_state(c, &trace_module, NULL);
+	struct runs *runs = croft_state(c, &run_module);
+	if (runs)
+		runs->watch = NULL;
 	trace_keeper_stop(t->keeper);
+	trace_export_stop(t->export);
 	trace_live_free(t->live);
 	free(t);
 }
@@ -92,6 +136,17 @@ static void metrics(struct croft *c, struct buf *out)
 		"# TYPE croft_trace_busy_total counter\ncroft_trace_busy_total %llu\n",
 		(unsigned long long)atomic_load(&t->spans), atomic_load(&t->pending),
 		(unsigned long long)atomic_load(&t->busy));
+	if (!t->export)
+		return;
+	struct trace_export_stats st;
+	trace_export_stats(t->export, &st);
+	buf_addf(out,
+		"# HELP croft_trace_exported_total Spans of own runs sent to otlp.export_url.\n"
+		"# TYPE croft_trace_exported_total counter\ncroft_trace_exported_total %llu\n"
+		"# HELP croft_trace_export_dropped_total Spans that could not be sent.\n"
+		"# TYPE croft_trace_export_dropped_total counter\n"
+		"croft_trace_export_dropped_total %llu\n",
+		(unsigned long long)st.sent, (unsigned long long)st.dropped);
 }
 
 const struct module trace_module = {

@@ -7,6 +7,7 @@
  *	trace_live.c    spans as they come, to those who watch
  *	trace_filter.c  which traces are asked for
  *	trace_query.c   reading
+ *	trace_export.c  Croft's own runs, sent to another collector
  *	trace_routes.c  wire JSON
  *	trace_cmd.c     `croft traces`
  *	feedback.c      assessments
@@ -108,6 +109,27 @@ enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
 	struct trace_keeper **out, struct errtext *et) MUST_CHECK;
 void trace_keeper_stop(struct trace_keeper *k); /* accepts NULL */
 
+/* ---- Croft's own runs, to another collector ---- */
+
+struct trace_export;
+
+/* url and headers ("name: value" by commas) as the settings say. ERR_INVALID names the setting. */
+enum err trace_export_start(struct str url, struct str headers, struct trace_export **out,
+	struct errtext *et) MUST_CHECK;
+/* What waits is sent for a moment longer. Accepts NULL. */
+void trace_export_stop(struct trace_export *x);
+/* One that has ended; never waits: when too much is queued, it is dropped and counted. */
+void trace_export_put(struct trace_export *x, const struct record *rec, int64_t own);
+
+struct trace_export_stats {
+	uint64_t sent, dropped;
+	size_t queued;
+};
+void trace_export_stats(struct trace_export *x, struct trace_export_stats *out);
+
+/* The Span message of a record. */
+void trace_export_span(struct buf *out, const struct record *rec, int64_t own);
+
 /* ---- the module's state and tables ---- */
 
 struct trace_live;
@@ -115,8 +137,9 @@ struct trace_live;
 struct traces {
 	struct trace_keeper *keeper; /* while a server runs */
 	struct trace_live *live;
-	atomic_uint requests;  /* being stored */
-	atomic_size_t pending; /* bytes of traces between their request and their commit */
+	struct trace_export *export; /* NULL: no otlp.export_url */
+	atomic_uint requests;        /* being stored */
+	atomic_size_t pending;       /* bytes of traces between their request and their commit */
 	atomic_uint_fast64_t spans, busy; /* stored; requests told to come back */
 };
 
