@@ -6,7 +6,8 @@
 #include "run/trace.h"
 #include "run/track.h"
 
-enum { DECODED_MAX = 64 << 20 };
+/* A tree of JSON values and the protobuf made from it need several times the text. */
+enum { DECODED_MAX = 64 << 20, JSON_FACTOR = 5, CODED_FACTOR = 8, CODED_MIN = 64 << 10 };
 
 static const char protobuf_type[] = "application/x-protobuf", json_type[] = "application/json";
 
@@ -127,30 +128,69 @@ static enum err experiment_of(
 	return experiment_get(c, project_of(rq), *out, rq->arena, &x, et);
 }
 
+struct work {
+	struct buf decoded, made;
+	struct str body; /* protobuf at last */
+	size_t held;     /* admitted bytes; 0: none */
+};
+
+/* Admitted for as much as it may need, then decoded to at most that. */
+static enum err decode(struct croft *c, struct http_request *rq, bool json, size_t max,
+	struct work *w, struct errtext *et)
+{
+	w->held = MAX(max, (size_t)1) * (json ? JSON_FACTOR : 1);
+	enum err e = trace_admit(c, w->held, et);
+	if (e) {
+		w->held = 0;
+		return e;
+	}
+	e = http_decoded_body(rq, max, &w->decoded, &w->body, et);
+	if (e == ERR_TOO_LARGE && max < DECODED_MAX) { /* it was compressed better than most */
+		trace_leave(c, w->held);
+		w->held = 0;
+		buf_free(&w->decoded);
+		return decode(c, rq, json, DECODED_MAX, w, et);
+	}
+	return e;
+}
+
+static enum err read_body(
+	struct croft *c, struct http_request *rq, bool json, struct work *w, struct errtext *et)
+{
+	struct str coding = http_header(rq, "content-encoding");
+	size_t max = rq->body.n;
+	if (coding.n && !str_eq_nocase(str_trim(coding), S("identity")))
+		max = MIN(MAX(max * CODED_FACTOR, (size_t)CODED_MIN), (size_t)DECODED_MAX);
+	enum err e = decode(c, rq, json, max, w, et);
+	if (e || !json)
+		return e;
+	w->made.max = 2 * (size_t)DECODED_MAX;
+	e = from_json(w->body, &w->made, et);
+	w->body = buf_str(&w->made);
+	buf_free(&w->decoded);
+	return e;
+}
+
 void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
-	struct buf decoded = {0}, made = {.max = 2 * (size_t)DECODED_MAX};
-	struct str body;
+	struct work w = {0};
 	struct trace_accepted accepted = {0};
 	bool json;
 	int64_t experiment = -1;
 	enum err e = encoding(rq, &json, &et);
 	if (!e)
-		e = http_decoded_body(rq, DECODED_MAX, &decoded, &body, &et);
-	if (!e && json) {
-		e = from_json(body, &made, &et);
-		body = buf_str(&made);
-		buf_free(&decoded);
-	}
-	if (!e)
 		e = experiment_of(c, rq, &experiment, &et);
 	if (!e)
-		e = trace_import(c, project_of(rq), experiment, body, &accepted, &et);
+		e = read_body(c, rq, json, &w, &et);
+	if (!e)
+		e = trace_import(c, project_of(rq), experiment, w.body, &accepted, &et);
+	if (w.held)
+		trace_leave(c, w.held);
 	if (e)
 		reply_error(rs, json, e, &et);
 	else
 		reply_accepted(rs, json, &accepted);
-	buf_free(&decoded);
-	buf_free(&made);
+	buf_free(&w.decoded);
+	buf_free(&w.made);
 }

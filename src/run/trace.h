@@ -17,9 +17,13 @@ struct trace_accepted {
 	struct errtext why; /* of the first one that was rejected */
 };
 
+/* Before a request is decoded: room for what it may need in memory until it is stored. ERR_BUSY:
+ * too much waits for the store already, come back in a second. Once admitted, leave. */
+enum err trace_admit(struct croft *c, size_t bytes, struct errtext *et) MUST_CHECK;
+void trace_leave(struct croft *c, size_t bytes);
+
 /* Stores an ExportTraceServiceRequest (protobuf bytes) in a project and, unless it is -1, an
- * experiment. ERR_INVALID: malformed, nothing is stored. ERR_BUSY: too much is waiting for the
- * store already, come back in a second. */
+ * experiment. ERR_INVALID: malformed, nothing is stored. */
 enum err trace_import(struct croft *c, struct str project, int64_t experiment, struct str request,
 	struct trace_accepted *out, struct errtext *et) MUST_CHECK;
 

@@ -3,9 +3,9 @@
  *  1. The whole request is read and checked before anything is stored: a malformed one leaves no
  *     trace. Single spans that cannot be kept are left out and said.
  *  2. The batch points into the request; only the transaction copies.
- *  3. Admission: `pending` counts the bytes of all requests between here and their commit. When the
- *     store stalls it reaches its limit and the next request is told to come back: what waits is
- *     bounded, whatever the clients do. */
+ *  3. Admission: `pending` counts the bytes of all requests from before they are decoded until
+ * their commit. When the store stalls it reaches its limit and the next request is told to come
+ * back: what waits is bounded, whatever the clients do. */
 #include "run/trace_int.h"
 #include "base/hash.h"
 
@@ -261,25 +261,32 @@ static enum err import(struct croft *c, struct trace_batch *b, struct str reques
 }
 
 /* At most `pending_max` bytes and half of the server's workers: the rest of it goes on when the
- * store does not. */
-static enum err admit(struct croft *c, struct traces *t, size_t n, struct errtext *et)
+ * store does not. A request that is larger than the limit is let in alone. */
+enum err trace_admit(struct croft *c, size_t bytes, struct errtext *et)
 {
-	size_t before = atomic_fetch_add(&t->pending, n);
+	struct traces *t = croft_state(c, &trace_module);
+	size_t before = atomic_fetch_add(&t->pending, bytes);
 	unsigned others = atomic_fetch_add(&t->requests, 1);
-	if (before && before + n > (size_t)setting_int(c, "traces.pending_max"))
-		return err_set(et, ERR_BUSY,
+	enum err e = OK;
+	if (before && before + bytes > (size_t)setting_int(c, "traces.pending_max"))
+		e = err_set(et, ERR_BUSY,
 			"%zu bytes of spans wait to be stored already: try again in a second",
 			before);
-	if (others && others >= (unsigned)setting_int(c, "http.workers") / 2)
-		return err_set(et, ERR_BUSY,
+	else if (others && others >= (unsigned)setting_int(c, "http.workers") / 2)
+		e = err_set(et, ERR_BUSY,
 			"%u requests with spans wait to be stored already: try again in a second",
 			others);
-	return OK;
+	if (e) {
+		trace_leave(c, bytes);
+		atomic_fetch_add(&t->busy, 1);
+	}
+	return e;
 }
 
-static void leave(struct traces *t, size_t n)
+void trace_leave(struct croft *c, size_t bytes)
 {
-	atomic_fetch_sub(&t->pending, n);
+	struct traces *t = croft_state(c, &trace_module);
+	atomic_fetch_sub(&t->pending, bytes);
 	atomic_fetch_sub(&t->requests, 1);
 }
 
@@ -310,13 +317,8 @@ enum err trace_import(struct croft *c, struct str project, int64_t experiment, s
 {
 	struct traces *t = croft_state(c, &trace_module);
 	struct trace_batch b = {.project = project, .experiment = experiment};
-	enum err e = admit(c, t, request.n, et);
+	enum err e = import(c, &b, request, out, et);
 	if (!e)
-		e = import(c, &b, request, out, et);
-	leave(t, request.n);
-	if (e == ERR_BUSY)
-		atomic_fetch_add(&t->busy, 1);
-	else if (!e)
 		atomic_fetch_add(&t->spans, out->spans);
 	if (!e && trace_live_watched(t->live))
 		tell(t->live, &b);

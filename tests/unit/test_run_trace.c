@@ -290,11 +290,16 @@ static void test_run_trace__too_much_waiting_is_busy(void)
 	struct croft *c = open_croft();
 	struct traces *t = croft_state(c, &trace_module);
 	atomic_store(&t->pending, (size_t)64 << 20);
-	const struct make m = {T1, 1, 0, "x", 1, 2};
-	CHECK(send_to(c, "default", &m, 1) == ERR_BUSY);
+	CHECK_ERR(trace_admit(c, 100, &et), ERR_BUSY);
+	CHECK_INT(atomic_load(&t->requests), 0);
 	atomic_store(&t->pending, 0);
-	CHECK_OK(send_to(c, "default", &m, 1), &et);
-	CHECK_INT(atomic_load(&t->pending), 0);
+	CHECK_OK(trace_admit(c, (size_t)1 << 40, &et), &et); /* alone */
+	CHECK_ERR(trace_admit(c, 100, &et), ERR_BUSY);
+	trace_leave(c, (size_t)1 << 40);
+	for (int i = 0; i < 64; i++)
+		CHECK_OK(trace_admit(c, 100, &et), &et);
+	CHECK_ERR(trace_admit(c, 100, &et), ERR_BUSY); /* half of the workers */
+	CHECK_INT(atomic_load(&t->pending), 6400);
 	croft_close(c);
 }
 

@@ -11,7 +11,6 @@ import { AuditPage } from './pages/audit'
 import { DocumentPage } from './pages/document'
 import { DocumentsPage } from './pages/documents'
 import { ModelsPage } from './pages/models'
-import { RunPage } from './pages/run'
 import { RunsPage } from './pages/runs'
 import { SearchPage } from './pages/search'
 import { SettingsPage } from './pages/settings'
@@ -35,7 +34,8 @@ export const pages: Record<PageName, PageRow> = {
   document: { title: 'Document', icon: 'documents', under: 'documents', page: DocumentPage },
   search: { title: 'Search', icon: 'search', key: 's', page: SearchPage },
   runs: { title: 'Runs', icon: 'runs', key: 'r', page: RunsPage },
-  run: { title: 'Run', icon: 'runs', under: 'runs', page: RunPage },
+  run: { title: 'Run', icon: 'runs', under: 'runs',
+    page: lazy('Run', async () => (await import('./pages/run')).RunPage) },
   registry: { title: 'Registry', icon: 'registry', key: 'y',
     page: lazy('Registry', async () => (await import('./pages/registry')).RegistryPage) },
   artifact: { title: 'Artifact', icon: 'registry', under: 'registry',
