@@ -303,6 +303,70 @@ static void test_run_trace__too_much_waiting_is_busy(void)
 	croft_close(c);
 }
 
+static struct record own_record(const char *project, bool root, int64_t span)
+{
+	struct record r = {.is_span = true,
+		.guest = true,
+		.guest_root = root,
+		.span = span,
+		.project = (char *)project,
+		.kind = (char *)"ask",
+		.name = (char *)"what?",
+		.status = STATUS_OK,
+		.start_ns = 20,
+		.end_ns = 40};
+	CHECK(id_parse(str_c(T1), &r.run));
+	return r;
+}
+
+static enum err put_own(struct croft *c, const struct record *r)
+{
+	struct tx *tx;
+	CHECK_OK(db_begin(croft_db(c), TX_WRITE, &tx, &et), &et);
+	enum err e = run_store_put(tx, r, &et);
+	if (!e)
+		return db_commit(tx, &et);
+	db_rollback(tx);
+	return e;
+}
+
+static void test_run_trace__a_guest_makes_its_trace_and_others_join(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	struct record root = own_record("default", true, 77),
+		      below = own_record("default", false, 78);
+	below.parent = 77;
+	CHECK_OK(put_own(c, &root), &et);
+	CHECK_OK(put_own(c, &below), &et);
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.kind, "trace");
+	CHECK_STR(s.run.status, "ok");
+	CHECK_INT(s.n, 2);
+	SEND(c, {T1, 5, 0, "caller", 10, 60, .error = "no"});
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.name, "caller");
+	CHECK_STR(s.run.status, "error");
+	CHECK_INT(s.n, 3);
+	arena_free(s.a);
+	croft_close(c);
+}
+
+static void test_run_trace__a_guest_of_another_project_is_turned_away(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	SEND(c, {T1, 1, 0, "mine", 10, 60});
+	struct record root = own_record("other", true, 77), below = own_record("other", false, 78);
+	CHECK_ERR(put_own(c, &root), ERR_CONFLICT);
+	CHECK_ERR(put_own(c, &below), ERR_CONFLICT);
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_INT(s.n, 1);
+	CHECK_INT(s.run.end_ns, 60);
+	arena_free(s.a);
+	croft_close(c);
+}
+
 static void test_run_trace__old_ones_go_and_leave_their_sums(void)
 {
 	struct croft *c = open_croft();
@@ -377,7 +441,9 @@ static void test_run_trace__types_of_all_conventions(void)
 	CHECK(f.cost == 1.5);
 }
 
-TESTS(T(test_run_trace__old_ones_go_and_leave_their_sums),
+TESTS(T(test_run_trace__a_guest_makes_its_trace_and_others_join),
+	T(test_run_trace__a_guest_of_another_project_is_turned_away),
+	T(test_run_trace__old_ones_go_and_leave_their_sums),
 	T(test_run_trace__children_first_then_the_root),
 	T(test_run_trace__the_same_span_again_changes_nothing),
 	T(test_run_trace__a_running_span_is_replaced_by_its_end),
