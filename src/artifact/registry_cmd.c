@@ -574,6 +574,8 @@ static enum err artifact_diff(struct cmd *cmd, struct errtext *et)
 			(long long)json_i64(b.root, "version", 0), cmd_style(cmd, "reset"));
 		if (!diff_versions(cmd, a.root, b.root))
 			cmd_outf(cmd, "no difference\n");
+		e = tree_print_diff(
+			cmd, json_str(a.root, "digest"), json_str(b.root, "digest"), et);
 	}
 	answer_free(&a);
 	answer_free(&b);

@@ -166,8 +166,8 @@ struct tree_collected {
 enum err tree_gc(struct croft *c, int64_t grace_ms, bool dry_run, const struct cancel *cancel,
 	struct tree_collected *out, struct errtext *et) MUST_CHECK;
 
-extern const struct route tree_routes[9];
-extern const struct shape tree_shapes[2];
+extern const struct route tree_routes[10];
+extern const struct shape tree_shapes[3];
 extern const struct command tree_commands[3];
 
 /* ---- the client's side ---- */

@@ -203,11 +203,11 @@ static void post_tree(struct croft *c, struct http_request *rq, struct http_resp
 	buf_free(&out);
 }
 
-/* {digest} of the path, when the project has it. */
-static enum err granted(
-	struct croft *c, struct http_request *rq, char hex[SHA256_HEX + 1], struct errtext *et)
+/* {digest}, or {other}, of the path, when the project has it. */
+static enum err granted(struct croft *c, struct http_request *rq, const char *param,
+	char hex[SHA256_HEX + 1], struct errtext *et)
 {
-	struct str digest = http_param(rq, "digest");
+	struct str digest = http_param(rq, param);
 	if (!tree_digest_ok(digest))
 		return err_set(et, ERR_INVALID, "a tree is named by its SHA-256 in hex");
 	snprintf(hex, SHA256_HEX + 1, "%.*s", STR_FMT(digest));
@@ -219,7 +219,7 @@ static void get_tree(struct croft *c, struct http_request *rq, struct http_respo
 	struct errtext et = {0};
 	struct os_map m = {0};
 	char hex[SHA256_HEX + 1];
-	enum err e = granted(c, rq, hex, &et);
+	enum err e = granted(c, rq, "digest", hex, &et);
 	if (!e)
 		e = blob_get(croft_blobs(c), hex, true, &m, &et);
 	if (e) {
@@ -228,6 +228,70 @@ static void get_tree(struct croft *c, struct http_request *rq, struct http_respo
 	}
 	http_reply(rs, 200, "application/json", str_mk(m.p, m.n));
 	os_unmap(&m);
+}
+
+enum { DIFF_MAX = 10000 };
+
+static const char *const change_words[] = {
+	[TREE_ADDED] = "added", [TREE_REMOVED] = "removed", [TREE_CHANGED] = "changed"};
+
+static void size_or_null(struct jw *w, const char *key, const struct tree_file *f)
+{
+	jw_key(w, key);
+	f ? jw_u64(w, f->size) : jw_null(w);
+}
+
+static void diff_members(struct jw *w, const struct tree_diff *d)
+{
+	jw_key(w, "files");
+	jw_arr(w);
+	for (size_t i = 0; i < MIN(d->n, (size_t)DIFF_MAX); i++) {
+		const struct tree_delta *x = &d->deltas[i];
+		jw_obj(w);
+		jw_kstr(w, "path", (x->after ? x->after : x->before)->path);
+		jw_kc(w, "change", change_words[x->change]);
+		size_or_null(w, "before", x->before);
+		size_or_null(w, "after", x->after);
+		jw_ki64(w, "shared", (int64_t)x->shared);
+		jw_end(w);
+	}
+	jw_end(w);
+	jw_ki64(w, "changed", (int64_t)d->n);
+	jw_ki64(w, "same", (int64_t)d->same);
+	jw_ki64(w, "shared", (int64_t)d->shared);
+	jw_ki64(w, "fresh", (int64_t)d->fresh);
+}
+
+static void get_diff(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct tree *a = NULL, *b = NULL;
+	struct tree_diff d = {0};
+	char hex[SHA256_HEX + 1], other[SHA256_HEX + 1];
+	enum err e = granted(c, rq, "digest", hex, &et);
+	if (!e)
+		e = granted(c, rq, "other", other, &et);
+	if (!e)
+		e = tree_load(croft_blobs(c), hex, &a, &et);
+	if (!e)
+		e = tree_load(croft_blobs(c), other, &b, &et);
+	struct arena *arena = e ? NULL : arena_new(0);
+	if (!e)
+		e = arena ? tree_diff(a, b, arena, &d, &et) : ERR_NOMEM;
+	if (e) {
+		http_reply_error(rs, e, &et);
+	} else {
+		struct buf out = {0};
+		struct jw w = {.out = &out};
+		jw_obj(&w);
+		diff_members(&w, &d);
+		jw_end(&w);
+		http_reply_json(rs, 200, &w);
+		buf_free(&out);
+	}
+	arena_free(arena);
+	tree_free(a);
+	tree_free(b);
 }
 
 static enum err want_u64(
@@ -278,7 +342,7 @@ static void get_file(struct croft *c, struct http_request *rq, struct http_respo
 	const struct tree_file *f = NULL;
 	uint64_t from = 0, n = UINT64_MAX;
 	char hex[SHA256_HEX + 1];
-	enum err e = granted(c, rq, hex, &et);
+	enum err e = granted(c, rq, "digest", hex, &et);
 	if (!e)
 		e = want_u64(rq, "offset", &from, &et);
 	if (!e)
@@ -419,7 +483,7 @@ static void post_extract(struct croft *c, struct http_request *rq, struct http_r
 	struct tree_sum sum = {0};
 	enum err e = local_begin(rq, "dir", &k, &et);
 	if (!e)
-		e = granted(c, rq, sum.digest, &et);
+		e = granted(c, rq, "digest", sum.digest, &et);
 	if (!e)
 		e = tree_load(croft_blobs(c), sum.digest, &t, &et);
 	if (local_stream(rq, rs, e, &k, &s, &et)) {
@@ -476,13 +540,16 @@ static void post_gc(struct croft *c, struct http_request *rq, struct http_respon
 	buf_free(&out);
 }
 
-const struct shape tree_shapes[2] = {
+const struct shape tree_shapes[3] = {
+	{"TreeDelta",
+		"{ path: string, change: \"added\" | \"removed\" | \"changed\", before: int | "
+		"null, after: int | null, shared: int }"},
 	{"TreeSum", "{ digest: string, files: int, bytes: int }"},
 	{"TreeFile", "{ path: string, sha256: string, size: int, executable?: boolean, "
 		     "chunks?: { id: string, size: int }[] }"},
 };
 
-const struct route tree_routes[9] = {
+const struct route tree_routes[10] = {
 	{HTTP_POST, "/api/v1/trees/chunks/missing", post_missing, PERM_ARTIFACT_WRITE,
 		"Which of these chunks has the project not uploaded yet?", NULL,
 		"{ ids: string[] }", "{ missing: string[] }", 0},
@@ -512,6 +579,12 @@ const struct route tree_routes[9] = {
 		"a "
 		"server",
 		NULL, "{ dir: string }", "TreeSum", 0},
+	{HTTP_GET, ONE "/diff/{other}", get_diff, PERM_ARTIFACT_READ,
+		"What becomes of a tree when it turns into another: files, and bytes in chunks "
+		"that "
+		"both have; at most 10,000 files are listed",
+		NULL, NULL,
+		"{ files: TreeDelta[], changed: int, same: int, shared: int, fresh: int }", 0},
 	{HTTP_GET, ONE "/files/{path...}", get_file, PERM_ARTIFACT_READ,
 		"A file of a tree, or a part of it", "{ offset?: int, length?: int }", NULL, NULL,
 		0},
