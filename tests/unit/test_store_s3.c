@@ -167,11 +167,20 @@ static void check_content(struct blobs *b, const char *hex, struct str want)
 
 static enum err collect(void *ctx, const char *hex, const struct blob_info *info)
 {
-	struct blob_info *copy = malloc(sizeof *copy);
-	*copy = *info;
 	if (map_get(ctx, str_c(hex)))
 		return ERR_CONFLICT;
+	struct blob_info *copy = malloc(sizeof *copy);
+	*copy = *info;
 	return map_put(ctx, str_c(hex), copy) ? OK : ERR_NOMEM;
+}
+
+static void forget(struct map *all)
+{
+	struct str hex;
+	void *v;
+	for (size_t i = 0; map_next(all, &i, &hex, &v);)
+		free(v);
+	map_free(all);
 }
 
 static bool keep_none(void *ctx, const char *hex)
@@ -256,6 +265,8 @@ static void contract(bool s3)
 	CHECK(!blob_exists(b, hex) && !blob_exists(b, empty) && blob_exists(b, big_hex));
 	CHECK_OK(blob_delete(b, big_hex, &et), &et);
 	CHECK(!blob_exists(b, big_hex));
+	forget(&all);
+	free(big);
 	blobs_close(b);
 }
 
@@ -316,7 +327,7 @@ static void batches(bool s3)
 		CHECK_OK(blob_get(b, hex.p, true, &m, &et), &et);
 		os_unmap(&m);
 	}
-	map_free(&all);
+	forget(&all);
 	blobs_close(b);
 }
 
@@ -355,7 +366,7 @@ static void test_store_s3__a_batch_of_files_is_all_or_nothing(void)
 	}
 	CHECK_OK(blobs_each(b, collect, &all, &et), &et);
 	CHECK_INT(all.n, BATCH_EACH);
-	map_free(&all);
+	forget(&all);
 	blobs_close(b);
 }
 
@@ -397,6 +408,7 @@ static void test_store_s3__a_long_list(void)
 	struct map all = {0};
 	CHECK_OK(blobs_each(b, collect, &all, &et), &et);
 	CHECK_INT(all.n, 1100);
+	forget(&all);
 	blobs_close(b);
 }
 

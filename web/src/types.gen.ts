@@ -22,6 +22,7 @@ export type LineageNode = { id: string; type: ("version" | "run" | "uri"); label
 export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_from"); source: string; detail: Record<string, unknown> };
 export type CardField = { key: string; title: string; state: ("missing" | "measured" | "claim"); value: (string | null); from: (string | null); claim: (string | null); by: (string | null); time: (string | null) };
 export type Card = { kind: string; name: string; version: number; sections: ({ name: string; title: string; fields: (CardField)[]; filled: number; of: number })[] };
+export type TreeDelta = { path: string; change: ("added" | "removed" | "changed"); before: (number | null); after: (number | null); shared: number };
 export type TreeSum = { digest: string; files: number; bytes: number };
 export type TreeFile = { path: string; sha256: string; size: number; executable?: boolean; chunks?: ({ id: string; size: number })[] };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
@@ -212,6 +213,8 @@ export interface Routes {
   "GET /api/v1/trees/{digest}": { query: undefined; body: undefined; reply: { croft: string; files: (TreeFile)[] } };
   /** Write a tree into a new folder of this machine; server-sent events. Only without a server. */
   "POST /api/v1/trees/{digest}/extract": { query: undefined; body: { dir: string }; reply: TreeSum };
+  /** What becomes of a tree when it turns into another: files, and bytes in chunks that both have; at most 10,000 files are listed. */
+  "GET /api/v1/trees/{digest}/diff/{other}": { query: undefined; body: undefined; reply: { files: (TreeDelta)[]; changed: number; same: number; shared: number; fresh: number } };
   /** A file of a tree, or a part of it. */
   "GET /api/v1/trees/{digest}/files/{path...}": { query: { offset?: number; length?: number }; body: undefined; reply: undefined };
   /** List the models that are installed and those that are known. */
