@@ -1,6 +1,7 @@
 /* MLflow's model versions: create from a source, describe, stage, delete, tags, where the files
  * are. */
 #include "api/mlflow_registry.h"
+#include "run/track.h"
 
 #include <stdio.h>
 
@@ -181,6 +182,68 @@ static struct str metadata(struct mlreg *m, const struct source *s, bool odd_run
 	return buf_str(out);
 }
 
+/* The datasets that a run was given, as nodes of lineage. Asked before the transaction begins: runs
+ * have their own way to the database. */
+struct used {
+	struct str *nodes;
+	size_t n;
+};
+
+/* Where the dataset is kept, when MLflow's source says so in a URI; else its name and digest. */
+static struct str dataset_node(struct arena *a, const struct track_input *in)
+{
+	yyjson_doc *doc = NULL, *source = NULL;
+	struct str node = {0}, uri;
+	if (!json_parse(in->json, &doc, NULL)) {
+		struct str text =
+			json_str(yyjson_obj_get(yyjson_doc_get_root(doc), "dataset"), "source");
+		if (text.n && !json_parse(text, &source, NULL)) {
+			yyjson_val *root = yyjson_doc_get_root(source);
+			uri = json_str(root, "uri");
+			if (!uri.n)
+				uri = json_str(root, "url");
+			if (str_find(uri, S("://")) != STR_NONE && uri.n < 2000)
+				node = arena_str(a, uri);
+		}
+	}
+	yyjson_doc_free(source);
+	yyjson_doc_free(doc);
+	if (!node.p)
+		node = arena_fmt(
+			a, "urn:mlflow-dataset:%.*s:%.*s", STR_FMT(in->name), STR_FMT(in->digest));
+	return node;
+}
+
+static void gather_used(struct croft *c, struct http_request *rq, struct used *out)
+{
+	static const struct mlflow_field fields[] = {{"run_id", MLFLOW_TEXT, false}};
+	yyjson_val *args;
+	struct id run;
+	struct tracked *t;
+	if (mlflow_args(rq, fields, ARRAY_LEN(fields), &args, NULL) ||
+		!id_parse(mlflow_text(args, "run_id"), &run) ||
+		track_get(c, project_of(rq), run, &t, NULL))
+		return;
+	out->nodes = arena_array_of(rq->arena, t->n_inputs + 1, struct str);
+	for (size_t i = 0; out->nodes && i < t->n_inputs; i++) {
+		out->nodes[out->n] = dataset_node(rq->arena, &t->inputs[i]);
+		out->n += out->nodes[out->n].p != NULL;
+	}
+	tracked_free(t);
+}
+
+static enum err add_used(struct mlreg *m, struct id run, const struct used *used)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < used->n && !e; i++)
+		e = lineage_add(m->tx, m->rq->who,
+			&(struct edge){.node = node_run(m->a, run),
+				.kind = EDGE_USED,
+				.source = used->nodes[i]},
+			&m->et);
+	return e;
+}
+
 /* What the version inherits from the logged model or the version that it points at. */
 static enum err inherit(struct mlreg *m, struct source *s, struct str *derived)
 {
@@ -231,7 +294,8 @@ static enum err tag_logged(
 	return e;
 }
 
-static enum err create(struct mlreg *m, const struct artifact *of, struct source *s)
+static enum err create(
+	struct mlreg *m, const struct artifact *of, struct source *s, const struct used *used)
 {
 	struct buf meta = {0};
 	struct str derived = {0};
@@ -245,6 +309,8 @@ static enum err create(struct mlreg *m, const struct artifact *of, struct source
 	v.metadata = metadata(m, s, odd_run, &meta);
 	if (!e)
 		e = artifact_put_version(m->tx, m->rq->who, &v, &version, &m->et);
+	if (!e && !id_is_zero(v.run))
+		e = add_used(m, v.run, used);
 	if (!e && derived.p)
 		e = lineage_add(m->tx, m->rq->who,
 			&(struct edge){.node = node_version(m->a, of->id, version),
@@ -269,6 +335,8 @@ MLREG(mlflow_version_create)
 		{"tags", MLFLOW_ARRAY, false});
 	struct mlreg m;
 	struct artifact of;
+	struct used used = {0};
+	gather_used(c, rq, &used);
 	enum err e = BEGIN(TX_WRITE);
 	if (!e)
 		e = mlreg_model(&m, "name", &of);
@@ -279,7 +347,7 @@ MLREG(mlflow_version_create)
 			.prompt = str_eq_c(of.kind, "prompt")};
 		e = check_source(&m, &s);
 		if (!e)
-			e = create(&m, &of, &s);
+			e = create(&m, &of, &s, &used);
 	}
 	mlreg_end(&m, e);
 }

@@ -23,6 +23,8 @@ with Croft() as s:
     x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
     with mlflow.start_run() as run:
         model = LogisticRegression().fit(x, y)
+        mlflow.log_input(mlflow.data.from_numpy(x, source="s3://bucket/train.csv", targets=y, name="train"),
+                         context="training")
         mlflow.log_metric("accuracy", model.score(x, y))
         info = mlflow.sklearn.log_model(model, name="clf", registered_model_name="churn")
     client = MlflowClient()
@@ -40,5 +42,6 @@ with Croft() as s:
     tap.same((fields["evaluation"]["state"], fields["evaluation"]["value"], fields["evaluation"]["from"]),
              ("measured", "accuracy = 1", "run:" + run.info.run_id), "the card has the run's metric, with the run")
     rc, out, err = s.cli("artifact", "lineage", "model/churn:1")
-    tap.ok("produced by run:" + run.info.run_id in out, "and lineage the run", out)
+    tap.ok("produced by run:" + run.info.run_id in out and "used s3://bucket/train.csv" in out,
+           "and lineage the run and the dataset that it was given", out)
 tap.done()

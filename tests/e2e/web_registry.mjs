@@ -159,6 +159,31 @@ async function all() {
     await w.close()
   })
 
+  await test('web_registry__a_card_tells_measured_from_claimed_from_missing', async () => {
+    await api('PUT', `${versions('model/router')}/2/card/limitations`, { value: 'short tickets <only>' })
+    await api('POST', `${versions('model/router')}/2/checks`, { name: 'safety-words', verdict: 'pass' })
+    const w = await open('/registry/model/router?view=card&v=2')
+    const row = (title) => w.page.locator('.card-table tr', { has: w.page.locator('th', { hasText: title }) })
+    await row('Training data').locator('.badge.good').waitFor()
+    expect((await row('Training data').innerText()).includes('dataset/clean:1'), 'the data is measured from lineage')
+    expect((await row('Safety checks').innerText()).includes('safety-words: pass'), 'so are checks')
+    expect((await row('Known limitations').innerText()).includes('short tickets <only>'), 'a claim is text')
+    expect((await row('Known limitations').innerText()).includes('local'), 'of somebody')
+    expect((await row('Consent').innerText()).includes('missing'), 'what nobody said is missing')
+    const before = await text(w, '.card-sums li:nth-child(4)')
+    await w.page.getByRole('button', { name: 'Write Consent' }).click()
+    await w.page.fill('.card-table textarea', 'asked at sign-up')
+    await w.page.getByRole('button', { name: 'Save' }).click()
+    await row('Consent').locator('.badge.warn').waitFor()
+    expect((await text(w, '.card-sums li:nth-child(4)')) !== before, 'the section is fuller')
+    await w.shot('card')
+    await w.close()
+    const dark = await open('/registry/model/router?view=card&v=2', { dark: true })
+    await dark.page.locator('.card-table').first().waitFor()
+    await dark.shot('card-dark')
+    await dark.close()
+  })
+
   await test('web_registry__two_versions_side_by_side', async () => {
     const w = await open('/registry/prompt/triage?view=compare')
     await w.page.locator('.diff-row.added').waitFor()
@@ -172,7 +197,7 @@ async function all() {
 
   await test('web_registry__fits_380_pixels', async () => {
     for (const path of ['/registry', '/registry/model/router', '/registry/model/router?view=history',
-      '/registry/model/router?view=lineage&v=2', '/registry/prompt/triage?view=compare']) {
+      '/registry/model/router?view=lineage&v=2', '/registry/model/router?view=card&v=2', '/registry/prompt/triage?view=compare']) {
       const w = await open(path, { width: 380, height: 760, touch: true })
       await w.page.waitForTimeout(300)
       equal(await overflow(w.page), 0, `pixels beyond the right edge of ${path}`)

@@ -94,14 +94,14 @@ function Row({ v, f, onChange, past }: { v: ArtifactVersion; f: CardField; onCha
   const claim = '/api/v1/artifacts/{kind}/{name}/versions/{version}/card/{field}' as const
   return (
     <tr class={`card-${f.state}`}>
-      <th scope="row" data-name="Field">{f.title}</th>
-      <td data-name="State"><Badge kind={f.state === 'measured' ? 'good' : f.state === 'claim' ? 'warn' : undefined}>{f.state}</Badge></td>
-      <td data-name="Value">
+      <th scope="row">{f.title}</th>
+      <td><Badge kind={f.state === 'measured' ? 'good' : f.state === 'claim' ? 'warn' : undefined}>{f.state}</Badge></td>
+      <td>
         {text === null ? (
           <>
             {f.value !== null && <span class="card-value">{f.value}</span>}
             {f.state === 'measured' && <span class="dim small"> from <From from={f.from!} /></span>}
-            {f.state === 'claim' && <span class="dim small"> says {f.by}, {f.time ? fullTime(f.time) : ''}</span>}
+            {f.state === 'claim' && <span class="dim small"> by {f.by}, {f.time ? fullTime(f.time) : ''}</span>}
             {f.claim !== null && f.claim !== f.value && (
               <span class="small card-otherwise"> {f.by} claims: {f.claim}</span>
             )}
