@@ -44,6 +44,20 @@ struct answer {
 	yyjson_doc *doc;
 };
 
+static struct answer *kept[64]; /* until end() */
+static size_t n_kept;
+
+static void end(struct croft *c)
+{
+	while (n_kept > 0) {
+		struct answer *a = kept[--n_kept];
+		yyjson_doc_free(a->doc);
+		buf_free(&a->body);
+		free(a);
+	}
+	croft_close(c);
+}
+
 static void on_head(void *ctx, int status, const struct http_pair *headers, size_t n)
 {
 	((struct answer *)ctx)->status = status;
@@ -55,10 +69,11 @@ static enum err on_data(void *ctx, struct str data)
 	return OK;
 }
 
-static struct answer get(struct croft *c, const char *target)
+static struct answer *get(struct croft *c, const char *target)
 {
-	struct answer a = {0};
-	struct http_local to = {on_head, on_data, &a};
+	CHECK(n_kept < ARRAY_LEN(kept));
+	struct answer *a = kept[n_kept++] = calloc(1, sizeof *a);
+	struct http_local to = {on_head, on_data, a};
 	CHECK_OK(http_local_run(croft_handle, c, HTTP_GET, str_c(target), NULL, 0, (struct str){0},
 			 NULL, &to, &et),
 		&et);
@@ -67,10 +82,10 @@ static struct answer get(struct croft *c, const char *target)
 
 static yyjson_val *get_json(struct croft *c, const char *target)
 {
-	struct answer a = get(c, target);
-	CHECK_INT(a.status, 200);
-	CHECK_OK(json_parse(buf_str(&a.body), &a.doc, &et), &et);
-	return yyjson_doc_get_root(a.doc);
+	struct answer *a = get(c, target);
+	CHECK_INT(a->status, 200);
+	CHECK_OK(json_parse(buf_str(&a->body), &a->doc, &et), &et);
+	return yyjson_doc_get_root(a->doc);
 }
 
 static void three(struct croft *c)
@@ -103,7 +118,7 @@ static void test_access_audit__an_unbroken_chain(void)
 	CHECK(!json_bool(get_json(c, path), "ok", true));
 	snprintf(path, sizeof path, "/api/v1/audit/verify?seq=4&hash=%s", json_str(v, "head").p);
 	CHECK(!json_bool(get_json(c, path), "ok", true));
-	croft_close(c);
+	end(c);
 }
 
 static void test_access_audit__every_edit_of_a_row_shows(void)
@@ -132,7 +147,7 @@ static void test_access_audit__every_edit_of_a_row_shows(void)
 		three(c);
 		sql(c, edits[i].sql);
 		problem_is(c, edits[i].says);
-		croft_close(c);
+		end(c);
 	}
 }
 
@@ -159,9 +174,9 @@ static void test_access_audit__lists_by_filter(void)
 		yyjson_obj_get(get_json(c, "/api/v1/audit?limit=1"), "records"));
 	CHECK_INT(json_i64(first, "seq", 0), 3);
 	CHECK_STR(json_str(yyjson_obj_get(first, "detail"), "why"), "\"old\"");
-	CHECK_INT(get(c, "/api/v1/audit?limit=0").status, 400);
-	CHECK_INT(get(c, "/api/v1/audit?from=soon").status, 400);
-	croft_close(c);
+	CHECK_INT(get(c, "/api/v1/audit?limit=0")->status, 400);
+	CHECK_INT(get(c, "/api/v1/audit?from=soon")->status, 400);
+	end(c);
 }
 
 static void test_access_audit__refuses_what_is_no_record(void)
@@ -181,7 +196,7 @@ static void test_access_audit__refuses_what_is_no_record(void)
 	CHECK_OK(audit_add(tx, NULL, "x.y", S("fine"), (struct str){0}, &et), &et);
 	db_rollback(tx); /* and with the change it is gone */
 	CHECK_INT(json_i64(get_json(c, "/api/v1/audit/verify"), "records", 9), 0);
-	croft_close(c);
+	end(c);
 }
 
 /* ---- exported files ---- */
@@ -204,9 +219,8 @@ static void test_access_audit__an_export_proves_itself_offline(void)
 {
 	struct croft *c = open_croft();
 	three(c);
-	struct answer a = get(c, "/api/v1/audit/export");
-	croft_close(c);
-	struct str all = buf_str(&a.body);
+	struct answer *a = get(c, "/api/v1/audit/export");
+	struct str all = buf_str(&a->body);
 	struct audit_chain chain = {0};
 	CHECK_OK(audit_verify_file(write_file(all), &chain, &et), &et);
 	CHECK_INT(chain.n, 3);
@@ -244,6 +258,9 @@ static void test_access_audit__an_export_proves_itself_offline(void)
 		CHECK_ERR(verify(buf_str(&twice)), ERR_CORRUPT);
 	}
 	free(copy);
+	buf_free(&without);
+	buf_free(&twice);
+	end(c);
 }
 
 static void test_access_audit__exports_in_parts(void)
@@ -251,22 +268,23 @@ static void test_access_audit__exports_in_parts(void)
 	struct croft *c = open_croft();
 	for (int i = 0; i < 1203; i++)
 		add(c, "x.y", "s", "");
-	struct answer a = get(c, "/api/v1/audit/export?limit=1000");
-	struct answer b = get(c, "/api/v1/audit/export?after=1000&limit=1000");
-	CHECK(str_find(buf_str(&a.body), S("{\"head\"")) == STR_NONE);
-	buf_adds(&a.body, buf_str(&b.body));
+	struct answer *a = get(c, "/api/v1/audit/export?limit=1000");
+	struct answer *b = get(c, "/api/v1/audit/export?after=1000&limit=1000");
+	CHECK(str_find(buf_str(&a->body), S("{\"head\"")) == STR_NONE);
+	buf_adds(&a->body, buf_str(&b->body));
 	struct audit_chain chain = {0};
-	CHECK_OK(audit_verify_file(write_file(buf_str(&a.body)), &chain, &et), &et);
+	CHECK_OK(audit_verify_file(write_file(buf_str(&a->body)), &chain, &et), &et);
 	CHECK_INT(chain.n, 1203);
 	/* when the last part is full, one that only has the head follows */
-	struct answer d = get(c, "/api/v1/audit/export?after=1203&limit=1000");
+	struct answer *d = get(c, "/api/v1/audit/export?after=1203&limit=1000");
 	struct audit_line l;
 	struct arena *arena = arena_new(0);
-	CHECK_OK(audit_line_parse(str_sub(buf_str(&d.body), 0, d.body.n - 1), arena, &l, &et), &et);
+	CHECK_OK(audit_line_parse(str_sub(buf_str(&d->body), 0, d->body.n - 1), arena, &l, &et),
+		&et);
 	CHECK(l.is_head && l.record.seq == 1203);
 	CHECK(memcmp(l.record.hash, chain.head, SHA256_BYTES) == 0);
 	arena_free(arena);
-	croft_close(c);
+	end(c);
 }
 
 /* ---- many at once: one chain ---- */
@@ -289,7 +307,7 @@ static void test_access_audit__no_forks_under_contention(void)
 	yyjson_val *v = get_json(c, "/api/v1/audit/verify");
 	CHECK(json_bool(v, "ok", false));
 	CHECK_INT(json_i64(v, "records", 0), 200);
-	croft_close(c);
+	end(c);
 }
 
 /* The encoding is written down; this value was computed from that text by tests' own Python. */

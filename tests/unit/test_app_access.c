@@ -51,8 +51,11 @@ static void start(void)
 	start_with(NULL, 0);
 }
 
+static struct buf last_body;
+
 static void end(void)
 {
+	buf_free(&last_body);
 	server_stop(server, 1000);
 	croft_close(c);
 }
@@ -109,12 +112,12 @@ static bool shorten_reads(int fd)
 static struct answer ask(
 	const char *method, const char *path, const char *headers, const char *body)
 {
-	static struct answer a;
+	struct answer a = {0};
 	struct buf b = {0}, all = {0};
 	char part[8192];
 	int fd = connect_to_server();
 	ssize_t k;
-	buf_free(&a.body);
+	buf_free(&last_body);
 	buf_addf(&b,
 		"%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%sContent-Length: "
 		"%zu\r\n\r\n%s",
@@ -133,7 +136,8 @@ static struct answer ask(
 	CHECK(head != STR_NONE);
 	a.status = atoi(all.p + 9);
 	snprintf(a.head, sizeof a.head, "%.*s", (int)head, all.p);
-	buf_adds(&a.body, str_sub(buf_str(&all), head + 4, all.n));
+	buf_adds(&last_body, str_sub(buf_str(&all), head + 4, all.n));
+	a.body = last_body; /* until the next one */
 	buf_free(&b);
 	buf_free(&all);
 	return a;
