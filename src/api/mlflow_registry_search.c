@@ -209,7 +209,8 @@ static int cmp_hits(const void *x, const void *y, void *ctx)
 
 static void write_page(struct query *q, const struct hits *h, size_t *from, size_t *to)
 {
-	qsort_r(h->v, h->n, sizeof *h->v, cmp_hits, q);
+	if (h->n)
+		qsort_r(h->v, h->n, sizeof *h->v, cmp_hits, q);
 	*from = (size_t)MIN(q->offset, (int64_t)h->n);
 	*to = (size_t)MIN(q->offset + q->max, (int64_t)h->n);
 }
