@@ -92,28 +92,47 @@ enum err pg_statement(struct str sql, struct buf *out, unsigned *params, struct 
 	return out->err ? err_set(et, out->err, "no memory for a statement") : OK;
 }
 
+/* A word where a type stands: after a column's name in a definition, or after AS. Columns may be
+ * named like types, and names also stand after the words below. */
+static bool is_type(struct str before, enum token kind, bool defines)
+{
+	static const struct str then_name[] = {{"TABLE", 5}, {"COLUMN", 6}, {"ADD", 3}, {"ON", 2},
+		{"REFERENCES", 10}, {"EXISTS", 6}};
+	if (str_eq_nocase(before, S("AS")))
+		return true;
+	if (!defines || (kind != T_WORD && kind != T_LITERAL))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(then_name); i++)
+		if (str_eq_nocase(before, then_name[i]))
+			return false;
+	return true;
+}
+
 enum err pg_script(struct str sql, struct buf *out, struct errtext *et)
 {
-	enum token kind;
-	bool defines = false, first = true, after_as = false;
+	enum token kind, kind_before = T_OTHER;
+	struct str before = {0}; /* the last token that is no white space */
+	bool defines = false, first = true;
 	for (size_t n; sql.n; sql = str_sub(sql, n, sql.n)) {
 		n = token(sql, &kind);
 		struct str tok = str_mk(sql.p, n);
 		if (kind == T_OTHER && tok.p[0] == ';')
 			first = true;
-		bool word = kind == T_WORD;
-		if (word && first) {
+		if (kind == T_WORD && first) {
 			defines = str_eq_nocase(tok, S("CREATE")) || str_eq_nocase(tok, S("ALTER"));
 			first = false;
 		}
-		if (word && str_eq_nocase(tok, S("BLOB")))
+		bool type = kind == T_WORD && is_type(before, kind_before, defines);
+		if (type && str_eq_nocase(tok, S("BLOB")))
 			buf_addc(out, "BYTEA");
-		else if (word && defines && !after_as && str_eq_nocase(tok, S("TEXT")))
+		else if (type && str_eq_nocase(tok, S("TEXT")) && !str_eq_nocase(before, S("AS")))
 			buf_addc(out, "TEXT COLLATE \"C\"");
 		else
 			buf_adds(out, tok);
-		if (kind != T_SPACE)
-			after_as = word && str_eq_nocase(tok, S("AS"));
+		if (kind != T_SPACE) {
+			before = tok;
+			kind_before = kind;
+		}
 	}
 	return out->err ? err_set(et, out->err, "no memory for a script") : OK;
 }

@@ -168,15 +168,11 @@ def age(c, hours):
     for d, _, files in os.walk(os.path.join(c.home, "blobs")):
         for f in files:
             os.utime(os.path.join(d, f), (old, old))
-    import sqlite3
-    db = sqlite3.connect(os.path.join(c.home, "croft.db"))
     ms = int(hours * 3600_000)
-    db.execute("UPDATE tree SET created_ms = created_ms - ?", (ms,))
-    db.execute("UPDATE tree_chunk SET added_ms = added_ms - ?", (ms,))
-    db.execute("UPDATE artifact_version SET updated_ms = updated_ms - ?", (ms,))
-    db.execute("UPDATE artifact SET updated_ms = updated_ms - ?", (ms,))
-    db.commit()
-    db.close()
+    c.sql(f"UPDATE tree SET created_ms = created_ms - {ms}",
+          f"UPDATE tree_chunk SET added_ms = added_ms - {ms}",
+          f"UPDATE artifact_version SET updated_ms = updated_ms - {ms}",
+          f"UPDATE artifact SET updated_ms = updated_ms - {ms}")
 
 
 def collection(c):

@@ -152,7 +152,8 @@ def online():
     else:
         with postgres.Pg() as pg:
             p = Croft(models=True, settings={"db.url": pg.url("restored")})
-            tap.ok(p.cli("restore", tmp + "/a.tar")[0] == 0, "the same file onto PostgreSQL")
+            rc, _, err = p.cli("restore", tmp + "/a.tar")
+            tap.ok(rc == 0, "the same file onto PostgreSQL", err)
             holds(p, acked, "PostgreSQL")
             rc, out, err = p.cli("migrate", "--from", f"sqlite:{c.home}/croft.db", "--to",
                                  pg.url("moved"))

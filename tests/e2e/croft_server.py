@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -24,6 +25,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import pg  # noqa: E402
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("CROFT_BUILD", os.path.join(ROOT, "build"))
@@ -72,6 +76,10 @@ class Tap:
 def skip_all(why):
     print(f"1..0 # SKIP {why}")
     sys.exit(0)
+
+
+def on_postgres():
+    return bool(os.environ.get("CROFT_TEST_DB_URL"))
 
 
 def environment(home):
@@ -246,6 +254,21 @@ class Croft:
         p = subprocess.run([BINARY, *args], env=self.env(), input=input, text=True,
                            capture_output=True, timeout=timeout)
         return p.returncode, p.stdout, p.stderr
+
+    def sql(self, *statements):
+        """Straight into its database, whichever that is, behind a server's back."""
+        if on_postgres():
+            schema = self.env()["CROFT_DB_URL"].rsplit("search_path%3D", 1)[1]
+            psql = os.path.join(pg.bindir(), "psql")
+            subprocess.run([psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h",
+                            os.environ["CROFT_TEST_PG_DIR"], "-U", "postgres", "-c",
+                            ";".join((f"SET search_path = {schema}",) + statements)], check=True)
+            return
+        db = sqlite3.connect(os.path.join(self.home, "croft.db"), timeout=30)
+        with db:
+            for statement in statements:
+                db.execute(statement)
+        db.close()
 
     def metric(self, name):
         for line in self.get("/metrics")[1].decode().splitlines():

@@ -231,6 +231,8 @@ def clock():
 why = may_mount()
 if why:
     tap.note(f"no mount namespaces here ({why}): the disks are not tried")
+elif croft_server.on_postgres():
+    tap.note("the database is elsewhere: its disk is not tried")
 else:
     full_disk()
     read_only()

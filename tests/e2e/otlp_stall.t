@@ -10,8 +10,10 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from croft_server import Croft, Tap
+from croft_server import Croft, Tap, on_postgres, skip_all
 
+if on_postgres():
+    skip_all("it stalls SQLite's file; tests/e2e/servers.t stops PostgreSQL")
 tap = Tap()
 BIG = "x" * 200_000
 

@@ -62,6 +62,16 @@ static void test_store_pg__types_in_scripts(void)
 			"TEXT)"},
 		{"create table t (text_id BIGINT, blob_ TEXT)",
 			"create table t (text_id BIGINT, blob_ TEXT COLLATE \"C\")"},
+		{"CREATE TABLE blob (blob TEXT, text BLOB, b blob, PRIMARY KEY (blob, text))",
+			"CREATE TABLE blob (blob TEXT COLLATE \"C\", text BYTEA, b BYTEA, PRIMARY "
+			"KEY "
+			"(blob, text))"},
+		{"ALTER TABLE t ADD COLUMN blob TEXT; CREATE INDEX i ON text (blob, text); "
+		 "INSERT INTO t (blob, text) SELECT blob, text FROM blob",
+			"ALTER TABLE t ADD COLUMN blob TEXT COLLATE \"C\"; CREATE INDEX i ON text "
+			"(blob, text); INSERT INTO t (blob, text) SELECT blob, text FROM blob"},
+		{"CREATE TABLE t (a TEXT, CHECK (CAST(a AS BLOB) = b))",
+			"CREATE TABLE t (a TEXT COLLATE \"C\", CHECK (CAST(a AS BYTEA) = b))"},
 		{"CREATE TABLE t AS SELECT CAST(1 AS TEXT) x",
 			"CREATE TABLE t AS SELECT CAST(1 AS TEXT) x"},
 	};
