@@ -23,8 +23,9 @@ import urllib.parse
 
 def bindir():
     found = shutil.which("initdb")
-    if found:
-        return os.path.dirname(found)
+    found = found and os.path.dirname(os.path.realpath(found))
+    if found and all(os.path.exists(os.path.join(found, p)) for p in ("pg_ctl", "psql")):
+        return found
     # newest first, by number
     folders = glob.glob("/usr/lib/postgresql/*/bin") + glob.glob("/usr/local/pgsql/bin")
     folders = [f for f in folders if os.path.exists(os.path.join(f, "initdb"))]

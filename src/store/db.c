@@ -99,6 +99,11 @@ void db_set_wait(struct db *db, uint32_t wait_ms)
 	db->be->set_wait(db->ctx, wait_ms);
 }
 
+bool db_alone(struct db *db)
+{
+	return !db->be->alone || db->be->alone(db->ctx);
+}
+
 enum err db_check(struct db *db, bool full, struct errtext *et)
 {
 	return db->be->check(db->ctx, full, et);

@@ -46,6 +46,9 @@ struct param {
 enum err db_open(const char *url, struct db **out, struct errtext *et) MUST_CHECK;
 void db_close(struct db *db);                      /* accepts NULL; every transaction has ended */
 void db_set_wait(struct db *db, uint32_t wait_ms); /* how long db_begin waits; 30,000 at first */
+/* No other server has this database open now; false when that cannot be found out. What a start
+ * cleans up of a process that died must not be another server's. */
+bool db_alone(struct db *db);
 /* Reads everything (only the structure when not `full`) and says what is damaged: ERR_CORRUPT. */
 enum err db_check(struct db *db, bool full, struct errtext *et) MUST_CHECK;
 

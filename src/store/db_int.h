@@ -28,6 +28,7 @@ struct db_backend {
 	enum err (*commit)(void *conn, struct errtext *et);
 	void (*rollback)(void *conn);
 
+	bool (*alone)(void *ctx); /* see db.h; NULL: always */
 	/* What several servers need; all NULL for a database that only one process uses. */
 	const char *lock_rows, *skip_locked; /* what a SELECT ends with */
 	const char *now_sql;                 /* the server's clock, in ms since 1970 */

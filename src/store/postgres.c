@@ -242,6 +242,9 @@ static enum err set_up(struct conn *c, struct errtext *et)
 	return e;
 }
 
+/* Held by the writing connection of each server as long as that lives: how others see it. */
+#define SERVER_LOCK "1668181621, hashtext(current_schema())"
+
 static enum err connect_once(struct conn *c, struct errtext *et)
 {
 	disconnect(c);
@@ -255,6 +258,9 @@ static enum err connect_once(struct conn *c, struct errtext *et)
 			STR_FMT(first_line(PQerrorMessage(c->pg))));
 	if (!e)
 		e = set_up(c, et);
+	if (!e && c->kind == TX_WRITE)
+		e = do_plain(
+			c, "SELECT pg_advisory_lock_shared(" SERVER_LOCK ")", "PostgreSQL", et);
 	if (e)
 		disconnect(c);
 	return e;
@@ -895,6 +901,24 @@ static enum err pg_commit(void *conn, struct errtext *et)
 	return e;
 }
 
+static bool pg_alone(void *ctx)
+{
+	void *conn;
+	if (pg_begin(ctx, TX_WRITE, &conn, NULL))
+		return false;
+	struct conn *c = conn;
+	PGresult *r = simple(c,
+		"SELECT 1 FROM pg_locks o JOIN pg_locks m ON m.pid = pg_backend_pid() AND "
+		"m.locktype = 'advisory' AND m.classid = 1668181621 AND o.locktype = m.locktype "
+		"AND "
+		"o.classid = m.classid AND o.objid = m.objid AND o.database = m.database AND "
+		"o.pid <> m.pid LIMIT 1");
+	bool alone = good(r) && PQntuples(r) == 0;
+	PQclear(r);
+	pg_rollback(c);
+	return alone;
+}
+
 /* ---- notices ---- */
 
 #define SCHEMA_CHANNEL "'croft_' || hashtext(current_schema())"
@@ -990,6 +1014,7 @@ const struct db_backend db_postgres = {
 	.begin = pg_begin,
 	.commit = pg_commit,
 	.rollback = pg_rollback,
+	.alone = pg_alone,
 	.lock_rows = " FOR UPDATE",
 	.skip_locked = " FOR UPDATE SKIP LOCKED",
 	.now_sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",

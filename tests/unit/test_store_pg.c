@@ -259,8 +259,11 @@ static void test_store_pg__read_modify_write_across_servers(void)
 	pthread_t t[SERVERS * THREADS];
 	char url[1024];
 	snprintf(url, sizeof url, "%s", tap_pg_url());
-	for (int i = 0; i < SERVERS; i++)
+	for (int i = 0; i < SERVERS; i++) {
 		db[i] = open_at(url);
+		CHECK(db_alone(db[i]) == (i == 0));
+	}
+	CHECK(!db_alone(db[0]));
 	struct tx *tx;
 	CHECK_OK(db_begin(db[0], TX_WRITE, &tx, &et), &et);
 	CHECK_OK(db_exec(tx, &et, "INSERT INTO v (id, i) VALUES (1, 0)"), &et);
@@ -287,8 +290,13 @@ static void test_store_pg__read_modify_write_across_servers(void)
 	db_rollback(tx);
 	CHECK_OK(db_begin(db[1], TX_WRITE, &second, &et), &et);
 	db_rollback(second);
-	for (int i = 0; i < SERVERS; i++)
+	for (int i = 1; i < SERVERS; i++)
 		db_close(db[i]);
+	for (int i = 0; i < 200 && !db_alone(db[0]); i++)
+		clock_sleep_ms(
+			10); /* the server's side of a closed connection ends a moment later */
+	CHECK(db_alone(db[0]));
+	db_close(db[0]);
 }
 
 static void *open_and_migrate(void *arg)
