@@ -9,7 +9,9 @@ const struct setting house_settings[] = {
 	{"listen", SET_TEXT, "127.0.0.1:7117", "Address and port to serve on", 0, 0},
 	{"api.key", SET_SECRET, "", "Root key: its holder may do everything in every project", 0,
 		0},
-	{"db.url", SET_TEXT, "", "Metadata store; empty: sqlite in the data directory", 0, 0},
+	{"db.url", SET_SECRET, "",
+		"Metadata store, postgres://... or sqlite:...; empty: sqlite in the data directory",
+		0, 0},
 	{"blobs.url", SET_SECRET, "",
 		"Blob store: file:/path or s3://host:port/bucket/prefix?region=...; empty: files "
 		"in the data directory",
