@@ -326,7 +326,7 @@ static void test_store_pg__servers_may_start_at_once(void)
 /* ---- a proxy that cuts ---- */
 
 enum cut { CUT_NOT, CUT_NOW, CUT_BEFORE_COMMIT, CUT_AFTER_COMMIT };
-static atomic_int cut;
+static atomic_int cut, open_now; /* open_now: connections through it */
 static atomic_bool refuse;
 static char proxy_dir[512];
 static int proxy_fd;
@@ -377,6 +377,7 @@ static void *proxy_one(void *arg)
 	close(client);
 	if (server >= 0)
 		close(server);
+	atomic_fetch_sub(&open_now, 1);
 	return NULL;
 }
 
@@ -384,6 +385,7 @@ static void *proxy_listen(void *arg)
 {
 	for (int fd; (fd = accept4(proxy_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
 		pthread_t t;
+		atomic_fetch_add(&open_now, 1);
 		if (!thread_start(&t, proxy_one, (void *)(intptr_t)fd, "proxy", NULL))
 			pthread_detach(t);
 	}
@@ -410,7 +412,8 @@ static struct db *open_behind_proxy(void)
 static void cut_now(void)
 {
 	cut = CUT_NOW;
-	clock_sleep_ms(100);
+	while (atomic_load(&open_now))
+		clock_sleep_ms(5);
 	cut = CUT_NOT;
 }
 

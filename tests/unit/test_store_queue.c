@@ -42,8 +42,11 @@ static struct id add(struct db *db, const char *body, struct queue_options o)
 
 static struct job lease(struct db *db, int64_t ms)
 {
+	static struct arena *bodies;
 	struct job job;
-	CHECK_OK(queue_lease(db, "q", ms, arena_new(0), &job, &et), &et);
+	if (!bodies)
+		bodies = arena_new(0);
+	CHECK_OK(queue_lease(db, "q", ms, bodies, &job, &et), &et);
 	return job;
 }
 
