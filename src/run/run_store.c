@@ -209,6 +209,12 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 		"UPDATE span SET status = 'interrupted' WHERE status = 'running' AND run IN "
 		"(SELECT id FROM run WHERE status = 'running' AND kind <> 'trace' AND version = "
 		"0)");
+	if (!e) /* Croft's own spans in others' traces; raw: the others' */
+		e = db_exec(tx, et,
+			"UPDATE span SET status = 'interrupted' WHERE status = 'running' AND raw "
+			"IS "
+			"NULL AND run IN (SELECT id FROM run WHERE status = 'running' AND kind = "
+			"'trace')");
 	if (!e)
 		e = db_exec(tx, et,
 			"UPDATE run SET status = 'interrupted' WHERE status = 'running' AND "

@@ -232,6 +232,8 @@ static void add_text(struct view *v, val *parts, const char *type, val *text)
 static void add_call(struct view *v, val *parts, val *call)
 {
 	val *inner = get(call, "tool_call"), *function;
+	if (!yyjson_mut_is_obj(call))
+		return; /* a hole in a flattened list */
 	call = inner ? inner : call;
 	function = get(call, "function");
 	val *name = FIRST(function ? function : call, "name");

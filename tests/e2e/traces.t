@@ -139,7 +139,7 @@ with Croft() as c:
     hostile["llm.input_messages.0.message"] = "not an object"
     t = time.time()
     s = view(c, {"openinference.span.kind": "LLM", **hostile})
-    tap.ok("view" in s and time.time() - t < 2, "hostile indexes")
+    tap.ok("view" in s and time.time() - t < 10 and len(json.dumps(s)) < 2_000_000, "hostile indexes")
 
     # ---- lists ----
     send(c, span(1, 1, name="answer", ms=900, attrs={"session.id": "s1", "input.value": "late parcel"}),

@@ -352,6 +352,25 @@ static void test_run_trace__a_guest_makes_its_trace_and_others_join(void)
 	croft_close(c);
 }
 
+static void test_run_trace__a_guest_that_never_ended_was_interrupted(void)
+{
+	struct croft *c = open_croft();
+	struct seen s = {0};
+	int64_t n = 0;
+	struct record root = own_record("default", true, 77);
+	root.status = STATUS_RUNNING;
+	root.end_ns = 0;
+	CHECK_OK(put_own(c, &root), &et);
+	SEND(c, {T1, 5, 1, "theirs", 10, 0});
+	CHECK_OK(run_store_interrupt(croft_db(c), &n, &et), &et);
+	CHECK_OK(look(c, T1, &s), &et);
+	CHECK_STR(s.run.status, "running");
+	CHECK_STR(s.spans[0].status, "running");
+	CHECK_STR(s.spans[1].status, "interrupted");
+	arena_free(s.a);
+	croft_close(c);
+}
+
 static void test_run_trace__a_guest_of_another_project_is_turned_away(void)
 {
 	struct croft *c = open_croft();
@@ -442,6 +461,7 @@ static void test_run_trace__types_of_all_conventions(void)
 }
 
 TESTS(T(test_run_trace__a_guest_makes_its_trace_and_others_join),
+	T(test_run_trace__a_guest_that_never_ended_was_interrupted),
 	T(test_run_trace__a_guest_of_another_project_is_turned_away),
 	T(test_run_trace__old_ones_go_and_leave_their_sums),
 	T(test_run_trace__children_first_then_the_root),
