@@ -1,7 +1,9 @@
 // The registry's pages in headless Chromium: what is there, an artifact's versions, moving an alias
 // past and not past the promotion rules, looking back, lineage by mouse and by keyboard, two versions
 // beside each other; at 1280 px, in the dark and at 380 px.
-import { equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { dir, equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
 
 let server
 const api = async (method, path, body) => {
@@ -195,15 +197,40 @@ async function all() {
     await w.close()
   })
 
+  await test('web_registry__files_and_what_changed_in_them', async () => {
+    const folder = join(dir, 'suite')
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'cases.jsonl'), '{"q": "one"}\n{"q": "two"}\n')
+    writeFileSync(join(folder, 'gone.txt'), 'old')
+    run('artifact', 'push', folder, 'suite/regression')
+    writeFileSync(join(folder, 'cases.jsonl'), '{"q": "one"}\n{"q": "three"}\n')
+    rmSync(join(folder, 'gone.txt'))
+    writeFileSync(join(folder, 'weights.bin'), Buffer.from([255, 254, 0, 1]))
+    run('artifact', 'push', folder, 'suite/regression')
+    const w = await open('/registry/suite/regression')
+    const saving = w.page.waitForEvent('download')
+    await w.page.getByRole('button', { name: 'Download cases.jsonl' }).click()
+    equal(readFileSync(await (await saving).path(), 'utf8'), '{"q": "one"}\n{"q": "three"}\n', 'the file')
+    await w.page.getByText('Compare').click()
+    await w.page.locator('.changes .added', { hasText: 'weights.bin' }).waitFor()
+    await w.page.locator('.changes .removed', { hasText: 'gone.txt' }).waitFor()
+    await w.page.locator('.changes .changed').getByRole('button', { name: 'Show' }).click()
+    await w.page.locator('.diff .right b', { hasText: 'three' }).waitFor()
+    await w.shot('files')
+    await w.close()
+  })
+
   await test('web_registry__fits_380_pixels', async () => {
+    const w = await open('/registry', { width: 380, height: 760, touch: true })
     for (const path of ['/registry', '/registry/model/router', '/registry/model/router?view=history',
       '/registry/model/router?view=lineage&v=2', '/registry/model/router?view=card&v=2', '/registry/prompt/triage?view=compare']) {
-      const w = await open(path, { width: 380, height: 760, touch: true })
-      await w.page.waitForTimeout(300)
+      await w.page.goto(server.base + path)
+      await w.page.waitForSelector('main h1')
+      await w.page.waitForTimeout(400)
       equal(await overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
       await w.shot('narrow')
-      await w.close()
     }
+    await w.close()
   })
 }
 

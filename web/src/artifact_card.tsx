@@ -1,10 +1,11 @@
 // What is known of a version, section by section: measured (and where), claimed (and by whom), missing.
 import { useState } from 'preact/hooks'
-import { call } from './api'
+import { call, callForFile } from './api'
+import { saveAs } from './download'
 import { fullTime, size } from './format'
 import { href } from './router'
 import type { ArtifactVersion, Card, CardField } from './types'
-import { Badge, Button, Failure, Note, useLoad } from './ui'
+import { Badge, Button, Failure, Note, Progress, useLoad } from './ui'
 
 const pathOf = (v: ArtifactVersion) => ({ kind: v.kind, name: v.name, version: String(v.version) })
 
@@ -16,7 +17,7 @@ export function CardView({ v, past }: { v: ArtifactVersion; past: boolean }) {
   if (!data) return <p class="dim">Measuring …</p>
   return (
     <section class="card-page" aria-label={`Card of version ${v.version}`}>
-      <div class="card-head">
+      <div class="card-page-head">
         <h2>Card of version {v.version}</h2>
         <Exports v={v} />
       </div>
@@ -27,7 +28,7 @@ export function CardView({ v, past }: { v: ArtifactVersion; past: boolean }) {
             e.preventDefault()
             document.getElementById(`card-${s.name}`)?.scrollIntoView({ behavior: 'smooth' })
           }}>{s.title}</a>
-            <meter min={0} max={s.of} value={s.filled} aria-label={`${s.filled} of ${s.of}`} />
+            <Progress value={s.of ? s.filled / s.of : 0} label={`${s.title}: ${s.filled} of ${s.of}`} />
             <span class="dim small">{s.filled} of {s.of}</span></li>
         ))}
       </ul>
@@ -38,15 +39,20 @@ export function CardView({ v, past }: { v: ArtifactVersion; past: boolean }) {
 }
 
 function Exports({ v }: { v: ArtifactVersion }) {
-  const base = `/api/v1/artifacts/${encodeURIComponent(v.kind)}/${encodeURIComponent(v.name)}/versions/${v.version}/card`
-  const links: [string, string, string][] = [['markdown', 'Markdown', 'md'], ['cyclonedx', 'ML-BOM', 'cdx.json']]
-  if (v.kind === 'dataset' && v.digest) links.push(['croissant', 'Croissant', 'croissant.json'])
+  const [error, setError] = useState<Error | null>(null)
+  const forms: ['markdown' | 'cyclonedx' | 'croissant', string, string][] = [['markdown', 'Markdown', 'md'], ['cyclonedx', 'ML-BOM', 'cdx.json']]
+  if (v.kind === 'dataset' && v.digest) forms.push(['croissant', 'Croissant', 'croissant.json'])
+  // not a link: with a key the browser cannot fetch one by itself
+  const save = (format: (typeof forms)[number][0], end: string) =>
+    callForFile('GET /api/v1/artifacts/{kind}/{name}/versions/{version}/card', { params: pathOf(v), query: { format } })
+      .then((b) => saveAs(b, `${v.name}-${v.version}.${end}`), setError)
   return (
-    <p class="actions small">
-      {links.map(([format, title, end]) => (
-        <a key={format} href={`${base}?format=${format}`} download={`${v.name}-${v.version}.${end}`}>{title}</a>
+    <div class="actions">
+      {forms.map(([format, title, end]) => (
+        <Button key={format} icon="download" onClick={() => void save(format, end)}>{title}</Button>
       ))}
-    </p>
+      {error && <Failure error={error} />}
+    </div>
   )
 }
 

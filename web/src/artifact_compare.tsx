@@ -1,5 +1,6 @@
 // What differs between two versions: texts side by side, everything else as a table.
 import { useMemo, useState } from 'preact/hooks'
+import { FilesDiff, isKept } from './artifact_files'
 import { fullTime, size } from './format'
 import { usePlace } from './router'
 import { TextDiff } from './textdiff'
@@ -79,6 +80,7 @@ export function Compare({ versions, put }: {
           </table>
         </div>
       )}
+      {isKept(a) && isKept(b) && a.digest !== b.digest && <FilesDiff a={a} b={b} />}
       {texts.map((r) => (
         <div key={r.key} class="text-part">
           <h3 class="small-head">{r.key}</h3>

@@ -1,6 +1,7 @@
 // One version: what it is, what is said of it, what can be changed.
 import { useState } from 'preact/hooks'
 import { call } from './api'
+import { isKept, VersionFiles } from './artifact_files'
 import { fullTime, size } from './format'
 import { Promotion } from './promotion'
 import { href } from './router'
@@ -26,6 +27,7 @@ export function VersionDetail({ v, aliases, onChange, past }: {
       ]} />
       <Tags key={`t${v.version}`} v={v} tags={tags} onChange={onChange} past={past} />
       <Promotion key={`p${v.version}`} v={v} aliases={aliases} past={past} />
+      {isKept(v) && <VersionFiles key={`f${v.version}`} v={v} />}
       {Object.keys(v.metadata).length > 0 && <ValueView title="Metadata" value={v.metadata} />}
     </section>
   )

@@ -2,6 +2,7 @@
 import type { ButtonHTMLAttributes, ComponentChildren } from 'preact'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError, callForFile, hasKey, url } from './api'
+import { saveAs } from './download'
 import { fileName } from './format'
 import type { Document } from './types'
 
@@ -301,11 +302,7 @@ export function DownloadLink({ document: d }: { document: Pick<Document, 'id' | 
     e.preventDefault()
     try {
       const blob = await callForFile('GET /api/v1/documents/{id}/content', { params: { id: d.id } })
-      const a = document.createElement('a')
-      a.href = URL.createObjectURL(blob)
-      a.download = fileName(d.path)
-      a.click()
-      setTimeout(() => URL.revokeObjectURL(a.href), 10_000)
+      saveAs(blob, fileName(d.path))
     } catch (failed) {
       setError(failed as Error)
     }
