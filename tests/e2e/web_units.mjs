@@ -1,5 +1,5 @@
 // The page's pure parts, without a browser: byte offsets, event streams however they are cut,
-// the answer's Markdown, addresses, how numbers read. Needs what the build needs: esbuild.
+// the answer's Markdown, addresses, how numbers read, graphs, curves, columns of runs. Needs what the build needs: esbuild.
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -16,7 +16,9 @@ const bundled = await build({
     contents: `export * from './bytes'; export { readEvents, url } from './api';
       export { pieces } from './markdown'; export * from './format';
       export { find, href } from './router'; export { paths } from './paths';
-      export * from './layers'; export * from './sides'; export * from './facts'; export { fits } from './promotion'`,
+      export * from './layers'; export * from './sides'; export * from './facts'; export { fits } from './promotion';
+      export * from './series'; export * from './axes'; export * as columns from './columns';
+      export { changesOf } from './artifact_files'`,
     resolveDir: join(web, 'src'), loader: 'ts',
   },
   bundle: true, write: false, format: 'esm', jsx: 'automatic', jsxImportSource: 'preact',
@@ -91,7 +93,7 @@ check('a page and its parameter', m.find('/runs/6f%20c'), { name: 'run', params:
 check('no page', [m.find('/runs/'), m.find('/nothing'), m.find('/documents/a/b')], [null, null, null])
 check('a broken escape is no crash', m.find('/runs/%zz'), { name: 'run', params: { id: '%zz' } })
 check('every page is found at its own address', Object.keys(m.paths).every((name) =>
-  m.find(m.href(name, { id: 'x/y', kind: 'model', name: 'a b' }))?.name === name), true)
+  m.find(m.href(name, { id: 'x/y', kind: 'model', name: 'a b', experiment: '3' }))?.name === name), true)
 check('url', m.url('GET /api/v1/documents/{id}/text', { id: 'a/b' }, { q: 'é', none: '', off: undefined }),
   '/api/v1/documents/a%2Fb/text?q=%C3%A9')
 
@@ -141,6 +143,10 @@ check('empty against something', sides('', 'x\n'), [['added', null, 'x']])
 check('equal runs are folded', m.folded(m.sideBySide('x\n'.repeat(20) + 'end\n', 'x\n'.repeat(20) + 'END\n'))
   .map((r) => r.fold?.length ?? r.kind), [17, 'same', 'same', 'same', 'changed'])
 
+const file = (path, sha256) => ({ path, sha256, size: 1 })
+check('files of two versions', m.changesOf([file('b', '1'), file('a', '1'), file('same', '9')], [file('b', '2'), file('c', '1'), file('same', '9')])
+  .map((c) => [c.path, c.kind]), [['a', 'removed'], ['b', 'changed'], ['c', 'added']])
+
 // ---- aliases over time
 const fact = (seq, valid, recorded, value, more = {}) => ({ seq, version: 0, what: 'alias', name: 'prod', value,
   valid, recorded, by: 'ada', reason: '', detail: {}, retracts: null, hash: '', ...more })
@@ -156,6 +162,43 @@ check('as known now: one fact was taken back', lane(null), [[1, 1, 2], [3, 2, 6]
 check('what held on the 4th', m.heldAt(m.aliasLanes(history)[0], Date.parse(D(4))).version, 3)
 check('patterns of rules', [m.fits('*', ''), m.fits('pro*', 'prod'), m.fits('p?od', 'prod'), m.fits('a.c', 'abc'), m.fits('(', '(')],
   [true, true, true, false, true])
+
+// ---- curves
+const round = (list) => list.map((v) => v === null ? null : +v.toFixed(9))
+check('a constant stays what it is, however smoothed', round(m.smoothed([3, 3, 3, 3], 0.9)), [3, 3, 3, 3])
+check('the first point is not pulled to zero; gaps stay', round(m.smoothed([1, null, 0], 0.5)), [1, null, +(0.25 / 0.75).toFixed(9)])
+check('no smoothing', m.smoothed([1, 5], 0), [1, 5])
+const curve = m.curveOf({ columns: ['x0', 'x1', 'n', 'min', 'max', 'mean', 'last'],
+  buckets: [[0, 9, 10, 1, 3, 2, 2], [10, 19, 10, null, null, null, null], [20, 29, 10, 4, 6, 5, 5]] })
+check('buckets stand in their middle, the ends at the ends', [curve.x, curve.y, curve.hi], [[0, 14.5, 29], [2, null, 5], [3, null, 6]])
+check('log axes leave out what they cannot show', m.positive({ x: [0, 1, 2], y: [1, -1, 2], lo: [1, 1, 0], hi: [1, 1, 3] }, true, true),
+  { x: [1, 2], y: [null, 2], lo: [1, null], hi: [1, 3] })
+check('curves on one axis', m.together([{ x: [1, 3] }, { x: [2, 3] }]).at.map((a) => a.map((i) => i ?? '')), [[0, '', 1], ['', 0, 1]])
+check('nearest', [m.nearest([1, 2, 10], 0), m.nearest([1, 2, 10], 5), m.nearest([1, 2, 10], 7), m.nearest([1, 2, 10], 99), m.nearest([], 1)], [0, 1, 2, 2, -1])
+check('figures', [0, 0.5, 1234567, 1e9, 1.2345e-7, 0.000123456, null, 12345.678].map(m.figure),
+  ['0', '0.5', '1,234,567', '1e+9', '1.235e-7', '0.000123456', '–', '12,345.7'])
+
+// ---- parallel coordinates
+const lr = m.scaleOf(['1e-5', '1e-3', '1e-4', null])
+check('texts that are numbers are numbers; wide ones are logarithmic', [lr.kind, +lr.at('1e-4').toFixed(9), lr.at(null)], ['log', 0.5, null])
+const words = m.scaleOf(['sgd', 'adam', 'lion'])
+check('words stand in their order', [words.kind, words.at('adam'), words.at('lion'), words.at('sgd')], ['words', 0, 0.5, 1])
+check('one value is in the middle', m.scaleOf([7, 7]).at(7), 0.5)
+const axis = [{ id: 'a', title: 'a', values: [0, 5, 10] }, { id: 'b', title: 'b', values: ['x', 'y', null] }]
+check('brushes', m.through(axis, axis.map((a) => m.scaleOf(a.values)), new Map([['a', [0, 0.5]], ['b', [0.9, 1]]])), [false, true, false])
+
+// ---- columns of runs
+const run = (id, params, metrics) => ({ id, name: id, status: 'ok', user: '', started: '2026-05-01T00:00:00Z', duration_ms: 5, tags: {}, params,
+  metrics: Object.fromEntries(Object.entries(metrics).map(([k, value]) => [k, { value, step: 0, time_ms: 0 }])) })
+const table = [run('a', { opt: 'adam', same: '1' }, { loss: 1 }), run('b', { opt: 'sgd', same: '1' }, { loss: 3 }), run('c', { opt: 'adam', same: '1' }, { loss: 5 }), run('d', {}, {})]
+const c = m.columns
+check('what differs comes first', c.usual(table).slice(3), ['metrics.loss', 'params.opt', 'params.same'])
+check('terms of the language', ['metrics.val/loss', 'params.a key', 'attributes.started'].map(c.term), ['metrics.val/loss', 'params.`a key`', 'start_time'])
+check('which names are columns', ['params.x', 'attributes.user', 'attributes.nope', 'x', 'tags.'].map(c.isColumn), [true, true, false, false, false])
+check('a key named like a member of objects is none', c.valueOf(table[3], 'params.constructor'), null)
+check('groups, the largest first, runs without the value too', c.grouped(table, 'params.opt').map((g) => [g.value, g.runs.length]), [['adam', 2], ['sgd', 1], [null, 1]])
+check('aggregates', [c.aggregate(table, 'metrics.loss', 'mean'), c.aggregate(table, 'metrics.loss', 'median').value, c.aggregate([table[3]], 'metrics.loss', 'max')],
+  [{ value: 3, n: 3, spread: 2 }, 3, null])
 
 console.log(`1..${n}`)
 process.exit(failed ? 1 : 0)

@@ -45,6 +45,7 @@ export async function* stream<Events, R extends Route = Route>(
 export function url(route: Route, params: Record<string, string> = {}, query?: object): string {
   const path = route.slice(route.indexOf(' ') + 1)
     .replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
+    .replace(/\{(\w+)\.\.\.\}/g, (_, name: string) => (params[name] ?? '').split('/').map(encodeURIComponent).join('/'))
   const search = new URLSearchParams()
   for (const [name, value] of Object.entries(query ?? {}))
     if (value !== undefined && value !== '') search.set(name, String(value))

@@ -1,6 +1,8 @@
 import { render } from 'preact'
 import './app.css'
 import './registry.css'
+import 'uplot/dist/uPlot.min.css'
+import './experiments.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)
