@@ -11,7 +11,7 @@ export function FeedbackView({ run, span, list, spans, reload }: {
   const shown = span ? list.filter((f) => f.span === span.id) : list
   const name = (id: string | null) => spans.find((s) => s.id === id)?.name
   return (
-    <section class="detail feedback" aria-label="Feedback">
+    <section class="feedback" aria-label="Feedback">
       <h2>Feedback</h2>
       {!shown.length && <p class="dim">Nobody has judged {span ? 'this span' : 'this run'} yet.</p>}
       <ul>
