@@ -320,7 +320,9 @@ static void test_store_queue__notices_reach_every_server(void)
 	CHECK_OK(db_begin(a, TX_WRITE, &tx, &et), &et);
 	CHECK_OK(db_notify(tx, "c", S("99"), &et), &et);
 	db_rollback(tx);
+	pthread_mutex_lock(&h.mu);
 	h.fail_once = true; /* it comes again */
+	pthread_mutex_unlock(&h.mu);
 	say(a, 100, 700);
 	wait_heard(&h, 22 + 601);
 	CHECK_INT(h.missed, 0);
@@ -342,8 +344,11 @@ static void test_store_queue__who_is_far_behind_is_told(void)
 	struct watch *w;
 	say(db, 1, NOTICES_KEPT + 1000);
 	CHECK_OK(notify_watch(db, "c", 3, hear, &h, &w, &et), &et);
-	while (h.last < NOTICES_KEPT + 1000)
-		clock_sleep_ms(5);
+	for (int64_t last = 0; last < NOTICES_KEPT + 1000; clock_sleep_ms(5)) {
+		pthread_mutex_lock(&h.mu);
+		last = h.last;
+		pthread_mutex_unlock(&h.mu);
+	}
 	CHECK_INT(h.missed, 1);
 	CHECK(h.n >= NOTICES_KEPT && h.n < NOTICES_KEPT + 500);
 	notify_unwatch(w);
