@@ -11,6 +11,8 @@ enum { MLFLOW_KEY_MAX = 250, MLFLOW_VALUE_MAX = 65536, MLFLOW_EXPERIMENT_TAG_MAX
 /* A key of a metric, parameter or tag; `path` is the parameter that the error names. */
 enum err mlflow_check_key(
 	struct str key, const char *path, const char *what, struct errtext *et) MUST_CHECK;
+/* Letters, digits, '_' and '-' only, not too long: such a key passes without further looking. */
+bool mlflow_plain_key(struct str key);
 enum err mlflow_check_length(
 	struct str value, size_t max, const char *what, struct errtext *et) MUST_CHECK;
 enum err mlflow_run_id(

@@ -75,6 +75,17 @@ enum err mlflow_check_key(struct str key, const char *path, const char *what, st
 	return e ? e : mlflow_check_length(key, MLFLOW_KEY_MAX, what, et);
 }
 
+bool mlflow_plain_key(struct str key)
+{
+	for (size_t i = 0; i < key.n; i++) {
+		char c = key.p[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    c == '_' || c == '-'))
+			return false;
+	}
+	return key.n && key.n <= MLFLOW_KEY_MAX;
+}
+
 enum err mlflow_check_length(struct str value, size_t max, const char *what, struct errtext *et)
 {
 	if (value.n <= max)

@@ -43,9 +43,9 @@ const struct route *route_find(const struct croft *c, struct http_request *rq, u
 	for (size_t m = 0; m < c->n_modules; m++)
 		for (size_t i = 0; i < c->modules[m]->n_routes; i++) {
 			const struct route *r = &c->modules[m]->routes[i];
-			bool fixed = !strchr(r->path, '{'), rest = strstr(r->path, "...}") != NULL;
 			if (!match(r->path, rq->path, rq))
 				continue;
+			bool fixed = !strchr(r->path, '{'), rest = strstr(r->path, "...}") != NULL;
 			if (!rest)
 				*allowed |= r->method;
 			if (r->method != method)

@@ -590,12 +590,94 @@ static void test_run_track__pages_are_whole(void)
 	croft_close(c);
 }
 
-TESTS(T(test_run_track__blocks_come_back_bit_by_bit), T(test_run_track__a_regular_series_is_small),
-	T(test_run_track__series_in_order), T(test_run_track__series_with_jitter),
-	T(test_run_track__series_backwards), T(test_run_track__series_in_no_order),
-	T(test_run_track__series_at_one_time), T(test_run_track__a_long_series_has_a_pyramid),
-	T(test_run_track__many_series_at_once), T(test_run_track__parameters_are_set_once),
-	T(test_run_track__tags_names_and_states), T(test_run_track__a_restart_does_not_interrupt),
+/* ---- threads: writers of one run, searchers, readers of charts, all at once ---- */
+
+struct crowd {
+	struct croft *c;
+	struct id id;
+	int number;
+	atomic_int *failed;
+};
+
+static void *crowd_write(void *arg)
+{
+	struct crowd *me = arg;
+	struct errtext mine = {0};
+	for (int i = 0; i < 150; i++) {
+		struct track_metric m[40];
+		for (int k = 0; k < 40; k++)
+			m[k] = (struct track_metric){
+				S("m"), {me->number, 1000 + i * 40 + k, i * 40 + k}};
+		struct track_change ch = {.metrics = m, .n_metrics = 40};
+		if (track_change(me->c, project, me->id, &ch, &mine))
+			atomic_fetch_add(me->failed, 1);
+	}
+	return NULL;
+}
+
+static void *crowd_read(void *arg)
+{
+	struct crowd *me = arg;
+	struct errtext mine = {0};
+	int64_t zero = 0;
+	double seen = 0;
+	for (int i = 0; i < 60; i++) {
+		struct arena *a = arena_new(0);
+		struct run_query q = {.experiments = &zero, .n_experiments = 1, .max_results = 100};
+		struct run_found f = {0};
+		struct chart ch = {.points = 50};
+		struct bucket *b = NULL;
+		size_t n;
+		uint64_t total;
+		if (search_runs(me->c, project, &q, a, &f, &mine) || f.n != 1)
+			atomic_fetch_add(me->failed, 1);
+		else if (f.v[0]->n_metrics) { /* what was seen once is never unseen */
+			if ((double)f.v[0]->metrics[0].point.step < seen)
+				atomic_fetch_add(me->failed, 1);
+			seen = (double)f.v[0]->metrics[0].point.step;
+		}
+		run_found_free(&f);
+		if (track_chart(me->c, project, me->id, S("m"), &ch, &b, &n, &total, &mine))
+			atomic_fetch_add(me->failed, 1);
+		free(b);
+		arena_free(a);
+	}
+	return NULL;
+}
+
+static void test_run_track__threads(void)
+{
+	enum { WRITERS = 4, READERS = 3 };
+	struct croft *c = open_at(tap_tmpdir());
+	atomic_int failed = 0;
+	struct crowd crowd[WRITERS + READERS];
+	pthread_t t[WRITERS + READERS];
+	struct id id = new_run(c, "crowd");
+	for (int i = 0; i < WRITERS + READERS; i++) {
+		crowd[i] = (struct crowd){c, id, i, &failed};
+		CHECK_OK(thread_start(&t[i], i < WRITERS ? crowd_write : crowd_read, &crowd[i],
+				 "crowd", &et),
+			&et);
+	}
+	for (int i = 0; i < WRITERS + READERS; i++)
+		pthread_join(t[i], NULL);
+	CHECK_INT(failed, 0);
+	struct point *p;
+	size_t n;
+	bool more;
+	CHECK_OK(track_history(c, project, id, S("m"), 0, 100000, &p, &n, &more, &et), &et);
+	CHECK_INT(n, WRITERS * 150 * 40);
+	free(p);
+	croft_close(c);
+}
+
+TESTS(T(test_run_track__threads), T(test_run_track__blocks_come_back_bit_by_bit),
+	T(test_run_track__a_regular_series_is_small), T(test_run_track__series_in_order),
+	T(test_run_track__series_with_jitter), T(test_run_track__series_backwards),
+	T(test_run_track__series_in_no_order), T(test_run_track__series_at_one_time),
+	T(test_run_track__a_long_series_has_a_pyramid), T(test_run_track__many_series_at_once),
+	T(test_run_track__parameters_are_set_once), T(test_run_track__tags_names_and_states),
+	T(test_run_track__a_restart_does_not_interrupt),
 	T(test_run_track__another_project_sees_nothing),
 	T(test_run_track__search_filters_and_orders),
 	T(test_run_track__search_sees_what_just_happened), T(test_run_track__pages_are_whole))
