@@ -94,10 +94,12 @@ async function open(path, options = {}) {
 const dialogOf = (page) => page.locator('dialog[open]')
 const button = (at, name) => at.getByRole('button', { name, exact: true })
 
+const signInDialog = (page) => page.getByRole('dialog', { name: 'Sign in', exact: true })
+
 async function signIn(page, name, password) {
-  const d = dialogOf(page)
-  await d.getByLabel('Name').fill(name)
-  await d.getByLabel('Password').fill(password)
+  const d = signInDialog(page)
+  await d.getByLabel('Name', { exact: true }).fill(name)
+  await d.getByLabel('Password', { exact: true }).fill(password)
   await page.keyboard.press('Enter')
 }
 
@@ -124,10 +126,10 @@ try {
     await d.getByLabel('Password (at least').fill('correct horse battery')
     await button(d, 'Add').click()
     // now this very page is asked who it is
-    await dialogOf(w.page).getByLabel('Name').waitFor()
+    await signInDialog(w.page).waitFor()
     await w.shot('sign-in')
     await signIn(w.page, 'ada', 'wrong horse battery')
-    await dialogOf(w.page).getByText('the name or the password is wrong').waitFor()
+    await signInDialog(w.page).getByText('the name or the password is wrong').waitFor()
     await signIn(w.page, 'ada', 'correct horse battery')
     await w.page.locator('.rows').getByText('Ada L.').waitFor()
     equal(await w.page.locator('dialog').count(), 0, 'dialogs')
@@ -221,7 +223,7 @@ try {
     await button(w.page, 'Sign out').click()
     await dialogOf(w.page).waitFor().catch(() => {}) // the first page may ask for nothing
     await w.page.goto(`${base}/access`)
-    await dialogOf(w.page).getByLabel('Name').waitFor()
+    await signInDialog(w.page).waitFor()
     await signIn(w.page, 'ada', 'staple and paper')
     await w.page.locator('.keys-table').waitFor()
     await w.shot('keys-dark')

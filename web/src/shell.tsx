@@ -196,12 +196,12 @@ function SignIn() {
   const [byKey, setByKey] = useState(false)
   const [name, setName] = useState('')
   const [secret, setSecret] = useState('')
-  const [busy, setBusy] = useState(false)
-  useEffect(() => setBusy(false), [wanted])
+  const [given, setGiven] = useState<typeof wanted>(null)
+  const busy = given === wanted // until it is asked for again
   if (!wanted) return null
   const give = () => {
     if (busy || !secret.trim() || (!byKey && !name.trim())) return
-    setBusy(true)
+    setGiven(wanted)
     wanted.give(byKey ? { key: secret.trim() } : { name: name.trim(), password: secret })
     setSecret('')
   }
