@@ -5,6 +5,6 @@
 #include "module/module.h"
 
 extern const struct module experiment_module;
-extern const struct command experiment_commands[6];
+extern const struct command experiment_commands[7];
 
 #endif

@@ -1,6 +1,6 @@
 /* Paths of files of runs in the database: a row for each file and each folder, found by the folder
  * that it is in, so that a listing is one range of an index whatever the order of texts is. */
-#include "run/file.h"
+#include "run/file_int.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -272,19 +272,24 @@ static enum err remove_below(
 			   P_TEXT(project), P_TEXT(folder));
 }
 
-static enum err remove_in(struct tx *tx, void *ctx, struct errtext *et)
+enum err run_file_remove_in(struct tx *tx, struct str project, struct str path, struct errtext *et)
 {
-	const struct removal *rm = ctx;
 	struct str dir, name;
 	struct arena *a = arena_new(0);
-	enum err e = a ? remove_below(tx, rm->project, rm->path, a, et)
+	enum err e = a ? remove_below(tx, project, path, a, et)
 		       : err_set(et, ERR_NOMEM, "no memory for a path");
 	arena_free(a);
-	split(rm->path, &dir, &name);
+	split(path, &dir, &name);
 	return e ? e
 		 : db_exec(tx, et,
 			   "DELETE FROM run_file WHERE project = ? AND dir = ? AND name = ?",
-			   P_TEXT(rm->project), P_TEXT(dir), P_TEXT(name));
+			   P_TEXT(project), P_TEXT(dir), P_TEXT(name));
+}
+
+static enum err remove_in(struct tx *tx, void *ctx, struct errtext *et)
+{
+	const struct removal *rm = ctx;
+	return run_file_remove_in(tx, rm->project, rm->path, et);
 }
 
 enum err run_file_remove(struct croft *c, struct str project, struct str path, struct errtext *et)

@@ -151,6 +151,10 @@ enum err track_delete(struct croft *c, const struct principal *who, struct str p
 enum err track_get(struct croft *c, struct str project, struct id run, struct tracked **out,
 	struct errtext *et) MUST_CHECK;
 
+/* Removes for good what was deleted `older_ms` ago or longer, with its files; counts. */
+enum err track_purge(struct croft *c, const struct principal *who, struct str project,
+	int64_t older_ms, size_t *runs, size_t *experiments, struct errtext *et) MUST_CHECK;
+
 /* ---- series ---- */
 
 /* Points of one series by time, step, value, from the offset-th on; exact duplicates once. *more

@@ -181,6 +181,31 @@ static enum err experiments_delete(struct cmd *cmd, struct errtext *et)
 	return e;
 }
 
+static enum err experiments_purge(struct cmd *cmd, struct errtext *et)
+{
+	struct buf json = {0}, body = {0};
+	yyjson_doc *doc = NULL;
+	int64_t days = 30;
+	struct str given = cmd_opt(cmd, "days");
+	if (given.p && !str_i64(given, &days))
+		return err_set(et, ERR_INVALID, "--days: a number is expected");
+	buf_addf(&json, "{\"days\":%lld}", (long long)days);
+	enum err e =
+		cmd_call(cmd, HTTP_POST, "/api/v1/experiments/purge", buf_str(&json), &body, et);
+	if (!e)
+		e = json_parse(buf_str(&body), &doc, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&body));
+	else if (!e)
+		cmd_outf(cmd, "%lld runs and %lld experiments removed\n",
+			(long long)json_i64(yyjson_doc_get_root(doc), "runs", 0),
+			(long long)json_i64(yyjson_doc_get_root(doc), "experiments", 0));
+	yyjson_doc_free(doc);
+	buf_free(&json);
+	buf_free(&body);
+	return e;
+}
+
 /* ---- runs ---- */
 
 static void print_section(struct cmd *cmd, yyjson_val *root, const char *name, size_t n_runs)
@@ -314,11 +339,13 @@ static const struct option runs_options[] = {
 	{"limit", 'n', "N", "how many (100)"}};
 static const struct option restore_options[] = {
 	{"restore", 0, NULL, "bring back what was deleted"}};
+static const struct option purge_options[] = {
+	{"days", 0, "N", "what was deleted so many days ago or longer (30)"}};
 static const struct option compare_options[] = {{"all", 'a', NULL, "also what is equal"}};
 static const struct option chart_options[] = {{"points", 'n', "N", "at most so many rows (20)"},
 	{"time", 't', NULL, "by time, not step"}};
 
-const struct command experiment_commands[6] = {
+const struct command experiment_commands[7] = {
 	{"experiments", experiments_list, "", list_options, ARRAY_LEN(list_options),
 		"List experiments", NULL},
 	{"experiments runs", experiments_runs, "EXPERIMENT", runs_options, ARRAY_LEN(runs_options),
@@ -328,6 +355,8 @@ const struct command experiment_commands[6] = {
 	{"experiments delete", experiments_delete, "EXPERIMENT", restore_options,
 		ARRAY_LEN(restore_options), "Delete an experiment with its runs, or restore it",
 		NULL},
+	{"experiments purge", experiments_purge, "", purge_options, ARRAY_LEN(purge_options),
+		"Remove for good what was deleted, with its files", NULL},
 	{"runs compare", runs_compare, "RUN RUN...", compare_options, ARRAY_LEN(compare_options),
 		"Compare runs of experiments: what differs", NULL},
 	{"runs chart", runs_chart, "RUN METRIC", chart_options, ARRAY_LEN(chart_options),

@@ -252,6 +252,31 @@ static void get_experiment_runs(struct croft *c, struct http_request *rq, struct
 	finish(rs, e, &et, &w);
 }
 
+static void post_purge(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	yyjson_doc *doc = NULL;
+	int64_t days = -1;
+	size_t runs = 0, experiments = 0;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = json_parse(rq->body, &doc, &et);
+	if (!e)
+		e = json_want_i64(yyjson_doc_get_root(doc), "days", 0, 36500, &days, &et);
+	if (!e && days < 0)
+		e = err_set(&et, ERR_INVALID,
+			"days: remove what was deleted so many days ago or longer");
+	yyjson_doc_free(doc);
+	if (!e)
+		e = track_purge(
+			c, rq->who, project_of(rq), days * 86400 * 1000, &runs, &experiments, &et);
+	jw_obj(&w);
+	jw_ki64(&w, "runs", (int64_t)runs);
+	jw_ki64(&w, "experiments", (int64_t)experiments);
+	jw_end(&w);
+	finish(rs, e, &et, &w);
+}
+
 /* ---- keys: which columns there can be ---- */
 
 struct keys {
@@ -574,6 +599,9 @@ static const struct route routes[] = {
 	{HTTP_DELETE, "/api/v1/experiments/{id}", delete_experiment, PERM_RUN_DELETE,
 		"Delete an experiment with its runs, or restore it", "{ restore?: boolean }", NULL,
 		"object", 0},
+	{HTTP_POST, "/api/v1/experiments/purge", post_purge, PERM_RUN_DELETE,
+		"Remove for good the runs and experiments that were deleted, with their files",
+		NULL, "{ days: int }", "{ runs: int, experiments: int }", 0},
 	{HTTP_GET, "/api/v1/experiments/{id}/runs", get_experiment_runs, PERM_RUN_READ,
 		"Search the runs of an experiment", "{ " SEARCH " }", NULL,
 		"{ runs: TrackedRun[], total: int, next: string | null }", 0},

@@ -291,6 +291,9 @@ def own(server, eid, rid):
     rc, _, err = server.cli("runs", "delete", ids[0])
     _, got = get(f"experiments/{eid}/runs", view="deleted")
     tap.same([r["id"] for r in got["runs"]], [ids[0]], "croft runs delete")
+    rc, out, err = server.cli("experiments", "purge", "--days", "0")
+    tap.ok(rc == 0 and "1 runs and 0 experiments" in out, "croft experiments purge", out + err)
+    tap.same(get(f"runs/{ids[0]}/data")[0], 404, "and it is gone")
     _, got = get("audit")
     tap.ok("run.delete" in json.dumps(got), "deletion is in the audit log", got)
 

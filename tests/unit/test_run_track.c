@@ -2,6 +2,7 @@
 #include "tap.h"
 #include "access/access.h"
 #include "base/clock.h"
+#include "run/file.h"
 #include "run/run_int.h"
 #include "run/search.h"
 #include "run/track_int.h"
@@ -590,6 +591,43 @@ static void test_run_track__pages_are_whole(void)
 	croft_close(c);
 }
 
+static void test_run_track__purged_runs_are_gone(void)
+{
+	struct croft *c = open_at(tap_tmpdir());
+	struct experiment_new x = {.name = S("short-lived")};
+	int64_t number;
+	char path[100], hex[ID_HEX + 1], first[32];
+	enum err e;
+	size_t runs, experiments;
+	struct run_file f;
+	struct tracked *t;
+	struct id id = new_run(c, "goes"), stays = new_run(c, "stays");
+	CHECK_OK(experiment_create(c, project, &x, &number, &et), &et);
+	id_hex(id, hex);
+	snprintf(path, sizeof path, "0/%s/artifacts/deep/a.txt", hex);
+	CHECK_OK(run_file_put(c, project, str_c(path), S("x"), &et), &et);
+	CHECK_INT(found(c, "", NULL, true, first, &e), 2);
+	CHECK_OK(track_delete(c, NULL, project, id, false, &et), &et);
+	CHECK_OK(experiment_delete(c, NULL, project, number, false, &et), &et);
+	CHECK_OK(track_purge(c, NULL, project, 3600 * 1000, &runs, &experiments, &et), &et);
+	CHECK_INT(runs + experiments, 0); /* too young */
+	CHECK_OK(track_purge(c, NULL, S("other"), 0, &runs, &experiments, &et), &et);
+	CHECK_INT(runs + experiments, 0); /* another's */
+	CHECK_OK(track_purge(c, NULL, project, 0, &runs, &experiments, &et), &et);
+	CHECK_INT(runs, 1);
+	CHECK_INT(experiments, 1);
+	CHECK_ERR(track_get(c, project, id, &t, &et), ERR_NOT_FOUND);
+	CHECK_ERR(run_file_get(c, project, str_c(path), &f, &et), ERR_NOT_FOUND);
+	CHECK_INT(found(c, "", NULL, true, first, &e), 1);
+	CHECK_STR(str_c(first), "stays");
+	CHECK_OK(track_get(c, project, stays, &t, &et), &et);
+	tracked_free(t);
+	/* a version that a purged run had is given again, and still seen */
+	new_run(c, "fresh");
+	CHECK_INT(found(c, "", NULL, true, first, &e), 2);
+	croft_close(c);
+}
+
 /* ---- threads: writers of one run, searchers, readers of charts, all at once ---- */
 
 struct crowd {
@@ -671,7 +709,8 @@ static void test_run_track__threads(void)
 	croft_close(c);
 }
 
-TESTS(T(test_run_track__threads), T(test_run_track__blocks_come_back_bit_by_bit),
+TESTS(T(test_run_track__threads), T(test_run_track__purged_runs_are_gone),
+	T(test_run_track__blocks_come_back_bit_by_bit),
 	T(test_run_track__a_regular_series_is_small), T(test_run_track__series_in_order),
 	T(test_run_track__series_with_jitter), T(test_run_track__series_backwards),
 	T(test_run_track__series_in_no_order), T(test_run_track__series_at_one_time),

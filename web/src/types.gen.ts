@@ -233,6 +233,8 @@ export interface Routes {
   "GET /api/v1/experiments/{id}": { query: undefined; body: undefined; reply: Experiment };
   /** Delete an experiment with its runs, or restore it. */
   "DELETE /api/v1/experiments/{id}": { query: { restore?: boolean }; body: undefined; reply: Record<string, unknown> };
+  /** Remove for good the runs and experiments that were deleted, with their files. */
+  "POST /api/v1/experiments/purge": { query: undefined; body: { days: number }; reply: { runs: number; experiments: number } };
   /** Search the runs of an experiment. */
   "GET /api/v1/experiments/{id}/runs": { query: { view?: ("active" | "deleted" | "all"); filter?: string; order_by?: string; limit?: number; page?: string }; body: undefined; reply: { runs: (TrackedRun)[]; total: number; next: (string | null) } };
   /** The metrics, parameters and tags that its runs have. */
