@@ -73,13 +73,21 @@ static void conn_close(struct conn *c)
 	buf_free(&c->out);
 }
 
-static void read_more(struct conn *c)
+/* false: the server closed the connection. */
+static bool read_some(struct conn *c)
 {
 	char *to = buf_reserve(&c->in, 1 << 16);
 	ssize_t n = to ? read(c->fd, to, 1 << 16) : -1;
 	if (n <= 0)
-		die("the server closed the connection");
+		return false;
 	c->in.n += (size_t)n;
+	return true;
+}
+
+static void read_more(struct conn *c)
+{
+	if (!read_some(c))
+		die("the server closed the connection");
 }
 
 static size_t header_end(struct conn *c)
@@ -116,6 +124,17 @@ static size_t dechunk(struct conn *c, size_t at)
 	}
 }
 
+static bool send_all(struct conn *c)
+{
+	for (size_t at = 0; at < c->out.n;) {
+		ssize_t n = write(c->fd, c->out.p + at, c->out.n - at);
+		if (n <= 0)
+			return false;
+		at += (size_t)n;
+	}
+	return true;
+}
+
 static struct str request(struct conn *c, const char *method, const char *path, struct str body)
 {
 	buf_clear(&c->out);
@@ -124,13 +143,14 @@ static struct str request(struct conn *c, const char *method, const char *path, 
 		"Content-Length: %zu\r\n\r\n",
 		method, path, body.n);
 	buf_adds(&c->out, body);
-	for (size_t at = 0; at < c->out.n;) {
-		ssize_t n = write(c->fd, c->out.p + at, c->out.n - at);
-		if (n <= 0)
-			die("write");
-		at += (size_t)n;
-	}
 	buf_clear(&c->in);
+	/* a server may close a connection that was idle: once more on a new one */
+	for (int tries = 0; !send_all(c) || !read_some(c); tries++) {
+		if (tries == 2)
+			die("the server closes every connection");
+		close(c->fd);
+		conn_open(c);
+	}
 	size_t at = header_end(c), end;
 	struct str head = str_mk(c->in.p, at);
 	c->status = atoi(c->in.p + 9);
