@@ -88,7 +88,8 @@ oracle: all models ## record reference outputs (llama.cpp, sentence-transformers
 fault: setup-test all models ## kill -9 at 200 random points, servers and PostgreSQL killed, bad disks
 	@CROFT_TEST_KILLS=$(or $(KILLS),200) tools/test.sh $(BUILD) e2e/kill_writes
 	@CROFT_TEST_KILLS=$(or $(KILLS),40) tools/test.sh $(BUILD) e2e/servers
-	@tools/test.sh $(BUILD) 'e2e/faults\|e2e/kill_ingest\|test_store_crash'
+	@CROFT_TEST_KILLS=$(or $(KILLS),70) tools/test.sh $(BUILD) e2e/artifact_kill
+	@tools/test.sh $(BUILD) 'e2e/faults\|e2e/kill_ingest\|e2e/s3\|test_store_crash'
 
 fuzz: setup-develop ## every fuzz target for SECONDS (60) each
 	@tools/fuzz.sh "$(FILTER)" $(or $(SECONDS),60)

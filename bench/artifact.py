@@ -9,6 +9,7 @@ medians, after six seconds of rest (ext4 avoids inodes that were removed in the 
 for. Nothing but the contestants should run meanwhile."""
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -60,6 +61,11 @@ def sh(command, env=None):
     subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL, env=env)
 
 
+def cpu():
+    r = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return r.ru_utime + r.ru_stime
+
+
 def hashing(program):
     return (f"find {DATA} -type f -print0 | xargs -0 -P {os.cpu_count()} -n 32 {program}",
             f"rm -rf {COPY}; sync -f {TOP}")
@@ -87,27 +93,31 @@ def main():
     sh(f"find {DATA} -type f -print0 | xargs -0 -n 64 cat > /dev/null")
     n = sum(len(f) for _, _, f in os.walk(DATA))
     times = {name: [] for name in RUNS}
+    cpus = {name: [] for name in RUNS}
     for _ in range(ROUNDS):
         for name, (command, before) in RUNS.items():
             if before:
                 sh(before + "; sleep 6")
-            start = time.monotonic()
+            start, used = time.monotonic(), cpu()
             sh(command, ENV)
             times[name].append(time.monotonic() - start)
+            cpus[name].append(cpu() - used)
     t = {name: statistics.median(v) for name, v in times.items()}
+    u = {name: statistics.median(v) for name, v in cpus.items()}
     print(f"{SIZE / 1e9:.1f} GB in {n} files, {os.cpu_count()} CPUs, median of {ROUNDS}\n")
-    print(f"{'':34} {'seconds':>8} {'GB/s':>6}  {'push / it':>9}")
+    print(f"{'':34} {'seconds':>8} {'GB/s':>6} {'push / it':>10} {'CPU s':>7} {'push / it':>10}")
 
-    def row(name, s):
-        ratio = t["croft artifact push"] / s
-        print(f"{name:34} {s:8.2f} {SIZE / s / 1e9:6.2f}  {ratio:9.2f}")
+    def row(name, s, c):
+        push = "croft artifact push"
+        print(f"{name:34} {s:8.2f} {SIZE / s / 1e9:6.2f} {t[push] / s:10.2f} {c:7.2f} "
+              f"{u[push] / c:10.2f}")
 
     for name in t:
-        row(name, t[name])
+        row(name, t[name], u[name])
     for h in ("b3sum", "sha256sum", "openssl sha256"):
         if h in t:
-            row(f"{h}, then cp", t[h] + t["cp"])
-            row(f"{h}, then cp + sync", t[h] + t["cp + sync"])
+            row(f"{h}, then cp", t[h] + t["cp"], u[h] + u["cp"])
+            row(f"{h}, then cp + sync", t[h] + t["cp + sync"], u[h] + u["cp + sync"])
     shutil.rmtree(COPY, ignore_errors=True)
     shutil.rmtree(HOME, ignore_errors=True)
 
