@@ -238,7 +238,7 @@ async function all() {
   })
 
   await test('web_experiments__a_run_and_its_files', async () => {
-    const w = await open(`/experiments/${experiment}/runs/${ids[0]}`)
+    const w = await open(`/#/experiments/${experiment}/runs/${ids[0]}`) // as MLflow's client prints it
     await w.page.getByRole('button', { name: /croft/ }).click()
     const saving = w.page.waitForEvent('download')
     await w.page.getByRole('button', { name: 'Download code.patch' }).click()

@@ -15,7 +15,7 @@ const bundled = await build({
   stdin: {
     contents: `export * from './bytes'; export { readEvents, url } from './api';
       export { pieces } from './markdown'; export * from './format';
-      export { find, href } from './router'; export { paths } from './paths';
+      export { find, fromMlflow, href } from './router'; export { paths } from './paths';
       export * from './layers'; export * from './sides'; export * from './facts'; export { fits } from './promotion';
       export * from './series'; export * from './axes'; export * as columns from './columns';
       export { changesOf } from './artifact_files'`,
@@ -94,6 +94,8 @@ check('no page', [m.find('/runs/'), m.find('/nothing'), m.find('/documents/a/b')
 check('a broken escape is no crash', m.find('/runs/%zz'), { name: 'run', params: { id: '%zz' } })
 check('every page is found at its own address', Object.keys(m.paths).every((name) =>
   m.find(m.href(name, { id: 'x/y', kind: 'model', name: 'a b', experiment: '3' }))?.name === name), true)
+check("links that MLflow's client prints", ['#/experiments/3/runs/01a2', '#/experiments/3', '#/models/a%20b/versions/2', '#/models/m', '#/nothing', '#x', ''].map(m.fromMlflow),
+  ['/experiments/3/runs/01a2', '/experiments/3', '/registry/model/a%20b?v=2', '/registry/model/m', null, null, null])
 check('url', m.url('GET /api/v1/documents/{id}/text', { id: 'a/b' }, { q: 'é', none: '', off: undefined }),
   '/api/v1/documents/a%2Fb/text?q=%C3%A9')
 

@@ -14,8 +14,11 @@ export interface Found {
   params: Record<string, string>
 }
 
-const here = (): Place =>
-  ({ path: location.pathname, query: new URLSearchParams(location.search) })
+const here = (): Place => {
+  const elsewhere = location.pathname === '/' && location.hash && fromMlflow(location.hash)
+  if (elsewhere) history.replaceState(history.state, '', elsewhere)
+  return { path: location.pathname, query: new URLSearchParams(location.search) }
+}
 const place = createStore<Place>(here())
 
 export const usePlace = (): Place => useStore(place)
@@ -67,6 +70,14 @@ export function href(
   name: PageName, params: Record<string, string> = {}, query?: Record<string, string>): string {
   const path = paths[name].replace(/:(\w+)/g, (_, p: string) => encodeURIComponent(params[p] ?? ''))
   return query ? `${path}?${new URLSearchParams(query)}` : path
+}
+
+/** MLflow's client prints links to its own page (/#/experiments/3/runs/...): where they lead here. */
+export function fromMlflow(hash: string): string | null {
+  const path = hash.replace(/^#/, '').replace(/\?.*$/, '')
+  const model = /^\/models\/([^/]+)(?:\/versions\/(\d+))?$/.exec(path)
+  if (model) return href('artifact', { kind: 'model', name: decoded(model[1]!) }, model[2] ? { v: model[2] } : undefined)
+  return path.startsWith('/experiments') && find(path) ? path : null
 }
 
 export function useRouting(): void {
