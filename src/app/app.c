@@ -191,16 +191,43 @@ static void app_metrics(struct croft *c, struct buf *b)
 	metric(b, "croft_http_queued", "gauge", "Requests waiting for a worker", st.queued);
 }
 
+/* Prometheus' older format as OpenMetrics: a counter's family has no _total, and there is an end.
+ */
+static void to_openmetrics(struct str text, struct buf *out)
+{
+	struct str line;
+	while (str_next_line(&text, &line)) {
+		struct str name = str_sub(line, 7, line.n);
+		name = str_sub(name, 0, str_chr(name, ' '));
+		bool about = str_starts(line, S("# HELP ")) || str_starts(line, S("# TYPE "));
+		if (about && str_ends(name, S("_total"))) {
+			buf_adds(out, str_sub(line, 0, 7 + name.n - 6));
+			line = str_sub(line, 7 + name.n, line.n);
+		}
+		buf_adds(out, line);
+		buf_putc(out, '\n');
+	}
+	buf_addc(out, "# EOF\n");
+}
+
 static void get_metrics(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
-	struct buf b = {0};
+	struct buf b = {0}, open = {0};
 	size_t n;
 	const struct module *const *modules = croft_modules(c, &n);
 	for (size_t i = 0; i < n; i++)
 		if (modules[i]->metrics)
 			modules[i]->metrics(c, &b);
-	http_reply(rs, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b));
+	croft_route_metrics(c, &b);
+	if (str_find(http_header(rq, "accept"), S("application/openmetrics-text")) == STR_NONE) {
+		http_reply(rs, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b));
+	} else {
+		to_openmetrics(buf_str(&b), &open);
+		http_reply(rs, 200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
+			buf_str(&open));
+	}
 	buf_free(&b);
+	buf_free(&open);
 }
 
 static void get_page(struct croft *c, struct http_request *rq, struct http_response *rs)

@@ -175,10 +175,12 @@ enum err croft_open(const struct croft_options *o, struct croft **out, struct er
 	c->opened_ns = clock_mono_ns();
 	c->modules = o->modules;
 	c->n_modules = o->n_modules;
+	c->route_metrics = route_metrics_new(o->modules, o->n_modules);
 	c->states = calloc(o->n_modules + 1, sizeof *c->states);
 	c->home = o->home ? str_dup(str_c(o->home)) : default_home();
 	struct buf yaml = {0};
-	enum err e = c->states && c->home ? OK : err_set(et, ERR_NOMEM, "no memory");
+	enum err e =
+		c->states && c->home && c->route_metrics ? OK : err_set(et, ERR_NOMEM, "no memory");
 	if (!e)
 		e = read_config(c, o, &yaml, et);
 	if (!e)
@@ -220,6 +222,7 @@ void croft_close(struct croft *c)
 		db_close(c->db);
 	os_unlock(c->lock_fd);
 	settings_release(&c->settings);
+	route_metrics_free(c->route_metrics);
 	free(c->states);
 	free(c->home);
 	free(c->config);

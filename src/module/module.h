@@ -241,6 +241,9 @@ void croft_handle(void *croft, struct http_request *rq, struct http_response *rs
  * server_options.check. */
 bool croft_check(void *croft, struct http_request *rq, struct http_response *rs);
 
+/* Appends Prometheus lines: answers and durations of each route that was used. */
+void croft_route_metrics(const struct croft *c, struct buf *out);
+
 void croft_openapi(const struct croft *c, struct buf *out);    /* OpenAPI 3.1, JSON */
 void croft_typescript(const struct croft *c, struct buf *out); /* types and route names */
 

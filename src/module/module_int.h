@@ -40,6 +40,7 @@ struct croft {
 	size_t n_inited;
 	uint64_t opened_ns;
 	authenticate_fn authenticate;
+	struct route_metrics *route_metrics;
 	secret_fn secrets; /* how secret:NAME is read; NULL: not yet */
 };
 
@@ -70,6 +71,12 @@ enum err shape_parse(
 	const char *text, struct arena *a, struct shape_node **out, struct errtext *et) MUST_CHECK;
 void shape_json_schema(const struct shape_node *s, struct jw *w);
 void shape_typescript(const struct shape_node *s, struct buf *out);
+
+/* ---- counts of routes ---- */
+
+struct route_metrics *route_metrics_new(const struct module *const *modules, size_t n);
+void route_metrics_free(struct route_metrics *m); /* accepts NULL */
+void route_metrics_add(struct croft *c, const struct route *r, int status, uint64_t ns);
 
 /* ---- router ---- */
 

@@ -1,5 +1,7 @@
 #include "module/module_int.h"
 
+#include "base/clock.h"
+
 #include <openssl/crypto.h>
 #include <stdio.h>
 
@@ -334,6 +336,8 @@ void croft_handle(void *croft, struct http_request *rq, struct http_response *rs
 	}
 	const struct http_request *outer = handling;
 	handling = rq;
+	uint64_t from = clock_mono_ns();
 	r->fn(c, rq, rs);
 	handling = outer;
+	route_metrics_add(c, r, http_reply_status(rs), clock_mono_ns() - from);
 }

@@ -278,6 +278,11 @@ enum err http_sse_event(struct http_response *rs, const char *event, struct str 
 	return e;
 }
 
+int http_reply_status(const struct http_response *rs)
+{
+	return rs->status;
+}
+
 bool http_replied(const struct http_response *rs)
 {
 	return rs->status != 0;

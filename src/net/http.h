@@ -86,6 +86,7 @@ enum err http_stream_write(struct http_response *rs, struct str data);
 enum err http_sse_begin(struct http_response *rs);
 enum err http_sse_event(struct http_response *rs, const char *event, struct str data);
 bool http_replied(const struct http_response *rs);
+int http_reply_status(const struct http_response *rs); /* 0: nothing was answered */
 
 /* What carries a response. Each slot gets ctx; the carrier's own file says who implements it. */
 struct http_carrier {

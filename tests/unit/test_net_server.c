@@ -86,6 +86,7 @@ struct fixture {
 };
 
 static bool over_tls; /* in this test's process */
+static struct tls *server_tls;
 
 static void start(struct fixture *f)
 {
@@ -96,7 +97,8 @@ static void start(struct fixture *f)
 		tls_make_cert("server", "ec");
 		struct tls_options to = {
 			.cert = tls_file("server.pem"), .key = tls_file("server.key")};
-		CHECK_OK(tls_open(&to, &o.tls, &et), &et);
+		CHECK_OK(tls_open(&to, &server_tls, &et), &et);
+		o.tls = server_tls;
 	}
 	o.listen = "127.0.0.1:0";
 	o.workers = o.workers ? o.workers : 4;
@@ -672,11 +674,12 @@ static void test_net_server__listen(void)
 	server_stop(f.s, 0);
 }
 
-#define OVER_TLS(name)               \
-	static void name##_tls(void) \
-	{                            \
-		over_tls = true;     \
-		name();              \
+#define OVER_TLS(name)                 \
+	static void name##_tls(void)   \
+	{                              \
+		over_tls = true;       \
+		name();                \
+		tls_close(server_tls); \
 	}
 OVER_TLS(test_net_server__answers)
 OVER_TLS(test_net_server__bodies)
