@@ -112,7 +112,7 @@ static void list_row(struct cmd_table *t, yyjson_val *s)
 {
 	struct str hint = json_str(s, "hint"), updated = json_str(s, "updated");
 	cmd_cell(t, "%.*s", STR_FMT(json_str(s, "name")));
-	cmd_cell(t, hint.n ? "...%.*s" : "", STR_FMT(hint));
+	cmd_cell(t, "%s%.*s", hint.n ? "..." : "", STR_FMT(hint));
 	cmd_cell(t, "%.*s", STR_FMT(str_sub(updated, 0, 10)));
 	cmd_cell(t, "%.*s", STR_FMT(json_str(s, "updated_by")));
 	cmd_cell(t, "%.*s%s", STR_FMT(json_str(s, "key_id")),

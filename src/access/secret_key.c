@@ -102,7 +102,7 @@ static enum err from_file(
 	if (!e)
 		e = masters_parse(buf_str(&text), source, out, et);
 	else
-		err_wrap(et, e, source);
+		err_wrap(et, e, "%s", source);
 	secret_wipe(&text);
 	return e;
 }
