@@ -195,7 +195,7 @@ const run = (id, params, metrics) => ({ id, name: id, status: 'ok', user: '', st
 const table = [run('a', { opt: 'adam', same: '1' }, { loss: 1 }), run('b', { opt: 'sgd', same: '1' }, { loss: 3 }), run('c', { opt: 'adam', same: '1' }, { loss: 5 }), run('d', {}, {})]
 const c = m.columns
 check('what differs comes first', c.usual(table).slice(3), ['metrics.loss', 'params.opt', 'params.same'])
-check('terms of the language', ['metrics.val/loss', 'params.a key', 'attributes.started'].map(c.term), ['metrics.val/loss', 'params.`a key`', 'start_time'])
+check('terms of the language', ['metrics.val/loss', 'params.a key', 'params.a`b', 'attributes.started'].map(c.term), ['metrics.val/loss', 'params.`a key`', 'params."a`b"', 'start_time'])
 check('which names are columns', ['params.x', 'attributes.user', 'attributes.nope', 'x', 'tags.'].map(c.isColumn), [true, true, false, false, false])
 check('a key named like a member of objects is none', c.valueOf(table[3], 'params.constructor'), null)
 check('groups, the largest first, runs without the value too', c.grouped(table, 'params.opt').map((g) => [g.value, g.runs.length]), [['adam', 2], ['sgd', 1], [null, 1]])

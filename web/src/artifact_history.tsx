@@ -31,6 +31,7 @@ export function History({ artifact, at, put, onChange }: {
       {lanes.length > 0
         ? <TimeLine lanes={lanes} from={Date.parse(artifact.created)} at={at} put={put} />
         : moves.data && <p class="dim">No alias has pointed at a version yet.</p>}
+      {moves.data?.length === ALIAS_FACTS && <p class="dim small">The newest {ALIAS_FACTS.toLocaleString('en')} moves are drawn; the list below has all.</p>}
       <FactList artifact={artifact} onChange={() => { moves.reload(); onChange() }} />
     </>
   )

@@ -69,7 +69,8 @@ export function valueOf(r: TrackedRun, id: ColumnId): number | string | null {
 export function term(id: ColumnId): string {
   const { kind, key } = split(id)
   if (kind === 'attributes') return { started: 'start_time', duration: 'duration', status: 'status' }[key] ?? 'user_id'
-  return `${kind}.${/^[\w./:-]+$/.test(key) ? key : `\`${key}\``}`
+  if (/^[\w./:-]+$/.test(key)) return `${kind}.${key}`
+  return `${kind}.${key.includes('`') ? `"${key}"` : `\`${key}\``}`
 }
 
 // ---- groups

@@ -43,6 +43,7 @@ export function Grid<T>(g: GridProps<T>) {
   const frame = useRef<HTMLDivElement>(null)
   const [top, setTop] = useState(0)
   const [tall, setTall] = useState(600)
+  const [, setAsked] = useState(0)
   const want = useRef<{ row: number; part: string } | null>(null)
   const first = Math.max(0, Math.floor(top / ROW) - AROUND)
   const last = Math.min(g.rows.length, Math.ceil((top + tall) / ROW) + AROUND)
@@ -75,7 +76,8 @@ export function Grid<T>(g: GridProps<T>) {
     const head = f.querySelector('thead')!.clientHeight
     if (y < f.scrollTop) f.scrollTop = y
     else if (y + ROW + head > f.scrollTop + f.clientHeight) f.scrollTop = y + ROW + head - f.clientHeight
-    setTop(f.scrollTop + 1e-9 * Math.random()) // draws once more even when nothing scrolled
+    setTop(f.scrollTop)
+    setAsked((n) => n + 1) // also when nothing scrolled
   }
   const turn = (id: string) => {
     const s = g.sort

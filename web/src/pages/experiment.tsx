@@ -40,7 +40,7 @@ export function ExperimentPage({ experiment }: { experiment: string }) {
   const list = useLoad((signal) => call('GET /api/v1/experiments/{id}/runs', { params: { id: experiment }, signal,
     query: { filter, limit, order_by: sort ? `${term(sort.id)} ${sort.down ? 'DESC' : 'ASC'}` : undefined } }),
   [experiment, filter, query.get('sort'), limit])
-  useEvery(5000, list.reload, !list.error)
+  useEvery(many ? 20_000 : 5000, list.reload, !list.error)
   const runs = list.data?.runs ?? null
   const chosenIds = useMemo(() => new Set(listOf(query.get('runs'))), [query.get('runs')])
   const choose = (id: string, on: boolean) => {
@@ -75,7 +75,7 @@ export function ExperimentPage({ experiment }: { experiment: string }) {
         {view !== 'curves' && <Button icon="columns" onClick={() => setChoosing(true)}>Columns</Button>}
         {view === 'table' && runs && <GroupBy by={by} runs={runs} query={query} put={put} />}
       </div>
-      {list.error && !(list.error instanceof ApiError && list.error.status === 400) && <Failure error={list.error} retry={list.reload} />}
+      {list.error && !(filter && list.error instanceof ApiError && list.error.status === 400) && <Failure error={list.error} retry={list.reload} />}
       {empty && <><Empty title="No runs yet" /><HowToBegin /></>}
       {runs && !runs.length && filter && !list.error && <Empty title="No run fits the filter" />}
       {runs && runs.length > 0 && view === 'table' && (by ? (
