@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -37,6 +38,8 @@ static inline const char *tls_file(const char *name)
 	snprintf(p, sizeof paths[0], "%s/%s", tap_tmpdir(), name);
 	return p;
 }
+
+static atomic_int tls_pumps; /* that still run */
 
 struct pump {
 	SSL *ssl;
@@ -121,6 +124,7 @@ static inline void *pump_run(void *arg)
 	close(p->app);
 	SSL_free(p->ssl);
 	free(p);
+	atomic_fetch_sub(&tls_pumps, 1);
 	return NULL;
 }
 
@@ -155,10 +159,18 @@ static inline int tls_pump(int tcp)
 	pthread_attr_init(&small);
 	pthread_attr_setstacksize(&small, 256 << 10);
 	pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
+	atomic_fetch_add(&tls_pumps, 1);
 	if (pthread_create(&t, &small, pump_run, p))
 		FAIL("no thread for a pump");
 	pthread_attr_destroy(&small);
 	return pair[0];
+}
+
+/* At the end of a test: those whose sockets are closed end by themselves. */
+static inline void tls_pumps_wait(void)
+{
+	for (int i = 0; i < 300 && atomic_load(&tls_pumps); i++)
+		usleep(10000);
 }
 
 #endif

@@ -679,6 +679,7 @@ static void test_net_server__listen(void)
 	{                              \
 		over_tls = true;       \
 		name();                \
+		tls_pumps_wait();      \
 		tls_close(server_tls); \
 	}
 OVER_TLS(test_net_server__answers)
