@@ -207,7 +207,8 @@ struct sampling {
 static size_t sample(struct point *p, size_t n, const struct sampling *s)
 {
 	size_t k = 0, steps = 0;
-	qsort(p, n, sizeof *p, by_step);
+	if (n)
+		qsort(p, n, sizeof *p, by_step);
 	for (size_t i = 0; i < n; i++)
 		if (!s->has_range || (p[i].step >= s->from && p[i].step <= s->to))
 			p[k++] = p[i];

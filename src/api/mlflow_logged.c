@@ -490,7 +490,8 @@ static enum err find_all(struct search *s)
 		if (e)
 			return e;
 	}
-	qsort_r(s->v, s->n, sizeof *s->v, cmp_found, s);
+	if (s->n)
+		qsort_r(s->v, s->n, sizeof *s->v, cmp_found, s);
 	return OK;
 }
 

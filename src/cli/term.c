@@ -176,11 +176,12 @@ void cmd_table_end(struct cmd_table *t)
 	for (size_t i = 0; i < t->n; i++)
 		total += width[i] + (i ? 2 : 0);
 	while (fit && total > limit) {
-		size_t widest = 0;
-		for (size_t i = 1; i < t->n; i++)
-			if (width[i] > width[widest])
+		size_t widest = t->n;
+		for (size_t i = 0; i < t->n; i++)
+			if (!str_eq_c(t->titles[i], "ID") && /* half an id is of no use */
+				(widest == t->n || width[i] > width[widest]))
 				widest = i;
-		if (width[widest] <= 6)
+		if (widest == t->n || width[widest] <= 6)
 			break;
 		width[widest]--;
 		total--;

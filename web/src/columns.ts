@@ -37,8 +37,9 @@ export function usual(runs: TrackedRun[]): ColumnId[] {
   const most = (kind: ColumnKind, n: number) => {
     const values = (id: ColumnId) => new Set(runs.map((r) => valueOf(r, id)).filter((v) => v !== null)).size
     return [...found].filter(([id]) => split(id).kind === kind)
-      .map(([id, count]) => ({ id, count, differs: kind === 'params' && values(id) > 1 }))
-      .sort((a, b) => Number(b.differs) - Number(a.differs) || b.count - a.count || (a.id < b.id ? -1 : 1))
+      // what the machine measured comes after what the work did
+      .map(([id, count]) => ({ id, count, system: split(id).key.startsWith('system/'), differs: kind === 'params' && values(id) > 1 }))
+      .sort((a, b) => Number(a.system) - Number(b.system) || Number(b.differs) - Number(a.differs) || b.count - a.count || (a.id < b.id ? -1 : 1))
       .slice(0, n).map((c) => c.id)
   }
   return ['attributes.started', 'attributes.duration', 'attributes.status', ...most('metrics', 4), ...most('params', 4)]
