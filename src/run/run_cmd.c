@@ -38,8 +38,7 @@ static enum err fetch(
 
 static enum err runs_list(struct cmd *cmd, struct errtext *et)
 {
-	static const char *const titles[] = {
-		"ID", "STARTED (UTC)", "KIND", "STATUS", "TIME", "NAME"};
+	static const char *const titles[] = {"ID", "UTC", "KIND", "STATUS", "TIME", "NAME"};
 	static const char *const passed[] = {"kind", "status", "limit"};
 	struct buf path = {0}, body = {0};
 	buf_addc(&path, "/api/v1/runs");
@@ -59,6 +58,8 @@ static enum err runs_list(struct cmd *cmd, struct errtext *et)
 	} else if (!e) {
 		yyjson_val *runs = yyjson_obj_get(yyjson_doc_get_root(doc), "runs"), *r;
 		size_t i, n;
+		char now[CLOCK_TEXT];
+		clock_rfc3339(clock_unix_ms(), now);
 		struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
 		yyjson_arr_foreach(runs, i, n, r)
 		{
@@ -67,9 +68,11 @@ static enum err runs_list(struct cmd *cmd, struct errtext *et)
 			if (ms >= 0)
 				duration_text(ms, took);
 			cmd_cell(t, "%.*s", STR_FMT(json_str(r, "id")));
+			/* the time of today's, the day of others, so that an id fits beside it */
 			struct str at = json_str(r, "started");
-			cmd_cell(t, "%.*s %.*s", STR_FMT(str_sub(at, 0, 10)),
-				STR_FMT(str_sub(at, 11, 19)));
+			bool today = str_eq(str_sub(at, 0, 10), str_sub(str_c(now), 0, 10));
+			cmd_cell(t, "%.*s",
+				STR_FMT(today ? str_sub(at, 11, 19) : str_sub(at, 0, 10)));
 			cmd_cell(t, "%.*s", STR_FMT(json_str(r, "kind")));
 			cmd_cell(t, "%.*s", STR_FMT(json_str(r, "status")));
 			cmd_cell(t, "%s", took);
