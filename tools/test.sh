@@ -10,6 +10,7 @@ export CROFT_SOURCE_ROOT="$PWD" CROFT_BUILD="$PWD/$build"
 export CROFT_TEST_MODELS="${CROFT_TEST_MODELS:-$PWD/build/models}"
 if [ -d "${CROFT_SHARED_DATA:=$PWD/../shared/data}" ]; then export CROFT_SHARED_DATA; else unset CROFT_SHARED_DATA; fi
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tools/lsan.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 case $build in *address* | *thread*)
