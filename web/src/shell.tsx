@@ -1,6 +1,6 @@
 // What stands around every page: navigation, state of the server, theme, shortcuts, signing in.
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { keyWanted } from './api'
+import { call, keyWanted } from './api'
 import { refreshStatus, status, unreachable } from './health'
 import { chooseProject, me, refreshMe } from './me'
 import { pages } from './pages'
@@ -9,7 +9,7 @@ import { closePanel, isTyping, panelIsOpen, PassagePanel } from './passage'
 import type { PageName } from './paths'
 import { find, href, navigate, usePlace, useRouting } from './router'
 import { useStore } from './store'
-import { Button, Dialog, Icon, Mark, useEvery } from './ui'
+import { Button, Dialog, Icon, Mark, useEvery, useLoad } from './ui'
 import { DropZone, UploadTray } from './uploads'
 
 const inNavigation = Object.entries(pages).filter(([, p]) => p.key) as
@@ -225,7 +225,20 @@ function SignIn() {
           onInput={(e) => setSecret(e.currentTarget.value)} />
         <button type="submit" hidden />
       </form>
+      {!byKey && <Providers />}
     </Dialog>
+  )
+}
+
+/** Where else one has an account; nothing when no provider is configured. */
+function Providers() {
+  const { data } = useLoad(() => call('GET /api/v1/oidc'), [])
+  if (!data?.providers.length) return null
+  const next = encodeURIComponent(location.pathname + location.search)
+  return (
+    <p class="row">
+      {data.providers.map((p) => <a key={p.name} class="button" href={`${p.login}?next=${next}`}>Sign in with {p.title}</a>)}
+    </p>
   )
 }
 
