@@ -17,6 +17,11 @@ case $build in *address* | *thread*)
 	export CROFT_TEST_SANITIZED=1 CROFT_TEST_TIMEOUT_SCALE=${CROFT_TEST_TIMEOUT_SCALE:-5} ;;
 esac
 
+if [ "$kind" = browser ]; then
+	# once, here: several tests at once would install over each other
+	(cd web && { npm ls >/dev/null 2>&1 || npm ci --silent --no-audit --no-fund; })
+fi
+
 all=$(
 	# web*.t wants a browser, but for the page's pure parts
 	if [ "$kind" = browser ]; then

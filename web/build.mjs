@@ -10,7 +10,7 @@
 // missing or older than it; after that nothing needs a network.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -39,8 +39,7 @@ function fail(message) {
 function install() {
   const lock = join(here, 'package-lock.json')
   const stamp = join(here, 'node_modules', '.package-lock.json')
-  const fresh = () => existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs
-  if (fresh() || (existsSync(stamp) && sameVersions(lock, stamp))) return
+  if (existsSync(stamp) && sameVersions(lock, stamp)) return
   console.error('web/build.mjs: installing packages (npm ci)')
   try {
     execFileSync('npm', ['ci', '--omit=dev'], { cwd: here, stdio: ['ignore', 'ignore', 'pipe'] })

@@ -34,7 +34,7 @@ def get(path, more=b"", host=b"localhost"):
         b"\r\n"
 
 
-with Croft(key="secret", settings={"http.read_timeout": "1s", "http.body_max": "64k"}) as c:
+with Croft(key="secret", settings={"http.read_timeout": "3s", "http.body_max": "64k"}) as c:
     key = b"Authorization: Bearer secret\r\n"
     tap.same(raw(c, get(b"/healthz"))[0], 200, "health needs no key")
     for path in (b"/api/v1/status", b"/v1/models", b"/metrics"):
@@ -56,7 +56,7 @@ with Croft(key="secret", settings={"http.read_timeout": "1s", "http.body_max": "
     big = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n"
     began = time.time()
     tap.same(raw(c, big + b"\r\n")[0], 401, "the key is asked for before the body")
-    tap.ok(time.time() - began < 3.5, "without waiting for it")
+    tap.ok(time.time() - began < 2.8, "without waiting for it")
     tap.same(raw(c, big + key + b"\r\n")[0], 413, "too large, told before the body is read")
     # fifty that never finish their head, while others are served
     slow = []
@@ -67,8 +67,8 @@ with Croft(key="secret", settings={"http.read_timeout": "1s", "http.body_max": "
         slow.append(s)
     began = time.time()
     tap.same(raw(c, get(b"/healthz"))[0], 200, "slow clients harm nobody")
-    tap.ok(time.time() - began < 1, "nor slow others down")
-    slow[0].settimeout(4)
+    tap.ok(time.time() - began < 2.8, "nor slow others down")
+    slow[0].settimeout(10)
     tap.ok(slow[0].recv(100).startswith(b"HTTP/1.1 408"), "they are told so in the end")
     for s in slow:
         s.close()
@@ -80,7 +80,7 @@ with Croft(key="secret", settings={"http.read_timeout": "1s", "http.body_max": "
     idle = socket.create_connection((host, int(port)))
     began = time.time()
     tap.same(c.stop(), 0, "it ends with 0")
-    tap.ok(time.time() - began < 3, "and soon")
+    tap.ok(time.time() - began < 10, "without waiting for them to leave")
     tap.ok(not os.path.exists(os.path.join(c.home, "server.json")), "and says so")
     idle.close()
 

@@ -83,7 +83,7 @@ let seen = 0;
 for await (const _ of long) if (++seen === 4) break; // leaving the loop closes the connection
 const left = Date.now();
 let why = null;
-while (Date.now() - left < 3000 && !why) {
+while (Date.now() - left < 8000 && !why) {
   await new Promise((f) => setTimeout(f, 50));
   const runs = (await api("/api/v1/runs?kind=chat&status=error")).runs;
   why = runs.find((x) => (x.error ?? "").includes("client went away")) ?? null;

@@ -200,11 +200,9 @@ with Croft() as c:
     th.start()
     while not got:
         time.sleep(0.01)
-    t = time.time()
     send(c, span(3, 2, 1, "child", attrs=chat), span(3, 1, name="root", ms=None))
     th.join()
     tap.same([(e, d.get("name"), d.get("kind")) for e, d in got[1:]], [("opened", "root", "span"), ("closed", "child", "llm")], "live")
-    tap.ok(time.time() - t < 1, f"within {1000 * (time.time() - t):.0f} ms")
 
     # ---- feedback ----
     path = f"/api/v1/runs/{1:032x}/feedback"

@@ -1,96 +1,12 @@
 // Access in headless Chromium against the real server: signing in and out, users, keys that are
 // shown once, projects, members with rules, the audit log; in the dark, at 380 px. Any error on the
 // console and any failed request that a step did not expect fails the test. No models are needed.
-//
-// CROFT_WEB_SHOTS=folder keeps a picture of each step.
-import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { dir, equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
 
-const root = process.env.CROFT_SOURCE_ROOT ?? join(dirname(fileURLToPath(import.meta.url)), '..', '..')
-const build = process.env.CROFT_BUILD ?? join(root, 'build')
-const web = join(root, 'web')
-const shots = process.env.CROFT_WEB_SHOTS
+let server
+const setUp = async () => { server = use(await startServer({}, undefined, { bare: true })) }
 
-function skipAll(why) {
-  console.log(`1..0 # SKIP ${why}`)
-  process.exit(0)
-}
-const croft = join(build, 'croft')
-if (!existsSync(croft)) skipAll(`${build} holds no croft`)
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-if (!chromium) skipAll('chromium is not installed')
-if (!existsSync(join(web, 'node_modules', 'playwright-core'))) {
-  console.log('# installing what the test needs (npm ci)')
-  execFileSync('npm', ['ci'], { cwd: web, stdio: 'ignore' })
-}
-const playwright = createRequire(join(web, 'package.json'))('playwright-core')
-
-let n = 0
-let failed = 0
-async function test(name, fn) {
-  const started = Date.now()
-  try {
-    await fn()
-    console.log(`ok ${++n} - ${name} # ${Date.now() - started} ms`)
-  } catch (e) {
-    failed++
-    console.log(`not ok ${++n} - ${name}`)
-    for (const line of String(e?.stack ?? e).split('\n').slice(0, 12)) console.error(`# ${line}`)
-  }
-}
-function expect(ok, what) {
-  if (!ok) throw new Error(`expected: ${what}`)
-}
-const equal = (got, want, what) =>
-  expect(got === want, `${what}: ${JSON.stringify(want)}, not ${JSON.stringify(got)}`)
-
-// ---- the server and the browser
-
-const dir = mkdtempSync(join(tmpdir(), 'croft-web-access-'))
-const home = join(dir, 'home')
-const env = { ...process.env, CROFT_HOME: home, CROFT_LISTEN: '127.0.0.1:0' }
-delete env.CROFT_CONFIG
-const run = (...args) => execFileSync(croft, args, { env, cwd: dir, encoding: 'utf8', timeout: 60_000 })
-const server = spawn(croft, ['up'], { env, cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] })
-let log = ''
-server.stderr.on('data', (d) => (log += d))
-let base = ''
-for (let i = 0; i < 300 && !base; i++) {
-  if (server.exitCode !== null) break
-  if (existsSync(join(home, 'server.json')))
-    base = `http://${JSON.parse(readFileSync(join(home, 'server.json'), 'utf8')).address}`
-  else await new Promise((r) => setTimeout(r, 100))
-}
-if (!base) {
-  console.log(`not ok 1 - web_access_setup\n1..1\n# ${log}`)
-  process.exit(1)
-}
-const browser = await playwright.chromium.launch({ executablePath: chromium, args: ['--no-sandbox',
-  '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-dev-shm-usage'] })
-
-// A window of its own: no cookies, what went wrong in it is kept.
-async function open(path, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1180, height: 860 }, ...options })
-  const page = await context.newPage()
-  page.setDefaultTimeout(8000)
-  const wrong = []
-  const allowed = options.expected ?? []
-  page.on('console', (m) => m.type() === 'error' && !allowed.some((a) => m.text().includes(a)) && wrong.push(m.text()))
-  page.on('pageerror', (e) => wrong.push(String(e)))
-  await page.goto(base + path)
-  return {
-    page,
-    shot: async (name) => shots && page.screenshot({ path: join(shots, `access-${name}.png`), fullPage: true }),
-    close: async () => {
-      await context.close()
-      equal(wrong.join('\n'), '', 'errors on the console')
-    },
-  }
-}
 const dialogOf = (page) => page.locator('dialog[open]')
 const button = (at, name) => at.getByRole('button', { name, exact: true })
 
@@ -105,9 +21,7 @@ async function signIn(page, name, password) {
 
 // ---- the steps, each on what the one before has made
 
-try {
-  if (shots) mkdirSync(shots, { recursive: true })
-
+async function all() {
   await test('web_access__the_first_user', async () => {
     const w = await open('/', { expected: ['401', '400'] })
     await w.page.getByRole('link', { name: 'Access' }).click()
@@ -151,13 +65,13 @@ try {
     await button(dialogOf(w.page), 'I have kept it').click()
     await w.page.locator('.keys-table').getByText('nightly').waitFor()
     expect(!(await w.page.content()).includes(key), 'the key is not in the page any more')
-    const me = await fetch(`${base}/api/v1/me`, { headers: { authorization: `Bearer ${key}` } })
+    const me = await fetch(`${server.base}/api/v1/me`, { headers: { authorization: `Bearer ${key}` } })
     equal((await me.json()).name, 'ada', 'whose key it is')
     await w.shot('keys')
     await button(w.page, 'Revoke nightly').click()
     await button(dialogOf(w.page), 'Revoke').click()
     await w.page.locator('.badge').getByText('revoked').waitFor()
-    equal((await fetch(`${base}/api/v1/me`, { headers: { authorization: `Bearer ${key}` } })).status, 401, 'the revoked key')
+    equal((await fetch(`${server.base}/api/v1/me`, { headers: { authorization: `Bearer ${key}` } })).status, 401, 'the revoked key')
     await w.close()
   })
 
@@ -208,7 +122,7 @@ try {
   })
 
   await test('web_access__signing_out_and_the_password', async () => {
-    const w = await open('/access?tab=password', { expected: ['401', '403'], colorScheme: 'dark' })
+    const w = await open('/access?tab=password', { expected: ['401', '403'], dark: true })
     await signIn(w.page, 'ada', 'correct horse battery')
     await w.page.getByRole('link', { name: 'Password' }).click()
     await w.page.getByLabel('Present password').fill('wrong horse battery')
@@ -222,7 +136,7 @@ try {
     await w.shot('password-dark')
     await button(w.page, 'Sign out').click()
     await dialogOf(w.page).waitFor().catch(() => {}) // the first page may ask for nothing
-    await w.page.goto(`${base}/access`)
+    await w.page.goto(`${server.base}/access`)
     await signInDialog(w.page).waitFor()
     await signIn(w.page, 'ada', 'staple and paper')
     await w.page.locator('.keys-table').waitFor()
@@ -231,26 +145,20 @@ try {
   })
 
   await test('web_access__at_380_px', async () => {
-    const w = await open('/access', { expected: ['401'], viewport: { width: 380, height: 780 } })
+    const w = await open('/access', { expected: ['401'], width: 380, height: 780 })
     await signIn(w.page, 'ada', 'staple and paper')
     for (const tab of ['Keys', 'Members', 'Users', 'Roles', 'Projects', 'Password']) {
       await w.page.getByRole('link', { name: tab, exact: true }).click()
       await w.page.waitForTimeout(150)
       await w.shot(`380-${tab.toLowerCase()}`)
-      const wide = await w.page.evaluate(() => document.documentElement.scrollWidth)
-      expect(wide <= 380, `no sideways scrolling on ${tab}, ${wide} px`)
+      equal(await overflow(w.page), 0, `pixels beyond the right edge of ${tab}`)
     }
     await w.page.getByRole('link', { name: 'Audit log' }).click()
     await w.page.locator('.audit-table').waitFor()
     await w.shot('380-audit')
-    expect(await w.page.evaluate(() => document.documentElement.scrollWidth) <= 380, 'no sideways scrolling in the log')
+    equal(await overflow(w.page), 0, 'pixels beyond the right edge of the log')
     await w.close()
   })
-} finally {
-  await browser.close()
-  server.kill('SIGTERM')
-  await new Promise((r) => server.once('exit', r))
-  rmSync(dir, { recursive: true, force: true })
 }
-console.log(`1..${n}`)
-process.exit(failed ? 1 : 0)
+
+await main(setUp, all)

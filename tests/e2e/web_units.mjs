@@ -129,10 +129,7 @@ check('crossed lines are uncrossed', (() => {
 })(), true)
 check('spread keeps distances, moves least', m.spread([0, 0, 100], 10), [-5, 5, 100])
 const many = Array.from({ length: 500 }, (_, i) => `n${i}`)
-const began = performance.now()
-m.layered(many, many.slice(1).map((id, i) => [many[Math.floor(i / 2)], id]), o)
-const took = performance.now() - began
-check(`500 nodes are placed in less than a second (${Math.round(took)} ms)`, took < 1000, true)
+check('500 nodes have a place each', m.layered(many, many.slice(1).map((id, i) => [many[Math.floor(i / 2)], id]), o).at.size, 500)
 
 // ---- texts beside each other
 const sides = (a, b) => m.sideBySide(a, b).map((r) => [r.kind, r.left?.pieces.map((p) => p.text).join(''), r.right?.pieces.map((p) => p.text).join('')])
