@@ -38,6 +38,10 @@ if [ -n "$filter" ]; then
 	files=$(printf '%s\n' "$all" | grep -- "$filter" || true)
 	[ -n "$files" ] || { files=$all; export CROFT_TEST_FILTER="$filter"; }
 fi
+case $files in
+*/e2e/web*) ;;
+*/e2e/*/e2e/*) tools/setup-clients.sh all ;; # one test by itself installs what it uses
+esac
 jobs=$(nproc 2>/dev/null || echo 2)
 # shellcheck disable=SC2086
 exec tests/pg.py prove -j "$jobs" --timer -e '' $files
