@@ -193,7 +193,8 @@ struct module {
 	 * them. NULL: it puts none. */
 	enum err (*blobs)(struct croft *c, struct tx *tx,
 		enum err (*need)(void *ctx, struct str hex), void *ctx, struct errtext *et);
-	/* Appends Prometheus text lines for /metrics. */
+	/* Appends Prometheus text lines for /metrics: from memory, also while the database stalls.
+	 */
 	void (*metrics)(struct croft *c, struct buf *out);
 	/* Appends members to the object of GET /api/v1/status: "documents": 12, of what the
 	 * request's project holds. */
