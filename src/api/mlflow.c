@@ -60,21 +60,18 @@ void mlflow_reply_error(struct http_response *rs, enum err e, const struct errte
 	reply(rs, status, code, err_text(e, et));
 }
 
-/* The router's own: what is not found is a path, on which clients fall back to older ones. */
-static void refuse(struct http_response *rs, enum err e, const struct errtext *et)
+/* On this code clients fall back to older paths. */
+static void no_path(struct http_response *rs, enum err e, const struct errtext *et)
 {
-	if (e == ERR_NOT_FOUND)
-		reply(rs, 404, "ENDPOINT_NOT_FOUND", err_text(e, et));
-	else
-		mlflow_reply_error(rs, e, et);
+	reply(rs, 404, "ENDPOINT_NOT_FOUND", err_text(e, et));
 }
 
 const struct face mlflow_faces[5] = {
-	{"/ajax-api/", "/api/", refuse},
-	{"/api/2.0/", NULL, refuse},
-	{"/api/3.0/", NULL, refuse},
-	{"/get-artifact", NULL, refuse},
-	{"/model-versions/get-artifact", NULL, refuse},
+	{"/ajax-api/", "/api/", mlflow_reply_error, no_path},
+	{"/api/2.0/", NULL, mlflow_reply_error, no_path},
+	{"/api/3.0/", NULL, mlflow_reply_error, no_path},
+	{"/get-artifact", NULL, mlflow_reply_error, no_path},
+	{"/model-versions/get-artifact", NULL, mlflow_reply_error, no_path},
 };
 
 void mlflow_reply(struct http_response *rs, enum err e, const struct errtext *et)

@@ -36,11 +36,57 @@ void mlflow_file_delete(struct croft *c, struct http_request *rq, struct http_re
 
 /* ---- downloads ---- */
 
-static void send_file(
-	struct croft *c, struct http_response *rs, const struct run_file *f, struct errtext *et)
+/* "bytes=a-b", "bytes=a-" or "bytes=-n" of n bytes. Whatever else a client asks for (several
+ * ranges, other units, nonsense) is answered with the whole, as HTTP allows. */
+enum range { RANGE_NONE, RANGE_OK, RANGE_BEYOND };
+
+static enum range range_of(struct str asked, uint64_t n, uint64_t *from, uint64_t *to)
+{
+	uint64_t a = 0, b = 0;
+	if (!str_starts(asked, S("bytes=")))
+		return RANGE_NONE;
+	struct str s = str_trim(str_sub(asked, 6, asked.n));
+	size_t dash = str_chr(s, '-');
+	if (dash == STR_NONE || str_chr(s, ',') != STR_NONE)
+		return RANGE_NONE;
+	struct str first = str_sub(s, 0, dash), last = str_sub(s, dash + 1, s.n);
+	if ((first.n && !str_u64(first, &a)) || (last.n && !str_u64(last, &b)) ||
+		(!first.n && !last.n))
+		return RANGE_NONE;
+	if (!first.n) {
+		if (!b || !n)
+			return RANGE_BEYOND;
+		*from = b < n ? n - b : 0;
+		*to = n;
+		return RANGE_OK;
+	}
+	if (last.n && b < a)
+		return RANGE_NONE;
+	if (a >= n)
+		return RANGE_BEYOND;
+	*from = a;
+	*to = last.n && b < n - 1 ? b + 1 : n;
+	return RANGE_OK;
+}
+
+static void send_data(struct http_response *rs, int status, struct str data)
 {
 	enum { PIECE = 1 << 20 };
+	enum err e = OK;
+	if (data.n <= PIECE) {
+		http_reply(rs, status, "application/octet-stream", data);
+	} else if (!http_stream_begin(rs, status, "application/octet-stream")) {
+		for (size_t at = 0; at < data.n && !e; at += PIECE)
+			e = http_stream_write(rs, str_sub(data, at, at + PIECE));
+	}
+}
+
+static void send_file(struct croft *c, const struct http_request *rq, struct http_response *rs,
+	const struct run_file *f, struct errtext *et)
+{
 	struct os_map map;
+	char bytes[80];
+	uint64_t from = 0, to = 0;
 	enum err e = blob_get(croft_blobs(c), f->blob, false, &map, et);
 	if (e) {
 		if (e == ERR_NOT_FOUND)
@@ -51,13 +97,21 @@ static void send_file(
 	/* never shown as a page of this origin */
 	http_set_header(rs, "x-content-type-options", S("nosniff"));
 	http_set_header(rs, "content-disposition", S("attachment"));
-	struct str data = str_mk(map.p, map.n);
-	if (data.n <= PIECE) {
-		http_reply(rs, 200, "application/octet-stream", data);
-	} else if (!http_stream_begin(rs, 200, "application/octet-stream")) {
-		for (size_t at = 0; at < data.n && !e; at += PIECE)
-			e = http_stream_write(rs, str_sub(data, at, at + PIECE));
-	}
+	http_set_header(rs, "accept-ranges", S("bytes"));
+	enum range asked = range_of(http_header(rq, "range"), map.n, &from, &to);
+	if (asked == RANGE_BEYOND)
+		snprintf(bytes, sizeof bytes, "bytes */%zu", map.n);
+	else
+		snprintf(bytes, sizeof bytes, "bytes %llu-%llu/%zu", (unsigned long long)from,
+			(unsigned long long)(to - 1), map.n);
+	if (asked != RANGE_NONE)
+		http_set_header(rs, "content-range", str_c(bytes));
+	if (asked == RANGE_BEYOND)
+		http_reply(rs, 416, "application/octet-stream", S(""));
+	else if (asked == RANGE_OK)
+		send_data(rs, 206, str_sub(str_mk(map.p, map.n), from, to));
+	else
+		send_data(rs, 200, str_mk(map.p, map.n));
 	os_unmap(&map);
 }
 
@@ -69,7 +123,7 @@ static void get_file(struct croft *c, struct http_request *rq, struct http_respo
 	if (!e && !f.blob[0])
 		e = err_set(
 			et, ERR_NOT_FOUND, "'%.*s' is a folder", STR_FMT(str_sub(path, 0, 300)));
-	e ? mlflow_reply_error(rs, e, et) : send_file(c, rs, &f, et);
+	e ? mlflow_reply_error(rs, e, et) : send_file(c, rq, rs, &f, et);
 }
 
 void mlflow_file_get(struct croft *c, struct http_request *rq, struct http_response *rs)

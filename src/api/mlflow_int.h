@@ -70,6 +70,14 @@ void mlflow_file_put(struct croft *c, struct http_request *rq, struct http_respo
 void mlflow_file_get(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_file_delete(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_files_list(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_upload_begin(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_upload_part(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_upload_complete(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_upload_abort(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_file_address(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_presigned_upload(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_presigned_download(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_server_info(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_get_artifact(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_health(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_version(struct croft *c, struct http_request *rq, struct http_response *rs);

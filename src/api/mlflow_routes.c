@@ -4,6 +4,7 @@
 
 #define V2 "/api/2.0/mlflow/"
 #define FILES "/api/2.0/mlflow-artifacts/artifacts"
+#define PARTS "/api/2.0/mlflow-artifacts/mpu/"
 #define UPLOAD_MAX ((size_t)1 << 40)
 
 #define ID_QUERY "{ run_id?, run_uuid? }"
@@ -112,6 +113,27 @@ static const struct route routes[] = {
 		"object", UPLOAD_MAX},
 	{HTTP_DELETE, FILES "/{path...}", mlflow_file_delete, PERM_RUN_DELETE,
 		"Remove a file or a folder", NULL, NULL, "object", 0},
+	{HTTP_POST, PARTS "create/{path...}", mlflow_upload_begin, PERM_RUN_WRITE,
+		"Begin a file in parts", NULL, "{ path, num_parts?: int }",
+		"{ upload_id, credentials: { url, part_number: int, headers: object }[] }", 0},
+	{HTTP_PUT, PARTS "part/{upload}/{number}", mlflow_upload_part, PERM_RUN_WRITE,
+		"Store a part of a file", NULL, NULL, "object", UPLOAD_MAX},
+	{HTTP_POST, PARTS "complete/{path...}", mlflow_upload_complete, PERM_RUN_WRITE,
+		"Make a file of its parts", NULL,
+		"{ path, upload_id?, parts: { part_number: int, etag? }[] }", "object", 8 << 20},
+	{HTTP_POST, PARTS "abort/{path...}", mlflow_upload_abort, PERM_RUN_WRITE,
+		"Drop a file in parts", NULL, "{ path, upload_id? }", "object", 0},
+	{HTTP_GET, "/api/2.0/mlflow-artifacts/presigned/{path...}", mlflow_file_address,
+		PERM_RUN_READ, "Where ranges of a file can be fetched", NULL, NULL,
+		"{ url, headers: object, file_size: int }", 0},
+	{HTTP_POST, V2 "artifacts/presigned-upload-url", mlflow_presigned_upload, PERM_RUN_WRITE,
+		"Refused: files are kept here", NULL, "{ run_id, path, expiration?: int }",
+		"object", 0},
+	{HTTP_POST, V2 "artifacts/presigned-download-url", mlflow_presigned_download, PERM_RUN_READ,
+		"Refused: files are kept here", NULL, "{ run_id, path, expiration?: int }",
+		"object", 0},
+	{HTTP_GET, "/api/3.0/mlflow/server-info", mlflow_server_info, PERM_RUN_READ,
+		"What this server can, as MLflow's clients ask", NULL, NULL, "object", 0},
 	{HTTP_GET, "/get-artifact", mlflow_get_artifact, PERM_RUN_READ, "Fetch a file of a run",
 		"{ run_id?, run_uuid?, path }", NULL, NULL, 0},
 };

@@ -14,6 +14,7 @@
 #include "run/experiment.h"
 #include "run/run.h"
 #include "run/trace.h"
+#include "run/upload.h"
 
 const struct module *const app_modules[] = {
 	&access_module,
@@ -30,6 +31,7 @@ const struct module *const app_modules[] = {
 	&experiment_module,
 	&trace_module,
 	&exec_module,
+	&upload_module,
 	&endpoint_module,
 	&rag_module,
 	&api_module,

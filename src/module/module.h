@@ -137,6 +137,8 @@ struct face {
 	const char *prefix;  /* "/api/2.0/mlflow" */
 	const char *read_as; /* "/ajax-api/" is read as "/api/"; NULL: as it is */
 	void (*error)(struct http_response *rs, enum err e, const struct errtext *et);
+	/* What is said of a path that no row has; NULL: an error like others. */
+	void (*no_path)(struct http_response *rs, enum err e, const struct errtext *et);
 };
 
 struct shape {

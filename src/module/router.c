@@ -181,6 +181,15 @@ static void refuse(struct croft *c, struct http_request *rq, struct http_respons
 	(f ? f->error : http_reply_error)(rs, e, et);
 }
 
+static void refuse_path(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	const struct face *f = face_of(c, rq->path);
+	struct errtext et;
+	enum err e = err_set(
+		&et, ERR_NOT_FOUND, "there is nothing at %.*s", STR_FMT(str_sub(rq->path, 0, 200)));
+	(f && f->no_path ? f->no_path : f ? f->error : http_reply_error)(rs, e, &et);
+}
+
 /* A path that is read as another one: once, since the other one is no face's second name. */
 static void read_as(struct croft *c, struct http_request *rq)
 {
@@ -288,9 +297,11 @@ static const struct route *admit(struct croft *c, struct http_request *rq, struc
 	/* without credentials nobody learns which paths exist */
 	if (!authenticated(c, rq, rs))
 		return NULL;
-	enum err e = r ? need(rq, r->perm, &et)
-		       : err_set(&et, ERR_NOT_FOUND, "there is nothing at %.*s",
-				 STR_FMT(str_sub(rq->path, 0, 200)));
+	if (!r) {
+		refuse_path(c, rq, rs);
+		return NULL;
+	}
+	enum err e = need(rq, r->perm, &et);
 	if (e) {
 		refuse(c, rq, rs, e, &et);
 		return NULL;

@@ -7,4 +7,8 @@
 enum err run_file_remove_in(
 	struct tx *tx, struct str project, struct str path, struct errtext *et) MUST_CHECK;
 
+/* Names a blob that is stored already. */
+enum err run_file_put_in(struct tx *tx, struct str project, struct str path, const char *blob,
+	int64_t size, struct errtext *et) MUST_CHECK;
+
 #endif

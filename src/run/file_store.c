@@ -161,6 +161,15 @@ static enum err put_in(struct tx *tx, void *ctx, struct errtext *et)
 	return e ? e : put_row(tx, p, p->path, p->blob, p->size, et);
 }
 
+enum err run_file_put_in(struct tx *tx, struct str project, struct str path, const char *blob,
+	int64_t size, struct errtext *et)
+{
+	struct putting p = {
+		.project = project, .path = path, .size = size, .now_ms = clock_unix_ms()};
+	memcpy(p.blob, blob, MIN(strlen(blob), sizeof p.blob - 1));
+	return put_in(tx, &p, et);
+}
+
 enum err run_file_put(
 	struct croft *c, struct str project, struct str path, struct str data, struct errtext *et)
 {

@@ -409,6 +409,22 @@ export interface Routes {
   "PUT /api/2.0/mlflow-artifacts/artifacts/{path...}": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Remove a file or a folder. */
   "DELETE /api/2.0/mlflow-artifacts/artifacts/{path...}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Begin a file in parts. */
+  "POST /api/2.0/mlflow-artifacts/mpu/create/{path...}": { query: undefined; body: { path: string; num_parts?: number }; reply: { upload_id: string; credentials: ({ url: string; part_number: number; headers: Record<string, unknown> })[] } };
+  /** Store a part of a file. */
+  "PUT /api/2.0/mlflow-artifacts/mpu/part/{upload}/{number}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Make a file of its parts. */
+  "POST /api/2.0/mlflow-artifacts/mpu/complete/{path...}": { query: undefined; body: { path: string; upload_id?: string; parts: ({ part_number: number; etag?: string })[] }; reply: Record<string, unknown> };
+  /** Drop a file in parts. */
+  "POST /api/2.0/mlflow-artifacts/mpu/abort/{path...}": { query: undefined; body: { path: string; upload_id?: string }; reply: Record<string, unknown> };
+  /** Where ranges of a file can be fetched. */
+  "GET /api/2.0/mlflow-artifacts/presigned/{path...}": { query: undefined; body: undefined; reply: { url: string; headers: Record<string, unknown>; file_size: number } };
+  /** Refused: files are kept here. */
+  "POST /api/2.0/mlflow/artifacts/presigned-upload-url": { query: undefined; body: { run_id: string; path: string; expiration?: number }; reply: Record<string, unknown> };
+  /** Refused: files are kept here. */
+  "POST /api/2.0/mlflow/artifacts/presigned-download-url": { query: undefined; body: { run_id: string; path: string; expiration?: number }; reply: Record<string, unknown> };
+  /** What this server can, as MLflow's clients ask. */
+  "GET /api/3.0/mlflow/server-info": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Fetch a file of a run. */
   "GET /get-artifact": { query: { run_id?: string; run_uuid?: string; path: string }; body: undefined; reply: undefined };
   /** MLflow: make a registered model or a prompt. */
