@@ -178,7 +178,11 @@ struct edge {
 };
 struct str node_version(struct arena *a, struct id artifact, int64_t version);
 struct str node_run(struct arena *a, struct id run);
-/* What is there already is left as it is. */
+/* Content without a name: a tree of the project. As long as an edge names it, it is kept. */
+#define TREE_URN "urn:croft:tree:"
+struct str node_tree(struct arena *a, struct str digest);
+struct str node_tree_digest(struct str node); /* of the node; .p NULL: it is something else */
+/* What is there already is left as it is, but that it gets the detail when it has none. */
 enum err lineage_add(struct tx *tx, const struct principal *who, const struct edge *edge,
 	struct errtext *et) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* Lineage: edges between versions, runs and URIs, and walks over them that end: each node is seen
  * once, so cycles do no harm, and both depth and the number of nodes have a limit. */
 #include "artifact/registry_int.h"
+#include "artifact/tree.h"
 #include "base/clock.h"
 #include "base/map.h"
 
@@ -37,6 +38,17 @@ struct str node_run(struct arena *a, struct id run)
 	return arena_fmt(a, "run:%s", hex);
 }
 
+struct str node_tree(struct arena *a, struct str digest)
+{
+	return arena_fmt(a, "%s%.*s", TREE_URN, STR_FMT(digest));
+}
+
+struct str node_tree_digest(struct str node)
+{
+	struct str urn = S(TREE_URN), digest = str_sub(node, urn.n, node.n);
+	return str_starts(node, urn) && tree_digest_ok(digest) ? digest : (struct str){0};
+}
+
 enum err lineage_add(
 	struct tx *tx, const struct principal *who, const struct edge *edge, struct errtext *et)
 {
@@ -48,10 +60,47 @@ enum err lineage_add(
 			STR_FMT(str_sub(edge->node, 0, 200)));
 	return db_exec(tx, et,
 		"INSERT INTO lineage_edge (project, node, kind, source, detail, who, recorded_ms) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project, node, kind, source) DO NOTHING",
+		"VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project, node, kind, source) "
+		"DO UPDATE SET detail = excluded.detail WHERE lineage_edge.detail = '{}'",
 		P_TEXT(who->project), P_TEXT(edge->node), P_TEXT(str_c(edge_word(edge->kind))),
 		P_TEXT(edge->source), P_TEXT(edge->detail.n ? edge->detail : S("{}")),
 		P_TEXT(who->name.n ? who->name : S("local")), P_I64(clock_unix_ms()));
+}
+
+enum err lineage_of_run(struct tx *tx, struct str project, struct id run, enum edge_kind kind,
+	struct arena *a, struct edge **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	struct str node = node_run(a, run);
+	struct edge *v = arena_array_of(a, RUN_EDGES_MAX, struct edge);
+	size_t k = 0;
+	if (!node.p || !v)
+		return err_set(et, ERR_NOMEM, "no memory for lineage");
+	enum err e = db_query(tx, &r, et,
+		kind == EDGE_PRODUCED
+			? "SELECT node, source, detail FROM lineage_edge WHERE project = ? AND "
+			  "source = ? AND kind = ? ORDER BY recorded_ms, node LIMIT ?"
+			: "SELECT node, source, detail FROM lineage_edge WHERE project = ? AND "
+			  "node = ? AND kind = ? ORDER BY recorded_ms, source LIMIT ?",
+		P_TEXT(project), P_TEXT(node), P_TEXT(str_c(edge_word(kind))),
+		P_I64(RUN_EDGES_MAX));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et)) {
+		struct edge *x = &v[k++];
+		*x = (struct edge){.kind = kind};
+		e = row_copy(a, row_text(r, 0), &x->node, et);
+		if (!e)
+			e = row_copy(a, row_text(r, 1), &x->source, et);
+		if (!e)
+			e = row_copy(a, row_text(r, 2), &x->detail, et);
+	}
+	row_free(r);
+	if (e)
+		return e;
+	*out = v;
+	*n = k;
+	return OK;
 }
 
 /* ---- walks ---- */

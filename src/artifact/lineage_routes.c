@@ -2,6 +2,8 @@
  */
 #include "artifact/lineage_int.h"
 
+enum { DETAIL_MAX = 64 << 10 };
+
 /* ---- the graph ---- */
 
 static void version_members(struct jw *w, const struct artifact_version *v)
@@ -34,6 +36,13 @@ static void run_label(struct reg_call *k, const struct graph *g, struct str run)
 	jw_kstr(&k->w, "label", run);
 }
 
+static void uri_label(struct jw *w, struct str uri)
+{
+	struct str digest = node_tree_digest(uri);
+	jw_key(w, "label");
+	digest.p ? jw_fmt(w, "content %.12s", digest.p) : jw_str(w, uri);
+}
+
 static enum err node_object(struct reg_call *k, const struct graph *g, const struct node *node)
 {
 	struct artifact_version v;
@@ -48,7 +57,7 @@ static enum err node_object(struct reg_call *k, const struct graph *g, const str
 		bool run = str_starts(node->id, S("run:"));
 		e = OK;
 		jw_kc(w, "type", run ? "run" : "uri");
-		run ? run_label(k, g, node->id) : jw_kstr(w, "label", node->id);
+		run ? run_label(k, g, node->id) : uri_label(w, node->id);
 	}
 	jw_end(w);
 	return e;
@@ -165,6 +174,24 @@ static enum err edge_fits(const struct edge *edge, struct errtext *et)
 	return OK;
 }
 
+/* "detail": what else is known of it, such as the path under which a run had it. */
+static enum err want_detail(struct reg_call *k, struct str *out)
+{
+	yyjson_val *detail = yyjson_obj_get(k->body, "detail");
+	struct buf text = {0};
+	struct jw w = {.out = &text};
+	if (!detail)
+		return OK;
+	if (!yyjson_is_obj(detail))
+		return err_set(&k->et, ERR_INVALID, "detail: an object is expected");
+	jw_val(&w, detail);
+	enum err e = text.n > DETAIL_MAX ? err_set(&k->et, ERR_TOO_LARGE,
+						   "detail: at most %d bytes", DETAIL_MAX)
+					 : row_copy(k->rq->arena, buf_str(&text), out, &k->et);
+	buf_free(&text);
+	return e;
+}
+
 static void post_edge(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct reg_call k;
@@ -179,6 +206,8 @@ static void post_edge(struct croft *c, struct http_request *rq, struct http_resp
 		e = want_node(&k, "node", &edge.node);
 	if (!e)
 		e = want_node(&k, "source", &edge.source);
+	if (!e)
+		e = want_detail(&k, &edge.detail);
 	if (!e)
 		e = edge_fits(&edge, &k.et);
 	if (!e)
@@ -212,7 +241,8 @@ static const struct route routes[] = {
 	{HTTP_POST, "/api/v1/lineage/edges", post_edge, PERM_ARTIFACT_WRITE,
 		"Record that a run used or produced something, or that one thing is derived from "
 		"another",
-		NULL, "{ node: string, kind: string, source: string }", "LineageEdge", 0},
+		NULL, "{ node: string, kind: string, source: string, detail?: object }",
+		"LineageEdge", 0},
 };
 
 const struct module lineage_module = {.name = "lineage", TABLE(routes), TABLE(shapes)};

@@ -159,6 +159,11 @@ enum { GRAPH_NODES_MAX = 2000, GRAPH_DEPTH_MAX = 64 };
 enum err lineage_walk(struct tx *tx, struct str project, struct str start, bool down,
 	unsigned depth, size_t nodes_max, struct arena *a, struct graph *out,
 	struct errtext *et) MUST_CHECK;
+/* What a run used, or produced (then the run is the source): at most RUN_EDGES_MAX, oldest first.
+ */
+enum { RUN_EDGES_MAX = 2000 };
+enum err lineage_of_run(struct tx *tx, struct str project, struct id run, enum edge_kind kind,
+	struct arena *a, struct edge **out, size_t *n, struct errtext *et) MUST_CHECK;
 /* The node that a text means: a reference, "run:ID", "version:ID:N", a URI with "://" or a scheme
  * that says where something is kept. */
 enum err lineage_node(struct tx *tx, struct str project, struct str text, struct arena *a,

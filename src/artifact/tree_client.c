@@ -4,6 +4,7 @@
  * collects chunks into groups. The thread that fills a group asks which of its chunks the server
  * lacks, sends those, and goes on; the others fill the next group meanwhile. What was sent stays,
  * so a push that was cut off asks again and sends the rest. At the end the tree is committed. */
+#include "artifact/transfer.h"
 #include "artifact/tree_int.h"
 #include "base/json.h"
 #include "base/map.h"
@@ -37,11 +38,14 @@ static enum err post_json(
 	return cmd_call(cmd, HTTP_POST, path, body, out, et);
 }
 
-static void ids_body(struct buf *out, const struct tree_chunk *c, size_t n)
+/* tree: which one the chunks are of; NULL: not said */
+static void ids_body(struct buf *out, const struct tree_chunk *c, size_t n, const char *tree)
 {
 	char hex[SHA256_HEX + 1];
 	struct jw w = {.out = out};
 	jw_obj(&w);
+	if (tree)
+		jw_kc(&w, "tree", tree);
 	jw_key(&w, "ids");
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++) {
@@ -59,7 +63,7 @@ static enum err ask_missing(
 	yyjson_doc *doc = NULL;
 	yyjson_val *v;
 	size_t i, n;
-	ids_body(&body, g->chunks, g->n);
+	ids_body(&body, g->chunks, g->n, NULL);
 	enum err e = body.err ? ERR_NOMEM
 			      : post_json(cmd, "/api/v1/trees/chunks/missing", buf_str(&body),
 					&answer, et);
@@ -161,18 +165,22 @@ static enum err push_chunk(
 	return e;
 }
 
-static enum err commit(
-	struct pushing *p, struct tree_inputs *in, struct tree_pushed *out, struct errtext *et)
+static enum err render_inputs(struct tree_inputs *in, struct buf *json, struct errtext *et)
 {
 	struct tree_file *files = arena_array_of(in->arena, in->n, struct tree_file);
-	struct buf json = {0}, answer = {0};
 	if (!files)
 		return err_set(et, ERR_NOMEM, "no memory for a tree");
 	for (size_t i = 0; i < in->n; i++)
 		files[i] = in->v[i].file;
 	enum err e = tree_sort(files, in->n, et);
-	if (!e)
-		e = tree_render(files, in->n, &json, et);
+	return e ? e : tree_render(files, in->n, json, et);
+}
+
+static enum err commit(
+	struct pushing *p, struct tree_inputs *in, struct tree_pushed *out, struct errtext *et)
+{
+	struct buf json = {0}, answer = {0};
+	enum err e = render_inputs(in, &json, et);
 	if (!e)
 		e = post_json(p->cmd, "/api/v1/trees", buf_str(&json), &answer, et);
 	if (!e) {
@@ -185,52 +193,114 @@ static enum err commit(
 	return e;
 }
 
-static enum err push_once(struct cmd *cmd, const char *path, const struct tree_options *o,
+static enum err push_once(struct cmd *cmd, struct tree_inputs *in, const struct tree_options *o,
 	struct tree_pushed *out, struct errtext *et)
 {
-	struct tree_inputs in;
 	struct pushing p = {.cmd = cmd};
 	struct tree_sink sink = {push_chunk, &p};
-	enum err e = tree_inputs_find(path, o, &in, et);
-	if (e)
-		return e;
 	pthread_mutex_init(&p.mu, NULL);
-	e = tree_build(&in, &sink, o, et);
+	enum err e = tree_build(in, &sink, o, et);
 	if (!e && p.filling)
 		e = send_group(&p, p.filling, et);
 	if (!e)
-		e = commit(&p, &in, out, et);
+		e = commit(&p, in, out, et);
 	group_free(p.filling);
 	map_free(&p.seen);
 	pthread_mutex_destroy(&p.mu);
-	tree_inputs_release(&in);
 	return e;
 }
 
 /* A chunk that the server had when it was asked may be collected before the commit: then once more.
  */
-enum err tree_push(struct cmd *cmd, const char *path, const struct tree_options *o,
+static enum err push_inputs(struct cmd *cmd, struct tree_inputs *in, const struct tree_options *o,
 	struct tree_pushed *out, struct errtext *et)
 {
 	enum err e = ERR_CONFLICT;
 	for (int i = 0; i < COMMIT_TRIES && e == ERR_CONFLICT; i++)
-		e = push_once(cmd, path, o, out, et);
+		e = push_once(cmd, in, o, out, et);
+	return e;
+}
+
+enum err tree_push(struct cmd *cmd, const char *path, const struct tree_options *o,
+	struct tree_pushed *out, struct errtext *et)
+{
+	struct tree_inputs in;
+	enum err e = tree_inputs_find(path, o, &in, et);
+	if (e)
+		return e;
+	e = push_inputs(cmd, &in, o, out, et);
+	tree_inputs_release(&in);
+	return e;
+}
+
+static int local_by_path(const void *a, const void *b)
+{
+	return str_cmp(((const struct tree_local *)a)->path, ((const struct tree_local *)b)->path);
+}
+
+enum err tree_push_files(struct cmd *cmd, struct tree_local *files, size_t n,
+	const struct tree_options *o, struct tree_pushed *out, struct errtext *et)
+{
+	struct tree_inputs in;
+	qsort(files, n, sizeof *files, local_by_path); /* as the inputs are */
+	enum err e = tree_inputs_of(files, n, &in, et);
+	if (e)
+		return e;
+	e = push_inputs(cmd, &in, o, out, et);
+	for (size_t i = 0; i < n && !e; i++) {
+		files[i].size = in.v[i].file.size;
+		memcpy(files[i].sha256, in.v[i].file.sha256, sizeof files[i].sha256);
+	}
+	tree_inputs_release(&in);
+	return e;
+}
+
+static enum err drop_chunk(
+	void *ctx, const struct tree_chunk *c, struct str bytes, struct errtext *et)
+{
+	return OK;
+}
+
+enum err tree_digest_of(
+	const char *path, const struct tree_options *o, struct tree_sum *out, struct errtext *et)
+{
+	struct tree_inputs in;
+	const struct tree_sink sink = {drop_chunk, NULL};
+	struct buf json = {0};
+	enum err e = tree_inputs_find(path, o, &in, et);
+	if (e)
+		return e;
+	e = tree_build(&in, &sink, o, et);
+	if (!e)
+		e = render_inputs(&in, &json, et);
+	if (!e) {
+		*out = (struct tree_sum){.files = in.n, .bytes = in.bytes};
+		sha256_hex_of(buf_str(&json), out->digest);
+	}
+	buf_free(&json);
+	tree_inputs_release(&in);
 	return e;
 }
 
 /* ---- pull ---- */
 
+struct pulling {
+	struct cmd *cmd;
+	const char *tree;
+};
+
 static enum err get_chunks(
 	void *ctx, const struct tree_chunk *c, size_t n, uint8_t *to, struct errtext *et)
 {
+	const struct pulling *p = ctx;
 	struct buf body = {0}, answer = {0};
 	size_t want = 0;
 	for (size_t i = 0; i < n; i++)
 		want += c[i].size;
-	ids_body(&body, c, n);
-	enum err e =
-		body.err ? err_set(et, ERR_NOMEM, "no memory for a request")
-			 : post_json(ctx, "/api/v1/trees/chunks/read", buf_str(&body), &answer, et);
+	ids_body(&body, c, n, p->tree);
+	enum err e = body.err ? err_set(et, ERR_NOMEM, "no memory for a request")
+			      : post_json(p->cmd, "/api/v1/trees/chunks/read", buf_str(&body),
+					&answer, et);
 	if (!e && answer.n != want)
 		e = err_set(et, ERR_CORRUPT, "the server sent %zu bytes of chunks, not %zu",
 			answer.n, want);
@@ -241,8 +311,7 @@ static enum err get_chunks(
 	return e;
 }
 
-enum err tree_pull(struct cmd *cmd, struct str digest, const char *dir,
-	const struct tree_options *o, struct tree_sum *out, struct errtext *et)
+enum err tree_fetch(struct cmd *cmd, struct str digest, struct tree **out, struct errtext *et)
 {
 	struct buf path = {0}, json = {0};
 	struct tree *t = NULL;
@@ -253,8 +322,23 @@ enum err tree_pull(struct cmd *cmd, struct str digest, const char *dir,
 	if (!e && !str_eq_c(digest, t->digest))
 		e = err_set(
 			et, ERR_CORRUPT, "the server's tree does not have the digest asked for");
+	if (e)
+		tree_free(t);
+	else
+		*out = t;
+	buf_free(&path);
+	buf_free(&json);
+	return e;
+}
+
+enum err tree_pull(struct cmd *cmd, struct str digest, const char *dir,
+	const struct tree_options *o, struct tree_sum *out, struct errtext *et)
+{
+	struct tree *t = NULL;
+	enum err e = tree_fetch(cmd, digest, &t, et);
 	if (!e) {
-		struct tree_source s = {get_chunks, cmd, GROUP_BYTES};
+		struct pulling p = {cmd, t->digest};
+		struct tree_source s = {get_chunks, &p, GROUP_BYTES};
 		e = tree_extract_from(&s, t, dir, o, et);
 	}
 	if (!e) {
@@ -262,7 +346,5 @@ enum err tree_pull(struct cmd *cmd, struct str digest, const char *dir,
 		memcpy(out->digest, t->digest, sizeof t->digest);
 	}
 	tree_free(t);
-	buf_free(&path);
-	buf_free(&json);
 	return e;
 }

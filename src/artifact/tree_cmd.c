@@ -1,5 +1,6 @@
 /* `croft artifact push`, `croft artifact pull`, `croft artifact gc`. */
 #include "artifact/registry_int.h"
+#include "artifact/transfer.h"
 #include "artifact/tree_int.h"
 #include "module/cmd.h"
 

@@ -1,5 +1,6 @@
 /* What a folder holds: the list of files that a tree is made from. Nothing is left out silently:
  * a link that leads out of the folder, a link to a folder, a socket or a device is an error. */
+#include "artifact/transfer.h"
 #include "artifact/tree_int.h"
 
 #include <dirent.h>
@@ -157,6 +158,31 @@ enum err tree_inputs_find(
 		return e;
 	}
 	qsort(in.v, in.n, sizeof *in.v, by_path);
+	*out = in;
+	return OK;
+}
+
+enum err tree_inputs_of(
+	const struct tree_local *files, size_t n, struct tree_inputs *out, struct errtext *et)
+{
+	struct tree_inputs in = {.arena = arena_new(0)};
+	struct finder x = {.in = &in, .et = et};
+	struct stat st;
+	enum err e = in.arena ? OK : no_memory(et);
+	for (size_t i = 0; i < n && !e; i++) {
+		if (stat(files[i].from, &st))
+			e = err_errno(et, "%s", files[i].from);
+		else if (!S_ISREG(st.st_mode))
+			e = err_set(et, ERR_INVALID, "%s is no file", files[i].from);
+		else
+			e = add(&x, files[i].from, files[i].path, &st);
+	}
+	if (e) {
+		tree_inputs_release(&in);
+		return e;
+	}
+	if (in.n)
+		qsort(in.v, in.n, sizeof *in.v, by_path);
 	*out = in;
 	return OK;
 }

@@ -50,6 +50,10 @@ struct tree_inputs {
 /* What lies at `path`, sorted by path. Links and odd files are errors that name them. */
 enum err tree_inputs_find(const char *path, const struct tree_options *o, struct tree_inputs *out,
 	struct errtext *et) MUST_CHECK;
+/* The files named, each under its path; they are read by tree_build only. */
+struct tree_local;
+enum err tree_inputs_of(const struct tree_local *files, size_t n, struct tree_inputs *out,
+	struct errtext *et) MUST_CHECK;
 void tree_inputs_release(struct tree_inputs *in);
 /* Reads all of them, gives each chunk to the sink, fills sha256 and chunks. */
 enum err tree_build(struct tree_inputs *in, const struct tree_sink *sink,
@@ -169,17 +173,5 @@ enum err tree_gc(struct croft *c, int64_t grace_ms, bool dry_run, const struct c
 extern const struct route tree_routes[10];
 extern const struct shape tree_shapes[3];
 extern const struct command tree_commands[3];
-
-/* ---- the client's side ---- */
-
-struct cmd;
-struct tree_pushed {
-	char digest[SHA256_HEX + 1];
-	uint64_t files, bytes, sent;
-};
-enum err tree_push(struct cmd *cmd, const char *path, const struct tree_options *o,
-	struct tree_pushed *out, struct errtext *et) MUST_CHECK;
-enum err tree_pull(struct cmd *cmd, struct str digest, const char *dir,
-	const struct tree_options *o, struct tree_sum *out, struct errtext *et) MUST_CHECK;
 
 #endif

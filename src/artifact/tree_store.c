@@ -1,4 +1,5 @@
 /* SQL: which project has which trees and chunks; the state of collections. */
+#include "artifact/artifact.h"
 #include "artifact/tree_int.h"
 
 const struct migration tree_migrations[N_TREE_MIGRATIONS] = {
@@ -62,11 +63,15 @@ enum err tree_row_find(
 	return exists(tx, found, et, "SELECT 1 FROM tree WHERE project = ? AND digest = ?", p, 2);
 }
 
-/* A deleted version keeps its tree for the same time, so that a mistake can be taken back. */
-#define UNUSED                                                                             \
-	"created_ms < ? AND NOT EXISTS (SELECT 1 FROM artifact_version v JOIN artifact a " \
-	"ON a.id = v.artifact WHERE v.digest = tree.digest AND a.project = tree.project "  \
-	"AND ((v.deleted = 0 AND a.deleted = 0) OR v.updated_ms >= ? OR a.updated_ms >= ?))"
+/* A deleted version keeps its tree for the same time, so that a mistake can be taken back. Content
+ * that a run used or produced without a name is kept as long as its lineage says so. */
+#define UNUSED                                                                                  \
+	"created_ms < ? AND NOT EXISTS (SELECT 1 FROM artifact_version v JOIN artifact a "      \
+	"ON a.id = v.artifact WHERE v.digest = tree.digest AND a.project = tree.project "       \
+	"AND ((v.deleted = 0 AND a.deleted = 0) OR v.updated_ms >= ? OR a.updated_ms >= ?)) "   \
+	"AND NOT EXISTS (SELECT 1 FROM lineage_edge e WHERE e.project = tree.project AND "      \
+	"e.source = '" TREE_URN "' || tree.digest) AND NOT EXISTS (SELECT 1 FROM lineage_edge " \
+	"e WHERE e.project = tree.project AND e.node = '" TREE_URN "' || tree.digest)"
 
 static enum err each_row(struct tx *tx, tree_row_fn fn, void *ctx, struct errtext *et,
 	const char *sql, const struct param *p, size_t n)

@@ -195,12 +195,43 @@ static void all_of_it(git_diff_options *o)
 	o->max_size = -1;            /* no file is "too large to be text" */
 }
 
-static enum err read_patch(git_repository *repo, git_tree *tree, size_t max, struct arena *a,
-	struct code_state *s, struct errtext *et)
+struct leave_out {
+	const struct str *but;
+	size_t n;
+	struct str below;
+};
+
+/* Whether a file of the working tree is at or below one of the paths. */
+static bool is_left_out(const struct leave_out *l, struct str path)
+{
+	if (l->below.n) {
+		if (!str_starts(path, l->below) || path.n <= l->below.n ||
+			path.p[l->below.n] != '/')
+			return false;
+		path = str_sub(path, l->below.n + 1, path.n);
+	}
+	for (size_t i = 0; i < l->n; i++)
+		if (str_starts(path, l->but[i]) &&
+			(path.n == l->but[i].n || path.p[l->but[i].n] == '/'))
+			return true;
+	return false;
+}
+
+static int skip_kept(const git_diff *so_far, const git_diff_delta *d, const char *spec, void *ctx)
+{
+	return d->status == GIT_DELTA_UNTRACKED && is_left_out(ctx, str_c(d->new_file.path));
+}
+
+static enum err read_patch(git_repository *repo, git_tree *tree, size_t max,
+	const struct leave_out *but, struct arena *a, struct code_state *s, struct errtext *et)
 {
 	git_diff_options o;
 	git_diff *diff;
+	struct leave_out l = *but;
 	all_of_it(&o);
+	l.below = s->below;
+	o.notify_cb = skip_kept;
+	o.payload = &l;
 	int rc = git_diff_tree_to_workdir_with_index(&diff, repo, tree, &o);
 	if (rc)
 		return git_failed(et, rc, "comparing the working tree with its commit");
@@ -238,9 +269,10 @@ static enum err read_place(git_repository *repo, const char *path, struct arena 
 	return e ? err_set(et, e, "no memory for the state of the code") : OK;
 }
 
-enum err code_state_read(const char *path, size_t patch_max, struct arena *a,
-	struct code_state *out, struct errtext *et)
+enum err code_state_read(const char *path, size_t patch_max, const struct str *but, size_t n_but,
+	struct arena *a, struct code_state *out, struct errtext *et)
 {
+	const struct leave_out left = {but, n_but, {0}};
 	struct code_state s = {0};
 	git_repository *repo;
 	git_tree *tree = NULL;
@@ -259,7 +291,7 @@ enum err code_state_read(const char *path, size_t patch_max, struct arena *a,
 	if (!e)
 		e = read_remote(repo, a, &s, et);
 	if (!e)
-		e = read_patch(repo, tree, patch_max, a, &s, et);
+		e = read_patch(repo, tree, patch_max, &left, a, &s, et);
 	if (!e)
 		git_submodule_foreach(repo, count_submodule, &s.n_submodules);
 	git_tree_free(tree);

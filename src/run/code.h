@@ -2,7 +2,7 @@
  * that holds new and binary files too; and the way back, into a fresh folder.
  *
  *	struct code_state s;
- *	enum err e = code_state_read(".", 10 << 20, arena, &s, et);   // ERR_NOT_FOUND: no
+ *	enum err e = code_state_read(".", 10 << 20, NULL, 0, arena, &s, et);   // ERR_NOT_FOUND: no
  *repository
  *	...
  *	e = code_restore(&s, "/tmp/again", et);                      // the same bytes, and a .git
@@ -25,10 +25,12 @@ struct code_state {
 	size_t n_submodules; /* not part of the patch, not restored */
 };
 
-/* ERR_NOT_FOUND: `path` is in no working tree. ERR_TOO_LARGE: what differs has more than patch_max
- * bytes; says so, and that committing or ignoring the large files is the remedy. */
-enum err code_state_read(const char *path, size_t patch_max, struct arena *a,
-	struct code_state *out, struct errtext *et) MUST_CHECK;
+/* Files that git does not know at or below the paths `but` (n_but of them, relative to `path`) are
+ * left out: they are kept elsewhere. ERR_NOT_FOUND: `path` is in no working tree. ERR_TOO_LARGE:
+ * what differs has more than patch_max bytes; says so, and that committing or ignoring the large
+ * files is the remedy. */
+enum err code_state_read(const char *path, size_t patch_max, const struct str *but, size_t n_but,
+	struct arena *a, struct code_state *out, struct errtext *et) MUST_CHECK;
 
 /* Makes the folder `to` (which must not exist yet) with the commit checked out and the patch
  * applied: cloned from s->root when the commit is still there, else from s->remote with the git

@@ -15,8 +15,10 @@ struct job {
 	struct arena *a;
 	const char **argv;
 	struct record_in rec;
-	struct kept_file *inputs, *outputs;
-	size_t n_inputs, n_outputs;
+	struct kept_files inputs, outputs; /* that are no version */
+	struct kept_versions *uses, *makes;
+	struct str *but; /* paths of inputs and outputs: no part of the code */
+	size_t n_but;
 	struct buf run, uri, url, key;
 	struct exec_host *host;
 };
@@ -41,16 +43,75 @@ static enum err take_command(struct job *j, struct errtext *et)
 	return j->argv ? OK : no_memory(et);
 }
 
+static size_t count(struct job *j, const char *option)
+{
+	size_t n = 0;
+	while (cmd_opt_at(j->cmd, option, n).p)
+		n++;
+	return n;
+}
+
+/* Their paths; what is content of its own is not kept as a part of the code too. */
+static enum err take_paths(struct job *j, struct errtext *et)
+{
+	static const char *const options[] = {"input", "input-as", "output"};
+	struct str text, path, ref;
+	size_t n = 0;
+	for (size_t o = 0; o < ARRAY_LEN(options); o++)
+		n += count(j, options[o]);
+	if (n > VERSIONS_MAX)
+		return err_set(et, ERR_LIMIT, "at most %d inputs and outputs", VERSIONS_MAX);
+	j->but = arena_array_of(j->a, n + 1, struct str);
+	for (size_t o = 0; o < ARRAY_LEN(options); o++)
+		for (size_t i = 0; j->but && (text = cmd_opt_at(j->cmd, options[o], i)).p; i++) {
+			struct buf clean = {0};
+			if (exec_inside(exec_ref(text, &path, &ref) ? path : text, &clean))
+				j->but[j->n_but++] = arena_str(j->a, buf_str(&clean));
+			buf_free(&clean);
+		}
+	return j->but ? OK : no_memory(et);
+}
+
 static enum err take_inputs(struct job *j, struct errtext *et)
 {
-	enum err e = OK;
-	j->inputs = arena_array_of(j->a, FILES_MAX, struct kept_file);
-	j->outputs = arena_array_of(j->a, FILES_MAX, struct kept_file);
-	if (!j->inputs || !j->outputs)
+	j->inputs.v = arena_array_of(j->a, FILES_MAX, struct kept_file);
+	j->outputs.v = arena_array_of(j->a, FILES_MAX, struct kept_file);
+	j->uses = arena_array_of(j->a, 1, struct kept_versions);
+	j->makes = arena_array_of(j->a, 1, struct kept_versions);
+	if (!j->inputs.v || !j->outputs.v || !j->uses || !j->makes)
 		return no_memory(et);
-	struct str path;
-	for (size_t i = 0; !e && (path = cmd_opt_at(j->cmd, "input", i)).p; i++)
-		e = exec_files(path, j->a, j->inputs, &j->n_inputs, et);
+	struct str text, path, ref;
+	enum err e = take_paths(j, et);
+	for (size_t i = 0; !e && (text = cmd_opt_at(j->cmd, "input", i)).p; i++)
+		if (!exec_ref(text, &path, &ref))
+			e = exec_files(text, j->a, &j->inputs, et);
+	for (size_t i = 0; !e && (text = cmd_opt_at(j->cmd, "input-as", i)).p; i++)
+		if (!exec_ref(text, &path, &ref))
+			e = err_set(et, ERR_INVALID,
+				"--input-as %.*s: PATH=KIND/NAME is expected, as in "
+				"data=dataset/faq",
+				STR_FMT(text));
+	return e;
+}
+
+/* Versions that are asked for stand in the working folder before the run begins; what is to become
+ * one is stored. */
+static enum err find_versions(struct job *j, struct errtext *et)
+{
+	struct str text, path, ref;
+	enum err e = OK;
+	for (size_t i = 0; !e && (text = cmd_opt_at(j->cmd, "input", i)).p; i++) {
+		if (!exec_ref(text, &path, &ref))
+			continue;
+		struct kept_version *v = &j->uses->v[j->uses->n++];
+		e = exec_find(j->cmd, path, ref, j->a, v, et);
+		if (!e)
+			e = exec_place(j->cmd, v, "", et);
+	}
+	for (size_t i = 0; !e && (text = cmd_opt_at(j->cmd, "input-as", i)).p; i++)
+		if (exec_ref(text, &path, &ref))
+			e = exec_make(j->cmd, path, ref, (struct str){0}, j->a,
+				&j->uses->v[j->uses->n++], et);
 	return e;
 }
 
@@ -72,7 +133,7 @@ static enum err take_code(struct job *j, struct errtext *et)
 	if (!getcwd(cwd, sizeof cwd))
 		return err_errno(et, "the working folder");
 	j->rec.cwd = arena_str(j->a, str_c(cwd));
-	enum err e = code_state_read(".", PATCH_MAX, j->a, &j->rec.code, et);
+	enum err e = code_state_read(".", PATCH_MAX, j->but, j->n_but, j->a, &j->rec.code, et);
 	j->rec.has_code = e == OK;
 	if (e == ERR_NOT_FOUND) {
 		cmd_note(j->cmd,
@@ -152,9 +213,11 @@ static enum err open_run(struct job *j, struct errtext *et)
 static enum err store_record(struct job *j, struct buf *note, struct errtext *et)
 {
 	struct buf b = {0};
-	j->rec.inputs = j->inputs;
-	j->rec.n_inputs = j->n_inputs;
-	exec_record_write(&b, &j->rec, j->outputs, j->n_outputs, note);
+	j->rec.inputs = &j->inputs;
+	j->rec.outputs = &j->outputs;
+	j->rec.uses = j->uses;
+	j->rec.makes = j->makes;
+	exec_record_write(&b, &j->rec, note);
 	enum err e = b.err ? no_memory(et)
 			   : exec_put_file(j->cmd, buf_str(&j->uri), "croft/record.json",
 				     buf_str(&b), et);
@@ -165,8 +228,9 @@ static enum err store_record(struct job *j, struct buf *note, struct errtext *et
 static enum err store_begin(struct job *j, struct errtext *et)
 {
 	struct buf note = {0};
-	enum err e = exec_keep_files(
-		j->cmd, buf_str(&j->uri), "croft/inputs", j->inputs, j->n_inputs, et);
+	enum err e = exec_store(j->cmd, "", &j->inputs, j->a, et);
+	if (!e)
+		e = exec_used(j->cmd, buf_str(&j->run), j->uses, &j->inputs, et);
 	if (!e && j->rec.has_code && j->rec.code.patch.n)
 		e = exec_put_file(
 			j->cmd, buf_str(&j->uri), "croft/code.patch", j->rec.code.patch, et);
@@ -197,19 +261,33 @@ static enum err store_measures(struct job *j, const struct child_result *r, stru
 		ARRAY_LEN(tags), et);
 }
 
+/* A failed command need not have made it, and what it has made is kept, but is no version. */
+static enum err store_output(struct job *j, struct str text, bool ok, struct errtext *et)
+{
+	struct str path = text, ref;
+	bool named = exec_ref(text, &path, &ref);
+	if (named && ok)
+		return exec_make(
+			j->cmd, path, ref, buf_str(&j->run), j->a, &j->makes->v[j->makes->n++], et);
+	enum err e = exec_files(path, j->a, &j->outputs, et);
+	if (!e && named)
+		cmd_note(j->cmd, "%.*s: no version is made of it, because the command failed",
+			STR_FMT(ref));
+	return e == ERR_NOT_FOUND && !ok ? OK : e;
+}
+
 static enum err store_end(struct job *j, const struct child_result *r, struct errtext *et)
 {
-	struct str path;
+	struct str text;
 	enum err e = OK;
-	for (size_t i = 0; !e && (path = cmd_opt_at(j->cmd, "output", i)).p; i++) {
-		e = exec_files(path, j->a, j->outputs, &j->n_outputs, et);
-		if (e == ERR_NOT_FOUND && (r->exit_code || r->signal))
-			e = OK; /* a failed command need not have made it */
-	}
+	bool ok = !r->exit_code && !r->signal;
+	for (size_t i = 0; !e && (text = cmd_opt_at(j->cmd, "output", i)).p; i++)
+		e = store_output(j, text, ok, et);
 	if (!e)
-		e = exec_keep_files(
-			j->cmd, buf_str(&j->uri), "croft/outputs", j->outputs, j->n_outputs, et);
-	if (!e && j->n_outputs)
+		e = exec_store(j->cmd, "", &j->outputs, j->a, et);
+	if (!e)
+		e = exec_produced(j->cmd, buf_str(&j->run), j->makes, &j->outputs, et);
+	if (!e && (j->outputs.n || j->makes->n))
 		e = store_record(j, NULL, et);
 	if (!e)
 		e = store_measures(j, r, et);
@@ -255,10 +333,21 @@ static void report(struct job *j, const struct child_result *r)
 		jw_ki64(&w, "exit_code", r->exit_code);
 		jw_ki64(&w, "signal", r->signal);
 		jw_ki64(&w, "wall_ms", (int64_t)r->wall_ms);
+		jw_key(&w, "versions");
+		jw_arr(&w);
+		for (size_t i = 0; i < j->makes->n; i++)
+			jw_fmt(&w, "%.*s/%.*s:%lld", STR_FMT(j->makes->v[i].kind),
+				STR_FMT(j->makes->v[i].name), (long long)j->makes->v[i].version);
+		jw_end(&w);
 		jw_end(&w);
 		cmd_outf(j->cmd, "%s\n", buf_c(&b));
 		buf_free(&b);
 		return;
+	}
+	for (size_t i = 0; i < j->makes->n; i++) {
+		const struct kept_version *v = &j->makes->v[i];
+		cmd_note(j->cmd, "made %.*s/%.*s:%lld from %.*s", STR_FMT(v->kind),
+			STR_FMT(v->name), (long long)v->version, STR_FMT(v->path));
 	}
 	cmd_note(j->cmd, "run %s: %s", buf_c(&j->run),
 		r->signal      ? "ended by a signal"
@@ -278,6 +367,8 @@ static enum err run_job(struct job *j, struct errtext *et)
 		e = take_code(j, et);
 	if (!e)
 		e = exec_host_open(j->cmd, &j->host, &j->url, &j->key, et);
+	if (!e)
+		e = find_versions(j, et);
 	if (!e)
 		e = open_run(j, et);
 	if (e)
@@ -325,8 +416,13 @@ static const struct option run_options[] = {
 	{"name", 'n', "NAME", "Name of the run (the command's)"},
 	{"param", 'p', "NAME=VALUE", "A parameter of the run; repeatable"},
 	{"tag", 't', "NAME=VALUE", "A tag of the run; repeatable"},
-	{"input", 'i', "PATH", "File or folder that it reads, kept; repeatable"},
-	{"output", 'o', "PATH", "File or folder that it makes, kept; repeatable"},
+	{"input", 'i', "PATH[=REF]",
+		"File or folder that it reads, kept; with REF (dataset/faq@prod) that version is "
+		"put there first; repeatable"},
+	{"input-as", 0, "PATH=KIND/NAME",
+		"File or folder that it reads, kept as a version of an artifact; repeatable"},
+	{"output", 'o', "PATH[=KIND/NAME]",
+		"File or folder that it makes, kept; with KIND/NAME as a new version; repeatable"},
 	{"seed", 0, "N", "Its CROFT_SEED and PYTHONHASHSEED (0)"},
 };
 
@@ -343,7 +439,8 @@ static const struct command commands[] = {
 		"does.\n\n"
 		"Examples:\n"
 		"  croft run python train.py --epochs 3\n"
-		"  croft run -e digits -i data -o model.npy --seed 7 python train.py",
+		"  croft run -e digits -i data -o model.npy --seed 7 python train.py\n"
+		"  croft run -i data=dataset/digits@prod -o out=model/digits python train.py",
 		.verbatim = true},
 	{"reproduce", exec_reproduce, "RUN", reproduce_options, ARRAY_LEN(reproduce_options),
 		"Run a recorded command again and compare",

@@ -4,13 +4,15 @@
  *	croft/record.json      command, folder, code, environment, seeds, inputs and outputs
  *	croft/code.patch       what differed from the commit
  *	croft/log.txt          what the command printed
- *	croft/inputs/PATH      declared inputs, as they were when it began
- *	croft/outputs/PATH     declared outputs, as they were when it ended
  *	croft/reproduction.json  of a run that reproduces another: what came again
+ *
+ * Inputs and outputs are content of the chunk store, which the record and edges of lineage name:
+ * versions of artifacts, and one tree each for the files that are no version.
  *
  *	exec_api.c        runs, metrics and files through the API
  *	exec_host.c       a server of its own for the child, when none is running
  *	exec_record.c     the record written and read
+ *	exec_data.c       inputs and outputs: content and versions, to and fro
  *	exec_cmd.c        croft run
  *	reproduce_cmd.c   croft reproduce
  */
@@ -22,14 +24,43 @@
 #include "run/code.h"
 #include "run/compare.h"
 
-enum { RECORD_VERSION = 1, PATCH_MAX = 64 << 20, LOG_MAX = 256 << 20, FILES_MAX = 10000 };
+/* Records of version 1 kept inputs and outputs as files of the run (croft/inputs/PATH). */
+enum {
+	RECORD_VERSION = 2,
+	PATCH_MAX = 64 << 20,
+	LOG_MAX = 256 << 20,
+	FILES_MAX = 10000,
+	VERSIONS_MAX = 256
+};
 
 /* ---- the API ---- */
 
+/* A file of an input or output; its path is as in the record. */
 struct kept_file {
-	struct str path; /* in the run's files, or of an input or output: as in the record */
+	struct str path;
 	char sha256[65];
 	int64_t bytes;
+};
+
+/* Files that are no version of an artifact: one tree. */
+struct kept_files {
+	struct kept_file *v; /* room for FILES_MAX */
+	size_t n;
+	char tree[65]; /* "": there is none */
+};
+
+/* A version that stood, or was made, at `path` below the working folder: as a folder, or as the
+ * file when it holds only one file that is called like the path. */
+struct kept_version {
+	struct str path, kind, name, artifact; /* artifact: its id in hex */
+	struct str asked; /* "dataset/faq@prod"; "": it was made from what is there */
+	int64_t version;
+	char digest[65];
+};
+
+struct kept_versions {
+	struct kept_version v[VERSIONS_MAX];
+	size_t n;
 };
 
 /* Makes the experiment if there is none of that name. */
@@ -72,24 +103,46 @@ struct record_in {
 	struct str seed;
 	const struct http_pair *params; /* given with --param: a second run is given them too */
 	size_t n_params;
-	const struct kept_file *inputs;
-	size_t n_inputs;
+	const struct kept_files *inputs, *outputs;
+	const struct kept_versions *uses, *makes;
 };
 
 /* Written when the command begins, without outputs, and again with them when it has ended. `note`
  * (may be NULL) gets what could not be found out. */
-void exec_record_write(struct buf *out, const struct record_in *in, const struct kept_file *outputs,
-	size_t n, struct buf *note);
+void exec_record_write(struct buf *out, const struct record_in *in, struct buf *note);
 
-/* Files below `path` (or itself) as they are in the record: relative to the working folder.
- * ERR_INVALID for what is outside it: it could not be put back. */
-enum err exec_files(struct str path, struct arena *a, struct kept_file *files, size_t *n,
-	struct errtext *et) MUST_CHECK;
+/* Appends the files below `path` (or itself) as they are in the record: relative to the working
+ * folder, each once. ERR_INVALID for what is outside it: it could not be put back. */
+enum err exec_files(
+	struct str path, struct arena *a, struct kept_files *files, struct errtext *et) MUST_CHECK;
+/* "./a//b" -> "a/b"; false when it leads out of the folder. */
+bool exec_inside(struct str path, struct buf *out);
 /* os_map_file that takes an empty file as well. */
 enum err exec_map(const char *path, struct os_map *m, struct errtext *et) MUST_CHECK;
-/* Hashes the files and stores each below `prefix` of the run. */
-enum err exec_keep_files(struct cmd *cmd, struct str run_uri, const char *prefix,
-	struct kept_file *files, size_t n, struct errtext *et) MUST_CHECK;
+
+/* ---- inputs and outputs ---- */
+
+/* Splits "PATH=KIND/NAME...": false when it is no such text, but a path. */
+bool exec_ref(struct str text, struct str *path, struct str *ref);
+/* The version that a reference names now; its content must be here. */
+enum err exec_find(struct cmd *cmd, struct str path, struct str ref, struct arena *a,
+	struct kept_version *out, struct errtext *et) MUST_CHECK;
+/* Puts it at its path below `dir` ("": the working folder), verified; what is there already must be
+ * the very same: ERR_CONFLICT. */
+enum err exec_place(struct cmd *cmd, const struct kept_version *v, const char *dir,
+	struct errtext *et) MUST_CHECK;
+/* Stores what is at `path` as a version of kind/name, or finds that the newest one is the same.
+ * run: which produced it, {NULL,0}: none. */
+enum err exec_make(struct cmd *cmd, struct str path, struct str ref, struct str run,
+	struct arena *a, struct kept_version *out, struct errtext *et) MUST_CHECK;
+/* Stores the files, which are below `dir`, as a tree; fills in hashes and sizes. */
+enum err exec_store(struct cmd *cmd, const char *dir, struct kept_files *files, struct arena *a,
+	struct errtext *et) MUST_CHECK;
+/* Edges of lineage: what the run used, what it produced. */
+enum err exec_used(struct cmd *cmd, struct str run, const struct kept_versions *v,
+	const struct kept_files *f, struct errtext *et) MUST_CHECK;
+enum err exec_produced(struct cmd *cmd, struct str run, const struct kept_versions *v,
+	const struct kept_files *f, struct errtext *et) MUST_CHECK;
 
 /* Runs the command with its log going to a temporary file, which is stored as croft/log.txt. */
 enum err exec_child(struct cmd *cmd, struct str run_uri, struct child_spec *spec,

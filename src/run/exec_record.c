@@ -1,6 +1,5 @@
 /* The record of a command, its files and its log. */
 #include "run/exec_int.h"
-#include "base/hash.h"
 #include "base/os.h"
 #include "run/environment.h"
 
@@ -10,15 +9,39 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void write_files(struct jw *w, const char *key, const struct kept_file *f, size_t n)
+static void write_files(struct jw *w, const char *key, const struct kept_files *f)
+{
+	jw_key(w, key);
+	jw_obj(w);
+	jw_kc(w, "tree", f->tree[0] ? f->tree : NULL);
+	jw_key(w, "files");
+	jw_arr(w);
+	for (size_t i = 0; i < f->n; i++) {
+		jw_obj(w);
+		jw_kstr(w, "path", f->v[i].path);
+		jw_kc(w, "sha256", f->v[i].sha256);
+		jw_ki64(w, "bytes", f->v[i].bytes);
+		jw_end(w);
+	}
+	jw_end(w);
+	jw_end(w);
+}
+
+static void write_versions(struct jw *w, const char *key, const struct kept_versions *k)
 {
 	jw_key(w, key);
 	jw_arr(w);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < k->n; i++) {
+		const struct kept_version *v = &k->v[i];
 		jw_obj(w);
-		jw_kstr(w, "path", f[i].path);
-		jw_kc(w, "sha256", f[i].sha256);
-		jw_ki64(w, "bytes", f[i].bytes);
+		jw_kstr(w, "path", v->path);
+		jw_kstr(w, "kind", v->kind);
+		jw_kstr(w, "name", v->name);
+		jw_ki64(w, "version", v->version);
+		jw_kstr(w, "artifact", v->artifact);
+		jw_kc(w, "digest", v->digest);
+		if (v->asked.n)
+			jw_kstr(w, "asked", v->asked);
 		jw_end(w);
 	}
 	jw_end(w);
@@ -43,8 +66,7 @@ static void write_code(struct jw *w, const struct record_in *in)
 	jw_end(w);
 }
 
-void exec_record_write(struct buf *out, const struct record_in *in, const struct kept_file *outputs,
-	size_t n, struct buf *note)
+void exec_record_write(struct buf *out, const struct record_in *in, struct buf *note)
 {
 	struct jw w = {.out = out};
 	jw_obj(&w);
@@ -67,8 +89,10 @@ void exec_record_write(struct buf *out, const struct record_in *in, const struct
 	write_code(&w, in);
 	jw_key(&w, "environment");
 	environment_write(&w, in->argv, in->env, note);
-	write_files(&w, "inputs", in->inputs, in->n_inputs);
-	write_files(&w, "outputs", outputs, n);
+	write_files(&w, "inputs", in->inputs);
+	write_versions(&w, "uses", in->uses);
+	write_files(&w, "outputs", in->outputs);
+	write_versions(&w, "makes", in->makes);
 	jw_end(&w);
 	if (!jw_done(&w) && !out->err)
 		out->err = ERR_INTERNAL;
@@ -78,13 +102,12 @@ void exec_record_write(struct buf *out, const struct record_in *in, const struct
 
 struct listing {
 	struct arena *a;
-	struct kept_file *files;
-	size_t n;
+	struct kept_files *files;
+	size_t before; /* a walk meets nothing twice: only those of earlier walks may be the same */
 	struct errtext *et;
 };
 
-/* "./a//b" -> "a/b"; false when it leads out of the folder. */
-static bool inside(struct str path, struct buf *out)
+bool exec_inside(struct str path, struct buf *out)
 {
 	struct str part;
 	if (!path.n || path.p[0] == '/')
@@ -101,16 +124,24 @@ static bool inside(struct str path, struct buf *out)
 	return out->n > 0;
 }
 
+static bool is_listed(const struct listing *l, struct str path)
+{
+	for (size_t i = 0; i < l->before; i++)
+		if (str_eq(l->files->v[i].path, path))
+			return true;
+	return false;
+}
+
 static enum err list_one(void *ctx, const char *path, enum err err, const char *reason)
 {
 	struct listing *l = ctx;
 	struct buf clean = {0};
 	if (err)
 		return err_set(l->et, err, "%s: %s", path, reason);
-	if (l->n == FILES_MAX)
+	if (l->files->n == FILES_MAX)
 		return err_set(
 			l->et, ERR_LIMIT, "more than %d files: name an archive instead", FILES_MAX);
-	if (!inside(str_c(path), &clean)) {
+	if (!exec_inside(str_c(path), &clean)) {
 		buf_free(&clean);
 		return err_set(l->et, ERR_INVALID,
 			"%s is outside the working folder: it could not be put back; link or copy "
@@ -118,26 +149,25 @@ static enum err list_one(void *ctx, const char *path, enum err err, const char *
 			"there",
 			path);
 	}
-	struct kept_file *f = &l->files[l->n];
+	struct kept_file *f = &l->files->v[l->files->n];
 	*f = (struct kept_file){.path = arena_str(l->a, buf_str(&clean))};
 	buf_free(&clean);
 	if (!f->path.p)
 		return err_set(l->et, ERR_NOMEM, "no memory for a list of files");
-	l->n++;
+	l->files->n += !is_listed(l, f->path);
 	return OK;
 }
 
-enum err exec_files(
-	struct str path, struct arena *a, struct kept_file *files, size_t *n, struct errtext *et)
+enum err exec_files(struct str path, struct arena *a, struct kept_files *files, struct errtext *et)
 {
 	char c[PATH_MAX];
-	struct listing l = {a, files, *n, et};
+	struct listing l = {a, files, files->n, et};
 	snprintf(c, sizeof c, "%.*s", STR_FMT(path));
 	if (!os_exists(c))
 		return err_set(et, ERR_NOT_FOUND, "there is no file or folder %s", c);
 	enum err e = os_walk(c, true, list_one, &l, et);
-	if (!e)
-		*n = l.n;
+	if (e)
+		files->n = l.before;
 	return e;
 }
 
@@ -147,33 +177,6 @@ enum err exec_map(const char *path, struct os_map *m, struct errtext *et)
 		return os_map_file(path, m, et);
 	*m = (struct os_map){0};
 	return OK;
-}
-
-static enum err keep_file(struct cmd *cmd, struct str run_uri, const char *prefix,
-	struct kept_file *f, struct errtext *et)
-{
-	char path[PATH_MAX], name[PATH_MAX];
-	struct os_map m;
-	snprintf(path, sizeof path, "%.*s", STR_FMT(f->path));
-	snprintf(name, sizeof name, "%s/%.*s", prefix, STR_FMT(f->path));
-	enum err e = exec_map(path, &m, et);
-	if (e)
-		return e;
-	struct str bytes = str_mk(m.p ? m.p : "", m.n);
-	sha256_hex_of(bytes, f->sha256);
-	f->bytes = (int64_t)m.n;
-	e = exec_put_file(cmd, run_uri, name, bytes, et);
-	os_unmap(&m);
-	return e;
-}
-
-enum err exec_keep_files(struct cmd *cmd, struct str run_uri, const char *prefix,
-	struct kept_file *files, size_t n, struct errtext *et)
-{
-	enum err e = OK;
-	for (size_t i = 0; i < n && !e; i++)
-		e = keep_file(cmd, run_uri, prefix, &files[i], et);
-	return e;
 }
 
 /* ---- the child and its log ---- */

@@ -1,6 +1,7 @@
 /* `croft reproduce`: a recorded command run again in a restored folder, and its results beside
  * those of the first time. */
 #include "run/exec_int.h"
+#include "artifact/transfer.h"
 #include "base/hash.h"
 #include "base/os.h"
 #include "run/environment.h"
@@ -34,11 +35,14 @@ struct again {
 	struct tolerance tol;
 	struct str old_id, old_uri;
 	yyjson_doc *old_run, *record;
+	int64_t version; /* of the record */
 	struct code_state code;
 	struct buf patch, run, uri, url, key, differs;
 	struct exec_host *host;
 	char dir[PATH_MAX], cwd[PATH_MAX]; /* the restored tree; where the command runs in it */
 	bool keep_dir;
+	struct kept_versions *uses;
+	struct kept_files inputs, outputs; /* inputs: only the tree; outputs: made this time */
 	struct row *rows;
 	size_t n_rows, cap_rows;
 };
@@ -84,7 +88,8 @@ static enum err read_record(struct again *g, struct errtext *et)
 	if (!e)
 		e = json_parse(buf_str(&b), &g->record, et);
 	buf_free(&b);
-	if (!e && json_i64(yyjson_doc_get_root(g->record), "version", 0) != RECORD_VERSION)
+	g->version = json_i64(yyjson_doc_get_root(g->record), "version", 0);
+	if (!e && (g->version < 1 || g->version > RECORD_VERSION))
 		e = err_set(et, ERR_UNSUPPORTED, "the record is of another version of Croft");
 	return e;
 }
@@ -149,6 +154,23 @@ static bool path_is_inside(struct str path)
 	return true;
 }
 
+/* The folder of a file that is to be restored; a link in the code must not lead out of it. */
+static enum err make_folder(struct again *g, char *to, struct errtext *et)
+{
+	char real[PATH_MAX], top[PATH_MAX];
+	char *slash = strrchr(to, '/');
+	*slash = 0;
+	enum err e = os_mkdirs(to, et);
+	if (!e && (!realpath(to, real) || !realpath(g->dir, top)))
+		e = err_errno(et, "%s", to);
+	size_t n = e ? 0 : strlen(top);
+	if (!e && (strncmp(real, top, n) || (real[n] && real[n] != '/')))
+		e = err_set(et, ERR_FORBIDDEN, "%s leads out of the restored folder", to);
+	*slash = '/';
+	return e;
+}
+
+/* Of a record of version 1: a file of the run. */
 static enum err restore_input(
 	struct again *g, struct str path, struct str sha256, struct errtext *et)
 {
@@ -168,26 +190,138 @@ static enum err restore_input(
 			e = err_set(et, ERR_CORRUPT, "the kept input %.*s is not what it was",
 				STR_FMT(path));
 	}
-	if (!e) {
-		*strrchr(to, '/') = 0;
-		e = os_mkdirs(to, et);
-		to[strlen(to)] = '/';
-	}
+	if (!e)
+		e = make_folder(g, to, et);
 	if (!e)
 		e = os_write_atomic(to, buf_str(&b), et);
 	buf_free(&b);
 	return e;
 }
 
-static enum err restore_inputs(struct again *g, struct errtext *et)
+static enum err restore_run_files(struct again *g, yyjson_val *list, struct errtext *et)
 {
 	yyjson_val *f;
 	size_t i, n;
 	enum err e = OK;
-	yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(g->record), "inputs"), i, n, f)
+	yyjson_arr_foreach(list, i, n, f)
 	{
 		if (!e)
 			e = restore_input(g, json_str(f, "path"), json_str(f, "sha256"), et);
+	}
+	return e;
+}
+
+static enum err move_files(
+	struct again *g, const struct tree *t, const char *from, struct errtext *et)
+{
+	char a[2 * PATH_MAX], b[2 * PATH_MAX];
+	enum err e = OK;
+	for (size_t i = 0; i < t->n_files && !e; i++) {
+		snprintf(a, sizeof a, "%s/%s", from, t->files[i].path.p);
+		int n = snprintf(b, sizeof b, "%s/%s", g->cwd, t->files[i].path.p);
+		if (n >= PATH_MAX)
+			return err_set(et, ERR_TOO_LARGE, "the path of an input is too long");
+		e = make_folder(g, b, et);
+		if (!e && rename(a, b))
+			e = err_errno(et, "%s", b);
+	}
+	return e;
+}
+
+/* The files that are no version, verified beside the code and then moved into it. */
+static enum err restore_tree(struct again *g, struct str digest, struct errtext *et)
+{
+	char dir[PATH_MAX + 32];
+	struct tree *t = NULL;
+	struct tree_sum sum;
+	if (!digest.n)
+		return OK;
+	snprintf(g->inputs.tree, sizeof g->inputs.tree, "%.*s", STR_FMT(digest));
+	snprintf(dir, sizeof dir, "%s/.croft-inputs-XXXXXX", g->cwd);
+	if (!mkdtemp(dir))
+		return err_errno(et, "a folder in %s", g->cwd);
+	enum err e = tree_fetch(g->cmd, digest, &t, et);
+	if (!e)
+		e = tree_pull(g->cmd, digest, dir, NULL, &sum, et);
+	if (e)
+		err_wrap(et, e, "the inputs of the run");
+	else
+		e = move_files(g, t, dir, et);
+	tree_free(t);
+	os_remove_tree(dir, NULL);
+	return e;
+}
+
+static enum err is_deleted(
+	struct again *g, const struct kept_version *v, bool *deleted, struct errtext *et)
+{
+	struct buf path = {0}, reply = {0};
+	yyjson_doc *doc = NULL;
+	buf_addf(&path, "/api/v1/lineage/graph?depth=1&nodes=1&of=version:%.*s:%lld",
+		STR_FMT(v->artifact), (long long)v->version);
+	enum err e = cmd_call(g->cmd, HTTP_GET, buf_c(&path), (struct str){0}, &reply, et);
+	if (!e)
+		e = json_parse(buf_str(&reply), &doc, et);
+	yyjson_val *nodes = doc ? yyjson_obj_get(yyjson_doc_get_root(doc), "nodes") : NULL;
+	*deleted = json_bool(yyjson_arr_get_first(nodes), "deleted", false);
+	yyjson_doc_free(doc);
+	buf_free(&path);
+	buf_free(&reply);
+	return e;
+}
+
+/* Exactly the version that was used, wherever its aliases point by now. */
+static enum err restore_version(struct again *g, yyjson_val *o, struct errtext *et)
+{
+	if (g->uses->n == VERSIONS_MAX)
+		return err_set(
+			et, ERR_LIMIT, "the record names more than %d versions", VERSIONS_MAX);
+	struct kept_version *v = &g->uses->v[g->uses->n++];
+	char to[2 * PATH_MAX];
+	bool deleted = false;
+	*v = (struct kept_version){.path = json_str(o, "path"),
+		.kind = json_str(o, "kind"),
+		.name = json_str(o, "name"),
+		.artifact = json_str(o, "artifact"),
+		.version = json_i64(o, "version", 0)};
+	snprintf(v->digest, sizeof v->digest, "%.*s", STR_FMT(json_str(o, "digest")));
+	if (!path_is_inside(v->path))
+		return err_set(et, ERR_INVALID,
+			"the record names an input outside its folder: %.*s", STR_FMT(v->path));
+	enum err e = is_deleted(g, v, &deleted, et);
+	snprintf(to, sizeof to, "%s/%.*s", g->cwd, STR_FMT(v->path));
+	if (!e)
+		e = make_folder(g, to, et);
+	if (!e)
+		e = exec_place(g->cmd, v, g->cwd, et);
+	if (e == ERR_NOT_FOUND && deleted)
+		return err_set(et, e,
+			"%.*s/%.*s:%lld, which the run used as %.*s, was deleted and its content "
+			"is gone",
+			STR_FMT(v->kind), STR_FMT(v->name), (long long)v->version,
+			STR_FMT(v->path));
+	if (!e && deleted)
+		buf_addf(&g->differs,
+			"%.*s/%.*s:%lld was deleted since; its content was still there\n",
+			STR_FMT(v->kind), STR_FMT(v->name), (long long)v->version);
+	return e;
+}
+
+static enum err restore_inputs(struct again *g, struct errtext *et)
+{
+	yyjson_val *root = yyjson_doc_get_root(g->record), *inputs = yyjson_obj_get(root, "inputs");
+	yyjson_val *v;
+	size_t i, n;
+	g->uses = arena_array_of(g->a, 1, struct kept_versions);
+	if (!g->uses)
+		return no_memory(et);
+	if (g->version == 1)
+		return restore_run_files(g, inputs, et);
+	enum err e = restore_tree(g, json_str(inputs, "tree"), et);
+	yyjson_arr_foreach(yyjson_obj_get(root, "uses"), i, n, v)
+	{
+		if (!e)
+			e = restore_version(g, v, et);
 	}
 	return e;
 }
@@ -247,6 +381,8 @@ static enum err open_run(struct again *g, struct errtext *et)
 	doc = NULL;
 	if (!e)
 		e = give_params(g, et);
+	if (!e)
+		e = exec_used(g->cmd, buf_str(&g->run), g->uses, &g->inputs, et);
 	if (!e)
 		e = exec_get(g->cmd, buf_str(&g->run), &doc, et);
 	if (!e)
@@ -398,19 +534,43 @@ static enum err compare_params(struct again *g, yyjson_doc *now, struct errtext 
 	return OK;
 }
 
-static enum err compare_output(
-	struct again *g, struct str path, struct str sha256, struct errtext *et)
+/* What the first run made: a file of a tree, or (version 1) of the run. */
+struct old_output {
+	struct str path, sha256;
+	const char *tree, *inner;
+};
+
+static enum err get_old(
+	struct again *g, const struct old_output *o, struct buf *out, struct errtext *et)
 {
 	char name[PATH_MAX];
+	struct buf url = {0};
+	struct str rest, part;
+	if (!o->tree) {
+		snprintf(name, sizeof name, "croft/outputs/%.*s", STR_FMT(o->path));
+		return exec_get_file(g->cmd, g->old_uri, name, out, et);
+	}
+	buf_addf(&url, "/api/v1/trees/%s/files", o->tree);
+	for (rest = str_c(o->inner); str_next(&rest, '/', &part);) {
+		buf_putc(&url, '/');
+		url_encode(&url, part);
+	}
+	enum err e = cmd_call(g->cmd, HTTP_GET, buf_c(&url), (struct str){0}, out, et);
+	buf_free(&url);
+	return e;
+}
+
+static enum err compare_output(struct again *g, const struct old_output *o, struct errtext *et)
+{
+	char name[2 * PATH_MAX], hex[SHA256_HEX + 1];
 	struct buf old = {0};
-	struct row *r = path_is_inside(path) ? add_row(g, "output", path) : NULL;
-	if (!r)
-		return path_is_inside(path)
-			       ? no_memory(et)
-			       : err_set(et, ERR_INVALID,
-					 "the record names an output outside its folder");
-	snprintf(name, sizeof name, "%s/%.*s", g->cwd, STR_FMT(path));
 	struct os_map m;
+	if (!path_is_inside(o->path))
+		return err_set(et, ERR_INVALID, "the record names an output outside its folder");
+	struct row *r = add_row(g, "output", o->path);
+	if (!r)
+		return no_memory(et);
+	snprintf(name, sizeof name, "%s/%.*s", g->cwd, STR_FMT(o->path));
 	enum err e = exec_map(name, &m, et);
 	if (e == ERR_NOT_FOUND) {
 		r->verdict = DIVERGED;
@@ -420,32 +580,81 @@ static enum err compare_output(
 	if (e)
 		return e;
 	struct str now = str_mk(m.p ? m.p : "", m.n);
-	char hex[SHA256_HEX + 1];
 	sha256_hex_of(now, hex);
-	snprintf(name, sizeof name, "croft/outputs/%.*s", STR_FMT(path));
-	if (!str_eq_c(sha256, hex)) {
-		e = exec_get_file(g->cmd, g->old_uri, name, &old, et);
+	if (!str_eq_c(o->sha256, hex)) {
+		e = get_old(g, o, &old, et);
 		if (!e)
 			r->verdict = compare_bytes(buf_str(&old), now, &g->tol, &r->d);
 	}
-	if (!e)
-		e = exec_put_file(g->cmd, buf_str(&g->uri), name, now, et);
 	os_unmap(&m);
 	buf_free(&old);
+	if (!e && g->outputs.n < FILES_MAX)
+		g->outputs.v[g->outputs.n++] = (struct kept_file){.path = arena_str(g->a, o->path)};
+	return e;
+}
+
+static enum err compare_one(struct again *g, const struct old_output *o, struct errtext *et)
+{
+	return ignored(g, o->path) ? OK : compare_output(g, o, et);
+}
+
+/* The files of a tree that stood at `path` (a version), or at their own paths. */
+static enum err compare_tree(
+	struct again *g, struct str digest, struct str path, struct errtext *et)
+{
+	struct tree *t = NULL;
+	if (!digest.n)
+		return OK;
+	enum err e = tree_fetch(g->cmd, digest, &t, et);
+	if (e)
+		return err_wrap(et, e, "the outputs of the run");
+	struct str last = path;
+	size_t slash = str_rchr(path, '/');
+	if (slash != STR_NONE)
+		last = str_sub(path, slash + 1, path.n);
+	bool one = path.n && t->n_files == 1 && str_eq(t->files[0].path, last);
+	for (size_t i = 0; i < t->n_files && !e; i++) {
+		const struct tree_file *f = &t->files[i];
+		struct old_output o = {
+			.path = f->path, .sha256 = str_c(f->sha256), t->digest, f->path.p};
+		if (path.n)
+			o.path =
+				one ? path
+				    : arena_fmt(g->a, "%.*s/%.*s", STR_FMT(path), STR_FMT(f->path));
+		e = o.path.p ? compare_one(g, &o, et) : no_memory(et);
+	}
+	tree_free(t);
 	return e;
 }
 
 static enum err compare_outputs(struct again *g, struct errtext *et)
 {
-	yyjson_val *f;
+	yyjson_val *root = yyjson_doc_get_root(g->record),
+		   *outputs = yyjson_obj_get(root, "outputs"), *f;
 	size_t i, n;
 	enum err e = OK;
-	yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(g->record), "outputs"), i, n, f)
+	g->outputs.v = arena_array_of(g->a, FILES_MAX, struct kept_file);
+	if (!g->outputs.v)
+		return no_memory(et);
+	if (yyjson_is_arr(outputs))
+		yyjson_arr_foreach(outputs, i, n, f)
+		{
+			struct old_output o = {
+				.path = json_str(f, "path"), .sha256 = json_str(f, "sha256")};
+			if (!e)
+				e = compare_one(g, &o, et);
+		}
+	else
+		e = compare_tree(g, json_str(outputs, "tree"), (struct str){0}, et);
+	yyjson_arr_foreach(yyjson_obj_get(root, "makes"), i, n, f)
 	{
-		if (!e && !ignored(g, json_str(f, "path")))
-			e = compare_output(g, json_str(f, "path"), json_str(f, "sha256"), et);
+		if (!e)
+			e = compare_tree(g, json_str(f, "digest"), json_str(f, "path"), et);
 	}
-	return e;
+	if (!e)
+		e = exec_store(g->cmd, g->cwd, &g->outputs, g->a, et);
+	static const struct kept_versions none;
+	return e ? e : exec_produced(g->cmd, buf_str(&g->run), &none, &g->outputs, et);
 }
 
 static enum err compare_exit(struct again *g, const struct child_result *r, struct errtext *et)

@@ -162,6 +162,116 @@ with Croft(home=home, ready=False) as c:
     failed = client.search_runs(["0"], "attributes.status = 'FAILED'")
     tap.same(len(failed), 2, "both are kept as failed")
 
+def is_same(got, want, name, more=""):
+    tap.ok(got == want, name, f"got  {got!r}\nwant {want!r}\n{more}")
+
+
+# ---- inputs and outputs that are versions of artifacts
+MEAN = '''
+import json, os
+rows = [float(x) for x in open("in/numbers.csv").read().split()[1:]]
+scale = float(open("scale.txt").read())
+os.makedirs("out", exist_ok=True)
+json.dump({"mean": scale * sum(rows) / len(rows)}, open("out/weights.json", "w"))
+open("note.txt", "w").write("%d rows" % len(rows))
+if os.environ.get("FAIL"):
+    raise SystemExit(3)
+'''
+numbers = os.path.join(dir, "numbers")
+os.makedirs(numbers)
+
+
+def push(rows):
+    with open(os.path.join(numbers, "numbers.csv"), "w") as f:
+        f.write("x\n" + "".join(f"{x}\n" for x in rows))
+    p = croft("artifact", "push", numbers, "dataset/numbers", "--alias", "prod", "--json")
+    return json.loads(p.stdout)["version"]
+
+
+def mean(*options, **extra):
+    p = croft("run", "--json", "-e", "means", "-i", "in=dataset/numbers@prod", "-i", "scale.txt",
+              "-o", "out=model/mean", "-o", "note.txt", *options, "python3", "mean.py", **extra)
+    return p, json.loads(p.stdout) if p.stdout.startswith("{") else {}
+
+
+def edges(ref, direction="up"):
+    p = croft("artifact", "lineage", ref, "--json", *(["--down"] if direction == "down" else []))
+    g = json.loads(p.stdout)
+    label = {n["id"]: n["label"] for n in g["nodes"]}
+    return {(label[e["node"]], e["kind"], label[e["source"]]) for e in g["edges"]}, g
+
+
+write("mean.py", MEAN)
+write("scale.txt", "1\n")
+sh("git add mean.py && git commit -qm mean")
+push([1, 2, 3])
+p, first = mean()
+is_same(first.get("versions"), ["model/mean:1"], "a run makes a version of its output", p.stderr)
+is_same(open(os.path.join(code, "in", "numbers.csv")).read(), "x\n1\n2\n3\n",
+         "the version that it asked for was put where it reads")
+found, g = edges("model/mean:1")
+run_node = f"run:{first['run']}"
+tap.ok({("model/mean:1", "produced", run_node), (run_node, "used", "dataset/numbers:1")} <= found,
+       "lineage: made by the run, which used that version", found)
+tap.ok(any(s.startswith("content ") for n, k, s in found if k == "used"),
+       "and a file that is no version, as content", found)
+tap.ok({"path": "in"} in [e["detail"] for e in g["edges"]], "the edge says under which path it was used")
+push([1, 2, 6])
+p, _ = mean()
+tap.ok(p.returncode == 5 and "in is there already and is not dataset/numbers:2" in p.stderr,
+       "what stands in the way of another version is not overwritten", p.stderr)
+shutil.rmtree(os.path.join(code, "in"))
+p, second = mean("-t", "again=1")
+is_same(second.get("versions"), ["model/mean:2"], "the alias moved: another version in and out", p.stderr)
+p, same = mean()
+is_same(same.get("versions"), ["model/mean:2"], "the same output again is the same version", p.stderr)
+p, failed = mean(FAIL="1")
+tap.ok(p.returncode != 0 and "no version is made of it" in p.stderr
+       and not any(k == "produced" and "model/" in n for n, k, s in edges(f"run:{failed['run']}", "down")[0]),
+       "a command that failed makes no version", p.stderr)
+p = croft("artifact", "ls", "--json")
+patch = croft("run", "--json", "-e", "means", "-i", "in=dataset/numbers:2", "-i", "scale.txt", "true")
+record_file = json.loads(patch.stdout)["run"]
+shutil.rmtree(os.path.join(code, "in"))
+write("scale.txt", "100\n")
+write("mean.py", "raise SystemExit('another program')\n")
+rc, report = reproduce(first["run"])
+is_same((rc, report.get("verdict")), (0, "reproduced"),
+         "the very version that was used comes back, wherever the alias points now", report)
+tap.ok(result(report, "output", "out/weights.json") and result(report, "output", "note.txt"),
+       "outputs that are versions are compared like others", report)
+again = edges(f"run:{report['run']}")[0]
+tap.ok((f"run:{report['run']}", "used", "dataset/numbers:1") in again, "the second run used the same version",
+       again)
+p = croft("reproduce", record_file)
+is_same(p.returncode, 0, "nothing of an input is taken for code", p.stderr)
+with Croft(home=home, ready=False) as c:
+    write("mean.py", MEAN)
+    write("scale.txt", "1\n")
+    p, third = mean()
+    is_same(third.get("versions"), ["model/mean:2"], "the same through a server", p.stderr)
+    os.environ["MLFLOW_TRACKING_URI"] = c.base
+    kept = open(mlflow.MlflowClient().download_artifacts(third["run"], "croft/code.patch", dir)).read() \
+        if {f.path for f in mlflow.MlflowClient().list_artifacts(third["run"], "croft")} & {"croft/code.patch"} \
+        else ""
+    tap.ok("numbers.csv" not in kept and "note.txt" not in kept, "inputs and outputs are no part of the patch", kept)
+    write("rows.csv", "id\n1\n")
+    p = croft("run", "--json", "--input-as", "rows.csv=dataset/rows", "-o", "copy.csv=dataset/copy",
+              "cp", "rows.csv", "copy.csv")
+    named = json.loads(p.stdout)
+    found, _ = edges("dataset/copy:1")
+    tap.ok((f"run:{named['run']}", "used", "dataset/rows:1") in found, "an input can become a version", found)
+    os.remove(os.path.join(code, "rows.csv"))
+    rc, report = reproduce(named["run"])
+    is_same(rc, 0, "a version of one file is put back as the file", report)
+    croft("artifact", "rm", "dataset/numbers:1", "--reason", "withdrawn")
+    rc, report = reproduce(first["run"])
+    tap.ok(rc == 0 and any("dataset/numbers:1 was deleted since" in x for x in report["environment"]),
+           "a version that was deleted meanwhile is told", report)
+    p = croft("artifact", "gc", "--json", "--grace", "1h")
+    rc, report = reproduce(first["run"])
+    is_same(rc, 0, "content within the grace is still there", report)
+
 # ---- an input that is not what it was is found out before anything runs
 tap.ok(croft("run", "-i", "../home", "true").returncode == 2, "an input outside the folder is refused")
 shutil.rmtree(dir)

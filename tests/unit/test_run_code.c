@@ -45,7 +45,7 @@ static struct code_state read_state(struct arena *a, const char *below)
 	struct code_state s;
 	struct errtext et = {0};
 	snprintf(path, sizeof path, "%s/%s", repo, below);
-	enum err e = code_state_read(path, 10 << 20, a, &s, &et);
+	enum err e = code_state_read(path, 10 << 20, NULL, 0, a, &s, &et);
 	if (e)
 		FAIL("%s", err_text(e, &et));
 	return s;
@@ -119,9 +119,9 @@ static void test_run_code__limits_and_absence(void)
 	struct code_state s = {.n_changed = 77};
 	struct errtext et = {0};
 	sh("head -c 200000 /dev/urandom > big");
-	CHECK_INT(code_state_read(repo, 10000, a, &s, &et), ERR_TOO_LARGE);
+	CHECK_INT(code_state_read(repo, 10000, NULL, 0, a, &s, &et), ERR_TOO_LARGE);
 	CHECK(strstr(et.msg, "commit or ignore"));
-	CHECK_INT(code_state_read(tap_tmpdir(), 10000, a, &s, &et), ERR_NOT_FOUND);
+	CHECK_INT(code_state_read(tap_tmpdir(), 10000, NULL, 0, a, &s, &et), ERR_NOT_FOUND);
 	CHECK_INT(s.n_changed, 77); /* untouched */
 	char to[600];
 	snprintf(to, sizeof to, "%s/again", tap_tmpdir());

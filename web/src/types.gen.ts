@@ -190,7 +190,7 @@ export interface Routes {
   /** Take an OpenLineage event. */
   "POST /api/v1/lineage": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Record that a run used or produced something, or that one thing is derived from another. */
-  "POST /api/v1/lineage/edges": { query: undefined; body: { node: string; kind: string; source: string }; reply: LineageEdge };
+  "POST /api/v1/lineage/edges": { query: undefined; body: { node: string; kind: string; source: string; detail?: Record<string, unknown> }; reply: LineageEdge };
   /** The card of a version; also as Markdown, CycloneDX or Croissant. */
   "GET /api/v1/artifacts/{kind}/{name}/versions/{version}/card": { query: { format?: ("json" | "markdown" | "cyclonedx" | "croissant") }; body: undefined; reply: Card };
   /** Claim something that is not measured. */
