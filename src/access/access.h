@@ -40,6 +40,8 @@ struct rule_subject {
 	struct str kind, name, alias; /* "model", "churn", "prod"; .p NULL: has none */
 	const struct http_pair *tags;
 	size_t n_tags;
+	const struct str *aliases; /* beside `alias`: all that point at it */
+	size_t n_aliases;
 };
 
 /* After the route's permission was checked: whether the rules of the roles that give `p` let it
@@ -47,6 +49,8 @@ struct rule_subject {
  * once for each alias that is moved. */
 enum err access_rule(const struct http_request *rq, enum perm p, const struct rule_subject *s,
 	struct errtext *et) MUST_CHECK;
+/* Whether any rule narrows what it may do with `p`: else access_rule need not be asked. */
+bool access_ruled(const struct http_request *rq, enum perm p);
 
 /* ---- users and sessions, for those who let people sign in ---- */
 

@@ -50,6 +50,7 @@ struct rules;
 /* In `a`; *out is NULL when there is no rule in the text. */
 enum err rules_parse(
 	struct str text, struct arena *a, struct rules **out, struct errtext *et) MUST_CHECK;
+bool rules_touch(const struct rules *r, enum perm p); /* any of them is about p */
 /* r NULL accepts all. *denied_by: the text of the rule that forbids. */
 bool rules_accept(
 	const struct rules *r, enum perm p, const struct rule_subject *s, struct str *denied_by);

@@ -307,3 +307,15 @@ enum err access_rule(const struct http_request *rq, enum perm p, const struct ru
 		STR_FMT(s->kind), STR_FMT(s->name), s->alias.n ? "@" : "", STR_FMT(s->alias),
 		STR_FMT(by), STR_FMT(project_of(rq)), perm_word(p));
 }
+
+bool access_ruled(const struct http_request *rq, enum perm p)
+{
+	const struct access_context *x = context_of(rq);
+	for (size_t i = 0; x && i < x->n_grants; i++) {
+		const struct dir_member *m = x->grants[i];
+		if ((m->mask & PERM_BIT(p)) && !rules_touch(m->role_rules, p) &&
+			!rules_touch(m->rules, p))
+			return false; /* this one alone gives it without a condition */
+	}
+	return x != NULL;
+}

@@ -353,14 +353,29 @@ static bool like(struct str pattern, struct str s)
 	return p == pattern.n;
 }
 
-static bool holds(const struct node *n, const struct rule_subject *s)
+static bool fits(const struct node *n, struct str value)
+{
+	return n->kind == NODE_LIKE ? like(n->text, value) : str_eq(value, n->text);
+}
+
+/* What has several aliases is equal to each of them. */
+static bool equals(const struct node *n, const struct rule_subject *s)
 {
 	struct str value;
+	if (field_of(s, n->field, &value) && fits(n, value))
+		return true;
+	for (size_t i = 0; i < s->n_aliases && str_eq_c(n->field, "alias"); i++)
+		if (fits(n, s->aliases[i]))
+			return true;
+	return false;
+}
+
+static bool holds(const struct node *n, const struct rule_subject *s)
+{
 	switch (n->kind) {
 	case NODE_EQ:
-		return field_of(s, n->field, &value) && str_eq(value, n->text);
 	case NODE_LIKE:
-		return field_of(s, n->field, &value) && like(n->text, value);
+		return equals(n, s);
 	case NODE_NOT:
 		return !holds(n->a, s);
 	case NODE_AND:
@@ -371,11 +386,19 @@ static bool holds(const struct node *n, const struct rule_subject *s)
 	return false;
 }
 
+bool rules_touch(const struct rules *r, enum perm p)
+{
+	for (size_t i = 0; r && i < r->n; i++)
+		if (r->rule[i].perms & PERM_BIT(p))
+			return true;
+	return false;
+}
+
 bool rules_accept(
 	const struct rules *r, enum perm p, const struct rule_subject *s, struct str *denied_by)
 {
 	const struct rule *allow = NULL;
-	bool fits = false;
+	bool one_fits = false;
 	for (size_t i = 0; r && i < r->n; i++) {
 		const struct rule *rule = &r->rule[i];
 		if (!(rule->perms & PERM_BIT(p)))
@@ -387,9 +410,9 @@ bool rules_accept(
 		}
 		if (rule->allow && !allow)
 			allow = rule;
-		fits |= rule->allow && yes;
+		one_fits |= rule->allow && yes;
 	}
-	if (allow && !fits)
+	if (allow && !one_fits)
 		*denied_by = allow->text;
-	return !allow || fits;
+	return !allow || one_fits;
 }

@@ -52,6 +52,9 @@ enum err mlreg_model(struct mlreg *m, const char *key, struct artifact *out)
 		return e;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		e = artifact_find(m->tx, m->project, str_c(kinds[i]), name, m->a, out, &m->et);
+		if (!e)
+			e = artifact_readable(
+				m->tx, m->rq, out->id, out->kind, out->name, 0, &m->et);
 		if (e != ERR_NOT_FOUND)
 			return e;
 	}
@@ -72,7 +75,7 @@ enum err mlreg_version(struct mlreg *m, const struct artifact *of, struct artifa
 		return err_set(&m->et, ERR_NOT_FOUND,
 			"Model Version (name=%.*s, version=%lld) not found", STR_FMT(of->name),
 			(long long)version);
-	return e;
+	return e ? e : artifact_readable(m->tx, m->rq, of->id, of->kind, of->name, version, &m->et);
 }
 
 bool mlreg_has_prompt_tag(yyjson_val *args)
@@ -138,9 +141,11 @@ static enum err keep_latest(struct mlreg *m, const struct artifact *of, int64_t 
 	if (*n == MLFLOW_STAGES)
 		return OK;
 	enum err e = artifact_get_version(m->tx, of->id, version, m->a, &out[*n], &m->et);
+	if (!e)
+		e = artifact_readable(m->tx, m->rq, of->id, of->kind, of->name, version, &m->et);
 	if (!e && !out[*n].deleted)
 		seen[(*n)++] = stage;
-	return e;
+	return e == ERR_FORBIDDEN ? OK : e;
 }
 
 /* Those with a stage are few: facts. The newest without one is soon found from the top. */
@@ -330,6 +335,8 @@ enum err mlreg_reply_version(struct mlreg *m, struct id artifact, int64_t versio
 {
 	struct artifact_version v;
 	enum err e = artifact_get_version(m->tx, artifact, version, m->a, &v, &m->et);
+	if (!e)
+		e = artifact_readable(m->tx, m->rq, artifact, v.kind, v.name, version, &m->et);
 	jw_obj(&m->w);
 	jw_key(&m->w, "model_version");
 	if (!e)

@@ -230,6 +230,14 @@ static void hits_free(struct hits *h)
 	free(h->v);
 }
 
+/* What a rule keeps from who asks is found by no search. */
+static enum err keep_readable(struct hits *h, struct hit hit, struct str kind, struct errtext *et)
+{
+	struct mlreg *m = h->q->m;
+	enum err e = artifact_readable(m->tx, m->rq, hit.artifact, kind, hit.name, hit.version, et);
+	return e == ERR_FORBIDDEN ? OK : e ? e : keep(h, hit, et);
+}
+
 /* ---- models ---- */
 
 static bool model_matches(
@@ -260,10 +268,10 @@ static enum err find_models(struct query *q, struct hits *h)
 				e = facts_now(m->tx, page[i].id, 0, S("tag"), m->a, &tags, &n_tags,
 					&m->et);
 			if (!e && model_matches(q, &page[i], tags, n_tags))
-				e = keep(h,
+				e = keep_readable(h,
 					(struct hit){page[i].id, 0, page[i].created_ms,
 						page[i].updated_ms, page[i].name},
-					&m->et);
+					page[i].kind, &m->et);
 		}
 		if (e || n < 500)
 			return e;
@@ -358,8 +366,9 @@ static enum err on_version(void *ctx, const struct artifact_version *v, struct e
 	arena_free(a);
 	if (e || !match)
 		return e;
-	return keep(h, (struct hit){v->artifact, v->version, v->created_ms, v->updated_ms, v->name},
-		et);
+	return keep_readable(h,
+		(struct hit){v->artifact, v->version, v->created_ms, v->updated_ms, v->name},
+		v->kind, et);
 }
 
 /* name = '...' and run_id = '...' need not look through everything. */

@@ -155,6 +155,8 @@ static enum err registered_source(
 	enum err e = artifact_find(m->tx, m->project, r.kind, r.name, m->a, &of, &m->et);
 	if (!e)
 		e = ref_version(m->tx, &of, &r, (struct artifact_time){0}, m->a, out, &m->et);
+	if (!e)
+		e = artifact_readable(m->tx, m->rq, of.id, of.kind, of.name, out->version, &m->et);
 	*is_one = !e;
 	return e;
 }

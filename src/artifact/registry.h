@@ -142,6 +142,12 @@ typedef enum err (*version_fn)(void *ctx, const struct artifact_version *v, stru
 enum err version_each(struct tx *tx, struct str project, struct str kind, struct id artifact,
 	struct id run, version_fn fn, void *ctx, struct errtext *et) MUST_CHECK;
 
+/* Whether rules on single artifacts let a request read it; version 0: the artifact itself.
+ * ERR_FORBIDDEN names the rule. The route's permission was checked before. */
+struct http_request;
+enum err artifact_readable(struct tx *tx, const struct http_request *rq, struct id artifact,
+	struct str kind, struct str name, int64_t version, struct errtext *et) MUST_CHECK;
+
 /* ---- lineage ---- */
 
 struct node {

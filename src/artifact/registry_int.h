@@ -34,6 +34,10 @@ enum err artifact_row_put(
 	struct tx *tx, struct str project, const struct artifact *v, struct errtext *et) MUST_CHECK;
 enum err version_row_put(struct tx *tx, struct str project, const struct artifact_version *v,
 	struct errtext *et) MUST_CHECK;
+/* The versions of the project with that content, deleted ones too: the first so many. */
+enum { DIGEST_VERSIONS_MAX = 500 };
+enum err versions_with_digest(struct tx *tx, struct str project, struct str digest, struct arena *a,
+	struct artifact_version **out, size_t *n, struct errtext *et) MUST_CHECK;
 /* What a fact of that kind changes in the rows themselves. */
 enum err rows_follow(struct tx *tx, const struct fact *now, bool found, struct id artifact,
 	int64_t version, struct str what, int64_t ms, struct errtext *et) MUST_CHECK;

@@ -204,7 +204,7 @@ enum err reg_artifact(struct reg_call *k, struct artifact *out)
 	if (!e)
 		e = artifact_find_at(k->tx, k->project, http_param(k->rq, "kind"),
 			http_param(k->rq, "name"), at, k->rq->arena, out, &k->et);
-	return e;
+	return e ? e : artifact_readable(k->tx, k->rq, out->id, out->kind, out->name, 0, &k->et);
 }
 
 enum err reg_version(struct reg_call *k, const struct artifact *of, struct artifact_version *out)
@@ -217,5 +217,8 @@ enum err reg_version(struct reg_call *k, const struct artifact *of, struct artif
 		return e;
 	if (!str_i64(text, &r.version) && !str_eq_c(text, "latest"))
 		r.alias = text.n && text.p[0] == '@' ? str_sub(text, 1, text.n) : text;
-	return ref_version(k->tx, of, &r, at, k->rq->arena, out, &k->et);
+	e = ref_version(k->tx, of, &r, at, k->rq->arena, out, &k->et);
+	return e ? e
+		 : artifact_readable(
+			   k->tx, k->rq, of->id, of->kind, of->name, out->version, &k->et);
 }

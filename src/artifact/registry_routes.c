@@ -1,5 +1,6 @@
 /* /api/v1/artifacts: kinds, list, show, versions, tags, aliases, history, lineage. */
 #include "artifact/registry_int.h"
+#include "artifact/tree_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -37,6 +38,15 @@ static void get_kinds(struct croft *c, struct http_request *rq, struct http_resp
 	reg_end(&k, e, 200);
 }
 
+/* What a rule keeps from who asks is left out of lists. */
+static enum err listed(struct reg_call *k, struct id artifact, struct str kind, struct str name,
+	int64_t version, bool *yes)
+{
+	enum err e = artifact_readable(k->tx, k->rq, artifact, kind, name, version, &k->et);
+	*yes = !e;
+	return e == ERR_FORBIDDEN ? OK : e;
+}
+
 static enum err artifact_now(struct reg_call *k, const struct artifact *v)
 {
 	struct fact *now = NULL;
@@ -68,8 +78,12 @@ static void get_artifacts(struct croft *c, struct http_request *rq, struct http_
 	jw_obj(&k.w);
 	jw_key(&k.w, "artifacts");
 	jw_arr(&k.w);
-	for (size_t i = 0; i < n && !e; i++)
-		e = artifact_now(&k, &list[i]);
+	for (size_t i = 0; i < n && !e; i++) {
+		bool yes = false;
+		e = listed(&k, list[i].id, list[i].kind, list[i].name, 0, &yes);
+		if (yes)
+			e = artifact_now(&k, &list[i]);
+	}
 	jw_end(&k.w);
 	jw_key(&k.w, "next");
 	n &&n == (size_t)f.limit ? jw_str(&k.w, list[n - 1].name) : jw_null(&k.w);
@@ -252,8 +266,13 @@ static void get_versions(struct croft *c, struct http_request *rq, struct http_r
 	jw_ki64(&k.w, "count", live);
 	jw_key(&k.w, "versions");
 	jw_arr(&k.w);
-	for (size_t i = 0; i < n && !e; i++)
-		e = version_now(&k, &list[i], (struct artifact_time){0}, aliases, n_aliases);
+	for (size_t i = 0; i < n && !e; i++) {
+		bool yes = false;
+		e = listed(&k, of.id, of.kind, of.name, list[i].version, &yes);
+		if (yes)
+			e = version_now(
+				&k, &list[i], (struct artifact_time){0}, aliases, n_aliases);
+	}
 	jw_end(&k.w);
 	jw_key(&k.w, "next");
 	n &&n == (size_t)limit ? jw_i64(&k.w, list[n - 1].version) : jw_null(&k.w);
@@ -336,6 +355,15 @@ static enum err put_inputs(struct reg_call *k, const struct artifact_version *v)
 	return OK;
 }
 
+/* Else a version of one's own would make content readable that a rule keeps from one. What the
+ * project does not have may be called by any digest. */
+static enum err may_name(struct reg_call *k, struct str digest)
+{
+	bool found = false;
+	enum err e = tree_row_find(k->tx, k->project, digest, &found, &k->et);
+	return e || !found ? e : tree_readable(k->tx, k->rq, digest, &k->et);
+}
+
 static void post_version(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct reg_call k;
@@ -348,6 +376,8 @@ static void post_version(struct croft *c, struct http_request *rq, struct http_r
 		e = parse_version(&k, &new);
 	if (!e)
 		e = json_want_bool(k.body, "reuse", &new.reuse, &k.et);
+	if (!e && tree_digest_ok(new.digest))
+		e = may_name(&k, new.digest);
 	if (!e)
 		e = artifact_put_version(k.tx, rq->who, &new, &version, &k.et);
 	if (!e)
@@ -432,6 +462,8 @@ static void get_resolve(struct croft *c, struct http_request *rq, struct http_re
 	if (!e)
 		e = artifact_resolve(
 			k.tx, k.project, ref.p ? ref : S(""), at, rq->arena, &v, &k.et);
+	if (!e)
+		e = artifact_readable(k.tx, rq, v.artifact, v.kind, v.name, v.version, &k.et);
 	if (!e)
 		e = one_version(&k, &v, at);
 	reg_end(&k, e, 200);

@@ -413,6 +413,31 @@ enum err version_each(struct tx *tx, struct str project, struct str kind, struct
 	return e;
 }
 
+enum err versions_with_digest(struct tx *tx, struct str project, struct str digest, struct arena *a,
+	struct artifact_version **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	struct artifact_version *list =
+		arena_array_of(a, DIGEST_VERSIONS_MAX, struct artifact_version);
+	size_t k = 0;
+	if (!list)
+		return err_set(et, ERR_NOMEM, "no memory");
+	enum err e = db_query(tx, &r, et,
+		"SELECT " VERSION_COLUMNS "WHERE a.project = ? AND v.digest = ? "
+		"ORDER BY v.deleted, v.created_ms DESC LIMIT ?",
+		P_TEXT(project), P_TEXT(digest), P_I64(DIGEST_VERSIONS_MAX));
+	if (e)
+		return e;
+	while (!e && k < DIGEST_VERSIONS_MAX && row_next(r, &e, et))
+		e = read_version(r, a, &list[k++], et);
+	row_free(r);
+	if (e)
+		return e;
+	*out = list;
+	*n = k;
+	return OK;
+}
+
 enum err version_count(struct tx *tx, struct id artifact, int64_t *live, struct errtext *et)
 {
 	struct row *r;

@@ -88,7 +88,7 @@ unsigned tree_threads(const struct tree_options *o);
 
 /* ---- rows ---- */
 
-enum { N_TREE_MIGRATIONS = 1 };
+enum { N_TREE_MIGRATIONS = 2 };
 extern const struct migration tree_migrations[N_TREE_MIGRATIONS];
 
 struct tree_row {
@@ -99,6 +99,20 @@ enum err tree_row_put(
 	struct tx *tx, struct str project, const struct tree_row *t, struct errtext *et) MUST_CHECK;
 enum err tree_row_find(struct tx *tx, struct str project, struct str digest, bool *found,
 	struct errtext *et) MUST_CHECK;
+/* Who stored it first; .p NULL: it is not the project's. */
+enum err tree_row_creator(struct tx *tx, struct str project, struct str digest, struct arena *a,
+	struct str *out, struct errtext *et) MUST_CHECK;
+/* Whether rules on single artifacts let a request read a tree of its project, by the versions that
+ * have it: ERR_NOT_FOUND. */
+struct http_request;
+enum err tree_readable(struct tx *tx, const struct http_request *rq, struct str digest,
+	struct errtext *et) MUST_CHECK;
+/* Who may read only some artifacts of a project cannot name chunks that others have uploaded: such
+ * uploads are noted one by one. lack[i]: `who` has not uploaded chunk i. */
+enum err tree_uploads_put(struct tx *tx, struct str project, struct str who,
+	const struct tree_chunk *c, size_t n, struct errtext *et) MUST_CHECK;
+enum err tree_uploads_lack(struct tx *tx, struct str project, struct str who,
+	const struct tree_chunk *c, size_t n, bool *lack, struct errtext *et) MUST_CHECK;
 /* lack[i]: the project has not uploaded chunk i. */
 enum err tree_chunks_lack(struct tx *tx, struct str project, const struct tree_chunk *c, size_t n,
 	bool *lack, struct errtext *et) MUST_CHECK;
@@ -155,8 +169,8 @@ struct tree_upload {
 	struct str *bytes;
 	size_t n;
 };
-/* Verified, stored, durable, and the project's: only then does it return OK. */
-enum err tree_upload(struct croft *c, struct str project, const struct tree_upload *u,
+/* Verified, stored, durable, and the project's of `who`: only then does it return OK. */
+enum err tree_upload(struct croft *c, const struct principal *who, const struct tree_upload *u,
 	struct errtext *et) MUST_CHECK;
 /* ERR_CONFLICT names a chunk that the project lacks. */
 enum err tree_commit(struct croft *c, const struct principal *who, struct str json,

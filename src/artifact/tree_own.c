@@ -17,6 +17,7 @@
  *
  * So when rows are inserted, the blobs are there, and no batch that could remove them can begin
  * without seeing the rows, which are new. */
+#include "access/access.h"
 #include "artifact/tree_int.h"
 #include "base/clock.h"
 
@@ -86,6 +87,7 @@ static enum err wait_for_batch(struct db *db, int64_t batch, struct errtext *et)
 
 struct owning {
 	struct str project;
+	struct str uploader; /* to be noted with each chunk; .p NULL: not needed */
 	const struct tree_chunk *chunks;
 	size_t n;
 	int64_t seen; /* batches up to this one have nothing to do with it */
@@ -100,7 +102,10 @@ static enum err own_chunks(struct tx *tx, void *ctx, struct errtext *et)
 	if (e || o->clash > o->seen)
 		return e;
 	o->clash = 0;
-	return tree_chunks_put(tx, o->project, o->chunks, o->n, clock_unix_ms(), et);
+	e = tree_chunks_put(tx, o->project, o->chunks, o->n, clock_unix_ms(), et);
+	return e || !o->uploader.p
+		       ? e
+		       : tree_uploads_put(tx, o->project, o->uploader, o->chunks, o->n, et);
 }
 
 static enum err verify_chunk(const struct tree_chunk *c, struct str bytes, struct errtext *et)
@@ -166,8 +171,15 @@ static enum err put_upload(void *ctx, struct errtext *et)
 	return put_blobs(p->b, p->u, et);
 }
 
-enum err tree_upload(
-	struct croft *c, struct str project, const struct tree_upload *u, struct errtext *et)
+/* .p NULL: no rule says what it may read. */
+static struct str ruled_name(const struct principal *who)
+{
+	const struct http_request as = {.who = who};
+	return access_ruled(&as, PERM_ARTIFACT_READ) ? who->name : (struct str){0};
+}
+
+enum err tree_upload(struct croft *c, const struct principal *who, const struct tree_upload *u,
+	struct errtext *et)
 {
 	enum err e = OK;
 	for (size_t i = 0; i < u->n && !e; i++)
@@ -175,7 +187,10 @@ enum err tree_upload(
 	if (e)
 		return e;
 	struct putting p = {croft_blobs(c), u};
-	struct owning o = {.project = project, .chunks = u->chunks, .n = u->n};
+	struct owning o = {.project = who->project,
+		.uploader = ruled_name(who),
+		.chunks = u->chunks,
+		.n = u->n};
 	return put_and_own(c, &o, put_upload, &p, et);
 }
 
@@ -204,7 +219,20 @@ struct committing {
 	const struct tree *t;
 	const struct tree_chunk *chunks;
 	size_t n, missing;
+	struct str uploader; /* all chunks must be its own; .p NULL: the project's */
+	bool *lack;          /* room for n, with an uploader */
 };
+
+/* Whoever may not read everything names only what it has sent itself: else the hash of somebody's
+ * file would be enough to get the file. */
+static enum err find_foreign(struct tx *tx, struct committing *k, struct errtext *et)
+{
+	enum err e = tree_uploads_lack(tx, k->project, k->uploader, k->chunks, k->n, k->lack, et);
+	for (size_t i = 0; i < k->n && !e && k->missing == k->n; i++)
+		if (k->lack[i])
+			k->missing = i;
+	return e;
+}
 
 static enum err put_row(struct tx *tx, const struct committing *k, struct errtext *et)
 {
@@ -219,6 +247,8 @@ static enum err commit_rows(struct tx *tx, void *ctx, struct errtext *et)
 	int64_t now = clock_unix_ms();
 	enum err e = tree_chunks_renew(
 		tx, k->project, k->chunks, k->n, now - RENEW_MS, now, &k->missing, et);
+	if (!e && k->missing == k->n && k->uploader.p)
+		e = find_foreign(tx, k, et);
 	return e || k->missing < k->n ? e : put_row(tx, k, et);
 }
 
@@ -244,10 +274,16 @@ enum err tree_commit(struct croft *c, const struct principal *who, struct str js
 	if (e)
 		return e;
 	struct tree_chunk *chunks = all_chunks(t, json.n, &n);
-	struct committing k = {who->project, who->name, t, chunks, n - 1, 0};
+	struct committing k = {.project = who->project,
+		.who = who->name,
+		.t = t,
+		.chunks = chunks,
+		.n = n - 1,
+		.uploader = ruled_name(who)};
 	struct putting_json put = {croft_blobs(c), json};
 	struct owning own = {.project = who->project, .chunks = chunks + n - 1, .n = 1};
-	if (!chunks)
+	k.lack = k.uploader.p ? calloc(n, sizeof *k.lack) : NULL;
+	if (!chunks || (k.uploader.p && !k.lack))
 		e = err_set(et, ERR_NOMEM, "no memory for a tree");
 	if (!e)
 		e = put_and_own(c, &own, put_json, &put, et);
@@ -256,14 +292,14 @@ enum err tree_commit(struct croft *c, const struct principal *who, struct str js
 	if (!e && k.missing < k.n) {
 		hex_encode(chunks[k.missing].id, SHA256_BYTES, hex);
 		e = err_set(et, ERR_CONFLICT,
-			"chunk %.16s was not uploaded to this project: push again, only what is "
-			"missing is sent",
-			hex);
+			"chunk %.16s was not uploaded%s: push again, only what is missing is sent",
+			hex, k.uploader.p ? " by you" : " to this project");
 	}
 	if (!e) {
 		*out = (struct tree_sum){.files = t->n_files, .bytes = t->bytes};
 		memcpy(out->digest, t->digest, sizeof t->digest);
 	}
+	free(k.lack);
 	free(chunks);
 	tree_free(t);
 	return e;
@@ -304,7 +340,8 @@ enum err tree_grant(
 	if (e)
 		return e;
 	struct tree_chunk *chunks = all_chunks(t, (size_t)info.size, &n);
-	struct committing k = {who->project, who->name, t, chunks, n, 0};
+	struct committing k = {
+		.project = who->project, .who = who->name, .t = t, .chunks = chunks, .n = n};
 	struct renewing renew = {croft_blobs(c), chunks, n};
 	struct owning own = {.project = who->project, .chunks = chunks, .n = n, .stored = true};
 	e = chunks ? put_and_own(c, &own, renew_all, &renew, et)

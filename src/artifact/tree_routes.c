@@ -1,9 +1,11 @@
 /* /api/v1/trees: chunks up and down, trees committed and read, and the collection of what nobody
  * needs. Two routes take a path of this machine: they are for the program itself only (rq->local),
  * so that a command without a server stores and extracts without sending bytes to itself. */
+#include "access/access.h"
 #include "artifact/tree_int.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/map.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -13,9 +15,9 @@
 
 /* ---- chunks ---- */
 
-/* "ids": hex; chunks without a size. */
-static enum err parse_ids(
-	struct http_request *rq, struct tree_chunk **out, size_t *n_out, struct errtext *et)
+/* "ids": hex; chunks without a size. "tree": may be missing. */
+static enum err parse_ids(struct http_request *rq, struct tree_chunk **out, size_t *n_out,
+	struct str *tree, struct errtext *et)
 {
 	yyjson_doc *doc;
 	yyjson_val *v;
@@ -40,11 +42,56 @@ static enum err parse_ids(
 				hex_decode(json_val_str(v), list[i].id, SHA256_BYTES);
 		}
 	}
+	if (!e && tree) {
+		*tree = arena_str(rq->arena, json_str(yyjson_doc_get_root(doc), "tree"));
+		if (!tree->p)
+			e = err_set(et, ERR_NOMEM, "no memory for a list of chunks");
+	}
 	yyjson_doc_free(doc);
 	if (!e) {
 		*out = list;
 		*n_out = count;
 	}
+	return e;
+}
+
+/* The project has it, and no rule keeps it from who asks. */
+static enum err readable(
+	struct croft *c, struct http_request *rq, const char *digest, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = tree_granted(c, project_of(rq), digest, et);
+	if (e || !access_ruled(rq, PERM_ARTIFACT_READ))
+		return e;
+	e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = tree_readable(tx, rq, str_c(digest), et);
+	db_rollback(tx);
+	return e;
+}
+
+/* Whoever is bound by rules names the tree that it reads chunks of. */
+static enum err lacking_in_tree(struct croft *c, struct http_request *rq, struct str digest,
+	const struct tree_chunk *ids, size_t n, bool *lack, struct errtext *et)
+{
+	char hex[SHA256_HEX + 1];
+	struct tree *t = NULL;
+	struct map in_it = {0};
+	if (!tree_digest_ok(digest))
+		return err_set(et, ERR_INVALID, "tree: name the tree that the chunks are of");
+	snprintf(hex, sizeof hex, "%.*s", STR_FMT(digest));
+	enum err e = readable(c, rq, hex, et);
+	if (!e)
+		e = tree_load(croft_blobs(c), hex, &t, et);
+	for (size_t i = 0; !e && i < t->n_files; i++)
+		for (size_t k = 0; !e && k < t->files[i].n_chunks; k++)
+			if (!map_put(&in_it, str_mk(t->files[i].chunks[k].id, SHA256_BYTES), t))
+				e = err_set(et, ERR_NOMEM, "no memory for a list of chunks");
+	for (size_t i = 0; i < n && !e; i++)
+		lack[i] = !map_get(&in_it, str_mk(ids[i].id, SHA256_BYTES));
+	map_free(&in_it);
+	tree_free(t);
 	return e;
 }
 
@@ -55,7 +102,10 @@ static enum err find_lacking(struct croft *c, struct http_request *rq, const str
 	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
 	if (e)
 		return e;
-	e = tree_chunks_lack(tx, project_of(rq), ids, n, lack, et);
+	if (access_ruled(rq, PERM_ARTIFACT_READ))
+		e = tree_uploads_lack(tx, project_of(rq), rq->who->name, ids, n, lack, et);
+	else
+		e = tree_chunks_lack(tx, project_of(rq), ids, n, lack, et);
 	db_rollback(tx);
 	return e;
 }
@@ -67,7 +117,7 @@ static void post_missing(struct croft *c, struct http_request *rq, struct http_r
 	struct tree_chunk *ids = NULL;
 	size_t n = 0;
 	char hex[SHA256_HEX + 1];
-	enum err e = parse_ids(rq, &ids, &n, &et);
+	enum err e = parse_ids(rq, &ids, &n, NULL, &et);
 	bool *lack = e ? NULL : arena_array_of(rq->arena, n + 1, bool);
 	if (!e)
 		e = lack ? find_lacking(c, rq, ids, n, lack, &et) : ERR_NOMEM;
@@ -116,7 +166,7 @@ static void post_chunks(struct croft *c, struct http_request *rq, struct http_re
 	struct tree_upload u = {0};
 	enum err e = parse_frames(rq, &u, &et);
 	if (!e)
-		e = tree_upload(c, project_of(rq), &u, &et);
+		e = tree_upload(c, rq->who, &u, &et);
 	if (e) {
 		http_reply_error(rs, e, &et);
 		return;
@@ -157,10 +207,15 @@ static void post_read(struct croft *c, struct http_request *rq, struct http_resp
 	size_t n = 0;
 	struct buf out = {0};
 	char hex[SHA256_HEX + 1];
-	enum err e = parse_ids(rq, &ids, &n, &et);
+	struct str tree = {0};
+	enum err e = parse_ids(rq, &ids, &n, &tree, &et);
 	bool *lack = e ? NULL : arena_array_of(rq->arena, n + 1, bool);
-	if (!e)
-		e = lack ? find_lacking(c, rq, ids, n, lack, &et) : ERR_NOMEM;
+	if (!e && !lack)
+		e = ERR_NOMEM;
+	else if (!e && access_ruled(rq, PERM_ARTIFACT_READ))
+		e = lacking_in_tree(c, rq, tree, ids, n, lack, &et);
+	else if (!e)
+		e = find_lacking(c, rq, ids, n, lack, &et);
 	for (size_t i = 0; i < n && !e; i++) {
 		hex_encode(ids[i].id, SHA256_BYTES, hex);
 		if (lack[i])
@@ -211,7 +266,7 @@ static enum err granted(struct croft *c, struct http_request *rq, const char *pa
 	if (!tree_digest_ok(digest))
 		return err_set(et, ERR_INVALID, "a tree is named by its SHA-256 in hex");
 	snprintf(hex, SHA256_HEX + 1, "%.*s", STR_FMT(digest));
-	return tree_granted(c, project_of(rq), hex, et);
+	return readable(c, rq, hex, et);
 }
 
 static void get_tree(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -558,8 +613,9 @@ const struct route tree_routes[10] = {
 		"bytes",
 		NULL, NULL, "{ stored: int }", TREE_REQUEST_MAX},
 	{HTTP_POST, "/api/v1/trees/chunks/read", post_read, PERM_ARTIFACT_READ,
-		"The bytes of chunks of this project, one after the other", NULL,
-		"{ ids: string[] }", NULL, 0},
+		"The bytes of chunks of this project, one after the other; tree: which one they "
+		"are of, for whom rules bind",
+		NULL, "{ ids: string[], tree?: string }", NULL, 0},
 	{HTTP_POST, "/api/v1/trees/add", post_add, PERM_ARTIFACT_WRITE,
 		"Store a folder of this machine; server-sent events: progress, then done or error. "
 		"Only without a server",

@@ -29,6 +29,12 @@ const struct migration tree_migrations[N_TREE_MIGRATIONS] = {
 		"  id BLOB PRIMARY KEY,"
 		"  batch BIGINT NOT NULL,"
 		"  noted_ms BIGINT NOT NULL);"},
+	{2, "uploads of those whom rules bind",
+		"CREATE TABLE tree_upload ("
+		"  project TEXT NOT NULL,"
+		"  id BLOB NOT NULL,"
+		"  who TEXT NOT NULL,"
+		"  PRIMARY KEY (project, id, who));"},
 };
 
 /* ---- trees ---- */
@@ -61,6 +67,27 @@ enum err tree_row_find(
 {
 	const struct param p[] = {P_TEXT(project), P_TEXT(digest)};
 	return exists(tx, found, et, "SELECT 1 FROM tree WHERE project = ? AND digest = ?", p, 2);
+}
+
+enum err tree_row_creator(struct tx *tx, struct str project, struct str digest, struct arena *a,
+	struct str *out, struct errtext *et)
+{
+	struct row *r;
+	struct str creator = {0};
+	enum err e =
+		db_query(tx, &r, et, "SELECT creator FROM tree WHERE project = ? AND digest = ?",
+			P_TEXT(project), P_TEXT(digest));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		creator = arena_str(a, row_text(r, 0));
+		if (!creator.p)
+			e = err_set(et, ERR_NOMEM, "no memory");
+	}
+	row_free(r);
+	if (!e)
+		*out = creator;
+	return e;
 }
 
 /* A deleted version keeps its tree for the same time, so that a mistake can be taken back. Content
@@ -130,6 +157,32 @@ enum err tree_chunks_lack(struct tx *tx, struct str project, const struct tree_c
 	return e;
 }
 
+enum err tree_uploads_lack(struct tx *tx, struct str project, struct str who,
+	const struct tree_chunk *c, size_t n, bool *lack, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < n && !e; i++) {
+		const struct param p[] = {P_TEXT(project), P_CHUNK(&c[i]), P_TEXT(who)};
+		bool found = false;
+		e = exists(tx, &found, et,
+			"SELECT 1 FROM tree_upload WHERE project = ? AND id = ? AND who = ?", p, 3);
+		lack[i] = !found;
+	}
+	return e;
+}
+
+enum err tree_uploads_put(struct tx *tx, struct str project, struct str who,
+	const struct tree_chunk *c, size_t n, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < n && !e; i++)
+		e = db_exec(tx, et,
+			"INSERT INTO tree_upload (project, id, who) VALUES (?, ?, ?) "
+			"ON CONFLICT (project, id, who) DO NOTHING",
+			P_TEXT(project), P_CHUNK(&c[i]), P_TEXT(who));
+	return e;
+}
+
 enum err tree_chunks_put(struct tx *tx, struct str project, const struct tree_chunk *c, size_t n,
 	int64_t now_ms, struct errtext *et)
 {
@@ -188,9 +241,13 @@ enum err tree_chunks_each(struct tx *tx, tree_chunk_fn fn, void *ctx, struct err
 enum err tree_chunk_delete(
 	struct tx *tx, struct str project, struct str id, int64_t before_ms, struct errtext *et)
 {
-	return db_exec(tx, et,
+	enum err e = db_exec(tx, et,
 		"DELETE FROM tree_chunk WHERE project = ? AND id = ? AND added_ms < ?",
 		P_TEXT(project), P_BLOB(id), P_I64(before_ms));
+	if (e || !db_changes(tx))
+		return e;
+	return db_exec(tx, et, "DELETE FROM tree_upload WHERE project = ? AND id = ?",
+		P_TEXT(project), P_BLOB(id));
 }
 
 enum err tree_blob_needed(

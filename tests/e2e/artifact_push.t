@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from croft_server import Croft, Tap  # noqa: E402
+from croft_server import BINARY, Croft, Tap  # noqa: E402
 
 tap = Tap()
 rnd = random.Random(7)
@@ -201,7 +201,78 @@ def collection(c):
     tap.ok(code == 0 and same(two, out), "what was collected can be pushed again", err)
 
 
+def rules_bind(c):
+    """What a rule keeps from somebody is not to be had by its digest either, nor by its chunks."""
+    def croft(*args, input=None):
+        code, out, err = c.cli(*args, input=input)
+        tap.ok(code == 0, "croft " + " ".join(args[:2]), err)
+        return out
+    folders = {}
+    for name in ("open", "secret"):
+        folders[name] = os.path.join(work, "rules-" + name)
+        os.makedirs(folders[name])
+        with open(os.path.join(folders[name], "data.txt"), "w") as f:
+            f.write(f"the {name} rows\n" * 50)
+    croft("user", "add", "ada", "--admin", "--password", input="correct horse\n")
+    croft("user", "add", "eve", "--service")
+    croft("role", "set", "narrow", "--permissions", "artifact.read,artifact.write", "--rules",
+          "deny artifact.read where name = 'secret'")
+    croft("member", "set", "eve", "narrow", "--project", "default")
+    head = {"authorization": "Bearer " + croft("key", "add", "--user", "eve").strip()}
+    digest = {n: json.loads(croft("artifact", "push", folders[n], "dataset/" + n, "--json"))["digest"]
+              for n in folders}
+    text = {n: open(os.path.join(folders[n], "data.txt"), "rb").read() for n in folders}
+    chunk = {n: hashlib.sha256(text[n]).hexdigest() for n in folders}
+    c.start()
+
+    def status(method, path, body=None):
+        return c.request(method, path, body, headers=head)[0]
+
+    for name, good in (("open", True), ("secret", False)):
+        tree = "/api/v1/trees/" + digest[name]
+        other = "/api/v1/trees/" + digest["open"]
+        got = [c.get(p, headers=head) for p in (
+            f"/api/v1/artifacts/dataset/{name}", f"/api/v1/artifacts/dataset/{name}/versions/1",
+            f"/api/v1/artifacts/resolve?ref=dataset/{name}", f"/api/v1/artifacts/dataset/{name}/versions/1/card",
+            tree, tree + "/files/data.txt", tree + "/diff/" + digest["open"], other + "/diff/" + digest[name])]
+        tap.ok(all((g[0] == 200) == good for g in got), f"{name}: {'read' if good else 'refused'} by every path",
+               [g[0] for g in got])
+        tap.ok(good or not any(text[name][:12] in g[1] or chunk[name].encode() in g[1] for g in got),
+               "and nothing of it is in the answers")
+        read = {"ids": [chunk[name]]}
+        tap.same(status("POST", "/api/v1/trees/chunks/read", {**read, "tree": digest[name]}),
+                 200 if good else 404, "its chunks, named by their tree")
+        tap.same(status("POST", "/api/v1/trees/chunks/read", {**read, "tree": digest["open"]}),
+                 200 if good else 404, "or by another one")
+        tap.same(status("POST", "/api/v1/trees/chunks/read", read), 400, "or by none")
+    listed = c.json("GET", "/api/v1/artifacts?kind=dataset", headers=head)[1]["artifacts"]
+    tap.same([a["name"] for a in listed], ["open"], "it is in no list")
+    tap.same(status("POST", "/api/v1/artifacts/dataset/mine/versions", {"digest": digest["secret"]}), 404,
+             "no version of one's own can name it")
+    theirs = json.dumps({"croft": "tree/1", "files": [
+        {"path": "x", "sha256": chunk["secret"], "size": len(text["secret"])}]}, separators=(",", ":")).encode()
+    tap.same(c.json("POST", "/api/v1/trees", theirs, headers=head)[0], 409, "no tree of one's own can name its chunks")
+    tap.same(c.json("POST", "/api/v1/trees/chunks/missing", {"ids": [chunk["secret"]]}, headers=head)[1]["missing"],
+             [chunk["secret"]], "and it is not told that they are there")
+    tap.same(c.json("POST", "/api/v1/trees/chunks", frame(text["secret"]), headers=head)[0], 200,
+             "whoever has the bytes may send them")
+    got = c.json("POST", "/api/v1/trees", theirs, headers=head)
+    tap.same(got[0], 201, "and then name them")
+    tap.same(c.get(f"/api/v1/trees/{got[1]['digest']}/files/x", headers=head), (200, text["secret"]),
+             "and read what was its own all along")
+    key = {"CROFT_KEY": head["authorization"][7:], "CROFT_URL": c.base}
+    out = os.path.join(work, "rules-out")
+    p = subprocess.run([BINARY, "artifact", "pull", "dataset/open", out], env={**c.env(), **key},
+                       capture_output=True, text=True)
+    tap.ok(p.returncode == 0 and same(folders["open"], out), "a pull works within the rules", p.stderr)
+
+
 try:
+    c = Croft(settings={"log.level": "warn"}, ready=False)
+    try:
+        rules_bind(c)
+    finally:
+        c.remove()
     c = Croft(settings={"log.level": "warn"}, ready=False)
     try:
         digest = without_a_server(c)

@@ -201,8 +201,8 @@ export interface Routes {
   "POST /api/v1/trees/chunks/missing": { query: undefined; body: { ids: (string)[] }; reply: { missing: (string)[] } };
   /** Upload chunks: each as its SHA-256 (32 bytes), its size (4, least first), its bytes. */
   "POST /api/v1/trees/chunks": { query: undefined; body: undefined; reply: { stored: number } };
-  /** The bytes of chunks of this project, one after the other. */
-  "POST /api/v1/trees/chunks/read": { query: undefined; body: { ids: (string)[] }; reply: undefined };
+  /** The bytes of chunks of this project, one after the other; tree: which one they are of, for whom rules bind. */
+  "POST /api/v1/trees/chunks/read": { query: undefined; body: { ids: (string)[]; tree?: string }; reply: undefined };
   /** Store a folder of this machine; server-sent events: progress, then done or error. Only without a server. */
   "POST /api/v1/trees/add": { query: undefined; body: { path: string; follow_links?: boolean }; reply: TreeSum };
   /** Remove blobs that nothing needs and that are older than the grace. */
