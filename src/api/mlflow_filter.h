@@ -4,6 +4,8 @@
 #define API_MLFLOW_FILTER_H
 #include "base/arena.h"
 
+#define filter_parse mlflow_filter_parse /* until all use text/filter.h */
+
 enum filter_op {
 	FILTER_EQ,
 	FILTER_NE,

@@ -3,11 +3,10 @@
 #include "run/run_int.h"
 #include "run/track_int.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ORDER_MAX = 16 };
+enum run_group { RUN_ATTRIBUTE, RUN_METRIC, RUN_PARAM, RUN_TAG, RUN_DATASET };
 
 enum run_attribute {
 	RUN_ID,
@@ -22,26 +21,56 @@ enum run_attribute {
 	RUN_DURATION,
 };
 
-static const struct filter_attribute run_attributes[] = {
-	[RUN_ID] = {.names = {"run_id"}, .list = true},
+static const struct filter_key run_attributes[] = {
+	[RUN_ID] = {.names = {"run_id"}, .ops = FILTER_OPS_TEXT | FILTER_OP_IN},
 	[RUN_NAME] = {.names = {"run_name", "run name", "Run name", "Run Name"}},
 	[RUN_STATUS] = {.names = {"status"}},
 	[RUN_ARTIFACT_URI] = {.names = {"artifact_uri"}},
 	[RUN_USER] = {.names = {"user_id"}},
-	[RUN_START] = {.names = {"start_time", "created", "Created"}, .number = true, .time = true},
-	[RUN_END] = {.names = {"end_time"}, .number = true, .time = true},
-	[RUN_TEXT] = {.names = {"text"}, .extended = true},
-	[RUN_EXPERIMENT] = {.names = {"experiment_id"}, .number = true, .extended = true},
-	[RUN_DURATION] = {.names = {"duration"}, .number = true, .extended = true},
+	[RUN_START] = {.names = {"start_time", "created", "Created"}, .type = FILTER_TIME},
+	[RUN_END] = {.names = {"end_time"}, .type = FILTER_TIME},
+	[RUN_TEXT] = {.names = {"text"}, .flags = FILTER_EXTENDED | FILTER_UNORDERED},
+	[RUN_EXPERIMENT] = {.names = {"experiment_id"},
+		.type = FILTER_NUMBER,
+		.flags = FILTER_EXTENDED},
+	[RUN_DURATION] = {.names = {"duration"}, .type = FILTER_NUMBER, .flags = FILTER_EXTENDED},
 };
+
+enum dataset_key { DATASET_NAME, DATASET_DIGEST, DATASET_CONTEXT };
+
+static const struct filter_key dataset_keys[] = {[DATASET_NAME] = {.names = {"name"}},
+	[DATASET_DIGEST] = {.names = {"digest"}},
+	[DATASET_CONTEXT] = {.names = {"context"}}};
+
+static const struct filter_group run_groups[] = {
+	[RUN_ATTRIBUTE] = {.names = {"attribute", "attributes", "attr", "run"},
+		.keys = run_attributes,
+		.n_keys = ARRAY_LEN(run_attributes),
+		.ops = FILTER_OPS_TEXT},
+	[RUN_METRIC] = {.names = {"metric", "metrics"},
+		.ops = FILTER_OPS_NUMBER,
+		.type = FILTER_NUMBER},
+	[RUN_PARAM] = {.names = {"parameter", "params", "param", "parameters"},
+		.ops = FILTER_OPS_TEXT | FILTER_OP_NULL},
+	[RUN_TAG] = {.names = {"tag", "tags"}, .ops = FILTER_OPS_TEXT | FILTER_OP_NULL},
+	[RUN_DATASET] = {.names = {"dataset", "datasets"},
+		.keys = dataset_keys,
+		.n_keys = ARRAY_LEN(dataset_keys),
+		.flags = FILTER_UNORDERED,
+		.ops = FILTER_OPS_TEXT | FILTER_OP_IN},
+};
+
+static const struct filter_language run_language = {.groups = run_groups,
+	.n_groups = ARRAY_LEN(run_groups),
+	.entities = "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
+	.quoted = "Expected a quoted string value for attributes"};
 
 static const char *const status_words[TRACK_STATUSES] = {
 	"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
 
-/* What a run is while it is filtered: with room for texts that are made. */
-struct subject {
-	const struct tracked *t;
-	struct str location;
+/* Room for texts of a run that are made while it is looked at. */
+struct made {
+	struct str location; /* of the experiment */
 	char hex[ID_HEX + 1];
 	char uri[2200];
 };
@@ -63,37 +92,22 @@ static bool any_text(const struct tracked *t, size_t at, struct str *out)
 	return true;
 }
 
-static bool dataset_text(
-	const struct tracked *t, const struct filter_name *n, size_t at, struct str *out)
+static bool dataset_text(const struct tracked *t, unsigned key, size_t at, struct str *out)
 {
 	if (at >= t->n_inputs)
 		return false;
 	const struct track_input *in = &t->inputs[at];
-	*out = str_eq_c(n->key, "name")     ? in->name
-	       : str_eq_c(n->key, "digest") ? in->digest
-					    : in->context;
+	*out = key == DATASET_NAME ? in->name : key == DATASET_DIGEST ? in->digest : in->context;
 	return true;
 }
 
-static bool text_of_run(
-	const void *subject, const struct filter_name *n, size_t at, struct str *out)
+static bool attribute_text(
+	struct made *m, const struct tracked *t, unsigned attribute, struct str *out)
 {
-	struct subject *s = (struct subject *)(uintptr_t)subject;
-	const struct tracked *t = s->t;
-	if (n->kind == FILTER_DATASET)
-		return dataset_text(t, n, at, out);
-	if (n->kind == FILTER_ATTRIBUTE && n->attribute == RUN_TEXT)
-		return any_text(t, at, out);
-	if (at)
-		return false;
-	if (n->kind == FILTER_PARAM || n->kind == FILTER_TAG) {
-		*out = n->kind == FILTER_PARAM ? tracked_param(t, n->key) : tracked_tag(t, n->key);
-		return out->p != NULL;
-	}
-	switch (n->attribute) {
+	switch (attribute) {
 	case RUN_ID:
-		id_hex(t->id, s->hex);
-		*out = str_c(s->hex);
+		id_hex(t->id, m->hex);
+		*out = str_c(m->hex);
 		return true;
 	case RUN_NAME:
 		*out = t->name;
@@ -102,10 +116,10 @@ static bool text_of_run(
 		*out = str_c(status_words[t->status]);
 		return true;
 	case RUN_ARTIFACT_URI:
-		id_hex(t->id, s->hex);
-		snprintf(s->uri, sizeof s->uri, "%.*s/%s/artifacts",
-			STR_FMT(str_sub(s->location, 0, 2048)), s->hex);
-		*out = str_c(s->uri);
+		id_hex(t->id, m->hex);
+		snprintf(m->uri, sizeof m->uri, "%.*s/%s/artifacts",
+			STR_FMT(str_sub(m->location, 0, 2048)), m->hex);
+		*out = str_c(m->uri);
 		return true;
 	case RUN_USER:
 		*out = t->user;
@@ -114,16 +128,9 @@ static bool text_of_run(
 	return false;
 }
 
-static bool number_of_run(const void *subject, const struct filter_name *n, double *out)
+static bool number_of_run(const struct tracked *t, unsigned attribute, double *out)
 {
-	const struct tracked *t = ((const struct subject *)subject)->t;
-	if (n->kind == FILTER_METRIC) {
-		const struct track_metric *m = tracked_metric(t, n->key);
-		if (m)
-			*out = m->point.value;
-		return m != NULL;
-	}
-	switch (n->attribute) {
+	switch (attribute) {
 	case RUN_START:
 		*out = (double)t->start_ms;
 		return true;
@@ -140,88 +147,37 @@ static bool number_of_run(const void *subject, const struct filter_name *n, doub
 	return false;
 }
 
-static const struct filter_subject run_subject = {text_of_run, number_of_run};
+static bool value_of_run(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	const struct tracked *t = item;
+	const struct track_metric *m;
+	if (n->group == RUN_DATASET)
+		return dataset_text(t, n->index, at, &out->text);
+	if (n->group == RUN_ATTRIBUTE && n->index == RUN_TEXT)
+		return any_text(t, at, &out->text);
+	if (at)
+		return false;
+	switch (n->group) {
+	case RUN_METRIC:
+		m = tracked_metric(t, n->key);
+		out->is_number = true;
+		if (m)
+			out->number = m->point.value;
+		return m != NULL;
+	case RUN_PARAM:
+		out->text = tracked_param(t, n->key);
+		return out->text.p != NULL;
+	case RUN_TAG:
+		out->text = tracked_tag(t, n->key);
+		return out->text.p != NULL;
+	}
+	out->is_number = n->type != FILTER_TEXT;
+	return out->is_number ? number_of_run(t, n->index, &out->number)
+			      : attribute_text(ctx, t, n->index, &out->text);
+}
 
 /* ---- order ---- */
-
-struct order {
-	struct filter_name name;
-	bool descending;
-};
-
-struct key {
-	/* 0: a value, 1: NaN, 2: none. Those come last, whatever the direction. */
-	unsigned rank;
-	double number;
-	struct str text;
-};
-
-struct sortable {
-	const void *subject;
-	const struct key *keys;
-};
-
-struct sorting {
-	const struct order *order;
-	size_t n;
-	int (*otherwise)(const void *a, const void *b);
-};
-
-static int compare(const void *pa, const void *pb, void *ctx)
-{
-	const struct sortable *a = pa, *b = pb;
-	const struct sorting *s = ctx;
-	for (size_t i = 0; i < s->n; i++) {
-		const struct key *x = &a->keys[i], *y = &b->keys[i];
-		int c;
-		if (x->rank != y->rank)
-			return x->rank < y->rank ? -1 : 1;
-		if (x->rank)
-			continue;
-		if (s->order[i].name.number)
-			c = x->number < y->number ? -1 : x->number > y->number;
-		else
-			c = str_cmp(x->text, y->text);
-		if (c)
-			return s->order[i].descending ? -c : c;
-	}
-	return s->otherwise(a->subject, b->subject);
-}
-
-static enum err make_key(const struct filter_subject *how, const void *subject,
-	const struct filter_name *n, struct arena *a, struct key *out)
-{
-	struct key k = {0};
-	if (n->number) {
-		if (!how->number(subject, n, &k.number))
-			k.rank = 2;
-		else if (isnan(k.number))
-			k.rank = 1;
-	} else if (!how->text(subject, n, 0, &k.text)) {
-		k.rank = 2;
-	} else if (n->kind == FILTER_ATTRIBUTE) { /* some are made for the moment only */
-		k.text = arena_str(a, k.text);
-		if (!k.text.p)
-			return ERR_NOMEM;
-	}
-	*out = k;
-	return OK;
-}
-
-static enum err parse_orders(const struct str *texts, size_t n, const struct filter_words *words,
-	struct arena *a, struct order *out, struct errtext *et)
-{
-	if (n > ORDER_MAX)
-		return err_set(
-			et, ERR_INVALID, "order_by: at most %d keys are possible", ORDER_MAX);
-	for (size_t i = 0; i < n; i++) {
-		enum err e = run_filter_parse_order(
-			texts[i], words, a, &out[i].name, &out[i].descending, et);
-		if (e)
-			return e;
-	}
-	return OK;
-}
 
 enum err search_order(
 	yyjson_val *texts, struct arena *a, struct str **out, size_t *n, struct errtext *et)
@@ -264,10 +220,9 @@ static struct str page_next(struct arena *a, int64_t start, int64_t n, size_t to
 struct matching {
 	const struct filter *filter;
 	enum track_view view;
-	struct str location;
 	struct tracked **v;
 	size_t n, cap;
-	struct subject s;
+	struct made made;
 };
 
 static enum err match_run(void *ctx, struct tracked *t)
@@ -275,9 +230,7 @@ static enum err match_run(void *ctx, struct tracked *t)
 	struct matching *m = ctx;
 	if (m->view != VIEW_ALL && (t->deleted_ms != 0) != (m->view == VIEW_DELETED))
 		return OK;
-	m->s.t = t;
-	m->s.location = m->location;
-	if (!run_filter_match(m->filter, &run_subject, &m->s))
+	if (!filter_match(m->filter, &(struct filter_subject){value_of_run, &m->made}, t))
 		return OK;
 	if (m->n == m->cap) {
 		size_t cap = m->cap ? m->cap * 2 : 256;
@@ -294,38 +247,10 @@ static enum err match_run(void *ctx, struct tracked *t)
 
 static int newest_first(const void *pa, const void *pb)
 {
-	const struct tracked *a = ((const struct tracked *const *)pa)[0];
-	const struct tracked *b = ((const struct tracked *const *)pb)[0];
+	const struct tracked *a = pa, *b = pb;
 	if (a->start_ms != b->start_ms)
 		return a->start_ms > b->start_ms ? -1 : 1;
 	return memcmp(a->id.b, b->id.b, sizeof a->id.b);
-}
-
-static enum err sort_runs(struct matching *m, const struct order *order, size_t n, struct arena *a)
-{
-	struct sortable *v = arena_array_of(a, m->n + 1, struct sortable);
-	struct key *keys = arena_array_of(a, m->n * n + 1, struct key);
-	struct sorting s = {order, n, newest_first};
-	struct tracked **sorted = arena_array_of(a, m->n + 1, struct tracked *);
-	if (!v || !keys || !sorted)
-		return ERR_NOMEM;
-	if (!m->n)
-		return OK;
-	for (size_t i = 0; i < m->n; i++) {
-		v[i] = (struct sortable){&m->v[i], &keys[i * n]};
-		m->s.t = m->v[i];
-		for (size_t k = 0; k < n; k++) {
-			enum err e =
-				make_key(&run_subject, &m->s, &order[k].name, a, &keys[i * n + k]);
-			if (e)
-				return e;
-		}
-	}
-	qsort_r(v, m->n, sizeof *v, compare, &s);
-	for (size_t i = 0; i < m->n; i++)
-		sorted[i] = ((struct tracked *const *)v[i].subject)[0];
-	memcpy(m->v, sorted, m->n * sizeof(struct tracked *));
-	return OK;
 }
 
 static enum err match_experiment(struct croft *c, struct str project, int64_t number,
@@ -335,7 +260,7 @@ static enum err match_experiment(struct croft *c, struct str project, int64_t nu
 	enum err e = experiment_get(c, project, number, a, &x, et);
 	if (e == ERR_NOT_FOUND)
 		return OK; /* nothing of it is found, as in MLflow */
-	m->location = x.location;
+	m->made.location = x.location;
 	return e ? e : track_cache_each(c, project, number, match_run, m, et);
 }
 
@@ -350,19 +275,21 @@ void run_found_free(struct run_found *f)
 enum err search_runs(struct croft *c, struct str project, const struct run_query *q,
 	struct arena *a, struct run_found *out, struct errtext *et)
 {
-	struct filter_words words = {run_attributes, ARRAY_LEN(run_attributes), 0x1F, q->strict};
-	struct order order[ORDER_MAX];
+	struct filter_language l = run_language;
+	struct filter_order order[FILTER_ORDERS_MAX];
 	struct matching m = {.view = q->view};
 	int64_t start;
-	enum err e = run_filter_parse(q->filter, &words, a, &m.filter, et);
+	l.strict = q->strict;
+	enum err e = filter_parse(q->filter, &l, a, &m.filter, et);
 	if (!e)
-		e = parse_orders(q->order, q->n_order, &words, a, order, et);
+		e = filter_parse_orders(q->order, q->n_order, &l, a, order, et);
 	if (!e)
 		e = page_start(q->page_token, &start, et);
 	for (size_t i = 0; i < q->n_experiments && !e; i++)
 		e = match_experiment(c, project, q->experiments[i], a, &m, et);
 	if (!e)
-		e = sort_runs(&m, order, q->n_order, a);
+		e = filter_sort(order, q->n_order, &(struct filter_subject){value_of_run, &m.made},
+			(void **)m.v, m.n, newest_first, a, et);
 	if (e == ERR_NOMEM)
 		err_set(et, e, "no memory for a search");
 	size_t from = e ? m.n : MIN((size_t)start, m.n);
@@ -382,51 +309,55 @@ enum err search_runs(struct croft *c, struct str project, const struct run_query
 
 /* ---- experiments ---- */
 
-enum experiment_attribute { EXP_NAME, EXP_CREATED, EXP_UPDATED, EXP_ID };
+enum experiment_attribute { EXP_ID, EXP_NAME, EXP_CREATED, EXP_UPDATED };
 
-static const struct filter_attribute experiment_attributes[] = {
+static const struct filter_key experiment_attributes[] = {
+	[EXP_ID] = {.names = {"experiment_id"}, .ops = FILTER_OPS_TEXT | FILTER_OP_IN},
 	[EXP_NAME] = {.names = {"name"}},
-	[EXP_CREATED] = {.names = {"creation_time"}, .number = true, .time = true},
-	[EXP_UPDATED] = {.names = {"last_update_time"}, .number = true, .time = true},
-	[EXP_ID] = {.names = {"experiment_id"}},
+	[EXP_CREATED] = {.names = {"creation_time"}, .type = FILTER_TIME},
+	[EXP_UPDATED] = {.names = {"last_update_time"}, .type = FILTER_TIME},
 };
 
-struct experiment_subject {
-	const struct experiment *x;
-	char id[24];
+static const struct filter_group experiment_groups[] = {
+	{.names = {"attribute"},
+		.keys = experiment_attributes,
+		.n_keys = ARRAY_LEN(experiment_attributes),
+		.ops = FILTER_OPS_TEXT},
+	{.names = {"tag", "tags"}, .ops = FILTER_OPS_TEXT | FILTER_OP_NULL},
 };
 
-static bool experiment_text(
-	const void *subject, const struct filter_name *n, size_t at, struct str *out)
+static const struct filter_language experiment_language = {.groups = experiment_groups,
+	.n_groups = ARRAY_LEN(experiment_groups),
+	.entities = "Valid entity types are ('attribute', 'tag', 'tags')",
+	.quoted = "Expected a quoted string value for attributes",
+	.bare = true};
+
+static bool value_of_experiment(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
 {
-	struct experiment_subject *s = (struct experiment_subject *)(uintptr_t)subject;
+	const struct experiment *x = item;
+	char *hex = ctx;
 	if (at)
 		return false;
-	if (n->kind == FILTER_TAG) {
-		for (size_t i = 0; i < s->x->n_tags; i++)
-			if (str_eq(s->x->tags[i].key, n->key)) {
-				*out = s->x->tags[i].value;
-				return true;
-			}
-		return false;
+	if (n->group) {
+		for (size_t i = 0; i < x->n_tags && !out->text.p; i++)
+			if (str_eq(x->tags[i].key, n->key))
+				out->text = x->tags[i].value;
+		return out->text.p != NULL;
 	}
-	if (n->attribute == EXP_NAME) {
-		*out = s->x->name;
-	} else {
-		snprintf(s->id, sizeof s->id, "%lld", (long long)s->x->number);
-		*out = str_c(s->id);
+	switch (n->index) {
+	case EXP_ID:
+		snprintf(hex, 24, "%lld", (long long)x->number);
+		out->text = str_c(hex);
+		return true;
+	case EXP_NAME:
+		out->text = x->name;
+		return true;
 	}
+	out->is_number = true;
+	out->number = (double)(n->index == EXP_CREATED ? x->created_ms : x->updated_ms);
 	return true;
 }
-
-static bool experiment_number(const void *subject, const struct filter_name *n, double *out)
-{
-	const struct experiment *x = ((const struct experiment_subject *)subject)->x;
-	*out = (double)(n->attribute == EXP_CREATED ? x->created_ms : x->updated_ms);
-	return true;
-}
-
-static const struct filter_subject experiment_subject = {experiment_text, experiment_number};
 
 static int newest_experiment_first(const void *pa, const void *pb)
 {
@@ -439,44 +370,34 @@ static int newest_experiment_first(const void *pa, const void *pb)
 enum err search_experiments(struct croft *c, struct str project, const struct experiment_query *q,
 	struct arena *a, struct experiment_found *out, struct errtext *et)
 {
-	struct filter_words words = {experiment_attributes, ARRAY_LEN(experiment_attributes),
-		1u << FILTER_ATTRIBUTE | 1u << FILTER_TAG, q->strict};
-	struct order order[ORDER_MAX];
-	struct sorting s = {order, q->n_order, newest_experiment_first};
+	struct filter_language l = experiment_language;
+	struct filter_order order[FILTER_ORDERS_MAX];
+	char hex[24];
+	struct filter_subject s = {value_of_experiment, hex};
 	const struct filter *f = NULL;
 	struct experiment *list = NULL;
 	size_t total = 0, n = 0;
 	int64_t start = 0;
-	enum err e = run_filter_parse(q->filter, &words, a, &f, et);
+	l.strict = q->strict;
+	enum err e = filter_parse(q->filter, &l, a, &f, et);
 	if (!e)
-		e = parse_orders(q->order, q->n_order, &words, a, order, et);
+		e = filter_parse_orders(q->order, q->n_order, &l, a, order, et);
 	if (!e)
 		e = page_start(q->page_token, &start, et);
 	if (!e)
 		e = experiment_list(c, project, q->view, a, &list, &total, et);
-	struct sortable *v = e ? NULL : arena_array_of(a, total + 1, struct sortable);
-	struct key *keys = e ? NULL : arena_array_of(a, total * q->n_order + 1, struct key);
-	struct experiment **found = e ? NULL : arena_array_of(a, total + 1, struct experiment *);
-	if (!e && (!v || !keys || !found))
-		e = ERR_NOMEM;
-	for (size_t i = 0; i < total && !e; i++) {
-		struct experiment_subject sub = {.x = &list[i]};
-		if (!run_filter_match(f, &experiment_subject, &sub))
-			continue;
-		v[n] = (struct sortable){&list[i], &keys[n * q->n_order]};
-		for (size_t k = 0; k < q->n_order && !e; k++)
-			e = make_key(&experiment_subject, &sub, &order[k].name, a,
-				&keys[n * q->n_order + k]);
-		n++;
-	}
-	if (e == ERR_NOMEM)
-		err_set(et, e, "no memory for a search");
+	struct experiment **v = e ? NULL : arena_array_of(a, total + 1, struct experiment *);
+	if (!e && !v)
+		e = err_set(et, ERR_NOMEM, "no memory for a search");
+	for (size_t i = 0; i < total && !e; i++)
+		if (filter_match(f, &s, &list[i]))
+			v[n++] = &list[i];
+	if (!e)
+		e = filter_sort(
+			order, q->n_order, &s, (void **)v, n, newest_experiment_first, a, et);
 	if (e)
 		return e;
-	qsort_r(v, n, sizeof *v, compare, &s);
 	size_t from = MIN((size_t)start, n), k = MIN((size_t)q->max_results, n - from);
-	for (size_t i = 0; i < k; i++)
-		found[i] = (struct experiment *)(uintptr_t)v[from + i].subject;
-	*out = (struct experiment_found){found, k, page_next(a, (int64_t)from, (int64_t)k, n)};
+	*out = (struct experiment_found){v + from, k, page_next(a, (int64_t)from, (int64_t)k, n)};
 	return OK;
 }

@@ -3,8 +3,8 @@
  * servers write to it. */
 #ifndef RUN_SEARCH_H
 #define RUN_SEARCH_H
-#include "run/filter.h"
 #include "run/track.h"
+#include "text/filter.h"
 
 /* "metrics.loss DESC" and so on, from a JSON array of texts (or nothing). */
 enum err search_order(yyjson_val *texts, struct arena *a, struct str **out, size_t *n,

@@ -511,7 +511,7 @@ static void test_run_track__search_filters_and_orders(void)
 		{"metrics.loss", NULL, true, -1, "Invalid clause(s)"},
 		{"text CONTAINS 'v3'", NULL, true, -1, "text"},
 		{"params.p = 'v1' params.p = 'v2'", NULL, true, -1, "Invalid clause(s)"},
-		{"params.p = 'v1", NULL, true, -1, "quote"},
+		{"params.p = 'v1", NULL, true, -1, "Invalid clause(s)"},
 		{"", "metrics.loss sideways", true, -1, "ordering key"},
 		{"", "metrics.loss, params.p", true, -1, "order_by"},
 		/* beyond it */
