@@ -51,9 +51,12 @@ static void match(const struct filter *f)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str text = str_mk(data, size);
-	struct filter_language languages[] = {{groups, ARRAY_LEN(groups), false, NULL, NULL, false},
-		{groups, ARRAY_LEN(groups), true, "Valid values are", "Expected a text", false},
-		{groups, 3, false, NULL, NULL, true}};
+	struct filter_language languages[] = {{groups, ARRAY_LEN(groups), false, 0, false},
+		{groups, ARRAY_LEN(groups), true, FILTER_OF_RUNS, false},
+		{groups, ARRAY_LEN(groups), true, FILTER_OF_EXPERIMENTS, false},
+		{groups, ARRAY_LEN(groups), true, FILTER_OF_VERSIONS, false},
+		{groups, ARRAY_LEN(groups), true, FILTER_OF_TRACES, false},
+		{groups, 3, false, 0, true}};
 	for (size_t i = 0; i < ARRAY_LEN(languages); i++) {
 		struct arena *a = arena_new(64 << 20);
 		const struct filter *f = NULL;

@@ -1,121 +1,94 @@
 /* Searching models, prompts and versions in MLflow's filter language. Rows are matched as they
  * stream from the store; what matches is kept small (an id, a number, what it is sorted by),
  * sorted, and only the page that was asked for is read in full. */
-#include "api/mlflow_filter.h"
 #include "api/mlflow_registry.h"
+#include "run/search.h"
 #include "run/track.h"
+#include "text/filter.h"
 
 #include <stdlib.h>
 
-enum { MODEL_PAGE_MAX = 1000, VERSION_PAGE_MAX = 200000, ORDERS_MAX = 8 };
+enum { MODEL_PAGE_MAX = 1000, VERSION_PAGE_MAX = 200000 };
 
-/* ---- what is asked ---- */
+/* ---- what may be asked ---- */
+
+enum { G_ATTRIBUTE, G_TAG };
+enum { K_NAME, K_CREATED, K_UPDATED, K_VERSION, K_RUN, K_SOURCE };
+
+static const struct filter_key model_keys[] = {
+	[K_NAME] = {.names = {"name"}, .ops = FILTER_OPS_TEXT | FILTER_OP_IN},
+	[K_CREATED] = {.names = {"creation_timestamp"},
+		.type = FILTER_NUMBER,
+		.flags = FILTER_ORDER_ONLY},
+	[K_UPDATED] = {.names = {"last_updated_timestamp", "timestamp"},
+		.type = FILTER_NUMBER,
+		.flags = FILTER_ORDER_ONLY},
+};
+
+static const struct filter_key version_keys[] = {
+	[K_NAME] = {.names = {"name"}, .ops = FILTER_OPS_TEXT | FILTER_OP_IN},
+	[K_CREATED] = {.names = {"creation_timestamp"},
+		.type = FILTER_NUMBER,
+		.flags = FILTER_ORDER_ONLY},
+	[K_UPDATED] = {.names = {"last_updated_timestamp"},
+		.type = FILTER_NUMBER,
+		.flags = FILTER_ORDER_ONLY},
+	[K_VERSION] = {.names = {"version_number"}, .type = FILTER_NUMBER},
+	[K_RUN] = {.names = {"run_id"},
+		.ops = FILTER_OPS_TEXT | FILTER_OP_IN,
+		.flags = FILTER_UNORDERED},
+	[K_SOURCE] = {.names = {"source_path"}, .flags = FILTER_UNORDERED},
+};
+
+#define GROUPS(keys_)                                                     \
+	{                                                                 \
+		{.names = {"attribute"},                                  \
+			.keys = keys_,                                    \
+			.n_keys = ARRAY_LEN(keys_),                       \
+			.ops = FILTER_OPS_TEXT},                          \
+		{                                                         \
+			.names = {"tag", "tags"}, .ops = FILTER_OPS_TEXT, \
+			.flags = FILTER_UNORDERED                         \
+		}                                                         \
+	}
+static const struct filter_group model_groups[] = GROUPS(model_keys);
+static const struct filter_group version_groups[] = GROUPS(version_keys);
+static const struct filter_language model_language = {
+	model_groups, ARRAY_LEN(model_groups), true, FILTER_OF_MODELS, false};
+static const struct filter_language version_language = {
+	version_groups, ARRAY_LEN(version_groups), true, FILTER_OF_VERSIONS, false};
 
 struct query {
 	struct mlreg *m;
-	struct filter_clause *clauses;
-	size_t n_clauses;
-	struct filter_order orders[ORDERS_MAX];
+	const struct filter *filter;
+	struct filter_order orders[FILTER_ORDERS_MAX];
 	size_t n_orders;
 	struct str kind; /* model or prompt */
-	bool wants_tags;
 	int64_t offset, max;
 };
 
 /* tags.`mlflow.prompt.is_prompt` says which kind is meant; without it: models. */
-static enum err take_prompt_clause(struct query *q)
+static enum err read_kind(struct query *q)
 {
-	size_t kept = 0;
+	const struct filter_test *t;
 	q->kind = S("model");
-	for (size_t i = 0; i < q->n_clauses; i++) {
-		struct filter_clause *c = &q->clauses[i];
-		if (str_eq_c(c->type, "tag") && str_eq_c(c->key, PROMPT_TAG)) {
-			bool is_true = str_eq_nocase(c->text, S("true"));
-			if (c->op != FILTER_EQ && c->op != FILTER_NE)
-				return err_set(&q->m->et, ERR_INVALID,
-					"tags.`" PROMPT_TAG "` goes with = and !=");
-			if ((c->op == FILTER_EQ) == is_true)
-				q->kind = S("prompt");
+	for (size_t i = 0; (t = filter_required(q->filter, i)); i++) {
+		if (t->name.group != G_TAG || !str_eq_c(t->name.key, PROMPT_TAG))
 			continue;
-		}
-		q->clauses[kept++] = *c;
-	}
-	q->n_clauses = kept;
-	return OK;
-}
-
-static enum err check_clauses(struct query *q, const char *const *texts, const char *const *numbers)
-{
-	for (size_t i = 0; i < q->n_clauses; i++) {
-		struct filter_clause *c = &q->clauses[i];
-		bool text = false, number = false;
-		if (str_eq_c(c->type, "tag")) {
-			q->wants_tags = true;
-			text = true;
-		} else if (!str_eq_c(c->type, "attribute")) {
-			return err_set(&q->m->et, ERR_INVALID,
-				"Invalid entity type '%.*s'. Valid entity types are ('attribute', "
-				"'tag', 'tags')",
-				STR_FMT(c->type));
-		}
-		for (size_t k = 0; !text && texts[k]; k++)
-			text = str_eq_c(c->key, texts[k]);
-		for (size_t k = 0; numbers[k]; k++)
-			number |= str_eq_c(c->type, "attribute") && str_eq_c(c->key, numbers[k]);
-		if (!text && !number)
-			return err_set(&q->m->et, ERR_INVALID,
-				"Invalid attribute key '%.*s' specified.",
-				STR_FMT(str_sub(c->key, 0, 100)));
-		bool order = c->op >= FILTER_LT && c->op <= FILTER_GE;
-		if (text && (order || (!c->quoted && !c->list)))
-			return err_set(&q->m->et, ERR_INVALID,
-				"Expected a quoted string value for %.*s (e.g. 'my-value') and one "
-				"of the comparators =, !=, LIKE, ILIKE. Got value %.*s",
-				STR_FMT(c->type), STR_FMT(str_sub(c->text, 0, 60)));
-		if (str_eq_c(c->type, "tag") && c->list)
-			return err_set(&q->m->et, ERR_INVALID, "Invalid comparator for tag: IN");
-		if (number && (c->quoted || c->list || c->op >= FILTER_LIKE))
-			return err_set(&q->m->et, ERR_INVALID,
-				"Expected a number to compare %.*s with",
-				STR_FMT(str_sub(c->key, 0, 60)));
-	}
-	return OK;
-}
-
-static enum err parse_orders(struct query *q, const char *const *keys)
-{
-	yyjson_val *list = yyjson_obj_get(q->m->args, "order_by"), *one;
-	size_t i, n;
-	yyjson_arr_foreach(list, i, n, one)
-	{
-		if (i == ORDERS_MAX)
+		if (t->op != FILTER_EQ && t->op != FILTER_NE)
 			return err_set(
-				&q->m->et, ERR_INVALID, "order_by: at most %d clauses", ORDERS_MAX);
-		struct filter_order *o = &q->orders[q->n_orders];
-		enum err e = filter_order_parse(json_val_str(one), q->m->a, o, &q->m->et);
-		if (e)
-			return e;
-		bool known = false;
-		for (size_t k = 0; keys[k]; k++)
-			known |= str_eq_c(o->key, keys[k]);
-		if (!known)
-			return err_set(&q->m->et, ERR_INVALID,
-				"Invalid order by key '%.*s' specified.",
-				STR_FMT(str_sub(o->key, 0, 100)));
-		for (size_t k = 0; k < q->n_orders; k++)
-			if (str_eq(q->orders[k].key, o->key))
-				return err_set(&q->m->et, ERR_INVALID,
-					"`order_by` contains duplicate fields");
-		q->n_orders++;
+				&q->m->et, ERR_INVALID, "tags.`" PROMPT_TAG "` goes with = and !=");
+		if ((t->op == FILTER_EQ) == str_eq_c(t->text, "true"))
+			q->kind = S("prompt");
 	}
 	return OK;
 }
 
-static enum err parse_query(struct query *q, const char *const *texts, const char *const *numbers,
-	const char *const *orders, int64_t standard, int64_t max)
+static enum err parse_query(
+	struct query *q, const struct filter_language *l, int64_t standard, int64_t max)
 {
 	struct mlreg *m = q->m;
-	struct str filter = mlflow_text(m->args, "filter");
+	struct str filter = mlflow_text(m->args, "filter"), *orders;
 	q->max = mlflow_int(m->args, "max_results", standard);
 	if (q->max > max)
 		return err_set(&m->et, ERR_INVALID,
@@ -126,13 +99,13 @@ static enum err parse_query(struct query *q, const char *const *texts, const cha
 		q->max = standard;
 	enum err e = page_offset(mlflow_text(m->args, "page_token"), &q->offset, &m->et);
 	if (!e)
-		e = filter_parse(
-			filter.p ? filter : S(""), m->a, &q->clauses, &q->n_clauses, &m->et);
+		e = filter_parse(filter.p ? filter : S(""), l, m->a, &q->filter, &m->et);
 	if (!e)
-		e = take_prompt_clause(q);
+		e = read_kind(q);
 	if (!e)
-		e = check_clauses(q, texts, numbers);
-	return e ? e : parse_orders(q, orders);
+		e = search_order(
+			yyjson_obj_get(m->args, "order_by"), m->a, &orders, &q->n_orders, &m->et);
+	return e ? e : filter_parse_orders(orders, q->n_orders, l, m->a, q->orders, &m->et);
 }
 
 static struct str tag_value(const struct fact *tags, size_t n, struct str key)
@@ -145,74 +118,96 @@ static struct str tag_value(const struct fact *tags, size_t n, struct str key)
 
 /* ---- what was found ---- */
 
+/* One that is looked at: what is kept of it, and what it is looked at by. */
 struct hit {
 	struct id artifact;
 	int64_t version, created_ms, updated_ms;
 	struct str name;
 };
 
+struct candidate {
+	struct hit hit;
+	const struct fact *tags;
+	size_t n_tags;
+	struct str run, source;
+};
+
 struct hits {
 	struct query *q;
-	struct hit *v;
+	struct hit **v;
 	size_t n, cap;
 	struct str last; /* names repeat: kept once */
 };
 
+static bool value_of_hit(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	const struct hit *h = item;
+	out->is_number = n->type != FILTER_TEXT;
+	out->text = h->name;
+	out->number = (double)(n->index == K_CREATED   ? h->created_ms
+			       : n->index == K_UPDATED ? h->updated_ms
+						       : h->version);
+	return !at;
+}
+
+static bool value_of(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	const struct query *q = ctx;
+	const struct candidate *c = item;
+	if (at)
+		return false;
+	if (n->group == G_ATTRIBUTE && n->index != K_RUN && n->index != K_SOURCE)
+		return value_of_hit(NULL, &c->hit, n, at, out);
+	if (n->group == G_ATTRIBUTE)
+		out->text = n->index == K_RUN ? c->run : c->source;
+	else if (str_eq_c(n->key, PROMPT_TAG)) /* of all that is looked through */
+		out->text = str_eq_c(q->kind, "prompt") ? S("true") : S("false");
+	else
+		out->text = tag_value(c->tags, c->n_tags, n->key);
+	return out->text.p != NULL;
+}
+
+static bool matches(struct query *q, const struct candidate *c)
+{
+	return filter_match(q->filter, &(struct filter_subject){value_of, q}, c);
+}
+
 static enum err keep(struct hits *h, struct hit hit, struct errtext *et)
 {
+	struct hit *kept = arena_new_of(h->q->m->a, struct hit);
 	if (h->n == h->cap) {
 		size_t cap = h->cap ? h->cap * 2 : 128;
-		struct hit *v = realloc(h->v, cap * sizeof *v);
+		struct hit **v = realloc(h->v, cap * sizeof *v);
 		if (!v)
 			return err_set(et, ERR_NOMEM, "no memory for a search");
 		h->v = v;
 		h->cap = cap;
 	}
-	if (!h->last.p || !str_eq(h->last, hit.name)) {
+	if (!h->last.p || !str_eq(h->last, hit.name))
 		h->last = arena_str(h->q->m->a, hit.name);
-		if (!h->last.p)
-			return err_set(et, ERR_NOMEM, "no memory for a search");
-	}
+	if (!h->last.p || !kept)
+		return err_set(et, ERR_NOMEM, "no memory for a search");
 	hit.name = h->last;
-	h->v[h->n++] = hit;
+	*kept = hit;
+	h->v[h->n++] = kept;
 	return OK;
 }
 
-static int cmp_i64(int64_t a, int64_t b)
+static int by_name(const void *x, const void *y)
 {
-	return (a > b) - (a < b);
-}
-
-static int cmp_by(const struct hit *a, const struct hit *b, struct str key)
-{
-	if (str_eq_c(key, "name"))
-		return str_cmp(a->name, b->name);
-	if (str_eq_c(key, "version_number"))
-		return cmp_i64(a->version, b->version);
-	if (str_eq_c(key, "creation_timestamp"))
-		return cmp_i64(a->created_ms, b->created_ms);
-	return cmp_i64(a->updated_ms, b->updated_ms);
-}
-
-static int cmp_hits(const void *x, const void *y, void *ctx)
-{
-	const struct query *q = ctx;
 	const struct hit *a = x, *b = y;
-	for (size_t i = 0; i < q->n_orders; i++) {
-		int c = cmp_by(a, b, q->orders[i].key);
-		if (c)
-			return q->orders[i].descending ? -c : c;
-	}
 	int c = str_cmp(a->name, b->name);
-	return c ? c : cmp_i64(b->version, a->version);
+	return c ? c : (b->version > a->version) - (b->version < a->version);
 }
 
-static void write_page(struct query *q, const struct hits *h, size_t *from, size_t *to)
+static enum err sort_page(struct query *q, struct hits *h, size_t *from, size_t *to)
 {
-	if (h->n)
-		qsort_r(h->v, h->n, sizeof *h->v, cmp_hits, q);
 	*from = (size_t)MIN(q->offset, (int64_t)h->n);
 	*to = (size_t)MIN(q->offset + q->max, (int64_t)h->n);
+	return filter_sort(q->orders, q->n_orders, &(struct filter_subject){value_of_hit, NULL},
+		(void **)h->v, h->n, by_name, q->m->a, &q->m->et);
 }
 
 static void write_token(struct query *q, const struct hits *h, size_t to)
@@ -240,19 +235,6 @@ static enum err keep_readable(struct hits *h, struct hit hit, struct str kind, s
 
 /* ---- models ---- */
 
-static bool model_matches(
-	struct query *q, const struct artifact *v, const struct fact *tags, size_t n_tags)
-{
-	for (size_t i = 0; i < q->n_clauses; i++) {
-		struct filter_clause *c = &q->clauses[i];
-		struct str have =
-			str_eq_c(c->type, "tag") ? tag_value(tags, n_tags, c->key) : v->name;
-		if (!filter_match_text(c, have))
-			return false;
-	}
-	return true;
-}
-
 static enum err find_models(struct query *q, struct hits *h)
 {
 	struct mlreg *m = q->m;
@@ -263,15 +245,14 @@ static enum err find_models(struct query *q, struct hits *h)
 		enum err e = artifact_list(m->tx, m->project, &f, m->a, &page, &n, &m->et);
 		for (size_t i = 0; i < n && !e; i++) {
 			struct fact *tags = NULL;
-			size_t n_tags = 0;
-			if (q->wants_tags)
-				e = facts_now(m->tx, page[i].id, 0, S("tag"), m->a, &tags, &n_tags,
-					&m->et);
-			if (!e && model_matches(q, &page[i], tags, n_tags))
-				e = keep_readable(h,
-					(struct hit){page[i].id, 0, page[i].created_ms,
-						page[i].updated_ms, page[i].name},
-					page[i].kind, &m->et);
+			struct candidate one = {.hit = {page[i].id, 0, page[i].created_ms,
+							page[i].updated_ms, page[i].name}};
+			if (filter_asks(q->filter, G_TAG))
+				e = facts_now(m->tx, page[i].id, 0, S("tag"), m->a, &tags,
+					&one.n_tags, &m->et);
+			one.tags = tags;
+			if (!e && matches(q, &one))
+				e = keep_readable(h, one.hit, page[i].kind, &m->et);
 		}
 		if (e || n < 500)
 			return e;
@@ -279,18 +260,17 @@ static enum err find_models(struct query *q, struct hits *h)
 	}
 }
 
-static enum err write_models(struct query *q, const struct hits *h)
+static enum err write_models(struct query *q, struct hits *h)
 {
 	struct mlreg *m = q->m;
 	size_t from, to;
-	enum err e = OK;
-	write_page(q, h, &from, &to);
+	enum err e = sort_page(q, h, &from, &to);
 	jw_obj(&m->w);
 	jw_key(&m->w, "registered_models");
 	jw_arr(&m->w);
 	for (size_t i = from; i < to && !e; i++) {
 		struct artifact v;
-		e = artifact_get(m->tx, m->project, h->v[i].artifact, m->a, &v, &m->et);
+		e = artifact_get(m->tx, m->project, h->v[i]->artifact, m->a, &v, &m->et);
 		if (!e)
 			e = mlreg_write_model(m, &v);
 	}
@@ -306,15 +286,12 @@ static const struct mlflow_field search_fields[] = {{"filter", MLFLOW_TEXT, fals
 
 MLREG(mlflow_model_search)
 {
-	static const char *const texts[] = {"name", NULL}, *const numbers[] = {NULL};
-	static const char *const orders[] = {
-		"name", "creation_timestamp", "last_updated_timestamp", "timestamp", NULL};
 	struct mlreg m;
 	struct query q = {.m = &m};
 	struct hits h = {.q = &q};
 	enum err e = mlreg_begin(&m, c, rq, rs, TX_READ, search_fields, ARRAY_LEN(search_fields));
 	if (!e)
-		e = parse_query(&q, texts, numbers, orders, 100, MODEL_PAGE_MAX);
+		e = parse_query(&q, &model_language, 100, MODEL_PAGE_MAX);
 	if (!e)
 		e = find_models(&q, &h);
 	if (!e)
@@ -325,50 +302,36 @@ MLREG(mlflow_model_search)
 
 /* ---- versions ---- */
 
-static bool version_clause(struct mlreg *m, const struct filter_clause *c,
-	const struct artifact_version *v, const struct fact *tags, size_t n_tags)
-{
-	char hex[ID_HEX + 1] = "";
-	if (str_eq_c(c->type, "tag"))
-		return filter_match_text(c, tag_value(tags, n_tags, c->key));
-	if (str_eq_c(c->key, "version_number"))
-		return filter_match_number(c, (double)v->version);
-	if (str_eq_c(c->key, "creation_timestamp"))
-		return filter_match_number(c, (double)v->created_ms);
-	if (str_eq_c(c->key, "last_updated_timestamp"))
-		return filter_match_number(c, (double)v->updated_ms);
-	if (str_eq_c(c->key, "source_path"))
-		return filter_match_text(c, v->source);
-	if (str_eq_c(c->key, "name"))
-		return filter_match_text(c, v->name);
-	if (!id_is_zero(v->run)) {
-		id_hex(v->run, hex);
-		return filter_match_text(c, str_c(hex));
-	}
-	return filter_match_text(c, mlflow_member(v, "run_id", m->a));
-}
-
 static enum err on_version(void *ctx, const struct artifact_version *v, struct errtext *et)
 {
 	struct hits *h = ctx;
 	struct query *q = h->q;
 	struct fact *tags = NULL;
-	size_t n_tags = 0;
-	bool match = true;
+	char hex[ID_HEX + 1] = "";
+	struct candidate one = {
+		.hit = {v->artifact, v->version, v->created_ms, v->updated_ms, v->name},
+		.source = v->source};
+	bool match = false;
 	enum err e = OK;
-	struct arena *a = q->wants_tags ? arena_new(16 << 20) : NULL;
-	if (q->wants_tags && !a)
+	struct arena *a = filter_asks(q->filter, G_TAG) ? arena_new(16 << 20) : NULL;
+	if (filter_asks(q->filter, G_TAG) && !a)
 		return err_set(et, ERR_NOMEM, "no memory for a search");
 	if (a)
-		e = facts_now(q->m->tx, v->artifact, v->version, S("tag"), a, &tags, &n_tags, et);
-	for (size_t i = 0; i < q->n_clauses && match && !e; i++)
-		match = version_clause(q->m, &q->clauses[i], v, tags, n_tags);
+		e = facts_now(
+			q->m->tx, v->artifact, v->version, S("tag"), a, &tags, &one.n_tags, et);
+	if (!e) {
+		id_hex(v->run, hex);
+		one.tags = tags;
+		if (!id_is_zero(v->run))
+			one.run = str_c(hex);
+		else if (filter_asks_key(q->filter, G_ATTRIBUTE, K_RUN))
+			one.run = mlflow_member(v, "run_id", q->m->a);
+		if (!one.run.p)
+			one.run = S(""); /* MLflow keeps that when there is none */
+		match = matches(q, &one);
+	}
 	arena_free(a);
-	if (e || !match)
-		return e;
-	return keep_readable(h,
-		(struct hit){v->artifact, v->version, v->created_ms, v->updated_ms, v->name},
-		v->kind, et);
+	return e || !match ? e : keep_readable(h, one.hit, v->kind, et);
 }
 
 /* name = '...' and run_id = '...' need not look through everything. */
@@ -376,16 +339,16 @@ static enum err find_versions(struct query *q, struct hits *h)
 {
 	struct mlreg *m = q->m;
 	struct id of = {{0}}, run = {{0}};
-	for (size_t i = 0; i < q->n_clauses; i++) {
-		struct filter_clause *c = &q->clauses[i];
+	const struct filter_test *t;
+	for (size_t i = 0; (t = filter_required(q->filter, i)); i++) {
 		struct artifact v;
-		if (c->op != FILTER_EQ || !str_eq_c(c->type, "attribute"))
+		if (t->op != FILTER_EQ || t->name.group != G_ATTRIBUTE)
 			continue;
-		if (str_eq_c(c->key, "run_id"))
-			(void)id_parse(c->text, &run);
-		if (!str_eq_c(c->key, "name"))
+		if (t->name.index == K_RUN)
+			(void)id_parse(t->text, &run);
+		if (t->name.index != K_NAME)
 			continue;
-		enum err e = artifact_find(m->tx, m->project, q->kind, c->text, m->a, &v, &m->et);
+		enum err e = artifact_find(m->tx, m->project, q->kind, t->text, m->a, &v, &m->et);
 		if (e)
 			return e == ERR_NOT_FOUND ? OK : e;
 		of = v.id;
@@ -393,19 +356,18 @@ static enum err find_versions(struct query *q, struct hits *h)
 	return version_each(m->tx, m->project, q->kind, of, run, on_version, h, &m->et);
 }
 
-static enum err write_versions(struct query *q, const struct hits *h)
+static enum err write_versions(struct query *q, struct hits *h)
 {
 	struct mlreg *m = q->m;
 	size_t from, to;
-	enum err e = OK;
-	write_page(q, h, &from, &to);
+	enum err e = sort_page(q, h, &from, &to);
 	jw_obj(&m->w);
 	jw_key(&m->w, "model_versions");
 	jw_arr(&m->w);
 	for (size_t i = from; i < to && !e; i++) {
 		struct artifact_version v;
 		e = artifact_get_version(
-			m->tx, h->v[i].artifact, h->v[i].version, m->a, &v, &m->et);
+			m->tx, h->v[i]->artifact, h->v[i]->version, m->a, &v, &m->et);
 		if (!e)
 			e = mlreg_write_version(m, &v);
 	}
@@ -417,17 +379,12 @@ static enum err write_versions(struct query *q, const struct hits *h)
 
 MLREG(mlflow_version_search)
 {
-	static const char *const texts[] = {"name", "run_id", "source_path", NULL};
-	static const char *const numbers[] = {
-		"version_number", "creation_timestamp", "last_updated_timestamp", NULL};
-	static const char *const orders[] = {
-		"name", "version_number", "creation_timestamp", "last_updated_timestamp", NULL};
 	struct mlreg m;
 	struct query q = {.m = &m};
 	struct hits h = {.q = &q};
 	enum err e = mlreg_begin(&m, c, rq, rs, TX_READ, search_fields, ARRAY_LEN(search_fields));
 	if (!e)
-		e = parse_query(&q, texts, numbers, orders, 10000, VERSION_PAGE_MAX);
+		e = parse_query(&q, &version_language, 10000, VERSION_PAGE_MAX);
 	if (!e)
 		e = find_versions(&q, &h);
 	if (!e)

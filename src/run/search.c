@@ -60,10 +60,8 @@ static const struct filter_group run_groups[] = {
 		.ops = FILTER_OPS_TEXT | FILTER_OP_IN},
 };
 
-static const struct filter_language run_language = {.groups = run_groups,
-	.n_groups = ARRAY_LEN(run_groups),
-	.entities = "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
-	.quoted = "Expected a quoted string value for attributes"};
+static const struct filter_language run_language = {
+	.groups = run_groups, .n_groups = ARRAY_LEN(run_groups), .of = FILTER_OF_RUNS};
 
 static const char *const status_words[TRACK_STATUSES] = {
 	"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"};
@@ -328,9 +326,7 @@ static const struct filter_group experiment_groups[] = {
 
 static const struct filter_language experiment_language = {.groups = experiment_groups,
 	.n_groups = ARRAY_LEN(experiment_groups),
-	.entities = "Valid entity types are ('attribute', 'tag', 'tags')",
-	.quoted = "Expected a quoted string value for attributes",
-	.bare = true};
+	.of = FILTER_OF_EXPERIMENTS};
 
 static bool value_of_experiment(void *ctx, const void *item, const struct filter_name *n, size_t at,
 	struct filter_value *out)

@@ -87,13 +87,20 @@ struct filter_group {
 	enum filter_type type; /* of any key */
 };
 
+/* Whose filter it is, for MLflow's messages, which differ. */
+enum filter_dialect {
+	FILTER_OF_RUNS,
+	FILTER_OF_EXPERIMENTS,
+	FILTER_OF_MODELS,
+	FILTER_OF_VERSIONS,
+	FILTER_OF_TRACES,
+};
+
 struct filter_language {
 	const struct filter_group *groups; /* the first: keys without a group */
 	size_t n_groups;
 	bool strict;
-	/* for MLflow's messages: "Invalid entity type 'x'. ...", "Expected ... for attributes" */
-	const char *entities, *quoted;
-	bool bare; /* "Invalid clause(s) in filter string:" without quotes around the clauses */
+	enum filter_dialect of;
 	/* of access rules: a line's end, ";" and "#" end it; LIKE takes * and ?; what is not there
 	 * differs from everything */
 	bool rules;

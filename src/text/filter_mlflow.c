@@ -2,6 +2,34 @@
  * checks is its too: shape, name, value, operator. tests/e2e/mlflow_filter.py compares. */
 #include "text/filter_int.h"
 
+static const struct dialect {
+	const char *entities, *quoted;
+	bool bare;  /* "Invalid clause(s)" without quotes around them */
+	bool mixed; /* an attribute's value is read first, whatever the attribute's type */
+} dialects[] = {
+	[FILTER_OF_RUNS] = {"Valid values are ['metric', 'parameter', 'tag', 'attribute', "
+			    "'dataset']",
+		"Expected a quoted string value for attributes", false, false},
+	[FILTER_OF_EXPERIMENTS] = {"Valid entity types are ('attribute', 'tag', 'tags')",
+		"Expected a quoted string value for attributes", true, false},
+	[FILTER_OF_MODELS] = {"Valid entity types are ('attribute', 'tag', 'tags')",
+		"Expected a quoted string value or a list of quoted string values for attributes",
+		true, false},
+	[FILTER_OF_VERSIONS] = {"Valid entity types are ('attribute', 'tag', 'tags')",
+		"Expected a quoted string value or a list of quoted string values for attributes",
+		true, true},
+	[FILTER_OF_TRACES] = {"Valid values are {'tag', 'request_metadata', 'attribute', 'span', "
+			      "'feedback', 'expectation', 'tags', 'attributes', 'trace', "
+			      "'metadata'}",
+		"Expected a quoted string value or a list of quoted string values for attributes",
+		false, true},
+};
+
+static const struct dialect *dialect(const struct parser *p)
+{
+	return &dialects[p->l->of];
+}
+
 /* A parenthesis as far as the one that closes it; any other token as it stands. */
 static struct str whole(const struct parser *p)
 {
@@ -18,7 +46,7 @@ static struct str whole(const struct parser *p)
 
 static enum err invalid_clauses(struct parser *p, const struct str *v, size_t n)
 {
-	const char *quote = p->l->bare ? "" : "'";
+	const char *quote = dialect(p)->bare ? "" : "'";
 	struct buf b = {0};
 	for (size_t i = 0; i < n; i++)
 		if (v[i].n)
@@ -57,7 +85,7 @@ enum err filter_mlflow_unknown(
 	word = str_sub(word, 0, 100);
 	if (!g)
 		return err_set(p->et, ERR_INVALID, "Invalid entity type '%.*s'. %s", STR_FMT(word),
-			p->l->entities);
+			dialect(p)->entities);
 	if (g->flags & FILTER_PARTS)
 		return err_set(p->et, ERR_INVALID,
 			"Invalid span attribute '%.*s'. Supported attributes: name, status, type, "
@@ -102,64 +130,102 @@ static enum err invalid_comparator(struct parser *p, const struct filter_test *t
 	return e;
 }
 
-/* Nothing of the language says when IS NULL is not for a name, so MLflow says it in many ways. */
 static enum err invalid_null(struct parser *p, const struct filter_test *t)
 {
-	const struct filter_group *g = p->l->groups;
-	unsigned all = 0;
-	bool params = false;
-	for (size_t i = 0; i < p->l->n_groups; i++) {
-		all |= g[i].ops;
-		params |= str_eq_c(str_c(g[i].names[0]), "parameter");
-	}
-	if (!(all & FILTER_OP_NULL))
-		return err_set(
-			p->et, ERR_INVALID, "Invalid comparison clause. Expected 3 tokens found 2");
-	if (params)
+	struct str key = str_sub(t->name.key, 0, 100);
+	switch (p->l->of) {
+	case FILTER_OF_RUNS:
 		return err_set(p->et, ERR_INVALID,
 			"IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' "
 			"'%.*s'",
-			g[t->name.group].names[0], STR_FMT(str_sub(t->name.key, 0, 100)));
-	if (p->l->n_groups > 2)
+			p->l->groups[t->name.group].names[0], STR_FMT(key));
+	case FILTER_OF_EXPERIMENTS:
+		return err_set(p->et, ERR_INVALID,
+			"IS NULL / IS NOT NULL is only supported for tags, not for attribute "
+			"'%.*s'",
+			STR_FMT(key));
+	case FILTER_OF_TRACES:
 		return invalid_comparator(p, t);
-	return err_set(p->et, ERR_INVALID,
-		"IS NULL / IS NOT NULL is only supported for tags, not for attribute '%.*s'",
-		STR_FMT(str_sub(t->name.key, 0, 100)));
+	default:
+		return err_set(
+			p->et, ERR_INVALID, "Invalid comparison clause. Expected 3 tokens found 2");
+	}
 }
 
 /* ---- values ---- */
+
+static bool op_fits(const struct parser *p, const struct filter_test *t)
+{
+	return filter_mlflow_ops(p, &t->name) >> t->op & 1;
+}
+
+static enum err not_quoted(struct parser *p)
+{
+	return err_set(p->et, ERR_INVALID,
+		"Parameter value is either not quoted or unidentified quote types used for string "
+		"value %.*s. Use either single or double quotes.",
+		STR_FMT(whole(p)));
+}
+
+/* One rule for attributes of both types. */
+static enum err mixed_value(struct parser *p, const struct filter_test *t)
+{
+	const struct filter_group *g = p->l->groups;
+	struct buf b = {0};
+	if (p->now.kind == T_WORD || p->now.kind == T_BACKTICK)
+		return not_quoted(p);
+	if (t->name.type != FILTER_TEXT)
+		return op_fits(p, t) ? err_set(p->et, ERR_INVALID,
+					       "Expected numeric value type for numeric attribute: "
+					       "%.*s. Found %.*s",
+					       STR_FMT(t->name.key), STR_FMT(whole(p)))
+				     : invalid_comparator(p, t);
+	for (size_t i = 0; i < g->n_keys; i++)
+		if (g->keys[i].type != FILTER_TEXT && !filter_hidden(p, g->keys[i].flags))
+			buf_addf(&b, "%s'%s'", b.n ? ", " : "", g->keys[i].names[0]);
+	enum err e = err_set(p->et, ERR_INVALID,
+		"Only the '{%s}' attributes support comparison with numeric values.", buf_c(&b));
+	buf_free(&b);
+	return e;
+}
+
+static enum err numeric_value(struct parser *p, const struct filter_test *t)
+{
+	struct str raw = whole(p);
+	if (t->name.index == NO_KEY)
+		return err_set(p->et, ERR_INVALID, "Expected numeric value type for %s. Found %.*s",
+			p->l->groups[t->name.group].names[0], STR_FMT(raw));
+	return err_set(p->et, ERR_INVALID,
+		"Expected numeric value type for numeric attribute: %.*s. Found %.*s",
+		STR_FMT(t->name.key), STR_FMT(raw));
+}
 
 enum err filter_mlflow_value(struct parser *p, const struct filter_test *t)
 {
 	const struct filter_group *g = &p->l->groups[t->name.group];
 	struct str raw = whole(p);
-	if (t->name.type != FILTER_TEXT && t->name.index == NO_KEY)
-		return err_set(p->et, ERR_INVALID, "Expected numeric value type for %s. Found %.*s",
-			g->names[0], STR_FMT(raw));
+	bool list = p->now.kind == T_OPEN;
+	if (!t->name.group && dialect(p)->mixed && !list)
+		return mixed_value(p, t);
 	if (t->name.type != FILTER_TEXT)
-		return err_set(p->et, ERR_INVALID,
-			"Expected numeric value type for numeric attribute: %.*s. Found %.*s",
-			STR_FMT(t->name.key), STR_FMT(raw));
+		return numeric_value(p, t);
 	if (filter_ordering(t->op) && (g->ops & FILTER_OPS_ORDER))
 		return err_set(p->et, ERR_INVALID,
 			"Expected a numeric value for %s when using comparator '%s'. Got value "
 			"%.*s",
 			g->names[0], filter_op_words[t->op], STR_FMT(raw));
-	if (p->now.kind == T_WORD || p->now.kind == T_BACKTICK)
-		return err_set(p->et, ERR_INVALID,
-			"Parameter value is either not quoted or unidentified quote types used for "
-			"string value %.*s. Use either single or double quotes.",
-			STR_FMT(raw));
+	if ((p->now.kind == T_WORD || p->now.kind == T_BACKTICK) && !(g->ops & FILTER_OPS_ORDER))
+		return not_quoted(p);
 	if (!t->name.group)
 		return err_set(
-			p->et, ERR_INVALID, "%s. Got value %.*s", p->l->quoted, STR_FMT(raw));
+			p->et, ERR_INVALID, "%s. Got value %.*s", dialect(p)->quoted, STR_FMT(raw));
 	if (g->keys && !(g->flags & FILTER_PARTS))
 		return err_set(p->et, ERR_INVALID,
 			"Expected a quoted string value for %s attributes. Got value %.*s",
 			g->names[0], STR_FMT(raw));
 	return err_set(p->et, ERR_INVALID,
 		"Expected a quoted string value for %s (e.g. 'my-value'). Got value %.*s",
-		g->names[0], STR_FMT(raw));
+		g->flags & FILTER_PARTS ? "span" : g->names[0], STR_FMT(raw));
 }
 
 /* open: what is within its parenthesis is no text; NULL: the list has another fault. */
@@ -189,21 +255,20 @@ static enum err check_list(struct parser *p, const struct filter_test *t)
 	struct buf b = {0};
 	if (filter_mlflow_ops(p, &t->name) & FILTER_OP_IN)
 		return OK;
-	if (t->name.group || t->name.type != FILTER_TEXT || p->now.kind != T_OPEN)
+	if (t->name.group || (t->name.type != FILTER_TEXT && !dialect(p)->mixed))
 		return filter_mlflow_value(p, t);
 	for (size_t i = 0; i < g->n_keys; i++)
 		if ((g->keys[i].ops & FILTER_OP_IN) && !filter_hidden(p, g->keys[i].flags))
 			buf_addf(&b, "%s'%s'", b.n ? ", " : "", g->keys[i].names[0]);
 	enum err e = err_set(p->et, ERR_INVALID,
-		"Only [%s] attributes support comparison with a list of quoted string values.",
+		p->l->of == FILTER_OF_TRACES
+			? "Only attributes in {%s} supports comparison with a list of quoted "
+			  "string values."
+			: "Only [%s] attributes support comparison with a list of quoted string "
+			  "values.",
 		buf_c(&b));
 	buf_free(&b);
 	return e;
-}
-
-static bool op_fits(const struct parser *p, const struct filter_test *t)
-{
-	return filter_mlflow_ops(p, &t->name) >> t->op & 1;
 }
 
 /* What has the shape of a test: a name, an operator and a value, of which IN wants a list. */

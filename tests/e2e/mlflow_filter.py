@@ -3,6 +3,7 @@ taken or refused as MLflow's parser takes or refuses it, with the same message, 
 import itertools
 import os
 import sys
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(__file__))
 from croft_server import Croft, Tap  # noqa: E402
@@ -38,6 +39,14 @@ def outcome(fn):
         return "refused", e.message.removeprefix("INVALID_PARAMETER_VALUE: ")
     except (TypeError, ValueError, AttributeError, KeyError):
         return "broken", ""  # MLflow's own parser falls over: nothing to compare with
+
+
+def rest(server, path, key, text):
+    """The client asks for more than it is told to."""
+    status, reply = server.json("GET", f"/api/2.0/mlflow/{path}?" + urllib.parse.urlencode({"filter": text}))
+    if status != 200:
+        raise MlflowException(reply["message"])
+    return reply[key]
 
 
 def as_set(message):
@@ -88,6 +97,18 @@ def main(server):
     names = ["name", "attribute.name", "attributes.name", "tags.t", "tag.none", "creation_time", "experiment_id"]
     compare("experiments", sorted(set(corpus(names, "tags.t"))), lambda t: SearchExperimentsUtils.filter([x], t),
             lambda t: [e for e in c.search_experiments(filter_string=t) if e.name == "abc"])
+
+    c.create_registered_model("abc", tags={"t": "abc"})
+    v = c.create_model_version("abc", "models:/abc", run_id=None, tags={"t": "abc"})
+    m = c.get_registered_model("abc")
+    names = ["name", "attribute.name", "tags.t", "tag.`t`", "tags.none", "metrics.m", "run_id"]
+    compare("models", sorted(set(corpus(names, "tags.t"))), lambda t: SearchModelUtils.filter([m], t),
+            lambda t: rest(server, "registered-models/search", "registered_models", t))
+    v = c.get_model_version("abc", v.version)
+    names = ["name", "attribute.name", "tags.t", "tags.none", "version_number", "run_id", "source_path",
+             "creation_timestamp"]
+    compare("versions", sorted(set(corpus(names, "tags.t"))), lambda t: SearchModelVersionUtils.filter([v], t),
+            lambda t: c.search_model_versions(t))
 
 
 with Croft() as croft:

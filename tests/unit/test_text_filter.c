@@ -55,11 +55,8 @@ static const struct filter_group groups[] = {
 };
 
 static const struct filter_language wide = {.groups = groups, .n_groups = ARRAY_LEN(groups)};
-static const struct filter_language strict = {.groups = groups,
-	.n_groups = ARRAY_LEN(groups),
-	.strict = true,
-	.entities = "Valid values are ['metric', 'tag']",
-	.quoted = "Expected a quoted string value for attributes"};
+static const struct filter_language strict = {
+	.groups = groups, .n_groups = ARRAY_LEN(groups), .strict = true};
 static const struct filter_language rules = {.groups = groups, .n_groups = G_SET, .rules = true};
 
 static bool at_most(const char *const *v, size_t n, size_t at, struct filter_value *out)
@@ -299,7 +296,8 @@ static void test_text_filter__mlflows_language(void)
 		{"created = 'a'",
 			"Expected numeric value type for numeric attribute: created. Found 'a'"},
 		{"name = 5", "Expected a quoted string value for attributes. Got value 5"},
-		{"zone.x = 'a'", "Invalid entity type 'zone'. Valid values are ['metric', 'tag']"},
+		{"zone.x = 'a'", "Invalid entity type 'zone'. Valid values are ['metric', "
+				 "'parameter', 'tag', 'attribute', 'dataset']"},
 		{"nope = 'a'", "Invalid attribute key 'nope' specified. Valid keys are '{'name', "
 			       "'status', "
 			       "'start_time'}'"},
