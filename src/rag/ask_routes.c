@@ -157,6 +157,7 @@ static void write_answer(struct jw *w, const struct ask_result *r, struct run *r
 	jw_kf64(w, "check_ms", r->check_ms);
 	jw_kf64(w, "total_ms", r->total_ms);
 	jw_end(w);
+	docset_members(w, &r->got.set);
 	jw_kstr(w, "model", r->model);
 	jw_kc(w, "run", hex_of(run_id(run), id));
 }
@@ -221,6 +222,7 @@ static enum err parse(yyjson_val *o, struct ask_request *q, bool *stream, struct
 
 static void note_run(struct run *run, const struct ask_result *r)
 {
+	docset_span(run, &r->got.set);
 	run_text(run, "answer", buf_str(&r->checked.answer));
 	run_i64(run, "grounded", r->grounded);
 	if (r->reason.n)

@@ -47,6 +47,8 @@ struct ingest {
 	size_t n_failures, cap_failures;
 	size_t indexed, unchanged, removed, embedded, reused;
 	uint64_t bytes;
+	struct buf set; /* the version of the document set; empty: none */
+	bool set_made;
 	enum err e;
 };
 
@@ -337,6 +339,29 @@ static enum err send_stdin(struct ingest *in, struct errtext *et)
 	return e;
 }
 
+/* All that this command has changed becomes one version of the document set. */
+static enum err commit_set(struct ingest *in, struct errtext *et)
+{
+	struct buf body = {0}, reply = {0};
+	struct jw w = {.out = &body};
+	yyjson_doc *doc = NULL;
+	jw_obj(&w);
+	if (in->collection.n)
+		jw_kstr(&w, "collection", in->collection);
+	jw_end(&w);
+	enum err e =
+		cmd_call(in->cmd, HTTP_POST, "/api/v1/ingest/commit", buf_str(&body), &reply, et);
+	if (!e)
+		e = json_parse(buf_str(&reply), &doc, et);
+	yyjson_val *o = doc ? yyjson_doc_get_root(doc) : NULL;
+	buf_adds(&in->set, json_str(o, "document_set"));
+	in->set_made = json_bool(o, "made", false);
+	yyjson_doc_free(doc);
+	buf_free(&body);
+	buf_free(&reply);
+	return e;
+}
+
 /* ---- the report ---- */
 
 static void print_json(struct ingest *in)
@@ -349,6 +374,9 @@ static void print_json(struct ingest *in)
 	jw_ki64(&w, "removed", (int64_t)in->removed);
 	jw_ki64(&w, "embedded", (int64_t)in->embedded);
 	jw_ki64(&w, "reused", (int64_t)in->reused);
+	jw_key(&w, "document_set");
+	in->set.n ? jw_str(&w, buf_str(&in->set)) : jw_null(&w);
+	jw_kbool(&w, "document_set_made", in->set_made);
 	jw_key(&w, "failed");
 	jw_arr(&w);
 	for (size_t i = 0; i < in->n_failures; i++) {
@@ -372,6 +400,8 @@ static void print_report(struct ingest *in, double seconds)
 		cmd_outf(in->cmd, " in %.1f s (%zu chunks embedded, %zu reused)", seconds,
 			in->embedded, in->reused);
 	cmd_outf(in->cmd, "\n");
+	if (in->set.n)
+		cmd_outf(in->cmd, "%s%s\n", buf_c(&in->set), in->set_made ? "" : ", as before");
 	if (!in->n_failures)
 		return;
 	cmd_outf(in->cmd, "\n%sNot indexed:%s\n", cmd_style(in->cmd, "bold"),
@@ -395,6 +425,7 @@ static void release(struct ingest *in)
 	free(in->failures);
 	map_free(&in->by_path);
 	buf_free(&in->roots);
+	buf_free(&in->set);
 }
 
 enum err run_ingest(struct cmd *cmd, struct errtext *et)
@@ -419,6 +450,8 @@ enum err run_ingest(struct cmd *cmd, struct errtext *et)
 		e = ask_plan(&in, &again, et);
 	if (!e)
 		e = send_files(&in, et);
+	if (!e)
+		e = commit_set(&in, et);
 	if (!e || in.indexed || in.n_failures) {
 		if (cmd_json(cmd))
 			print_json(&in);

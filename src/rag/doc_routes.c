@@ -448,6 +448,36 @@ void post_plan(struct croft *c, struct http_request *rq, struct http_response *r
 	yyjson_doc_free(doc);
 }
 
+void post_ingest_commit(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	yyjson_doc *doc = NULL;
+	struct str collection = {0};
+	struct docset set = {0};
+	struct rag *r;
+	enum err e = rq->body.n ? json_parse(rq->body, &doc, &et) : OK;
+	if (!e && doc)
+		e = json_want_str(yyjson_doc_get_root(doc), "collection", &collection, &et);
+	if (!e)
+		e = rag_load(c, &r, rq->cancel, &et);
+	if (!e)
+		e = docset_settle(c, r, project_of(rq), collection_of(collection), rq->who->name,
+			rq->arena, &set, &et);
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_key(&w, "document_set");
+	set.ref.p ? jw_str(&w, set.ref) : jw_null(&w);
+	jw_kbool(&w, "made", set.made);
+	jw_end(&w);
+	if (e)
+		fail(rs, e, &et);
+	else
+		http_reply_json(rs, 200, &w);
+	buf_free(&b);
+	yyjson_doc_free(doc);
+}
+
 /* ---- one document ---- */
 
 void get_document(struct croft *c, struct http_request *rq, struct http_response *rs)

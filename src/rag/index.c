@@ -20,6 +20,7 @@ enum err rag_init(struct croft *c, struct errtext *et)
 	pthread_mutex_init(&r->load_mu, NULL);
 	pthread_mutex_init(&r->write_mu, NULL);
 	pthread_rwlock_init(&r->lock, NULL);
+	docset_init(r);
 	croft_set_state(c, &rag_module, r);
 	return OK;
 }
@@ -65,6 +66,8 @@ static void *load_in_background(void *arg)
 	enum err e = rag_load(c, &r, croft_stopping(c), &et);
 	if (e && e != ERR_CANCELLED)
 		log_error("the document index is not ready: %s", err_text(e, &et));
+	if (!e)
+		docset_wake(r); /* for what an earlier process left without a version */
 	return NULL;
 }
 
@@ -73,7 +76,7 @@ enum err rag_start(struct croft *c, struct errtext *et)
 	struct rag *r = rag_of(c);
 	enum err e = thread_start(&r->loader, load_in_background, c, "rag-load", et);
 	r->loader_started = !e;
-	return e;
+	return e ? e : docset_start(c, et);
 }
 
 void rag_stop(struct croft *c)
@@ -81,6 +84,7 @@ void rag_stop(struct croft *c)
 	struct rag *r = rag_of(c);
 	if (r->loader_started)
 		pthread_join(r->loader, NULL);
+	docset_stop(r);
 	notify_unwatch(r->watch);
 	endpoint_put(r->embed);
 	clear(r);

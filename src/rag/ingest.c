@@ -309,6 +309,8 @@ static enum err write_all(
 		if (w->fresh[i])
 			e = store_vector_put(tx, str_c(w->r->space), w->chunks[i].sha256,
 				w->vectors + i * w->r->dim, w->r->dim, w->et);
+	if (!e)
+		e = store_set_note(tx, w->row.project, w->row.collection, w->et);
 	return e ? e : announce(tx, w->row.id, w->et);
 }
 
@@ -337,6 +339,8 @@ static enum err commit(struct work *w)
 		e = index_replace(r, &w->row, old, n_old, w->chunks, w->n, w->vectors, w->et);
 	}
 	pthread_mutex_unlock(&r->write_mu);
+	if (!e)
+		docset_wake(r);
 	buf_free(&blocks);
 	span_end(s, e, w->et);
 	return e;
@@ -453,6 +457,8 @@ enum err ingest_delete(
 		if (!e)
 			e = store_doc_delete(tx, ids[i], et);
 		if (!e)
+			e = store_set_note(tx, project, docs[i].collection, et);
+		if (!e)
 			e = announce(tx, ids[i], et);
 	}
 	if (e)
@@ -462,6 +468,8 @@ enum err ingest_delete(
 	for (size_t i = 0; i < n && !e; i++)
 		e = index_replace(r, &docs[i], chunks[i], counts[i], NULL, 0, NULL, et);
 	pthread_mutex_unlock(&r->write_mu);
+	if (!e)
+		docset_wake(r);
 	arena_free(a);
 	return e;
 }

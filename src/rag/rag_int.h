@@ -7,6 +7,7 @@
  *	rag_store.c   SQL
  *	fusion.c      two ranked lists to one
  *	search.c      a query to hits
+ *	docset.c      versions of document sets
  *	doc_routes.c, search_routes.c, doc_cmd.c, search_cmd.c: wire JSON and commands
  *	ask.c, cite.c, ask_routes.c, ask_cmd.c: answers
  *
@@ -115,6 +116,24 @@ enum err store_vector_put(struct tx *tx, struct str space, const uint8_t sha256[
 	const float *v, size_t dim, struct errtext *et) MUST_CHECK;
 enum err store_vector_prune(struct tx *tx, struct errtext *et) MUST_CHECK; /* no chunk has them */
 
+/* What is counted and versioned of a collection; zero where there is none. */
+struct set_row {
+	int64_t changes, versioned; /* of its documents; how many of them are in a version */
+	int64_t version;            /* the newest of its document set; 0: none */
+	int64_t settled_ms;
+	struct str digest; /* of the documents and of how they are indexed, at that version */
+};
+enum err store_set_get(struct tx *tx, struct str project, struct str collection, struct arena *a,
+	struct set_row *out, struct errtext *et) MUST_CHECK;
+enum err store_set_note(
+	struct tx *tx, struct str project, struct str collection, struct errtext *et) MUST_CHECK;
+enum err store_set_settled(struct tx *tx, struct str project, struct str collection,
+	const struct set_row *s, struct errtext *et) MUST_CHECK;
+/* Collections with changes that are in no version. */
+enum err store_set_due(struct tx *tx,
+	enum err (*fn)(void *ctx, struct str project, struct str collection), void *ctx,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- the state in memory ---- */
 
 /* The indexes of one project's chunks. Each project has its own, so that neither a hit nor a
@@ -134,7 +153,17 @@ struct index_doc {
 	bool live;
 };
 
+/* The thread that makes versions of document sets when nothing has changed for a while. */
+struct docset_keeper {
+	pthread_mutex_t mu;
+	pthread_cond_t cond;
+	pthread_t thread;
+	bool started, stop, due;
+	int64_t changed_ms; /* monotonic */
+};
+
 struct rag {
+	struct docset_keeper keeper;
 	pthread_mutex_t load_mu; /* one loader */
 	bool loaded;
 	enum err load_error;
@@ -230,6 +259,33 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 enum err ingest_delete(struct croft *c, struct str project, const struct id *ids, size_t n,
 	struct errtext *et) MUST_CHECK;
 
+/* ---- versions of document sets ---- */
+
+struct docset {
+	struct str ref;  /* "document-set/default:7"; .p NULL: there is no version yet */
+	int64_t counted; /* changes that are in it */
+	int64_t changes; /* since then */
+	bool made;       /* just now */
+};
+
+/* A version of the collection's documents as they are, unless the newest one is that. by: who is
+ * named as its maker; "": Croft itself. Strings are in `a`. */
+enum err docset_settle(struct croft *c, struct rag *r, struct str project, struct str collection,
+	struct str by, struct arena *a, struct docset *out, struct errtext *et) MUST_CHECK;
+/* The version that a search begins on (one is made when the last is old), and how many documents
+ * have changed between that version and its end. */
+enum err docset_before(struct croft *c, struct rag *r, struct str project, struct str collection,
+	struct arena *a, struct docset *out, struct errtext *et) MUST_CHECK;
+enum err docset_after(struct croft *c, struct str project, struct str collection, struct arena *a,
+	struct docset *set, struct errtext *et) MUST_CHECK;
+void docset_wake(struct rag *r); /* after a change was committed */
+void docset_init(struct rag *r);
+enum err docset_start(struct croft *c, struct errtext *et) MUST_CHECK;
+void docset_stop(struct rag *r);
+void docset_members(struct jw *w, const struct docset *set);
+void docset_span(struct run *run, const struct docset *set);
+void post_ingest_commit(struct croft *c, struct http_request *rq, struct http_response *rs);
+
 /* ---- retrieval: what rag_search() gives and what answering needs beside it; all in `a` ---- */
 
 struct retrieved {
@@ -238,9 +294,10 @@ struct retrieved {
 	struct str *terms; /* of the query */
 	uint32_t *word_at; /* the word of each term, by its place in the query */
 	size_t n_terms;
-	float *vector;    /* of the query; NULL for bm25 */
-	size_t tokens;    /* that the embedding model read */
-	size_t truncated; /* 1: the query was longer than the model reads */
+	float *vector;     /* of the query; NULL for bm25 */
+	size_t tokens;     /* that the embedding model read */
+	size_t truncated;  /* 1: the query was longer than the model reads */
+	struct docset set; /* what it stands on */
 	struct fusion_info info;
 };
 

@@ -24,6 +24,10 @@ static const struct route routes[] = {
 		"{ upload: string[], hash: string[], unchanged: int, removed: string[], "
 		"failed: { path, code, message }[] }",
 		PLAN_MAX},
+	{HTTP_POST, "/api/v1/ingest/commit", post_ingest_commit, PERM_DOCUMENT_WRITE,
+		"Make a version of the collection's document set now, unless the newest is the "
+		"same",
+		NULL, "{ collection? }", "{ document_set: string | null, made: boolean }", 0},
 	{HTTP_GET, "/api/v1/documents/{id}", get_document, PERM_DOCUMENT_READ, "One document", NULL,
 		NULL, "Document", 0},
 	{HTTP_GET, "/api/v1/documents/{id}/text", get_text, PERM_DOCUMENT_READ,
@@ -38,7 +42,9 @@ static const struct route routes[] = {
 		"{ deleted: boolean }", 0},
 	{HTTP_POST, "/api/v1/search", post_search, PERM_DOCUMENT_READ, "Find passages", NULL,
 		"{ query, k?: int, method?: Method, collection?, filters?: Filters }",
-		"{ hits: Hit[], run: id, took_ms: number }", 0},
+		"{ hits: Hit[], document_set: string | null, document_changes: int, run: id, "
+		"took_ms: number }",
+		0},
 	{HTTP_POST, "/api/v1/ask", post_ask, PERM_DOCUMENT_READ,
 		"Answer a question from the documents; events run, passages, best, token..., "
 		"answer",
@@ -80,7 +86,8 @@ static const struct shape shapes[] = {
 		"BestSentence[], "
 		"usage: { prompt_tokens: int, completion_tokens: int, passages_used: int }, "
 		"timings: { retrieve_ms: number, prompt_ms: number, decode_ms: number, check_ms: "
-		"number, total_ms: number }, model, run: id }"},
+		"number, total_ms: number }, document_set: string | null, document_changes: int, "
+		"model, run: id }"},
 };
 
 static const struct setting settings[] = {
@@ -127,7 +134,7 @@ static const struct command commands[] = {
 const struct module rag_module = {
 	.name = "rag",
 	.migrations = rag_migrations,
-	.n_migrations = 2,
+	.n_migrations = 3,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(settings),

@@ -35,6 +35,14 @@ const struct migration rag_migrations[] = {
 		"DROP INDEX rag_document_path;"
 		"CREATE UNIQUE INDEX rag_document_path ON rag_document(project, collection, path);"
 		"CREATE INDEX rag_document_project ON rag_document(project, id);"},
+	{3, "versions of document sets",
+		"CREATE TABLE rag_set ("
+		" project TEXT NOT NULL, collection TEXT NOT NULL, changes BIGINT NOT NULL,"
+		" versioned BIGINT NOT NULL, version BIGINT NOT NULL, settled_ms BIGINT NOT NULL,"
+		" digest TEXT NOT NULL, PRIMARY KEY (project, collection));"
+		"INSERT INTO rag_set (project, collection, changes, versioned, version, settled_ms,"
+		" digest) SELECT project, collection, 1, 0, 0, 0, '' FROM rag_document"
+		" GROUP BY project, collection;"},
 };
 const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 
@@ -418,6 +426,67 @@ enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, str
 		if (e)
 			break;
 	}
+	row_free(r);
+	return e;
+}
+
+/* ---- what is counted of a collection ---- */
+
+enum err store_set_get(struct tx *tx, struct str project, struct str collection, struct arena *a,
+	struct set_row *out, struct errtext *et)
+{
+	struct row *r;
+	struct set_row s = {.digest = S("")};
+	enum err e = db_query(tx, &r, et,
+		"SELECT changes, versioned, version, settled_ms, digest FROM rag_set"
+		" WHERE project = ? AND collection = ?",
+		P_TEXT(project), P_TEXT(collection));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		s = (struct set_row){row_i64(r, 0), row_i64(r, 1), row_i64(r, 2), row_i64(r, 3),
+			arena_str(a, row_text(r, 4))};
+		if (!s.digest.p)
+			e = err_set(et, ERR_NOMEM, "no memory for a document set");
+	}
+	row_free(r);
+	if (!e)
+		*out = s;
+	return e;
+}
+
+enum err store_set_note(
+	struct tx *tx, struct str project, struct str collection, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO rag_set (project, collection, changes, versioned, version, settled_ms,"
+		" digest) VALUES (?, ?, 1, 0, 0, 0, '') ON CONFLICT (project, collection)"
+		" DO UPDATE SET changes = rag_set.changes + 1",
+		P_TEXT(project), P_TEXT(collection));
+}
+
+enum err store_set_settled(struct tx *tx, struct str project, struct str collection,
+	const struct set_row *s, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"UPDATE rag_set SET versioned = ?, version = ?, settled_ms = ?, digest = ?"
+		" WHERE project = ? AND collection = ?",
+		P_I64(s->versioned), P_I64(s->version), P_I64(s->settled_ms), P_TEXT(s->digest),
+		P_TEXT(project), P_TEXT(collection));
+}
+
+enum err store_set_due(struct tx *tx,
+	enum err (*fn)(void *ctx, struct str project, struct str collection), void *ctx,
+	struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT project, collection FROM rag_set WHERE changes <> versioned"
+		" ORDER BY settled_ms LIMIT 1000");
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et))
+		e = fn(ctx, row_text(r, 0), row_text(r, 1));
 	row_free(r);
 	return e;
 }

@@ -112,7 +112,11 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	got.hits = arena_array_of(a, k + 1, struct rag_hit);
 	if (!ctx.collection || !fused || !got.vector || !got.hits)
 		return err_set(et, ERR_NOMEM, "no memory to search");
+	struct str collection = q->collection.n ? q->collection : S("default");
 	struct fusion_query fq = {.method = q->method, .keep = keep, .ctx = &ctx};
+	e = docset_before(c, r, project, collection, a, &got.set, et);
+	if (e)
+		return e;
 	if (q->method == RAG_BM25) {
 		got.vector = NULL;
 	} else {
@@ -136,6 +140,8 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	pthread_rwlock_unlock(&r->lock);
 	if (!e)
 		e = read_hits(c, project, fused, n, a, got.hits, &got.n, et);
+	if (!e)
+		e = docset_after(c, project, collection, a, &got.set, et);
 	if (!e)
 		*out = got;
 	return e;

@@ -138,6 +138,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 		e = rag_retrieve(c, &q, rq->arena, &got, rq->cancel, &et);
 		span_retrieved(s, &got);
 		span_end(s, e, &et);
+		docset_span(run, &got.set);
 	}
 	if (e) {
 		http_reply_error(rs, e, &et);
@@ -155,6 +156,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 			jw_end(&w);
 		}
 		jw_end(&w);
+		docset_members(&w, &got.set);
 		jw_kc(&w, "run", id);
 		jw_kf64(&w, "took_ms", (double)((clock_mono_ns() - start) / 1000) / 1000);
 		jw_end(&w);

@@ -1,10 +1,12 @@
 /* Documents through the real parsers, the real embedding model and a real database. */
 #include "tap.h"
 #include "access/access.h"
+#include "artifact/registry.h"
+#include "artifact/tree.h"
 #include "rag/rag_int.h"
 
-static const struct module *const modules[] = {&access_module, &registry_module, &artifact_module,
-	&run_module, &endpoint_module, &rag_module};
+static const struct module *const modules[] = {&access_module, &registry_module, &tree_module,
+	&artifact_module, &run_module, &endpoint_module, &rag_module};
 
 static struct croft *open_croft(void)
 {
@@ -194,7 +196,143 @@ static void test_rag_search__filters(void)
 	croft_close(c);
 }
 
-TESTS(T_LONG(test_rag_ingest__edit_reuses_what_did_not_change, 120),
+/* ---- versions of document sets ---- */
+
+static struct docset settle(struct croft *c, struct arena *a, const char *collection)
+{
+	struct rag *r;
+	struct docset set = {0};
+	struct errtext et = {0};
+	CHECK_OK(rag_load(c, &r, NULL, &et), &et);
+	CHECK_OK(docset_settle(c, r, S("default"), str_c(collection), S("ada"), a, &set, &et), &et);
+	return set;
+}
+
+static struct str content(struct croft *c, struct arena *a, struct str ref)
+{
+	struct tx *tx;
+	struct errtext et = {0};
+	struct artifact_version v;
+	struct tree *t;
+	char digest[SHA256_HEX + 1];
+	CHECK_OK(db_begin(croft_db(c), TX_READ, &tx, &et), &et);
+	CHECK_OK(artifact_resolve(tx, S("default"), ref, (struct artifact_time){0}, a, &v, &et),
+		&et);
+	db_rollback(tx);
+	CHECK_STR(v.creator, "ada");
+	snprintf(digest, sizeof digest, "%.*s", STR_FMT(v.digest));
+	CHECK_OK(tree_load(croft_blobs(c), digest, &t, &et), &et);
+	CHECK(t->n_files == 1 && str_eq_c(t->files[0].path, "documents.jsonl"));
+	char *text = arena_array_of(a, t->files[0].size + 1, char);
+	CHECK_OK(tree_read(croft_blobs(c), &t->files[0], 0, text, t->files[0].size, &et), &et);
+	struct str s = str_mk(text, t->files[0].size);
+	tree_free(t);
+	return s;
+}
+
+static size_t sources(struct croft *c, struct arena *a, struct str ref, struct str *labels)
+{
+	struct tx *tx;
+	struct errtext et = {0};
+	struct str node;
+	struct graph g;
+	CHECK_OK(db_begin(croft_db(c), TX_READ, &tx, &et), &et);
+	CHECK_OK(lineage_node(tx, S("default"), ref, a, &node, &et), &et);
+	CHECK_OK(lineage_walk(tx, S("default"), node, false, 1, 100, a, &g, &et), &et);
+	size_t n = 0;
+	for (size_t i = 0; i < g.n_edges; i++) {
+		struct artifact_version v;
+		if (!str_eq(g.edges[i].node, node))
+			continue;
+		labels[n++] = node_find_version(tx, S("default"), g.edges[i].source, a, &v, NULL)
+				      ? g.edges[i].source
+				      : arena_fmt(a, "%.*s/%.*s:%lld", STR_FMT(v.kind),
+						STR_FMT(v.name), (long long)v.version);
+	}
+	db_rollback(tx);
+	return n;
+}
+
+static bool has(const struct str *labels, size_t n, const char *begins)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_starts(labels[i], str_c(begins)))
+			return true;
+	return false;
+}
+
+static void test_rag_docset__versions_follow_the_documents(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct str from[20];
+	CHECK(!settle(c, a, "default").ref.p); /* there is nothing to make a version of */
+	put(c, a, "/x/zebra.txt", S("Zebras have black and white stripes."));
+	struct ingest_result tea = put(c, a, "/x/tea.txt", S("Green tea is steeped for long."));
+	struct docset set = settle(c, a, "default");
+	CHECK_STR(set.ref, "document-set/default:1");
+	CHECK(set.made);
+	struct str first = content(c, a, set.ref);
+	CHECK(str_starts(first, S("{\"path\":\"/x/tea.txt\",\"sha256\":\"")));
+	CHECK(str_find(first, tea.doc.sha256) != STR_NONE);
+	CHECK(!settle(c, a, "default").made);
+	put(c, a, "/x/tea.txt", S("Green tea is steeped for long."));
+	put(c, a, "/x/broken.pdf", S("%PDF-1.7 but nothing of one"));
+	set = settle(c, a, "default"); /* what cannot be found is no part of it */
+	CHECK(!set.made && str_eq_c(set.ref, "document-set/default:1"));
+	put(c, a, "/x/tea.txt", S("Green tea is steeped for two minutes."));
+	set = settle(c, a, "default");
+	CHECK_STR(set.ref, "document-set/default:2");
+	size_t n = sources(c, a, set.ref, from);
+	CHECK(n == 2 && has(from, n, "document-set/default:1") && has(from, n, "run:"));
+	n = sources(c, a, S("collection/default:2"), from);
+	CHECK(has(from, n, "document-set/default:2") && has(from, n, "model/all-minilm-l6-v2:"));
+	CHECK_OK(ingest_delete(c, S("default"), &tea.doc.id, 1, &et), &et);
+	set = settle(c, a, "default");
+	CHECK_STR(set.ref, "document-set/default:3");
+	CHECK(str_find(content(c, a, set.ref), S("tea")) == STR_NONE);
+	/* the first state again is a version of its own: it came after the third */
+	put(c, a, "/x/tea.txt", S("Green tea is steeped for long."));
+	set = settle(c, a, "default");
+	CHECK_STR(set.ref, "document-set/default:4");
+	CHECK(str_eq(content(c, a, set.ref), first));
+	arena_free(a);
+	croft_close(c);
+}
+
+static void test_rag_docset__an_answer_says_what_it_stands_on(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct retrieved got;
+	struct rag_query q = {.text = S("apples"), .collection = S("a/b:c")};
+	struct ingest_request rq = {.project = S("default"),
+		.collection = S("a/b:c"),
+		.path = S("one.txt"),
+		.bytes = S("Apples are red.")};
+	struct ingest_result r;
+	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
+	CHECK_OK(rag_retrieve(c, &q, a, &got, NULL, &et), &et);
+	CHECK(str_starts(got.set.ref, S("document-set/a-b-c-")) && got.set.changes == 0);
+	struct str ref = got.set.ref;
+	rq.path = S("two.txt");
+	rq.bytes = S("Apples are green.");
+	CHECK_OK(ingest_bytes(c, &rq, a, &r, NULL, &et), &et);
+	CHECK_OK(rag_retrieve(c, &q, a, &got, NULL, &et), &et);
+	/* no second version within seconds, but it is said that there was a change since */
+	CHECK(str_eq(got.set.ref, ref) && got.set.changes == 1);
+	CHECK(settle(c, a, "a/b:c").made);
+	CHECK_OK(rag_retrieve(c, &q, a, &got, NULL, &et), &et);
+	CHECK(!str_eq(got.set.ref, ref) && got.set.changes == 0);
+	arena_free(a);
+	croft_close(c);
+}
+
+TESTS(T_LONG(test_rag_docset__versions_follow_the_documents, 120),
+	T_LONG(test_rag_docset__an_answer_says_what_it_stands_on, 120),
+	T_LONG(test_rag_ingest__edit_reuses_what_did_not_change, 120),
 	T_LONG(test_rag_ingest__delete_and_reopen, 120),
 	T_LONG(test_rag_ingest__bad_files_are_recorded_with_reason, 120),
 	T_LONG(test_rag_search__filters, 120))

@@ -47,7 +47,7 @@ export type Hit = { chunk: number; document: string; path: string; title: string
 export type BestSentence = { n: number; text: string; score: number; document: string; page: number; from: number; to: number };
 export type Citation = { n: number; status: ("verbatim" | "supported" | "unsupported"); added_by: ("model" | "check"); reason: (string | null); answer_from: number; answer_to: number; quote: string; score: number; document: string; title: string; path: string; page: number; from: number; to: number };
 export type Source = { n: number; document: string; title: string; path: string; page: number; heading_path: string; quote: string; from: number; to: number };
-export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; lead_to: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; model: string; run: string };
+export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; lead_to: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; document_set: (string | null); document_changes: number; model: string; run: string };
 export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; purpose: ("chat" | "embed") };
 export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistant" | "tool"); content: (string | ({ type: "text"; text: string })[]) };
 export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; max_completion_tokens?: number; logprobs?: boolean; top_logprobs?: number; messages: (OpenAIMessage)[] };
@@ -273,6 +273,8 @@ export interface Routes {
   "PUT /api/v1/documents/by-path": { query: { path: string; collection?: string; tags?: string; mtime_ms?: number }; body: undefined; reply: (Document & Outcome) };
   /** Say which files of a tree must be sent or hashed; remove those that are gone. */
   "POST /api/v1/ingest/plan": { query: undefined; body: { collection?: string; roots: (string)[]; prune?: boolean; files: ({ path: string; bytes: number; mtime_ms: number; sha256?: string })[] }; reply: { upload: (string)[]; hash: (string)[]; unchanged: number; removed: (string)[]; failed: ({ path: string; code: string; message: string })[] } };
+  /** Make a version of the collection's document set now, unless the newest is the same. */
+  "POST /api/v1/ingest/commit": { query: undefined; body: { collection?: string }; reply: { document_set: (string | null); made: boolean } };
   /** One document. */
   "GET /api/v1/documents/{id}": { query: undefined; body: undefined; reply: Document };
   /** Its extracted text and blocks. */
@@ -284,7 +286,7 @@ export interface Routes {
   /** Delete a document and everything of it that can be found. */
   "DELETE /api/v1/documents/{id}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** Find passages. */
-  "POST /api/v1/search": { query: undefined; body: { query: string; k?: number; method?: Method; collection?: string; filters?: Filters }; reply: { hits: (Hit)[]; run: string; took_ms: number } };
+  "POST /api/v1/search": { query: undefined; body: { query: string; k?: number; method?: Method; collection?: string; filters?: Filters }; reply: { hits: (Hit)[]; document_set: (string | null); document_changes: number; run: string; took_ms: number } };
   /** Answer a question from the documents; events run, passages, best, token..., answer. */
   "POST /api/v1/ask": { query: undefined; body: { question: string; model?: string; k?: number; method?: Method; collection?: string; filters?: Filters; temperature?: number; seed?: number; max_tokens?: number; stream?: boolean }; reply: (Answer & { passages: ((Hit & { n: number }))[] }) };
   /** List the installed models. */
