@@ -24,6 +24,21 @@ static enum err page_of(yyjson_val *args, int64_t *offset, struct errtext *et)
 		et, ERR_INVALID, "Invalid page token: '%.*s'", STR_FMT(str_sub(token, 0, 100)));
 }
 
+/* What was rolled up is said in a header and in a member that MLflow's clients pass over: of these
+ * points only the last of each bucket is in the answer. */
+static void say_rolled(struct http_response *rs, struct buf *b, const struct rolled_up *r)
+{
+	char text[100];
+	if (!r->points)
+		return;
+	snprintf(text, sizeof text, "%llu points as the last of %llu buckets",
+		(unsigned long long)r->points, (unsigned long long)r->buckets);
+	http_set_header(rs, "croft-rolled-up", str_c(text));
+	if (b)
+		buf_addf(b, "\"croft_rolled_up\":{\"points\":%llu,\"buckets\":%llu},",
+			(unsigned long long)r->points, (unsigned long long)r->buckets);
+}
+
 /* Without max_results all of it, as MLflow has it: sent piece by piece, so that memory stays
  * bounded. The status line is sent with the first piece; an error behind it cuts the answer. */
 struct streaming {
@@ -66,25 +81,31 @@ static void stream_all(struct streaming *s)
 	while (!e && more) {
 		struct point *p = NULL;
 		size_t n = 0;
-		e = track_history(
-			s->c, project_of(s->rq), s->id, s->key, offset, PIECE, &p, &n, &more, &et);
+		struct rolled_up rolled;
+		e = track_history(s->c, project_of(s->rq), s->id, s->key, offset, PIECE, &p, &n,
+			&more, &rolled, &et);
 		if (e && !offset) {
 			mlflow_reply_error(s->rs, e, &et);
 			return;
 		}
 		if (!e && !offset && !more) { /* all there is: an answer with a length */
-			buf_addc(&s->b, n ? "{\"metrics\":[" : "{");
+			buf_addc(&s->b, "{");
+			say_rolled(s->rs, &s->b, &rolled);
+			buf_addc(&s->b, n ? "\"metrics\":[" : "");
 			write_points(&s->b, s->key, p, n, true);
 			buf_addc(&s->b, n ? "]}" : "}");
 			http_reply(s->rs, 200, "application/json", buf_str(&s->b));
 			free(p);
 			return;
 		}
-		if (!e && !offset)
+		buf_clear(&s->b);
+		if (!e && !offset) {
+			buf_addc(&s->b, "{");
+			say_rolled(s->rs, &s->b, &rolled);
 			e = http_stream_begin(s->rs, 200, "application/json");
+		}
 		if (!e) {
-			buf_clear(&s->b);
-			buf_addc(&s->b, offset ? "" : "{\"metrics\":[");
+			buf_addc(&s->b, offset ? "" : "\"metrics\":[");
 			write_points(&s->b, s->key, p, n, !offset);
 			buf_addc(&s->b, more ? "" : "]}");
 			e = http_stream_write(s->rs, buf_str(&s->b));
@@ -104,6 +125,7 @@ void mlflow_history(struct croft *c, struct http_request *rq, struct http_respon
 	size_t n = 0;
 	int64_t offset = 0, limit = 0;
 	bool more = false;
+	struct rolled_up rolled = {0};
 	if (!e)
 		e = mlflow_run_id(args, "run_id", &s.id, &et);
 	if (!e) {
@@ -126,12 +148,14 @@ void mlflow_history(struct croft *c, struct http_request *rq, struct http_respon
 	limit = limit ? MIN(limit, PAGE_MAX) : PAGE_MAX;
 	if (!e)
 		e = track_history(
-			c, project_of(rq), s.id, s.key, offset, limit, &p, &n, &more, &et);
+			c, project_of(rq), s.id, s.key, offset, limit, &p, &n, &more, &rolled, &et);
 	if (e) {
 		mlflow_reply_error(rs, e, &et);
 		return;
 	}
 	buf_addc(&s.b, "{");
+	if (n)
+		say_rolled(rs, &s.b, &rolled);
 	if (n) {
 		buf_addc(&s.b, "\"metrics\":[");
 		write_points(&s.b, s.key, p, n, true);
@@ -272,9 +296,11 @@ void mlflow_history_interval(struct croft *c, struct http_request *rq, struct ht
 		struct point *p = NULL;
 		size_t n = 0;
 		bool more;
+		struct rolled_up rolled = {0};
 		struct str key = mlflow_text(args, "metric_key");
-		e = track_history(
-			c, project_of(rq), m.ids[i], key, 0, INT64_MAX / 2, &p, &n, &more, &et);
+		e = track_history(c, project_of(rq), m.ids[i], key, 0, INT64_MAX / 2, &p, &n, &more,
+			&rolled, &et);
+		say_rolled(rs, NULL, &rolled);
 		n = e || !n ? 0 : sample(p, n, &s);
 		for (size_t k = 0; k < n; k++)
 			write_with_run(&w, m.ids[i], key, &p[k]);
@@ -308,8 +334,11 @@ void mlflow_history_bulk(struct croft *c, struct http_request *rq, struct http_r
 		struct point *p = NULL;
 		size_t n = 0;
 		bool more;
+		struct rolled_up rolled = {0};
 		struct str key = mlflow_text(args, "metric_key");
-		e = track_history(c, project_of(rq), m.ids[i], key, 0, left, &p, &n, &more, &et);
+		e = track_history(
+			c, project_of(rq), m.ids[i], key, 0, left, &p, &n, &more, &rolled, &et);
+		say_rolled(rs, NULL, &rolled);
 		for (size_t k = 0; k < n && !e; k++)
 			write_with_run(&w, m.ids[i], key, &p[k]);
 		left -= (int64_t)n;

@@ -29,6 +29,7 @@ const struct module *const app_modules[] = {
 	&artifact_module,
 	&run_module,
 	&experiment_module,
+	&retention_module,
 	&trace_module,
 	&exec_module,
 	&upload_module,

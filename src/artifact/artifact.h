@@ -37,6 +37,10 @@ extern const struct module lineage_module;
 extern const struct module tree_module;     /* their content: artifact/tree.h */
 extern const struct module artifact_module; /* the models on this machine */
 
+/* What needs a run to be kept: "a version of an artifact", "lineage"; NULL: nothing. */
+enum err artifact_run_needed(struct tx *tx, struct str project, struct id run, const char **why,
+	struct errtext *et) MUST_CHECK;
+
 enum model_purpose { PURPOSE_CHAT, PURPOSE_EMBED };
 
 struct installed_model {

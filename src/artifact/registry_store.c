@@ -514,3 +514,41 @@ enum err rows_follow(struct tx *tx, const struct fact *now, bool found, struct i
 	return db_exec(tx, et, "UPDATE artifact SET updated_ms = ? WHERE id = ?", P_I64(ms),
 		P_ID(artifact));
 }
+
+/* ---- what needs a run ---- */
+
+static enum err any_row(struct tx *tx, const char *sql, struct param a, struct param b, bool *any,
+	struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, sql, a, b);
+	if (e)
+		return e;
+	*any = row_next(r, &e, et);
+	row_free(r);
+	return e;
+}
+
+enum err artifact_run_needed(
+	struct tx *tx, struct str project, struct id run, const char **why, struct errtext *et)
+{
+	char node[4 + ID_HEX + 1] = "run:";
+	bool any = false;
+	*why = NULL;
+	id_hex(run, node + 4);
+	enum err e =
+		any_row(tx, "SELECT 1 FROM artifact_version WHERE run = ? AND deleted = ? LIMIT 1",
+			P_ID(run), P_I64(0), &any, et);
+	if (e || any) {
+		*why = any ? "a version of an artifact" : NULL;
+		return e;
+	}
+	e = any_row(tx, "SELECT 1 FROM lineage_edge WHERE project = ? AND node = ? LIMIT 1",
+		P_TEXT(project), P_TEXT(str_c(node)), &any, et);
+	if (!e && !any)
+		e = any_row(tx,
+			"SELECT 1 FROM lineage_edge WHERE project = ? AND source = ? LIMIT 1",
+			P_TEXT(project), P_TEXT(str_c(node)), &any, et);
+	*why = any ? "lineage" : NULL;
+	return e;
+}

@@ -5,6 +5,7 @@
 #include "module/module.h"
 
 extern const struct module experiment_module;
+extern const struct module retention_module; /* what becomes of them: retain_int.h */
 extern const struct command experiment_commands[7];
 
 #endif

@@ -3,7 +3,7 @@
 #include "run/run_int.h"
 #include "base/clock.h"
 
-const struct migration run_migrations[4] = {
+const struct migration run_migrations[5] = {
 	{1, "runs and spans",
 		"CREATE TABLE run ("
 		"  id BLOB PRIMARY KEY,"
@@ -120,6 +120,35 @@ const struct migration run_migrations[4] = {
 		"  size BIGINT NOT NULL,"
 		"  created_ms BIGINT NOT NULL,"
 		"  PRIMARY KEY (project, dir, name));"},
+	/* rolled: 0 not, 1 the head rows say so, 2 nothing useless is left. A hold keeps its run:
+	 * no cascade. experiment -1: of the whole project; a NULL is inherited. */
+	{5, "retention",
+		"ALTER TABLE run ADD COLUMN rolled BIGINT NOT NULL DEFAULT 0;"
+		"CREATE INDEX run_deleted ON run (project, experiment, deleted_ms, id) "
+		"  WHERE deleted_ms > 0;"
+		"CREATE INDEX run_ended ON run (project, experiment, rolled, end_ns, id) "
+		"  WHERE version > 0 AND deleted_ms = 0;"
+		"CREATE TABLE run_hold ("
+		"  run BLOB PRIMARY KEY REFERENCES run (id),"
+		"  project TEXT NOT NULL,"
+		"  reason TEXT NOT NULL,"
+		"  who TEXT NOT NULL,"
+		"  at_ms BIGINT NOT NULL);"
+		"CREATE INDEX run_hold_of ON run_hold (project, at_ms, run);"
+		"CREATE TABLE retention_policy ("
+		"  project TEXT NOT NULL,"
+		"  experiment BIGINT NOT NULL,"
+		"  delete_days BIGINT,"
+		"  purge_days BIGINT,"
+		"  rollup_days BIGINT,"
+		"  rollup_level BIGINT,"
+		"  who TEXT NOT NULL,"
+		"  at_ms BIGINT NOT NULL,"
+		"  PRIMARY KEY (project, experiment));"
+		"CREATE TABLE retention_lease ("
+		"  name TEXT PRIMARY KEY,"
+		"  holder BLOB NOT NULL,"
+		"  until_ms BIGINT NOT NULL);"},
 };
 
 static struct param ns_or_null(int64_t ns)
@@ -240,6 +269,7 @@ enum err run_store_prune(
 	e = db_exec(tx, et,
 		"DELETE FROM run WHERE id IN (SELECT id FROM run WHERE start_ns < ? "
 		"AND status <> 'running' AND kind <> 'trace' AND version = 0 "
+		"AND NOT EXISTS (SELECT 1 FROM run_hold h WHERE h.run = run.id) "
 		"ORDER BY start_ns LIMIT ?)",
 		P_I64(before_ns), P_I64(limit));
 	if (e) {

@@ -98,9 +98,10 @@ enum err trace_store_settle(
 enum err trace_store_old(struct db *db, int64_t before_ns, struct id *ids, size_t limit, size_t *n,
 	struct errtext *et) MUST_CHECK;
 /* Removes traces from ids[*i] on, about `spans` spans in one transaction, and adds each to the sums
- * of its day; *i is the first that is still there. */
-enum err trace_store_remove(struct db *db, const struct id *ids, size_t n, int64_t spans, size_t *i,
-	struct errtext *et) MUST_CHECK;
+ * of its day; *i is the first that is still there. The first of a project and day leaves a record
+ * in the audit log, which names the policy. */
+enum err trace_store_remove(struct db *db, const struct id *ids, size_t n, int64_t spans,
+	const char *policy, size_t *i, struct errtext *et) MUST_CHECK;
 
 /* ---- the keeper: retention ---- */
 

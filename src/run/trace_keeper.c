@@ -4,10 +4,19 @@
 #include "run/trace_int.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "run/retain_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { EVERY_MS = 30000, SETTLE_BATCH = 200, OLD_BATCH = 200, SPANS_BATCH = 1000, PAUSE_MS = 5 };
+enum {
+	EVERY_MS = 30000,
+	SETTLE_BATCH = 200,
+	OLD_BATCH = 200,
+	SPANS_BATCH = 1000,
+	PAUSE_MS = 5,
+	LEASE_MS = 120 * 1000
+};
 
 struct trace_keeper {
 	struct db *db;
@@ -16,6 +25,8 @@ struct trace_keeper {
 	pthread_cond_t wake;
 	bool stop;
 	int64_t keep_days, quiet_ms;
+	struct id me; /* one server at a time removes: the holder of the lease */
+	bool alone, mine;
 };
 
 static bool stopping(struct trace_keeper *k)
@@ -37,16 +48,31 @@ static enum err settle(struct trace_keeper *k, struct errtext *et)
 	return e;
 }
 
+static enum err lease(struct trace_keeper *k, struct errtext *et)
+{
+	enum err e = retain_lease(
+		k->db, "traces", k->me, clock_unix_ms(), LEASE_MS, k->alone, &k->mine, et);
+	k->alone = false;
+	return e;
+}
+
+/* What another server removes at the same time, when the lease runs out, is just not there. */
 static enum err remove_old(struct trace_keeper *k, struct errtext *et)
 {
 	int64_t before = clock_unix_ns() - k->keep_days * 86400 * 1000000000ll;
+	char policy[48];
 	struct id ids[OLD_BATCH];
 	size_t n = OLD_BATCH;
 	enum err e = OK;
+	snprintf(policy, sizeof policy, "traces.keep_days=%lld", (long long)k->keep_days);
 	while (!e && n == OLD_BATCH && !stopping(k)) {
 		e = trace_store_old(k->db, before, ids, OLD_BATCH, &n, et);
+		if (!e && n)
+			e = lease(k, et);
+		if (!e && n && !k->mine)
+			break;
 		for (size_t i = 0; !e && i < n && !stopping(k);) {
-			e = trace_store_remove(k->db, ids, n, SPANS_BATCH, &i, et);
+			e = trace_store_remove(k->db, ids, n, SPANS_BATCH, policy, &i, et);
 			clock_sleep_ms(PAUSE_MS);
 		}
 	}
@@ -78,7 +104,11 @@ enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
 	struct trace_keeper *k = calloc(1, sizeof *k);
 	if (!k)
 		return err_set(et, ERR_NOMEM, "no memory for the keeper of traces");
-	*k = (struct trace_keeper){.db = db, .keep_days = keep_days, .quiet_ms = quiet_ms};
+	*k = (struct trace_keeper){.db = db,
+		.keep_days = keep_days,
+		.quiet_ms = quiet_ms,
+		.me = id_new(),
+		.alone = db_alone(db)};
 	pthread_mutex_init(&k->mu, NULL);
 	cond_init(&k->wake);
 	enum err e = thread_start(&k->thread, keeper_main, k, "trace-keeper", et);
@@ -99,6 +129,9 @@ void trace_keeper_stop(struct trace_keeper *k)
 	pthread_cond_signal(&k->wake);
 	pthread_mutex_unlock(&k->mu);
 	pthread_join(k->thread, NULL);
+	struct errtext et = {0};
+	if (k->mine && retain_unlease(k->db, "traces", k->me, &et))
+		log_debug("the lease of retention stays until it ends");
 	pthread_mutex_destroy(&k->mu);
 	pthread_cond_destroy(&k->wake);
 	free(k);

@@ -4,6 +4,7 @@
 #include "run/trace_query.h"
 #include "access/access.h"
 #include "base/clock.h"
+#include "run/retain_int.h"
 
 #include <stdlib.h>
 
@@ -762,6 +763,8 @@ static enum err delete_one(struct tx *tx, void *ctx, struct errtext *et)
 	char hex[ID_HEX + 1];
 	enum err e = a ? load_run(tx, ch->project, ch->id, a, &f, et)
 		       : err_set(et, ERR_NOMEM, "no memory for a trace");
+	if (!e)
+		e = retain_not_held(tx, ch->id, et);
 	if (!e) {
 		id_hex(ch->id, hex);
 		buf_addf(&subject, "run/%s", hex);

@@ -10,9 +10,11 @@
  *     one of Croft's own runs, in which others' spans are guests: they do not rename or end it.
  *  4. Another project's trace is never touched. */
 #include "run/trace_query.h"
+#include "access/access.h"
 #include "base/clock.h"
 #include "base/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct head {
@@ -495,8 +497,8 @@ enum err trace_store_old(struct db *db, int64_t before_ns, struct id *ids, size_
 	struct row *r = NULL;
 	size_t k = 0;
 	e = db_query(tx, &r, et,
-		"SELECT id FROM run WHERE start_ns < ? AND kind = 'trace' ORDER BY start_ns LIMIT "
-		"?",
+		"SELECT id FROM run WHERE start_ns < ? AND kind = 'trace' AND NOT EXISTS (SELECT 1 "
+		"FROM run_hold h WHERE h.run = run.id) ORDER BY start_ns LIMIT ?",
 		P_I64(before_ns), P_I64((int64_t)limit));
 	while (!e && k < limit && row_next(r, &e, et))
 		ids[k++] = row_id(r, 0);
@@ -507,8 +509,36 @@ enum err trace_store_old(struct db *db, int64_t before_ns, struct id *ids, size_
 	return e;
 }
 
+/* One record for a project's day: how many there were is in its sums, which are never removed. */
+static enum err tell_day(
+	struct tx *tx, struct str project, int64_t day, const char *policy, struct errtext *et)
+{
+	struct row *r;
+	struct principal who = {.name = S("croft"), .project = project};
+	char at[CLOCK_TEXT], subject[48];
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = db_query(tx, &r, et,
+		"SELECT 1 FROM trace_day WHERE project = ? AND day = ? LIMIT 1", P_TEXT(project),
+		P_I64(day));
+	if (e)
+		return e;
+	bool told = row_next(r, &e, et);
+	row_free(r);
+	if (e || told)
+		return e;
+	clock_rfc3339(day * 86400000, at);
+	snprintf(subject, sizeof subject, "traces of %.10s", at);
+	jw_obj(&w);
+	jw_kc(&w, "policy", policy);
+	jw_end(&w);
+	e = audit_add(tx, &who, "trace.expire", str_c(subject), buf_str(&b), et);
+	buf_free(&b);
+	return e;
+}
+
 /* The day's sums of a service: what remains of a trace. */
-static enum err roll_up(struct tx *tx, struct id id, struct errtext *et)
+static enum err roll_up(struct tx *tx, struct id id, const char *policy, struct errtext *et)
 {
 	struct row *r;
 	enum err e = db_query(tx, &r, et,
@@ -523,24 +553,27 @@ static enum err roll_up(struct tx *tx, struct id id, struct errtext *et)
 		if (json_parse(row_text(r, 3), &doc, NULL))
 			doc = NULL;
 		struct str service = json_str(yyjson_doc_get_root(doc), "service");
-		e = db_exec(tx, et,
-			"INSERT INTO trace_day (project, day, service, traces, failed, spans, "
-			"errors, tokens_in, tokens_out, cost, duration_ms) "
-			"VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) "
-			"ON CONFLICT (project, day, service) DO UPDATE SET "
-			"traces = trace_day.traces + 1, "
-			"failed = trace_day.failed + excluded.failed, "
-			"spans = trace_day.spans + excluded.spans, "
-			"errors = trace_day.errors + excluded.errors, "
-			"tokens_in = trace_day.tokens_in + excluded.tokens_in, "
-			"tokens_out = trace_day.tokens_out + excluded.tokens_out, "
-			"cost = trace_day.cost + excluded.cost, "
-			"duration_ms = trace_day.duration_ms + excluded.duration_ms",
-			P_TEXT(row_text(r, 0)), P_I64(start / 86400000000000),
-			P_TEXT(service.p ? service : S("")),
-			P_I64(str_eq_c(row_text(r, 2), "error")), P_I64(row_i64(r, 4)),
-			P_I64(row_i64(r, 5)), P_I64(row_i64(r, 6)), P_I64(row_i64(r, 7)),
-			P_F64(row_f64(r, 8)), P_I64(ms < 0 ? 0 : ms));
+		e = tell_day(tx, row_text(r, 0), start / 86400000000000, policy, et);
+		if (!e)
+			e = db_exec(tx, et,
+				"INSERT INTO trace_day (project, day, service, traces, failed, "
+				"spans, "
+				"errors, tokens_in, tokens_out, cost, duration_ms) "
+				"VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) "
+				"ON CONFLICT (project, day, service) DO UPDATE SET "
+				"traces = trace_day.traces + 1, "
+				"failed = trace_day.failed + excluded.failed, "
+				"spans = trace_day.spans + excluded.spans, "
+				"errors = trace_day.errors + excluded.errors, "
+				"tokens_in = trace_day.tokens_in + excluded.tokens_in, "
+				"tokens_out = trace_day.tokens_out + excluded.tokens_out, "
+				"cost = trace_day.cost + excluded.cost, "
+				"duration_ms = trace_day.duration_ms + excluded.duration_ms",
+				P_TEXT(row_text(r, 0)), P_I64(start / 86400000000000),
+				P_TEXT(service.p ? service : S("")),
+				P_I64(str_eq_c(row_text(r, 2), "error")), P_I64(row_i64(r, 4)),
+				P_I64(row_i64(r, 5)), P_I64(row_i64(r, 6)), P_I64(row_i64(r, 7)),
+				P_F64(row_f64(r, 8)), P_I64(ms < 0 ? 0 : ms));
 	}
 	yyjson_doc_free(doc);
 	row_free(r);
@@ -548,8 +581,8 @@ static enum err roll_up(struct tx *tx, struct id id, struct errtext *et)
 }
 
 /* *left: how many more spans this transaction may remove; *whole: the trace has gone. */
-static enum err remove_one(
-	struct tx *tx, struct id id, int64_t *left, bool *whole, struct errtext *et)
+static enum err remove_one(struct tx *tx, struct id id, const char *policy, int64_t *left,
+	bool *whole, struct errtext *et)
 {
 	enum err e = db_exec(tx, et,
 		"DELETE FROM span WHERE run = ? AND id IN (SELECT id FROM span WHERE run = ? LIMIT "
@@ -559,14 +592,14 @@ static enum err remove_one(
 	*whole = removed < *left;
 	*left -= removed + 1;
 	if (!e && *whole)
-		e = roll_up(tx, id, et);
+		e = roll_up(tx, id, policy, et);
 	if (!e && *whole)
 		e = db_exec(tx, et, "DELETE FROM run WHERE id = ?", P_ID(id));
 	return e;
 }
 
-enum err trace_store_remove(
-	struct db *db, const struct id *ids, size_t n, int64_t spans, size_t *i, struct errtext *et)
+enum err trace_store_remove(struct db *db, const struct id *ids, size_t n, int64_t spans,
+	const char *policy, size_t *i, struct errtext *et)
 {
 	struct tx *tx;
 	enum err e = db_begin(db, TX_WRITE, &tx, et);
@@ -575,7 +608,7 @@ enum err trace_store_remove(
 	size_t at = *i;
 	bool whole = true;
 	while (!e && whole && at < n && spans > 0) {
-		e = remove_one(tx, ids[at], &spans, &whole, et);
+		e = remove_one(tx, ids[at], policy, &spans, &whole, et);
 		at += whole;
 	}
 	if (e) {

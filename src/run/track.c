@@ -1,5 +1,5 @@
 /* Changes of tracked runs, and reading them: the transactions around documents and series. */
-#include "run/track_int.h"
+#include "run/retain_int.h"
 #include "access/access.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -228,6 +228,24 @@ static enum err compact(struct tx *tx, struct id run, struct errtext *et)
 	return e;
 }
 
+enum err track_settle(struct tx *tx, struct str project, struct id run, struct errtext *et)
+{
+	struct head h;
+	struct tracked *t = NULL;
+	struct arena *a = arena_new(0);
+	enum err e = a ? track_store_head(tx, project, run, a, &h, et) : no_memory(et);
+	if (!e && h.tail > h.folded) {
+		e = track_store_load(tx, &h, &t, et);
+		if (!e)
+			e = track_store_fold(tx, t, h.tail, et);
+		tracked_free(t);
+	}
+	if (!e && h.tail_bytes)
+		e = compact(tx, run, et);
+	arena_free(a);
+	return e;
+}
+
 /* After a change: the document is stored anew when the tail behind it is long or the run has
  * ended, and points go to their series when there are enough. */
 static enum err tidy(
@@ -348,6 +366,9 @@ static enum err delete_in(struct tx *tx, void *ctx, struct errtext *et)
 	enum err e = track_store_head(tx, d->project, d->run, NULL, &h, et);
 	if (e || (h.t.deleted_ms == 0) == d->restore)
 		return e; /* as it should be already */
+	e = d->restore ? OK : retain_not_held(tx, d->run, et);
+	if (e)
+		return e;
 	e = track_store_mark(
 		tx, d->project, h.t.experiment, d->run, d->restore ? 0 : d->now_ms, et);
 	id_hex(d->run, hex);
@@ -409,13 +430,13 @@ static enum err open_series(struct croft *c, struct str project, struct id run, 
 
 enum err track_history(struct croft *c, struct str project, struct id run, struct str key,
 	int64_t offset, int64_t limit, struct point **points, size_t *n, bool *more,
-	struct errtext *et)
+	struct rolled_up *rolled, struct errtext *et)
 {
 	struct tx *tx;
 	struct points tail = {0}, out = {0};
 	enum err e = open_series(c, project, run, key, &tx, &tail, et);
 	if (!e) {
-		e = series_read(tx, run, key, &tail, offset, limit, &out, more, et);
+		e = series_read(tx, run, key, &tail, offset, limit, &out, more, rolled, et);
 		db_rollback(tx);
 	}
 	free(tail.v);
@@ -429,14 +450,13 @@ enum err track_history(struct croft *c, struct str project, struct id run, struc
 }
 
 enum err track_chart(struct croft *c, struct str project, struct id run, struct str key,
-	const struct chart *ch, struct bucket **buckets, size_t *n, uint64_t *total,
-	struct errtext *et)
+	const struct chart *ch, struct charted *out, struct errtext *et)
 {
 	struct tx *tx;
 	struct points tail = {0};
 	enum err e = open_series(c, project, run, key, &tx, &tail, et);
 	if (!e) {
-		e = series_chart(tx, run, key, &tail, ch, buckets, n, total, et);
+		e = series_chart(tx, run, key, &tail, ch, out, et);
 		db_rollback(tx);
 	}
 	free(tail.v);

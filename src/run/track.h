@@ -151,17 +151,26 @@ enum err track_delete(struct croft *c, const struct principal *who, struct str p
 enum err track_get(struct croft *c, struct str project, struct id run, struct tracked **out,
 	struct errtext *et) MUST_CHECK;
 
-/* Removes for good what was deleted `older_ms` ago or longer, with its files; counts. */
+/* Removes for good what was deleted `older_ms` ago or longer, with its files; counts. *kept: runs
+ * that are on hold, or that artifacts or lineage name. */
 enum err track_purge(struct croft *c, const struct principal *who, struct str project,
-	int64_t older_ms, size_t *runs, size_t *experiments, struct errtext *et) MUST_CHECK;
+	int64_t older_ms, size_t *runs, size_t *experiments, size_t *kept,
+	struct errtext *et) MUST_CHECK;
 
 /* ---- series ---- */
 
+/* Points of a series that a policy (retain_int.h) rolled up: of them only smallest, largest, mean,
+ * count and last of each bucket are there. points 0: none. */
+struct rolled_up {
+	uint64_t points, buckets;
+};
+
 /* Points of one series by time, step, value, from the offset-th on; exact duplicates once. *more
- * says whether there are others behind. The points are malloc'ed. ERR_NOT_FOUND: no such run. */
+ * says whether there are others behind. The points are malloc'ed. Those that were rolled up come
+ * first, as the last point of each bucket. ERR_NOT_FOUND: no such run. */
 enum err track_history(struct croft *c, struct str project, struct id run, struct str key,
 	int64_t offset, int64_t limit, struct point **points, size_t *n, bool *more,
-	struct errtext *et) MUST_CHECK;
+	struct rolled_up *rolled, struct errtext *et) MUST_CHECK;
 
 struct bucket {
 	int64_t x0, x1; /* of the points in it: steps or milliseconds */
@@ -176,10 +185,16 @@ struct chart {
 	unsigned points; /* at most so many buckets */
 };
 
+struct charted {
+	struct bucket *v; /* malloc'ed */
+	size_t n;
+	uint64_t total; /* points, of which: */
+	struct rolled_up rolled;
+};
+
 /* The series in at most `points` buckets (a single point is a bucket with n 1), from the pyramid:
- * the time depends on `points` and hardly on the length. malloc'ed; *total counts all points. */
+ * the time depends on `points` and hardly on the length. */
 enum err track_chart(struct croft *c, struct str project, struct id run, struct str key,
-	const struct chart *ch, struct bucket **buckets, size_t *n, uint64_t *total,
-	struct errtext *et) MUST_CHECK;
+	const struct chart *ch, struct charted *out, struct errtext *et) MUST_CHECK;
 
 #endif

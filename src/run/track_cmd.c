@@ -200,6 +200,10 @@ static enum err experiments_purge(struct cmd *cmd, struct errtext *et)
 		cmd_outf(cmd, "%lld runs and %lld experiments removed\n",
 			(long long)json_i64(yyjson_doc_get_root(doc), "runs", 0),
 			(long long)json_i64(yyjson_doc_get_root(doc), "experiments", 0));
+	int64_t kept = e ? 0 : json_i64(yyjson_doc_get_root(doc), "kept", 0);
+	if (kept)
+		cmd_note(cmd, "%lld runs stay: on hold, or artifacts or lineage name them",
+			(long long)kept);
 	yyjson_doc_free(doc);
 	buf_free(&json);
 	buf_free(&body);

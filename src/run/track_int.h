@@ -90,12 +90,26 @@ bool get_zigzag(struct str *s, int64_t *v);
 /* Adds points (sorted by points_sort) to a series, wherever they belong in it. */
 enum err series_append(struct tx *tx, struct id run, struct str key, const struct points *p,
 	struct errtext *et) MUST_CHECK;
-/* The same order over the blocks and the points of the tail (sorted). */
+/* The same order over the blocks and the points of the tail (sorted); what was rolled up comes
+ * first, as the last point of each node. */
 enum err series_read(struct tx *tx, struct id run, struct str key, const struct points *tail,
-	int64_t offset, int64_t limit, struct points *out, bool *more,
+	int64_t offset, int64_t limit, struct points *out, bool *more, struct rolled_up *rolled,
 	struct errtext *et) MUST_CHECK;
 enum err series_chart(struct tx *tx, struct id run, struct str key, const struct points *tail,
-	const struct chart *ch, struct bucket **buckets, size_t *n, uint64_t *total,
+	const struct chart *ch, struct charted *out, struct errtext *et) MUST_CHECK;
+
+/* The name of a run's next series behind `after`, which may be in *name. ERR_NOT_FOUND, without a
+ * message: there is none. */
+enum err series_next(struct tx *tx, struct id run, struct str after, struct buf *name,
+	struct errtext *et) MUST_CHECK;
+/* From here on the series is read from the nodes of that level (1 and up), or of a lower one when
+ * the series is too short for it; one of fewer than 4,096 points keeps them: out->points 0, as when
+ * it was rolled up before. */
+enum err series_roll_up(struct tx *tx, struct id run, struct str key, int level, bool dry,
+	struct rolled_up *out, struct errtext *et) MUST_CHECK;
+/* Removes at most `limit` rows that a roll-up made useless; *left of them were not needed: with
+ * *left > 0 nothing useless is there any more. */
+enum err series_thin(struct tx *tx, struct id run, struct str key, int64_t limit, int64_t *left,
 	struct errtext *et) MUST_CHECK;
 
 /* ---- SQL ---- */

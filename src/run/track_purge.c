@@ -1,39 +1,40 @@
 /* Removes for good what was deleted: runs with their documents, points and files, and experiments
- * that have no runs left. Each removal is a record of the audit log, in the same transaction; the
- * blobs of files go with the next collection. A few runs for each transaction, so that others write
- * in between. */
+ * that have no runs left.
+ *
+ *  1. A run goes from everybody's sight in one small transaction, together with its files and its
+ *     record in the audit log: it belongs to no project any more. What it holds may be millions of
+ *     rows; these go afterwards, a thousand in each transaction, and when the process dies in the
+ *     middle the next sweep goes on.
+ *  2. What is on hold, or named by a version of an artifact or by lineage, is not removed.
+ *  3. The blobs of files go with the next collection. */
 #include "access/access.h"
 #include "base/clock.h"
 #include "run/file_int.h"
-#include "run/track_int.h"
+#include "run/retain_int.h"
 
 #include <stdio.h>
 
-enum { RUNS_AT_ONCE = 20, EXPERIMENTS_AT_ONCE = 200 };
+enum { EXPERIMENTS_AT_ONCE = 200, ROWS_AT_ONCE = 1000, PAUSE_MS = 2 };
+
+/* ---- out of sight ---- */
 
 struct victim {
-	struct id id;
-	int64_t experiment;
-};
-
-struct purge {
-	const struct principal *who;
-	struct str project;
-	int64_t before_ms;
-	size_t n; /* of the last transaction */
+	struct id run;
+	int64_t experiment, started_ms, ended_ms, deleted_ms;
+	char name[200];
 };
 
 /* Where the proxy keeps a run's files; .n 0: elsewhere, and not ours to remove. */
-static enum err folder_of(struct tx *tx, const struct purge *p, const struct victim *v,
+static enum err folder_of(struct tx *tx, struct str project, const struct victim *v,
 	char folder[300], struct errtext *et)
 {
 	struct row *r;
 	char hex[ID_HEX + 1];
-	id_hex(v->id, hex);
+	id_hex(v->run, hex);
 	*folder = 0;
 	enum err e = db_query(tx, &r, et,
-		"SELECT location FROM experiment WHERE project = ? AND number = ?",
-		P_TEXT(p->project), P_I64(v->experiment));
+		"SELECT location FROM experiment WHERE project = ? AND number = ?", P_TEXT(project),
+		P_I64(v->experiment));
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -48,50 +49,131 @@ static enum err folder_of(struct tx *tx, const struct purge *p, const struct vic
 	return e;
 }
 
-static enum err purge_run(
-	struct tx *tx, const struct purge *p, const struct victim *v, struct errtext *et)
+static enum err read_victim(struct tx *tx, struct victim *v, struct errtext *et)
 {
-	char folder[300], subject[64], hex[ID_HEX + 1];
-	enum err e = folder_of(tx, p, v, folder, et);
-	if (!e && *folder)
-		e = run_file_remove_in(tx, p->project, str_c(folder), et);
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT name, start_ns, end_ns, deleted_ms FROM run WHERE id = ?", P_ID(v->run));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		struct str name = str_sub(row_text(r, 0), 0, sizeof v->name - 1);
+		name.n = utf8_complete_prefix(name);
+		memcpy(v->name, name.p, name.n);
+		v->started_ms = row_i64(r, 1) / 1000000;
+		v->ended_ms = row_null(r, 2) ? 0 : row_i64(r, 2) / 1000000;
+		v->deleted_ms = row_i64(r, 3);
+	}
+	row_free(r);
+	return e;
+}
+
+static enum err tombstone(struct tx *tx, const struct principal *who, const struct victim *v,
+	const char *policy, struct errtext *et)
+{
+	char subject[64], hex[ID_HEX + 1];
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	id_hex(v->run, hex);
+	snprintf(subject, sizeof subject, "run %s", hex);
+	jw_obj(&w);
+	if (policy)
+		jw_kc(&w, "policy", policy);
+	jw_kc(&w, "name", v->name);
+	jw_ki64(&w, "experiment", v->experiment);
+	jw_ki64(&w, "started_ms", v->started_ms);
+	jw_ki64(&w, "ended_ms", v->ended_ms);
+	jw_ki64(&w, "deleted_ms", v->deleted_ms);
+	jw_end(&w);
+	enum err e = audit_add(tx, who, "run.purge", str_c(subject), buf_str(&b), et);
+	buf_free(&b);
+	return e;
+}
+
+enum err purge_run_in(struct tx *tx, const struct principal *who, struct str project,
+	int64_t experiment, struct id run, const char *policy, struct errtext *et)
+{
+	char folder[300];
+	struct victim v = {.run = run, .experiment = experiment};
+	enum err e = read_victim(tx, &v, et);
 	if (!e)
-		e = db_exec(tx, et, "DELETE FROM run WHERE id = ?", P_ID(v->id));
+		e = folder_of(tx, project, &v, folder, et);
+	if (!e && *folder)
+		e = run_file_remove_in(tx, project, str_c(folder), et);
+	if (!e)
+		e = db_exec(tx, et,
+			"UPDATE run SET project = '', kind = 'purged', version = 0, experiment = "
+			"-1, "
+			"deleted_ms = 0, status = 'killed' WHERE id = ?",
+			P_ID(run));
 	if (!e)
 		e = db_exec(tx, et,
 			"UPDATE experiment SET purged = purged + 1 WHERE project = ? AND number = "
 			"?",
-			P_TEXT(p->project), P_I64(v->experiment));
-	id_hex(v->id, hex);
-	snprintf(subject, sizeof subject, "run %s", hex);
-	return e ? e : audit_add(tx, p->who, "run.purge", str_c(subject), (struct str){0}, et);
+			P_TEXT(project), P_I64(experiment));
+	return e ? e : tombstone(tx, who, &v, policy, et);
 }
 
-static enum err purge_runs(struct tx *tx, void *ctx, struct errtext *et)
+/* ---- its rows ---- */
+
+struct sweep {
+	struct id run;
+	bool any;
+};
+
+static enum err sweep_some(struct tx *tx, void *ctx, struct errtext *et)
 {
-	struct purge *p = ctx;
-	struct victim v[RUNS_AT_ONCE];
+	struct sweep *s = ctx;
 	struct row *r;
-	size_t n = 0;
-	p->n = 0;
-	enum err e = db_query(tx, &r, et,
-		"SELECT id, experiment FROM run WHERE project = ? AND kind = 'experiment' AND "
-		"version > 0 AND deleted_ms > 0 AND deleted_ms <= ? ORDER BY id LIMIT ?",
-		P_TEXT(p->project), P_I64(p->before_ms), P_I64(RUNS_AT_ONCE));
+	enum err e = db_query(
+		tx, &r, et, "SELECT id FROM run WHERE project = '' AND kind = 'purged' LIMIT 1");
 	if (e)
 		return e;
-	while (n < RUNS_AT_ONCE && row_next(r, &e, et))
-		v[n++] = (struct victim){row_id(r, 0), row_i64(r, 1)};
+	s->any = row_next(r, &e, et);
+	if (s->any)
+		s->run = row_id(r, 0);
 	row_free(r);
-	for (size_t i = 0; i < n && !e; i++)
-		e = purge_run(tx, p, &v[i], et);
-	p->n = n;
+	if (e || !s->any)
+		return e;
+	e = db_exec(tx, et,
+		"DELETE FROM run_series WHERE run = ? AND (name, level, n) IN "
+		"(SELECT name, level, n FROM run_series WHERE run = ? LIMIT ?)",
+		P_ID(s->run), P_ID(s->run), P_I64(ROWS_AT_ONCE));
+	if (e || db_changes(tx) == ROWS_AT_ONCE)
+		return e;
+	e = db_exec(tx, et,
+		"DELETE FROM run_tail WHERE run = ? AND seq IN "
+		"(SELECT seq FROM run_tail WHERE run = ? LIMIT ?)",
+		P_ID(s->run), P_ID(s->run), P_I64(ROWS_AT_ONCE));
+	if (e || db_changes(tx) == ROWS_AT_ONCE)
+		return e;
+	return db_exec(tx, et, "DELETE FROM run WHERE id = ?", P_ID(s->run));
+}
+
+enum err purge_sweep(struct db *db, bool (*stop)(void *ctx), void *ctx, struct errtext *et)
+{
+	struct sweep s = {.any = true};
+	enum err e = OK;
+	while (!e && s.any && !(stop && stop(ctx))) {
+		e = db_write(db, sweep_some, &s, et);
+		if (!e && s.any)
+			clock_sleep_ms(PAUSE_MS);
+	}
 	return e;
 }
 
+/* ---- experiments ---- */
+
+struct experiments {
+	const struct principal *who;
+	struct str project;
+	int64_t before_ms;
+	size_t n; /* of the last transaction */
+};
+
 static enum err purge_experiments(struct tx *tx, void *ctx, struct errtext *et)
 {
-	struct purge *p = ctx;
+	struct experiments *p = ctx;
 	int64_t v[EXPERIMENTS_AT_ONCE];
 	struct row *r;
 	size_t n = 0;
@@ -113,6 +195,10 @@ static enum err purge_experiments(struct tx *tx, void *ctx, struct errtext *et)
 		e = db_exec(tx, et, "DELETE FROM experiment WHERE project = ? AND number = ?",
 			P_TEXT(p->project), P_I64(v[i]));
 		if (!e)
+			e = db_exec(tx, et,
+				"DELETE FROM retention_policy WHERE project = ? AND experiment = ?",
+				P_TEXT(p->project), P_I64(v[i]));
+		if (!e)
 			e = audit_add(tx, p->who, "experiment.purge", str_c(subject),
 				(struct str){0}, et);
 	}
@@ -120,18 +206,15 @@ static enum err purge_experiments(struct tx *tx, void *ctx, struct errtext *et)
 	return e;
 }
 
-enum err track_purge(struct croft *c, const struct principal *who, struct str project,
-	int64_t older_ms, size_t *runs, size_t *experiments, struct errtext *et)
+enum err purge_experiments_of(struct db *db, const struct principal *who, struct str project,
+	int64_t before_ms, size_t *n, struct errtext *et)
 {
-	struct purge p = {who, project, clock_unix_ms() - older_ms, 0};
+	struct experiments p = {who, project, before_ms, 0};
 	enum err e;
-	*runs = *experiments = 0;
+	*n = 0;
 	do {
-		e = db_write(croft_db(c), purge_runs, &p, et);
-		*runs += e ? 0 : p.n;
-	} while (!e && p.n == RUNS_AT_ONCE && !cancelled(croft_stopping(c)));
-	if (!e)
-		e = db_write(croft_db(c), purge_experiments, &p, et);
-	*experiments = e ? 0 : p.n;
+		e = db_write(db, purge_experiments, &p, et);
+		*n += e ? 0 : p.n;
+	} while (!e && p.n == EXPERIMENTS_AT_ONCE);
 	return e;
 }

@@ -257,7 +257,7 @@ static void post_purge(struct croft *c, struct http_request *rq, struct http_res
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
 	int64_t days = -1;
-	size_t runs = 0, experiments = 0;
+	size_t runs = 0, experiments = 0, kept = 0;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	enum err e = json_parse(rq->body, &doc, &et);
@@ -268,11 +268,12 @@ static void post_purge(struct croft *c, struct http_request *rq, struct http_res
 			"days: remove what was deleted so many days ago or longer");
 	yyjson_doc_free(doc);
 	if (!e)
-		e = track_purge(
-			c, rq->who, project_of(rq), days * 86400 * 1000, &runs, &experiments, &et);
+		e = track_purge(c, rq->who, project_of(rq), days * 86400 * 1000, &runs,
+			&experiments, &kept, &et);
 	jw_obj(&w);
 	jw_ki64(&w, "runs", (int64_t)runs);
 	jw_ki64(&w, "experiments", (int64_t)experiments);
+	jw_ki64(&w, "kept", (int64_t)kept);
 	jw_end(&w);
 	finish(rs, e, &et, &w);
 }
@@ -416,9 +417,7 @@ static void get_chart(struct croft *c, struct http_request *rq, struct http_resp
 	struct errtext et = {0};
 	struct id id;
 	struct chart ch;
-	struct bucket *v = NULL;
-	size_t n = 0;
-	uint64_t total = 0;
+	struct charted made = {0};
 	struct str key = http_param(rq, "key");
 	struct buf b = {0};
 	struct jw w = {.out = &b};
@@ -426,25 +425,26 @@ static void get_chart(struct croft *c, struct http_request *rq, struct http_resp
 	if (!e)
 		e = chart_of(rq, &ch, &et);
 	if (!e)
-		e = track_chart(c, project_of(rq), id, key, &ch, &v, &n, &total, &et);
-	if (!e && !total)
+		e = track_chart(c, project_of(rq), id, key, &ch, &made, &et);
+	if (!e && !made.total)
 		e = err_set(&et, ERR_NOT_FOUND, "the run has no metric '%.*s'",
 			STR_FMT(str_sub(key, 0, 250)));
 	if (!e) {
 		jw_obj(&w);
 		jw_kstr(&w, "key", key);
 		jw_kc(&w, "x", ch.by_time ? "time" : "step");
-		jw_ki64(&w, "total", (int64_t)total);
+		jw_ki64(&w, "total", (int64_t)made.total);
+		jw_ki64(&w, "rolled_up", (int64_t)made.rolled.points);
 		jw_key(&w, "columns");
 		jw_raw(&w, S("[\"x0\",\"x1\",\"n\",\"min\",\"max\",\"mean\",\"last\"]"));
 		jw_key(&w, "buckets");
 		jw_arr(&w);
-		for (size_t i = 0; i < n; i++)
-			write_bucket(&w, &v[i]);
+		for (size_t i = 0; i < made.n; i++)
+			write_bucket(&w, &made.v[i]);
 		jw_end(&w);
 		jw_end(&w);
 	}
-	free(v);
+	free(made.v);
 	finish(rs, e, &et, &w);
 }
 
@@ -601,7 +601,7 @@ static const struct route routes[] = {
 		"object", 0},
 	{HTTP_POST, "/api/v1/experiments/purge", post_purge, PERM_RUN_DELETE,
 		"Remove for good the runs and experiments that were deleted, with their files",
-		NULL, "{ days: int }", "{ runs: int, experiments: int }", 0},
+		NULL, "{ days: int }", "{ runs: int, experiments: int, kept: int }", 0},
 	{HTTP_GET, "/api/v1/experiments/{id}/runs", get_experiment_runs, PERM_RUN_READ,
 		"Search the runs of an experiment", "{ " SEARCH " }", NULL,
 		"{ runs: TrackedRun[], total: int, next: string | null }", 0},
@@ -622,7 +622,7 @@ static const struct route routes[] = {
 	{HTTP_GET, "/api/v1/runs/{id}/metrics/{key...}", get_chart, PERM_RUN_READ,
 		"A metric's points in at most so many buckets",
 		"{ points?: int, from?: int, to?: int, x?: \"step\" | \"time\" }", NULL,
-		"{ key, x: \"step\" | \"time\", total: int, columns: string[], "
+		"{ key, x: \"step\" | \"time\", total: int, rolled_up: int, columns: string[], "
 		"buckets: (number | null)[][] }",
 		0},
 };

@@ -9,20 +9,35 @@
  *	level -1, 0   how many points there are and the last of them
  *
  * Appending decodes the last block that is not full (or, for points that belong before the end,
- * from the block in which they belong), and writes anew from there. */
+ * from the block in which they belong), and writes anew from there.
+ *
+ * A series that was rolled up to level R has lost the rows of level 0 .. R - 1 for good, or is
+ * losing them: from the commit that wrote R into its head row on nobody reads below R, and
+ * series_thin removes what is there in small pieces. What is appended later becomes a second part
+ * of the series, with rows of its own LATER levels up; that part is never rolled up. Charts and
+ * histories show both. */
 #include "run/track_int.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 
-enum { TOP = -1 };
+enum { TOP = -1, LATER = 16, ROLLED_NODES_MIN = 16 };
 
 struct series {
 	struct tx *tx;
 	struct id run;
 	struct str key;
+	int64_t base; /* of its rows' levels: 0 or LATER */
 	uint64_t n;
 	struct point last;
+	uint64_t rolled; /* the lowest level that is read; 0: points are there */
+};
+
+struct top {
+	uint64_t n;
+	struct point last;
+	uint64_t rolled; /* only stored when it is not 0 */
 };
 
 /* ---- rows ---- */
@@ -34,7 +49,7 @@ static enum err get_row(
 	struct row *r;
 	enum err e = db_query(s->tx, &r, et,
 		"SELECT data FROM run_series WHERE run = ? AND name = ? AND level = ? AND n = ?",
-		P_ID(s->run), P_TEXT(s->key), P_I64(level), P_I64((int64_t)at));
+		P_ID(s->run), P_TEXT(s->key), P_I64(s->base + level), P_I64((int64_t)at));
 	if (e)
 		return e;
 	if (row_next(r, &e, et))
@@ -51,7 +66,8 @@ static enum err put_row(
 	return db_exec(s->tx, et,
 		"INSERT INTO run_series (run, name, level, n, data) VALUES (?, ?, ?, ?, ?) "
 		"ON CONFLICT (run, name, level, n) DO UPDATE SET data = excluded.data",
-		P_ID(s->run), P_TEXT(s->key), P_I64(level), P_I64((int64_t)at), P_BLOB(data));
+		P_ID(s->run), P_TEXT(s->key), P_I64(s->base + level), P_I64((int64_t)at),
+		P_BLOB(data));
 }
 
 static enum err missing(struct errtext *et)
@@ -59,32 +75,52 @@ static enum err missing(struct errtext *et)
 	return err_set(et, ERR_CORRUPT, "a part of a series of points is missing");
 }
 
-static enum err open_series(
-	struct tx *tx, struct id run, struct str key, struct series *out, struct errtext *et)
+static enum err open_part(struct tx *tx, struct id run, struct str key, int64_t base,
+	struct series *out, struct errtext *et)
 {
 	struct buf b = {0};
-	*out = (struct series){.tx = tx, .run = run, .key = key};
+	struct top t = {0};
+	*out = (struct series){.tx = tx, .run = run, .key = key, .base = base};
 	enum err e = get_row(out, TOP, 0, &b, et);
 	if (e == ERR_NOT_FOUND) {
 		buf_free(&b);
 		return OK;
 	}
-	if (!e && b.n != sizeof out->n + sizeof out->last)
+	if (!e && b.n != sizeof t && b.n != offsetof(struct top, rolled))
 		e = missing(et);
 	if (!e) {
-		memcpy(&out->n, b.p, sizeof out->n);
-		memcpy(&out->last, b.p + sizeof out->n, sizeof out->last);
+		memcpy(&t, b.p, b.n);
+		out->n = t.n;
+		out->last = t.last;
+		out->rolled = t.rolled;
 	}
+	if (!e && t.rolled >= LEVELS_MAX)
+		e = missing(et);
 	buf_free(&b);
+	return e;
+}
+
+/* The part that takes points, and the one before it that was rolled up (n 0: there is none). */
+static enum err open_series(struct tx *tx, struct id run, struct str key, struct series *out,
+	struct series *rolled, struct errtext *et)
+{
+	struct series first;
+	*rolled = (struct series){0};
+	enum err e = open_part(tx, run, key, 0, &first, et);
+	if (!e && !first.rolled)
+		*out = first;
+	else if (!e)
+		e = open_part(tx, run, key, LATER, out, et);
+	if (!e && first.rolled)
+		*rolled = first;
 	return e;
 }
 
 static enum err put_top(const struct series *s, struct errtext *et)
 {
-	char t[sizeof s->n + sizeof s->last];
-	memcpy(t, &s->n, sizeof s->n);
-	memcpy(t + sizeof s->n, &s->last, sizeof s->last);
-	return put_row(s, TOP, 0, str_mk(t, sizeof t), et);
+	struct top t = {s->n, s->last, s->rolled};
+	return put_row(s, TOP, 0,
+		str_mk((char *)&t, s->rolled ? sizeof t : offsetof(struct top, rolled)), et);
 }
 
 static enum err get_block(
@@ -307,12 +343,12 @@ static enum err suffix(const struct series *s, const struct points *p, uint64_t 
 enum err series_append(
 	struct tx *tx, struct id run, struct str key, const struct points *p, struct errtext *et)
 {
-	struct series s;
+	struct series s, rolled;
 	struct points all = {0};
 	uint64_t from = 0;
 	if (!p->n)
 		return OK;
-	enum err e = open_series(tx, run, key, &s, et);
+	enum err e = open_series(tx, run, key, &s, &rolled, et);
 	if (!e)
 		e = suffix(&s, p, &from, &all, et);
 	if (!e)
@@ -333,22 +369,36 @@ static enum err split(const struct series *s, const struct points *tail, uint64_
 	return OK;
 }
 
-enum err series_read(struct tx *tx, struct id run, struct str key, const struct points *tail,
-	int64_t offset, int64_t limit, struct points *out, bool *more, struct errtext *et)
+/* What is left of points [at, end) of a part that was rolled up, counted in nodes: the last point
+ * of each, with its exact value. */
+static enum err read_rolled(
+	const struct series *s, uint64_t at, uint64_t end, struct points *out, struct errtext *et)
 {
-	struct series s;
-	struct points rest = {0};
-	uint64_t from = 0;
+	struct node *v = malloc(PAGE_NODES * sizeof *v);
+	enum err e = v ? OK : err_set(et, ERR_NOMEM, "no memory for a page of a series");
+	while (!e && at < end) {
+		size_t n = 0, skip = at % PAGE_NODES;
+		e = get_page(s, (int)s->rolled, at / PAGE_NODES, v, &n, et);
+		if (!e && n <= skip)
+			e = missing(et);
+		for (size_t i = skip; !e && i < n && at < end; i++, at++) {
+			struct point p = {v[i].last, v[i].ms1, v[i].step1};
+			e = points_add(out, &p, 1);
+		}
+	}
+	free(v);
+	return e;
+}
+
+/* Points [at, end) of blocks 0 ... */
+static enum err read_blocks(
+	const struct series *s, uint64_t at, uint64_t end, struct points *out, struct errtext *et)
+{
 	struct point *blk = malloc(BLOCK_POINTS * sizeof *blk);
-	enum err e = blk ? open_series(tx, run, key, &s, et)
-			 : err_set(et, ERR_NOMEM, "no memory for a block of points");
-	if (!e)
-		e = split(&s, tail, &from, &rest, et);
-	uint64_t at = (uint64_t)offset, end = at + (uint64_t)limit;
-	uint64_t in_blocks = e ? 0 : MIN(from * BLOCK_POINTS, rest.n ? UINT64_MAX : s.n);
-	while (!e && at < end && at < in_blocks) {
+	enum err e = blk ? OK : err_set(et, ERR_NOMEM, "no memory for a block of points");
+	while (!e && at < end) {
 		size_t n = 0, skip = at % BLOCK_POINTS;
-		e = get_block(&s, at / BLOCK_POINTS, blk, &n, et);
+		e = get_block(s, at / BLOCK_POINTS, blk, &n, et);
 		if (!e && n <= skip)
 			e = missing(et);
 		if (e)
@@ -357,15 +407,41 @@ enum err series_read(struct tx *tx, struct id run, struct str key, const struct 
 		e = points_add(out, blk + skip, k);
 		at += k;
 	}
-	uint64_t total = in_blocks + rest.n;
+	free(blk);
+	return e;
+}
+
+enum err series_read(struct tx *tx, struct id run, struct str key, const struct points *tail,
+	int64_t offset, int64_t limit, struct points *out, bool *more, struct rolled_up *rolled,
+	struct errtext *et)
+{
+	struct series s, r;
+	struct points rest = {0};
+	uint64_t from = 0, at = (uint64_t)offset, end = at + (uint64_t)limit;
+	enum err e = open_series(tx, run, key, &s, &r, et);
+	if (!e)
+		e = split(&s, tail, &from, &rest, et);
+	uint64_t nodes = e || !r.rolled ? 0 : level_nodes(r.n, (int)r.rolled);
+	uint64_t in_blocks = e ? 0 : MIN(from * BLOCK_POINTS, rest.n ? UINT64_MAX : s.n);
+	uint64_t total = nodes + in_blocks + rest.n;
+	if (!e && at < nodes) {
+		e = read_rolled(&r, at, MIN(end, nodes), out, et);
+		at = MIN(end, nodes);
+	}
+	if (!e && at < end && at < nodes + in_blocks) {
+		e = read_blocks(&s, at - nodes, MIN(end - nodes, in_blocks), out, et);
+		at = MIN(end, nodes + in_blocks);
+	}
 	if (!e && at < end && at < total)
-		e = points_add(out, rest.v + (at - in_blocks), (size_t)(MIN(end, total) - at));
+		e = points_add(
+			out, rest.v + (at - nodes - in_blocks), (size_t)(MIN(end, total) - at));
 	if (e == ERR_NOMEM)
 		err_set(et, e, "no memory for the points of a series");
-	if (!e)
+	if (!e) {
 		*more = end < total;
+		*rolled = (struct rolled_up){r.n, nodes};
+	}
 	free(rest.v);
-	free(blk);
 	return e;
 }
 
@@ -382,6 +458,7 @@ struct charting {
 	int64_t from, to;
 	double width;
 	struct bucket *v;
+	int lowest; /* nodes of this level are not opened, but taken whole; 0: all are */
 	struct point *blk;
 	uint64_t blk_at; /* which block is in blk; UINT64_MAX: none */
 	size_t blk_n;
@@ -472,7 +549,7 @@ static enum err chart_page(struct charting *c, int level, uint64_t page)
 		bool inside = x0 >= c->from && x1 <= c->to && (at + 1) * span <= c->whole;
 		if (at * span + v[i].n <= c->whole && x0 >= c->from && x1 <= c->to)
 			inside = true;
-		if (inside && (double)x1 - (double)x0 <= c->width)
+		if (level == c->lowest || (inside && (double)x1 - (double)x0 <= c->width))
 			bucket_add(bucket_at(c, x0), &v[i], x0, x1);
 		else
 			e = level == 1 ? chart_group(c, at) : chart_page(c, level - 1, at);
@@ -481,42 +558,65 @@ static enum err chart_page(struct charting *c, int level, uint64_t page)
 	return e;
 }
 
-/* The range of x over everything. */
-static enum err whole_range(struct charting *c, const struct points *rest)
+static void range_add(struct node *all, const struct node *r)
 {
-	struct node all, r;
-	node_of_points(&all, rest->v, rest->n);
-	if (c->whole) {
-		struct node *v = malloc(PAGE_NODES * sizeof *v);
-		size_t n = 0;
-		enum err e = v ? get_page(c->s, top_level(c->s->n), 0, v, &n, c->et)
-			       : err_set(c->et, ERR_NOMEM, "no memory for a chart");
-		if (e) {
-			free(v);
-			return e;
-		}
-		node_of_nodes(&r, v, n);
-		free(v);
-		all = (struct node){.ms0 = MIN(all.ms0, r.ms0),
-			.ms1 = MAX(all.ms1, r.ms1),
-			.step0 = MIN(all.step0, r.step0),
-			.step1 = MAX(all.step1, r.step1)};
-	}
-	c->from = c->ch->by_time ? all.ms0 : all.step0;
-	c->to = c->ch->by_time ? all.ms1 : all.step1;
-	return OK;
+	*all = (struct node){.ms0 = MIN(all->ms0, r->ms0),
+		.ms1 = MAX(all->ms1, r->ms1),
+		.step0 = MIN(all->step0, r->step0),
+		.step1 = MAX(all->step1, r->step1)};
 }
 
-static enum err draw(struct charting *c, const struct points *rest)
+/* Adds the range of x over the blocks of a part. */
+static enum err part_range(const struct series *s, struct node *all, struct errtext *et)
+{
+	struct node r, *v = malloc(PAGE_NODES * sizeof *v);
+	size_t n = 0;
+	enum err e = v ? get_page(s, top_level(s->n), 0, v, &n, et)
+		       : err_set(et, ERR_NOMEM, "no memory for a chart");
+	if (!e) {
+		node_of_nodes(&r, v, n);
+		range_add(all, &r);
+	}
+	free(v);
+	return e;
+}
+
+static enum err whole_range(
+	struct charting *c, const struct series *rolled, const struct points *rest)
+{
+	struct node all;
+	enum err e = OK;
+	node_of_points(&all, rest->v, rest->n);
+	if (c->whole)
+		e = part_range(c->s, &all, c->et);
+	if (!e && rolled->n)
+		e = part_range(rolled, &all, c->et);
+	c->from = c->ch->by_time ? all.ms0 : all.step0;
+	c->to = c->ch->by_time ? all.ms1 : all.step1;
+	return e;
+}
+
+static enum err draw_rolled(struct charting *c, const struct series *rolled)
+{
+	struct charting r = *c;
+	r.s = rolled;
+	r.whole = rolled->n;
+	r.lowest = (int)rolled->rolled;
+	return chart_page(&r, top_level(rolled->n), 0);
+}
+
+static enum err draw(struct charting *c, const struct series *rolled, const struct points *rest)
 {
 	enum err e = OK;
 	if (c->ch->has_range) {
 		c->from = c->ch->from;
 		c->to = c->ch->to;
 	} else {
-		e = whole_range(c, rest);
+		e = whole_range(c, rolled, rest);
 	}
 	c->width = ((double)c->to - (double)c->from + 1) / c->ch->points;
+	if (!e && rolled->n)
+		e = draw_rolled(c, rolled);
 	if (!e && c->whole)
 		e = chart_page(c, top_level(c->s->n), 0);
 	if (!e)
@@ -525,36 +625,103 @@ static enum err draw(struct charting *c, const struct points *rest)
 }
 
 enum err series_chart(struct tx *tx, struct id run, struct str key, const struct points *tail,
-	const struct chart *ch, struct bucket **buckets, size_t *n, uint64_t *total,
-	struct errtext *et)
+	const struct chart *ch, struct charted *out, struct errtext *et)
 {
-	struct series s;
+	struct series s, rolled = {0};
 	struct points rest = {0};
 	uint64_t from = 0;
 	struct charting c = {.s = &s, .ch = ch, .blk_at = UINT64_MAX, .et = et};
 	c.blk = malloc(BLOCK_POINTS * sizeof *c.blk);
 	c.v = calloc(ch->points, sizeof *c.v);
-	enum err e = c.blk && c.v ? open_series(tx, run, key, &s, et)
+	enum err e = c.blk && c.v ? open_series(tx, run, key, &s, &rolled, et)
 				  : err_set(et, ERR_NOMEM, "no memory for a chart");
 	if (!e)
 		e = split(&s, tail, &from, &rest, et);
 	if (!e) {
 		c.whole = MIN(from * BLOCK_POINTS, s.n);
-		if (c.whole + rest.n)
-			e = draw(&c, &rest);
+		if (c.whole + rest.n + rolled.n)
+			e = draw(&c, &rolled, &rest);
 	}
 	if (!e) {
 		size_t k = 0;
 		for (size_t i = 0; i < ch->points; i++)
 			if (c.v[i].n)
 				c.v[k++] = c.v[i];
-		*n = k;
-		*buckets = c.v;
-		*total = c.whole + rest.n;
+		*out = (struct charted){.v = c.v,
+			.n = k,
+			.total = c.whole + rest.n + rolled.n,
+			.rolled = {rolled.n,
+				rolled.n ? level_nodes(rolled.n, (int)rolled.rolled) : 0}};
 		c.v = NULL;
 	}
 	free(rest.v);
 	free(c.blk);
 	free(c.v);
+	return e;
+}
+
+/* ---- rolling up ---- */
+
+enum err series_next(
+	struct tx *tx, struct id run, struct str after, struct buf *name, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT name FROM run_series WHERE run = ? AND name > ? ORDER BY name LIMIT 1",
+		P_ID(run), P_TEXT(after));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		buf_clear(name);
+		buf_adds(name, row_text(r, 0));
+		if (name->err)
+			e = err_set(et, name->err, "no memory for the name of a metric");
+	} else if (!e) {
+		e = ERR_NOT_FOUND;
+	}
+	row_free(r);
+	return e;
+}
+
+/* The highest level up to `level` that still has enough nodes to show anything. */
+static int rolled_level(uint64_t n, int level)
+{
+	level = MIN(level, top_level(n));
+	while (level && level_nodes(n, level) < ROLLED_NODES_MIN)
+		level--;
+	return level;
+}
+
+enum err series_roll_up(struct tx *tx, struct id run, struct str key, int level, bool dry,
+	struct rolled_up *out, struct errtext *et)
+{
+	struct series s;
+	*out = (struct rolled_up){0};
+	enum err e = open_part(tx, run, key, 0, &s, et);
+	int to = e || s.rolled ? 0 : rolled_level(s.n, level);
+	if (e || !to)
+		return e;
+	s.rolled = (uint64_t)to;
+	*out = (struct rolled_up){s.n, level_nodes(s.n, to)};
+	return dry ? OK : put_top(&s, et);
+}
+
+enum err series_thin(struct tx *tx, struct id run, struct str key, int64_t limit, int64_t *left,
+	struct errtext *et)
+{
+	struct series s;
+	enum err e = open_part(tx, run, key, 0, &s, et);
+	*left = limit;
+	if (e || !s.rolled)
+		return e;
+	e = db_exec(tx, et,
+		"DELETE FROM run_series WHERE run = ? AND name = ? AND level >= 0 AND level < ? "
+		"AND "
+		"(level, n) IN (SELECT level, n FROM run_series WHERE run = ? AND name = ? AND "
+		"level >= 0 AND level < ? LIMIT ?)",
+		P_ID(run), P_TEXT(key), P_I64((int64_t)s.rolled), P_ID(run), P_TEXT(key),
+		P_I64((int64_t)s.rolled), P_I64(limit));
+	if (!e)
+		*left = limit - db_changes(tx);
 	return e;
 }

@@ -398,7 +398,8 @@ static void test_run_trace__old_ones_go_and_leave_their_sums(void)
 	CHECK_OK(trace_store_old(croft_db(c), 1000, ids, 8, &n, &et), &et);
 	CHECK_INT(n, 1);
 	for (; i < n; rounds++)
-		CHECK_OK(trace_store_remove(croft_db(c), ids, n, 10, &i, &et), &et);
+		CHECK_OK(trace_store_remove(croft_db(c), ids, n, 10, "traces.keep_days=1", &i, &et),
+			&et);
 	CHECK_INT(rounds, 3);
 	CHECK(look(c, T1, &s) == ERR_NOT_FOUND);
 	CHECK_OK(look(c, T2, &s), &et);
@@ -415,6 +416,13 @@ static void test_run_trace__old_ones_go_and_leave_their_sums(void)
 	CHECK_INT(row_i64(r, 2), 25);
 	CHECK_INT(row_i64(r, 3), 50);
 	CHECK_INT(row_i64(r, 4), 1);
+	row_free(r);
+	CHECK_OK(db_query(tx, &r, &et,
+			 "SELECT subject, detail FROM audit WHERE action = 'trace.expire'"),
+		&et);
+	CHECK(row_next(r, &e, &et));
+	CHECK_STR(row_text(r, 0), "traces of 1970-01-01");
+	CHECK_STR(row_text(r, 1), "{\"policy\":\"traces.keep_days=1\"}");
 	row_free(r);
 	db_rollback(tx);
 	arena_free(s.a);

@@ -1,6 +1,7 @@
 /* Tracked runs against a plain model of what they must do: a list of points in memory. */
 #include "tap.h"
 #include "access/access.h"
+#include "artifact/artifact.h"
 #include "base/clock.h"
 #include "run/file.h"
 #include "run/run_int.h"
@@ -12,7 +13,8 @@
 #include <stdlib.h>
 
 static struct errtext et;
-static const struct module *const modules[] = {&access_module, &run_module};
+static struct rolled_up rolled;
+static const struct module *const modules[] = {&access_module, &registry_module, &run_module};
 static const struct str project = {"default", 7};
 
 static struct croft *open_at(const char *home)
@@ -123,7 +125,7 @@ static void check_history(
 		struct point *p;
 		size_t k, limit = rnd() % 9000 + 1;
 		CHECK_OK(track_history(c, project, id, str_c(key), (int64_t)at, (int64_t)limit, &p,
-				 &k, &more, &et),
+				 &k, &more, &rolled, &et),
 			&et);
 		CHECK(at + k <= n);
 		CHECK(k == limit || !more);
@@ -143,7 +145,11 @@ static void check_chart(struct croft *c, struct id id, const char *key, const st
 	size_t k;
 	uint64_t total, count = 0, nan = 0, in = 0, in_nan = 0;
 	double min = INFINITY, max = -INFINITY, sum = 0, in_sum = 0, size = 0;
-	CHECK_OK(track_chart(c, project, id, str_c(key), ch, &b, &k, &total, &et), &et);
+	struct charted made;
+	CHECK_OK(track_chart(c, project, id, str_c(key), ch, &made, &et), &et);
+	b = made.v;
+	k = made.n;
+	total = made.total;
 	CHECK_INT(total, n);
 	CHECK(k <= ch->points);
 	for (size_t i = 0; i < k; i++) {
@@ -284,13 +290,12 @@ static void test_run_track__a_long_series_has_a_pyramid(void)
 	}
 	check_charts(c, id, "m", want, N);
 	struct chart ch = {.points = 2000};
-	struct bucket *b;
-	size_t k;
-	uint64_t total, t0 = clock_mono_ns();
-	CHECK_OK(track_chart(c, project, id, S("m"), &ch, &b, &k, &total, &et), &et);
+	struct charted made;
+	uint64_t t0 = clock_mono_ns();
+	CHECK_OK(track_chart(c, project, id, S("m"), &ch, &made, &et), &et);
 	tap_note("2,000 buckets of %d points in %.2f ms", N, (double)(clock_mono_ns() - t0) / 1e6);
-	CHECK(k > 1500);
-	free(b);
+	CHECK(made.n > 1500);
+	free(made.v);
 	check_history(c, id, "m", want, N);
 	free(want);
 	free(m);
@@ -316,7 +321,8 @@ static void test_run_track__many_series_at_once(void)
 	struct point *p;
 	size_t n;
 	bool more;
-	CHECK_OK(track_history(c, project, id, S("m7"), 0, 10000, &p, &n, &more, &et), &et);
+	CHECK_OK(
+		track_history(c, project, id, S("m7"), 0, 10000, &p, &n, &more, &rolled, &et), &et);
 	CHECK_INT(n, ROUNDS);
 	for (int i = 0; i < ROUNDS; i++)
 		CHECK(p[i].step == i && p[i].value == i * 1000.0 + 7);
@@ -408,7 +414,8 @@ static void test_run_track__another_project_sees_nothing(void)
 	CHECK_ERR(track_get(c, other, id, &t, &et), ERR_NOT_FOUND);
 	CHECK_ERR(track_change(c, other, id, &ch, &et), ERR_NOT_FOUND);
 	CHECK_ERR(track_delete(c, NULL, other, id, false, &et), ERR_NOT_FOUND);
-	CHECK_ERR(track_history(c, other, id, S("m"), 0, 10, &p, &n, &more, &et), ERR_NOT_FOUND);
+	CHECK_ERR(track_history(c, other, id, S("m"), 0, 10, &p, &n, &more, &rolled, &et),
+		ERR_NOT_FOUND);
 	struct arena *a = arena_new(0);
 	int64_t zero = 0;
 	struct run_query q = {.experiments = &zero, .n_experiments = 1, .max_results = 10};
@@ -598,7 +605,7 @@ static void test_run_track__purged_runs_are_gone(void)
 	int64_t number;
 	char path[100], hex[ID_HEX + 1], first[32];
 	enum err e;
-	size_t runs, experiments;
+	size_t runs, experiments, kept;
 	struct run_file f;
 	struct tracked *t;
 	struct id id = new_run(c, "goes"), stays = new_run(c, "stays");
@@ -609,11 +616,11 @@ static void test_run_track__purged_runs_are_gone(void)
 	CHECK_INT(found(c, "", NULL, true, first, &e), 2);
 	CHECK_OK(track_delete(c, NULL, project, id, false, &et), &et);
 	CHECK_OK(experiment_delete(c, NULL, project, number, false, &et), &et);
-	CHECK_OK(track_purge(c, NULL, project, 3600 * 1000, &runs, &experiments, &et), &et);
+	CHECK_OK(track_purge(c, NULL, project, 3600 * 1000, &runs, &experiments, &kept, &et), &et);
 	CHECK_INT(runs + experiments, 0); /* too young */
-	CHECK_OK(track_purge(c, NULL, S("other"), 0, &runs, &experiments, &et), &et);
+	CHECK_OK(track_purge(c, NULL, S("other"), 0, &runs, &experiments, &kept, &et), &et);
 	CHECK_INT(runs + experiments, 0); /* another's */
-	CHECK_OK(track_purge(c, NULL, project, 0, &runs, &experiments, &et), &et);
+	CHECK_OK(track_purge(c, NULL, project, 0, &runs, &experiments, &kept, &et), &et);
 	CHECK_INT(runs, 1);
 	CHECK_INT(experiments, 1);
 	CHECK_ERR(track_get(c, project, id, &t, &et), ERR_NOT_FOUND);
@@ -664,9 +671,7 @@ static void *crowd_read(void *arg)
 		struct run_query q = {.experiments = &zero, .n_experiments = 1, .max_results = 100};
 		struct run_found f = {0};
 		struct chart ch = {.points = 50};
-		struct bucket *b = NULL;
-		size_t n;
-		uint64_t total;
+		struct charted made = {0};
 		if (search_runs(me->c, project, &q, a, &f, &mine) || f.n != 1)
 			atomic_fetch_add(me->failed, 1);
 		else if (f.v[0]->n_metrics) { /* what was seen once is never unseen */
@@ -675,9 +680,9 @@ static void *crowd_read(void *arg)
 			seen = (double)f.v[0]->metrics[0].point.step;
 		}
 		run_found_free(&f);
-		if (track_chart(me->c, project, me->id, S("m"), &ch, &b, &n, &total, &mine))
+		if (track_chart(me->c, project, me->id, S("m"), &ch, &made, &mine))
 			atomic_fetch_add(me->failed, 1);
-		free(b);
+		free(made.v);
 		arena_free(a);
 	}
 	return NULL;
@@ -703,7 +708,8 @@ static void test_run_track__threads(void)
 	struct point *p;
 	size_t n;
 	bool more;
-	CHECK_OK(track_history(c, project, id, S("m"), 0, 100000, &p, &n, &more, &et), &et);
+	CHECK_OK(
+		track_history(c, project, id, S("m"), 0, 100000, &p, &n, &more, &rolled, &et), &et);
 	CHECK_INT(n, WRITERS * 150 * 40);
 	free(p);
 	croft_close(c);

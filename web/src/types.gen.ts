@@ -31,6 +31,8 @@ export type Span = { id: string; parent: (string | null); name: string; kind: st
 export type Experiment = { id: string; name: string; location: string; created: string; updated: string; deleted: (string | null); tags: Record<string, unknown> };
 export type TrackedRun = { id: string; experiment: string; name: string; status: ("running" | "scheduled" | "ok" | "error" | "killed"); user: string; started: (string | null); ended: (string | null); deleted: (string | null); duration_ms: (number | null); params: Record<string, unknown>; tags: Record<string, unknown>; metrics: Record<string, unknown>; datasets: ({ name: string; digest: string; context: string })[] };
 export type ComparedRow = { key: string; differs: boolean; values: ((string | number | null))[] };
+export type RetentionPolicy = { delete_days: (number | null); purge_days: (number | null); rollup_days: (number | null); rollup_level: (number | null) };
+export type RetentionItem = { id: string; name: string; experiment: string; action: ("delete" | "purge" | "roll_up"); since: string; policy: string; kept: (string | null); points: number; buckets: number };
 export type Trace = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); spans: number; errors: number; tokens_in: number; tokens_out: number; cost: number; attributes: Record<string, unknown> };
 export type TraceSpan = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number };
 export type TraceSpanDetail = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number; span_kind: string; view: TraceView; attributes: Record<string, unknown>; event_list: ({ name: string; at_ms: number; attributes: Record<string, unknown>; dropped: number })[]; links: ({ trace: string; span: string; state: string; attributes: Record<string, unknown> })[]; scope: { name: string; version: string; attributes: Record<string, unknown> }; resource: Record<string, unknown>; trace_state: string; dropped: { attributes: number; events: number; links: number } };
@@ -234,7 +236,7 @@ export interface Routes {
   /** Delete an experiment with its runs, or restore it. */
   "DELETE /api/v1/experiments/{id}": { query: { restore?: boolean }; body: undefined; reply: Record<string, unknown> };
   /** Remove for good the runs and experiments that were deleted, with their files. */
-  "POST /api/v1/experiments/purge": { query: undefined; body: { days: number }; reply: { runs: number; experiments: number } };
+  "POST /api/v1/experiments/purge": { query: undefined; body: { days: number }; reply: { runs: number; experiments: number; kept: number } };
   /** Search the runs of an experiment. */
   "GET /api/v1/experiments/{id}/runs": { query: { view?: ("active" | "deleted" | "all"); filter?: string; order_by?: string; limit?: number; page?: string }; body: undefined; reply: { runs: (TrackedRun)[]; total: number; next: (string | null) } };
   /** The metrics, parameters and tags that its runs have. */
@@ -246,7 +248,21 @@ export interface Routes {
   /** Delete an experiment's run, or restore it. */
   "DELETE /api/v1/runs/{id}": { query: { restore?: boolean }; body: undefined; reply: Record<string, unknown> };
   /** A metric's points in at most so many buckets. */
-  "GET /api/v1/runs/{id}/metrics/{key...}": { query: { points?: number; from?: number; to?: number; x?: ("step" | "time") }; body: undefined; reply: { key: string; x: ("step" | "time"); total: number; columns: (string)[]; buckets: (((number | null))[])[] } };
+  "GET /api/v1/runs/{id}/metrics/{key...}": { query: { points?: number; from?: number; to?: number; x?: ("step" | "time") }; body: undefined; reply: { key: string; x: ("step" | "time"); total: number; rolled_up: number; columns: (string)[]; buckets: (((number | null))[])[] } };
+  /** How long runs of experiments are kept. */
+  "GET /api/v1/retention": { query: undefined; body: undefined; reply: { settings: RetentionPolicy; project: { policy: RetentionPolicy; effective: RetentionPolicy }; experiments: ({ experiment: string; policy: RetentionPolicy; effective: RetentionPolicy })[] } };
+  /** Set how long runs are kept, in the project or in one experiment; null inherits. */
+  "PUT /api/v1/retention": { query: undefined; body: { experiment?: string; delete_days?: (number | null); purge_days?: (number | null); rollup_days?: (number | null); rollup_level?: (number | null) }; reply: { policy: RetentionPolicy } };
+  /** What the policies would do now, or at a time; nothing is changed. */
+  "GET /api/v1/retention/plan": { query: { at?: string }; body: undefined; reply: { at: string; runs: (RetentionItem)[]; counts: { delete: number; purge: number; roll_up: number; experiments: number; kept: number; points: number; buckets: number }; more: boolean } };
+  /** Carry the policies out now. */
+  "POST /api/v1/retention/run": { query: undefined; body: undefined; reply: { counts: { delete: number; purge: number; roll_up: number; experiments: number; kept: number; points: number; buckets: number } } };
+  /** Runs on hold, newest first. */
+  "GET /api/v1/retention/holds": { query: { before?: string }; body: undefined; reply: { holds: ({ run: string; name: string; reason: string; who: string; since: string })[] } };
+  /** Put a run on hold: nothing removes it. */
+  "PUT /api/v1/runs/{id}/hold": { query: undefined; body: { reason?: string }; reply: Record<string, unknown> };
+  /** Release a run from hold. */
+  "DELETE /api/v1/runs/{id}/hold": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** List traces, newest first. */
   "GET /api/v1/traces": { query: { q?: string; filter?: string; status?: string; kind?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { traces: (Trace)[]; next: (string | null) } };
   /** Spans as they open and close, as server-sent events. */
