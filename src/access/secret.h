@@ -24,6 +24,12 @@ enum { SECRET_MAX = 64 << 10, SECRET_NAME_MAX = 100 };
  * is not there. Appends to out. Any thread. */
 enum err secret_get(struct croft *c, struct str project, struct str name, struct buf *out,
 	struct errtext *et) MUST_CHECK;
+/* Adds or replaces; removes (ERR_NOT_FOUND). In a transaction of their own, with a line in the
+ * audit log. A name has letters, digits, '.', '_' and '-'. */
+enum err secret_set(struct croft *c, const struct principal *who, struct str project,
+	struct str name, struct str value, struct errtext *et) MUST_CHECK;
+enum err secret_remove(struct croft *c, const struct principal *who, struct str project,
+	struct str name, struct errtext *et) MUST_CHECK;
 /* Overwrites the bytes, then buf_free. */
 void secret_wipe(struct buf *b);
 

@@ -74,10 +74,6 @@ enum err secret_delete_row(
 
 /* ---- what is done ---- */
 
-enum err secret_set(struct croft *c, const struct principal *who, struct str project,
-	struct str name, struct str value, struct errtext *et) MUST_CHECK;
-enum err secret_remove(struct croft *c, const struct principal *who, struct str project,
-	struct str name, struct errtext *et) MUST_CHECK;
 struct rotated {
 	size_t secrets, rewrapped, keys_left; /* older keys that nothing needs any more */
 	char key_id[KEY_ID_HEX + 1];

@@ -1,15 +1,17 @@
 /* MLflow's logged models: create, finalize, params, tags, search, delete, list their files. */
 #include "api/mlflow_filter.h"
+#include "api/mlflow_lineage.h"
 #include "api/mlflow_registry.h"
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define FIELDS(...) static const struct mlflow_field fields[] = {__VA_ARGS__}
 #define BEGIN(kind) mlreg_begin(&m, c, rq, rs, kind, fields, ARRAY_LEN(fields))
 
-enum { PAIRS_MAX = 1000, PAGE_MAX = 1000, ORDERS_MAX = 8 };
+enum { PAIRS_MAX = 1000, PAGE_MAX = 1000, ORDERS_MAX = 8, DATASETS_MAX = 100 };
 
 /* ---- JSON ---- */
 
@@ -34,6 +36,35 @@ static const char *status_word(enum logged_status s)
 	static const char *const words[] = {"LOGGED_MODEL_STATUS_UNSPECIFIED",
 		"LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"};
 	return words[(size_t)s < ARRAY_LEN(words) ? s : 0];
+}
+
+static enum err write_metrics(struct mlreg *m, struct str id)
+{
+	struct logged_metric *v = NULL;
+	size_t n = 0;
+	struct jw *w = &m->w;
+	enum err e = logged_metrics(m->tx, m->project, id, S(""), m->a, &v, &n, &m->et);
+	jw_key(w, "metrics");
+	jw_arr(w);
+	for (size_t i = 0; i < n; i++) {
+		char run[ID_HEX + 1];
+		id_hex(v[i].run, run);
+		jw_obj(w);
+		jw_kstr(w, "key", v[i].name);
+		jw_key(w, "value");
+		mlflow_write_float(w, v[i].value);
+		jw_ki64(w, "timestamp", v[i].ms);
+		jw_ki64(w, "step", v[i].step);
+		jw_kstr(w, "model_id", id);
+		jw_kc(w, "run_id", run);
+		if (v[i].dataset.n)
+			jw_kstr(w, "dataset_name", v[i].dataset);
+		if (v[i].digest.n)
+			jw_kstr(w, "dataset_digest", v[i].digest);
+		jw_end(w);
+	}
+	jw_end(w);
+	return e;
 }
 
 static enum err write_model(struct mlreg *m, const struct logged_model *v)
@@ -64,9 +95,10 @@ static enum err write_model(struct mlreg *m, const struct logged_model *v)
 	jw_key(w, "data");
 	jw_obj(w);
 	write_pairs(w, "params", true, pairs, n);
+	e = write_metrics(m, v->id);
 	jw_end(w);
 	jw_end(w);
-	return OK;
+	return e;
 }
 
 static enum err reply_model(struct mlreg *m, struct str id)
@@ -175,6 +207,8 @@ static MLREG(mlflow_logged_create)
 		e = put_pairs(&m, v.id, "params", true);
 	if (!e)
 		e = put_pairs(&m, v.id, "tags", false);
+	if (!e)
+		e = mlflow_lineage_logged(m.tx, rq, v.id, v.run, &m.et);
 	if (!e)
 		e = reply_model(&m, v.id);
 	mlreg_end(&m, e);
@@ -299,6 +333,7 @@ struct found {
 	struct logged_model model;
 	struct logged_pair *pairs;
 	size_t n_pairs;
+	double newest[ORDERS_MAX]; /* of the metric that the i-th order names */
 };
 
 struct search {
@@ -306,10 +341,11 @@ struct search {
 	struct filter_clause *clauses;
 	size_t n_clauses;
 	struct {
-		struct str key;
+		struct str key, dataset, digest; /* dataset, digest: of a metric; "": any */
 		bool descending;
 	} orders[ORDERS_MAX];
 	size_t n_orders;
+	yyjson_val *datasets;
 	struct found *v;
 	size_t n, cap;
 };
@@ -360,6 +396,40 @@ static struct str pair_of(const struct found *f, bool param, struct str key)
 	return (struct str){0};
 }
 
+static bool on_dataset(const struct logged_metric *v, struct str name, struct str digest)
+{
+	return (!name.n || str_eq(v->dataset, name)) && (!digest.n || str_eq(v->digest, digest));
+}
+
+static bool on_one_of(const struct search *s, const struct logged_metric *v)
+{
+	yyjson_val *one;
+	size_t i, n;
+	bool yes = !yyjson_arr_size(s->datasets);
+	yyjson_arr_foreach(s->datasets, i, n, one) yes |=
+		on_dataset(v, json_str(one, "dataset_name"), json_str(one, "dataset_digest"));
+	return yes;
+}
+
+/* Whether a metric of that name ("": any) has a value that fits, on one of the datasets asked for.
+ */
+static enum err any_metric(struct search *s, struct str model, struct str name,
+	const struct filter_clause *c, bool *yes)
+{
+	struct logged_metric *v = NULL;
+	size_t n = 0;
+	*yes = false;
+	if (c && c->quoted)
+		return err_set(&s->m->et, ERR_INVALID,
+			"metrics.%.*s: a number is expected, without quotes",
+			STR_FMT(str_sub(name, 0, 100)));
+	enum err e =
+		logged_metrics(s->m->tx, s->m->project, model, name, s->m->a, &v, &n, &s->m->et);
+	for (size_t i = 0; i < n && !e && !*yes; i++)
+		*yes = on_one_of(s, &v[i]) && (!c || filter_match_number(c, v[i].value));
+	return e;
+}
+
 static enum err matches(struct search *s, const struct found *f, bool *yes)
 {
 	*yes = true;
@@ -367,11 +437,11 @@ static enum err matches(struct search *s, const struct found *f, bool *yes)
 		struct filter_clause *c = &s->clauses[i];
 		struct str text = {0};
 		double number;
+		enum err e = OK;
 		if (str_eq_c(c->type, "param") || str_eq_c(c->type, "tag"))
 			*yes = filter_match_text(c, pair_of(f, str_eq_c(c->type, "param"), c->key));
 		else if (str_eq_c(c->type, "metric"))
-			return err_set(&s->m->et, ERR_UNSUPPORTED,
-				"logged models are not searched by metric here: search their runs");
+			e = any_metric(s, f->model.id, c->key, c, yes);
 		else if (number_of(&f->model, c->key, &number))
 			*yes = filter_match_number(c, number);
 		else if (text_of(s, f, c->key, &text))
@@ -380,6 +450,34 @@ static enum err matches(struct search *s, const struct found *f, bool *yes)
 			return err_set(&s->m->et, ERR_INVALID,
 				"Invalid attribute key '%.*s' for logged models.",
 				STR_FMT(str_sub(c->key, 0, 100)));
+		if (e)
+			return e;
+	}
+	bool measured = !*yes;
+	for (size_t i = 0; i < s->n_clauses; i++)
+		measured |= str_eq_c(s->clauses[i].type, "metric");
+	if (!measured && yyjson_arr_size(s->datasets))
+		return any_metric(s, f->model.id, S(""), NULL, yes);
+	return OK;
+}
+
+/* The newest value of a metric, on the dataset that the order names; NAN: none. */
+static enum err newest(struct search *s, struct found *f)
+{
+	for (size_t i = 0; i < s->n_orders; i++) {
+		struct logged_metric *v = NULL;
+		size_t n = 0;
+		struct str key = s->orders[i].key;
+		f->newest[i] = NAN;
+		if (!str_starts(key, S("metrics.")))
+			continue;
+		enum err e = logged_metrics(s->m->tx, s->m->project, f->model.id,
+			str_sub(key, 8, key.n), s->m->a, &v, &n, &s->m->et);
+		if (e)
+			return e;
+		for (size_t k = n; k-- > 0;)
+			if (on_dataset(&v[k], s->orders[i].dataset, s->orders[i].digest))
+				f->newest[i] = v[k].value;
 	}
 	return OK;
 }
@@ -408,6 +506,8 @@ static enum err on_model(void *ctx, const struct logged_model *v, struct errtext
 		e = logged_pairs(s->m->tx, s->m->project, v->id, s->m->a, &f.pairs, &f.n_pairs, et);
 	if (!e)
 		e = matches(s, &f, &yes);
+	if (!e && yes)
+		e = newest(s, &f);
 	if (e || !yes)
 		return e;
 	if (s->n == s->cap) {
@@ -422,10 +522,23 @@ static enum err on_model(void *ctx, const struct logged_model *v, struct errtext
 	return OK;
 }
 
+/* What has no value comes last, whatever the direction. */
+static int none_last(const struct search *s, size_t i, bool a, bool b)
+{
+	return s->orders[i].descending ? b - a : a - b;
+}
+
 static int cmp_by(const struct search *s, const struct found *a, const struct found *b, size_t i)
 {
 	struct str key = s->orders[i].key, x = {0}, y = {0};
 	double p, q;
+	if (str_starts(key, S("metrics."))) {
+		p = a->newest[i];
+		q = b->newest[i];
+		if (isnan(p) || isnan(q))
+			return none_last(s, i, isnan(p), isnan(q));
+		return (p > q) - (p < q);
+	}
 	if (str_starts(key, S("attributes.")))
 		key = str_sub(key, 11, key.n);
 	if (number_of(&a->model, key, &p) && number_of(&b->model, key, &q))
@@ -440,8 +553,8 @@ static int cmp_by(const struct search *s, const struct found *a, const struct fo
 		text_of(s, a, key, &x);
 		text_of(s, b, key, &y);
 	}
-	if (!x.p || !y.p) /* what has none comes last, whatever the direction */
-		return s->orders[i].descending ? !y.p - !x.p : !x.p - !y.p;
+	if (!x.p || !y.p)
+		return none_last(s, i, !x.p, !y.p);
 	return str_cmp(x, y);
 }
 
@@ -458,6 +571,23 @@ static int cmp_found(const void *x, const void *y, void *ctx)
 	return d ? (d > 0) - (d < 0) : -str_cmp(a->model.id, b->model.id);
 }
 
+static bool orderable(struct str key)
+{
+	static const char *const attributes[] = {"name", "model_id", "model_type", "experiment_id",
+		"status", "artifact_location", "source_run_id"};
+	const struct logged_model none = {0};
+	double number;
+	if (str_starts(key, S("metrics.")) || str_starts(key, S("params.")) ||
+		str_starts(key, S("tags.")))
+		return true;
+	if (str_starts(key, S("attributes.")))
+		key = str_sub(key, 11, key.n);
+	for (size_t i = 0; i < ARRAY_LEN(attributes); i++)
+		if (str_eq_c(key, attributes[i]))
+			return true;
+	return number_of(&none, key, &number);
+}
+
 static enum err parse_orders(struct search *s)
 {
 	yyjson_val *list = yyjson_obj_get(s->m->args, "order_by"), *one;
@@ -469,12 +599,27 @@ static enum err parse_orders(struct search *s)
 			return err_set(&s->m->et, ERR_INVALID,
 				"order_by: objects with a field_name are expected, at most %d",
 				ORDERS_MAX);
-		if (str_starts(key, S("metrics.")))
-			return err_set(&s->m->et, ERR_UNSUPPORTED,
-				"logged models are not ordered by metric here");
+		if (!orderable(key))
+			return err_set(&s->m->et, ERR_INVALID, "Invalid order by field name: %.*s",
+				STR_FMT(str_sub(key, 0, 100)));
 		s->orders[s->n_orders].key = key;
+		s->orders[s->n_orders].dataset = json_str(one, "dataset_name");
+		s->orders[s->n_orders].digest = json_str(one, "dataset_digest");
 		s->orders[s->n_orders++].descending = !json_bool(one, "ascending", true);
 	}
+	return OK;
+}
+
+static enum err read_datasets(struct search *s)
+{
+	yyjson_val *one;
+	size_t i, n;
+	s->datasets = yyjson_obj_get(s->m->args, "datasets");
+	if (yyjson_arr_size(s->datasets) > DATASETS_MAX)
+		return err_set(&s->m->et, ERR_INVALID, "datasets: at most %d", DATASETS_MAX);
+	yyjson_arr_foreach(s->datasets, i, n,
+		one) if (!json_str(one, "dataset_name").n) return err_set(&s->m->et, ERR_INVALID,
+		"`dataset_name` in the `datasets` clause must be specified.");
 	return OK;
 }
 
@@ -534,9 +679,8 @@ static MLREG(mlflow_logged_search)
 	if (!e && (max < 1 || max > PAGE_MAX))
 		e = err_set(&m.et, ERR_INVALID, "max_results: a number from 1 to %d is expected",
 			PAGE_MAX);
-	if (!e && yyjson_arr_size(yyjson_obj_get(m.args, "datasets")))
-		e = err_set(&m.et, ERR_UNSUPPORTED,
-			"logged models are not searched by the dataset of a metric here");
+	if (!e)
+		e = read_datasets(&s);
 	if (!e)
 		e = page_offset(mlflow_text(m.args, "page_token"), &offset, &m.et);
 	if (!e)
@@ -570,4 +714,9 @@ static const struct route routes[] = {
 		"MLflow: remove a tag of a logged model", NULL, "object", "object", 0},
 };
 
-const struct module mlflow_logged_module = {.name = "mlflow_logged", TABLE(routes)};
+const struct module mlflow_logged_module = {
+	.name = "mlflow_logged",
+	.migrations = logged_migrations,
+	.n_migrations = ARRAY_LEN(logged_migrations),
+	TABLE(routes),
+};

@@ -1,5 +1,6 @@
 /* MLflow's registered models and prompts: create, rename, describe, delete, tags, aliases. */
 #include "api/mlflow_registry.h"
+#include "api/mlflow_webhook.h"
 
 #include <stdio.h>
 
@@ -49,6 +50,10 @@ MLREG(mlflow_model_create)
 			mlflow_text(m.args, "description"), &id, &m.et);
 	if (!e)
 		e = mlreg_put_tags(&m, id, 0);
+	if (!e)
+		e = webhook_announce(&m,
+			&(struct artifact){.kind = prompt ? S("prompt") : S("model"), .name = name},
+			HOOK_CREATED, 0);
 	if (!e)
 		e = mlreg_reply_model(&m, id);
 	mlreg_end(&m, e);
@@ -179,6 +184,8 @@ MLREG(mlflow_model_set_tag)
 		e = artifact_tag_set(m.tx, rq->who, v.id, 0, mlflow_text(m.args, "key"),
 			value.p ? value : S(""), &m.et);
 	}
+	if (!e)
+		e = webhook_announce(&m, &v, HOOK_TAG_SET, 0);
 	mlreg_end(&m, e);
 }
 
@@ -193,6 +200,8 @@ MLREG(mlflow_model_delete_tag)
 	if (!e)
 		e = artifact_tag_set(
 			m.tx, rq->who, v.id, 0, mlflow_text(m.args, "key"), (struct str){0}, &m.et);
+	if (!e)
+		e = webhook_announce(&m, &v, HOOK_TAG_DELETED, 0);
 	mlreg_end(&m, e);
 }
 
@@ -233,6 +242,8 @@ MLREG(mlflow_alias_set)
 				.alias = mlflow_text(m.args, "alias"),
 				.version = v.version},
 			&m.et);
+	if (!e)
+		e = webhook_announce(&m, &of, HOOK_ALIAS_CREATED, v.version);
 	mlreg_end(&m, e);
 }
 
@@ -250,6 +261,8 @@ MLREG(mlflow_alias_delete)
 				.name = of.name,
 				.alias = mlflow_text(m.args, "alias")},
 			&m.et);
+	if (!e)
+		e = webhook_announce(&m, &of, HOOK_ALIAS_DELETED, 0);
 	mlreg_end(&m, e);
 }
 

@@ -28,6 +28,7 @@ struct mlreg {
 	struct buf out;
 	struct jw w;
 	struct errtext et;
+	bool announced; /* webhooks have something to send once this is committed */
 };
 
 enum err mlreg_begin(struct mlreg *m, struct croft *c, struct http_request *rq,

@@ -1,5 +1,6 @@
 /* One call of the registry's routes, and models and versions as MLflow's JSON. */
 #include "api/mlflow_registry.h"
+#include "api/mlflow_webhook.h"
 #include "base/hash.h"
 
 #include <stdio.h>
@@ -15,10 +16,13 @@ enum err mlreg_begin(struct mlreg *m, struct croft *c, struct http_request *rq,
 
 void mlreg_end(struct mlreg *m, enum err e)
 {
-	if (!e && m->tx)
+	if (!e && m->tx) {
 		e = db_commit(m->tx, &m->et);
-	else
+		if (!e && m->announced)
+			webhook_wake(m->c);
+	} else {
 		db_rollback(m->tx);
+	}
 	if (e)
 		mlflow_reply_error(m->rs, e, &m->et);
 	else if (m->out.n)

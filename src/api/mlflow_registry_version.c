@@ -1,6 +1,8 @@
 /* MLflow's model versions: create from a source, describe, stage, delete, tags, where the files
  * are. */
+#include "api/mlflow_lineage.h"
 #include "api/mlflow_registry.h"
+#include "api/mlflow_webhook.h"
 #include "run/track.h"
 
 #include <stdio.h>
@@ -184,68 +186,6 @@ static struct str metadata(struct mlreg *m, const struct source *s, bool odd_run
 	return buf_str(out);
 }
 
-/* The datasets that a run was given, as nodes of lineage. Asked before the transaction begins: runs
- * have their own way to the database. */
-struct used {
-	struct str *nodes;
-	size_t n;
-};
-
-/* Where the dataset is kept, when MLflow's source says so in a URI; else its name and digest. */
-static struct str dataset_node(struct arena *a, const struct track_input *in)
-{
-	yyjson_doc *doc = NULL, *source = NULL;
-	struct str node = {0}, uri;
-	if (!json_parse(in->json, &doc, NULL)) {
-		struct str text =
-			json_str(yyjson_obj_get(yyjson_doc_get_root(doc), "dataset"), "source");
-		if (text.n && !json_parse(text, &source, NULL)) {
-			yyjson_val *root = yyjson_doc_get_root(source);
-			uri = json_str(root, "uri");
-			if (!uri.n)
-				uri = json_str(root, "url");
-			if (str_find(uri, S("://")) != STR_NONE && uri.n < 2000)
-				node = arena_str(a, uri);
-		}
-	}
-	yyjson_doc_free(source);
-	yyjson_doc_free(doc);
-	if (!node.p)
-		node = arena_fmt(
-			a, "urn:mlflow-dataset:%.*s:%.*s", STR_FMT(in->name), STR_FMT(in->digest));
-	return node;
-}
-
-static void gather_used(struct croft *c, struct http_request *rq, struct used *out)
-{
-	static const struct mlflow_field fields[] = {{"run_id", MLFLOW_TEXT, false}};
-	yyjson_val *args;
-	struct id run;
-	struct tracked *t;
-	if (mlflow_args(rq, fields, ARRAY_LEN(fields), &args, NULL) ||
-		!id_parse(mlflow_text(args, "run_id"), &run) ||
-		track_get(c, project_of(rq), run, &t, NULL))
-		return;
-	out->nodes = arena_array_of(rq->arena, t->n_inputs + 1, struct str);
-	for (size_t i = 0; out->nodes && i < t->n_inputs; i++) {
-		out->nodes[out->n] = dataset_node(rq->arena, &t->inputs[i]);
-		out->n += out->nodes[out->n].p != NULL;
-	}
-	tracked_free(t);
-}
-
-static enum err add_used(struct mlreg *m, struct id run, const struct used *used)
-{
-	enum err e = OK;
-	for (size_t i = 0; i < used->n && !e; i++)
-		e = lineage_add(m->tx, m->rq->who,
-			&(struct edge){.node = node_run(m->a, run),
-				.kind = EDGE_USED,
-				.source = used->nodes[i]},
-			&m->et);
-	return e;
-}
-
 /* What the version inherits from the logged model or the version that it points at. */
 static enum err inherit(struct mlreg *m, struct source *s, struct str *derived)
 {
@@ -275,29 +215,44 @@ static enum err inherit(struct mlreg *m, struct source *s, struct str *derived)
 	return OK;
 }
 
-/* The logged model remembers what it was registered as: MLflow's clients look for that tag. */
-static enum err tag_logged(
-	struct mlreg *m, const struct source *s, struct str name, int64_t version)
+/* The logged model remembers what it was registered as: MLflow's clients look for that tag, and
+ * read it as JSON as Python writes it. */
+static enum err tag_logged(struct mlreg *m, struct str model, struct str name, int64_t version)
 {
-	struct buf value = {0};
-	struct jw w = {.out = &value};
-	if (!s->model_id.n || s->prompt)
-		return OK;
-	jw_arr(&w);
-	jw_obj(&w);
-	jw_kstr(&w, "name", name);
-	jw_key(&w, "version");
-	jw_fmt(&w, "%lld", (long long)version);
-	jw_end(&w);
-	jw_end(&w);
-	enum err e = logged_set_pair(m->tx, m->project, s->model_id,
-		&(struct logged_pair){S("mlflow.modelVersions"), buf_str(&value), false}, &m->et);
+	struct buf value = {0}, one = {0};
+	struct jw w = {.out = &one};
+	struct str had = {0};
+	struct logged_pair *pairs = NULL;
+	size_t n = 0;
+	enum err e = logged_pairs(m->tx, m->project, model, m->a, &pairs, &n, &m->et);
+	for (size_t i = 0; i < n; i++)
+		if (!pairs[i].param && str_eq_c(pairs[i].key, "mlflow.modelVersions"))
+			had = str_trim(pairs[i].value);
+	jw_str(&w, name);
+	bool list = had.n > 2 && str_starts(had, S("[")) && str_ends(had, S("]"));
+	buf_addf(&value, "%.*s%s{\"name\": %.*s, \"version\": %lld}]",
+		STR_FMT(list ? str_sub(had, 0, had.n - 1) : S("[")), list ? ", " : "",
+		STR_FMT(buf_str(&one)), (long long)version);
+	if (!e)
+		e = logged_set_pair(m->tx, m->project, model,
+			&(struct logged_pair){S("mlflow.modelVersions"), buf_str(&value), false},
+			&m->et);
+	buf_free(&one);
 	buf_free(&value);
 	return e;
 }
 
-static enum err create(
-	struct mlreg *m, const struct artifact *of, struct source *s, const struct used *used)
+static enum err link_logged(
+	struct mlreg *m, const struct artifact *of, const struct source *s, int64_t version)
+{
+	if (!s->model_id.n || s->prompt)
+		return OK;
+	enum err e = tag_logged(m, s->model_id, of->name, version);
+	return e ? e
+		 : mlflow_lineage_registered(m->tx, m->rq, s->model_id, of->id, version, &m->et);
+}
+
+static enum err create(struct mlreg *m, const struct artifact *of, struct source *s)
 {
 	struct buf meta = {0};
 	struct str derived = {0};
@@ -311,8 +266,6 @@ static enum err create(
 	v.metadata = metadata(m, s, odd_run, &meta);
 	if (!e)
 		e = artifact_put_version(m->tx, m->rq->who, &v, &version, &m->et);
-	if (!e && !id_is_zero(v.run))
-		e = add_used(m, v.run, used);
 	if (!e && derived.p)
 		e = lineage_add(m->tx, m->rq->who,
 			&(struct edge){.node = node_version(m->a, of->id, version),
@@ -322,7 +275,9 @@ static enum err create(
 	if (!e)
 		e = mlreg_put_tags(m, of->id, version);
 	if (!e)
-		e = tag_logged(m, s, of->name, version);
+		e = link_logged(m, of, s, version);
+	if (!e)
+		e = webhook_announce(m, of, HOOK_VERSION_CREATED, version);
 	if (!e)
 		e = mlreg_reply_version(m, of->id, version);
 	buf_free(&meta);
@@ -337,8 +292,6 @@ MLREG(mlflow_version_create)
 		{"tags", MLFLOW_ARRAY, false});
 	struct mlreg m;
 	struct artifact of;
-	struct used used = {0};
-	gather_used(c, rq, &used);
 	enum err e = BEGIN(TX_WRITE);
 	if (!e)
 		e = mlreg_model(&m, "name", &of);
@@ -349,7 +302,7 @@ MLREG(mlflow_version_create)
 			.prompt = str_eq_c(of.kind, "prompt")};
 		e = check_source(&m, &s);
 		if (!e)
-			e = create(&m, &of, &s, &used);
+			e = create(&m, &of, &s);
 	}
 	mlreg_end(&m, e);
 }
@@ -510,6 +463,8 @@ MLREG(mlflow_version_set_tag)
 		e = artifact_tag_set(m.tx, rq->who, of.id, v.version, mlflow_text(m.args, "key"),
 			value.p ? value : S(""), &m.et);
 	}
+	if (!e)
+		e = webhook_announce(&m, &of, HOOK_VERSION_TAG_SET, v.version);
 	mlreg_end(&m, e);
 }
 
@@ -525,5 +480,7 @@ MLREG(mlflow_version_delete_tag)
 	if (!e)
 		e = artifact_tag_set(m.tx, rq->who, of.id, v.version, mlflow_text(m.args, "key"),
 			(struct str){0}, &m.et);
+	if (!e)
+		e = webhook_announce(&m, &of, HOOK_VERSION_TAG_DELETED, v.version);
 	mlreg_end(&m, e);
 }

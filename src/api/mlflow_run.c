@@ -1,5 +1,7 @@
 /* MLflow's runs: create, change, search, histories of metrics. */
 #include "api/mlflow_int.h"
+#include "api/mlflow_lineage.h"
+#include "api/mlflow_metric.h"
 #include "base/clock.h"
 #include "base/map.h"
 #include "run/search.h"
@@ -218,7 +220,9 @@ static void read_metric(yyjson_val *v, struct track_metric *m)
 void mlflow_log_metric(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	ARGS(RUN_ID, {"key", MLFLOW_TEXT, true}, {"value", MLFLOW_FLOAT, true},
-		{"timestamp", MLFLOW_INT, true}, {"step", MLFLOW_INT, false});
+		{"timestamp", MLFLOW_INT, true}, {"step", MLFLOW_INT, false},
+		{"model_id", MLFLOW_TEXT, false}, {"dataset_name", MLFLOW_TEXT, false},
+		{"dataset_digest", MLFLOW_TEXT, false});
 	struct track_metric m;
 	struct track_change ch = {.metrics = &m, .n_metrics = 1};
 	struct id id = {0};
@@ -230,6 +234,8 @@ void mlflow_log_metric(struct croft *c, struct http_request *rq, struct http_res
 	}
 	if (!e)
 		e = track_change(c, project_of(rq), id, &ch, &et);
+	if (!e)
+		e = mlflow_metrics_of_models(c, rq, args, id, &et);
 	mlflow_reply(rs, e, &et);
 }
 
@@ -409,6 +415,8 @@ void mlflow_log_batch(struct croft *c, struct http_request *rq, struct http_resp
 	ch.tags = tags;
 	if (!e)
 		e = track_change(c, project_of(rq), id, &ch, &et);
+	if (!e)
+		e = mlflow_metrics_of_models(c, rq, yyjson_obj_get(args, "metrics"), id, &et);
 	mlflow_reply(rs, e, &et);
 }
 
@@ -517,6 +525,8 @@ void mlflow_log_inputs(struct croft *c, struct http_request *rq, struct http_res
 	ch.models_in = models;
 	if (!e)
 		e = track_change(c, project_of(rq), id, &ch, &et);
+	if (!e)
+		e = mlflow_lineage_inputs(c, rq, id, &ch, &et);
 	mlflow_reply(rs, e, &et);
 }
 
@@ -533,6 +543,8 @@ void mlflow_log_outputs(struct croft *c, struct http_request *rq, struct http_re
 	ch.models_out = models;
 	if (!e)
 		e = track_change(c, project_of(rq), id, &ch, &et);
+	if (!e)
+		e = mlflow_lineage_outputs(c, rq, id, &ch, &et);
 	mlflow_reply(rs, e, &et);
 }
 

@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "api/mlflow.h"
 #include "api/mlflow_registry.h"
+#include "api/mlflow_webhook.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
 #include "cli/cli.h"
@@ -39,6 +40,7 @@ const struct module *const app_modules[] = {
 	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,
+	&mlflow_webhook_module,
 	&cli_module,
 	&app_module,
 };

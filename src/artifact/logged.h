@@ -37,6 +37,22 @@ enum err logged_set_status(struct tx *tx, struct str project, struct str id,
 	enum logged_status status, struct errtext *et) MUST_CHECK;
 enum err logged_delete(
 	struct tx *tx, struct str project, struct str id, struct errtext *et) MUST_CHECK;
+/* What was measured of a model, in which run and on which dataset. */
+struct logged_metric {
+	struct str name, dataset, digest; /* dataset, digest "": not said */
+	double value;
+	int64_t ms, step;
+	struct id run;
+};
+/* The same point of the same run again changes nothing. */
+enum err logged_add_metric(struct tx *tx, struct str project, struct str id,
+	const struct logged_metric *m, struct errtext *et) MUST_CHECK;
+/* Newest first: by time, step; at most LOGGED_METRICS_MAX of them. name "": all. */
+enum { LOGGED_METRICS_MAX = 10000 };
+enum err logged_metrics(struct tx *tx, struct str project, struct str id, struct str name,
+	struct arena *a, struct logged_metric **out, size_t *n, struct errtext *et) MUST_CHECK;
+extern const struct migration logged_migrations[1];
+
 /* Live ones of an experiment; strings are fn's while it runs. */
 typedef enum err (*logged_fn)(void *ctx, const struct logged_model *m, struct errtext *et);
 enum err logged_each(struct tx *tx, struct str project, struct str experiment, logged_fn fn,

@@ -3,6 +3,8 @@
 #include "artifact/registry_int.h"
 #include "base/clock.h"
 
+#include <math.h>
+
 #define COLUMNS                                                                    \
 	"id, experiment, name, type, creator, location, status, run, created_ms, " \
 	"updated_ms, deleted"
@@ -155,4 +157,81 @@ enum err logged_each(struct tx *tx, struct str project, struct str experiment, l
 	}
 	row_free(r);
 	return e;
+}
+
+/* ---- metrics ---- */
+
+const struct migration logged_migrations[1] = {
+	{1, "metrics of logged models",
+		"CREATE TABLE logged_model_metric ("
+		"  project TEXT NOT NULL,"
+		"  model TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  ms BIGINT NOT NULL,"
+		"  step BIGINT NOT NULL,"
+		"  run BLOB NOT NULL,"
+		"  value DOUBLE PRECISION," /* NULL: not a number */
+		"  dataset TEXT NOT NULL,"
+		"  digest TEXT NOT NULL,"
+		"  PRIMARY KEY (project, model, name, ms, step, run));"},
+};
+
+enum err logged_add_metric(struct tx *tx, struct str project, struct str id,
+	const struct logged_metric *m, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO logged_model_metric (project, model, name, ms, step, run, value, "
+		"dataset, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+		"ON CONFLICT (project, model, name, ms, step, run) DO NOTHING",
+		P_TEXT(project), P_TEXT(id), P_TEXT(m->name), P_I64(m->ms), P_I64(m->step),
+		P_ID(m->run), isnan(m->value) ? P_NULL : P_F64(m->value), P_TEXT(m->dataset),
+		P_TEXT(m->digest));
+}
+
+static enum err read_metric(
+	struct row *r, struct arena *a, struct logged_metric *m, struct errtext *et)
+{
+	*m = (struct logged_metric){.ms = row_i64(r, 1),
+		.step = row_i64(r, 2),
+		.run = row_id(r, 3),
+		.value = row_null(r, 4) ? NAN : row_f64(r, 4)};
+	enum err e = row_copy(a, row_text(r, 0), &m->name, et);
+	if (!e)
+		e = row_copy(a, row_text(r, 5), &m->dataset, et);
+	return e ? e : row_copy(a, row_text(r, 6), &m->digest, et);
+}
+
+enum err logged_metrics(struct tx *tx, struct str project, struct str id, struct str name,
+	struct arena *a, struct logged_metric **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	size_t k = 0, cap = 0;
+	struct logged_metric *list = NULL;
+	enum err e = db_query(tx, &r, et,
+		"SELECT name, ms, step, run, value, dataset, digest FROM logged_model_metric "
+		"WHERE project = ? AND model = ? AND (? = '' OR name = ?) "
+		"ORDER BY ms DESC, step DESC, name, run LIMIT ?",
+		P_TEXT(project), P_TEXT(id), P_TEXT(name), P_TEXT(name), P_I64(LOGGED_METRICS_MAX));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et)) {
+		if (k == cap) {
+			cap = cap ? cap * 2 : 16;
+			struct logged_metric *v = arena_array_of(a, cap, struct logged_metric);
+			if (!v) {
+				e = err_set(et, ERR_NOMEM, "no memory for a logged model");
+				break;
+			}
+			if (k)
+				memcpy(v, list, k * sizeof *v);
+			list = v;
+		}
+		e = read_metric(r, a, &list[k++], et);
+	}
+	row_free(r);
+	if (e)
+		return e;
+	*out = list;
+	*n = k;
+	return OK;
 }

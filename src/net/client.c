@@ -22,6 +22,7 @@ struct transfer {
 	bool redirecting; /* the body of this answer is not wanted */
 	bool may_follow;
 	bool has_location;
+	bool blocked; /* public_only: the address was none */
 	size_t received;
 	struct buf *body;
 	enum err err; /* of a callback */
@@ -152,6 +153,10 @@ static enum err outcome(struct transfer *t, CURLcode rc, const char *detail, str
 		return OK;
 	if (cancelled(t->rq->cancel))
 		return err_set(et, ERR_CANCELLED, "cancelled");
+	if (t->blocked)
+		return err_set(et, ERR_FORBIDDEN,
+			"%.*s: its address is not public, so nothing was sent",
+			STR_FMT(str_sub(str_c(t->rq->url), 0, 200)));
 	const char *text = *detail ? detail : curl_easy_strerror(rc);
 	enum err e = rc == CURLE_OPERATION_TIMEDOUT                                  ? ERR_TIMEOUT
 		     : rc == CURLE_OUT_OF_MEMORY                                     ? ERR_NOMEM
@@ -296,6 +301,17 @@ static void set_trust(CURL *curl, const struct client_request *rq)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
 }
 
+/* Asked for each address that the name stands for, with the very one that is connected to. */
+static curl_socket_t open_public(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct transfer *t = ctx;
+	if (!client_address_public(&address->addr)) {
+		t->blocked = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static enum err run_once(struct transfer *t, CURLU *url, bool same_host, struct errtext *et)
 {
 	char detail[CURL_ERROR_SIZE] = "";
@@ -319,6 +335,12 @@ static enum err run_once(struct transfer *t, CURLU *url, bool same_host, struct 
 			curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, t->rq->unix_socket);
 		if (is_local_host(url))
 			curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* never through a proxy */
+		if (t->rq->public_only) {
+			curl_easy_setopt(curl, CURLOPT_PROXY, "");
+			curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_public);
+			curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
+			curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+		}
 		set_trust(curl, t->rq);
 		set_limits(curl, t->rq);
 		set_body(curl, t->rq);

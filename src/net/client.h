@@ -16,6 +16,9 @@ struct client_request {
 	const struct http_pair *headers;
 	size_t n_headers;
 	bool no_redirects; /* 3xx is an answer like any other */
+	/* Others chose the URL: connect to public addresses only, whatever its name stands for
+	 * when the connection is made, and through no proxy. ERR_FORBIDDEN says so. */
+	bool public_only;
 	struct str body;
 	uint32_t connect_ms, idle_ms, total_ms; /* 0: 10 s, 60 s, none */
 	size_t reply_max;                       /* bytes kept or passed on; 0: 64 MiB */
@@ -38,5 +41,9 @@ struct client_reply {
 enum err client_run(
 	const struct client_request *rq, struct client_reply *out, struct errtext *et) MUST_CHECK;
 void client_reply_free(struct client_reply *r);
+
+/* Neither this machine, a private network, link-local, multicast, nor set aside otherwise. */
+struct sockaddr;
+bool client_address_public(const struct sockaddr *a);
 
 #endif

@@ -76,7 +76,7 @@ def mlflow(c, a, b):
                "but prod may not, and the answer names the rule", e.message)
     refuses(lambda: m.delete_registered_model("churn"), "nor may it be deleted")
     elsewhere = MlflowClient(tracking_uri=c.base + "/p/beta", registry_uri=c.base + "/p/beta")
-    refuses(lambda: elsewhere.get_registered_model("churn"), "the other project is not there", "ENDPOINT_NOT_FOUND")
+    refuses(lambda: elsewhere.get_registered_model("churn"), "the other project is not there", "RESOURCE_DOES_NOT_EXIST")
     del os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]
     os.environ["MLFLOW_TRACKING_TOKEN"] = b
     m = MlflowClient(tracking_uri=c.base, registry_uri=c.base)  # the only project of this user

@@ -4,6 +4,7 @@
 #include "net/server.h"
 #include "tap.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -178,4 +179,56 @@ static void test_net_client__ends(void)
 	CHECK_ERR(client_run(&rq, &r, &et), ERR_INVALID);
 }
 
-TESTS(T(test_net_client__exchanges), T(test_net_client__redirects), T(test_net_client__ends))
+static bool is_public(const char *text)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return client_address_public((void *)&v4);
+	if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		return client_address_public((void *)&v6);
+	FAIL("%s is no address", text);
+	return false;
+}
+
+static void test_net_client__public_addresses(void)
+{
+	static const char *const open[] = {"1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255",
+		"100.128.0.0", "172.15.0.1", "172.32.0.1", "192.0.1.1", "198.17.0.1", "198.20.0.1",
+		"223.255.255.255", "2606:4700::1111", "2400:cb00::1", "::ffff:1.1.1.1",
+		"64:ff9b::101:101", "2002:101:101::1"};
+	static const char *const inside[] = {"0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1",
+		"127.255.255.255", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8",
+		"192.0.2.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.1",
+		"203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1",
+		"::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1", "2001::1", "2001:db8::1",
+		"3fff::1", "fc00::1", "fd12:3456::1", "fe80::1", "fec0::1", "ff02::1", "100::1",
+		"4000::1", "::7f00:1"};
+	for (size_t i = 0; i < ARRAY_LEN(open); i++)
+		if (!is_public(open[i]))
+			FAIL("%s is public", open[i]);
+	for (size_t i = 0; i < ARRAY_LEN(inside); i++)
+		if (is_public(inside[i]))
+			FAIL("%s is not public", inside[i]);
+}
+
+/* The server is there and answers: it must not have been asked. */
+static void test_net_client__public_only(void)
+{
+	struct app app = {0};
+	struct server *s = start(&app);
+	struct errtext et;
+	struct client_reply r;
+	struct client_request rq = {
+		.method = HTTP_GET, .url = url(s, "/echo"), .public_only = true};
+	CHECK_ERR(client_run(&rq, &r, &et), ERR_FORBIDDEN);
+	CHECK(app.seen.n == 0);
+	rq.public_only = false;
+	CHECK_OK(client_run(&rq, &r, &et), &et);
+	client_reply_free(&r);
+	server_stop(s, 3000);
+	buf_free(&app.seen);
+}
+
+TESTS(T(test_net_client__public_addresses), T(test_net_client__public_only),
+	T(test_net_client__exchanges), T(test_net_client__redirects), T(test_net_client__ends))

@@ -505,6 +505,18 @@ export interface Routes {
   "PATCH /api/2.0/mlflow/logged-models/{model_id}/tags": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** MLflow: remove a tag of a logged model. */
   "DELETE /api/2.0/mlflow/logged-models/{model_id}/tags/{key}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: make a webhook. */
+  "POST /api/2.0/mlflow/webhooks": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: list webhooks. */
+  "GET /api/2.0/mlflow/webhooks": { query: { max_results?: number; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: show a webhook. */
+  "GET /api/2.0/mlflow/webhooks/{webhook_id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: change a webhook. */
+  "PATCH /api/2.0/mlflow/webhooks/{webhook_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a webhook. */
+  "DELETE /api/2.0/mlflow/webhooks/{webhook_id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: send a webhook an example. */
+  "POST /api/2.0/mlflow/webhooks/{webhook_id}/test": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** The process is alive. */
   "GET /healthz": { query: undefined; body: undefined; reply: undefined };
   /** Models and indexes are usable. */
