@@ -282,6 +282,12 @@ static bool first_time(struct machine *m, struct slot *s)
 	return true;
 }
 
+bool machine_once(struct machine *m, const struct cell *like)
+{
+	struct slot *s = intern(m, like);
+	return s && first_time(m, s);
+}
+
 void machine_emit(struct machine *m, const struct cell *like)
 {
 	const struct cell *c = machine_cell(m, like);
@@ -312,9 +318,9 @@ void machine_pop(struct machine *m, const struct cell *finished, struct result r
 	if (!below)
 		return;
 	/* without this, a text that can be read in k ways on each of d levels would cost k^d */
-	struct slot *s = intern(m,
-		&(struct cell){.up = below, .node = &pop_mark, .a = r.a, .b = r.b, .more = r.more});
-	if (s && first_time(m, s))
+	if (machine_once(
+		    m, &(struct cell){
+			       .up = below, .node = &pop_mark, .a = r.a, .b = r.b, .more = r.more}))
 		m->l->ops->resume(m, below, r);
 }
 

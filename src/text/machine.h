@@ -81,6 +81,9 @@ const struct cell *machine_cell(struct machine *m, const struct cell *like);
 /* `finished` (only its up matters) is done: the cell below resumes with r. The same twice in one
  * emission counts once. */
 void machine_pop(struct machine *m, const struct cell *finished, struct result r);
+/* True the first time that a cell like this is named to it in one emission: a guard against doing
+ * the same work on many ways. */
+bool machine_once(struct machine *m, const struct cell *like);
 /* Bytes hash-consed in the machine: equal bytes are the same pointer. They must not hold pointers
  * into the machine. NULL: out of memory, as above. */
 const void *machine_data(struct machine *m, const void *bytes, size_t n);
