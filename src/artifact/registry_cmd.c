@@ -1,5 +1,6 @@
 /* `croft artifact ...`: thin calls of /api/v1/artifacts and /api/v1/lineage. */
 #include "artifact/registry_cmd.h"
+#include "artifact/transfer.h"
 #include "base/map.h"
 
 /* ---- printing ---- */
@@ -555,14 +556,32 @@ static unsigned diff_versions(struct cmd *cmd, yyjson_val *a, yyjson_val *b)
 	return changed;
 }
 
+/* The second version may leave out what is the same: "2", "@prod". */
+static enum err fetch_second(
+	struct cmd *cmd, yyjson_val *first, struct answer *out, struct errtext *et)
+{
+	struct str text = cmd_arg(cmd, 1);
+	struct buf ref = {0};
+	int64_t version;
+	bool number = str_i64(text, &version), alias = text.n && text.p[0] == '@';
+	if (number || alias)
+		buf_addf(&ref, "%.*s/%.*s%s", STR_FMT(json_str(first, "kind")),
+			STR_FMT(json_str(first, "name")), number ? ":" : "");
+	buf_adds(&ref, text);
+	enum err e = fetch_version(cmd, buf_str(&ref), out, et);
+	buf_free(&ref);
+	return e;
+}
+
 static enum err artifact_diff(struct cmd *cmd, struct errtext *et)
 {
 	struct answer a = {0}, b = {0};
+	const struct diff_options o = {cmd_flag(cmd, "rows"), cmd_opt(cmd, "key")};
 	enum err e = want_args(cmd, 2, "name two versions: croft artifact diff A B", et);
 	if (!e)
 		e = fetch_version(cmd, cmd_arg(cmd, 0), &a, et);
 	if (!e)
-		e = fetch_version(cmd, cmd_arg(cmd, 1), &b, et);
+		e = fetch_second(cmd, a.root, &b, et);
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "[%s,%s]\n", buf_c(&a.body), buf_c(&b.body));
 	} else if (!e) {
@@ -575,7 +594,7 @@ static enum err artifact_diff(struct cmd *cmd, struct errtext *et)
 		if (!diff_versions(cmd, a.root, b.root))
 			cmd_outf(cmd, "no difference\n");
 		e = tree_print_diff(
-			cmd, json_str(a.root, "digest"), json_str(b.root, "digest"), et);
+			cmd, json_str(a.root, "digest"), json_str(b.root, "digest"), &o, et);
 	}
 	answer_free(&a);
 	answer_free(&b);
@@ -584,7 +603,7 @@ static enum err artifact_diff(struct cmd *cmd, struct errtext *et)
 
 /* ---- lineage: a tree; a node that was printed already is named only ---- */
 
-struct tree {
+struct picture {
 	struct cmd *cmd;
 	yyjson_val *nodes, *edges;
 	bool down;
@@ -592,7 +611,7 @@ struct tree {
 	struct map labels; /* id -> the node's object */
 };
 
-static void label(struct tree *t, struct str id, struct buf *out)
+static void label(struct picture *t, struct str id, struct buf *out)
 {
 	yyjson_val *v = map_get(&t->labels, id);
 	buf_adds(out, v ? json_str(v, "label") : id);
@@ -600,7 +619,7 @@ static void label(struct tree *t, struct str id, struct buf *out)
 		buf_addc(out, " (deleted)");
 }
 
-static void branch(struct tree *t, struct str id, struct buf *indent, unsigned depth)
+static void branch(struct picture *t, struct str id, struct buf *indent, unsigned depth)
 {
 	const char *from = t->down ? "source" : "node", *to = t->down ? "node" : "source";
 	static const char *const up_words[] = {"used", "produced by", "derived from"};
@@ -635,7 +654,7 @@ static void branch(struct tree *t, struct str id, struct buf *indent, unsigned d
 
 static void print_tree(struct cmd *cmd, yyjson_val *root, bool down)
 {
-	struct tree t = {.cmd = cmd,
+	struct picture t = {.cmd = cmd,
 		.nodes = yyjson_obj_get(root, "nodes"),
 		.edges = yyjson_obj_get(root, "edges"),
 		.down = down};
@@ -757,6 +776,10 @@ static enum err verify_facts(struct cmd *cmd, struct errtext *et)
 		"known-at", 0, "TIME", "With what had been written down until then"  \
 	}
 
+static const struct option diff_options[] = {
+	{"rows", 0, NULL, "Which rows, and the figures of columns that differ"},
+	{"key", 'k', "COLUMN",
+		"The column that names a row (id, key, uuid, path if there is one)"}};
 static const struct option ls_options[] = {{"kind", 0, "KIND", "Of one kind"},
 	{"name", 0, "TEXT", "With this text in the name"},
 	{"limit", 0, "N", "At most so many (100)"}};
@@ -807,7 +830,14 @@ const struct command registry_commands[N_REGISTRY_COMMANDS] = {
 		"Facts about an artifact, one version (:N) or one alias (@ALIAS)", NULL},
 	{"artifact retract", artifact_retract, "REF SEQ", OPTIONS(retract_options),
 		"Say that a fact was wrong; it stays in the history", NULL},
-	{"artifact diff", artifact_diff, "REF REF", NULL, 0, "Compare two versions", NULL},
+	{"artifact diff", artifact_diff, "REF REF", OPTIONS(diff_options), "Compare two versions",
+		"What differs of their facts, which files came, went and changed, and of CSV, TSV "
+		"and "
+		"JSON lines how many rows. The second may be a number or an alias of the same "
+		"artifact.\n\n"
+		"Examples:\n"
+		"  croft artifact diff dataset/faq:1 2 --rows\n"
+		"  croft artifact diff document-set/default:1 @latest"},
 	{"artifact lineage", artifact_lineage, "REF", OPTIONS(lineage_options),
 		"Where it comes from, or what depends on it", NULL},
 	{"artifact link", lineage_link, "NODE KIND SOURCE", NULL, 0,

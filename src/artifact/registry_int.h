@@ -85,9 +85,4 @@ extern const struct command signature_commands[N_SIGNATURE_COMMANDS];
 extern const struct command promotion_commands[N_PROMOTION_COMMANDS];
 extern const struct command registry_commands[N_REGISTRY_COMMANDS];
 
-/* Of two versions with content: which files changed. Prints nothing when one has none. */
-struct cmd;
-enum err tree_print_diff(
-	struct cmd *cmd, struct str before, struct str after, struct errtext *et) MUST_CHECK;
-
 #endif

@@ -35,4 +35,13 @@ enum err tree_pull(struct cmd *cmd, struct str digest, const char *dir,
 enum err tree_fetch(
 	struct cmd *cmd, struct str digest, struct tree **out, struct errtext *et) MUST_CHECK;
 
+/* Prints what becomes of a tree in another one: files, and of CSV and JSON lines their rows.
+ * Nothing when one of them is not here, or both are the same. */
+struct diff_options {
+	bool rows;      /* which rows, and the columns' figures */
+	struct str key; /* .p NULL: found */
+};
+enum err tree_print_diff(struct cmd *cmd, struct str before, struct str after,
+	const struct diff_options *o, struct errtext *et) MUST_CHECK;
+
 #endif

@@ -325,57 +325,6 @@ static enum err artifact_pull(struct cmd *cmd, struct errtext *et)
 	return OK;
 }
 
-/* ---- diff ---- */
-
-static void print_delta(struct cmd *cmd, yyjson_val *v)
-{
-	char size[24], shared[24];
-	struct str change = json_str(v, "change");
-	bool gone = str_eq_c(change, "removed"), changed = str_eq_c(change, "changed");
-	size_text(json_i64(v, gone ? "before" : "after", 0), size);
-	size_text(json_i64(v, "shared", 0), shared);
-	cmd_outf(cmd, "%s%s %.*s%s  %s",
-		cmd_style(cmd, gone      ? "red"
-			       : changed ? "yellow"
-					 : "green"),
-		gone      ? "-"
-		: changed ? "~"
-			  : "+",
-		STR_FMT(json_str(v, "path")), cmd_style(cmd, "reset"), size);
-	if (changed)
-		cmd_outf(cmd, ", %s as before", shared);
-	cmd_outf(cmd, "\n");
-}
-
-enum err tree_print_diff(struct cmd *cmd, struct str before, struct str after, struct errtext *et)
-{
-	struct buf path = {0}, body = {0};
-	yyjson_doc *doc = NULL;
-	yyjson_val *v;
-	size_t i, n;
-	char shared[24], fresh[24];
-	if (!tree_digest_ok(before) || !tree_digest_ok(after) || str_eq(before, after))
-		return OK;
-	buf_addf(&path, "/api/v1/trees/%.*s/diff/%.*s", STR_FMT(before), STR_FMT(after));
-	enum err e = cmd_call(cmd, HTTP_GET, buf_c(&path), (struct str){0}, &body, et);
-	if (e == ERR_NOT_FOUND)
-		e = OK; /* digests of something that is kept elsewhere */
-	else if (!e)
-		e = json_parse(buf_str(&body), &doc, et);
-	yyjson_val *root = doc ? yyjson_doc_get_root(doc) : NULL;
-	yyjson_arr_foreach(yyjson_obj_get(root, "files"), i, n, v) print_delta(cmd, v);
-	if (root) {
-		size_text(json_i64(root, "shared", 0), shared);
-		size_text(json_i64(root, "fresh", 0), fresh);
-		cmd_outf(cmd, "%lld files are the same; %s shared, %s new\n",
-			(long long)json_i64(root, "same", 0), shared, fresh);
-	}
-	yyjson_doc_free(doc);
-	buf_free(&path);
-	buf_free(&body);
-	return e;
-}
-
 /* ---- gc ---- */
 
 static enum err artifact_gc(struct cmd *cmd, struct errtext *et)

@@ -11,6 +11,7 @@
  *	tree_own.c      uploads, commits, grants
  *	tree_gc.c       what nobody needs any more
  *	tree_routes.c   /api/v1/trees
+ *	rows_routes.c   files of two trees compared row by row (rows.c)
  *	tree_client.c   chunks to and from a server
  *	tree_cmd.c      croft artifact push, pull, gc
  */
@@ -184,8 +185,13 @@ struct tree_collected {
 enum err tree_gc(struct croft *c, int64_t grace_ms, bool dry_run, const struct cancel *cancel,
 	struct tree_collected *out, struct errtext *et) MUST_CHECK;
 
-extern const struct route tree_routes[10];
-extern const struct shape tree_shapes[3];
+enum { N_TREE_ROUTES = 11, N_TREE_SHAPES = 6 };
+extern const struct route tree_routes[N_TREE_ROUTES];
+extern const struct shape tree_shapes[N_TREE_SHAPES];
+/* {digest}, or {other}, of the path, when the project has it and no rule keeps it from who asks. */
+enum err tree_named(struct croft *c, struct http_request *rq, const char *param,
+	char hex[SHA256_HEX + 1], struct errtext *et) MUST_CHECK;
+void get_tree_rows(struct croft *c, struct http_request *rq, struct http_response *rs);
 extern const struct command tree_commands[3];
 
 #endif

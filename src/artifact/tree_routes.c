@@ -258,8 +258,7 @@ static void post_tree(struct croft *c, struct http_request *rq, struct http_resp
 	buf_free(&out);
 }
 
-/* {digest}, or {other}, of the path, when the project has it. */
-static enum err granted(struct croft *c, struct http_request *rq, const char *param,
+enum err tree_named(struct croft *c, struct http_request *rq, const char *param,
 	char hex[SHA256_HEX + 1], struct errtext *et)
 {
 	struct str digest = http_param(rq, param);
@@ -274,7 +273,7 @@ static void get_tree(struct croft *c, struct http_request *rq, struct http_respo
 	struct errtext et = {0};
 	struct os_map m = {0};
 	char hex[SHA256_HEX + 1];
-	enum err e = granted(c, rq, "digest", hex, &et);
+	enum err e = tree_named(c, rq, "digest", hex, &et);
 	if (!e)
 		e = blob_get(croft_blobs(c), hex, true, &m, &et);
 	if (e) {
@@ -323,9 +322,9 @@ static void get_diff(struct croft *c, struct http_request *rq, struct http_respo
 	struct tree *a = NULL, *b = NULL;
 	struct tree_diff d = {0};
 	char hex[SHA256_HEX + 1], other[SHA256_HEX + 1];
-	enum err e = granted(c, rq, "digest", hex, &et);
+	enum err e = tree_named(c, rq, "digest", hex, &et);
 	if (!e)
-		e = granted(c, rq, "other", other, &et);
+		e = tree_named(c, rq, "other", other, &et);
 	if (!e)
 		e = tree_load(croft_blobs(c), hex, &a, &et);
 	if (!e)
@@ -397,7 +396,7 @@ static void get_file(struct croft *c, struct http_request *rq, struct http_respo
 	const struct tree_file *f = NULL;
 	uint64_t from = 0, n = UINT64_MAX;
 	char hex[SHA256_HEX + 1];
-	enum err e = granted(c, rq, "digest", hex, &et);
+	enum err e = tree_named(c, rq, "digest", hex, &et);
 	if (!e)
 		e = want_u64(rq, "offset", &from, &et);
 	if (!e)
@@ -538,7 +537,7 @@ static void post_extract(struct croft *c, struct http_request *rq, struct http_r
 	struct tree_sum sum = {0};
 	enum err e = local_begin(rq, "dir", &k, &et);
 	if (!e)
-		e = granted(c, rq, "digest", sum.digest, &et);
+		e = tree_named(c, rq, "digest", sum.digest, &et);
 	if (!e)
 		e = tree_load(croft_blobs(c), sum.digest, &t, &et);
 	if (local_stream(rq, rs, e, &k, &s, &et)) {
@@ -595,16 +594,26 @@ static void post_gc(struct croft *c, struct http_request *rq, struct http_respon
 	buf_free(&out);
 }
 
-const struct shape tree_shapes[3] = {
+const struct shape tree_shapes[N_TREE_SHAPES] = {
 	{"TreeDelta",
 		"{ path: string, change: \"added\" | \"removed\" | \"changed\", before: int | "
 		"null, after: int | null, shared: int }"},
+	{"RowsStats",
+		"{ type: \"number\" | \"boolean\" | \"text\" | \"json\" | \"mixed\" | "
+		"\"empty\", values: int, missing: int, min: number | null, max: number | "
+		"null, mean: number | null, deviation: number | null, length: number | null }"},
+	{"RowsColumn", "{ name: string, before: RowsStats, after: RowsStats, changed: int, shift: "
+		       "number | null }"},
+	{"RowsDiff", "{ format: \"csv\" | \"tsv\" | \"jsonl\", key: string | null, before: int, "
+		     "after: int, same: int, added: int, removed: int, changed: int, cut: boolean, "
+		     "columns: RowsColumn[], rows: { change: \"added\" | \"removed\" | "
+		     "\"changed\", row: string }[] }"},
 	{"TreeSum", "{ digest: string, files: int, bytes: int }"},
 	{"TreeFile", "{ path: string, sha256: string, size: int, executable?: boolean, "
 		     "chunks?: { id: string, size: int }[] }"},
 };
 
-const struct route tree_routes[10] = {
+const struct route tree_routes[N_TREE_ROUTES] = {
 	{HTTP_POST, "/api/v1/trees/chunks/missing", post_missing, PERM_ARTIFACT_WRITE,
 		"Which of these chunks has the project not uploaded yet?", NULL,
 		"{ ids: string[] }", "{ missing: string[] }", 0},
@@ -641,6 +650,12 @@ const struct route tree_routes[10] = {
 		"both have; at most 10,000 files are listed",
 		NULL, NULL,
 		"{ files: TreeDelta[], changed: int, same: int, shared: int, fresh: int }", 0},
+	{HTTP_GET, ONE "/rows/{other}", get_tree_rows, PERM_ARTIFACT_READ,
+		"What becomes of the rows of a CSV, TSV or JSON lines file of a tree in another "
+		"tree: rows by a key, columns, figures of each; at most 64 MiB and 1,000,000 rows "
+		"of each file are read",
+		"{ path: string, other_path?: string, key?: string, limit?: int }", NULL,
+		"RowsDiff", 0},
 	{HTTP_GET, ONE "/files/{path...}", get_file, PERM_ARTIFACT_READ,
 		"A file of a tree, or a part of it", "{ offset?: int, length?: int }", NULL, NULL,
 		0},

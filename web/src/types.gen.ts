@@ -23,6 +23,9 @@ export type LineageEdge = { node: string; kind: ("used" | "produced" | "derived_
 export type CardField = { key: string; title: string; state: ("missing" | "measured" | "claim"); value: (string | null); from: (string | null); claim: (string | null); by: (string | null); time: (string | null) };
 export type Card = { kind: string; name: string; version: number; sections: ({ name: string; title: string; fields: (CardField)[]; filled: number; of: number })[] };
 export type TreeDelta = { path: string; change: ("added" | "removed" | "changed"); before: (number | null); after: (number | null); shared: number };
+export type RowsStats = { type: ("number" | "boolean" | "text" | "json" | "mixed" | "empty"); values: number; missing: number; min: (number | null); max: (number | null); mean: (number | null); deviation: (number | null); length: (number | null) };
+export type RowsColumn = { name: string; before: RowsStats; after: RowsStats; changed: number; shift: (number | null) };
+export type RowsDiff = { format: ("csv" | "tsv" | "jsonl"); key: (string | null); before: number; after: number; same: number; added: number; removed: number; changed: number; cut: boolean; columns: (RowsColumn)[]; rows: ({ change: ("added" | "removed" | "changed"); row: string })[] };
 export type TreeSum = { digest: string; files: number; bytes: number };
 export type TreeFile = { path: string; sha256: string; size: number; executable?: boolean; chunks?: ({ id: string; size: number })[] };
 export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
@@ -217,6 +220,8 @@ export interface Routes {
   "POST /api/v1/trees/{digest}/extract": { query: undefined; body: { dir: string }; reply: TreeSum };
   /** What becomes of a tree when it turns into another: files, and bytes in chunks that both have; at most 10,000 files are listed. */
   "GET /api/v1/trees/{digest}/diff/{other}": { query: undefined; body: undefined; reply: { files: (TreeDelta)[]; changed: number; same: number; shared: number; fresh: number } };
+  /** What becomes of the rows of a CSV, TSV or JSON lines file of a tree in another tree: rows by a key, columns, figures of each; at most 64 MiB and 1,000,000 rows of each file are read. */
+  "GET /api/v1/trees/{digest}/rows/{other}": { query: { path: string; other_path?: string; key?: string; limit?: number }; body: undefined; reply: RowsDiff };
   /** A file of a tree, or a part of it. */
   "GET /api/v1/trees/{digest}/files/{path...}": { query: { offset?: number; length?: number }; body: undefined; reply: undefined };
   /** List the models that are installed and those that are known. */
