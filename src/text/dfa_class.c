@@ -296,8 +296,10 @@ static bool is_property_name(UProperty property, const char *name)
 
 static bool add_value(struct cset *s, UProperty property, const char *name)
 {
-	int32_t value = u_getPropertyValueEnum(property, name);
-	if (value == UCHAR_INVALID_CODE || !is_value_name(property, value, name))
+	/* ICU gives the values of Script_Extensions no names of their own */
+	UProperty names = property == UCHAR_SCRIPT_EXTENSIONS ? UCHAR_SCRIPT : property;
+	int32_t value = u_getPropertyValueEnum(names, name);
+	if (value == UCHAR_INVALID_CODE || !is_value_name(names, value, name))
 		return false;
 	add_icu(s, property, value);
 	return true;

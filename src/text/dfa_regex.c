@@ -19,7 +19,9 @@
 #include <stdlib.h>
 
 enum prev { PREV_NOTHING, PREV_OTHER, PREV_WORD, PREVS };
-enum next { NEXT_UNKNOWN, NEXT_OTHER, NEXT_WORD, NEXT_END, NEXT_WHATEVER };
+enum next { NEXT_UNKNOWN, NEXT_OTHER, NEXT_WORD, NEXT_END, NEXTS };
+/* Of a look-behind's automaton: the tag has a bit per kind of letter before which it holds. */
+enum { HOLDS_ALWAYS = 1 << NEXT_OTHER | 1 << NEXT_WORD | 1 << NEXT_END };
 
 struct thread {
 	uint32_t pc, duty; /* duty: an obligation's number */
@@ -225,16 +227,16 @@ static bool see(struct run *r, struct thread t)
 	return true;
 }
 
-static bool behind_holds(const struct run *r, uint32_t look, const uint32_t *past)
+/* Before which letters does a look-behind hold here? A set of bits. */
+static uint32_t behind_holds(const struct run *r, uint32_t look, const uint32_t *past)
 {
 	const struct regex *rx = r->rx;
-	for (uint32_t i = 0; i < r->n_behinds; i++)
-		if (r->behinds[i] == look) {
-			const struct fa *f = &rx->sights[look * PREVS].fa;
-			bool holds = past[i] != DFA_DEAD && f->tags[past[i]];
-			return holds != rx->prog.looks[look].negative;
-		}
-	return false;
+	uint32_t i = 0;
+	while (r->behinds[i] != look)
+		i++;
+	const struct fa *f = &rx->sights[look * PREVS].fa;
+	uint32_t holds = past[i] == DFA_DEAD ? 0 : f->tags[past[i]];
+	return rx->prog.looks[look].negative ? HOLDS_ALWAYS & ~holds : holds;
 }
 
 struct place { /* between two letters */
@@ -246,12 +248,20 @@ struct place { /* between two letters */
 /* An assertion that wants to know the next letter: does it hold? */
 static bool future_holds(enum op op, const struct place *at)
 {
-	if (at->next == NEXT_WHATEVER)
-		return true;
 	if (op == OP_END)
 		return at->next == NEXT_END;
 	bool boundary = (at->prev == PREV_WORD) != (at->next == NEXT_WORD);
 	return boundary == (op == OP_WORD);
+}
+
+static void look_behind(struct run *r, struct thread t, const struct place *at, struct threads *to)
+{
+	const struct inst *i = &r->rx->prog.insts[t.pc];
+	uint32_t holds = behind_holds(r, i->x, at->past);
+	if (at->next == NEXT_UNKNOWN && holds && holds != HOLDS_ALWAYS)
+		push(r->rx, to, t.pc, t.duty);
+	else if (at->next == NEXT_UNKNOWN ? holds : holds >> at->next & 1)
+		push(r->rx, &r->stack, i->next, t.duty);
 }
 
 /* Puts into `to` the threads that wait for a letter (or for the future) when t arrives here. */
@@ -285,13 +295,9 @@ static void follow(struct run *r, struct thread t, const struct place *at, struc
 				push(rx, stack, i->next, duty);
 			break;
 		case OP_LOOK:
-			if (rx->prog.looks[i->x].behind) {
-				if (!behind_holds(r, i->x, at->past))
-					break;
-			} else {
-				duty = duty_add(rx, duty, i->x, at->prev);
-			}
-			if (duty != DFA_DEAD)
+			if (rx->prog.looks[i->x].behind)
+				look_behind(r, t, at, to);
+			else if ((duty = duty_add(rx, duty, i->x, at->prev)) != DFA_DEAD)
 				push(rx, stack, i->next, duty);
 			break;
 		case OP_SET:
@@ -321,7 +327,7 @@ static enum op op_of(const struct run *r, struct thread t)
 
 static bool waits_for_future(enum op op)
 {
-	return op == OP_END || op == OP_WORD || op == OP_NOWORD;
+	return op == OP_END || op == OP_WORD || op == OP_NOWORD || op == OP_LOOK;
 }
 
 /* Sorts r->set; a thread with an obligation is not needed beside the same without. false: all is
@@ -423,19 +429,13 @@ static bool accepts(struct run *r, enum prev prev, enum next next)
 	return false;
 }
 
-/* A look-behind ends where its automaton accepts, before the next letter is known. */
-static bool accepts_behind(struct run *r, enum prev prev, const struct look *look)
+/* A look-behind ends where its automaton accepts, which may depend on the next letter. */
+static uint32_t accepts_behind(struct run *r, enum prev prev)
 {
-	bool now = false, later;
-	for (uint32_t i = 0; i < r->waiting.n; i++)
-		now = now || op_of(r, r->waiting.v[i]) == OP_MATCH;
-	later = !now && accepts(r, prev, NEXT_WHATEVER);
-	if (later && !r->rx->err)
-		r->rx->err = err_set(r->rx->et, ERR_UNSUPPORTED,
-			"regular expression, offset %zu: a look-behind whose end asks for what "
-			"follows (\\b, \\B, $)",
-			look->at);
-	return now;
+	uint32_t holds = 0;
+	for (enum next next = NEXT_OTHER; next < NEXTS; next++)
+		holds |= accepts(r, prev, next) ? 1u << next : 0;
+	return holds;
 }
 
 /* ---- arcs ---- */
@@ -545,8 +545,7 @@ static void add_state(struct run *r, uint32_t id, uint32_t look)
 		return;
 	}
 	bool behind = look != UINT32_MAX && rx->prog.looks[look].behind;
-	bool tag = behind ? accepts_behind(r, prev, &rx->prog.looks[look])
-			  : accepts(r, prev, NEXT_END);
+	uint32_t tag = behind ? accepts_behind(r, prev) : accepts(r, prev, NEXT_END);
 	for (int word = 1; word >= 0 && !rx->err; word--) {
 		struct place at = {prev, word ? NEXT_WORD : NEXT_OTHER, r->past};
 		uint32_t lo = word ? 0 : n_words, hi = word ? n_words : n;

@@ -1,0 +1,217 @@
+// node tools/oracle/regex.js SUITE [OUT]: what node's own RegExp (u flag) says about thousands of
+// expressions, as golden data for tests/unit/test_text_dfa_oracle.c. SUITE is the folder `tests` of
+// the JSON-Schema test suite. Everything is drawn from a fixed seed: a run on the same node writes
+// the same file.
+//
+// Each case: p pattern, f flags ("i", or "-" for one that only RegExp without u accepts), s and w:
+// hexadecimal bits, four texts a digit, the first text highest: found somewhere, and as the whole.
+"use strict";
+const fs = require("fs");
+const path = require("path");
+
+let state = 20231;
+function rnd(n) {
+  state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+  return Math.floor((state >>> 8) / 16777216 * n);
+}
+const pick = (a) => a[rnd(a.length)];
+
+function bits(re, texts) {
+  let out = "";
+  for (let i = 0; i < texts.length; i += 4) {
+    let d = 0;
+    for (let j = 0; j < 4; j++) d = d * 2 + (i + j < texts.length && re.test(texts[i + j]) ? 1 : 0);
+    out += d.toString(16);
+  }
+  return out;
+}
+
+function compiles(p, f) {
+  try {
+    return new RegExp(p, f);
+  } catch {
+    return null;
+  }
+}
+
+// ---- cases ----
+function judge(p, f, texts) {
+  const flags = f === "-" ? "" : "u" + f;
+  const re = compiles(p, flags);
+  if (!re) return null;
+  return { p, f, s: bits(re, texts), w: bits(new RegExp("^(?:" + p + ")$", flags), texts) };
+}
+
+// ---- texts ----
+const letters = ["a", "b", "c", "B", "1", "_", "-", " ", "\n", "é", "ſ", "K", "😀"];
+function randomTexts() {
+  const texts = [""];
+  for (const c of letters) texts.push(c);
+  while (texts.length < 96) {
+    let t = "";
+    const pool = rnd(3) ? letters.slice(0, 2 + rnd(4)) : letters;
+    for (let n = 1 + rnd(8); n > 0; n--) t += pick(pool);
+    if (!texts.includes(t)) texts.push(t);
+  }
+  return texts;
+}
+
+// ---- random expressions ----
+function randomClass() {
+  let s = rnd(4) ? "[" : "[^";
+  for (let n = rnd(4); n >= 0; n--)
+    s += pick(["a", "b", "a-c", "\\d", "\\w", "\\W", "\\s", "\\S", "\\-", "1-9", "é", "\\u{1F600}", "\\p{L}", "\\P{Lu}", "\\n", "A-Z", "\\b"]);
+  return s + "]";
+}
+
+function randomAtom(depth, look) {
+  const k = rnd(24);
+  if (k < 10) return pick(["a", "b", "c", "a", "b", "B", "1", "-", "é", "😀", "k", "s", " "]);
+  if (k < 12) return pick([".", "\\d", "\\w", "\\W", "\\s", "\\S", "\\p{Lu}", "\\P{L}", "\\u0061", "\\x62", "[^]", "[]"]);
+  if (k < 15) return randomClass();
+  if (k < 17) return pick(["^", "$", "\\b", "\\B"]);
+  if (depth <= 0) return "a";
+  if (k < 22) return pick(["(", "(?:", "(?:", "(?<n" + rnd(1e6) + "_>"]) + randomRegex(depth - 1, look) + ")";
+  // look-behind and look-ahead are not mixed
+  const kinds = look === "behind" ? ["(?<=", "(?<!"] : look === "ahead" ? ["(?=", "(?!"] : ["(?=", "(?!", "(?<=", "(?<!"];
+  const kind = pick(kinds);
+  return kind + randomRegex(depth - 1, kind[2] === "<" ? "behind" : "ahead") + ")";
+}
+
+function randomTerm(depth, look) {
+  const a = randomAtom(depth, look);
+  if (rnd(3) || /^(\^|\$|\\[bB]$|\(\?[=!<])/.test(a)) return a;
+  return a + pick(["*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}", "*?", "+?", "{0}"]);
+}
+
+function randomRegex(depth, look) {
+  let s = "";
+  for (let alt = rnd(5) ? 0 : 1 + rnd(2); alt >= 0; alt--) {
+    for (let n = rnd(5); n > 0; n--) s += randomTerm(depth, look);
+    if (alt) s += "|";
+  }
+  return s;
+}
+
+// ---- syntax: any sequence of what expressions are made of ----
+const tokens = ["a", "b", "|", "(", ")", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?<x>", "(?<y>", "[", "]", "[^", "-", "*", "+", "?", "{", "}", "{2}", "{2,1}", "{1,2}", "{,2}", ",", "\\", "\\d", "\\b", "\\B", "\\u", "\\u{", "\\u{61}", "\\u0061", "\\x", "\\x61", "\\c", "\\cA", "\\0", "\\00", "\\p", "\\p{L}", "\\p{Nope}", "\\P{Script=Greek}", "\\p{sc=Latn}", "\\p{Emoji}", "^", "$", ".", "\\/", "\\-", "\\.", "\\q", "/", "\\]", "\\ud83d\\ude00", "\\ud83d", "z-a", "a-z", "\\w-", "é"];
+function randomTokens() {
+  let s = "";
+  for (let n = 1 + rnd(7); n > 0; n--) s += pick(tokens);
+  return s;
+}
+
+// ---- written by hand ----
+const hand = fs.readFileSync(path.join(__dirname, "regex.txt"), "utf8").split("\n").filter((l) => l && l[0] !== "#");
+const loose = ["\\-", "a\\-b", "\\_x", "[\\w-.]+", "[a-\\d]", "[\\w-a-z]+", "}", "]", "a}", "{", "a{", "a{,2}", "x{a}", "\\@\\#\\ \\:\\\"\\'", "[\\@\\#]", "^[\\w.\\-]+\\@[\\w\\-]+\\.\\w{2,}$"];
+const handTexts = ["", "a", "b", "ab", "aab", "abc", "foo", "foobar", "bar", "barfoo", "foo bar", "a.b", "a-b", "a_b", "-", "_", "1", "12", "123", "2024-02-29", "2023-13-01", "12:30:59", "2024-02-29T12:30:59Z", "192.168.0.1", "256.1.1.1", "::1", "user@example.com", "user.name+tag@sub.example.co.uk", "@example.com", "http://example.com/a?b=c#d", "https://example.com", "ftp://x", "/path/to/file.txt", "file.txt", "#/definitions/x", "550e8400-e29b-41d4-a716-446655440000", "DEADBEEF", "0xdeadbeef", "#fff", "#ffffff", "+1 (555) 123-4567", "(555)123-4567", "5551234567", "$1,234.56", "1.5", "-1.5e10", "1e5", "true", "null", "Password1!", "password", "PASSWORD1", "short1A", "aaaa", "abcabc", "AbC", "ÀÉ", "straße", "STRASSE", "σς", "Σ", "ſ", "K", "ß", "ẞ", "ǅ", "日本語", "日", "한국어", "русский", "Ελληνικά", "עברית", "عربى", "😀", "😀😀", "👍🏽", "é", "e\u0301", "\n", "a\nb", "\r\n", "\t", " ", "  ", " a", "a ", "\u00a0", "\u2028", "\ufeff", "\0", "\u0007", "{}", "[]", "[a]", "a|b", "\\", "a\\b", "\"quoted\"", "'", "<b>", "k=v", "a,b,c", "x,y", "}", "{", "a}", "a{", "a{,2}", "x{a}"];
+
+// ---- single characters ----
+const charPatterns = ["\\d", "\\D", "\\w", "\\W", "\\s", "\\S", ".", "[^]", "[a-z]", "[^a-z]", "[^\\w]", "k", "s", "S", "ß", "ǆ", "Σ", "θ", "\\u0345", "\\u{10400}", "[\\u{10428}-\\u{1044F}]", "\\u{1E900}", "İ", "ı", "i", "Ω", "å"];
+for (const v of ["L", "Lu", "Ll", "Lt", "LC", "Lm", "Lo", "Letter", "M", "Mn", "Mark", "Combining_Mark", "N", "Nd", "digit", "Nl", "P", "punct", "Pd", "Pc", "Ps", "S", "Sc", "Sm", "Z", "Zs", "C", "Cc", "cntrl", "Cf", "Co", "General_Category=Lu", "gc=Uppercase_Letter", "Any", "ASCII", "Script=Greek", "sc=Grek", "Script=Latin", "sc=Cyrl", "sc=Han", "sc=Hira", "sc=Zyyy", "Script=Arabic", "scx=Kana", "Script_Extensions=Greek", "scx=Deva", "Alphabetic", "Alpha", "White_Space", "space", "Emoji", "Emoji_Presentation", "EPres", "Extended_Pictographic", "ID_Start", "IDC", "XIDS", "Uppercase", "Lowercase", "Lower", "Math", "Hex_Digit", "AHex", "Ideographic", "Dash", "Quotation_Mark", "QMark", "Diacritic", "Default_Ignorable_Code_Point", "Noncharacter_Code_Point", "Regional_Indicator", "Cased", "CWL", "Case_Ignorable", "Variation_Selector", "Pattern_Syntax", "Join_Control", "Bidi_Mirrored"])
+  charPatterns.push(`\\p{${v}}`, `\\P{${v}}`);
+function charTexts() {
+  // left out: what differs between Unicode 15 (ICU 72) and 17 (node 20)
+  const moved = new Set([0xB7, 0x19B, 0x295, 0x2BC, 0x305, 0x363, 0x5A2, 0xC5C, 0x20C1, 0x262B, 0xFDC9]);
+  const cps = [];
+  for (let c = 0; c < 0x600; c++) cps.push(c);
+  for (let c = 0x900; c < 0x1000; c += 5) cps.push(c);
+  for (let c = 0x1E00; c < 0x2200; c++) cps.push(c);
+  for (let c = 0x2200; c < 0xD800; c += 97) cps.push(c);
+  for (let c = 0xE000; c < 0xFFF0; c += 61) cps.push(c);
+  for (let c = 0x3040; c < 0x3100; c++) cps.push(c);
+  for (let c = 0x10400; c < 0x10450; c++) cps.push(c);
+  for (let c = 0x1F300; c < 0x1F650; c += 3) cps.push(c);
+  for (let c = 0x1F1E6; c < 0x1F200; c++) cps.push(c);
+  for (const c of [0xFB05, 0xFB06, 0xFEFF, 0xFFFD, 0xFFFF, 0x10000, 0x1D400, 0x1E900, 0x1E922, 0x20000, 0xE0100, 0xF0000, 0x10FFFF]) cps.push(c);
+  return cps.filter((c) => !moved.has(c)).map((c) => String.fromCodePoint(c));
+}
+
+// ---- the JSON-Schema suite ----
+function suiteCases(folder) {
+  const found = new Map(); // pattern -> texts
+  const add = (p, t) => {
+    if (!found.has(p)) found.set(p, new Set(["", "a", "foo"]));
+    if (typeof t === "string") found.get(p).add(t);
+  };
+  function patternsOf(schema, into) {
+    if (!schema || typeof schema !== "object") return;
+    if (typeof schema.pattern === "string") into.add(schema.pattern);
+    if (schema.patternProperties && typeof schema.patternProperties === "object") for (const k of Object.keys(schema.patternProperties)) into.add(k);
+    for (const v of Object.values(schema)) patternsOf(v, into);
+  }
+  function stringsOf(v, into) {
+    if (typeof v === "string") into.add(v);
+    else if (v && typeof v === "object")
+      for (const [k, x] of Object.entries(v)) {
+        into.add(k);
+        stringsOf(x, into);
+      }
+  }
+  function walk(dir) {
+    for (const e of fs.readdirSync(dir, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const file = path.join(dir, e.name);
+      if (e.isDirectory()) walk(file);
+      else if (e.name.endsWith(".json"))
+        for (const group of JSON.parse(fs.readFileSync(file, "utf8"))) {
+          const patterns = new Set(), strings = new Set();
+          patternsOf(group.schema, patterns);
+          for (const t of group.tests || []) stringsOf(t.data, strings);
+          for (const p of patterns) for (const t of strings.size ? strings : [""]) add(p, t);
+        }
+    }
+  }
+  walk(folder);
+  const out = [];
+  for (const [p, set] of found) {
+    const texts = [...set].filter((t) => t.isWellFormed()).slice(0, 64);
+    for (const f of ["", "i"]) {
+      const c = judge(p, f, texts);
+      if (c) out.push({ ...c, t: texts });
+      else if (!f) process.stderr.write(`not with u: ${p}\n`);
+    }
+  }
+  return out;
+}
+
+function main() {
+  const groups = [];
+  const texts = randomTexts(), random = [];
+  while (random.length < 4000) {
+    const c = judge(randomRegex(3, ""), rnd(4) ? "" : "i", texts);
+    if (c && c.p.length < 80) random.push(c);
+  }
+  groups.push({ name: "random", texts, cases: random });
+  const byHand = [];
+  for (const p of hand) for (const f of ["", "i"]) {
+    const c = judge(p, f, handTexts);
+    if (!c) throw new Error("not accepted: " + p);
+    byHand.push(c);
+  }
+  for (const p of loose) {
+    if (compiles(p, "u")) throw new Error("accepted with u: " + p);
+    byHand.push(judge(p, "-", handTexts));
+  }
+  groups.push({ name: "hand", texts: handTexts, cases: byHand });
+  const chars = charTexts();
+  groups.push({ name: "characters", texts: chars, cases: charPatterns.flatMap((p) => ["", "i"].map((f) => judge(p, f, chars))) });
+  groups.push({ name: "suite", texts: [], cases: suiteCases(process.argv[2]) });
+  const syntax = [];
+  const seen = new Set();
+  while (syntax.length < 3000) {
+    const p = randomTokens();
+    if (seen.has(p)) continue;
+    seen.add(p);
+    const u = !!compiles(p, "u"), plain = !!compiles(p, "");
+    // escaped punctuation is read with the u flag as well
+    if (u || (!plain && !compiles(p.replaceAll("\\-", "-"), "u"))) syntax.push({ p, ok: u });
+  }
+  // one line a case: a difference can be read
+  let out = `{"node": ${JSON.stringify(process.version)}, "unicode": ${JSON.stringify(process.versions.unicode)}, "groups": [\n`;
+  groups.forEach((g, i) => {
+    out += `{"name": ${JSON.stringify(g.name)}, "texts": ${JSON.stringify(g.texts)}, "cases": [\n${g.cases.map((c) => JSON.stringify(c)).join(",\n")}\n]}${i + 1 < groups.length ? "," : ""}\n`;
+  });
+  out += `], "syntax": [\n${syntax.map((c) => JSON.stringify(c)).join(",\n")}\n]}\n`;
+  fs.writeFileSync(process.argv[3] || path.join(__dirname, "../../tests/golden/regex/node.json"), out);
+}
+main();
