@@ -30,6 +30,7 @@ const struct module *const app_modules[] = {
 	&artifact_module,
 	&run_module,
 	&experiment_module,
+	&run_data_module,
 	&retention_module,
 	&trace_module,
 	&exec_module,

@@ -148,6 +148,10 @@ struct http_request;
 enum err artifact_readable(struct tx *tx, const struct http_request *rq, struct id artifact,
 	struct str kind, struct str name, int64_t version, struct errtext *et) MUST_CHECK;
 
+/* The same for a tree of its project, by the versions that have it: ERR_NOT_FOUND. */
+enum err tree_readable(struct tx *tx, const struct http_request *rq, struct str digest,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- lineage ---- */
 
 struct node {

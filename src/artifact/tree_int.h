@@ -103,11 +103,6 @@ enum err tree_row_find(struct tx *tx, struct str project, struct str digest, boo
 /* Who stored it first; .p NULL: it is not the project's. */
 enum err tree_row_creator(struct tx *tx, struct str project, struct str digest, struct arena *a,
 	struct str *out, struct errtext *et) MUST_CHECK;
-/* Whether rules on single artifacts let a request read a tree of its project, by the versions that
- * have it: ERR_NOT_FOUND. */
-struct http_request;
-enum err tree_readable(struct tx *tx, const struct http_request *rq, struct str digest,
-	struct errtext *et) MUST_CHECK;
 /* Who may read only some artifacts of a project cannot name chunks that others have uploaded: such
  * uploads are noted one by one. lack[i]: `who` has not uploaded chunk i. */
 enum err tree_uploads_put(struct tx *tx, struct str project, struct str who,

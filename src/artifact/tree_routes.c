@@ -2,6 +2,7 @@
  * needs. Two routes take a path of this machine: they are for the program itself only (rq->local),
  * so that a command without a server stores and extracts without sending bytes to itself. */
 #include "access/access.h"
+#include "artifact/registry.h"
 #include "artifact/tree_int.h"
 #include "base/clock.h"
 #include "base/json.h"

@@ -1,5 +1,6 @@
 /* `croft experiments`, `croft runs compare`, `croft runs delete`. */
 #include "run/experiment.h"
+#include "artifact/transfer.h"
 #include "module/cmd.h"
 
 #include <stdio.h>
@@ -242,6 +243,121 @@ static void print_section(struct cmd *cmd, yyjson_val *root, const char *name, s
 	cmd_table_end(t);
 }
 
+/* ---- two runs: code, environment, data ---- */
+
+static void print_change(struct cmd *cmd, const char *what, struct str a, struct str b)
+{
+	if (str_eq(a, b))
+		return;
+	cmd_outf(cmd, "%s\n  %s- %.*s%s\n  %s+ %.*s%s\n", what, cmd_style(cmd, "red"), STR_FMT(a),
+		cmd_style(cmd, "reset"), cmd_style(cmd, "green"), STR_FMT(b),
+		cmd_style(cmd, "reset"));
+}
+
+static void print_code(struct cmd *cmd, yyjson_val *root)
+{
+	static const char *const names[] = {"command", "seed", "commit", "branch"};
+	yyjson_val *code = yyjson_obj_get(root, "code"), *a = yyjson_obj_get(code, "before"),
+		   *b = yyjson_obj_get(code, "after"), *line;
+	size_t i, n;
+	if (yyjson_is_obj(a) && yyjson_is_obj(b)) {
+		cmd_outf(cmd, "\n");
+		for (i = 0; i < ARRAY_LEN(names); i++)
+			print_change(cmd, names[i], json_str(a, names[i]), json_str(b, names[i]));
+		struct str x = json_str(a, "patch"), y = json_str(b, "patch");
+		if (!str_eq(x, y))
+			cmd_outf(cmd, "what was not committed differs (croft/code.patch)\n");
+	}
+	yyjson_arr_foreach(yyjson_obj_get(root, "environment"), i, n, line)
+	{
+		if (!i)
+			cmd_outf(cmd, "environment\n");
+		cmd_outf(cmd, "  %.*s\n", STR_FMT(json_val_str(line)));
+	}
+}
+
+static void print_side(struct cmd *cmd, const char *sign, yyjson_val *item)
+{
+	if (!yyjson_is_obj(item))
+		return;
+	cmd_outf(cmd, " %s %.*s%s", sign, STR_FMT(json_str(item, "label")),
+		json_bool(item, "deleted", false) ? " (deleted)" : "");
+}
+
+static enum err print_data(struct cmd *cmd, yyjson_val *root, const char *key, bool all,
+	const struct diff_options *o, struct errtext *et)
+{
+	yyjson_val *x;
+	size_t i, n, shown = 0;
+	enum err e = OK;
+	yyjson_arr_foreach(yyjson_obj_get(root, key), i, n, x)
+	{
+		struct str change = json_str(x, "change");
+		yyjson_val *a = yyjson_obj_get(x, "before"), *b = yyjson_obj_get(x, "after");
+		bool same = str_eq_c(change, "same");
+		if (e || (same && !all))
+			continue;
+		if (!shown++)
+			cmd_outf(cmd, "\n%s\n", key);
+		cmd_outf(cmd, "%s%.*s%s  %.*s:", cmd_style(cmd, "bold"),
+			STR_FMT(json_str(x, "name")), cmd_style(cmd, "reset"), STR_FMT(change));
+		print_side(cmd, same ? "" : "-", a);
+		if (!same)
+			print_side(cmd, "+", b);
+		cmd_outf(cmd, "\n");
+		if (str_eq_c(change, "changed") && yyjson_obj_get(x, "files"))
+			e = tree_print_diff(cmd, json_str(a, "tree"), json_str(b, "tree"), o, et);
+	}
+	return e;
+}
+
+static enum err fetch_diff(struct cmd *cmd, struct buf *body, yyjson_doc **doc, struct errtext *et)
+{
+	struct buf path = {0};
+	buf_addc(&path, "/api/v1/runs/");
+	url_encode(&path, cmd_arg(cmd, 0));
+	buf_addc(&path, "/diff/");
+	url_encode(&path, cmd_arg(cmd, 1));
+	enum err e = fetch(cmd, buf_c(&path), body, doc, et);
+	buf_free(&path);
+	return e;
+}
+
+/* What was asked for, and of two runs their difference as its member "diff". */
+static enum err compare_json(struct cmd *cmd, struct str compared, struct errtext *et)
+{
+	struct buf body = {0};
+	yyjson_doc *doc = NULL;
+	compared = str_trim(compared);
+	enum err e = cmd_n_args(cmd) == 2 ? fetch_diff(cmd, &body, &doc, et) : OK;
+	if (!e && body.n)
+		cmd_outf(cmd, "%.*s,\"diff\":%s}\n", (int)compared.n - 1, compared.p, buf_c(&body));
+	else if (!e)
+		cmd_outf(cmd, "%.*s\n", STR_FMT(compared));
+	yyjson_doc_free(doc);
+	buf_free(&body);
+	return e;
+}
+
+static enum err compare_two(struct cmd *cmd, struct errtext *et)
+{
+	struct buf body = {0};
+	yyjson_doc *doc = NULL;
+	const struct diff_options o = {cmd_flag(cmd, "rows"), cmd_opt(cmd, "key")};
+	enum err e = fetch_diff(cmd, &body, &doc, et);
+	yyjson_val *root = e ? NULL : yyjson_doc_get_root(doc);
+	bool all = cmd_flag(cmd, "all");
+	if (!e)
+		print_code(cmd, root);
+	if (!e)
+		e = print_data(cmd, root, "inputs", all, &o, et);
+	if (!e)
+		e = print_data(cmd, root, "outputs", all, &o, et);
+	yyjson_doc_free(doc);
+	buf_free(&body);
+	return e;
+}
+
 static enum err runs_compare(struct cmd *cmd, struct errtext *et)
 {
 	struct buf path = {0}, body = {0};
@@ -258,7 +374,7 @@ static enum err runs_compare(struct cmd *cmd, struct errtext *et)
 		buf_addc(&path, "&differing=true");
 	enum err e = fetch(cmd, buf_c(&path), &body, &doc, et);
 	if (!e && cmd_json(cmd)) {
-		cmd_outf(cmd, "%s\n", buf_c(&body));
+		e = compare_json(cmd, buf_str(&body), et);
 	} else if (!e) {
 		yyjson_val *root = yyjson_doc_get_root(doc), *runs = yyjson_obj_get(root, "runs"),
 			   *r;
@@ -268,6 +384,10 @@ static enum err runs_compare(struct cmd *cmd, struct errtext *et)
 		print_section(cmd, root, "params", n);
 		print_section(cmd, root, "metrics", n);
 		print_section(cmd, root, "tags", n);
+		if (n == 2)
+			e = compare_two(cmd, et);
+		if (!e && n == 2 && cmd_flag(cmd, "code"))
+			e = runs_code_diff(cmd, cmd_arg(cmd, 0), cmd_arg(cmd, 1), et);
 	}
 	yyjson_doc_free(doc);
 	buf_free(&path);
@@ -345,7 +465,10 @@ static const struct option restore_options[] = {
 	{"restore", 0, NULL, "bring back what was deleted"}};
 static const struct option purge_options[] = {
 	{"days", 0, "N", "what was deleted so many days ago or longer (30)"}};
-static const struct option compare_options[] = {{"all", 'a', NULL, "also what is equal"}};
+static const struct option compare_options[] = {{"all", 'a', NULL, "also what is equal"},
+	{"code", 0, NULL, "of two runs: the code as a patch, from the repository that it ran in"},
+	{"rows", 0, NULL, "of two runs' data: which rows, and the figures of columns"},
+	{"key", 'k', "COLUMN", "the column that names a row"}};
 static const struct option chart_options[] = {{"points", 'n', "N", "at most so many rows (20)"},
 	{"time", 't', NULL, "by time, not step"}};
 
@@ -362,7 +485,13 @@ const struct command experiment_commands[7] = {
 	{"experiments purge", experiments_purge, "", purge_options, ARRAY_LEN(purge_options),
 		"Remove for good what was deleted, with its files", NULL},
 	{"runs compare", runs_compare, "RUN RUN...", compare_options, ARRAY_LEN(compare_options),
-		"Compare runs of experiments: what differs", NULL},
+		"Compare runs of experiments: what differs",
+		"Parameters, metrics and tags; of two runs also code, environment and data: which "
+		"versions and files they used and produced, and of CSV and JSON lines how many "
+		"rows "
+		"differ.\n\n"
+		"Example:\n  croft runs compare 0193e7c2a5b07d1c8f3f0a4b5c6d7e8f "
+		"0193e7c9b6c17d2c9f4f1b5c6d7e8f90 --rows"},
 	{"runs chart", runs_chart, "RUN METRIC", chart_options, ARRAY_LEN(chart_options),
 		"A metric in buckets: smallest, largest, mean, last", NULL},
 	{"runs delete", runs_delete, "RUN...", restore_options, ARRAY_LEN(restore_options),

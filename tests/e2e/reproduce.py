@@ -225,6 +225,27 @@ p, second = mean("-t", "again=1")
 is_same(second.get("versions"), ["model/mean:2"], "the alias moved: another version in and out", p.stderr)
 p, same = mean()
 is_same(same.get("versions"), ["model/mean:2"], "the same output again is the same version", p.stderr)
+p = croft("runs", "compare", first["run"], second["run"], "--json")
+d = json.loads(p.stdout)["diff"]
+by = {x["name"]: x for x in d["inputs"] + d["outputs"]}
+is_same((by["in"]["before"]["label"], by["in"]["after"]["label"], by["in"]["change"]),
+        ("dataset/numbers:1", "dataset/numbers:2", "changed"), "two runs: which versions they used")
+is_same([(f["path"], f["change"]) for f in by["in"]["files"]], [("numbers.csv", "changed")],
+        "and which files of them differ")
+is_same((by["out"]["before"]["label"], by["out"]["after"]["label"]), ("model/mean:1", "model/mean:2"),
+        "and which they made")
+is_same([x["change"] for x in d["inputs"]].count("same"), 1, "the file that is no version is the same", d["inputs"])
+is_same((d["code"]["before"]["commit"], d["environment"]), (d["code"]["after"]["commit"], []),
+        "neither code nor environment differ")
+p = croft("runs", "compare", first["run"], second["run"], "--rows")
+tap.ok("in  changed: - dataset/numbers:1 + dataset/numbers:2" in p.stdout
+       and "rows: 1 added, 1 removed, 0 changed, 2 the same (no key)" in p.stdout, "rows are counted, in the terminal",
+       p.stdout + p.stderr)
+p = croft("runs", "compare", run, first["run"], "--code")
+tap.ok("diff --git a/extra.py b/extra.py" in p.stdout and "+++ b/mean.py" in p.stdout,
+       "and the code is a patch, between other commits too", p.stdout + p.stderr)
+told = p.stdout.split("\ninputs\n")[1].split("\ncode\n")[0]
+tap.ok(max(map(len, told.splitlines())) <= 80, "in 80 columns", told)
 p, failed = mean(FAIL="1")
 tap.ok(p.returncode != 0 and "no version is made of it" in p.stderr
        and not any(k == "produced" and "model/" in n for n, k, s in edges(f"run:{failed['run']}", "down")[0]),

@@ -34,6 +34,9 @@ export type Span = { id: string; parent: (string | null); name: string; kind: st
 export type Experiment = { id: string; name: string; location: string; created: string; updated: string; deleted: (string | null); tags: Record<string, unknown> };
 export type TrackedRun = { id: string; experiment: string; name: string; status: ("running" | "scheduled" | "ok" | "error" | "killed"); user: string; started: (string | null); ended: (string | null); deleted: (string | null); duration_ms: (number | null); params: Record<string, unknown>; tags: Record<string, unknown>; metrics: Record<string, unknown>; datasets: ({ name: string; digest: string; context: string })[] };
 export type ComparedRow = { key: string; differs: boolean; values: ((string | number | null))[] };
+export type RunData = { type: ("version" | "content" | "uri"); node: string; path: (string | null); label: string; tree: (string | null); kind?: string; name?: string; version?: number; bytes?: number; deleted?: boolean };
+export type RunDataDelta = { name: string; change: ("same" | "added" | "removed" | "changed"); before: (RunData | null); after: (RunData | null); files?: (TreeDelta)[]; files_changed?: number; files_same?: number; shared?: number; fresh?: number };
+export type RunCode = { command: string; seed: string; commit: string; branch: string; changed_files: number; patch: (string | null) };
 export type RetentionPolicy = { delete_days: (number | null); purge_days: (number | null); rollup_days: (number | null); rollup_level: (number | null) };
 export type RetentionItem = { id: string; name: string; experiment: string; action: ("delete" | "purge" | "roll_up"); since: string; policy: string; kept: (string | null); points: number; buckets: number };
 export type Trace = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); spans: number; errors: number; tokens_in: number; tokens_out: number; cost: number; attributes: Record<string, unknown> };
@@ -254,6 +257,10 @@ export interface Routes {
   "DELETE /api/v1/runs/{id}": { query: { restore?: boolean }; body: undefined; reply: Record<string, unknown> };
   /** A metric's points in at most so many buckets. */
   "GET /api/v1/runs/{id}/metrics/{key...}": { query: { points?: number; from?: number; to?: number; x?: ("step" | "time") }; body: undefined; reply: { key: string; x: ("step" | "time"); total: number; rolled_up: number; columns: (string)[]; buckets: (((number | null))[])[] } };
+  /** What a run used and produced: versions of artifacts, content, URIs. */
+  "GET /api/v1/runs/{id}/lineage": { query: undefined; body: undefined; reply: { inputs: (RunData)[]; outputs: (RunData)[] } };
+  /** What differs between two runs: code, environment, and by version and file what they used and produced; at most 500 files of each are listed. */
+  "GET /api/v1/runs/{id}/diff/{other}": { query: undefined; body: undefined; reply: { code: { before: (RunCode | null); after: (RunCode | null) }; environment: (string)[]; inputs: (RunDataDelta)[]; outputs: (RunDataDelta)[] } };
   /** How long runs of experiments are kept. */
   "GET /api/v1/retention": { query: undefined; body: undefined; reply: { settings: RetentionPolicy; project: { policy: RetentionPolicy; effective: RetentionPolicy }; experiments: ({ experiment: string; policy: RetentionPolicy; effective: RetentionPolicy })[] } };
   /** Set how long runs are kept, in the project or in one experiment; null inherits. */
