@@ -2,6 +2,7 @@
 #include "api/mlflow_trace.h"
 #include "api/otlp.h"
 #include "base/clock.h"
+#include "run/search.h"
 #include "run/track.h"
 
 #include <stdio.h>
@@ -446,36 +447,18 @@ static enum err read_locations(
 	return OK;
 }
 
-static enum err read_order(yyjson_val *list, struct trace_query *q, struct errtext *et)
+/* Without any: newest first, as MLflow's servers do. */
+static enum err read_order(
+	yyjson_val *list, struct arena *a, struct trace_query *q, struct errtext *et)
 {
-	static const char *const times[] = {"timestamp_ms", "timestamp", "attributes.timestamp_ms",
-		"attributes.timestamp", "trace.timestamp_ms", "attribute.timestamp_ms",
-		"request_time"};
-	struct str s = str_trim(json_val_str(yyjson_arr_get_first(list))), name, way = S("ASC");
-	if (!s.n)
-		return OK;
-	str_next(&s, ' ', &name);
-	if (str_trim(s).n)
-		way = str_trim(s);
-	for (size_t i = 0; i < ARRAY_LEN(times); i++)
-		if (str_eq_nocase(name, str_c(times[i])) &&
-			(str_eq_nocase(way, S("ASC")) || str_eq_nocase(way, S("DESC")))) {
-			q->ascending = str_eq_nocase(way, S("ASC"));
-			return OK;
-		}
-	return err_set(et, ERR_INVALID,
-		"Invalid order_by: traces are ordered by timestamp_ms ASC or timestamp_ms DESC");
-}
-
-static enum err read_token(struct str token, struct trace_query *q, struct errtext *et)
-{
-	size_t dot = token.n ? str_chr(token, '.') : STR_NONE;
-	if (!token.n)
-		return OK;
-	if (dot == STR_NONE || !str_i64(str_sub(token, 0, dot), &q->after_ns) ||
-		!id_parse(str_sub(token, dot + 1, token.n), &q->after_id))
-		return err_set(et, ERR_INVALID, "Invalid page token, could not be decoded");
-	return OK;
+	struct filter_order *orders = arena_array_of(a, FILTER_ORDERS_MAX, struct filter_order);
+	struct str *texts;
+	if (!orders)
+		return err_set(et, ERR_NOMEM, "no memory for a search");
+	enum err e = search_order(list, a, &texts, &q->n_orders, et);
+	q->orders = orders;
+	return e ? e
+		 : filter_parse_orders(texts, q->n_orders, &trace_mlflow_language, a, orders, et);
 }
 
 static enum err read_search(struct http_request *rq, struct trace_query *q, struct errtext *et)
@@ -496,10 +479,13 @@ static enum err read_search(struct http_request *rq, struct trace_query *q, stru
 			(long long)max, SEARCH_MAX);
 	e = read_locations(yyjson_obj_get(args, "locations"), rq->arena, q, et);
 	if (!e)
-		e = trace_filter_parse(mlflow_text(args, "filter"), rq->arena, &q->filter, et);
+		e = filter_parse(mlflow_text(args, "filter"), &trace_mlflow_language, rq->arena,
+			&q->filter, et);
 	if (!e)
-		e = read_order(yyjson_obj_get(args, "order_by"), q, et);
-	return e ? e : read_token(mlflow_text(args, "page_token"), q, et);
+		e = read_order(yyjson_obj_get(args, "order_by"), rq->arena, q, et);
+	if (!e && !trace_place_read(mlflow_text(args, "page_token"), &q->after))
+		e = err_set(et, ERR_INVALID, "Invalid page token, could not be decoded");
+	return e;
 }
 
 void mlflow_trace_search(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -516,7 +502,6 @@ void mlflow_trace_search(struct croft *c, struct http_request *rq, struct http_r
 	}
 	struct buf out = {0};
 	struct jw w = {.out = &out};
-	char hex[ID_HEX + 1];
 	jw_obj(&w);
 	jw_key(&w, "traces");
 	jw_arr(&w);
@@ -524,9 +509,8 @@ void mlflow_trace_search(struct croft *c, struct http_request *rq, struct http_r
 		write_info(&w, &page.list[i]);
 	jw_end(&w);
 	if (page.more) {
-		id_hex(page.next_id, hex);
 		jw_key(&w, "next_page_token");
-		jw_fmt(&w, "%lld.%s", (long long)page.next_ns, hex);
+		trace_place_json(&w, &page.next);
 	}
 	jw_end(&w);
 	http_reply_json(rs, 200, &w);

@@ -194,6 +194,21 @@ enum err search_order(
 	return OK;
 }
 
+enum err search_query_orders(
+	struct http_request *rq, struct str **out, size_t *n, struct errtext *et)
+{
+	struct str *v = arena_array_of(rq->arena, rq->n_query + 1, struct str);
+	size_t k = 0;
+	if (!v)
+		return err_set(et, ERR_NOMEM, "no memory for a search");
+	for (size_t i = 0; i < rq->n_query; i++)
+		if (str_eq_c(rq->query[i].name, "order_by") && rq->query[i].value.n)
+			v[k++] = rq->query[i].value;
+	*out = v;
+	*n = k;
+	return OK;
+}
+
 /* ---- pages: a token is how many come before ---- */
 
 static enum err page_start(struct str token, int64_t *start, struct errtext *et)

@@ -10,6 +10,10 @@
 enum err search_order(yyjson_val *texts, struct arena *a, struct str **out, size_t *n,
 	struct errtext *et) MUST_CHECK;
 
+/* The same from a query, where order_by may be given several times. */
+enum err search_query_orders(
+	struct http_request *rq, struct str **out, size_t *n, struct errtext *et) MUST_CHECK;
+
 struct run_query {
 	const int64_t *experiments;
 	size_t n_experiments;

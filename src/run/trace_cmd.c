@@ -47,15 +47,16 @@ static enum err traces_ls(struct cmd *cmd, struct errtext *et)
 {
 	static const char *const titles[] = {
 		"ID", "TIME", "STATUS", "TOOK", "SPANS", "TOKENS", "NAME"};
-	static const char *const passed[] = {"filter", "status", "since", "until", "limit"};
+	static const char *const passed[][2] = {{"filter", "filter"}, {"order-by", "order_by"},
+		{"status", "status"}, {"since", "since"}, {"until", "until"}, {"limit", "limit"}};
 	struct buf path = {0}, body = {0};
 	yyjson_doc *doc = NULL;
 	buf_addc(&path, "/api/v1/traces?q=");
 	url_encode(&path, cmd_n_args(cmd) ? cmd_arg(cmd, 0) : S(""));
 	for (size_t i = 0; i < ARRAY_LEN(passed); i++)
-		if (cmd_opt(cmd, passed[i]).p) {
-			buf_addf(&path, "&%s=", passed[i]);
-			url_encode(&path, cmd_opt(cmd, passed[i]));
+		if (cmd_opt(cmd, passed[i][0]).p) {
+			buf_addf(&path, "&%s=", passed[i][1]);
+			url_encode(&path, cmd_opt(cmd, passed[i][0]));
 		}
 	enum err e = cmd_call(cmd, HTTP_GET, buf_c(&path), (struct str){0}, &body, et);
 	if (!e && cmd_json(cmd)) {
@@ -67,7 +68,7 @@ static enum err traces_ls(struct cmd *cmd, struct errtext *et)
 		yyjson_arr_foreach(list, i, n, r) list_row(t, r);
 		cmd_table_end(t);
 		if (json_str(yyjson_doc_get_root(doc), "next").n)
-			cmd_note(cmd, "there are older ones: --until narrows, --limit shows more");
+			cmd_note(cmd, "there are more: --until narrows, --limit shows more");
 	}
 	yyjson_doc_free(doc);
 	buf_free(&path);
@@ -227,6 +228,7 @@ static enum err traces_tail(struct cmd *cmd, struct errtext *et)
 
 static const struct option ls_options[] = {
 	{"filter", 'f', "FILTER", "Only what the filter matches"},
+	{"order-by", 'o', "KEY", "for instance: 'duration_ms DESC'; newest first without"},
 	{"status", 's', "STATUS", "Only running, ok, error or interrupted ones"},
 	{"since", 0, "TIME", "Only from this time on"},
 	{"until", 0, "TIME", "Only before this time"},

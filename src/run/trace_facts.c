@@ -132,6 +132,14 @@ const char *trace_type_of(struct str word)
 	return NULL;
 }
 
+const char *trace_type_word(struct str type, size_t at)
+{
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (str_eq_c(type, types[i].type) && !at--)
+			return types[i].word;
+	return NULL;
+}
+
 static int64_t number(const struct otel_value *v)
 {
 	int64_t i = 0;

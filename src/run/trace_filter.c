@@ -1,467 +1,414 @@
-/* The grammar of trace filters, and a value against one clause. */
+/* What traces are searched by: the names, and what a trace or a span has under them. */
 #include "run/trace_filter.h"
+#include "run/trace_find_int.h"
 
-enum { CLAUSES_MAX = 32, LIST_MAX = 200, TEXT_MAX = 16384 };
+#include <stdio.h>
 
-struct parser {
-	struct str in;
-	size_t at;
-	struct arena *a;
-	struct errtext *et;
+enum { G_TRACE, G_TAG, G_METADATA, G_FEEDBACK, G_EXPECTATION, G_SPAN, G_SPAN_ATTRIBUTE };
+
+enum {
+	K_ID,
+	K_TIME,
+	K_DURATION,
+	K_END,
+	K_STATUS,
+	K_CLIENT_REQUEST,
+	K_NAME,
+	K_RUN,
+	K_PROMPT,
+	K_TEXT,
+	K_EXPERIMENT,
+	K_OWN_ID,
+	K_STATE,
+	K_KIND,
+	K_START,
+	K_TOOK,
+	K_TOKENS,
+	K_TOKENS_IN,
+	K_TOKENS_OUT,
+	K_COST,
+	K_SPANS,
+	K_ERRORS,
+	K_WORD, /* and all behind it: a word of the run's attributes */
 };
 
-enum token_kind { TOK_END, TOK_WORD, TOK_QUOTED, TOK_NUMBER, TOK_SIGN };
+#define LISTED (FILTER_OPS_TEXT | FILTER_OP_RLIKE | FILTER_OP_IN)
+#define NUMBER FILTER_NUMBER, FILTER_EXTENDED
+#define WORD(word_)                                        \
+	{                                                  \
+		.names = {word_}, .flags = FILTER_EXTENDED \
+	}
 
-struct token {
-	enum token_kind kind;
-	struct str s;
-	char quote;
+static const struct filter_key trace_keys[] = {
+	[K_ID] = {{"request_id"}, FILTER_TEXT, FILTER_ALIASES, LISTED},
+	[K_TIME] = {{"timestamp_ms", "timestamp"}, FILTER_TIME},
+	[K_DURATION] = {{"execution_time_ms", "execution_time"}, FILTER_NUMBER},
+	[K_END] = {{"end_time_ms", "end_time"}, FILTER_TIME},
+	[K_STATUS] = {{"status"}, FILTER_TEXT, FILTER_ALIASES | FILTER_NOCASE, LISTED},
+	[K_CLIENT_REQUEST] = {{"client_request_id"}, FILTER_TEXT, FILTER_UNORDERED, LISTED},
+	[K_NAME] = {{"name"}, FILTER_TEXT, 0, LISTED | FILTER_OP_NULL},
+	[K_RUN] = {{"run_id"}, FILTER_TEXT, FILTER_ALIASES, LISTED | FILTER_OP_NULL},
+	[K_PROMPT] = {{"prompt"}, FILTER_TEXT, FILTER_UNORDERED},
+	[K_TEXT] = {{"text"}, FILTER_TEXT, FILTER_UNORDERED | FILTER_IN_PARTS, FILTER_OPS_LIKE},
+	[K_EXPERIMENT] = {{"experiment_id"}, FILTER_NUMBER, FILTER_ORDER_ONLY},
+	[K_OWN_ID] = {{"id", "trace_id"}, FILTER_TEXT, FILTER_ALIASES | FILTER_EXTENDED},
+	[K_STATE] = {{"state"}, FILTER_TEXT, FILTER_ALIASES | FILTER_NOCASE | FILTER_EXTENDED},
+	[K_KIND] = {{"kind"}, FILTER_TEXT, FILTER_EXTENDED},
+	[K_START] = {{"start_time", "request_time"}, FILTER_TIME, FILTER_EXTENDED},
+	[K_TOOK] = {{"duration_ms", "execution_duration", "latency"}, NUMBER},
+	[K_TOKENS] = {{"tokens"}, NUMBER},
+	[K_TOKENS_IN] = {{"tokens_in"}, NUMBER},
+	[K_TOKENS_OUT] = {{"tokens_out"}, NUMBER},
+	[K_COST] = {{"cost"}, NUMBER},
+	[K_SPANS] = {{"spans"}, NUMBER},
+	[K_ERRORS] = {{"errors"}, NUMBER},
+	[K_WORD] = WORD("model"),
+	WORD("service"),
+	WORD("session"),
+	WORD("user"),
+	WORD("input"),
+	WORD("output"),
 };
 
-static const struct {
-	const char *name;
-	enum trace_field field;
-	bool number;
-} fields[] = {
-	{"status", TF_STATUS, false},
-	{"state", TF_STATUS, false},
-	{"name", TF_NAME, false},
-	{"kind", TF_KIND, false},
-	{"id", TF_ID, false},
-	{"trace_id", TF_ID, false},
-	{"request_id", TF_ID, false},
-	{"run_id", TF_RUN, false},
-	{"timestamp_ms", TF_TIME, true},
-	{"timestamp", TF_TIME, true},
-	{"start_time", TF_TIME, true},
-	{"request_time", TF_TIME, true},
-	{"end_time_ms", TF_END, true},
-	{"end_time", TF_END, true},
-	{"client_request_id", TF_CLIENT_REQUEST, false},
-	{"prompt", TF_PROMPT, false},
-	{"duration_ms", TF_DURATION, true},
-	{"execution_time_ms", TF_DURATION, true},
-	{"execution_time", TF_DURATION, true},
-	{"execution_duration", TF_DURATION, true},
-	{"latency", TF_DURATION, true},
-	{"tokens", TF_TOKENS, true},
-	{"tokens_in", TF_TOKENS_IN, true},
-	{"tokens_out", TF_TOKENS_OUT, true},
-	{"cost", TF_COST, true},
-	{"spans", TF_SPANS, true},
-	{"errors", TF_ERRORS, true},
-	{"model", TF_WORD, false},
-	{"service", TF_WORD, false},
-	{"session", TF_WORD, false},
-	{"user", TF_WORD, false},
-	{"input", TF_WORD, false},
-	{"output", TF_WORD, false},
-	{"text", TF_TEXT, false},
+enum { S_NAME, S_TYPE, S_STATUS, S_CONTENT, S_KIND, S_MODEL, S_TOOK };
+
+static const struct filter_key span_keys[] = {
+	[S_NAME] = {{"name"}},
+	[S_TYPE] = {{"type"}, FILTER_TEXT, FILTER_ALIASES | FILTER_NOCASE},
+	[S_STATUS] = {{"status"}, FILTER_TEXT, FILTER_ALIASES | FILTER_NOCASE},
+	[S_CONTENT] = {{"content"}, FILTER_TEXT, 0, FILTER_OPS_LIKE},
+	[S_KIND] = {{"kind"}, FILTER_TEXT, FILTER_ALIASES | FILTER_NOCASE | FILTER_EXTENDED},
+	[S_MODEL] = {{"model"}, FILTER_TEXT, FILTER_EXTENDED},
+	[S_TOOK] = {{"duration_ms"}, NUMBER},
 };
 
-static const struct {
-	const char *name;
-	enum trace_field field;
-	bool number;
-} span_fields[] = {
-	{"name", TF_SPAN_NAME, false},
-	{"type", TF_SPAN_TYPE, false},
-	{"kind", TF_SPAN_TYPE, false},
-	{"status", TF_SPAN_STATUS, false},
-	{"model", TF_SPAN_MODEL, false},
-	{"content", TF_SPAN_CONTENT, false},
-	{"duration_ms", TF_SPAN_DURATION, true},
+#define SAID (FILTER_OPS_TEXT | FILTER_OP_RLIKE | FILTER_OP_NULL)
+
+static const struct filter_group groups[] = {
+	[G_TRACE] = {{"attribute", "attributes", "trace"}, trace_keys, ARRAY_LEN(trace_keys), 0,
+		LISTED},
+	[G_TAG] = {{"tag", "tags"}, NULL, 0, 0, SAID},
+	[G_METADATA] = {{"request_metadata", "metadata"}, NULL, 0, 0, SAID},
+	[G_FEEDBACK] = {{"feedback"}, NULL, 0, FILTER_UNORDERED, SAID | FILTER_OPS_ORDER},
+	[G_EXPECTATION] = {{"expectation"}, NULL, 0, FILTER_UNORDERED, SAID | FILTER_OPS_ORDER},
+	[G_SPAN] = {{"span"}, span_keys, ARRAY_LEN(span_keys), FILTER_PARTS | FILTER_UNORDERED,
+		LISTED},
+	[G_SPAN_ATTRIBUTE] = {{"span.attributes"}, NULL, 0, FILTER_PARTS | FILTER_UNORDERED,
+		LISTED},
 };
 
-/* ---- tokens ---- */
+const struct filter_language trace_language = {
+	groups, ARRAY_LEN(groups), false, FILTER_OF_TRACES, false};
+const struct filter_language trace_mlflow_language = {
+	groups, ARRAY_LEN(groups), true, FILTER_OF_TRACES, false};
 
-static bool is_word(char c)
+/* ---- what was asked ---- */
+
+static bool in_notes(const struct filter_name *n)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '_' || c == '-' || c == '/' || (unsigned char)c >= 0x80;
+	return n->group == G_TAG || n->group == G_METADATA ||
+	       (n->group == G_TRACE &&
+		       (n->index == K_RUN || n->index == K_PROMPT || n->index == K_CLIENT_REQUEST));
 }
 
-static enum err expected(struct parser *p, const char *what)
+bool trace_filter_needs_notes(const struct filter *f)
 {
-	struct str rest = str_sub(p->in, p->at, MIN(p->at + 30, p->in.n));
-	return rest.n ? err_set(p->et, ERR_INVALID, "the filter: %s is expected at \"%.*s\"", what,
-				STR_FMT(rest))
-		      : err_set(p->et, ERR_INVALID, "the filter: %s is expected at its end", what);
+	for (unsigned g = G_TAG; g <= G_EXPECTATION; g++)
+		if (filter_asks(f, g))
+			return true;
+	return filter_asks_key(f, G_TRACE, K_RUN) || filter_asks_key(f, G_TRACE, K_PROMPT) ||
+	       filter_asks_key(f, G_TRACE, K_CLIENT_REQUEST);
 }
 
-static enum err quoted(struct parser *p, char quote, struct token *t)
+bool trace_order_needs_notes(const struct filter_order *o, size_t n)
 {
-	size_t from = ++p->at, n = 0;
-	char *out = arena_alloc(p->a, p->in.n - from + 1);
-	if (!out)
-		return err_set(p->et, ERR_NOMEM, "no memory for a filter");
-	for (; p->at < p->in.n; p->at++) {
-		char c = p->in.p[p->at];
-		if (c == '\\' && p->at + 1 < p->in.n && p->in.p[p->at + 1] == quote)
-			c = p->in.p[++p->at];
-		else if (c == quote && p->at + 1 < p->in.n && p->in.p[p->at + 1] == quote)
-			p->at++; /* '' is one quote */
-		else if (c == quote)
-			break;
-		out[n++] = c;
-	}
-	if (p->at >= p->in.n) {
-		p->at = from - 1;
-		return expected(p, "the end of a quoted text");
-	}
-	p->at++;
-	*t = (struct token){TOK_QUOTED, str_mk(out, n), quote};
-	return OK;
-}
-
-static enum err next(struct parser *p, struct token *t)
-{
-	while (p->at < p->in.n && strchr(" \t\r\n", p->in.p[p->at]))
-		p->at++;
-	*t = (struct token){.kind = TOK_END};
-	if (p->at == p->in.n)
-		return OK;
-	char c = p->in.p[p->at];
-	if (c == '\'' || c == '"' || c == '`')
-		return quoted(p, c, t);
-	size_t from = p->at;
-	bool sign = (c == '-' || c == '+' || c == '.') && p->at + 1 < p->in.n &&
-		    p->in.p[p->at + 1] >= '0' && p->in.p[p->at + 1] <= '9';
-	if ((c >= '0' && c <= '9') || sign) {
-		p->at++;
-		while (p->at < p->in.n &&
-			(is_word(p->in.p[p->at]) || p->in.p[p->at] == '.' || p->in.p[p->at] == '+'))
-			p->at++;
-		t->kind = TOK_NUMBER;
-	} else if (is_word(c)) {
-		while (p->at < p->in.n && is_word(p->in.p[p->at]))
-			p->at++;
-		t->kind = TOK_WORD;
-	} else {
-		p->at++;
-		if ((c == '!' || c == '<' || c == '>') && p->at < p->in.n && p->in.p[p->at] == '=')
-			p->at++;
-		t->kind = TOK_SIGN;
-	}
-	t->s = str_sub(p->in, from, p->at);
-	return OK;
-}
-
-static bool word_is(const struct token *t, const char *word)
-{
-	return t->kind == TOK_WORD && str_eq_nocase(t->s, str_c(word));
-}
-
-/* Takes the next token when it is this word or sign. */
-static bool take(struct parser *p, const char *what)
-{
-	size_t was = p->at;
-	struct token t;
-	if (!next(p, &t) && ((t.kind == TOK_SIGN && str_eq_c(t.s, what)) || word_is(&t, what)))
-		return true;
-	p->at = was;
-	return false;
-}
-
-/* ---- a field ---- */
-
-static enum err key_of(struct parser *p, struct str *out)
-{
-	struct token t;
-	struct buf b = {0};
-	enum err e = next(p, &t);
-	if (!e && t.kind == TOK_QUOTED && t.quote != '\'') {
-		*out = t.s;
-		return OK;
-	}
-	if (!e && t.kind != TOK_WORD && t.kind != TOK_NUMBER)
-		return expected(p, "a key");
-	buf_adds(&b, t.s);
-	while (!e && p->at < p->in.n && p->in.p[p->at] == '.') { /* a.b.c is one key */
-		p->at++;
-		e = next(p, &t);
-		buf_putc(&b, '.');
-		buf_adds(&b, t.s);
-	}
-	*out = arena_str(p->a, buf_str(&b));
-	buf_free(&b);
-	return e ? e : out->p ? OK : err_set(p->et, ERR_NOMEM, "no memory for a filter");
-}
-
-static enum err plain_field(struct parser *p, struct str name, struct trace_clause *c)
-{
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		if (str_eq_nocase(name, str_c(fields[i].name))) {
-			c->field = fields[i].field;
-			c->key = str_c(fields[i].name);
-			c->is_number = fields[i].number;
-			return OK;
-		}
-	return err_set(p->et, ERR_INVALID,
-		"the filter: %.*s is not known; known are status, name, timestamp_ms, duration_ms, "
-		"tokens, cost, model, service, session, user, text, tag.KEY, metadata.KEY, "
-		"span.NAME, feedback.NAME and others (docs/traces.md)",
-		STR_FMT(str_sub(name, 0, 60)));
-}
-
-static enum err span_field(struct parser *p, struct trace_clause *c)
-{
-	struct token t;
-	enum err e = next(p, &t);
-	if (e)
-		return e;
-	if (word_is(&t, "attributes") || word_is(&t, "attribute")) {
-		if (!take(p, "."))
-			return expected(p, "\".\" and the name of an attribute");
-		c->field = TF_SPAN_ATTRIBUTE;
-		return key_of(p, &c->key);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(span_fields); i++)
-		if (word_is(&t, span_fields[i].name)) {
-			c->field = span_fields[i].field;
-			c->is_number = span_fields[i].number;
-			return OK;
-		}
-	return err_set(p->et, ERR_INVALID,
-		"the filter: span.%.*s is not known; known are span.name, span.type, span.status, "
-		"span.model, span.content, span.duration_ms and span.attributes.KEY",
-		STR_FMT(str_sub(t.s, 0, 60)));
-}
-
-static enum err field_of(struct parser *p, struct trace_clause *c)
-{
-	static const struct {
-		const char *word;
-		enum trace_field field;
-	} groups[] = {{"tag", TF_TAG}, {"tags", TF_TAG}, {"metadata", TF_METADATA},
-		{"request_metadata", TF_METADATA}, {"trace_metadata", TF_METADATA},
-		{"feedback", TF_FEEDBACK}, {"expectation", TF_EXPECTATION}};
-	struct token t;
-	enum err e = next(p, &t);
-	if (e)
-		return e;
-	if (t.kind != TOK_WORD && !(t.kind == TOK_QUOTED && t.quote != '\''))
-		return expected(p, "the name of a field");
-	if (!take(p, "."))
-		return plain_field(p, t.s, c);
-	if (word_is(&t, "span"))
-		return span_field(p, c);
-	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
-		if (word_is(&t, groups[i].word)) {
-			c->field = groups[i].field;
-			return key_of(p, &c->key);
-		}
-	if (!word_is(&t, "trace") && !word_is(&t, "attributes") && !word_is(&t, "attribute") &&
-		!word_is(&t, "attr"))
-		return err_set(p->et, ERR_INVALID,
-			"the filter: %.*s. is not known; known are trace., tag., metadata., span., "
-			"feedback. and expectation.",
-			STR_FMT(str_sub(t.s, 0, 60)));
-	struct str name;
-	e = key_of(p, &name);
-	return e ? e : plain_field(p, name, c);
-}
-
-/* ---- operators and values ---- */
-
-static enum err operator_of(struct parser *p, struct trace_clause *c)
-{
-	static const struct {
-		const char *sign;
-		enum trace_op op;
-	} signs[] = {{"=", OP_EQ}, {"!=", OP_NE}, {"<=", OP_LE}, {">=", OP_GE}, {"<", OP_LT},
-		{">", OP_GT}, {"LIKE", OP_LIKE}, {"ILIKE", OP_ILIKE}, {"IN", OP_IN}};
-	for (size_t i = 0; i < ARRAY_LEN(signs); i++)
-		if (take(p, signs[i].sign)) {
-			c->op = signs[i].op;
-			return OK;
-		}
-	if (take(p, "IS")) {
-		c->op = take(p, "NOT") ? OP_NOT_NULL : OP_NULL;
-		return take(p, "NULL") ? OK : expected(p, "NULL");
-	}
-	if (take(p, "NOT")) {
-		c->op = OP_NOT_IN;
-		return take(p, "IN") ? OK : expected(p, "IN");
-	}
-	return expected(p, "an operator: = != < <= > >= LIKE ILIKE IN, NOT IN, IS NULL");
-}
-
-static enum err list_of(struct parser *p, struct trace_clause *c)
-{
-	struct token t;
-	c->texts = arena_array_of(p->a, LIST_MAX, struct str);
-	if (!c->texts)
-		return err_set(p->et, ERR_NOMEM, "no memory for a filter");
-	if (!take(p, "("))
-		return expected(p, "a list in parentheses");
-	do {
-		enum err e = next(p, &t);
-		if (e)
-			return e;
-		if (t.kind != TOK_QUOTED && t.kind != TOK_NUMBER)
-			return expected(p, "a quoted text");
-		if (c->n_texts == LIST_MAX)
-			return err_set(
-				p->et, ERR_INVALID, "the filter: a list has at most %d", LIST_MAX);
-		c->texts[c->n_texts++] = t.s;
-	} while (take(p, ","));
-	return take(p, ")") ? OK : expected(p, "\")\"");
-}
-
-static enum err value_of(struct parser *p, struct trace_clause *c)
-{
-	struct token t;
-	if (c->op == OP_NULL || c->op == OP_NOT_NULL)
-		return OK;
-	if (c->op == OP_IN || c->op == OP_NOT_IN)
-		return list_of(p, c);
-	enum err e = next(p, &t);
-	if (e)
-		return e;
-	bool number = t.kind == TOK_NUMBER && str_f64(t.s, &c->number);
-	if (c->is_number && !number)
-		return expected(p, "a number");
-	bool truth = word_is(&t, "true") || word_is(&t, "false");
-	if (!number && t.kind != TOK_QUOTED && !truth)
-		return expected(p, "a value: a number, or a text in quotes");
-	if (!number && c->op >= OP_LT && c->op <= OP_GE)
-		return expected(p, "a number after this operator");
-	c->is_number = number;
-	c->texts = arena_new_of(p->a, struct str);
-	if (!c->texts)
-		return err_set(p->et, ERR_NOMEM, "no memory for a filter");
-	*c->texts = t.s;
-	c->n_texts = 1;
-	return OK;
-}
-
-enum err trace_filter_parse(
-	struct str text, struct arena *a, struct trace_filter *out, struct errtext *et)
-{
-	struct parser p = {.in = str_trim(text), .a = a, .et = et};
-	struct trace_filter f = {0};
-	enum err e = OK;
-	if (p.in.n > TEXT_MAX)
-		return err_set(et, ERR_INVALID, "the filter is longer than %d bytes", TEXT_MAX);
-	f.clauses = arena_array_of(a, CLAUSES_MAX, struct trace_clause);
-	if (!f.clauses)
-		return err_set(et, ERR_NOMEM, "no memory for a filter");
-	while (!e && p.at < p.in.n) {
-		if (f.n == CLAUSES_MAX)
-			return err_set(et, ERR_INVALID, "the filter has more than %d clauses",
-				CLAUSES_MAX);
-		struct trace_clause *c = &f.clauses[f.n++];
-		e = field_of(&p, c);
-		if (!e)
-			e = operator_of(&p, c);
-		if (!e)
-			e = value_of(&p, c);
-		f.needs_notes |= c->field >= TF_CLIENT_REQUEST && c->field <= TF_EXPECTATION;
-		f.needs_notes |= c->field == TF_RUN;
-		f.needs_spans |= c->field >= TF_SPAN_NAME || c->field == TF_TEXT;
-		if (e || p.at == p.in.n)
-			break;
-		if (!take(&p, "AND"))
-			e = expected(&p, "AND");
-		else if (p.at == p.in.n)
-			e = expected(&p, "a clause");
-	}
-	if (!e)
-		*out = f;
-	return e;
-}
-
-/* ---- matching ---- */
-
-static char folded(char c, bool fold)
-{
-	return fold && c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-/* Greedy, with one point to come back to: linear in practice, never exponential. */
-bool trace_like(struct str pat, struct str s, bool any_case)
-{
-	size_t p = 0, i = 0, star = STR_NONE, mark = 0;
-	while (i < s.n) {
-		if (p < pat.n && pat.p[p] == '%') {
-			star = p++;
-			mark = i;
-		} else if (p < pat.n && (pat.p[p] == '_' || folded(pat.p[p], any_case) ==
-								    folded(s.p[i], any_case))) {
-			p++;
-			i++;
-		} else if (star != STR_NONE) {
-			p = star + 1;
-			i = ++mark;
-		} else {
-			return false;
-		}
-	}
-	while (p < pat.n && pat.p[p] == '%')
-		p++;
-	return p == pat.n;
-}
-
-static bool in_list(const struct trace_clause *c, struct str value)
-{
-	for (size_t i = 0; i < c->n_texts; i++)
-		if (str_eq(c->texts[i], value))
+	for (size_t i = 0; i < n; i++)
+		if (in_notes(&o[i].name))
 			return true;
 	return false;
 }
 
-bool trace_match_text(const struct trace_clause *c, struct str value)
+bool trace_name_is_time(const struct filter_name *n)
 {
-	if (!value.p)
-		return c->op == OP_NULL;
-	switch (c->op) {
-	case OP_EQ:
-		return str_eq(value, c->texts[0]);
-	case OP_NE:
-		return !str_eq(value, c->texts[0]);
-	case OP_LIKE:
-	case OP_ILIKE:
-		return trace_like(c->texts[0], value, c->op == OP_ILIKE);
-	case OP_CONTAINS:
-		return str_find_nocase(value, c->texts[0]) != STR_NONE;
-	case OP_IN:
-		return in_list(c, value);
-	case OP_NOT_IN:
-		return !in_list(c, value);
-	case OP_NOT_NULL:
-		return true;
-	default:
-		return false;
+	return n->group == G_TRACE && (n->index == K_TIME || n->index == K_START);
+}
+
+void trace_filter_times(const struct filter *f, int64_t *since, int64_t *until)
+{
+	const struct filter_test *t;
+	*since = 0;
+	*until = INT64_MAX;
+	for (size_t i = 0; (t = filter_required(f, i)); i++) {
+		if (!trace_name_is_time(&t->name) || !t->numeric || t->number < 0 ||
+			t->number > 9e12)
+			continue;
+		int64_t ns = (int64_t)t->number * 1000000;
+		if (t->op == FILTER_GT || t->op == FILTER_GE || t->op == FILTER_EQ)
+			*since = MAX(*since, ns);
+		if (t->op == FILTER_LT || t->op == FILTER_LE || t->op == FILTER_EQ)
+			*until = MIN(*until, ns + 1000000);
 	}
 }
 
-bool trace_match_number(const struct trace_clause *c, double v)
+/* MLflow's words mean ours. */
+static const struct {
+	const char *ours, *theirs;
+} status_words[] = {{"ok", "OK"}, {"error", "ERROR"}, {"running", "IN_PROGRESS"}};
+
+static struct str our_status(struct str word)
 {
-	switch (c->op) {
-	case OP_EQ:
-		return v == c->number;
-	case OP_NE:
-		return v != c->number;
-	case OP_LT:
-		return v < c->number;
-	case OP_LE:
-		return v <= c->number;
-	case OP_GT:
-		return v > c->number;
-	case OP_GE:
-		return v >= c->number;
-	case OP_NOT_NULL:
-		return true;
-	default:
+	for (size_t i = 0; i < ARRAY_LEN(status_words); i++)
+		if (str_eq_nocase(word, str_c(status_words[i].ours)) ||
+			str_eq_nocase(word, str_c(status_words[i].theirs)))
+			return str_c(status_words[i].ours);
+	return (struct str){0};
+}
+
+const char *trace_filter_column(const struct filter *f, unsigned i, struct str *value)
+{
+	static const char *const columns[] = {"name", "kind", "status"};
+	static const unsigned keys[] = {K_NAME, K_KIND, K_STATUS};
+	const struct filter_test *t;
+	for (size_t k = 0; (t = filter_required(f, k)); k++) {
+		if (t->op != FILTER_EQ || t->name.group != G_TRACE || t->name.index != keys[i])
+			continue;
+		*value = keys[i] == K_STATUS ? our_status(t->text) : t->text;
+		return value->p ? columns[i] : NULL;
+	}
+	return NULL;
+}
+
+/* ---- values ---- */
+
+void trace_values_clear(struct trace_values *v)
+{
+	yyjson_doc_free(v->words);
+	*v = (struct trace_values){0};
+}
+
+static bool number(struct filter_value *out, double v)
+{
+	out->is_number = true;
+	out->number = v;
+	return true;
+}
+
+static bool text(struct filter_value *out, struct str s)
+{
+	out->text = s;
+	return s.p != NULL;
+}
+
+static bool status(struct str ours, size_t at, struct filter_value *out)
+{
+	if (!at)
+		return text(out, ours);
+	for (size_t i = 0; i < ARRAY_LEN(status_words) && at == 1; i++)
+		if (str_eq_c(ours, status_words[i].ours))
+			return text(out, str_c(status_words[i].theirs));
+	return false;
+}
+
+static struct str note(const struct trace_found *f, enum trace_note_kind kind, const char *key)
+{
+	return trace_note_of(f, kind, str_c(key));
+}
+
+/* The run in which it was made, and those that it was linked to. */
+static bool run_of(const struct trace_found *f, size_t at, struct filter_value *out)
+{
+	struct str source = note(f, NOTE_METADATA, "mlflow.sourceRun");
+	if (source.p && !at--)
+		return text(out, source);
+	for (size_t i = 0; i < f->n_notes; i++)
+		if (f->notes[i].kind == NOTE_RUN && !at--)
+			return text(out, f->notes[i].key);
+	return false;
+}
+
+/* 'name/version'; the tag is a list of both */
+static bool prompt(struct trace_values *v, struct str tag, size_t at, struct filter_value *out)
+{
+	yyjson_doc *doc;
+	if (!tag.p || json_parse(tag, &doc, NULL))
 		return false;
+	yyjson_val *x = yyjson_arr_get(yyjson_doc_get_root(doc), at);
+	struct str name = json_str(x, "name"), version = json_str(x, "version");
+	snprintf(v->text, sizeof v->text, "%.*s/%.*s", STR_FMT(str_sub(name, 0, 60)),
+		STR_FMT(str_sub(version, 0, 15)));
+	yyjson_doc_free(doc);
+	return x && text(out, str_c(v->text));
+}
+
+static bool word(struct trace_values *v, const struct trace_found *f, unsigned index,
+	struct filter_value *out)
+{
+	if (!v->words && json_parse(f->run.attributes, &v->words, NULL))
+		v->words = NULL;
+	return text(out, json_str(yyjson_doc_get_root(v->words), trace_keys[index].names[0]));
+}
+
+/* Where several have been said, each. */
+static bool assessment(const struct trace_found *f, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	for (size_t i = 0; i < f->n_assessments; i++) {
+		const struct assessment *s = &f->assessments[i];
+		if (s->expectation != (n->group == G_EXPECTATION) || !s->value.p ||
+			!str_eq(s->name, n->key) || at--)
+			continue;
+		bool quoted = s->value.n >= 2 && s->value.p[0] == '"';
+		return text(out, quoted ? str_sub(s->value, 1, s->value.n - 1) : s->value);
+	}
+	return false;
+}
+
+static bool trace_id(struct trace_values *v, struct id id, size_t at, struct filter_value *out)
+{
+	memcpy(v->text, "tr-", 3);
+	id_hex(id, v->text + 3);
+	return text(out, str_c(v->text + (at ? 3 : 0))) && at < 2;
+}
+
+static bool text_of_run(const struct run_row *r, size_t at, struct filter_value *out)
+{
+	out->text = at == 0 ? r->name : at == 1 ? r->attributes : r->error;
+	return at < 3;
+}
+
+static bool single(struct trace_values *v, const struct trace_found *f, unsigned index,
+	struct filter_value *out)
+{
+	const struct run_row *r = &f->run;
+	switch (index) {
+	case K_TIME:
+	case K_START:
+		return number(out, (double)(r->start_ns / 1000000));
+	case K_DURATION:
+	case K_TOOK:
+		return r->end_ns && number(out, (double)(r->end_ns - r->start_ns) / 1e6);
+	case K_END:
+		return r->end_ns && number(out, (double)(r->end_ns / 1000000));
+	case K_CLIENT_REQUEST:
+		return text(out, note(f, NOTE_METADATA, NOTE_CLIENT_REQUEST));
+	case K_NAME:
+		return text(out, r->name);
+	case K_EXPERIMENT:
+		return f->experiment >= 0 && number(out, (double)f->experiment);
+	case K_KIND:
+		return text(out, r->kind);
+	case K_TOKENS:
+		return number(out, (double)(r->tokens_in + r->tokens_out));
+	case K_TOKENS_IN:
+		return number(out, (double)r->tokens_in);
+	case K_TOKENS_OUT:
+		return number(out, (double)r->tokens_out);
+	case K_COST:
+		return number(out, r->cost);
+	case K_SPANS:
+		return number(out, (double)r->spans);
+	case K_ERRORS:
+		return number(out, (double)r->errors);
+	default:
+		return word(v, f, index, out);
 	}
 }
 
-bool trace_match_any(const struct trace_clause *c, struct str value)
+bool trace_value(void *values, const void *found, const struct filter_name *n, size_t at,
+	struct filter_value *out)
 {
-	double v;
-	if (c->is_number && value.p)
-		return str_f64(value, &v) && trace_match_number(c, v);
-	return trace_match_text(c, value);
+	const struct trace_found *f = found;
+	switch (n->group) {
+	case G_TAG:
+		return !at && text(out, trace_note_of(f, NOTE_TAG, n->key));
+	case G_METADATA:
+		return !at && text(out, trace_note_of(f, NOTE_METADATA, n->key));
+	case G_FEEDBACK:
+	case G_EXPECTATION:
+		return assessment(f, n, at, out);
+	}
+	switch (n->index) {
+	case K_ID:
+	case K_OWN_ID:
+		return trace_id(values, f->run.id, at, out);
+	case K_STATUS:
+	case K_STATE:
+		return status(f->run.status, at, out);
+	case K_RUN:
+		return run_of(f, at, out);
+	case K_PROMPT:
+		return prompt(values, note(f, NOTE_TAG, "mlflow.linkedPrompts"), at, out);
+	case K_TEXT:
+		return text_of_run(&f->run, at, out);
+	}
+	return !at && single(values, f, n->index, out);
+}
+
+/* ---- of a span ---- */
+
+static bool attribute(struct trace_values *v, const struct span_row *s, struct str wanted,
+	struct filter_value *out)
+{
+	struct str key;
+	struct otel_value a;
+	struct pb m = pb_of(s->raw.p ? s->raw : S(""));
+	while (otel_next_attr(&m, OTEL_SPAN_ATTRS, &key, &a)) {
+		if (!str_eq(key, wanted))
+			continue;
+		out->is_number = a.type == OTEL_INT || a.type == OTEL_DOUBLE;
+		out->number = a.type == OTEL_INT ? (double)a.i : a.f;
+		if (a.type == OTEL_STR)
+			out->text = a.s;
+		else if (a.type == OTEL_BOOL)
+			out->text = a.i ? S("true") : S("false");
+		else if (out->is_number) {
+			a.type == OTEL_INT
+				? snprintf(v->text, sizeof v->text, "%lld", (long long)a.i)
+				: snprintf(v->text, sizeof v->text, "%.17g", a.f);
+			out->text = str_c(v->text);
+		}
+		return true;
+	}
+	return false;
+}
+
+static struct str model_of(struct trace_values *v, const struct span_row *s)
+{
+	struct otel_span o;
+	if (!v->has_facts && s->raw.p && otel_span_read(s->raw, &o))
+		trace_facts_read(&o, &v->facts);
+	v->has_facts = true;
+	return v->facts.model.n ? v->facts.model : (struct str){0};
+}
+
+bool trace_span_value(void *values, const void *span, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	const struct span_row *s = span;
+	const char *type;
+	if (n->group == G_TRACE) { /* text */
+		out->text = at ? trace_content(s) : s->name;
+		return at < 2;
+	}
+	if (n->group == G_SPAN_ATTRIBUTE)
+		return !at && attribute(values, s, n->key, out);
+	if (n->index == S_STATUS)
+		return status(s->status, at, out);
+	if (n->index == S_TYPE || n->index == S_KIND) {
+		if (!at)
+			return text(out, s->kind);
+		type = trace_type_word(s->kind, at - 1);
+		return type && text(out, str_c(type));
+	}
+	if (at)
+		return false;
+	switch (n->index) {
+	case S_NAME:
+		return text(out, s->name);
+	case S_CONTENT:
+		return text(out, trace_content(s));
+	case S_MODEL:
+		return text(out, model_of(values, s));
+	}
+	return s->end_ns && number(out, (double)(s->end_ns - s->start_ns) / 1e6);
 }

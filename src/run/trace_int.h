@@ -5,8 +5,9 @@
  *	trace_import.c  a request to a batch of spans, sorted by trace; admission
  *	trace.c         the module
  *	trace_live.c    spans as they come, to those who watch
- *	trace_filter.c  which traces are asked for
- *	trace_query.c   reading
+ *	trace_filter.c  what traces are searched by
+ *	trace_find.c    lists
+ *	trace_query.c   one trace; tags, links, deletion
  *	trace_export.c  Croft's own runs, sent to another collector
  *	trace_routes.c  wire JSON
  *	trace_cmd.c     `croft traces`
@@ -38,6 +39,8 @@ struct trace_facts {
 
 /* Our word for one of any convention's, or NULL. */
 const char *trace_type_of(struct str word);
+/* The at-th word for one of ours; NULL: there are no more. */
+const char *trace_type_word(struct str type, size_t at);
 void trace_facts_read(const struct otel_span *s, struct trace_facts *out);
 /* The same of a span of Croft's own runs. `doc` is its attributes, and outlives the facts. */
 void trace_facts_own(struct str kind, yyjson_val *attributes, struct trace_facts *out);

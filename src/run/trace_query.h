@@ -41,16 +41,27 @@ struct trace_found {
 	size_t n_assessments;
 };
 
+/* Where a page ends: by time behind a trace; in another order behind so many. */
+struct trace_place {
+	int64_t ns; /* 0: the start */
+	struct id id;
+	size_t skip;
+};
+
+/* As the client sends it back; "": the start. false: it is none. */
+bool trace_place_read(struct str s, struct trace_place *out);
+void trace_place_json(struct jw *w, const struct trace_place *p);
+
 struct trace_query {
 	struct str project;
-	struct trace_filter filter;
-	struct str search;          /* "": any; else in the run's words or its spans' bytes */
+	const struct filter *filter; /* trace_language */
+	const struct filter_order *orders;
+	size_t n_orders;            /* 0: newest first, or oldest when `ascending` */
 	const int64_t *experiments; /* n 0: any */
 	size_t n_experiments;
 	int64_t since_ns, until_ns; /* 0: open */
 	bool ascending, notes;
-	int64_t after_ns; /* the last one of the page before, with after_id; 0: from the start */
-	struct id after_id;
+	struct trace_place after;
 	size_t limit;
 };
 
@@ -60,12 +71,12 @@ struct trace_page {
 	/* More may follow the place up to which it was looked: not only when the page is full, also
 	 * when so much was looked through that it had to stop. */
 	bool more;
-	int64_t next_ns;
-	struct id next_id;
+	struct trace_place next;
 };
 
 enum { TRACE_PAGE_MAX = 1000, TRACE_EXPERIMENTS_MAX = 20 };
 
+/* ERR_LIMIT: too many match to be sorted. */
 enum err trace_find(struct db *db, const struct trace_query *q, struct arena *a,
 	struct trace_page *out, struct errtext *et) MUST_CHECK;
 enum err trace_load_info(struct db *db, struct str project, struct id id, struct arena *a,

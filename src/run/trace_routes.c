@@ -1,4 +1,5 @@
 /* /api/v1/traces and the feedback of runs. */
+#include "run/search.h"
 #include "run/trace_query.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -302,44 +303,47 @@ static enum err time_query(
 	return OK;
 }
 
-/* "START_NS.ID" of the last one looked at */
-static enum err after_query(
-	const struct http_request *rq, struct trace_query *q, struct errtext *et)
+/* Each of these words is one more test. */
+static enum err read_filter(struct http_request *rq, struct trace_query *q, struct errtext *et)
 {
-	struct str s = http_query(rq, "after");
-	size_t dot = s.n ? str_chr(s, '.') : STR_NONE;
-	if (!s.n)
-		return OK;
-	if (dot == STR_NONE || !str_i64(str_sub(s, 0, dot), &q->after_ns) ||
-		!id_parse(str_sub(s, dot + 1, s.n), &q->after_id))
-		return err_set(et, ERR_INVALID, "after: what \"next\" of the page before says");
-	return OK;
+	static const struct {
+		const char *query, *name;
+		enum filter_op op;
+	} more[] = {{"status", "status", FILTER_EQ}, {"kind", "kind", FILTER_EQ},
+		{"q", "text", FILTER_CONTAINS}};
+	enum err e =
+		filter_parse(http_query(rq, "filter"), &trace_language, rq->arena, &q->filter, et);
+	for (size_t i = 0; i < ARRAY_LEN(more) && !e; i++)
+		if (http_query(rq, more[i].query).n)
+			e = filter_add(&q->filter, more[i].name, more[i].op,
+				http_query(rq, more[i].query), &trace_language, rq->arena, et);
+	return e;
 }
 
 static enum err read_query(struct http_request *rq, struct trace_query *q, struct errtext *et)
 {
-	struct str limit = http_query(rq, "limit"), status = http_query(rq, "status"),
-		   kind = http_query(rq, "kind"), filter = http_query(rq, "filter");
+	struct str limit = http_query(rq, "limit"), *texts;
+	struct filter_order *orders =
+		arena_array_of(rq->arena, FILTER_ORDERS_MAX, struct filter_order);
 	int64_t n = 50;
-	*q = (struct trace_query){.project = project_of(rq), .search = http_query(rq, "q")};
-	struct buf all = {0};
-	if (status.n)
-		buf_addf(&all, "status = '%.*s'", STR_FMT(status));
-	if (kind.n)
-		buf_addf(&all, "%skind = '%.*s'", all.n ? " AND " : "", STR_FMT(kind));
-	if (filter.n)
-		buf_addf(&all, "%s%.*s", all.n ? " AND " : "", STR_FMT(filter));
-	enum err e = trace_filter_parse(buf_str(&all), rq->arena, &q->filter, et);
-	buf_free(&all);
+	*q = (struct trace_query){.project = project_of(rq), .orders = orders};
+	enum err e =
+		orders ? read_filter(rq, q, et) : err_set(et, ERR_NOMEM, "no memory for a search");
 	if (!e && limit.n && (!str_i64(limit, &n) || n < 1 || n > TRACE_PAGE_MAX))
 		e = err_set(et, ERR_INVALID, "limit: a number from 1 to %d is expected",
 			TRACE_PAGE_MAX);
 	q->limit = (size_t)n;
 	if (!e)
+		e = search_query_orders(rq, &texts, &q->n_orders, et);
+	if (!e)
+		e = filter_parse_orders(texts, q->n_orders, &trace_language, rq->arena, orders, et);
+	if (!e)
 		e = time_query(rq, "since", &q->since_ns, et);
 	if (!e)
 		e = time_query(rq, "until", &q->until_ns, et);
-	return e ? e : after_query(rq, q, et);
+	if (!e && !trace_place_read(http_query(rq, "after"), &q->after))
+		e = err_set(et, ERR_INVALID, "after: what \"next\" of the page before says");
+	return e;
 }
 
 static void get_traces(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -358,7 +362,6 @@ static void get_traces(struct croft *c, struct http_request *rq, struct http_res
 	}
 	struct buf out = {0};
 	struct jw w = {.out = &out};
-	char hex[ID_HEX + 1];
 	jw_obj(&w);
 	jw_key(&w, "traces");
 	jw_arr(&w);
@@ -366,8 +369,7 @@ static void get_traces(struct croft *c, struct http_request *rq, struct http_res
 		write_trace(&w, &page.list[i].run);
 	jw_end(&w);
 	jw_key(&w, "next");
-	id_hex(page.next_id, hex);
-	page.more ? jw_fmt(&w, "%lld.%s", (long long)page.next_ns, hex) : jw_null(&w);
+	page.more ? trace_place_json(&w, &page.next) : jw_null(&w);
 	jw_end(&w);
 	http_reply_json(rs, 200, &w);
 	buf_free(&out);
@@ -696,8 +698,8 @@ const struct shape trace_shapes[TRACE_SHAPES] = {
 
 const struct route trace_routes[TRACE_ROUTES] = {
 	{HTTP_GET, "/api/v1/traces", get_traces, PERM_RUN_READ, "List traces, newest first",
-		"{ q?: string, filter?: string, status?: string, kind?: string, since?: string, "
-		"until?: string, limit?: int, after?: string }",
+		"{ q?: string, filter?: string, order_by?: string, status?: string, kind?: string, "
+		"since?: string, until?: string, limit?: int, after?: string }",
 		NULL, "{ traces: Trace[], next: string | null }", 0},
 	{HTTP_GET, "/api/v1/traces/live", get_live, PERM_RUN_READ,
 		"Spans as they open and close, as server-sent events", NULL, NULL, NULL, 0},

@@ -127,21 +127,6 @@ static enum err view_of(struct http_request *rq, enum track_view *out, struct er
 	return s.n ? err_set(et, ERR_INVALID, "view: active, deleted or all is expected") : OK;
 }
 
-/* order_by may be given several times. */
-static enum err orders_of(struct http_request *rq, struct str **out, size_t *n, struct errtext *et)
-{
-	struct str *v = arena_array_of(rq->arena, rq->n_query + 1, struct str);
-	size_t k = 0;
-	if (!v)
-		return err_set(et, ERR_NOMEM, "no memory for a search");
-	for (size_t i = 0; i < rq->n_query; i++)
-		if (str_eq_c(rq->query[i].name, "order_by") && rq->query[i].value.n)
-			v[k++] = rq->query[i].value;
-	*out = v;
-	*n = k;
-	return OK;
-}
-
 static enum err number_of(struct http_request *rq, int64_t *out, struct errtext *et)
 {
 	struct str s = http_param(rq, "id");
@@ -172,7 +157,7 @@ static void get_experiments(struct croft *c, struct http_request *rq, struct htt
 	if (!e)
 		e = view_of(rq, &q.view, &et);
 	if (!e)
-		e = orders_of(rq, &q.order, &q.n_order, &et);
+		e = search_query_orders(rq, &q.order, &q.n_order, &et);
 	if (!e)
 		e = search_experiments(c, project_of(rq), &q, rq->arena, &f, &et);
 	jw_obj(&w);
@@ -232,7 +217,7 @@ static void get_experiment_runs(struct croft *c, struct http_request *rq, struct
 	if (!e)
 		e = view_of(rq, &q.view, &et);
 	if (!e)
-		e = orders_of(rq, &order, &q.n_order, &et);
+		e = search_query_orders(rq, &order, &q.n_order, &et);
 	q.order = order;
 	if (!e)
 		e = experiment_get(c, project_of(rq), number, rq->arena, &x, &et);

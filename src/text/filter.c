@@ -162,6 +162,8 @@ static enum err check_text(struct parser *p)
 	if (p->all.n > FILTER_TEXT_MAX)
 		return err_set(
 			p->et, ERR_INVALID, "a filter has at most %d bytes", FILTER_TEXT_MAX);
+	if (!utf8_valid(p->all) || memchr(p->all.p ? p->all.p : "", 0, p->all.n))
+		return err_set(p->et, ERR_INVALID, "a filter must be UTF-8 text");
 	return OK;
 }
 

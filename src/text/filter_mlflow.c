@@ -124,8 +124,16 @@ static enum err invalid_comparator(struct parser *p, const struct filter_test *t
 	const char *word = filter_op_words[t->op];
 	if (t->negated)
 		word = t->op == FILTER_NULL ? "IS NOT NULL" : "NOT IN";
-	enum err e = err_set(
-		p->et, ERR_INVALID, "Invalid comparator '%s' not one of '%s}'", word, buf_c(&b));
+	const struct filter_group *g = &p->l->groups[t->name.group];
+	struct str key = str_sub(t->name.key, 0, 100);
+	enum err e;
+	if (t->name.flags & (FILTER_PARTS | FILTER_IN_PARTS)) /* text is what spans hold */
+		e = err_set(p->et, ERR_INVALID, "%s.%.*s comparator '%s' not one of '%s}'",
+			g->flags & FILTER_PARTS ? g->names[0] : "span",
+			STR_FMT(g->flags & FILTER_PARTS ? key : S("content")), word, buf_c(&b));
+	else
+		e = err_set(p->et, ERR_INVALID, "Invalid comparator '%s' not one of '%s}'", word,
+			buf_c(&b));
 	buf_free(&b);
 	return e;
 }
@@ -214,7 +222,7 @@ enum err filter_mlflow_value(struct parser *p, const struct filter_test *t)
 			"Expected a numeric value for %s when using comparator '%s'. Got value "
 			"%.*s",
 			g->names[0], filter_op_words[t->op], STR_FMT(raw));
-	if ((p->now.kind == T_WORD || p->now.kind == T_BACKTICK) && !(g->ops & FILTER_OPS_ORDER))
+	if (p->now.kind == T_WORD || p->now.kind == T_BACKTICK)
 		return not_quoted(p);
 	if (!t->name.group)
 		return err_set(
@@ -253,7 +261,9 @@ static enum err check_list(struct parser *p, const struct filter_test *t)
 {
 	const struct filter_group *g = &p->l->groups[t->name.group];
 	struct buf b = {0};
-	if (filter_mlflow_ops(p, &t->name) & FILTER_OP_IN)
+	bool tags = p->l->of == FILTER_OF_TRACES && str_eq_c(str_c(g->names[0]), "tag");
+	if ((filter_mlflow_ops(p, &t->name) & FILTER_OP_IN) ||
+		(t->name.group && (tags || (g->ops & FILTER_OP_IN))))
 		return OK;
 	if (t->name.group || (t->name.type != FILTER_TEXT && !dialect(p)->mixed))
 		return filter_mlflow_value(p, t);

@@ -49,6 +49,16 @@ def rest(server, path, key, text):
     return reply[key]
 
 
+def traces_as_mlflow(text):
+    """What its SQL store looks at once a filter is parsed."""
+    u = SearchTraceUtils
+    for p in u.parse_search_filter_for_search_traces(text):
+        kind, key, op = p["type"], p["key"], p["comparator"].upper()
+        u.is_tag(kind, op) or u.is_request_metadata(kind, op) or u.is_attribute(kind, key, op) \
+            or u.is_span(kind, key, op) or u.is_assessment(kind, key, op)
+    return True
+
+
 def as_set(message):
     """Python prints a set in any order: that part cannot be the same."""
     return message.split("'{")[0].split("{'")[0]
@@ -68,10 +78,10 @@ def compare(what, texts, theirs, ours):
            "\n".join(wrong[::max(1, len(wrong) // 25)]) + f"\n{len(wrong)}")
 
 
-def corpus(names, free):
+def corpus(names, free, ops=OPS, without=()):
     """A list with another operator than IN falls over in MLflow, or is compared as a text."""
-    for name, op, value in itertools.product(names, OPS, VALUES):
-        if value[0] == "(" and op not in ("IN", "NOT IN"):
+    for name, op, value in itertools.product(names, ops, VALUES):
+        if value[0] == "(" and op not in ("IN", "NOT IN") or (name, value[0]) in without:
             continue
         if "NULL" in op.upper():
             value = ""
@@ -109,6 +119,16 @@ def main(server):
              "creation_timestamp"]
     compare("versions", sorted(set(corpus(names, "tags.t"))), lambda t: SearchModelVersionUtils.filter([v], t),
             lambda t: c.search_model_versions(t))
+
+    names = ["status", "trace.name", "timestamp_ms", "execution_time", "end_time", "request_id", "run_id",
+             "client_request_id", "trace.text", "tags.t", "tag.`t`", "metadata.k", "request_metadata.k",
+             "span.name", "span.content", "span.type", "span.attributes.k", "feedback.f", "expectation.e"]
+    # MLflow compares its numbers with texts too, takes no small letters for spans, and has no lists for what
+    # it keeps in tags and metadata
+    numbers = ("timestamp_ms", "execution_time", "end_time")
+    without = {(n, q) for n in numbers for q in "'\""} | {(n, "(") for n in ("trace.name", "run_id", "trace.text")}
+    compare("traces", sorted({*corpus(names, "tags.t", [op.upper() for op in OPS], without), "span.zzz = 'abc'"}),
+            traces_as_mlflow, lambda t: c.search_traces(locations=[eid], filter_string=t) == [])
 
 
 with Croft() as croft:

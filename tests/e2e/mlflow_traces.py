@@ -75,6 +75,12 @@ with Croft() as c:
     tap.same(ids(), [third, second, first], "search_traces, newest first")
     tap.same(ids(order_by=["timestamp_ms ASC"]), [first, second, third], "oldest first")
     tap.same(ids(max_results=2), [third, second], "max_results")
+    for order in (["status ASC", "timestamp_ms ASC"], ["attributes.status"], ["trace.status DESC", "request_id"],
+                  ["execution_time_ms DESC"], ["name", "end_time DESC"], ["tags.release DESC", "timestamp_ms DESC"],
+                  ["request_metadata.`mlflow.trace.session`"], ["run_id", "experiment_id"]):
+        tap.same(sorted(ids(order_by=order)), sorted([first, second, third]), f"ordered by {order}")
+    tap.same(ids(order_by=["status ASC", "timestamp_ms ASC"]), [second, first, third], "errors first, then by time")
+    tap.raises(MlflowException, lambda: ids(order_by=["colour"]), "an unknown order is an error")
     tap.same(ids(filter_string="trace.status = 'ERROR'"), [second], "by status")
     tap.same(ids(filter_string="attributes.name = 'answer' AND tags.release = 'v2' AND metadata.`mlflow.trace.session` = 's1'"),
              [third, second, first], "by name, tag, metadata")

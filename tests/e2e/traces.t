@@ -159,10 +159,22 @@ with Croft() as c:
                          ("span.type = 'llm' AND span.status = 'error'", []),
                          ("span.attributes.`secret` = 'needle42'", [1]), ("span.attributes.temperature < 0.6", [1]),
                          ("name IN ('open', 'x y')", [2]), ("session IS NULL AND name = 'open'", [2]),
-                         ("trace.text LIKE '%needle42%'", [1])):
+                         ("trace.text LIKE '%needle42%'", [1]),
+                         ("name = 'answer' OR name = 'open'", [2, 1]), ("NOT (name = 'open') AND errors > 0", [1]),
+                         ("span.type IN ('EXECUTE_TOOL', 'x') AND span.duration_ms < 100", [1]),
+                         ("span.type = 'llm' AND (span.status = 'error' OR span.name = 'find')", []),
+                         ("name = 'answer' AND NOT span.type = 'agent'", [1]),
+                         ("name RLIKE '^(ans|xyz)[a-z]{3}$'", [1]), ("text CONTAINS 'NEEDLE42' AND name != 'open'", [1])):
         tap.same(ids(filter=filter), want, "filter " + filter)
+    two = "name IN ('answer', 'open')"
+    for order, want in (("name", [1, 2]), ("name DESC", [2, 1]), ("duration_ms", [1, 2]), ("tokens DESC", [1, 2]),
+                        ("timestamp_ms ASC", ids(filter=two)[::-1]), ("session", [1, 2])):
+        tap.same(ids(filter=two, order_by=order), want, "ordered by " + order)
+    page = c.json("GET", "/api/v1/traces?limit=1&order_by=name&filter=name%20IN%20('answer','open')")[1]
+    tap.same([t["name"] for t in c.json("GET", "/api/v1/traces?limit=1&order_by=name&filter=name%20IN%20('answer','open')"
+                                        f"&after={page['next']}")[1]["traces"]], ["open"], "the next page of an order")
     tap.same(ids(q="NEEDLE42"), [1], "a word from deep within")
-    for wrong in ("name =", "name = 'a' AND", "colour = 'red'", "name > 'a'", "name = 'a' OR name = 'b'", "span.x = 'y'"):
+    for wrong in ("name =", "name = 'a' AND", "colour = 'red'", "name > 'a'", "name RLIKE '(a'", "span.x = 'y'"):
         tap.ok(isinstance(ids(filter=wrong), str), f"not a filter: {wrong}", ids(filter=wrong))
     first = c.json("GET", "/api/v1/traces?limit=2")[1]
     rest, after = [t["id"] for t in first["traces"]], first["next"]

@@ -276,7 +276,7 @@ export interface Routes {
   /** Release a run from hold. */
   "DELETE /api/v1/runs/{id}/hold": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** List traces, newest first. */
-  "GET /api/v1/traces": { query: { q?: string; filter?: string; status?: string; kind?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { traces: (Trace)[]; next: (string | null) } };
+  "GET /api/v1/traces": { query: { q?: string; filter?: string; order_by?: string; status?: string; kind?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { traces: (Trace)[]; next: (string | null) } };
   /** Spans as they open and close, as server-sent events. */
   "GET /api/v1/traces/live": { query: undefined; body: undefined; reply: undefined };
   /** A trace: its spans, tags and feedback. */
