@@ -418,6 +418,11 @@ void detok_free(struct detok *d)
 
 /* ---- questions ---- */
 
+bool tokenizer_strips_space(const struct tokenizer *tk)
+{
+	return tk->dec_strip_first;
+}
+
 size_t tokenizer_vocab_size(const struct tokenizer *tk)
 {
 	return tk->n_ids;

@@ -51,6 +51,8 @@ int32_t tokenizer_bos(const struct tokenizer *tk);                    /* -1: non
 int32_t tokenizer_eos(const struct tokenizer *tk);
 bool tokenizer_is_end(const struct tokenizer *tk, int32_t id); /* any end-of-generation token */
 bool tokenizer_is_control(const struct tokenizer *tk, int32_t id);
+/* One space at the very beginning of a text is taken away when it is decoded. */
+bool tokenizer_strips_space(const struct tokenizer *tk);
 const char *tokenizer_kind(const struct tokenizer *tk); /* "bpe/qwen2", "wordpiece", ... */
 /* The chat template in the tokenizer's own metadata, or {NULL, 0}. Borrowed. */
 struct str tokenizer_chat_template(const struct tokenizer *tk);

@@ -34,7 +34,8 @@ struct machine {
 	size_t n_cells, cap_cells, n_datas, cap_datas;
 	uint32_t emission; /* number of the present one */
 	uint32_t moves;    /* how often it was tried to compact these cells */
-	size_t kept;       /* bytes that were alive after the last compaction */
+	uint64_t work;
+	size_t kept; /* bytes that were alive after the last compaction */
 	enum err status;
 	const char *why;
 
@@ -308,6 +309,12 @@ static void note_popped(struct machine *m, struct result r)
 		m->popped[m->n_popped++] = r;
 }
 
+static void resume(struct machine *m, const struct cell *c, struct result r)
+{
+	m->work++;
+	m->l->ops->resume(m, c, r);
+}
+
 void machine_pop(struct machine *m, const struct cell *finished, struct result r)
 {
 	const struct cell *below = finished->up;
@@ -321,7 +328,7 @@ void machine_pop(struct machine *m, const struct cell *finished, struct result r
 	if (machine_once(
 		    m, &(struct cell){
 			       .up = below, .node = &pop_mark, .a = r.a, .b = r.b, .more = r.more}))
-		m->l->ops->resume(m, below, r);
+		resume(m, below, r);
 }
 
 /* ---- levels ---------------------------------------------------------------------------------- */
@@ -356,6 +363,7 @@ bool matcher_push(struct matcher *x, uint8_t byte)
 	size_t from = top(m), to = m->n_stack;
 	if (!open_level(m))
 		return false;
+	m->work += to - from;
 	for (size_t i = from; i < to; i++) /* the array may move meanwhile */
 		m->l->ops->step(m, m->stack[i], byte);
 	return close_level(m);
@@ -389,6 +397,16 @@ void matcher_drop(struct matcher *x, size_t levels)
 size_t matcher_levels(const struct matcher *x)
 {
 	return x->m.n_level - 1;
+}
+
+uint64_t matcher_work(const struct matcher *x)
+{
+	return x->m.work;
+}
+
+void matcher_give_up(struct matcher *x, const char *why)
+{
+	give_up(&x->m, ERR_TOO_LARGE, why);
 }
 
 const struct result *matcher_popped(const struct matcher *x, size_t *n)

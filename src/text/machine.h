@@ -128,6 +128,10 @@ bool matcher_push_like(struct matcher *m, const struct cell *like);
 bool matcher_push_resumed(struct matcher *m, const struct cell *below, struct result r);
 void matcher_drop(struct matcher *m, size_t levels);
 size_t matcher_levels(const struct matcher *m);
+/* How many stacks have read a byte or were resumed since it was made: a measure of time. */
+uint64_t matcher_work(const struct matcher *m);
+/* Whoever tries may find that it takes too long: as if there were too many stacks. */
+void matcher_give_up(struct matcher *m, const char *why);
 /* The results of pops to machine_bottom() in the last push; valid until the next. */
 const struct result *matcher_popped(const struct matcher *m, size_t *n);
 /* The status as it was before trying: what was only tried does not count as given up. */
