@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { TESTS_MAX = 200, LIST_MAX = 10000 };
+enum { TESTS_MAX = 1000, LIST_MAX = 10000 };
 
 /* ---- names ---- */
 
@@ -117,12 +117,18 @@ enum err filter_resolve(
 	return OK;
 }
 
+bool filter_begins_name(const struct parser *p)
+{
+	return p->now.kind == T_WORD || p->now.kind == T_BACKTICK || p->now.kind == T_QUOTED;
+}
+
 /* What stands behind "group.": a key, or words and "." before a key in quotes. */
 static enum err key_of(struct parser *p, struct str *key)
 {
+	bool blank = p->rest.n && strchr(" \t\r\n", p->rest.p[0]);
 	enum err e = filter_next(p, true);
-	if (!e && p->now.kind != T_WORD && p->now.kind != T_QUOTED && p->now.kind != T_BACKTICK)
-		e = filter_expected(p, "a key");
+	if (!e && (blank || !filter_begins_name(p)))
+		e = p->l->strict ? filter_invalid_clause(p) : filter_expected(p, "a key");
 	*key = p->now.text;
 	if (e || p->now.kind != T_WORD || !str_ends(*key, S(".")) || !p->rest.n ||
 		!strchr("`\"'", p->rest.p[0]))
@@ -143,11 +149,6 @@ enum err filter_read_words(struct parser *p, struct written *w)
 		e = key_of(p, &w->key);
 	}
 	return e ? e : filter_next(p, false);
-}
-
-bool filter_begins_name(const struct parser *p)
-{
-	return p->now.kind == T_WORD || p->now.kind == T_BACKTICK || p->now.kind == T_QUOTED;
 }
 
 enum err filter_read_name(struct parser *p, unsigned without, struct filter_name *out)

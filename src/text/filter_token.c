@@ -130,7 +130,8 @@ enum err filter_next(struct parser *p, bool key)
 	if (c == '<' || c == '>' || c == '=')
 		return take(p, T_OP, 1);
 	size_t n = 0;
-	while (key && n < s.n && (is_word(s.p[n]) || (s.p[n] && strchr("./:-", s.p[n]))))
+	const char *more = p->l->rules ? "./:-*" : "./:-";
+	while (key && n < s.n && (is_word(s.p[n]) || (s.p[n] && strchr(more, s.p[n]))))
 		n++;
 	if (n)
 		return take(p, T_WORD, n);
