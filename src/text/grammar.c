@@ -1,9 +1,11 @@
-/* Grammars as languages. The bottom cell is DONE; above it stand, for each call that has not ended,
- * an AFTER cell with the state to go on in, and on top a READ cell with a state that reads bytes. A
- * call at the very end of its part leaves no cell, so that recursion to the right takes no room. */
+/* Grammars as languages. A regular one is one cell. Of the others, the bottom cell is DONE; above
+ * it stand, for each call that has not ended, an AFTER cell with the state to go on in, and on top
+ * a READ cell with a state that reads bytes. A call at the very end of its part leaves no cell, so
+ * that recursion to the right takes no room. */
 #include "text/grammar.h"
 
 #include <stdlib.h>
+#include "text/dfa.h"
 #include "text/grammar_int.h"
 
 enum { COMPILED_MAX = 128 << 20 };
@@ -14,6 +16,7 @@ struct grammar {
 	struct language language;
 	struct arena *a;
 	struct net net;
+	const struct dfa *dfa; /* instead of the net */
 };
 
 /* ---- walking the network ---- */
@@ -79,9 +82,39 @@ static bool ends(struct machine *m, const struct cell *c)
 	return c->kind == DONE;
 }
 
-/* ---- the whole ---- */
+static const struct language_ops net_ops = {start, step, resume, ends, NULL};
 
-static const struct language_ops ops = {start, step, resume, ends, NULL};
+/* ---- walking an automaton: one cell, whose a is the state ---- */
+
+static void dfa_begin(struct machine *m, const void *self)
+{
+	const struct grammar *g = self;
+	if (g->dfa)
+		machine_emit(m, &(struct cell){.kind = READ, .a = dfa_start(g->dfa)});
+}
+
+static void dfa_read(struct machine *m, const struct cell *c, uint8_t byte)
+{
+	const struct grammar *g = machine_language(m);
+	uint32_t next = dfa_step(g->dfa, c->a, byte);
+	if (next != DFA_DEAD)
+		machine_emit(m, &(struct cell){.kind = READ, .a = next});
+}
+
+static void dfa_resume(struct machine *m, const struct cell *c, struct result r)
+{
+	(void)m, (void)c, (void)r; /* nothing stands above another */
+}
+
+static bool dfa_ends(struct machine *m, const struct cell *c)
+{
+	const struct grammar *g = machine_language(m);
+	return dfa_accept(g->dfa, c->a) != 0;
+}
+
+static const struct language_ops dfa_ops = {dfa_begin, dfa_read, dfa_resume, dfa_ends, NULL};
+
+/* ---- the whole ---- */
 
 static enum err compile(struct grammar *g, struct str text, struct errtext *et)
 {
@@ -101,22 +134,55 @@ static enum err compile(struct grammar *g, struct str text, struct errtext *et)
 	return e;
 }
 
-enum err grammar_gbnf(struct str text, struct grammar **out, struct errtext *et)
+static struct grammar *grammar_new(const struct language_ops *ops)
 {
 	struct grammar *g = calloc(1, sizeof *g);
 	if (g)
 		g->a = arena_new(COMPILED_MAX);
 	if (!g || !g->a) {
 		grammar_free(g);
-		return err_set(et, ERR_NOMEM, "no memory for the grammar");
+		return NULL;
 	}
-	g->language = (struct language){.ops = &ops, .self = g, .id = language_id()};
-	enum err e = compile(g, text, et);
+	g->language = (struct language){.ops = ops, .self = g, .id = language_id()};
+	return g;
+}
+
+static enum err finish(struct grammar *g, enum err e, struct grammar **out)
+{
 	if (e)
 		grammar_free(g);
 	else
 		*out = g;
 	return e;
+}
+
+enum err grammar_gbnf(struct str text, struct grammar **out, struct errtext *et)
+{
+	struct grammar *g = grammar_new(&net_ops);
+	if (!g)
+		return err_set(et, ERR_NOMEM, "no memory for the grammar");
+	return finish(g, compile(g, text, et), out);
+}
+
+enum err grammar_regex(struct str pattern, struct grammar **out, struct errtext *et)
+{
+	struct grammar *g = grammar_new(&dfa_ops);
+	if (!g)
+		return err_set(et, ERR_NOMEM, "no memory for the expression");
+	enum err e = dfa_regex(g->a, pattern, DFA_WHOLE, &g->dfa, et);
+	if (!e && !g->dfa)
+		e = err_set(et, ERR_INVALID, "no text matches the expression");
+	return finish(g, e, out);
+}
+
+enum err grammar_texts(const struct str *texts, size_t n, struct grammar **out, struct errtext *et)
+{
+	struct grammar *g = grammar_new(&dfa_ops);
+	if (!g)
+		return err_set(et, ERR_NOMEM, "no memory for the texts");
+	enum err e = n ? dfa_texts(g->a, texts, n, &g->dfa, et)
+		       : err_set(et, ERR_INVALID, "there are no texts to choose from");
+	return finish(g, e, out);
 }
 
 void grammar_free(struct grammar *g)

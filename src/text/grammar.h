@@ -30,6 +30,11 @@ enum {
 
 /* ERR_INVALID says line and column; ERR_TOO_LARGE which rule. */
 enum err grammar_gbnf(struct str text, struct grammar **out, struct errtext *et) MUST_CHECK;
+/* The whole text matches an expression of ECMA-262 (text/dfa.h says which part of it). */
+enum err grammar_regex(struct str pattern, struct grammar **out, struct errtext *et) MUST_CHECK;
+/* The text is one of these. */
+enum err grammar_texts(
+	const struct str *texts, size_t n, struct grammar **out, struct errtext *et) MUST_CHECK;
 void grammar_free(struct grammar *g); /* accepts NULL */
 const struct language *grammar_language(const struct grammar *g);
 size_t grammar_bytes(const struct grammar *g); /* memory in use */

@@ -108,6 +108,33 @@ static void test_text_grammar__json(void)
 		"~|[]|{\"a\"}|{\"a\":01}|{\"a\":1,}|{\"a\":\"\\x\"}|{\"a\":1}}|{'a':1}");
 }
 
+static void test_text_grammar__regular_expressions(void)
+{
+	struct errtext et = {0};
+	struct grammar *g;
+	CHECK_OK(grammar_regex(S("\\d{3}-[a-zé]+(漢|x)?"), &g, &et), &et);
+	CHECK(accepts_str(g, S("123-aé漢")) && accepts_str(g, S("000-zx")));
+	CHECK(!accepts_str(g, S("12-a")) && !accepts_str(g, S("123-")) &&
+		!accepts_str(g, S("123-a漢x")) && !accepts_str(g, S(" 123-a")));
+	grammar_free(g);
+	CHECK_ERR(grammar_regex(S("(a"), &g, &et), ERR_INVALID);
+	CHECK_ERR(grammar_regex(S("(a)\\1"), &g, &et), ERR_UNSUPPORTED);
+	CHECK_ERR(grammar_regex(S("[^\\s\\S]"), &g, &et), ERR_INVALID);
+	CHECK_STR(str_c(et.msg), "no text matches the expression");
+}
+
+static void test_text_grammar__lists_of_texts(void)
+{
+	struct errtext et = {0};
+	struct grammar *g;
+	const struct str texts[] = {S("yes"), S("yes, but"), S("né")};
+	CHECK_OK(grammar_texts(texts, 3, &g, &et), &et);
+	CHECK(accepts_str(g, texts[0]) && accepts_str(g, texts[1]) && accepts_str(g, texts[2]));
+	CHECK(!accepts_str(g, S("ye")) && !accepts_str(g, S("yes,")) && !accepts_str(g, S("")));
+	grammar_free(g);
+	CHECK_ERR(grammar_texts(texts, 0, &g, &et), ERR_INVALID);
+}
+
 static void test_text_grammar__what_cannot_end_is_left_out(void)
 {
 	struct errtext et = {0};
@@ -436,6 +463,7 @@ static void test_text_grammar__random_ones_agree_with_a_recogniser(void)
 
 TESTS(T(test_text_grammar__literals_classes_repetitions), T(test_text_grammar__lines_and_comments),
 	T(test_text_grammar__recursion), T(test_text_grammar__json),
+	T(test_text_grammar__regular_expressions), T(test_text_grammar__lists_of_texts),
 	T(test_text_grammar__what_cannot_end_is_left_out),
 	T(test_text_grammar__refusals_name_line_and_rule), T(test_text_grammar__hostile),
 	T(test_text_grammar__long_texts_take_no_memory),
