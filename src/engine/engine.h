@@ -23,6 +23,7 @@
 #define ENGINE_ENGINE_H
 #include "base/thread.h"
 #include "engine/tokenizer.h"
+#include "text/machine.h"
 
 struct model;
 struct generator;
@@ -75,8 +76,9 @@ struct logit_bias {
 	float bias;
 };
 
-/* Order: penalties, bias, (temperature 0: argmax, the lowest id on a tie), top_k, top_p, min_p,
- * temperature, draw. Fields at their neutral value do nothing. */
+/* Order: the language (what it does not allow is impossible), penalties, bias, (temperature 0:
+ * argmax, the lowest id on a tie), top_k, top_p, min_p, temperature, draw. Fields at their neutral
+ * value do nothing. */
 struct sampling {
 	float temperature;    /* 0: greedy */
 	int32_t top_k;        /* 0: off */
@@ -97,7 +99,7 @@ struct sampling {
 
 struct token_logprob {
 	int32_t id;
-	float logprob; /* natural log, of the distribution before temperature and cuts */
+	float logprob; /* natural log, of the distribution before temperature, cuts and language */
 };
 
 struct gen_event {
@@ -117,6 +119,9 @@ struct gen_request {
 	const struct str *stop; /* the text ends before the first of these; they are not sent */
 	size_t n_stop;
 	int32_t top_logprobs; /* -1: none; 0..20 */
+	/* NULL, or what the text is held to: it is one of the language's texts when the answer ends
+	 * with GEN_STOP, and the beginning of one otherwise. It must outlive the call. */
+	const struct language *language;
 	const struct cancel *cancel;
 	/* Called in order for each token on the thread that called generator_run; return false to
 	 * stop (as if cancelled). NULL: only the result's text. */
@@ -139,7 +144,9 @@ struct gen_result {
 enum err generator_new(struct model *m, const struct generator_options *o, struct generator **out,
 	struct errtext *et) MUST_CHECK;
 void generator_free(struct generator *g); /* cancels what runs, then joins */
-/* A prompt that leaves no room for one token is ERR_TOO_LARGE and says both numbers. */
+/* A prompt that leaves no room for one token is ERR_TOO_LARGE and says both numbers. ERR_LIMIT: the
+ * text could not be held to the language any longer (it nests too deeply, is too ambiguous, or the
+ * vocabulary lacks the bytes); what was sent before is the beginning of one of its texts. */
 enum err generator_run(struct generator *g, const struct gen_request *r, struct gen_result *out,
 	struct errtext *et) MUST_CHECK;
 uint32_t generator_context(const struct generator *g);

@@ -22,6 +22,7 @@
 
 #include <stdlib.h>
 #include "base/clock.h"
+#include "engine/mask.h"
 #include "engine/sampler.h"
 #include "engine/stopper.h"
 
@@ -33,19 +34,24 @@ enum {
 	PROMPT_BATCH = 512, /* prompt tokens of a pass when nobody decodes */
 	PROMPT_SHARE = 128, /* and when somebody does, so that no answer stalls for long */
 	TOP_MAX = 20,
-	POLL_MS = 20, /* how soon a caller sees its cancel flag while it waits */
+	MASKS_BYTES = 32 << 20, /* cached, of all languages */
+	POLL_MS = 20,           /* how soon a caller sees its cancel flag while it waits */
 };
 
 struct job {
 	const struct gen_request *r;
 	struct job *next; /* in the queue */
 	struct sampler *sampler;
+	struct mask *mask; /* NULL: any text */
 	uint32_t max_tokens;
 	uint64_t submitted_ns, admitted_ns, first_ns, last_ns;
 
 	/* scheduler's */
 	uint32_t slot, done_prompt, cached;
 	bool active;
+	bool over; /* the language allows nothing but the end */
+	enum err e;
+	struct errtext et; /* why it could not go on */
 
 	/* shared, see 2. */
 	int32_t *tokens;
@@ -83,6 +89,9 @@ struct generator {
 	float *logits;         /* [sequences][vocab] */
 	uint32_t n_spans, n_rows, n_ids;
 	uint64_t step;
+
+	pthread_mutex_t masker_mu;
+	struct masker *masker; /* made for the first request with a language */
 
 	pthread_mutex_t mu;
 	pthread_cond_t work, left;
@@ -232,18 +241,29 @@ static bool plan(struct generator *g)
 	return g->n_spans > 0;
 }
 
+static int32_t pick(struct job *j, const float *logits)
+{
+	return sampler_pick(j->sampler, logits,
+		j->n_top ? j->top + (size_t)j->n_tokens * j->n_top : NULL, j->n_top,
+		j->r->top_logprobs >= 0 ? &j->logprob[j->n_tokens] : NULL);
+}
+
 /* One row, on any thread of the team. */
 static void sample(void *arg, size_t i, unsigned thread)
 {
 	struct generator *g = arg;
 	struct job *j = g->row_job[i];
-	const float *logits = g->logits + i * g->m->hp.vocab;
-	bool want = j->r->top_logprobs >= 0;
-	g->picked[i] = sampler_pick(j->sampler, logits,
-		j->n_top ? j->top + (size_t)j->n_tokens * j->n_top : NULL, j->n_top,
-		want ? &j->logprob[j->n_tokens] : NULL);
-	sampler_accept(j->sampler, g->picked[i]);
-	j->tokens[j->n_tokens] = g->picked[i];
+	const uint64_t *allowed = NULL;
+	if (j->mask)
+		j->e = mask_next(j->mask, &allowed, &j->et);
+	if (j->e)
+		return;
+	sampler_allow(j->sampler, allowed);
+	int32_t id = pick(j, g->logits + i * g->m->hp.vocab);
+	if (j->mask && !tokenizer_is_end(g->m->tokenizer, id))
+		j->e = mask_take(j->mask, id, &j->over, &j->et);
+	sampler_accept(j->sampler, id);
+	j->tokens[j->n_tokens] = g->picked[i] = id;
 }
 
 /* With the lock: the tokens of this pass become the callers'. */
@@ -254,12 +274,18 @@ static void publish(struct generator *g)
 		struct job *j = g->row_job[i];
 		if (!j->n_tokens)
 			j->first_ns = now;
+		if (j->e) {
+			finish(g, j, GEN_CANCELLED);
+			continue;
+		}
 		if (tokenizer_is_end(g->m->tokenizer, g->picked[i])) {
 			finish(g, j, GEN_STOP);
 			continue;
 		}
 		j->n_tokens++;
-		if (j->n_tokens == j->max_tokens)
+		if (j->over)
+			finish(g, j, GEN_STOP);
+		else if (j->n_tokens == j->max_tokens)
 			finish(g, j, GEN_LENGTH);
 		else
 			pthread_cond_signal(&j->changed);
@@ -356,6 +382,8 @@ static void release(struct generator *g)
 	mem_put(g->logits, g->sequences * (size_t)g->m->hp.vocab * sizeof *g->logits);
 	kv_free(&g->kv);
 	decoder_free(g->d);
+	masker_free(g->masker);
+	pthread_mutex_destroy(&g->masker_mu);
 	pthread_mutex_destroy(&g->mu);
 	pthread_cond_destroy(&g->work);
 	pthread_cond_destroy(&g->left);
@@ -388,6 +416,7 @@ enum err generator_new(struct model *m, const struct generator_options *o, struc
 	g->queue_max = o && o->queue_max ? o->queue_max : QUEUE_DEFAULT;
 	g->last = &g->first;
 	pthread_mutex_init(&g->mu, NULL);
+	pthread_mutex_init(&g->masker_mu, NULL);
 	cond_init(&g->work);
 	cond_init(&g->left);
 	enum err e = allocate(g, et);
@@ -455,6 +484,17 @@ static enum err check(const struct generator *g, const struct gen_request *r, st
 	return OK;
 }
 
+static enum err hold(
+	struct generator *g, const struct language *l, struct mask **out, struct errtext *et)
+{
+	enum err e = OK;
+	pthread_mutex_lock(&g->masker_mu);
+	if (!g->masker)
+		e = masker_new(g->m->tokenizer, g->m->hp.vocab, MASKS_BYTES, &g->masker, et);
+	pthread_mutex_unlock(&g->masker_mu);
+	return e ? e : mask_new(g->masker, l, out, et);
+}
+
 static enum err prepare(
 	struct generator *g, const struct gen_request *r, struct job *j, struct errtext *et)
 {
@@ -473,12 +513,15 @@ static enum err prepare(
 	enum err e = sampler_new(&r->sampling, g->m->hp.vocab, &j->sampler, et);
 	if (!e)
 		sampler_prompt(j->sampler, r->prompt, r->n_prompt);
+	if (!e && r->language)
+		e = hold(g, r->language, &j->mask, et);
 	return e;
 }
 
 static void drop(struct job *j)
 {
 	sampler_free(j->sampler);
+	mask_free(j->mask);
 	free(j->tokens);
 	free(j->logprob);
 	free(j->top);
@@ -602,7 +645,11 @@ enum err generator_run(struct generator *g, const struct gen_request *r, struct 
 		follow(g, &a);
 		if (!a.refused && a.stop_index < 0)
 			flush(&a);
-		e = a.text.err ? err_set(et, a.text.err, "no memory for the answer") : OK;
+		if (j.e && !a.refused && a.stop_index < 0)
+			e = err_set(et, ERR_LIMIT,
+				"the answer cannot go on as its language demands: %s", j.et.msg);
+		else if (a.text.err)
+			e = err_set(et, a.text.err, "no memory for the answer");
 	}
 	if (!e) {
 		*out = (struct gen_result){.text = a.text, .finish = j.finish};

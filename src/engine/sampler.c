@@ -18,8 +18,9 @@ struct sampler {
 	size_t n_recent, cap_recent;
 	uint8_t *seen; /* scratch: penalised already in this step */
 	uint64_t step;
-	struct candidate *c; /* scratch [vocab] */
-	float *p;            /* scratch [vocab] */
+	const uint64_t *allowed; /* for the next pick; NULL: all */
+	struct candidate *c;     /* scratch [vocab] */
+	float *p;                /* scratch [vocab] */
 };
 
 static enum err range(struct errtext *et, const char *name, double v, double min, double max)
@@ -342,21 +343,41 @@ static int32_t draw(struct sampler *s)
 	return argmax(c, n);
 }
 
+void sampler_allow(struct sampler *s, const uint64_t *allowed)
+{
+	s->allowed = allowed;
+}
+
+static bool allows(const struct sampler *s, size_t id)
+{
+	return !s->allowed || s->allowed[id / 64] >> (id % 64) & 1;
+}
+
+static int32_t choose(struct sampler *s, const float *logits)
+{
+	for (size_t i = 0; i < s->vocab; i++)
+		s->c[i] =
+			(struct candidate){allows(s, i) ? sane(logits[i]) : -INFINITY, (int32_t)i};
+	penalise(s);
+	int32_t id = s->s.temperature > 0 ? draw(s) : argmax(s->c, s->vocab);
+	if (allows(s, (size_t)id))
+		return id;
+	/* all that is allowed is as impossible to the model as the rest */
+	for (id = 0; !allows(s, (size_t)id); id++)
+		;
+	return id;
+}
+
 int32_t sampler_pick(struct sampler *s, const float *logits, struct token_logprob *top,
 	uint32_t n_top, float *logprob)
 {
 	float norm = top || logprob ? log_sum_exp(s, logits) : 0;
 	if (top && n_top)
 		top_logprobs(logits, s->vocab, norm, top, n_top);
-	int32_t id;
-	if (s->s.temperature > 0 || adjusts(&s->s)) {
-		for (size_t i = 0; i < s->vocab; i++)
-			s->c[i] = (struct candidate){sane(logits[i]), (int32_t)i};
-		penalise(s);
-		id = s->s.temperature > 0 ? draw(s) : argmax(s->c, s->vocab);
-	} else {
-		id = (int32_t)kern->argmax(logits, s->vocab);
-	}
+	int32_t id = s->allowed || s->s.temperature > 0 || adjusts(&s->s)
+			     ? choose(s, logits)
+			     : (int32_t)kern->argmax(logits, s->vocab);
+	s->allowed = NULL;
 	if (logprob)
 		*logprob = sane(logits[id]) - norm;
 	return id;

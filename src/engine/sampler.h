@@ -20,6 +20,9 @@ void sampler_prompt(struct sampler *s, const int32_t *ids, size_t n);
  * *logprob (which may be NULL). */
 int32_t sampler_pick(struct sampler *s, const float *logits, struct token_logprob *top,
 	uint32_t n_top, float *logprob);
+/* Only these tokens for the next pick (bit id % 64 of allowed[id / 64]; at least one); all else
+ * counts as impossible before every other step, but not for the log probabilities that are told. */
+void sampler_allow(struct sampler *s, const uint64_t *allowed);
 /* The token was taken into the sequence. */
 void sampler_accept(struct sampler *s, int32_t id);
 

@@ -213,6 +213,46 @@ static void test_engine_sampler__logprobs(void)
 	sampler_free(x);
 }
 
+/* Of ten logits, three are allowed: the draw is as if the others were not there. */
+static void test_engine_sampler__only_what_is_allowed(void)
+{
+	static float l[V];
+	static const uint64_t allowed[(V + 63) / 64] = {[0] = 1 << 3 | 1 << 5, [2] = 1};
+	static const int32_t ids[] = {3, 5, 128};
+	struct sampling s = {
+		.temperature = 0.7f, .top_k = 2, .top_p = 0.99f, .repeat_penalty = 1, .seed = 5};
+	unsigned count[3] = {0};
+	logits_of(l, 8);
+	l[3] = -2;
+	l[5] = -1.5f;
+	l[128] = -9;
+	struct sampler *x = make(s);
+	struct token_logprob top[2];
+	float logprob;
+	for (unsigned i = 0; i < 20000; i++) {
+		sampler_allow(x, allowed);
+		int32_t id = sampler_pick(x, l, top, 2, &logprob);
+		CHECK(id == 3 || id == 5);
+		count[id == 5]++;
+		CHECK(top[0].id != 3 && top[0].id != 5 && logprob < top[0].logprob);
+		sampler_accept(x, id);
+	}
+	double p = 1 / (1 + exp(-0.5 / 0.7));
+	CHECK_NEAR(count[1] / 20000.0, p, 0.015);
+	CHECK(sampler_pick(x, l, NULL, 0, NULL) >= 0); /* only one pick was bound */
+	sampler_free(x);
+
+	s.temperature = 0;
+	x = make(s);
+	sampler_allow(x, allowed);
+	CHECK_INT(sampler_pick(x, l, NULL, 0, NULL), 5);
+	for (unsigned i = 0; i < 3; i++) /* even when the model thinks all of them impossible */
+		l[ids[i]] = i ? -INFINITY : NAN;
+	sampler_allow(x, allowed);
+	CHECK_INT(sampler_pick(x, l, NULL, 0, NULL), 3);
+	sampler_free(x);
+}
+
 /* However the text is cut into pieces, what is sent is the text before the first stop string. */
 static void test_engine_stopper__any_cut(void)
 {
@@ -253,4 +293,4 @@ static void test_engine_stopper__any_cut(void)
 TESTS(T(test_engine_sampler__draws_follow_the_distribution),
 	T(test_engine_sampler__greedy_and_ties), T(test_engine_sampler__same_seed_same_answer),
 	T(test_engine_sampler__penalties_and_bias), T(test_engine_sampler__logprobs),
-	T(test_engine_stopper__any_cut))
+	T(test_engine_sampler__only_what_is_allowed), T(test_engine_stopper__any_cut))
