@@ -48,7 +48,7 @@ static enum err load(const char *path, struct tokenizer **tk, struct errtext *et
 	struct buf json = {0};
 	enum err e;
 	if (str_ends(str_c(path), S(".gguf"))) {
-		e = gguf_open(path, &g, et);
+		e = gguf_open(path, NULL, &g, et);
 		e = e ? e : tokenizer_from_gguf(g, tk, et);
 	} else {
 		e = os_read_file(path, 0, &json, et);

@@ -58,9 +58,21 @@ enum err installed_find(struct croft *c, struct str name, enum model_purpose pur
 enum err installed_list(struct croft *c, struct arena *a, struct installed_model **out, size_t *n,
 	struct errtext *et) MUST_CHECK;
 
-/* The policy signing.verify before a model is opened: its files are read and compared with what a
- * trusted key signed. OK when the policy is off, or warn (which logs); ERR_FORBIDDEN. */
-enum err installed_trust(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;
+/* The policy signing.verify around the opening of a model. Each file is compared with what a
+ *trusted key signed in the very bytes that the model then uses, before it does; those that it does
+ *not read, at the end.
+ *
+ *	e = trust_begin(c, name, &t, et);   // t NULL: the policy is off; ERR_FORBIDDEN
+ *	struct model_options o = {.check = {t ? trust_file : NULL, t}};
+ *	e = model_open(path, &o, &model, et);
+ *	e = trust_end(t, et);               // frees t, also after a failure; ERR_FORBIDDEN
+ *
+ * With the policy warn what is wrong is logged, and all of them return OK. */
+struct trust;
+enum err trust_begin(
+	struct croft *c, struct str name, struct trust **out, struct errtext *et) MUST_CHECK;
+enum err trust_file(void *trust, const char *path, struct str bytes, struct errtext *et) MUST_CHECK;
+enum err trust_end(struct trust *t, struct errtext *et) MUST_CHECK;
 
 /* Whether a model is open now is known above this floor: the endpoints say it through here. */
 typedef bool (*model_loaded_fn)(struct croft *c, struct str name);

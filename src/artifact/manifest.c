@@ -10,7 +10,7 @@
 #define STATEMENT_TYPE "https://in-toto.io/Statement/v1"
 #define PREDICATE_TYPE "https://model_signing/signature/v1.0"
 
-static enum err add(struct manifest *m, struct str path, const char *sha256, struct errtext *et)
+enum err manifest_add(struct manifest *m, struct str path, const char *sha256, struct errtext *et)
 {
 	if (m->n == MANIFEST_FILES_MAX)
 		return err_set(et, ERR_TOO_LARGE, "there are more than %d files to sign",
@@ -60,11 +60,20 @@ void manifest_free(struct manifest *m)
 	m->n = m->cap = 0;
 }
 
+const struct manifest_file *manifest_find(const struct manifest *m, struct str path)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (str_eq(m->files[i].path, path))
+			return &m->files[i];
+	return NULL;
+}
+
 /* ---- from files ---- */
 
 struct walk {
 	struct manifest *m;
 	const char *ignore;
+	const struct manifest *known;
 	size_t root; /* bytes of the folder's path and the slash after it */
 	struct errtext *et;
 };
@@ -108,15 +117,18 @@ static enum err on_file(void *ctx, const char *path, enum err err, const char *r
 		return err_set(w->et, err, "%s: %s", path, reason);
 	if (w->ignore && str_eq_c(rel, w->ignore))
 		return OK;
+	const struct manifest_file *known = w->known ? manifest_find(w->known, rel) : NULL;
+	if (known)
+		return manifest_add(w->m, rel, known->sha256, w->et);
 	enum err e = hash_file(path, hex, &w->m->bytes, w->et);
-	return e ? e : add(w->m, rel, hex, w->et);
+	return e ? e : manifest_add(w->m, rel, hex, w->et);
 }
 
-enum err manifest_of_folder(
-	const char *path, const char *ignore, struct manifest *out, struct errtext *et)
+enum err manifest_of_folder(const char *path, const char *ignore, const struct manifest *known,
+	struct manifest *out, struct errtext *et)
 {
 	size_t n = strlen(path);
-	struct walk w = {out, ignore, path[n - 1] == '/' ? n : n + 1, et};
+	struct walk w = {out, ignore, known, path[n - 1] == '/' ? n : n + 1, et};
 	enum err e = os_is_dir(path) ? os_walk(path, true, on_file, &w, et)
 				     : err_set(et, ERR_NOT_FOUND, "%s: a folder is expected", path);
 	if (!e && !out->n)
@@ -130,7 +142,7 @@ enum err manifest_of_tree(const struct tree *t, struct manifest *out, struct err
 {
 	enum err e = OK;
 	for (size_t i = 0; i < t->n_files && !e; i++)
-		e = add(out, t->files[i].path, t->files[i].sha256, et);
+		e = manifest_add(out, t->files[i].path, t->files[i].sha256, et);
 	out->bytes = t->bytes;
 	if (!e)
 		sort(out);
@@ -231,7 +243,7 @@ static enum err parse_resources(yyjson_val *list, struct manifest *out, struct e
 			return bad(et, "it lists a path that leads elsewhere");
 		char lower[SHA256_HEX + 1];
 		hex_encode(sum, sizeof sum, lower);
-		enum err e = add(out, name, lower, et);
+		enum err e = manifest_add(out, name, lower, et);
 		if (e)
 			return e;
 	}

@@ -18,9 +18,13 @@ struct manifest {
 
 enum { MANIFEST_FILES_MAX = 200000 };
 
-/* Of the files of a folder, read and hashed now. `ignore` (may be NULL): a name at its top. */
-enum err manifest_of_folder(
-	const char *path, const char *ignore, struct manifest *out, struct errtext *et) MUST_CHECK;
+/* Of the files of a folder, read and hashed now, but for those whose hash is `known` (may be NULL).
+ * `ignore` (may be NULL): a name at its top. */
+enum err manifest_of_folder(const char *path, const char *ignore, const struct manifest *known,
+	struct manifest *out, struct errtext *et) MUST_CHECK;
+enum err manifest_add(
+	struct manifest *m, struct str path, const char *sha256, struct errtext *et) MUST_CHECK;
+const struct manifest_file *manifest_find(const struct manifest *m, struct str path); /* or NULL */
 enum err manifest_of_tree(
 	const struct tree *t, struct manifest *out, struct errtext *et) MUST_CHECK;
 void manifest_free(struct manifest *m); /* the list; the paths are the arena's */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- what is here ---- */
 
@@ -15,7 +16,7 @@ static enum err manifest_installed(struct croft *c, const struct artifact_versio
 	char path[1024], name[MODEL_NAME_MAX + 1];
 	snprintf(name, sizeof name, "%.*s", STR_FMT(v->name));
 	models_path(c, name, path);
-	return manifest_of_folder(path, with_ours ? NULL : MODEL_MANIFEST, out, et);
+	return manifest_of_folder(path, with_ours ? NULL : MODEL_MANIFEST, NULL, out, et);
 }
 
 static enum err manifest_stored(
@@ -179,33 +180,166 @@ static enum err find_installed(struct croft *c, struct str name, struct arena *a
 	return e;
 }
 
-enum err installed_trust(struct croft *c, struct str name, struct errtext *et)
+/* What a model may be while it is opened: each statement that a trusted key signed, until a file
+ * says that it is another. Then the reason is kept, and the next one counts. */
+struct trust {
+	struct croft *c;
+	struct arena *a;
+	bool warn;
+	char name[MODEL_NAME_MAX + 1], folder[1024];
+	struct manifest may[SIGNATURES_MAX];
+	bool out[SIGNATURES_MAX]; /* no longer */
+	size_t n;
+	struct manifest seen; /* files that were looked at, with their hashes */
+	struct errtext why;
+	enum err failed;
+};
+
+static void trust_free(struct trust *t)
 {
-	struct str policy = setting_text(c, "signing.verify");
-	struct arena *a = NULL;
+	for (size_t i = 0; i < t->n; i++)
+		manifest_free(&t->may[i]);
+	manifest_free(&t->seen);
+	arena_free(t->a);
+	free(t);
+}
+
+/* Every statement that a trusted key has signed. */
+static enum err read_statements(struct trust *t, struct errtext *et)
+{
 	struct artifact_version v;
 	struct signature list[SIGNATURES_MAX];
 	struct str keys[SIGNATURES_MAX];
 	size_t n = 0, n_keys = 0;
-	struct verdict verdict = {0};
+	enum err e = find_installed(t->c, str_c(t->name), t->a, &v, list, &n, et);
+	if (!e)
+		e = signature_trusted(t->c, t->a, keys, &n_keys, et);
+	if (!e && !n)
+		e = err_set(et, ERR_FORBIDDEN, "it is not signed");
+	else if (!e && !n_keys)
+		e = err_set(
+			et, ERR_FORBIDDEN, "no key is trusted: set signing.trusted, or name a key");
+	enum err last = OK;
+	for (size_t i = 0; i < n && !e; i++) {
+		struct manifest *m = &t->may[t->n];
+		*m = (struct manifest){.a = t->a};
+		last = signed_by(&list[i], keys, n_keys, m, et);
+		if (last)
+			manifest_free(m);
+		t->n += !last;
+	}
+	return e ? e : t->n ? OK : last;
+}
+
+static enum err refuse(struct trust *t, enum err e, struct errtext *et)
+{
+	t->failed = e;
+	if (!t->warn)
+		return e == ERR_NOMEM || e == ERR_IO ? e
+						     : err_set(et, ERR_FORBIDDEN,
+							       "the model %s is not opened: %s "
+							       "(setting signing.verify: require)",
+							       t->name, t->why.msg);
+	log_warn("the signature of the model %s: %s", t->name, t->why.msg);
+	return OK;
+}
+
+enum err trust_begin(struct croft *c, struct str name, struct trust **out, struct errtext *et)
+{
+	struct str policy = setting_text(c, "signing.verify");
+	*out = NULL;
 	if (str_eq_c(policy, "off"))
 		return OK;
-	a = arena_new(0);
-	enum err e = a ? find_installed(c, name, a, &v, list, &n, et)
-		       : err_set(et, ERR_NOMEM, "no memory");
-	if (!e)
-		e = signature_trusted(c, a, keys, &n_keys, et);
-	if (!e)
-		e = signature_check(c, &v, true, list, n, keys, n_keys, a, &verdict, et);
-	if (!e && !verdict.n_valid)
-		e = err_set(et, ERR_FORBIDDEN,
-			"the model %.*s is not opened: %.*s "
-			"(setting signing.verify: require)",
-			STR_FMT(name), STR_FMT(verdict.problem));
-	arena_free(a);
-	if (e && str_eq_c(policy, "warn")) {
-		log_warn("the signature of the model %.*s: %s", STR_FMT(name), err_text(e, et));
-		return OK;
+	struct trust *t = calloc(1, sizeof *t);
+	if (!t || !(t->a = arena_new(0))) {
+		free(t);
+		return err_set(et, ERR_NOMEM, "no memory to check a signature");
 	}
+	t->c = c;
+	t->warn = str_eq_c(policy, "warn");
+	t->seen.a = t->a;
+	snprintf(t->name, sizeof t->name, "%.*s", STR_FMT(name));
+	models_path(c, t->name, t->folder);
+	enum err e = read_statements(t, &t->why);
+	if (e)
+		e = refuse(t, e, et);
+	if (e || t->failed) {
+		trust_free(t);
+		return e;
+	}
+	*out = t;
+	return OK;
+}
+
+/* The path of a file below the model's folder. */
+static bool below(const struct trust *t, const char *path, struct str *rel)
+{
+	size_t n = strlen(t->folder);
+	if (strncmp(path, t->folder, n) || path[n] != '/')
+		return false;
+	*rel = str_c(path + n + 1);
+	return true;
+}
+
+static enum err look_at_file(
+	struct trust *t, const char *path, struct str bytes, struct errtext *et)
+{
+	struct str rel;
+	char hex[SHA256_HEX + 1];
+	bool any = false;
+	if (!below(t, path, &rel))
+		return err_set(et, ERR_CORRUPT, "%s is not in the model's folder", path);
+	sha256_hex_of(bytes, hex);
+	enum err e = manifest_add(&t->seen, rel, hex, et);
+	for (size_t i = 0; i < t->n && !e; i++) {
+		const struct manifest_file *f = manifest_find(&t->may[i], rel);
+		if (t->out[i] || (f && !strcmp(f->sha256, hex))) {
+			any |= !t->out[i];
+			continue;
+		}
+		t->out[i] = true;
+		err_set(et, ERR_CORRUPT,
+			f ? "%.*s is not what was signed" : "%.*s is not among the signed files",
+			STR_FMT(str_sub(rel, 0, 200)));
+	}
+	return e ? e : any ? OK : ERR_CORRUPT;
+}
+
+enum err trust_file(void *trust, const char *path, struct str bytes, struct errtext *et)
+{
+	struct trust *t = trust;
+	if (!t || t->failed)
+		return OK;
+	enum err e = look_at_file(t, path, bytes, &t->why);
+	return e ? refuse(t, e, et) : OK;
+}
+
+/* The other files of the folder, which the model did not read, and that none is missing. */
+static enum err look_at_folder(struct trust *t, struct errtext *et)
+{
+	enum err e = err_set(et, ERR_CORRUPT, "nothing fits what was signed");
+	for (size_t i = 0; i < t->n; i++) {
+		struct manifest is = {.a = t->a};
+		if (t->out[i])
+			continue;
+		e = manifest_of_folder(t->folder, lists_ours(&t->may[i]) ? NULL : MODEL_MANIFEST,
+			&t->seen, &is, et);
+		if (!e)
+			e = manifest_compare(&is, &t->may[i], et);
+		manifest_free(&is);
+		if (!e || e == ERR_NOMEM)
+			break;
+	}
+	return e;
+}
+
+enum err trust_end(struct trust *t, struct errtext *et)
+{
+	if (!t)
+		return OK;
+	enum err e = t->failed ? OK : look_at_folder(t, &t->why);
+	if (e)
+		e = refuse(t, e, et);
+	trust_free(t);
 	return e;
 }

@@ -118,10 +118,19 @@ static enum err open_model(struct endpoint *ep, struct errtext *et)
 {
 	struct croft *c = ep->owner->c;
 	uint64_t begin = clock_mono_ns();
+	struct trust *trust = NULL;
+	struct errtext ignored;
 	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads")};
-	enum err e = installed_trust(c, str_c(ep->name), et);
+	enum err e = trust_begin(c, str_c(ep->name), &trust, et);
+	o.check = (struct file_check){trust ? trust_file : NULL, trust};
 	if (!e)
 		e = model_open(ep->path, &o, &ep->model, et);
+	enum err trusted = trust_end(trust, e ? &ignored : et);
+	if (!e && trusted) {
+		model_unref(ep->model);
+		ep->model = NULL;
+		e = trusted;
+	}
 	if (!e && ep->purpose == PURPOSE_CHAT) {
 		e = open_generator(c, ep->model, &ep->generator, et);
 		if (e) {

@@ -349,14 +349,14 @@ static void encoder_hparams(struct meta *m, struct hparams *hp)
 
 /* A small JSON file of the folder; *doc stays NULL when it is absent. */
 static enum err folder_json(
-	const char *folder, const char *rel, yyjson_doc **doc, struct errtext *et)
+	const struct weights *w, const char *rel, yyjson_doc **doc, struct errtext *et)
 {
 	struct buf path = {0}, text = {0};
-	buf_addf(&path, "%s/%s", folder, rel);
+	buf_addf(&path, "%s/%s", weights_folder(w), rel);
 	enum err e = OK;
 	*doc = NULL;
 	if (os_exists(buf_c(&path))) {
-		e = os_read_file(buf_c(&path), 1 << 20, &text, et);
+		e = file_read(buf_c(&path), 1 << 20, weights_check(w), &text, et);
 		if (!e && json_parse(buf_str(&text), doc, et))
 			e = err_wrap(et, ERR_CORRUPT, "%s", buf_c(&path));
 	}
@@ -365,10 +365,10 @@ static enum err folder_json(
 	return e;
 }
 
-static enum err read_pooling(const char *folder, struct hparams *hp, struct errtext *et)
+static enum err read_pooling(const struct weights *w, struct hparams *hp, struct errtext *et)
 {
 	yyjson_doc *doc;
-	enum err e = folder_json(folder, "1_Pooling/config.json", &doc, et);
+	enum err e = folder_json(w, "1_Pooling/config.json", &doc, et);
 	if (e || !doc)
 		return e;
 	yyjson_val *c = yyjson_doc_get_root(doc);
@@ -382,7 +382,7 @@ static enum err read_pooling(const char *folder, struct hparams *hp, struct errt
 		json_bool(c, "pooling_mode_lasttoken", false) ||
 		json_bool(c, "pooling_mode_weightedmean_tokens", false))
 		e = err_set(et, ERR_UNSUPPORTED,
-			"%s/1_Pooling: only mean and CLS pooling are supported", folder);
+			"%s/1_Pooling: only mean and CLS pooling are supported", weights_folder(w));
 	hp->pooling = cls ? POOL_CLS : POOL_MEAN;
 	yyjson_doc_free(doc);
 	return e;
@@ -390,10 +390,10 @@ static enum err read_pooling(const char *folder, struct hparams *hp, struct errt
 
 /* modules.json lists what sentence-transformers runs; without it (a plain BERT) the vectors are
  * mean-pooled and of length 1. */
-static enum err read_modules(const char *folder, struct hparams *hp, struct errtext *et)
+static enum err read_modules(const struct weights *w, struct hparams *hp, struct errtext *et)
 {
 	yyjson_doc *doc;
-	enum err e = folder_json(folder, "modules.json", &doc, et);
+	enum err e = folder_json(w, "modules.json", &doc, et);
 	if (e || !doc)
 		return e;
 	size_t i, n;
@@ -406,21 +406,21 @@ static enum err read_modules(const char *folder, struct hparams *hp, struct errt
 			hp->normalised = true;
 		else if (!str_ends(type, S(".Transformer")) && !str_ends(type, S(".Pooling")))
 			e = err_set(et, ERR_UNSUPPORTED,
-				"%s/modules.json: the module '%.*s' is not supported", folder,
-				STR_FMT(str_sub(type, 0, 100)));
+				"%s/modules.json: the module '%.*s' is not supported",
+				weights_folder(w), STR_FMT(str_sub(type, 0, 100)));
 	}
 	yyjson_doc_free(doc);
 	return e;
 }
 
-static enum err sentence_settings(const char *folder, struct hparams *hp, struct errtext *et)
+static enum err sentence_settings(const struct weights *w, struct hparams *hp, struct errtext *et)
 {
-	enum err e = read_pooling(folder, hp, et);
+	enum err e = read_pooling(w, hp, et);
 	if (!e)
-		e = read_modules(folder, hp, et);
+		e = read_modules(w, hp, et);
 	yyjson_doc *doc = NULL;
 	if (!e)
-		e = folder_json(folder, "sentence_bert_config.json", &doc, et);
+		e = folder_json(w, "sentence_bert_config.json", &doc, et);
 	if (e)
 		return e;
 	int64_t most = json_i64(yyjson_doc_get_root(doc), "max_seq_length", hp->context);
@@ -455,6 +455,6 @@ enum err arch_hparams(
 		bad(&m, "the norm's epsilon makes no sense");
 	yyjson_doc_free(doc);
 	if (!m.err && !m.g && a->task == MODEL_ENCODER)
-		return sentence_settings(weights_folder(w), hp, et);
+		return sentence_settings(w, hp, et);
 	return m.err;
 }

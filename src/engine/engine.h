@@ -22,6 +22,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 #include "base/thread.h"
+#include "engine/file.h"
 #include "engine/tokenizer.h"
 #include "text/machine.h"
 
@@ -29,8 +30,9 @@ struct model;
 struct generator;
 
 struct model_options {
-	unsigned threads;    /* 0: all that the process may use */
-	uint64_t memory_max; /* bytes the model may take beyond the mapped file; 0: no limit */
+	unsigned threads;        /* 0: all that the process may use */
+	uint64_t memory_max;     /* bytes the model may take beyond the mapped file; 0: no limit */
+	struct file_check check; /* sees each file before it is used, in the bytes that are used */
 };
 
 enum model_task { MODEL_DECODER, MODEL_ENCODER };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "base/map.h"
 #include "base/os.h"
+#include "engine/file.h"
 
 struct value {
 	struct str key;
@@ -417,10 +418,11 @@ enum err gguf_parse(
 	return e;
 }
 
-enum err gguf_open(const char *path, struct gguf **out, struct errtext *et)
+enum err gguf_open(
+	const char *path, const struct file_check *check, struct gguf **out, struct errtext *et)
 {
 	struct os_map map;
-	enum err e = os_map_file(path, &map, et);
+	enum err e = file_map(path, check, &map, et);
 	if (e)
 		return e;
 	e = gguf_parse(map.p, map.n, path, out, et);

@@ -5,12 +5,10 @@
  *borrowed from the map and valid until gguf_free. Immutable after opening; any thread may read.
  *
  *	struct gguf *g;
- *	enum err e = gguf_open(path, &g, et);                 // ERR_CORRUPT, ERR_UNSUPPORTED, ...
- *	struct str arch = gguf_str(g, "general.architecture");
- *	struct gguf_array toks;
- *	if (gguf_array(g, "tokenizer.ggml.tokens", &toks) && toks.type == GGUF_STRING)
- *		for (size_t i = 0; i < toks.n; i++) use(toks.strs[i]);
- *	gguf_free(g); */
+ *	enum err e = gguf_open(path, NULL, &g, et);                 // ERR_CORRUPT, ERR_UNSUPPORTED,
+ *... struct str arch = gguf_str(g, "general.architecture"); struct gguf_array toks; if
+ *(gguf_array(g, "tokenizer.ggml.tokens", &toks) && toks.type == GGUF_STRING) for (size_t i = 0; i <
+ *toks.n; i++) use(toks.strs[i]); gguf_free(g); */
 #ifndef ENGINE_GGUF_H
 #define ENGINE_GGUF_H
 #include "base/str.h"
@@ -54,7 +52,9 @@ struct gguf_tensor {
 	size_t bytes;
 };
 
-enum err gguf_open(const char *path, struct gguf **out, struct errtext *et) MUST_CHECK;
+struct file_check;
+enum err gguf_open(const char *path, const struct file_check *check, struct gguf **out,
+	struct errtext *et) MUST_CHECK;
 /* The same from memory, which must outlive the result. `name` stands in errors. */
 enum err gguf_parse(const void *p, size_t n, const char *name, struct gguf **out,
 	struct errtext *et) MUST_CHECK;

@@ -284,11 +284,11 @@ static enum err load_tokenizer(struct model *m, struct errtext *et)
 		return tokenizer_from_gguf(g, &m->tokenizer, et);
 	struct buf path = {0}, tok = {0}, conf = {0};
 	buf_addf(&path, "%s/tokenizer.json", weights_folder(m->weights));
-	enum err e = os_read_file(buf_c(&path), 256 << 20, &tok, et);
+	enum err e = file_read(buf_c(&path), 256 << 20, weights_check(m->weights), &tok, et);
 	buf_clear(&path);
 	buf_addf(&path, "%s/tokenizer_config.json", weights_folder(m->weights));
 	if (!e && os_exists(buf_c(&path)))
-		e = os_read_file(buf_c(&path), 16 << 20, &conf, et);
+		e = file_read(buf_c(&path), 16 << 20, weights_check(m->weights), &conf, et);
 	if (!e)
 		e = tokenizer_from_json(buf_str(&tok), conf.n ? buf_str(&conf) : (struct str){0},
 			&m->tokenizer, et);
@@ -349,11 +349,12 @@ static void describe(struct model *m)
 	};
 }
 
-static enum err open_all(struct model *m, const char *path, unsigned threads, struct errtext *et)
+static enum err open_all(struct model *m, const char *path, unsigned threads,
+	const struct file_check *check, struct errtext *et)
 {
 	enum err e = kern_team_new(threads, &m->team, et);
 	if (!e)
-		e = weights_open(path, &m->weights, et);
+		e = weights_open(path, check, &m->weights, et);
 	if (e)
 		return e;
 	e = arch_of(m->weights, &m->arch, et);
@@ -373,6 +374,7 @@ static enum err open_all(struct model *m, const char *path, unsigned threads, st
 		e = encoder_new(m, &m->encoder, et);
 	if (!e)
 		e = m->plan.err;
+	weights_opened(m->weights);
 	return e ? err_wrap(et, e, "%s", path) : OK;
 }
 
@@ -415,7 +417,7 @@ enum err model_open(
 	pthread_mutex_init(&m->identity_mu, NULL);
 	m->memory_max = o ? o->memory_max : 0;
 	unsigned threads = o && o->threads ? o->threads : cpu_count();
-	enum err e = open_all(m, path, MIN(threads, 256u), et);
+	enum err e = open_all(m, path, MIN(threads, 256u), o ? &o->check : NULL, et);
 	if (e) {
 		release(m);
 		return e;

@@ -28,7 +28,11 @@ struct tensor {
 };
 
 /* Opens a .gguf file, a .safetensors file with its folder, or a folder. */
-enum err weights_open(const char *path, struct weights **out, struct errtext *et) MUST_CHECK;
+enum err weights_open(const char *path, const struct file_check *check, struct weights **out,
+	struct errtext *et) MUST_CHECK;
+/* As given; only until the model is open. */
+const struct file_check *weights_check(const struct weights *w);
+void weights_opened(struct weights *w);
 void weights_free(struct weights *w);
 const struct gguf *weights_gguf(const struct weights *w); /* NULL: safetensors */
 const char *weights_folder(const struct weights *w);      /* safetensors, else NULL */

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/os.h"
+#include "engine/file.h"
 
 struct safetensors {
 	struct os_map file;
@@ -208,10 +209,11 @@ enum err safetensors_parse(
 	return e;
 }
 
-enum err safetensors_open(const char *path, struct safetensors **out, struct errtext *et)
+enum err safetensors_open(const char *path, const struct file_check *check,
+	struct safetensors **out, struct errtext *et)
 {
 	struct os_map map;
-	enum err e = os_map_file(path, &map, et);
+	enum err e = file_map(path, check, &map, et);
 	if (e)
 		return e;
 	e = safetensors_parse(map.p, map.n, path, out, et);

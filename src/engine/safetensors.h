@@ -20,8 +20,9 @@ struct safetensor {
 	size_t bytes;
 };
 
-enum err safetensors_open(
-	const char *path, struct safetensors **out, struct errtext *et) MUST_CHECK;
+struct file_check;
+enum err safetensors_open(const char *path, const struct file_check *check,
+	struct safetensors **out, struct errtext *et) MUST_CHECK;
 /* The same from memory, which must outlive the result. `name` stands in errors. */
 enum err safetensors_parse(const void *p, size_t n, const char *name, struct safetensors **out,
 	struct errtext *et) MUST_CHECK;

@@ -16,6 +16,7 @@
 enum { SHARDS_MAX = 256, CONFIG_MAX = 16 << 20 };
 
 struct weights {
+	const struct file_check *check; /* while the model is being opened */
 	struct gguf *gguf;
 	struct safetensors *shard[SHARDS_MAX];
 	size_t n_shards;
@@ -36,8 +37,9 @@ static enum err add_shard(struct weights *w, struct str file, struct errtext *et
 			SHARDS_MAX);
 	struct buf path = {0};
 	buf_addf(&path, "%s/%.*s", w->folder, STR_FMT(file));
-	enum err e =
-		path.err ? path.err : safetensors_open(buf_c(&path), &w->shard[w->n_shards], et);
+	enum err e = path.err
+			     ? path.err
+			     : safetensors_open(buf_c(&path), w->check, &w->shard[w->n_shards], et);
 	if (!e)
 		w->n_shards++;
 	buf_free(&path);
@@ -49,7 +51,7 @@ static enum err open_sharded(struct weights *w, const char *index, struct errtex
 {
 	struct buf text = {0};
 	yyjson_doc *doc = NULL;
-	enum err e = os_read_file(index, CONFIG_MAX, &text, et);
+	enum err e = file_read(index, CONFIG_MAX, w->check, &text, et);
 	if (!e)
 		e = json_parse(buf_str(&text), &doc, et);
 	if (e) {
@@ -101,7 +103,7 @@ static enum err open_other(struct weights *w, const char *folder, bool *gguf, st
 	enum err e;
 	if (n == 1) {
 		*gguf = true;
-		e = gguf_open(buf_c(&found), &w->gguf, et);
+		e = gguf_open(buf_c(&found), w->check, &w->gguf, et);
 	} else if (n > 1) {
 		e = err_set(et, ERR_INVALID, "%s holds %u GGUF files: name one", folder, n);
 	} else if (pickle) {
@@ -136,7 +138,7 @@ static enum err open_folder(struct weights *w, const char *folder, struct errtex
 	if (!e && !gguf) {
 		buf_clear(&p);
 		buf_addf(&p, "%s/config.json", folder);
-		e = os_read_file(buf_c(&p), CONFIG_MAX, &w->config, et);
+		e = file_read(buf_c(&p), CONFIG_MAX, w->check, &w->config, et);
 	}
 	buf_free(&p);
 	buf_free(&index);
@@ -147,7 +149,7 @@ static enum err open_file(struct weights *w, const char *path, struct errtext *e
 {
 	struct str p = str_c(path);
 	if (str_ends_nocase(p, S(".gguf")))
-		return gguf_open(path, &w->gguf, et);
+		return gguf_open(path, w->check, &w->gguf, et);
 	if (str_ends_nocase(p, S(".safetensors"))) {
 		size_t slash = str_rchr(p, '/');
 		char *folder = slash == STR_NONE ? str_dup(S(".")) : str_dup(str_sub(p, 0, slash));
@@ -165,23 +167,35 @@ static enum err open_file(struct weights *w, const char *path, struct errtext *e
 		e = refuse_pickle(map.p, map.n, path, et);
 	os_unmap(&map);
 	if (gguf)
-		return gguf_open(path, &w->gguf, et);
+		return gguf_open(path, w->check, &w->gguf, et);
 	return e ? e
 		 : err_set(et, ERR_UNSUPPORTED,
 			   "%s: neither a GGUF file nor a folder with safetensors", path);
 }
 
-enum err weights_open(const char *path, struct weights **out, struct errtext *et)
+enum err weights_open(
+	const char *path, const struct file_check *check, struct weights **out, struct errtext *et)
 {
 	struct weights *w = calloc(1, sizeof *w);
 	if (!w)
 		return err_set(et, ERR_NOMEM, "%s: no memory", path);
+	w->check = check;
 	enum err e = os_is_dir(path) ? open_folder(w, path, et) : open_file(w, path, et);
 	if (e)
 		weights_free(w);
 	else
 		*out = w;
 	return e;
+}
+
+void weights_opened(struct weights *w)
+{
+	w->check = NULL;
+}
+
+const struct file_check *weights_check(const struct weights *w)
+{
+	return w->check;
 }
 
 void weights_free(struct weights *w)

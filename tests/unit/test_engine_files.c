@@ -138,13 +138,13 @@ static enum err open_any(const char *path, struct errtext *et)
 	struct str p = str_c(path);
 	if (str_ends(p, S(".gguf"))) {
 		struct gguf *g;
-		enum err e = gguf_open(path, &g, et);
+		enum err e = gguf_open(path, NULL, &g, et);
 		if (!e)
 			gguf_free(g);
 		return e;
 	}
 	struct safetensors *s;
-	enum err e = safetensors_open(path, &s, et);
+	enum err e = safetensors_open(path, NULL, &s, et);
 	if (!e)
 		safetensors_free(s);
 	return e;

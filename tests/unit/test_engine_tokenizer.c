@@ -72,7 +72,8 @@ static void test_engine_tokenizer__smollm2(void)
 	struct errtext et = {0};
 	struct gguf *g;
 	struct tokenizer *tk;
-	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), NULL, &g, &et),
+		&et);
 	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
 	CHECK_STR(str_c(tokenizer_kind(tk)), "bpe/smollm");
 	CHECK_INT(tokenizer_vocab_size(tk), 49152);
@@ -178,7 +179,8 @@ static void test_engine_tokenizer__chat_prompt(void)
 	struct gguf *g;
 	struct tokenizer *tk;
 	bool own = true;
-	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), NULL, &g, &et),
+		&et);
 	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
 	struct chat_message msgs[] = {{.role = S("system"), .content = S("Be brief.")},
 		{.role = S("user"), .content = S("Hi \"you\"\n")}};
@@ -489,7 +491,8 @@ static void test_engine_tokenizer__collections_smollm2(void)
 	struct errtext et = {0};
 	struct gguf *g;
 	struct tokenizer *tk;
-	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), NULL, &g, &et),
+		&et);
 	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
 	golden_collections(tk, "tests/golden/tokenizers/smollm2.json");
 	gguf_free(g);
