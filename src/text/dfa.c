@@ -302,7 +302,8 @@ static void find_cuts(struct merge *m, enum err *err)
 		m->cuts[n++] = m->arcs[i].lo;
 		m->cuts[n++] = m->arcs[i].hi + 1;
 	}
-	qsort(m->cuts, n, sizeof *m->cuts, by_number);
+	if (n)
+		qsort(m->cuts, n, sizeof *m->cuts, by_number);
 	m->n_cuts = 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (!i || m->cuts[i] != m->cuts[i - 1])
@@ -313,7 +314,8 @@ static void find_cuts(struct merge *m, enum err *err)
 static void merge_arcs(struct merge *m, struct fa *out)
 {
 	uint32_t n_open = 0, at = 0;
-	qsort(m->arcs, m->n_arcs, sizeof *m->arcs, by_lo);
+	if (m->n_arcs > 1)
+		qsort(m->arcs, m->n_arcs, sizeof *m->arcs, by_lo);
 	find_cuts(m, &out->err);
 	if (!out->err && !dfa_grow(&m->members, &m->members_cap, m->n_arcs + 1, sizeof *m->members))
 		out->err = ERR_NOMEM;

@@ -212,12 +212,12 @@ static void close_large(struct cset *s)
 	cset_free(&before);
 }
 
-void cset_close_case(struct cset *s)
+size_t cset_close_case(struct cset *s)
 {
 	pthread_once(&folds_once, folds_start);
 	if (!folds) {
 		s->failed = true;
-		return;
+		return 0;
 	}
 	cset_sort(s);
 	uint32_t n = s->n, n_letters = 0;
@@ -232,6 +232,7 @@ void cset_close_case(struct cset *s)
 							  U_FOLD_CASE_DEFAULT));
 	}
 	cset_sort(s);
+	return n_letters < 64 ? n_letters : n + n_folds;
 }
 
 /* ---- properties ---- */

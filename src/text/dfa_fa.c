@@ -17,12 +17,6 @@ bool dfa_grow(void *array, size_t *cap, size_t need, size_t size)
 	return true;
 }
 
-uint64_t dfa_mix(uint64_t h, uint64_t x)
-{
-	h = (h ^ x) * 0x9E3779B97F4A7C15u;
-	return h ^ h >> 29;
-}
-
 /* ---- building ---- */
 
 void fa_arc(struct fa *f, uint32_t lo, uint32_t hi, uint32_t to)
@@ -118,7 +112,7 @@ static size_t seqs_slot(const struct seqs *t, const uint32_t *words, size_t n)
 	for (; t->slots[i] != UINT32_MAX; i = (i + 1) & mask) {
 		size_t have;
 		const uint32_t *w = seqs_get(t, t->slots[i], &have);
-		if (have == n && !memcmp(w, words, n * sizeof *words))
+		if (have == n && (!n || !memcmp(w, words, n * sizeof *words)))
 			break;
 	}
 	return i;

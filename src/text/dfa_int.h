@@ -78,7 +78,11 @@ static inline const uint32_t *seqs_get(const struct seqs *t, uint32_t id, size_t
 
 /* Makes room for `need` elements of `size` bytes. */
 bool dfa_grow(void *array, size_t *cap, size_t need, size_t size);
-uint64_t dfa_mix(uint64_t h, uint64_t x);
+static inline uint64_t dfa_mix(uint64_t h, uint64_t x)
+{
+	h = (h ^ x) * 0x9E3779B97F4A7C15u;
+	return h ^ h >> 29;
+}
 
 /* A byte of a text, or a run of them, and where it leads: a state, or a node of a code point that
  * is not complete. */

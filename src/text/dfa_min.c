@@ -32,6 +32,7 @@ struct refine {
 	uint32_t n_todo;
 	uint32_t *moved;
 	struct sig *sigs;
+	uint64_t work; /* arcs looked at */
 };
 
 /* ---- what can be reached, and reach ---- */
@@ -148,10 +149,11 @@ static bool sig_piece(const struct refine *r, uint32_t *i, uint32_t end, struct 
 	return true;
 }
 
-static uint64_t sig_hash(const struct refine *r, uint32_t s)
+static uint64_t sig_hash(struct refine *r, uint32_t s)
 {
 	uint64_t h = 0;
 	struct arc p;
+	r->work += 2 + r->f->first[s + 1] - r->f->first[s];
 	for (uint32_t i = r->f->first[s]; sig_piece(r, &i, r->f->first[s + 1], &p);)
 		h = dfa_mix(dfa_mix(h, (uint64_t)p.lo << 32 | p.hi), p.to);
 	return h;
@@ -341,9 +343,12 @@ static enum err merge_equal(const struct fa *f, struct fa *out)
 		out->err = ERR_NOMEM;
 	} else {
 		first_blocks(&r);
-		while (r.n_todo)
+		while (r.n_todo && r.work <= DFA_WORK_MAX)
 			split(&r, r.todo[--r.n_todo]);
-		copy_reached(f, r.block_of, r.n_blocks, out);
+		if (r.n_todo)
+			out->err = ERR_TOO_LARGE;
+		else
+			copy_reached(f, r.block_of, r.n_blocks, out);
 	}
 	refine_free(&r);
 	return out->err;

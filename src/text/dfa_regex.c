@@ -70,7 +70,8 @@ struct run {
 	struct threads stack;
 	uint32_t *key;
 	size_t key_cap;
-	struct seen *seen;
+	uint32_t *seen_at; /* per instruction: when a thread without obligation was there */
+	struct seen *seen; /* the others */
 	size_t n_seen_slots, n_seen;
 	uint32_t stamp;
 	/* threads by the atom they read: chains through `entries` */
@@ -94,7 +95,9 @@ static bool fail(struct regex *rx, enum err e)
 static bool work(struct regex *rx, uint32_t n)
 {
 	rx->work += n;
-	return rx->work <= DFA_WORK_MAX || fail(rx, ERR_TOO_LARGE);
+	if (rx->work > DFA_WORK_MAX)
+		fail(rx, ERR_TOO_LARGE);
+	return !rx->err;
 }
 
 static void push(struct regex *rx, struct threads *t, uint32_t pc, uint32_t duty)
@@ -155,8 +158,10 @@ static uint32_t duty_step(struct regex *rx, uint32_t duty, uint32_t atom)
 	if (!duty)
 		return 0;
 	const uint32_t *old = seqs_get(&rx->duties, duty, &n);
-	if (!work(rx, (uint32_t)n) || !dfa_grow(&rx->duty, &rx->duty_cap, n, sizeof *rx->duty))
-		return fail(rx, ERR_NOMEM), DFA_DEAD;
+	if (!dfa_grow(&rx->duty, &rx->duty_cap, n, sizeof *rx->duty))
+		fail(rx, ERR_NOMEM);
+	if (!work(rx, 4 * (uint32_t)n))
+		return DFA_DEAD;
 	for (size_t i = 0; i < n; i += 2) {
 		const struct sight *s = &rx->sights[old[i]];
 		uint32_t to = fa_step(&s->fa, old[i + 1], atom);
@@ -217,6 +222,11 @@ static void see_anew(struct run *r)
 /* true: for the first time. */
 static bool see(struct run *r, struct thread t)
 {
+	if (!t.duty) {
+		bool first = r->seen_at[t.pc] != r->stamp;
+		r->seen_at[t.pc] = r->stamp;
+		return first;
+	}
 	if (r->n_seen * 2 >= r->n_seen_slots && !seen_grow(r))
 		return false;
 	size_t i = seen_slot(r, t);
@@ -357,7 +367,7 @@ static uint32_t put_state(struct run *r, enum prev prev, const uint32_t *past)
 {
 	struct regex *rx = r->rx;
 	enum err e = OK;
-	if (!r->set.n || rx->err)
+	if (!r->set.n || !work(rx, r->set.n * 4)) /* sorted, hashed, kept */
 		return DFA_DEAD;
 	bool past_matters = tidy_set(r), prev_matters = false;
 	size_t n = 1 + r->n_behinds + 2 * (size_t)r->set.n;
@@ -591,6 +601,7 @@ static void run_free(struct run *r)
 	free(r->arriving.v);
 	free(r->key);
 	free(r->seen);
+	free(r->seen_at);
 	free(r->head);
 	free(r->entries);
 	seqs_free(&r->states);
@@ -604,7 +615,8 @@ static bool construct(
 	struct run r = {.rx = rx, .out = out};
 	uint32_t n = rx->atoms.n;
 	r.head = malloc((size_t)n * 2 * sizeof *r.head);
-	if (!r.head)
+	r.seen_at = calloc((size_t)rx->prog.n_insts + 1, sizeof *r.seen_at);
+	if (!r.head || !r.seen_at)
 		fail(rx, ERR_NOMEM);
 	if (!rx->err && find_behinds(&r, look)) {
 		memset(r.head, 0xFF, (size_t)n * sizeof *r.head);

@@ -29,8 +29,8 @@ void cset_add_digits(struct cset *s);
 void cset_add_space(struct cset *s);
 void cset_add_word(struct cset *s, bool caseless);
 void cset_add_line_ends(struct cset *s);
-/* What differs from a member in case only (simple case folding). */
-void cset_close_case(struct cset *s);
+/* Adds what differs from a member in case only (simple case folding); returns a measure of work. */
+size_t cset_close_case(struct cset *s);
 /* \p{name} or \p{name=value}; false: ECMA-262 knows no such property. */
 bool cset_add_property(struct cset *s, struct str name, struct str value);
 bool cset_is_id_start(uint32_t cp);

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { REPEAT_MAX = 1 << 24, NO_NODE = 0 };
+enum { REPEAT_MAX = 1 << 24, SPANS_MAX = 4000000, NO_NODE = 0 };
 #define UNBOUNDED UINT32_MAX
 
 enum kind { N_EMPTY, N_CAT, N_ALT, N_SET, N_ANY, N_REPEAT, N_ASSERT, N_LOOK };
@@ -22,6 +22,11 @@ struct node {
 	uint32_t min, max; /* N_REPEAT */
 };
 
+struct property {
+	struct str name; /* in the pattern, as between the braces */
+	struct cset set;
+};
+
 struct parser {
 	struct str in;
 	size_t at;
@@ -33,7 +38,10 @@ struct parser {
 	struct node *nodes; /* nodes[0] is unused: 0 is no node */
 	size_t nodes_cap;
 	uint32_t n_nodes;
-	struct seqs sets; /* spans of each set: equal sets are one */
+	struct seqs sets;          /* spans of each set: equal sets are one */
+	struct property *known;    /* what \p was asked for already */
+	size_t known_cap, n_spans; /* n_spans: copied so far, a measure of work */
+	uint32_t n_known;
 	struct program *out;
 	enum err err;
 	struct errtext *et;
@@ -111,6 +119,13 @@ static bool take_hex(struct parser *p, int digits, uint32_t *value)
 	p->at += (size_t)digits;
 	*value = v;
 	return true;
+}
+
+static void close_case(struct parser *p, struct cset *set)
+{
+	p->n_spans += cset_close_case(set);
+	if (p->n_spans > SPANS_MAX)
+		fail(p, ERR_TOO_LARGE, p->at, "too many classes of characters");
 }
 
 /* ---- escapes ---- */
@@ -194,24 +209,46 @@ static bool take_char_escape(struct parser *p, uint32_t *cp)
 	return true;
 }
 
+/* ICU takes a millisecond for some: each property is asked for once. */
+static const struct cset *property(struct parser *p, struct str in)
+{
+	struct str name = in, value = {0};
+	struct cset set = {0};
+	for (uint32_t i = 0; i < p->n_known; i++)
+		if (str_eq(p->known[i].name, in))
+			return &p->known[i].set;
+	size_t equal = str_chr(in, '=');
+	if (equal != STR_NONE) {
+		value = str_sub(in, equal + 1, in.n);
+		name = str_sub(in, 0, equal);
+	}
+	if (memchr(in.p, 0, in.n) || !cset_add_property(&set, name, value)) {
+		invalid(p, "ECMA-262 knows no such property of characters");
+	} else if (!dfa_grow(&p->known, &p->known_cap, (size_t)p->n_known + 1, sizeof *p->known)) {
+		no_memory(p);
+	} else {
+		cset_sort(&set);
+		p->known[p->n_known++] = (struct property){in, set};
+		return &p->known[p->n_known - 1].set;
+	}
+	cset_free(&set);
+	return NULL;
+}
+
 /* \p and \P after the letter. */
 static bool take_property(struct parser *p, struct cset *set)
 {
-	size_t at = p->at;
-	struct str in = str_sub(p->in, p->at, p->in.n), name, value = {0};
+	struct str in = str_sub(p->in, p->at, p->in.n);
 	size_t end = str_chr(in, '}');
 	if (!str_starts(in, S("{")) || end == STR_NONE)
 		return invalid(p, "\\p wants a property in braces");
-	name = str_sub(in, 1, end);
+	const struct cset *known = property(p, str_sub(in, 1, end));
+	if (!known)
+		return false;
 	p->at += end + 1;
-	size_t equal = str_chr(name, '=');
-	if (equal != STR_NONE) {
-		value = str_sub(name, equal + 1, name.n);
-		name = str_sub(name, 0, equal);
-	}
-	if (memchr(in.p, 0, end) || !cset_add_property(set, name, value))
-		return fail(p, ERR_INVALID, at, "ECMA-262 knows no such property of characters");
-	return true;
+	cset_add_set(set, known);
+	p->n_spans += known->n;
+	return p->n_spans <= SPANS_MAX || fail(p, ERR_TOO_LARGE, p->at, "too many properties");
 }
 
 /* \d \D \s \S \w \W \p \P into `set`; *is_class is false when something else follows. */
@@ -294,7 +331,7 @@ static uint32_t cp_node(struct parser *p, uint32_t cp)
 	struct cset set = {0};
 	cset_add(&set, cp, cp);
 	if (p->caseless)
-		cset_close_case(&set);
+		close_case(p, &set);
 	return set_node(p, &set);
 }
 
@@ -365,7 +402,7 @@ static uint32_t parse_class(struct parser *p)
 	struct cset set = {0}, inverse = {0};
 	bool negative = take(p, "^"), ok = take_members(p, &set);
 	if (ok && p->caseless)
-		cset_close_case(&set);
+		close_case(p, &set);
 	cset_sort(&set);
 	if (ok && negative) {
 		cset_add_not(&inverse, &set);
@@ -493,7 +530,7 @@ static uint32_t parse_escape(struct parser *p)
 	if (!is_class)
 		return take_char_escape(p, &cp) ? cp_node(p, cp) : NO_NODE;
 	if (p->caseless)
-		cset_close_case(&set);
+		close_case(p, &set);
 	return set_node(p, &set);
 }
 
@@ -782,6 +819,9 @@ enum err regex_parse(struct str pattern, unsigned flags, struct program *out, st
 	if (!utf8_valid(pattern))
 		return err_set(et, ERR_INVALID, "the regular expression is not well-formed UTF-8");
 	parse_all(&p, flags & DFA_SEARCH);
+	for (uint32_t i = 0; i < p.n_known; i++)
+		cset_free(&p.known[i].set);
+	free(p.known);
 	free(p.nodes);
 	seqs_free(&p.sets);
 	return p.err;

@@ -201,7 +201,7 @@ static enum err make_table(struct arena *a, const struct utf8 *u, struct dfa *d)
 static void *copy(struct arena *a, const void *p, size_t n)
 {
 	void *to = arena_alloc(a, n);
-	return to ? memcpy(to, p, n) : NULL;
+	return to && n ? memcpy(to, p, n) : to;
 }
 
 /* Free: accepts, refuses nothing, and leads to such states only. Whatever is not, spreads to those
