@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { PATTERN_MAX = 300, STATES_MAX = 3000 };
+enum { PATTERN_MAX = 150, STATES_MAX = 3000 };
 
 static bool same(const struct dfa *x, const struct dfa *y)
 {

@@ -95,7 +95,7 @@ static bool fail(struct regex *rx, enum err e)
 static bool work(struct regex *rx, uint32_t n)
 {
 	rx->work += n;
-	if (rx->work > DFA_WORK_MAX)
+	if (rx->work > REGEX_WORK_MAX)
 		fail(rx, ERR_TOO_LARGE);
 	return !rx->err;
 }

@@ -40,6 +40,7 @@ enum {
 	REGEX_DEPTH_MAX = 200,    /* of groups */
 	REGEX_INSTS_MAX = 300000, /* after {n,m} is written out */
 	REGEX_LOOKS_MAX = 1000,
+	REGEX_WORK_MAX = 10000000, /* threads followed, sorted, kept: some 0.2 s */
 };
 
 /* A machine of many threads; one that reads a letter goes on at `next`. */

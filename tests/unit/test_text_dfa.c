@@ -499,4 +499,5 @@ static void test_text_dfa__many_texts(void)
 
 TESTS(T(test_text_dfa__regex), T(test_text_dfa__texts), T(test_text_dfa__laws),
 	T(test_text_dfa__counts), T(test_text_dfa__utf8), T(test_text_dfa__errors),
-	T_LONG(test_text_dfa__hostile, 300), T(test_text_dfa__small_arena), T(test_text_dfa__many_texts))
+	T_LONG(test_text_dfa__hostile, 300), T(test_text_dfa__small_arena),
+	T(test_text_dfa__many_texts))
