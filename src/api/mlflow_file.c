@@ -115,7 +115,7 @@ static void send_file(struct croft *c, const struct http_request *rq, struct htt
 	os_unmap(&map);
 }
 
-static void get_file(struct croft *c, struct http_request *rq, struct http_response *rs,
+void mlflow_send_path(struct croft *c, struct http_request *rq, struct http_response *rs,
 	struct str path, struct errtext *et)
 {
 	struct run_file f;
@@ -129,13 +129,12 @@ static void get_file(struct croft *c, struct http_request *rq, struct http_respo
 void mlflow_file_get(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
-	get_file(c, rq, rs, http_param(rq, "path"), &et);
+	mlflow_send_path(c, rq, rs, http_param(rq, "path"), &et);
 }
 
 /* ---- lists ---- */
 
-/* Each path with `prefix` before it. */
-static void write_files(struct jw *w, struct str prefix, const struct run_file *v, size_t n)
+void mlflow_write_files(struct jw *w, struct str prefix, const struct run_file *v, size_t n)
 {
 	if (!n)
 		return;
@@ -164,7 +163,7 @@ void mlflow_files_list(struct croft *c, struct http_request *rq, struct http_res
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	jw_obj(&w);
-	write_files(&w, S(""), v, n);
+	mlflow_write_files(&w, S(""), v, n);
 	jw_end(&w);
 	e ? mlflow_reply_error(rs, e, &et) : http_reply_json(rs, 200, &w);
 	buf_free(&b);
@@ -227,7 +226,7 @@ void mlflow_artifacts_list(struct croft *c, struct http_request *rq, struct http
 	struct jw w = {.out = &b};
 	jw_obj(&w);
 	jw_kstr(&w, "root_uri", uri);
-	write_files(&w, path, v, n);
+	mlflow_write_files(&w, path, v, n);
 	jw_end(&w);
 	e ? mlflow_reply_error(rs, e, &et) : http_reply_json(rs, 200, &w);
 	buf_free(&b);
@@ -245,5 +244,42 @@ void mlflow_get_artifact(struct croft *c, struct http_request *rq, struct http_r
 	if (e)
 		mlflow_reply_error(rs, e, &et);
 	else
-		get_file(c, rq, rs, full, &et);
+		mlflow_send_path(c, rq, rs, full, &et);
+}
+
+/* What MLflow's page stores: a small file of a run, in the body. */
+void mlflow_upload_artifact(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	enum { FILE_MAX = 10 << 20 };
+	struct errtext et = {0};
+	struct str folder = {0}, uri = {0}, full = {0}, path = http_query(rq, "path");
+	struct str run = http_query(rq, "run_uuid");
+	yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+	yyjson_doc *args = NULL;
+	enum err e = OK;
+	if (!run.n)
+		e = err_set(&et, ERR_INVALID, "Request must specify run_uuid.");
+	else if (!path.n)
+		e = err_set(&et, ERR_INVALID, "Request must specify path.");
+	else if (!rq->body.n)
+		e = err_set(&et, ERR_INVALID, "Request must specify data.");
+	else if (rq->body.n > FILE_MAX)
+		e = err_set(&et, ERR_INVALID, "Artifact size is too large. Max size is 10MB.");
+	if (!e && doc) {
+		yyjson_mut_val *root = yyjson_mut_obj(doc);
+		yyjson_mut_doc_set_root(doc, root);
+		yyjson_mut_obj_add_strn(doc, root, "run_id", run.p, run.n);
+		args = yyjson_mut_doc_imut_copy(doc, NULL);
+	}
+	if (!e && !args)
+		e = err_set(&et, ERR_NOMEM, "no memory for a file");
+	if (!e)
+		e = folder_of(c, rq, yyjson_doc_get_root(args), &folder, &uri, &et);
+	if (!e)
+		e = inside(rq, folder, path, &full, &et);
+	if (!e)
+		e = run_file_put(c, project_of(rq), full, rq->body, &et);
+	yyjson_doc_free(args);
+	yyjson_mut_doc_free(doc);
+	mlflow_reply(rs, e, &et);
 }

@@ -312,13 +312,32 @@ void mlflow_history_interval(struct croft *c, struct http_request *rq, struct ht
 	buf_free(&b);
 }
 
+static enum err check_bulk(yyjson_val *args, struct errtext *et)
+{
+	size_t n = yyjson_arr_size(yyjson_obj_get(args, "run_id"));
+	if (!n)
+		return err_set(et, ERR_INVALID,
+			"GetMetricHistoryBulk request must specify at least one run_id.");
+	if (n > RUNS_MAX)
+		return err_set(et, ERR_INVALID,
+			"GetMetricHistoryBulk request cannot specify more than %d run_ids. "
+			"Received %zu run_ids.",
+			RUNS_MAX, n);
+	if (!mlflow_text(args, "metric_key").n)
+		return err_set(
+			et, ERR_INVALID, "GetMetricHistoryBulk request must specify a metric_key.");
+	return OK;
+}
+
 /* The older form, which MLflow's page used: `run_id` repeated, everything up to max_results. */
 void mlflow_history_bulk(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
-	ARGS({"run_id", MLFLOW_TEXTS, true}, {"metric_key", MLFLOW_TEXT, true},
+	ARGS({"run_id", MLFLOW_TEXTS, false}, {"metric_key", MLFLOW_TEXT, false},
 		{"max_results", MLFLOW_INT, false});
 	struct many m = {.n = 0};
 	int64_t left = 0;
+	if (!e)
+		e = check_bulk(args, &et);
 	if (!e)
 		e = runs_of(yyjson_obj_get(args, "run_id"), "run_id", &m, &et);
 	if (!e) {

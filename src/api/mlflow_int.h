@@ -35,6 +35,15 @@ void mlflow_write_info(struct jw *w, const struct tracked *t, struct str locatio
 void mlflow_write_point(struct jw *w, struct str key, const struct point *p);
 extern const char *const mlflow_statuses[TRACK_STATUSES]; /* "FINISHED" */
 
+/* ---- files (mlflow_file.c) ---- */
+
+struct run_file;
+/* "files": each path with `prefix` before it; nothing when there are none. */
+void mlflow_write_files(struct jw *w, struct str prefix, const struct run_file *v, size_t n);
+/* Answers with the file at a path of the artifact proxy. */
+void mlflow_send_path(struct croft *c, struct http_request *rq, struct http_response *rs,
+	struct str path, struct errtext *et);
+
 /* ---- handlers ---- */
 
 void mlflow_experiment_create(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -78,6 +87,7 @@ void mlflow_file_address(struct croft *c, struct http_request *rq, struct http_r
 void mlflow_presigned_upload(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_presigned_download(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_server_info(struct croft *c, struct http_request *rq, struct http_response *rs);
+void mlflow_upload_artifact(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_get_artifact(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_health(struct croft *c, struct http_request *rq, struct http_response *rs);
 void mlflow_version(struct croft *c, struct http_request *rq, struct http_response *rs);

@@ -1,8 +1,10 @@
 /* MLflow's logged models: create, finalize, params, tags, search, delete, list their files. */
 #include "api/mlflow_filter.h"
+#include "api/mlflow_int.h"
 #include "api/mlflow_lineage.h"
 #include "api/mlflow_registry.h"
 #include "base/clock.h"
+#include "run/file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -89,7 +91,8 @@ static enum err write_model(struct mlreg *m, const struct logged_model *v)
 	jw_kstr(w, "artifact_uri", v->location);
 	jw_kc(w, "status", status_word(v->status));
 	jw_kstr(w, "model_type", v->type);
-	jw_kc(w, "source_run_id", run);
+	if (*run)
+		jw_kc(w, "source_run_id", run);
 	write_pairs(w, "tags", false, pairs, n);
 	jw_end(w);
 	jw_key(w, "data");
@@ -693,6 +696,70 @@ static MLREG(mlflow_logged_search)
 	mlreg_end(&m, e);
 }
 
+/* ---- files ---- */
+
+/* Where the model's file or folder `path` is in the artifact proxy. */
+static enum err place_of(struct croft *c, struct http_request *rq, struct str path,
+	struct str *location, struct str *full, struct errtext *et)
+{
+	static const struct str scheme = {"mlflow-artifacts:/", 18};
+	struct tx *tx;
+	struct logged_model v;
+	enum err e = run_file_path(path, true, et);
+	if (!e)
+		e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = logged_get(tx, project_of(rq), http_param(rq, "model_id"), false, rq->arena, &v, et);
+	db_rollback(tx);
+	if (e)
+		return e;
+	if (!str_starts(v.location, scheme))
+		return err_set(et, ERR_UNSUPPORTED,
+			"the files of this model are not kept here but at %.*s",
+			STR_FMT(str_sub(v.location, 0, 300)));
+	*location = v.location;
+	*full = arena_fmt(rq->arena, "%.*s%s%.*s",
+		STR_FMT(str_sub(v.location, scheme.n, v.location.n)), path.n ? "/" : "",
+		STR_FMT(path));
+	return full->p ? OK : err_set(et, ERR_NOMEM, "no memory for a path");
+}
+
+static void list_files(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct run_file *v = NULL;
+	size_t n = 0;
+	struct str path = http_query(rq, "artifact_directory_path"), location, full;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = place_of(c, rq, path.p ? path : S(""), &location, &full, &et);
+	if (!e)
+		e = run_file_list(c, project_of(rq), full, rq->arena, &v, &n, &et);
+	if (!e) {
+		jw_obj(&w);
+		jw_kstr(&w, "root_uri", location);
+		mlflow_write_files(&w, path, v, n);
+		jw_end(&w);
+	}
+	e ? mlflow_reply_error(rs, e, &et) : http_reply_json(rs, 200, &w);
+	buf_free(&b);
+}
+
+static void get_file(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct str path = http_query(rq, "artifact_file_path"), location, full;
+	enum err e = path.n ? place_of(c, rq, path, &location, &full, &et)
+			    : err_set(&et, ERR_INVALID,
+				      "Request must include the \"artifact_file_path\" query "
+				      "parameter.");
+	if (e)
+		mlflow_reply_error(rs, e, &et);
+	else
+		mlflow_send_path(c, rq, rs, full, &et);
+}
+
 #define LOGGED "/api/2.0/mlflow/logged-models"
 
 static const struct route routes[] = {
@@ -706,6 +773,12 @@ static const struct route routes[] = {
 		"MLflow: say that a logged model is complete", NULL, "object", "object", 0},
 	{HTTP_DELETE, LOGGED "/{model_id}", mlflow_logged_delete, PERM_RUN_DELETE,
 		"MLflow: delete a logged model", NULL, "object", "object", 0},
+	{HTTP_GET, LOGGED "/{model_id}/artifacts/directories", list_files, PERM_RUN_READ,
+		"MLflow: list a logged model's files", "{ artifact_directory_path? }", NULL,
+		"object", 0},
+	{HTTP_GET, LOGGED "/{model_id}/artifacts/files", get_file, PERM_RUN_READ,
+		"MLflow: fetch a file of a logged model", "{ artifact_file_path: string }", NULL,
+		NULL, 0},
 	{HTTP_POST, LOGGED "/{model_id}/params", mlflow_logged_params, PERM_RUN_WRITE,
 		"MLflow: add parameters to a logged model", NULL, "object", "object", 0},
 	{HTTP_PATCH, LOGGED "/{model_id}/tags", mlflow_logged_tags, PERM_RUN_WRITE,

@@ -113,8 +113,10 @@ enum err mlflow_run_id(yyjson_val *args, const char *key, struct id *out, struct
 
 enum err mlflow_experiment_id(struct str text, int64_t *out, struct errtext *et)
 {
-	if (str_i64(text, out) && *out >= 0)
-		return OK;
+	if (str_i64(text, out))
+		return *out >= 0 ? OK
+				 : err_set(et, ERR_NOT_FOUND, "No Experiment with id=%lld exists",
+					   (long long)*out);
 	return err_set(et, ERR_INVALID,
 		"Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
 		STR_FMT(str_sub(text, 0, 100)));

@@ -65,6 +65,7 @@ struct query {
 	size_t n_orders;
 	struct str kind; /* model or prompt */
 	int64_t offset, max;
+	bool versions; /* looked for; else models */
 };
 
 /* tags.`mlflow.prompt.is_prompt` says which kind is meant; without it: models. */
@@ -202,12 +203,22 @@ static int by_name(const void *x, const void *y)
 	return c ? c : (b->version > a->version) - (b->version < a->version);
 }
 
+/* What was changed last comes first, as in MLflow; its clients ask for versions without an order.
+ */
+static int by_change(const void *x, const void *y)
+{
+	const struct hit *a = x, *b = y;
+	int c = (b->updated_ms > a->updated_ms) - (b->updated_ms < a->updated_ms);
+	return c ? c : by_name(x, y);
+}
+
 static enum err sort_page(struct query *q, struct hits *h, size_t *from, size_t *to)
 {
 	*from = (size_t)MIN(q->offset, (int64_t)h->n);
 	*to = (size_t)MIN(q->offset + q->max, (int64_t)h->n);
 	return filter_sort(q->orders, q->n_orders, &(struct filter_subject){value_of_hit, NULL},
-		(void **)h->v, h->n, by_name, q->m->a, &q->m->et);
+		(void **)h->v, h->n, q->versions && !q->n_orders ? by_change : by_name, q->m->a,
+		&q->m->et);
 }
 
 static void write_token(struct query *q, const struct hits *h, size_t to)
@@ -380,7 +391,7 @@ static enum err write_versions(struct query *q, struct hits *h)
 MLREG(mlflow_version_search)
 {
 	struct mlreg m;
-	struct query q = {.m = &m};
+	struct query q = {.m = &m, .versions = true};
 	struct hits h = {.q = &q};
 	enum err e = mlreg_begin(&m, c, rq, rs, TX_READ, search_fields, ARRAY_LEN(search_fields));
 	if (!e)

@@ -134,6 +134,9 @@ static const struct route routes[] = {
 		"object", 0},
 	{HTTP_GET, "/api/3.0/mlflow/server-info", mlflow_server_info, PERM_RUN_READ,
 		"What this server can, as MLflow's clients ask", NULL, NULL, "object", 0},
+	{HTTP_POST, V2 "upload-artifact", mlflow_upload_artifact, PERM_RUN_WRITE,
+		"Store a small file of a run", "{ run_uuid: string, path: string }", NULL, "object",
+		11 << 20},
 	{HTTP_GET, "/get-artifact", mlflow_get_artifact, PERM_RUN_READ, "Fetch a file of a run",
 		"{ run_id?, run_uuid?, path }", NULL, NULL, 0},
 };

@@ -674,9 +674,19 @@ void mlflow_run_search(struct croft *c, struct http_request *rq, struct http_res
 
 void mlflow_search_datasets(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
-	ARGS({"experiment_ids", MLFLOW_TEXTS, true});
+	enum { EXPERIMENTS_MAX = 20 };
+	ARGS({"experiment_ids", MLFLOW_TEXTS, false});
 	struct run_query q = {.strict = true, .max_results = 50000};
 	struct run_found f = {0};
+	size_t given = e ? 0 : count_of(args, "experiment_ids");
+	if (!e && !given)
+		e = err_set(&et, ERR_INVALID,
+			"SearchDatasets request must specify at least one experiment_id.");
+	else if (!e && given > EXPERIMENTS_MAX)
+		e = err_set(&et, ERR_INVALID,
+			"SearchDatasets request cannot specify more than %d experiment_ids. "
+			"Received %zu experiment_ids.",
+			EXPERIMENTS_MAX, given);
 	if (!e)
 		e = experiments_of(rq, args, &q, &et);
 	if (!e)

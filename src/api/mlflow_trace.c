@@ -632,13 +632,14 @@ void mlflow_trace_link_run(struct croft *c, struct http_request *rq, struct http
 			STR_FMT(str_sub(mlflow_text(args, "run_id"), 0, 100)));
 	if (!e)
 		e = track_get(c, project_of(rq), run, &t, &et);
+	int64_t experiment = e ? 0 : t->experiment;
 	tracked_free(t);
 	if (!e)
 		yyjson_arr_foreach(yyjson_obj_get(args, "trace_ids"), i, n, v)
 		{
 			e = mlflow_trace_id(json_val_str(v), &id, &et);
 			if (!e)
-				e = trace_link(c, project_of(rq), id, run, &et);
+				e = trace_link(c, project_of(rq), id, run, experiment, &et);
 			if (e)
 				break;
 		}

@@ -17,7 +17,9 @@ extern const struct otlp_message otlp_trace_request, otlp_span, otlp_resource, o
 enum err otlp_from_json(yyjson_val *v, const struct otlp_message *m, struct buf *out,
 	struct errtext *et) MUST_CHECK;
 /* The other way; false when the bytes are malformed. OTLP writes ids in hex; protobuf's own JSON,
- * which MLflow's client reads, has them in base64 as all bytes. */
+ * which MLflow's client reads, has them in base64 as all bytes; there names are written as in the
+ * message's definition (snake_case) and 64-bit numbers as numbers, as MLflow's server writes them.
+ */
 enum otlp_ids { OTLP_IDS_HEX, OTLP_IDS_BASE64 };
 bool otlp_to_json(
 	struct str message, const struct otlp_message *m, enum otlp_ids ids, struct jw *w);

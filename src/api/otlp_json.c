@@ -293,6 +293,23 @@ enum err otlp_from_json(
 
 /* ---- to JSON ---- */
 
+static void write_key(struct jw *w, const char *name, enum otlp_ids ids)
+{
+	char snake[80];
+	size_t n = 0;
+	if (ids != OTLP_IDS_BASE64) {
+		jw_key(w, name);
+		return;
+	}
+	for (; *name && n < sizeof snake - 2; name++) {
+		bool upper = *name >= 'A' && *name <= 'Z';
+		if (upper)
+			snake[n++] = '_';
+		snake[n++] = upper ? (char)(*name - 'A' + 'a') : *name;
+	}
+	jw_key_str(w, str_mk(snake, n));
+}
+
 static bool write_one(
 	const struct pb_field *p, const struct field *f, enum otlp_ids ids, struct jw *w)
 {
@@ -326,10 +343,16 @@ static bool write_one(
 		jw_u64(w, (uint32_t)p->v);
 		return true;
 	case K_I64:
-		jw_fmt(w, "%lld", (long long)p->v);
+		if (ids == OTLP_IDS_BASE64)
+			jw_i64(w, (int64_t)p->v);
+		else
+			jw_fmt(w, "%lld", (long long)p->v);
 		return true;
 	case K_FIXED64:
-		jw_fmt(w, "%llu", (unsigned long long)p->v);
+		if (ids == OTLP_IDS_BASE64)
+			jw_u64(w, p->v);
+		else
+			jw_fmt(w, "%llu", (unsigned long long)p->v);
 		return true;
 	case K_DOUBLE:
 		if (isfinite(d))
@@ -370,7 +393,7 @@ static bool write_field(struct str message, const struct field *f, enum otlp_ids
 			continue;
 		last = p;
 		if (!n++) {
-			jw_key(w, f->name);
+			write_key(w, f->name, ids);
 			if (f->repeated)
 				jw_arr(w);
 		}
@@ -398,7 +421,7 @@ static bool write_oneof(
 				last = p;
 			}
 	if (of) {
-		jw_key(w, of->name);
+		write_key(w, of->name, ids);
 		return write_one(&last, of, ids, w) && !r.bad;
 	}
 	return !r.bad;

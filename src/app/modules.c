@@ -5,7 +5,9 @@
 #include "access/secret.h"
 #include "api/api.h"
 #include "api/mlflow.h"
+#include "api/mlflow_dataset.h"
 #include "api/mlflow_registry.h"
+#include "api/mlflow_scorer.h"
 #include "api/mlflow_webhook.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
@@ -42,6 +44,9 @@ const struct module *const app_modules[] = {
 	&mlflow_registry_module,
 	&mlflow_logged_module,
 	&mlflow_webhook_module,
+	&mlflow_scorer_module,
+	&mlflow_dataset_module,
+	&mlflow_record_module,
 	&cli_module,
 	&app_module,
 };

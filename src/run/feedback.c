@@ -282,7 +282,6 @@ static enum err write_one(struct tx *tx, void *ctx, struct errtext *et)
 			a->at_ms = at_ms;
 			a->deleted = true;
 		} else {
-			a->name = was->name;
 			a->span = was->span;
 			a->expectation = was->expectation;
 		}

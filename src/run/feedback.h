@@ -31,7 +31,7 @@ struct assessment {
 	bool valid; /* not corrected by another */
 };
 
-/* Checks and stores a first version, or the next one of `a->id` (then name, span and kind stay).
+/* Checks and stores a first version, or the next one of `a->id` (then span and kind stay).
  * ERR_NOT_FOUND: no such run in the project, or assessment. ERR_INVALID says what is wrong. */
 enum err feedback_add(struct croft *c, const struct principal *who, struct str project,
 	struct id run, struct assessment *a, struct arena *arena, struct errtext *et) MUST_CHECK;

@@ -249,6 +249,7 @@ struct change {
 	struct str project;
 	struct id id;
 	struct trace_note note;
+	int64_t experiment; /* of a trace that is not here yet */
 };
 
 static enum err change_tag(struct tx *tx, void *ctx, struct errtext *et)
@@ -291,6 +292,15 @@ static enum err link_one(struct tx *tx, void *ctx, struct errtext *et)
 	struct trace_found f;
 	enum err e = a ? trace_load_tx(tx, ch->project, ch->id, a, &f, et)
 		       : err_set(et, ERR_NOMEM, "no memory for a trace");
+	if (e == ERR_NOT_FOUND) { /* clients send traces in the background: it is on its way */
+		f.n_notes = 0;
+		e = trace_store_report(tx, ch->project,
+			&(struct trace_report){.id = ch->id,
+				.experiment = ch->experiment,
+				.start_ns = clock_unix_ns(),
+				.status = STATUS_RUNNING},
+			et);
+	}
 	if (!e && f.n_notes >= NOTES_MAX)
 		e = err_set(et, ERR_LIMIT, "a trace takes at most %d tags", NOTES_MAX);
 	if (!e)
@@ -299,12 +309,15 @@ static enum err link_one(struct tx *tx, void *ctx, struct errtext *et)
 	return e;
 }
 
-enum err trace_link(
-	struct croft *c, struct str project, struct id id, struct id run, struct errtext *et)
+enum err trace_link(struct croft *c, struct str project, struct id id, struct id run,
+	int64_t experiment, struct errtext *et)
 {
 	char hex[ID_HEX + 1];
 	id_hex(run, hex);
-	struct change ch = {.project = project, .id = id, .note = {NOTE_RUN, str_c(hex), S("")}};
+	struct change ch = {.project = project,
+		.id = id,
+		.experiment = experiment,
+		.note = {NOTE_RUN, str_c(hex), S("")}};
 	return db_write(croft_db(c), link_one, &ch, et);
 }
 

@@ -29,8 +29,9 @@ struct trace_report {
 
 enum err trace_report(struct croft *c, struct str project, const struct trace_report *r,
 	struct errtext *et) MUST_CHECK;
+/* A trace that is not here yet is expected: it is made, running, in that experiment. */
 enum err trace_link(struct croft *c, struct str project, struct id id, struct id run,
-	struct errtext *et) MUST_CHECK;
+	int64_t experiment, struct errtext *et) MUST_CHECK;
 
 struct trace_found {
 	struct run_row run;

@@ -113,6 +113,18 @@ static void count(struct head *h, const struct trace_item *it, int sign)
 	}
 }
 
+/* What a client said of the whole trace counts, whatever its root span says, earlier or later. */
+static const char state_key[] = "reported_state";
+
+static void settle_status(struct head *h, const struct otel_span *root)
+{
+	open_attributes(h);
+	if (h->doc && yyjson_mut_obj_get(yyjson_mut_doc_get_root(h->doc), state_key))
+		return;
+	h->status = status_of(root);
+	h->error = h->status == STATUS_ERROR ? root->status_message : (struct str){0};
+}
+
 static void shape(struct head *h, const struct trace_item *it, struct str service)
 {
 	const struct otel_span *s = &it->span;
@@ -125,8 +137,7 @@ static void shape(struct head *h, const struct trace_item *it, struct str servic
 			h->name = s->name;
 		if (root && (!h->root || h->root == s->id || earlier)) {
 			h->root = s->id;
-			h->status = status_of(s);
-			h->error = h->status == STATUS_ERROR ? s->status_message : (struct str){0};
+			settle_status(h, s);
 		}
 		if (earlier)
 			h->start_ns = s->start_ns;
@@ -446,11 +457,13 @@ static void report_into(struct head *h, const struct trace_report *r)
 	if (!h->start_ns || (!h->spans && r->start_ns))
 		h->start_ns = r->start_ns;
 	h->last_ns = MAX(h->last_ns, MAX(r->start_ns, r->end_ns));
-	if (!h->root) /* a root span knows better */
-		h->status = r->status;
 	open_attributes(h);
+	if (r->status != STATUS_RUNNING || !h->root)
+		h->status = r->status;
 	if (!h->doc)
 		return;
+	if (r->status != STATUS_RUNNING)
+		set_text(h, state_key, str_c(run_statuses[r->status]), true);
 	set_text(h, "input", r->input, true);
 	set_text(h, "output", r->output, true);
 	for (size_t i = 0; i < r->n_notes; i++) {

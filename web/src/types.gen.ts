@@ -455,6 +455,8 @@ export interface Routes {
   "POST /api/2.0/mlflow/artifacts/presigned-download-url": { query: undefined; body: { run_id: string; path: string; expiration?: number }; reply: Record<string, unknown> };
   /** What this server can, as MLflow's clients ask. */
   "GET /api/3.0/mlflow/server-info": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Store a small file of a run. */
+  "POST /api/2.0/mlflow/upload-artifact": { query: { run_uuid: string; path: string }; body: undefined; reply: Record<string, unknown> };
   /** Fetch a file of a run. */
   "GET /get-artifact": { query: { run_id?: string; run_uuid?: string; path: string }; body: undefined; reply: undefined };
   /** MLflow: make a registered model or a prompt. */
@@ -511,6 +513,10 @@ export interface Routes {
   "PATCH /api/2.0/mlflow/logged-models/{model_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** MLflow: delete a logged model. */
   "DELETE /api/2.0/mlflow/logged-models/{model_id}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: list a logged model's files. */
+  "GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/directories": { query: { artifact_directory_path?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: fetch a file of a logged model. */
+  "GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/files": { query: { artifact_file_path: string }; body: undefined; reply: undefined };
   /** MLflow: add parameters to a logged model. */
   "POST /api/2.0/mlflow/logged-models/{model_id}/params": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** MLflow: tag a logged model. */
@@ -529,6 +535,46 @@ export interface Routes {
   "DELETE /api/2.0/mlflow/webhooks/{webhook_id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** MLflow: send a webhook an example. */
   "POST /api/2.0/mlflow/webhooks/{webhook_id}/test": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: keep a scorer. */
+  "POST /api/3.0/mlflow/scorers/register": { query: undefined; body: { experiment_id: string; name: string; serialized_scorer: string }; reply: Record<string, unknown> };
+  /** MLflow: list scorers. */
+  "GET /api/3.0/mlflow/scorers/list": { query: { experiment_id?: string; experiment_ids?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: list a scorer's versions. */
+  "GET /api/3.0/mlflow/scorers/versions": { query: { experiment_id: string; name: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: show a scorer. */
+  "GET /api/3.0/mlflow/scorers/get": { query: { experiment_id: string; name: string; version?: number }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: none: scorers are run by clients. */
+  "GET /api/3.0/mlflow/scorers/online-configs": { query: { scorer_ids?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: refused: scorers are run by clients. */
+  "PUT /api/3.0/mlflow/scorers/online-config": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: remove a scorer or a version. */
+  "DELETE /api/3.0/mlflow/scorers/delete": { query: undefined; body: { experiment_id: string; name: string; version?: number }; reply: Record<string, unknown> };
+  /** MLflow: make an evaluation dataset. */
+  "POST /api/3.0/mlflow/datasets/create": { query: undefined; body: { name: string; experiment_ids?: (string)[]; tags?: string }; reply: Record<string, unknown> };
+  /** MLflow: search evaluation datasets. */
+  "GET /api/3.0/mlflow/datasets/search": { query: { filter_string?: string; max_results?: number; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: search evaluation datasets. */
+  "POST /api/3.0/mlflow/datasets/search": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** MLflow: show an evaluation dataset. */
+  "GET /api/3.0/mlflow/datasets/{dataset_id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: remove an evaluation dataset. */
+  "DELETE /api/3.0/mlflow/datasets/{dataset_id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: tag an evaluation dataset. */
+  "PATCH /api/3.0/mlflow/datasets/{dataset_id}/tags": { query: undefined; body: { tags: string }; reply: Record<string, unknown> };
+  /** MLflow: remove a tag of an evaluation dataset. */
+  "DELETE /api/3.0/mlflow/datasets/{dataset_id}/tags/{key}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: the experiments of an evaluation dataset. */
+  "GET /api/3.0/mlflow/datasets/{dataset_id}/experiment-ids": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: put an evaluation dataset into experiments. */
+  "POST /api/3.0/mlflow/datasets/{dataset_id}/add-experiments": { query: undefined; body: { experiment_ids?: (string)[] }; reply: Record<string, unknown> };
+  /** MLflow: take an evaluation dataset out of experiments. */
+  "POST /api/3.0/mlflow/datasets/{dataset_id}/remove-experiments": { query: undefined; body: { experiment_ids?: (string)[] }; reply: Record<string, unknown> };
+  /** MLflow: add records to an evaluation dataset. */
+  "POST /api/3.0/mlflow/datasets/{dataset_id}/records": { query: undefined; body: { records: string }; reply: Record<string, unknown> };
+  /** MLflow: the records of an evaluation dataset. */
+  "GET /api/3.0/mlflow/datasets/{dataset_id}/records": { query: { max_results?: number; page_token?: string }; body: undefined; reply: Record<string, unknown> };
+  /** MLflow: remove records of an evaluation dataset. */
+  "DELETE /api/3.0/mlflow/datasets/{dataset_id}/records": { query: undefined; body: { dataset_record_ids?: (string)[] }; reply: Record<string, unknown> };
   /** The process is alive. */
   "GET /healthz": { query: undefined; body: undefined; reply: undefined };
   /** Models and indexes are usable. */
