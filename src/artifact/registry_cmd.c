@@ -121,6 +121,7 @@ static enum err artifact_ls(struct cmd *cmd, struct errtext *et)
 	buf_addc(&path, "/api/v1/artifacts");
 	add_query(&path, "kind", cmd_opt(cmd, "kind"));
 	add_query(&path, "name", cmd_n_args(cmd) ? cmd_arg(cmd, 0) : cmd_opt(cmd, "name"));
+	add_query(&path, "filter", cmd_opt(cmd, "filter"));
 	add_query(&path, "limit", cmd_opt(cmd, "limit"));
 	enum err e = reg_api(cmd, HTTP_GET, &path, (struct str){0}, true, &r, et);
 	if (!e && r.root) {
@@ -782,6 +783,7 @@ static const struct option diff_options[] = {
 		"The column that names a row (id, key, uuid, path if there is one)"}};
 static const struct option ls_options[] = {{"kind", 0, "KIND", "Of one kind"},
 	{"name", 0, "TEXT", "With this text in the name"},
+	{"filter", 'f', "FILTER", "for instance: tags.team = 'nlp' AND alias = 'prod'"},
 	{"limit", 0, "N", "At most so many (100)"}};
 static const struct option show_options[] = {AT_OPTIONS};
 static const struct option add_options[] = {{"source", 0, "URI", "Where it is kept"},

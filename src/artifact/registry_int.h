@@ -21,6 +21,7 @@
 #define ARTIFACT_REGISTRY_INT_H
 #include "artifact/registry.h"
 #include "base/hash.h"
+#include "text/filter.h"
 
 bool kind_ok(struct str kind);
 enum err kind_check(struct str kind, struct errtext *et) MUST_CHECK;
@@ -72,6 +73,11 @@ enum err reg_version(
 bool parse_time(struct str text, bool end_of_day, int64_t *ms);
 
 void json_time(struct jw *w, const char *key, int64_t ms); /* 0: null */
+/* registry_filter.c: what artifacts are searched by; now: what holds of it. */
+extern const struct filter_language artifact_language;
+bool artifact_matches(
+	const struct filter *f, const struct artifact *v, const struct fact *now, size_t n);
+
 void json_artifact(struct jw *w, const struct artifact *v, const struct fact *now, size_t n_now);
 void json_version(
 	struct jw *w, const struct artifact_version *v, const struct fact *now, size_t n_now);

@@ -57,11 +57,54 @@ static enum err artifact_now(struct reg_call *k, const struct artifact *v)
 	return e;
 }
 
+/* One of a list: left out when the filter does not match. */
+static enum err list_one(
+	struct reg_call *k, const struct filter *filter, const struct artifact *v, int64_t *n)
+{
+	struct fact *now = NULL;
+	size_t n_now = 0;
+	bool yes = false;
+	enum err e = listed(k, v->id, v->kind, v->name, 0, &yes);
+	if (e || !yes)
+		return e;
+	e = facts_now(k->tx, v->id, 0, S(""), k->rq->arena, &now, &n_now, &k->et);
+	if (e || !artifact_matches(filter, v, now, n_now))
+		return e;
+	json_artifact(&k->w, v, now, n_now);
+	++*n;
+	return OK;
+}
+
+/* As many as are asked for, or those among the LOOK_MAX that follow; *next is the name of the last
+ * one that was looked at, .p NULL at the end. */
+static enum err list_artifacts(struct reg_call *k, struct artifact_filter *f,
+	const struct filter *filter, struct str *next)
+{
+	enum { LOOK_MAX = 5000 };
+	int64_t found = 0, looked = 0, wanted = f->limit;
+	enum err e = OK;
+	size_t n = 0;
+	*next = (struct str){0};
+	do {
+		struct artifact *list = NULL;
+		f->limit = filter ? 500 : wanted;
+		e = artifact_list(k->tx, k->project, f, k->rq->arena, &list, &n, &k->et);
+		for (size_t i = 0; i < n && found < wanted && !e; i++) {
+			e = list_one(k, filter, &list[i], &found);
+			f->after = list[i].name;
+		}
+		looked += (int64_t)n;
+	} while (!e && filter && n == 500 && found < wanted && looked < LOOK_MAX);
+	if (n == (size_t)f->limit || found == wanted)
+		*next = f->after;
+	return e;
+}
+
 static void get_artifacts(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct reg_call k;
-	struct artifact *list = NULL;
-	size_t n = 0;
+	const struct filter *filter = NULL;
+	struct str next = {0};
 	enum err e = reg_begin(&k, c, rq, rs, TX_READ);
 	struct artifact_filter f = {.kind = http_query(rq, "kind"),
 		.text = http_query(rq, "name"),
@@ -74,19 +117,16 @@ static void get_artifacts(struct croft *c, struct http_request *rq, struct http_
 	if (!e)
 		e = query_i64(&k, "limit", 1, 1000, &f.limit);
 	if (!e)
-		e = artifact_list(k.tx, k.project, &f, rq->arena, &list, &n, &k.et);
+		e = filter_parse(
+			http_query(rq, "filter"), &artifact_language, rq->arena, &filter, &k.et);
 	jw_obj(&k.w);
 	jw_key(&k.w, "artifacts");
 	jw_arr(&k.w);
-	for (size_t i = 0; i < n && !e; i++) {
-		bool yes = false;
-		e = listed(&k, list[i].id, list[i].kind, list[i].name, 0, &yes);
-		if (yes)
-			e = artifact_now(&k, &list[i]);
-	}
+	if (!e)
+		e = list_artifacts(&k, &f, filter, &next);
 	jw_end(&k.w);
 	jw_key(&k.w, "next");
-	n &&n == (size_t)f.limit ? jw_str(&k.w, list[n - 1].name) : jw_null(&k.w);
+	next.p ? jw_str(&k.w, next) : jw_null(&k.w);
 	jw_end(&k.w);
 	reg_end(&k, e, 200);
 }
@@ -702,8 +742,8 @@ static const struct shape shapes[] = {
 
 static const struct route routes[] = {
 	{HTTP_GET, "/api/v1/artifacts", get_artifacts, PERM_ARTIFACT_READ, "List artifacts by name",
-		"{ kind?: string, name?: string, limit?: int, after?: string }", NULL,
-		"{ artifacts: Artifact[], next: string | null }", 0},
+		"{ kind?: string, name?: string, filter?: string, limit?: int, after?: string }",
+		NULL, "{ artifacts: Artifact[], next: string | null }", 0},
 	{HTTP_GET, "/api/v1/artifacts/kinds", get_kinds, PERM_ARTIFACT_READ,
 		"The kinds of artifacts, and how many there are of each", NULL, NULL,
 		"{ kinds: { name: string, plural: string, about: string, artifacts: int }[] }", 0},

@@ -20,28 +20,38 @@ bool filter_hidden(const struct parser *p, unsigned flags)
 
 static void list_names(const struct parser *p, unsigned without, struct buf *b)
 {
+	bool more = false;
 	for (size_t k = 0; k < p->l->n_groups; k++) {
 		const struct filter_group *g = &p->l->groups[k];
 		const char *name = g->names[1] ? g->names[1] : g->names[0];
 		if (g->flags & without)
 			continue;
-		for (size_t i = 0; i < g->n_keys; i++)
-			if (!(g->keys[i].flags & without))
-				buf_addf(b, "%s%s%s%s", b->n ? ", " : "", k ? name : "",
-					k ? "." : "", g->keys[i].names[0]);
-		if (!g->keys)
-			buf_addf(b, "%s%s.KEY", b->n ? ", " : "", name);
+		for (size_t i = 0; i < g->n_keys; i++) {
+			if (g->keys[i].flags & without)
+				continue;
+			buf_addf(b, "%s%s%s%s", more ? ", " : "", k ? name : "", k ? "." : "",
+				g->keys[i].names[0]);
+			more = true;
+		}
+		if (!g->keys) {
+			buf_addf(b, "%s%s.KEY", more ? ", " : "", name);
+			more = true;
+		}
 	}
 }
 
 static enum err unknown_name(struct parser *p, struct str type, struct str key, unsigned without)
 {
 	struct buf b = {0};
-	list_names(p, without, &b);
 	p->wrong = (size_t)(p->now.raw.p - p->all.p);
-	enum err e = err_set(p->et, ERR_INVALID, "%s%.*s%s%.*s is not known here; known are %s",
+	buf_addf(&b, "%s%.*s%s%.*s is not known here",
 		p->l->rules ? "" : "the filter: ", STR_FMT(str_sub(type, 0, 100)),
-		type.n ? "." : "", STR_FMT(str_sub(key, 0, 100)), buf_c(&b));
+		type.n ? "." : "", STR_FMT(str_sub(key, 0, 100)));
+	if (!p->l->rules)
+		buf_addf(&b, " (column %zu)", p->wrong + 1);
+	buf_addc(&b, "; known are ");
+	list_names(p, without, &b);
+	enum err e = err_set(p->et, ERR_INVALID, "%s", buf_c(&b));
 	buf_free(&b);
 	return e;
 }
@@ -274,12 +284,12 @@ static int by_number(const void *pa, const void *pb)
 
 static enum err grow_list(struct parser *p, struct filter_test *t, size_t *cap)
 {
-	size_t more = *cap ? *cap * 2 : 8;
+	size_t more = *cap ? MIN(*cap * 2, (size_t)LIST_MAX) : 8;
 	struct str *v = arena_array_of(p->a, more, struct str);
 	double *d = arena_array_of(p->a, more, double);
 	if (!v || !d)
 		return filter_no_memory(p);
-	if (more > LIST_MAX * 2)
+	if (t->n_list >= LIST_MAX)
 		return err_set(
 			p->et, ERR_INVALID, "a list in a filter has more than %d values", LIST_MAX);
 	if (*cap) {

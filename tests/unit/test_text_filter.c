@@ -239,8 +239,8 @@ static void test_text_filter__what_is_refused(void)
 		{"metrics.size >", "a numeric value is expected"},
 		{"metrics.size LIKE 'a'", "an operator: = != < <= > >= IN"},
 		{"start_time > 'soon'", "a time such as '2026-11-01'"},
-		{"nope = 'x'", "nope is not known here; known are name, status"},
-		{"zone.x = 'y'", "zone.x is not known here"},
+		{"nope = 'x'", "nope is not known here (column 1); known are name, status"},
+		{"zone.x = 'y'", "zone.x is not known here (column 1)"},
 		{"span.x = 'y'", "span.x is not known here"},
 		{"odd = 'x'", "odd is not known"},
 		{"name = 'a' AND", "a name is expected at its end"},
@@ -270,6 +270,36 @@ static void test_text_filter__what_is_refused(void)
 			FAIL("%s says: %s", cases[i].text, et.msg);
 	}
 	arena_free(a);
+}
+
+static void test_text_filter__limits(void)
+{
+	static const struct {
+		const char *head, *each, *tail;
+		int most;
+		const char *says;
+	} cases[] = {{"name IN ('a'", ",'a'", ")", 9999, "more than 10000 values"},
+		{"name = 'a'", " OR name = 'a'", "", 999, "more than 1000 comparisons"},
+		{"", "NOT ", "name = 'a'", 32, "nested deeper than 32"},
+		{"text = 'a'", " AND text = 'a'", "", 31, "more than 32 conditions on parts"}};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int over = 0; over < 2; over++) {
+			struct arena *a = arena_new(0);
+			const struct filter *f = NULL;
+			struct buf b = {0};
+			buf_addc(&b, cases[i].head);
+			for (int k = 0; k < cases[i].most + over; k++)
+				buf_addc(&b, cases[i].each);
+			buf_addc(&b, cases[i].tail);
+			enum err e = filter_parse(buf_str(&b), &wide, a, &f, &et);
+			tap_note("%s", cases[i].says);
+			if (over && (e != ERR_INVALID || !strstr(et.msg, cases[i].says)))
+				FAIL("taken, or refused with: %s", et.msg);
+			if (!over)
+				CHECK_OK(e, &et);
+			buf_free(&b);
+			arena_free(a);
+		}
 }
 
 /* MLflow's own language in its own words; e2e/mlflow_tracking asks MLflow itself. */
@@ -559,7 +589,8 @@ static void test_text_regex__is_linear(void)
 }
 
 TESTS(T(test_text_filter__what_matches), T(test_text_filter__parts_are_read_as_far_as_needed),
-	T(test_text_filter__what_is_refused), T(test_text_filter__mlflows_language),
-	T(test_text_filter__rules), T(test_text_filter__what_a_store_can_look_up),
-	T(test_text_filter__orders), T(test_text_regex__what_matches),
-	T(test_text_regex__as_the_c_library), T(test_text_regex__is_linear))
+	T(test_text_filter__what_is_refused), T(test_text_filter__limits),
+	T(test_text_filter__mlflows_language), T(test_text_filter__rules),
+	T(test_text_filter__what_a_store_can_look_up), T(test_text_filter__orders),
+	T(test_text_regex__what_matches), T(test_text_regex__as_the_c_library),
+	T(test_text_regex__is_linear))

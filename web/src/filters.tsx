@@ -1,4 +1,5 @@
-import { documentTypes, Field } from './ui'
+import { useEffect, useState } from 'preact/hooks'
+import { documentTypes, Field, useSettled } from './ui'
 import type { Filters } from './types'
 
 export function FilterBar({ value, onChange }: {
@@ -28,5 +29,18 @@ export function FilterBar({ value, onChange }: {
         <input type="date" value={value.to ?? ''} onInput={put('to')} />
       </Field>
     </div>
+  )
+}
+
+/** A text that goes into the address once it has been still for a moment. */
+export function Typed({ label, hint, value, onChange }: {
+  label: string; hint: string; value: string; onChange: (v: string) => void
+}) {
+  const [text, setText] = useState(value)
+  const settled = useSettled(text, 350)
+  useEffect(() => { if (settled !== value) onChange(settled) }, [settled])
+  return (
+    <input type="search" aria-label={label} placeholder={hint} value={text}
+      onInput={(e) => setText(e.currentTarget.value)} />
   )
 }

@@ -132,7 +132,7 @@ export interface Routes {
   /** Sign out here; url is where the provider's session ends. */
   "POST /api/v1/oidc/{provider}/logout": { query: undefined; body: undefined; reply: { signed_in: boolean; url: (string | null) } };
   /** List artifacts by name. */
-  "GET /api/v1/artifacts": { query: { kind?: string; name?: string; limit?: number; after?: string }; body: undefined; reply: { artifacts: (Artifact)[]; next: (string | null) } };
+  "GET /api/v1/artifacts": { query: { kind?: string; name?: string; filter?: string; limit?: number; after?: string }; body: undefined; reply: { artifacts: (Artifact)[]; next: (string | null) } };
   /** The kinds of artifacts, and how many there are of each. */
   "GET /api/v1/artifacts/kinds": { query: undefined; body: undefined; reply: { kinds: ({ name: string; plural: string; about: string; artifacts: number })[] } };
   /** The version that a reference names, now or as of a time. */

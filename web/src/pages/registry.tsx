@@ -1,5 +1,6 @@
 // Everything that has versions: datasets, models, prompts and so on, by kind.
 import { call } from '../api'
+import { Typed } from '../filters'
 import { count, fullTime, when } from '../format'
 import { usePages } from '../list'
 import { href, navigate, usePlace, withQuery } from '../router'
@@ -10,12 +11,13 @@ export function RegistryPage() {
   const { query } = usePlace()
   const kind = query.get('kind') ?? ''
   const text = query.get('name') ?? ''
+  const filter = query.get('filter') ?? ''
   const name = useSettled(text)
   const kinds = useLoad((signal) => call('GET /api/v1/artifacts/kinds', { signal }), [])
   const list = usePages(async (after, signal) => {
-    const r = await call('GET /api/v1/artifacts', { query: { kind, name, limit: 50, after }, signal })
+    const r = await call('GET /api/v1/artifacts', { query: { kind, name, filter, limit: 50, after }, signal })
     return { ...r, items: r.artifacts }
-  }, [kind, name])
+  }, [kind, name, filter])
   useEvery(5000, () => {
     list.refresh()
     kinds.reload()
@@ -36,11 +38,12 @@ export function RegistryPage() {
         </select>
         <input type="search" value={text} placeholder="Part of a name" aria-label="Part of a name"
           onInput={(e) => put('name', e.currentTarget.value)} />
+        <Typed label="Filter" hint="tags.team = 'nlp' AND alias = 'prod'" value={filter} onChange={(v) => put('filter', v)} />
       </div>
       {list.error && <Failure error={list.error} retry={list.refresh} />}
-      {list.items && !list.items.length && (name || (kind && total) ? (
-        <Empty title="Nothing of that name">
-          <p>{name ? `No ${chosen?.plural ?? 'artifacts'} with “${name}” in the name.` : `There are no ${chosen?.plural ?? kind} yet.`}</p>
+      {list.items && !list.items.length && !list.error && (name || filter || (kind && total) ? (
+        <Empty title={filter ? 'Nothing fits the filter' : 'Nothing of that name'}>
+          <p>{filter ? 'No artifact has all that is asked for.' : name ? `No ${chosen?.plural ?? 'artifacts'} with “${name}” in the name.` : `There are no ${chosen?.plural ?? kind} yet.`}</p>
           <p><Button onClick={() => navigate(href('registry'), { replace: true })}>Show all</Button></p>
         </Empty>
       ) : (

@@ -1,10 +1,11 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import { call, stream } from '../api'
 import type { LiveEvents } from '../events'
+import { Typed } from '../filters'
 import { duration, fullTime, when } from '../format'
 import { usePages } from '../list'
 import { href, navigate, usePlace, withQuery } from '../router'
-import { Badge, Button, Choice, Empty, Failure, PageHead, useEvery, useSettled } from '../ui'
+import { Badge, Button, Choice, Empty, Failure, PageHead, useEvery } from '../ui'
 import type { Trace } from '../types'
 
 const states = [['', 'All'], ['running', 'Running'], ['ok', 'Done'], ['error', 'Failed'],
@@ -55,19 +56,6 @@ export function RunsPage() {
       )}
       {list.more && <p class="more"><Button onClick={list.more}>Show more</Button></p>}
     </>
-  )
-}
-
-/** A text that goes into the address once it has been still for a moment. */
-function Typed({ label, hint, value, onChange }: {
-  label: string; hint: string; value: string; onChange: (v: string) => void
-}) {
-  const [text, setText] = useState(value)
-  const settled = useSettled(text, 350)
-  useEffect(() => { if (settled !== value) onChange(settled) }, [settled])
-  return (
-    <input type="search" aria-label={label} placeholder={hint} value={text}
-      onInput={(e) => setText(e.currentTarget.value)} />
   )
 }
 
