@@ -268,6 +268,11 @@ static void test_run_retain__what_is_needed_stays(void)
 	struct edge edge = {.node = node_run(a, used),
 		.kind = EDGE_USED,
 		.source = S("uri:https://example.org/data")};
+	CHECK_OK(lineage_add(tx, &ada, &edge, &et), &et); /* keeps nothing: no version */
+	edge.node = node_run(a, plain);
+	CHECK_OK(lineage_add(tx, &ada, &edge, &et), &et);
+	edge.node = node_run(a, used);
+	edge.source = node_version(a, (struct id){{1}}, 1);
 	CHECK_OK(lineage_add(tx, &ada, &edge, &et), &et);
 	CHECK_OK(db_commit(tx, &et), &et);
 	arena_free(a);
