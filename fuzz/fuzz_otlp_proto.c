@@ -24,7 +24,7 @@ static void show(const struct trace_item *it)
 	if (!jw_done(&w))
 		abort();
 	buf_free(&b);
-	char *view = trace_view_otel(&it->span, &it->facts);
+	char *view = trace_view_otel(&it->span, &it->facts, NULL, 0);
 	if (!view)
 		abort();
 	free(view);

@@ -32,6 +32,8 @@ clients() {
 	case $1 in
 	python) pip openai==3.54.0 ;;
 	otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
+	otel-openai) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 openai==3.54.0 httpx==0.28.1 \
+		opentelemetry-instrumentation-openai-v2==2.4b0 opentelemetry-util-genai==0.4b0 ;;
 	mlflow) pip mlflow-skinny==3.17.2 ;;
 	sklearn) pip mlflow-skinny==3.17.2 scikit-learn==1.9.1 skops==0.16.0 pandas==3.1.1 ;;
 	formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 \
@@ -43,7 +45,10 @@ clients() {
 		# the newest ones that run on node 20
 		npm_install @opentelemetry/api@1.10.0 @opentelemetry/sdk-trace-base@2.12.1 \
 			@opentelemetry/exporter-trace-otlp-http@0.223.1 \
-			@opentelemetry/exporter-trace-otlp-proto@0.223.1
+			@opentelemetry/exporter-trace-otlp-proto@0.223.1 &&
+			npm_install @opentelemetry/api-logs@0.223.1 @opentelemetry/sdk-logs@0.223.1 \
+				@opentelemetry/exporter-logs-otlp-http@0.223.1 \
+				@opentelemetry/exporter-logs-otlp-proto@0.223.1
 		;;
 	*) return 2 ;;
 	esac
@@ -52,13 +57,13 @@ clients() {
 case ${1:-} in
 all)
 	# before the tests start: an install must not change packages under a running one
-	for group in python otel-python mlflow sklearn formats prometheus node oidc otel-node; do
+	for group in python otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai; do
 		(clients $group) || echo "setup-clients: $group cannot be fetched; its tests are skipped" >&2
 	done
 	;;
 *)
 	clients "${1:-}" || {
-		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node" >&2
+		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai" >&2
 		exit 1
 	}
 	;;

@@ -22,6 +22,11 @@ static const struct route routes[] = {
 		64 << 20},
 	{HTTP_POST, "/api/public/otel/v1/traces", otlp_traces, PERM_RUN_WRITE,
 		"The same, where Langfuse's clients send it", NULL, NULL, "object", 64 << 20},
+	{HTTP_POST, "/v1/logs", otlp_logs, PERM_RUN_WRITE,
+		"Store OpenTelemetry log records (OTLP/HTTP, protobuf or JSON)", NULL, NULL,
+		"object", 64 << 20},
+	{HTTP_POST, "/v1/metrics", otlp_metrics, PERM_RUN_WRITE,
+		"Refused: OpenTelemetry metrics are not taken", NULL, NULL, "object", 64 << 20},
 	MLFLOW_TRACE_ROUTES,
 };
 

@@ -1,7 +1,7 @@
 /* OTLP/HTTP: what its files share.
  *
- *	otlp_traces.c  POST /v1/traces
- *	otlp_json.c    the JSON form of the messages, to protobuf and back
+ *	otlp_http.c  POST /v1/traces, /v1/logs, /v1/metrics
+ *	otlp_json.c  the JSON form of the messages, to protobuf and back
  */
 #ifndef API_OTLP_H
 #define API_OTLP_H
@@ -10,6 +10,7 @@
 /* A message whose JSON form is known. */
 struct otlp_message;
 extern const struct otlp_message otlp_trace_request, otlp_span, otlp_resource, otlp_scope;
+extern const struct otlp_message otlp_logs_request, otlp_log_record;
 
 /* Appends the protobuf form of a JSON value: lowerCamelCase names, ids in hex, enums as numbers,
  * 64-bit integers as numbers or strings, bytes in base64; unknown members are ignored. ERR_INVALID
@@ -25,5 +26,8 @@ bool otlp_to_json(
 	struct str message, const struct otlp_message *m, enum otlp_ids ids, struct jw *w);
 
 void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs);
+void otlp_logs(struct croft *c, struct http_request *rq, struct http_response *rs);
+/* Refuses: no exporter tries again. */
+void otlp_metrics(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 #endif

@@ -1,4 +1,4 @@
-/* The JSON form of OpenTelemetry's trace messages, to protobuf and back: one table of fields for
+/* The JSON form of OpenTelemetry's messages, to protobuf and back: one table of fields for
  * each message (opentelemetry-proto 1.11). To add a field: its row. */
 #include "api/otlp.h"
 #include "base/hash.h"
@@ -138,6 +138,40 @@ static const struct field request_fields[] = {
 	{"resourceSpans", 1, K_MESSAGE, true, &resource_spans},
 };
 const struct otlp_message otlp_trace_request = MESSAGE(request_fields);
+
+static const struct field record_fields[] = {
+	{"timeUnixNano", 1, K_FIXED64, false, NULL},
+	{"observedTimeUnixNano", 11, K_FIXED64, false, NULL},
+	{"severityNumber", 2, K_U32, false, NULL},
+	{"severityText", 3, K_STR, false, NULL},
+	{"eventName", 12, K_STR, false, NULL},
+	{"body", 5, K_MESSAGE, false, &any_value},
+	{"attributes", 6, K_MESSAGE, true, &pair},
+	{"droppedAttributesCount", 7, K_U32, false, NULL},
+	{"flags", 8, K_FIXED32, false, NULL},
+	{"traceId", 9, K_HEX, false, NULL},
+	{"spanId", 10, K_HEX, false, NULL},
+};
+const struct otlp_message otlp_log_record = MESSAGE(record_fields);
+
+static const struct field scope_logs_fields[] = {
+	{"scope", 1, K_MESSAGE, false, &otlp_scope},
+	{"logRecords", 2, K_MESSAGE, true, &otlp_log_record},
+	{"schemaUrl", 3, K_STR, false, NULL},
+};
+static const struct otlp_message scope_logs = MESSAGE(scope_logs_fields);
+
+static const struct field resource_logs_fields[] = {
+	{"resource", 1, K_MESSAGE, false, &otlp_resource},
+	{"scopeLogs", 2, K_MESSAGE, true, &scope_logs},
+	{"schemaUrl", 3, K_STR, false, NULL},
+};
+static const struct otlp_message resource_logs = MESSAGE(resource_logs_fields);
+
+static const struct field logs_request_fields[] = {
+	{"resourceLogs", 1, K_MESSAGE, true, &resource_logs},
+};
+const struct otlp_message otlp_logs_request = MESSAGE(logs_request_fields);
 
 /* ---- from JSON ---- */
 

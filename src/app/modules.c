@@ -35,6 +35,7 @@ const struct module *const app_modules[] = {
 	&run_data_module,
 	&retention_module,
 	&trace_module,
+	&log_module,
 	&exec_module,
 	&upload_module,
 	&endpoint_module,

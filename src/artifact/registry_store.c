@@ -545,14 +545,13 @@ enum err artifact_run_needed(
 	}
 	/* to a version: that a run read a file, or logged a model, keeps it no longer than any */
 	e = any_row(tx,
-		"SELECT 1 FROM lineage_edge WHERE project = ? AND node = ? AND source >= "
-		"'version:' "
-		"AND source < 'version;' LIMIT 1",
+		"SELECT 1 FROM lineage_edge WHERE project = ? AND node = ? AND "
+		"source LIKE 'version:%' LIMIT 1",
 		P_TEXT(project), P_TEXT(str_c(node)), &any, et);
 	if (!e && !any)
 		e = any_row(tx,
 			"SELECT 1 FROM lineage_edge WHERE project = ? AND source = ? AND "
-			"node >= 'version:' AND node < 'version;' LIMIT 1",
+			"node LIKE 'version:%' LIMIT 1",
 			P_TEXT(project), P_TEXT(str_c(node)), &any, et);
 	*why = any ? "lineage" : NULL;
 	return e;

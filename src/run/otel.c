@@ -1,7 +1,8 @@
-/* OpenTelemetry's trace messages, read in place. */
+/* OpenTelemetry's messages, read in place. */
 #include "run/otel.h"
 
-/* Field numbers (opentelemetry/proto/trace/v1/trace.proto, common/v1/common.proto). */
+/* Field numbers (opentelemetry/proto: trace/v1/trace.proto, logs/v1/logs.proto,
+ * common/v1/common.proto). */
 enum {
 	SPAN_TRACE_ID = 1,
 	SPAN_ID = 2,
@@ -28,6 +29,16 @@ enum {
 	LINK_FLAGS = 6,
 	STATUS_MESSAGE = 2,
 	STATUS_CODE = 3,
+	LOG_TIME = 1,
+	LOG_SEVERITY = 2,
+	LOG_SEVERITY_TEXT = 3,
+	LOG_BODY = 5,
+	LOG_DROPPED_ATTRS = 7,
+	LOG_FLAGS = 8,
+	LOG_TRACE_ID = 9,
+	LOG_SPAN_ID = 10,
+	LOG_OBSERVED = 11,
+	LOG_EVENT = 12,
 	KEY = 1,
 	VALUE = 2
 };
@@ -246,6 +257,78 @@ const char *otel_span_problem(const struct otel_span *s)
 	if (s->parent == s->id)
 		return "the span is its own parent";
 	return NULL;
+}
+
+/* ---- log records ---- */
+
+static bool read_log_bytes(struct otel_log *l, const struct pb_field *f)
+{
+	switch (f->number) {
+	case LOG_SEVERITY_TEXT:
+		l->severity_text = f->s;
+		return true;
+	case LOG_BODY:
+		return read_value(f->s, &l->body) && value_valid(&l->body, 0);
+	case OTEL_LOG_ATTRS:
+		return pair_valid(f->s);
+	case LOG_TRACE_ID:
+		l->trace = (struct id){0};
+		if (f->s.n == sizeof l->trace.b)
+			memcpy(l->trace.b, f->s.p, sizeof l->trace.b);
+		return true;
+	case LOG_SPAN_ID:
+		l->span = id_of(f->s);
+		return true;
+	case LOG_EVENT:
+		l->event = f->s;
+		return true;
+	default:
+		return true;
+	}
+}
+
+static void read_log_number(struct otel_log *l, const struct pb_field *f)
+{
+	if (f->number == LOG_TIME && f->wire == PB_FIXED64)
+		l->time_ns = (int64_t)f->v;
+	else if (f->number == LOG_OBSERVED && f->wire == PB_FIXED64)
+		l->observed_ns = (int64_t)f->v;
+	else if (f->number == LOG_FLAGS && f->wire == PB_FIXED32)
+		l->flags = f->v;
+	else if (f->number == LOG_SEVERITY && f->wire == PB_VARINT)
+		l->severity = f->v;
+	else if (f->number == LOG_DROPPED_ATTRS && f->wire == PB_VARINT)
+		l->dropped_attributes = f->v;
+}
+
+static void find_event_name(struct otel_log *l)
+{
+	struct pb m = pb_of(l->raw);
+	struct str key;
+	struct otel_value v;
+	while (otel_next_attr(&m, OTEL_LOG_ATTRS, &key, &v))
+		if (str_eq(key, S("event.name")) && v.type == OTEL_STR)
+			l->event = v.s;
+}
+
+bool otel_log_read(struct str raw, struct otel_log *out)
+{
+	struct pb m = pb_of(raw);
+	struct pb_field f;
+	struct str none = {"", 0};
+	struct otel_log l = {.raw = raw, .severity_text = none, .event = none, .body.s = none};
+	while (pb_next(&m, &f)) {
+		if (f.wire != PB_BYTES)
+			read_log_number(&l, &f);
+		else if (!read_log_bytes(&l, &f))
+			return false;
+	}
+	if (m.bad)
+		return false;
+	if (!l.event.n)
+		find_event_name(&l);
+	*out = l;
+	return true;
 }
 
 bool otel_next_event(struct pb *span, struct otel_event *out)

@@ -1,4 +1,4 @@
-/* OpenTelemetry's trace messages (opentelemetry-proto 1.11, trace/v1 and common/v1), read in place.
+/* OpenTelemetry's messages (opentelemetry-proto 1.11: trace/v1, logs/v1, common/v1), read in place.
  *
  * A span is kept as the bytes of its Span message, whatever way it came: nothing is lost, and what
  * is shown is read from them. Everything here is a view into those bytes. */
@@ -34,6 +34,7 @@ enum {
 	OTEL_SPAN_ATTRS = 9,
 	OTEL_EVENT_ATTRS = 3,
 	OTEL_LINK_ATTRS = 4,
+	OTEL_LOG_ATTRS = 6,
 	OTEL_MAP_ATTRS = 1
 };
 
@@ -60,6 +61,21 @@ struct otel_link {
 	struct str trace_id, span_id, trace_state, raw;
 	uint64_t dropped, flags;
 };
+
+struct otel_log {
+	struct str raw;
+	struct id trace;              /* zero: none */
+	int64_t span;                 /* 0: none */
+	int64_t time_ns, observed_ns; /* 0: not said */
+	uint64_t severity, flags;     /* severity 1 .. 24; 0: not said */
+	struct str severity_text, event;
+	struct otel_value body;
+	uint64_t dropped_attributes;
+};
+
+/* Reads and checks a whole LogRecord message. False: it is not one. Ids of a wrong length are none.
+ * The event's name is also found in the attribute in which older SDKs put it. */
+bool otel_log_read(struct str raw, struct otel_log *out);
 
 /* Reads and checks a whole Span message, attributes, events and links included. False: it is not
  * one. Ids that are missing or of a wrong length are zero: otel_span_problem says why it cannot be

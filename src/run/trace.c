@@ -33,12 +33,27 @@ static const struct migration migrations[] = {
 		"  at_ms BIGINT NOT NULL,"
 		"  deleted BIGINT NOT NULL,"
 		"  PRIMARY KEY (run, seq));"},
+	/* run: zeros when the record is of no trace. No reference: it may come before its trace. */
+	{2, "log records",
+		"CREATE TABLE trace_log ("
+		"  project TEXT NOT NULL,"
+		"  run BLOB NOT NULL,"
+		"  at_ns BIGINT NOT NULL,"
+		"  id BIGINT NOT NULL,"
+		"  span BIGINT NOT NULL,"
+		"  severity BIGINT NOT NULL,"
+		"  holder BLOB NOT NULL,"
+		"  raw BLOB NOT NULL,"
+		"  PRIMARY KEY (project, run, at_ns, id));"
+		"CREATE INDEX trace_log_by_time ON trace_log (project, at_ns, id);"},
 };
 
 static const struct setting settings[] = {
 	{"traces.keep_days", SET_INT, "30",
 		"Days for which received traces are kept; sums of each day stay; 0: for ever", 0,
 		36500},
+	{"logs.keep_days", SET_INT, "30",
+		"Days for which received log records are kept; 0: for ever", 0, 36500},
 	{"traces.quiet", SET_DURATION, "10m",
 		"A trace whose root span never came is taken for ended after so long without news",
 		1000, 30ll * 86400 * 1000},
@@ -106,7 +121,7 @@ static enum err start(struct croft *c, struct errtext *et)
 {
 	struct traces *t = croft_state(c, &trace_module);
 	return trace_keeper_start(croft_db(c), setting_int(c, "traces.keep_days"),
-		setting_int(c, "traces.quiet"), &t->keeper, et);
+		setting_int(c, "logs.keep_days"), setting_int(c, "traces.quiet"), &t->keeper, et);
 }
 
 static void stop(struct croft *c)
@@ -130,11 +145,14 @@ static void metrics(struct croft *c, struct buf *out)
 	buf_addf(out,
 		"# HELP croft_trace_spans_total Spans of traces received and stored.\n"
 		"# TYPE croft_trace_spans_total counter\ncroft_trace_spans_total %llu\n"
+		"# HELP croft_log_records_total Log records received and stored.\n"
+		"# TYPE croft_log_records_total counter\ncroft_log_records_total %llu\n"
 		"# HELP croft_trace_pending_bytes Bytes of traces that wait for the store.\n"
 		"# TYPE croft_trace_pending_bytes gauge\ncroft_trace_pending_bytes %zu\n"
 		"# HELP croft_trace_busy_total Requests with traces told to come back.\n"
 		"# TYPE croft_trace_busy_total counter\ncroft_trace_busy_total %llu\n",
-		(unsigned long long)atomic_load(&t->spans), atomic_load(&t->pending),
+		(unsigned long long)atomic_load(&t->spans),
+		(unsigned long long)atomic_load(&t->logs), atomic_load(&t->pending),
 		(unsigned long long)atomic_load(&t->busy));
 	if (!t->export)
 		return;
@@ -148,6 +166,16 @@ static void metrics(struct croft *c, struct buf *out)
 		"croft_trace_export_dropped_total %llu\n",
 		(unsigned long long)st.sent, (unsigned long long)st.dropped);
 }
+
+const struct module log_module = {
+	.name = "log",
+	.routes = log_routes,
+	.n_routes = LOG_ROUTES,
+	.shapes = log_shapes,
+	.n_shapes = LOG_SHAPES,
+	.commands = log_commands,
+	.n_commands = LOG_COMMANDS,
+};
 
 const struct module trace_module = {
 	.name = "trace",

@@ -9,12 +9,13 @@
 #include "module/module.h"
 
 extern const struct module trace_module;
+extern const struct module log_module; /* routes and commands of log records */
 
 enum { TRACE_SPANS_MAX = 100000 }; /* in one request */
 
 struct trace_accepted {
-	size_t spans, rejected;
-	struct errtext why; /* of the first one that was rejected */
+	size_t spans, rejected; /* or log records */
+	struct errtext why;     /* of the first one that was rejected */
 };
 
 /* Before a request is decoded: room for what it may need in memory until it is stored. ERR_BUSY:
@@ -25,6 +26,10 @@ void trace_leave(struct croft *c, size_t bytes);
 /* Stores an ExportTraceServiceRequest (protobuf bytes) in a project and, unless it is -1, an
  * experiment. ERR_INVALID: malformed, nothing is stored. */
 enum err trace_import(struct croft *c, struct str project, int64_t experiment, struct str request,
+	struct trace_accepted *out, struct errtext *et) MUST_CHECK;
+
+/* The same of an ExportLogsServiceRequest. A record that comes twice is there once. */
+enum err trace_import_logs(struct croft *c, struct str project, struct str request,
 	struct trace_accepted *out, struct errtext *et) MUST_CHECK;
 
 #endif

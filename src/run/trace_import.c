@@ -98,15 +98,15 @@ static struct str service_name(struct str resource)
 	return (struct str){"", 0};
 }
 
-static enum err finish_holder(struct reader *r, struct trace_holder *h)
+enum err trace_holder_finish(struct trace_holder *h, struct errtext *et)
 {
 	struct sha256 sha;
 	uint8_t sum[SHA256_BYTES];
 	if (!otel_holder_valid(h->resource, OTEL_RESOURCE_ATTRS) ||
 		!otel_holder_valid(h->scope, OTEL_SCOPE_ATTRS))
-		return malformed(r);
+		return err_set(et, ERR_INVALID, "the request has no valid resources and scopes");
 	if (sha256_init(&sha))
-		return err_set(r->et, ERR_NOMEM, "no memory for a hash");
+		return err_set(et, ERR_NOMEM, "no memory for a hash");
 	hash_part(&sha, h->resource);
 	hash_part(&sha, h->resource_url);
 	hash_part(&sha, h->scope);
@@ -139,7 +139,7 @@ static enum err read_scope_spans(struct reader *r, struct str raw, const struct 
 	if (!e && m.bad)
 		e = malformed(r);
 	if (!e)
-		e = finish_holder(r, &h);
+		e = trace_holder_finish(&h, r->et);
 	if (!e)
 		b->holders[b->n_holders++] = h;
 	return e;

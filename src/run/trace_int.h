@@ -2,6 +2,8 @@
  *
  *	otel.c          OpenTelemetry's messages, read in place
  *	trace_facts.c   what a span says about itself, in one form for all conventions
+ *	trace_log.c     log records: reading requests, storing, listing
+ *	trace_log_routes.c  their wire JSON and `croft logs`
  *	trace_import.c  a request to a batch of spans, sorted by trace; admission
  *	trace.c         the module
  *	trace_live.c    spans as they come, to those who watch
@@ -72,9 +74,80 @@ struct trace_batch {
 	size_t refused; /* by the store: the trace is another project's */
 };
 
+/* Checks resource and scope, and fills in key and service. ERR_INVALID. */
+enum err trace_holder_finish(struct trace_holder *h, struct errtext *et) MUST_CHECK;
+
 /* Points into the request. ERR_INVALID, ERR_TOO_LARGE, ERR_NOMEM; clear it in any case. */
 enum err trace_batch_read(struct trace_batch *b, struct str request, struct errtext *et) MUST_CHECK;
 void trace_batch_clear(struct trace_batch *b);
+
+/* ---- log records ---- */
+
+struct trace_log_item {
+	struct otel_log log;
+	uint32_t holder;
+	int64_t at_ns, id; /* id: its place and content: sent again, it is the same */
+};
+
+struct trace_log_batch {
+	struct str project;
+	struct trace_log_item *items;
+	size_t n;
+	struct trace_holder *holders;
+	size_t n_holders;
+	struct trace_accepted accepted;
+};
+
+/* Points into the request. ERR_INVALID, ERR_TOO_LARGE, ERR_NOMEM; clear it in any case. */
+enum err trace_log_batch_read(
+	struct trace_log_batch *b, struct str request, struct errtext *et) MUST_CHECK;
+void trace_log_batch_clear(struct trace_log_batch *b);
+
+enum { TRACE_LOGS_MAX = 1000, TRACE_LOGS_OF_SPAN = 200 };
+
+struct trace_log_row {
+	struct otel_log log; /* of bytes in the arena */
+	int64_t at_ns, id;
+	struct id run; /* zero: none */
+	struct str holder;
+};
+
+struct trace_log_query {
+	struct str project, search;
+	struct id run;                        /* zero: of all */
+	int64_t span;                         /* 0: of all */
+	int64_t severity, since_ns, until_ns; /* at least, from, before; 0: any */
+	int64_t after_ns, after_id;           /* the last one of the page before; 0: none */
+	bool ascending;
+	size_t limit;
+};
+
+struct trace_log_page {
+	struct trace_log_row *list;
+	size_t n;
+	bool more;
+	int64_t next_ns, next_id;
+};
+
+enum err trace_log_find(struct db *db, const struct trace_log_query *q, struct arena *a,
+	struct trace_log_page *out, struct errtext *et) MUST_CHECK;
+/* How many a run has, up to `max`. */
+enum err trace_log_count(struct db *db, struct str project, struct id run, int64_t max, int64_t *n,
+	struct errtext *et) MUST_CHECK;
+
+struct trace_log_place {
+	char project[256]; /* "": before the first */
+	bool told;         /* its record in the audit log is there */
+};
+/* The next project that has records from before. ERR_NOT_FOUND, without a message: none. */
+enum err trace_log_place(struct db *db, int64_t before_ns, struct trace_log_place *at,
+	struct errtext *et) MUST_CHECK;
+/* Removes at most `limit` of them there, *n of them; the first leave a record in the audit log. */
+enum err trace_log_expire(struct db *db, struct trace_log_place *at, int64_t before_ns,
+	int64_t limit, const char *policy, int64_t *n, struct errtext *et) MUST_CHECK;
+/* A list of them as JSON. */
+enum err trace_logs_write(struct jw *w, struct db *db, struct str project,
+	const struct trace_log_row *rows, size_t n, struct arena *a, struct errtext *et) MUST_CHECK;
 
 /* ---- JSON ---- */
 
@@ -82,13 +155,17 @@ void trace_value_json(struct jw *w, const struct otel_value *v);
 /* One object of all attributes with this field number. */
 void trace_attributes_json(struct jw *w, struct str message, uint32_t number);
 
+struct trace_log_row;
 /* Messages, documents, the call of a tool, input and output, in one form: trace_view.c says which.
  * A JSON object, to be freed; NULL: no memory. */
-char *trace_view_otel(const struct otel_span *s, const struct trace_facts *f);
+char *trace_view_otel(const struct otel_span *s, const struct trace_facts *f,
+	const struct trace_log_row *logs, size_t n_logs);
 char *trace_view_own(struct str attributes, const struct trace_facts *f);
 
 /* ---- SQL ---- */
 
+enum err trace_put_holders(struct tx *tx, struct str project, const struct trace_holder *h,
+	size_t n, struct errtext *et) MUST_CHECK;
 /* One transaction's work; may be run again when the transaction failed. */
 enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext *et) MUST_CHECK;
 struct trace_report;
@@ -109,7 +186,7 @@ enum err trace_store_remove(struct db *db, const struct id *ids, size_t n, int64
 /* ---- the keeper: retention ---- */
 
 struct trace_keeper;
-enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
+enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t log_days, int64_t quiet_ms,
 	struct trace_keeper **out, struct errtext *et) MUST_CHECK;
 void trace_keeper_stop(struct trace_keeper *k); /* accepts NULL */
 
@@ -144,10 +221,14 @@ struct traces {
 	struct trace_export *export; /* NULL: no otlp.export_url */
 	atomic_uint requests;        /* being stored */
 	atomic_size_t pending;       /* bytes of traces between their request and their commit */
-	atomic_uint_fast64_t spans, busy; /* stored; requests told to come back */
+	atomic_uint_fast64_t spans, logs, busy; /* stored; requests told to come back */
 };
 
 enum { TRACE_ROUTES = 9, TRACE_SHAPES = 6, TRACE_COMMANDS = 3 };
+enum { LOG_ROUTES = 2, LOG_SHAPES = 1, LOG_COMMANDS = 1 };
+extern const struct route log_routes[LOG_ROUTES];
+extern const struct shape log_shapes[LOG_SHAPES];
+extern const struct command log_commands[LOG_COMMANDS];
 extern const struct route trace_routes[TRACE_ROUTES];
 extern const struct shape trace_shapes[TRACE_SHAPES];
 extern const struct command trace_commands[TRACE_COMMANDS];

@@ -14,6 +14,7 @@ enum {
 	SETTLE_BATCH = 200,
 	OLD_BATCH = 200,
 	SPANS_BATCH = 1000,
+	LOGS_BATCH = 1000,
 	PAUSE_MS = 5,
 	LEASE_MS = 120 * 1000
 };
@@ -24,7 +25,7 @@ struct trace_keeper {
 	pthread_mutex_t mu;
 	pthread_cond_t wake;
 	bool stop;
-	int64_t keep_days, quiet_ms;
+	int64_t keep_days, log_days, quiet_ms;
 	struct id me; /* one server at a time removes: the holder of the lease */
 	bool alone, mine;
 };
@@ -79,6 +80,28 @@ static enum err remove_old(struct trace_keeper *k, struct errtext *et)
 	return e;
 }
 
+/* Whole days, so that each leaves one record in the audit log. */
+static enum err remove_old_logs(struct trace_keeper *k, struct errtext *et)
+{
+	int64_t before = (clock_unix_ms() / 86400000 - k->log_days) * 86400000000000;
+	struct trace_log_place at = {0};
+	char policy[48];
+	snprintf(policy, sizeof policy, "logs.keep_days=%lld", (long long)k->log_days);
+	enum err e = OK;
+	while (!e && !stopping(k)) {
+		e = trace_log_place(k->db, before, &at, et);
+		if (!e)
+			e = lease(k, et);
+		if (!e && !k->mine)
+			break;
+		for (int64_t n = LOGS_BATCH; !e && n == LOGS_BATCH && !stopping(k);) {
+			e = trace_log_expire(k->db, &at, before, LOGS_BATCH, policy, &n, et);
+			clock_sleep_ms(PAUSE_MS);
+		}
+	}
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
 static void *keeper_main(void *arg)
 {
 	struct trace_keeper *k = arg;
@@ -87,6 +110,8 @@ static void *keeper_main(void *arg)
 		enum err e = settle(k, &et);
 		if (!e && k->keep_days)
 			e = remove_old(k, &et);
+		if (!e && k->log_days)
+			e = remove_old_logs(k, &et);
 		if (e)
 			log_warn("old traces could not be looked after: %s", err_text(e, &et));
 		uint64_t until = clock_mono_ns() + EVERY_MS * 1000000ull;
@@ -98,7 +123,7 @@ static void *keeper_main(void *arg)
 	return NULL;
 }
 
-enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
+enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t log_days, int64_t quiet_ms,
 	struct trace_keeper **out, struct errtext *et)
 {
 	struct trace_keeper *k = calloc(1, sizeof *k);
@@ -106,6 +131,7 @@ enum err trace_keeper_start(struct db *db, int64_t keep_days, int64_t quiet_ms,
 		return err_set(et, ERR_NOMEM, "no memory for the keeper of traces");
 	*k = (struct trace_keeper){.db = db,
 		.keep_days = keep_days,
+		.log_days = log_days,
 		.quiet_ms = quiet_ms,
 		.me = id_new(),
 		.alone = db_alone(db)};

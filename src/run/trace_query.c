@@ -367,6 +367,9 @@ static enum err delete_one(struct tx *tx, void *ctx, struct errtext *et)
 		e = audit_add(tx, ch->who, "run.delete", buf_str(&subject), buf_str(&detail), et);
 	}
 	if (!e)
+		e = db_exec(tx, et, "DELETE FROM trace_log WHERE project = ? AND run = ?",
+			P_TEXT(ch->project), P_ID(ch->id));
+	if (!e)
 		e = db_exec(tx, et, "DELETE FROM run WHERE id = ? AND project = ?", P_ID(ch->id),
 			P_TEXT(ch->project));
 	buf_free(&subject);

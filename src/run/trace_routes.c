@@ -192,13 +192,13 @@ static void write_source(struct jw *w, const struct trace_source *src)
 	trace_attributes_json(w, src->resource.p ? src->resource : S(""), OTEL_RESOURCE_ATTRS);
 }
 
-static void write_detail(
-	struct jw *w, const struct span_row *s, const struct trace_source *src, int64_t start_ns)
+static void write_detail(struct jw *w, const struct span_row *s, const struct trace_source *src,
+	int64_t start_ns, const struct trace_log_page *logs, const struct buf *logs_json)
 {
 	struct seen_span seen;
 	look(s, &seen);
 	bool otel = seen.otel.raw.n > 0;
-	char *view = otel ? trace_view_otel(&seen.otel, &seen.facts)
+	char *view = otel ? trace_view_otel(&seen.otel, &seen.facts, logs->list, logs->n)
 			  : trace_view_own(s->attributes, &seen.facts);
 	jw_obj(w);
 	span_members(w, s, &seen, start_ns);
@@ -212,6 +212,9 @@ static void write_detail(
 		jw_raw(w, s->attributes.n ? s->attributes : S("{}"));
 	jw_key(w, "event_list");
 	write_events(w, seen.otel.raw, start_ns);
+	jw_key(w, "logs");
+	jw_raw(w, buf_str(logs_json));
+	jw_kbool(w, "more_logs", logs->more);
 	jw_key(w, "links");
 	write_links(w, seen.otel.raw);
 	write_source(w, src);
@@ -268,6 +271,8 @@ static void write_feedback_list(struct jw *w, const struct assessment *list, siz
 }
 
 /* ---- requests ---- */
+
+enum { LOGS_COUNTED = 10000 };
 
 static enum err id_param(const struct http_request *rq, struct id *id, struct errtext *et)
 {
@@ -396,11 +401,14 @@ static void get_trace(struct croft *c, struct http_request *rq, struct http_resp
 	struct span_row *spans = NULL;
 	struct arena *a = arena_new(0);
 	size_t n = 0;
+	int64_t logs = 0;
 	enum err e = a ? id_param(rq, &id, &et) : err_set(&et, ERR_NOMEM, "no memory");
 	if (!e)
 		e = run_flush(c, &et);
 	if (!e)
 		e = trace_load(croft_db(c), project_of(rq), id, a, &f, &spans, &n, &et);
+	if (!e)
+		e = trace_log_count(croft_db(c), project_of(rq), id, LOGS_COUNTED, &logs, &et);
 	if (e) {
 		http_reply_error(rs, e, &et);
 		arena_free(a);
@@ -416,6 +424,7 @@ static void get_trace(struct croft *c, struct http_request *rq, struct http_resp
 	for (size_t i = 0; i < n; i++)
 		write_span(&w, &spans[i], f.run.start_ns);
 	jw_end(&w);
+	jw_ki64(&w, "logs", logs);
 	write_notes(&w, &f, NOTE_TAG, "tags");
 	write_notes(&w, &f, NOTE_METADATA, "metadata");
 	write_feedback_list(&w, f.assessments, f.n_assessments);
@@ -423,6 +432,20 @@ static void get_trace(struct croft *c, struct http_request *rq, struct http_resp
 	http_reply_json(rs, 200, &w);
 	buf_free(&out);
 	arena_free(a);
+}
+
+static enum err span_logs(struct croft *c, struct http_request *rq, struct id run, int64_t span,
+	struct arena *a, struct trace_log_page *out, struct buf *json, struct errtext *et)
+{
+	struct jw w = {.out = json};
+	struct trace_log_query q = {.project = project_of(rq),
+		.run = run,
+		.span = span,
+		.ascending = true,
+		.limit = TRACE_LOGS_OF_SPAN};
+	enum err e = a ? trace_log_find(croft_db(c), &q, a, out, et)
+		       : err_set(et, ERR_NOMEM, "no memory for log records");
+	return e ? e : trace_logs_write(&w, croft_db(c), q.project, out->list, out->n, a, et);
 }
 
 static void get_span(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -444,15 +467,21 @@ static void get_span(struct croft *c, struct http_request *rq, struct http_respo
 	if (!e)
 		e = trace_load_source(
 			croft_db(c), project_of(rq), row.holder, rq->arena, &src, &et);
-	if (e) {
-		http_reply_error(rs, e, &et);
-		return;
-	}
-	struct buf out = {0};
+	struct trace_log_page logs = {0};
+	struct arena *a = arena_new(0);
+	struct buf out = {0}, logs_json = {0};
 	struct jw w = {.out = &out};
-	write_detail(&w, &row, &src, f.run.start_ns);
-	http_reply_json(rs, 200, &w);
+	if (!e)
+		e = span_logs(c, rq, id, span, a, &logs, &logs_json, &et);
+	if (!e)
+		write_detail(&w, &row, &src, f.run.start_ns, &logs, &logs_json);
+	if (e)
+		http_reply_error(rs, e, &et);
+	else
+		http_reply_json(rs, 200, &w);
 	buf_free(&out);
+	buf_free(&logs_json);
+	arena_free(a);
 }
 
 static void delete_trace(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -678,6 +707,7 @@ const struct shape trace_shapes[TRACE_SHAPES] = {
 	{"TraceSpanDetail",
 		"{ " SPAN_LINE ", span_kind: string, view: TraceView, attributes: object, "
 		"event_list: { name: string, at_ms: number, attributes: object, dropped: int }[], "
+		"logs: Log[], more_logs: boolean, "
 		"links: { trace: string, span: string, state: string, attributes: object }[], "
 		"scope: { name: string, version: string, attributes: object }, resource: object, "
 		"trace_state: string, dropped: { attributes: int, events: int, links: int } }"},
@@ -705,7 +735,7 @@ const struct route trace_routes[TRACE_ROUTES] = {
 		"Spans as they open and close, as server-sent events", NULL, NULL, NULL, 0},
 	{HTTP_GET, "/api/v1/traces/{id}", get_trace, PERM_RUN_READ,
 		"A trace: its spans, tags and feedback", NULL, NULL,
-		"{ trace: Trace, spans: TraceSpan[], tags: object, metadata: object, "
+		"{ trace: Trace, spans: TraceSpan[], logs: int, tags: object, metadata: object, "
 		"feedback: Feedback[] }",
 		0},
 	{HTTP_DELETE, "/api/v1/traces/{id}", delete_trace, PERM_RUN_DELETE, "Delete a trace", NULL,

@@ -360,19 +360,19 @@ static enum err put_span(struct tx *tx, const struct trace_batch *b, struct trac
 
 /* ---- a batch ---- */
 
-static enum err put_holders(struct tx *tx, const struct trace_batch *b, struct errtext *et)
+enum err trace_put_holders(struct tx *tx, struct str project, const struct trace_holder *holders,
+	size_t n, struct errtext *et)
 {
 	enum err e = OK;
-	for (size_t i = 0; !e && i < b->n_holders; i++) {
-		const struct trace_holder *h = &b->holders[i];
+	for (size_t i = 0; !e && i < n; i++) {
+		const struct trace_holder *h = &holders[i];
 		if (i && memcmp(h->key, h[-1].key, sizeof h->key) == 0)
 			continue;
 		e = db_exec(tx, et,
 			"INSERT INTO span_holder (project, id, resource, resource_url, scope, "
 			"scope_url) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (project, id) DO NOTHING",
-			P_TEXT(b->project), P_BLOB(str_mk(h->key, sizeof h->key)),
-			P_BLOB(h->resource), P_BLOB(h->resource_url), P_BLOB(h->scope),
-			P_BLOB(h->scope_url));
+			P_TEXT(project), P_BLOB(str_mk(h->key, sizeof h->key)), P_BLOB(h->resource),
+			P_BLOB(h->resource_url), P_BLOB(h->scope), P_BLOB(h->scope_url));
 	}
 	return e;
 }
@@ -410,7 +410,8 @@ enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext 
 {
 	b->refused = 0;
 	struct arena *a = arena_new(0);
-	enum err e = a ? put_holders(tx, b, et) : err_set(et, ERR_NOMEM, "no memory for traces");
+	enum err e = a ? trace_put_holders(tx, b->project, b->holders, b->n_holders, et)
+		       : err_set(et, ERR_NOMEM, "no memory for traces");
 	for (size_t i = 0, k; !e && i < b->n_order; i = k) {
 		k = i + 1;
 		while (k < b->n_order && memcmp(b->order[k]->span.trace.b,

@@ -25,6 +25,8 @@ struct view {
 	yyjson_mut_doc *d;
 	val *flat; /* the attributes by name */
 	size_t nodes;
+	const struct trace_log_row *logs; /* of the span */
+	size_t n_logs;
 };
 
 /* ---- small things ---- */
@@ -372,14 +374,44 @@ static bool add_messages(struct view *v, val *out, val *x, const char *role, uns
 	return true;
 }
 
-/* Older instrumentations write each message as an event of the span. */
-static void add_event_messages(struct view *v, struct str raw, val *in, val *out)
+static void add_system_of(struct view *v, val *said, val *out)
+{
+	val *x = opened(v, FIRST(said, "gen_ai.system_instructions"));
+	if (!x)
+		return;
+	val *o = yyjson_mut_obj(v->d);
+	put_text(v, o, "role", "system");
+	add_content(v, yyjson_mut_obj_add_arr(v->d, o, "parts"), x);
+	yyjson_mut_arr_insert(out, o, 0);
+}
+
+/* What an event says: `said` is its attributes, and of a log record its body. */
+static void add_genai_event(struct view *v, struct str name, val *said, val *in, val *out)
 {
 	static const struct {
 		const char *event, *role;
 	} roles[] = {{"gen_ai.system.message", "system"}, {"gen_ai.user.message", "user"},
 		{"gen_ai.assistant.message", "assistant"}, {"gen_ai.tool.message", "tool"},
 		{"gen_ai.choice", "assistant"}};
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+		if (!str_eq_c(name, roles[i].event))
+			continue;
+		val *message = get(said, "message");
+		if (message)
+			yyjson_mut_obj_put(
+				said, yyjson_mut_str(v->d, "message"), opened(v, message));
+		else if (!get(said, "role"))
+			put_text(v, said, "role", roles[i].role);
+		add_message(v, i == 4 ? out : in, said, roles[i].role);
+	}
+	add_messages(v, in, FIRST(said, "gen_ai.input.messages", "gen_ai.prompt"), "user", 0);
+	add_messages(
+		v, out, FIRST(said, "gen_ai.output.messages", "gen_ai.completion"), "assistant", 0);
+}
+
+/* Older instrumentations write each message as an event of the span. */
+static void add_event_messages(struct view *v, struct str raw, val *in, val *out)
+{
 	struct pb m = pb_of(raw);
 	struct otel_event ev;
 	while (v->nodes < NODES_MAX && otel_next_event(&m, &ev)) {
@@ -388,36 +420,34 @@ static void add_event_messages(struct view *v, struct str raw, val *in, val *out
 		struct view of = {.d = v->d, .flat = yyjson_mut_obj(v->d), .nodes = v->nodes};
 		add_attributes(&of, ev.raw, OTEL_EVENT_ATTRS);
 		v->nodes = of.nodes;
-		for (size_t i = 0; i < ARRAY_LEN(roles); i++)
-			if (str_eq_c(ev.name, roles[i].event)) {
-				val *said = get(of.flat, "message");
-				if (said)
-					yyjson_mut_obj_put(of.flat, yyjson_mut_str(v->d, "message"),
-						opened(v, said));
-				add_message(v, i == 4 ? out : in, of.flat, roles[i].role);
-			}
-		add_messages(
-			v, in, FIRST(of.flat, "gen_ai.input.messages", "gen_ai.prompt"), "user", 0);
-		add_messages(v, out, FIRST(of.flat, "gen_ai.output.messages", "gen_ai.completion"),
-			"assistant", 0);
+		add_genai_event(v, ev.name, of.flat, in, out);
 	}
 }
 
-static void add_system(struct view *v, val *out)
+/* Others send it as log records. */
+static void add_log_messages(struct view *v, val *in, val *out)
 {
-	val *x = opened(v, FIRST(v->flat, "gen_ai.system_instructions"));
-	if (!x)
-		return;
-	val *o = yyjson_mut_arr_add_obj(v->d, out);
-	put_text(v, o, "role", "system");
-	add_content(v, yyjson_mut_obj_add_arr(v->d, o, "parts"), x);
+	for (size_t i = 0; i < v->n_logs && v->nodes < NODES_MAX; i++) {
+		const struct otel_log *l = &v->logs[i].log;
+		if (!str_starts(l->event, S("gen_ai.")))
+			continue;
+		struct view of = {.d = v->d, .flat = yyjson_mut_obj(v->d), .nodes = v->nodes};
+		if (l->body.type == OTEL_MAP)
+			add_attributes(&of, l->body.s, OTEL_MAP_ATTRS);
+		add_attributes(&of, l->raw, OTEL_LOG_ATTRS);
+		if (l->body.type == OTEL_STR && !get(of.flat, "content"))
+			put(v, of.flat, "content", text_val(v, l->body.s));
+		v->nodes = of.nodes;
+		add_genai_event(v, l->event, of.flat, in, out);
+		add_system_of(v, of.flat, in);
+	}
 }
 
 static void find_messages(
 	struct view *v, const struct trace_facts *f, struct str raw, val *in, val *out)
 {
 	bool llm = f->calls_model && strcmp(f->type, "llm") == 0;
-	add_system(v, in);
+	add_system_of(v, v->flat, in);
 	bool got_in = add_messages(v, in, FIRST(v->flat, "gen_ai.input.messages"), "user", 0) ||
 		      add_messages(v, in, listed(v, "llm.input_messages"), "user", 0) ||
 		      add_messages(v, in, listed(v, "gen_ai.prompt"), "user", 0);
@@ -427,6 +457,8 @@ static void find_messages(
 		add_messages(v, out, listed(v, "gen_ai.completion"), "assistant", 0);
 	if (!got_in && !got_out && raw.n)
 		add_event_messages(v, raw, in, out);
+	if (!got_in && !got_out && !yyjson_mut_arr_size(out))
+		add_log_messages(v, in, out);
 	if (llm && !yyjson_mut_arr_size(in))
 		add_messages(v, in,
 			FIRST(v->flat, "gen_ai.prompt", "langfuse.observation.input", "input.value",
@@ -527,9 +559,10 @@ static char *write_view(struct view *v, const struct trace_facts *f, struct str 
 	return yyjson_mut_write(v->d, 0, NULL);
 }
 
-char *trace_view_otel(const struct otel_span *s, const struct trace_facts *f)
+char *trace_view_otel(const struct otel_span *s, const struct trace_facts *f,
+	const struct trace_log_row *logs, size_t n_logs)
 {
-	struct view v = {.d = yyjson_mut_doc_new(NULL)};
+	struct view v = {.d = yyjson_mut_doc_new(NULL), .logs = logs, .n_logs = n_logs};
 	if (!v.d)
 		return NULL;
 	v.flat = yyjson_mut_obj(v.d);

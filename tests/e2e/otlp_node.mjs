@@ -4,6 +4,11 @@ import { OTLPTraceExporter as JsonExporter } from '@opentelemetry/exporter-trace
 import { OTLPTraceExporter as ProtoExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { SpanKind, SpanStatusCode, context, diag, trace } from '@opentelemetry/api'
 
+import { LoggerProvider, BatchLogRecordProcessor } from '@opentelemetry/sdk-logs'
+import { OTLPLogExporter as JsonLogs } from '@opentelemetry/exporter-logs-otlp-http'
+import { OTLPLogExporter as ProtoLogs } from '@opentelemetry/exporter-logs-otlp-proto'
+import { SeverityNumber } from '@opentelemetry/api-logs'
+
 const base = process.env.CROFT_BASE
 let n = 0, failed = 0
 const same = (got, want, name) => {
@@ -44,6 +49,26 @@ for (const [name, Exporter, compression] of [['json', JsonExporter, 'none'],
     call?.attributes['llm.input_messages.0.message.content']], [0.5, [true, false], 2 ** 53 - 1, 'Grüße 👋'],
     `${name}: their attributes`)
   await provider.shutdown()
+}
+for (const [name, Exporter, compression] of [['json', JsonLogs, 'none'], ['json gzip', JsonLogs, 'gzip'],
+  ['protobuf', ProtoLogs, 'none'], ['protobuf gzip', ProtoLogs, 'gzip']]) {
+  const exporter = new Exporter({ url: base + '/v1/logs', compression })
+  const logs = new LoggerProvider({ processors: [new BatchLogRecordProcessor({ exporter })] })
+  const tracer = new BasicTracerProvider().getTracer('croft.test')
+  const span = tracer.startSpan('work')
+  const within = trace.setSpan(context.active(), span)
+  const logger = logs.getLogger('croft.js', '1.0.0')
+  logger.emit({ severityNumber: SeverityNumber.WARN, severityText: 'WARN', body: 'Grüße 👋', context: within,
+    attributes: { n: 7, list: ['a', 'b'], deep: { x: [1, 2.5] } } })
+  logger.emit({ eventName: 'done', body: { ok: true, took: 12 }, context: within })
+  await logs.forceFlush()
+  const { traceId, spanId } = span.spanContext()
+  const r = await (await fetch(`${base}/api/v1/runs/${traceId}/logs`)).json()
+  same(r.logs?.map((l) => [l.level, l.event, l.body, l.span, l.scope]),
+    [['warn', null, 'Grüße 👋', spanId, 'croft.js'], ['', 'done', { ok: true, took: 12 }, spanId, 'croft.js']],
+    `${name}: log records are there`)
+  same(r.logs?.[0]?.attributes, { n: 7, list: ['a', 'b'], deep: { x: [1, 2.5] } }, `${name}: their attributes`)
+  await logs.shutdown()
 }
 same(errors, [], 'no exporter complained')
 console.log(`1..${n}`)

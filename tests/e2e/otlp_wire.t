@@ -72,6 +72,21 @@ with Croft() as c:
     deep = (b'{"key":"k","value":' + b'{"kvlistValue":{"values":[{"key":"k","value":' * 500 + b"{}" + b"}]}}" * 500 + b"}")
     tap.same(post(c, b'{"resourceSpans":[{"resource":{"attributes":[' + deep + b"]}}]}")[0], 400, "deep nesting is refused")
 
+    record = {"timeUnixNano": "1760000000000000000", "body": {"stringValue": "hello"}, "traceId": t}
+    late = dict(record, timeUnixNano=str(1 << 63))
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record, late]}]}]}
+    for data, kind, name in ((b"", PB, "protobuf"), (b"{}", JS, "JSON")):
+        tap.same(post(c, data, kind, path="/v1/logs")[:2], (200, kind), f"no log records in {name}: a success")
+    status, _, body, _ = post(c, gzip.compress(json.dumps(logs).encode()), path="/v1/logs", content_encoding="gzip")
+    tap.same([status, json.loads(body)["partialSuccess"]["rejectedLogRecords"]], [200, "1"], "partial success of logs")
+    tap.same([r["body"] for r in c.json("GET", f"/api/v1/runs/{t}/logs")[1]["logs"]], ["hello"], "the other is there")
+    status, kind, body, _ = post(c, b"\x0a\x05abc", PB, path="/v1/logs")
+    tap.same([status, kind, body[:3]], [400, PB, b"\x08\x03\x12"], "malformed logs")
+    for kind, body in ((PB, b""), (JS, b"{}")):
+        status, got, body, r = post(c, body, kind, path="/v1/metrics")
+        tap.ok((status, got) == (501, kind) and b"OTEL_METRICS_EXPORTER=none" in body and
+               r.getheader("retry-after") is None, "metrics are refused, and nobody tries again", (status, got, body))
+
     shared = os.environ.get("CROFT_SHARED_DATA", os.path.join(os.path.dirname(__file__), "../../../shared/data"))
     archive = os.path.join(shared, "badinput", "badinput.tar.xz")
     if os.path.exists(archive):

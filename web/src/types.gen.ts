@@ -41,10 +41,11 @@ export type RetentionPolicy = { delete_days: (number | null); purge_days: (numbe
 export type RetentionItem = { id: string; name: string; experiment: string; action: ("delete" | "purge" | "roll_up"); since: string; policy: string; kept: (string | null); points: number; buckets: number };
 export type Trace = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); spans: number; errors: number; tokens_in: number; tokens_out: number; cost: number; attributes: Record<string, unknown> };
 export type TraceSpan = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number };
-export type TraceSpanDetail = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number; span_kind: string; view: TraceView; attributes: Record<string, unknown>; event_list: ({ name: string; at_ms: number; attributes: Record<string, unknown>; dropped: number })[]; links: ({ trace: string; span: string; state: string; attributes: Record<string, unknown> })[]; scope: { name: string; version: string; attributes: Record<string, unknown> }; resource: Record<string, unknown>; trace_state: string; dropped: { attributes: number; events: number; links: number } };
+export type TraceSpanDetail = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number; span_kind: string; view: TraceView; attributes: Record<string, unknown>; event_list: ({ name: string; at_ms: number; attributes: Record<string, unknown>; dropped: number })[]; logs: (Log)[]; more_logs: boolean; links: ({ trace: string; span: string; state: string; attributes: Record<string, unknown> })[]; scope: { name: string; version: string; attributes: Record<string, unknown> }; resource: Record<string, unknown>; trace_state: string; dropped: { attributes: number; events: number; links: number } };
 export type TraceMessage = { role: string; parts: (Record<string, unknown>)[]; finish?: string };
 export type TraceView = { messages_in?: (TraceMessage)[]; messages_out?: (TraceMessage)[]; documents?: (Record<string, unknown>)[]; tool?: Record<string, unknown>; input?: unknown; output?: unknown };
 export type Feedback = { id: string; version: number; span: (string | null); name: string; kind: ("feedback" | "expectation"); value: unknown; error: (Record<string, unknown> | null); rationale: (string | null); source: ("HUMAN" | "LLM_JUDGE" | "CODE"); source_id: string; metadata: (Record<string, unknown> | null); author: string; created: string; changed: string; deleted: boolean; valid: boolean };
+export type Log = { time: string; trace: (string | null); span: (string | null); severity: number; level: string; event: (string | null); body: unknown; attributes: Record<string, unknown>; service: string; scope: string };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -280,7 +281,7 @@ export interface Routes {
   /** Spans as they open and close, as server-sent events. */
   "GET /api/v1/traces/live": { query: undefined; body: undefined; reply: undefined };
   /** A trace: its spans, tags and feedback. */
-  "GET /api/v1/traces/{id}": { query: undefined; body: undefined; reply: { trace: Trace; spans: (TraceSpan)[]; tags: Record<string, unknown>; metadata: Record<string, unknown>; feedback: (Feedback)[] } };
+  "GET /api/v1/traces/{id}": { query: undefined; body: undefined; reply: { trace: Trace; spans: (TraceSpan)[]; logs: number; tags: Record<string, unknown>; metadata: Record<string, unknown>; feedback: (Feedback)[] } };
   /** Delete a trace. */
   "DELETE /api/v1/traces/{id}": { query: undefined; body: undefined; reply: undefined };
   /** A span: messages, documents, attributes, events, links. */
@@ -293,6 +294,10 @@ export interface Routes {
   "PATCH /api/v1/runs/{id}/feedback/{feedback}": { query: undefined; body: { name?: string; value?: unknown; span?: string; kind?: ("feedback" | "expectation"); rationale?: string; source?: ("HUMAN" | "LLM_JUDGE" | "CODE"); source_id?: string; metadata?: Record<string, unknown> }; reply: Feedback };
   /** Take feedback back; it stays in the history. */
   "DELETE /api/v1/runs/{id}/feedback/{feedback}": { query: undefined; body: undefined; reply: undefined };
+  /** List log records, newest first. */
+  "GET /api/v1/logs": { query: { q?: string; level?: string; span?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { logs: (Log)[]; next: (string | null) } };
+  /** The log records of a run, oldest first. */
+  "GET /api/v1/runs/{id}/logs": { query: { q?: string; level?: string; span?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { logs: (Log)[]; next: (string | null) } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */
@@ -331,6 +336,10 @@ export interface Routes {
   "POST /v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** The same, where Langfuse's clients send it. */
   "POST /api/public/otel/v1/traces": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Store OpenTelemetry log records (OTLP/HTTP, protobuf or JSON). */
+  "POST /v1/logs": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Refused: OpenTelemetry metrics are not taken. */
+  "POST /v1/metrics": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** MLflow: report a trace. */
   "POST /api/3.0/mlflow/traces": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** MLflow: a trace with its spans. */

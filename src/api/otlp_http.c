@@ -1,5 +1,5 @@
-/* POST /v1/traces: OTLP/HTTP 1.11, protobuf and JSON. Every answer is in the request's encoding;
- * failures that a client is to retry are 429 and 503 with Retry-After, and only those. */
+/* POST /v1/traces and /v1/logs: OTLP/HTTP 1.11, protobuf and JSON. Every answer is in the request's
+ * encoding; failures that a client is to retry are 429 and 503 with Retry-After, and only those. */
 #include "api/otlp.h"
 #include "net/coding.h"
 #include "net/protobuf.h"
@@ -15,6 +15,8 @@ static const char protobuf_type[] = "application/x-protobuf", json_type[] = "app
 static unsigned rpc_code(enum err e)
 {
 	switch (e) {
+	case ERR_METHOD: /* of this file: a signal that is not taken */
+		return 12;
 	case ERR_INVALID:
 	case ERR_UNSUPPORTED:
 	case ERR_CORRUPT:
@@ -38,6 +40,8 @@ static int http_status(enum err e)
 		return 429;
 	if (e == ERR_CORRUPT)
 		return 400;
+	if (e == ERR_METHOD)
+		return 501;
 	return err_retryable(e) ? 503 : err_http(e);
 }
 
@@ -65,7 +69,8 @@ static void reply_error(struct http_response *rs, bool json, enum err e, const s
 	buf_free(&b);
 }
 
-static void reply_accepted(struct http_response *rs, bool json, const struct trace_accepted *a)
+static void reply_accepted(
+	struct http_response *rs, bool json, const char *rejected, const struct trace_accepted *a)
 {
 	struct buf b = {0};
 	struct jw w = {.out = &b};
@@ -74,7 +79,7 @@ static void reply_accepted(struct http_response *rs, bool json, const struct tra
 		if (a->rejected) {
 			jw_key(&w, "partialSuccess");
 			jw_obj(&w);
-			jw_key(&w, "rejectedSpans");
+			jw_key(&w, rejected);
 			jw_fmt(&w, "%zu", a->rejected);
 			jw_kc(&w, "errorMessage", a->why.msg);
 			jw_end(&w);
@@ -90,13 +95,14 @@ static void reply_accepted(struct http_response *rs, bool json, const struct tra
 	buf_free(&b);
 }
 
-static enum err from_json(struct str body, struct buf *out, struct errtext *et)
+static enum err from_json(
+	struct str body, const struct otlp_message *m, struct buf *out, struct errtext *et)
 {
 	yyjson_doc *doc;
 	enum err e = json_parse(body, &doc, et);
 	if (e)
 		return e;
-	e = otlp_from_json(yyjson_doc_get_root(doc), &otlp_trace_request, out, et);
+	e = otlp_from_json(yyjson_doc_get_root(doc), m, out, et);
 	yyjson_doc_free(doc);
 	return e;
 }
@@ -154,8 +160,8 @@ static enum err decode(struct croft *c, struct http_request *rq, bool json, size
 	return e;
 }
 
-static enum err read_body(
-	struct croft *c, struct http_request *rq, bool json, struct work *w, struct errtext *et)
+static enum err read_body(struct croft *c, struct http_request *rq, bool json,
+	const struct otlp_message *m, struct work *w, struct errtext *et)
 {
 	struct str coding = http_header(rq, "content-encoding");
 	size_t max = rq->body.n;
@@ -165,32 +171,76 @@ static enum err read_body(
 	if (e || !json)
 		return e;
 	w->made.max = 2 * (size_t)DECODED_MAX;
-	e = from_json(w->body, &w->made, et);
+	e = from_json(w->body, m, &w->made, et);
 	w->body = buf_str(&w->made);
 	buf_free(&w->decoded);
 	return e;
 }
 
-void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs)
+struct signal {
+	const struct otlp_message *request;
+	const char *rejected; /* member of a partial success */
+	enum err (*store)(struct croft *c, struct http_request *rq, struct str body,
+		struct trace_accepted *out, struct errtext *et);
+};
+
+static void receive(struct croft *c, struct http_request *rq, struct http_response *rs,
+	const struct signal *sig)
 {
 	struct errtext et = {0};
 	struct work w = {0};
 	struct trace_accepted accepted = {0};
 	bool json;
-	int64_t experiment = -1;
 	enum err e = encoding(rq, &json, &et);
 	if (!e)
-		e = experiment_of(c, rq, &experiment, &et);
+		e = read_body(c, rq, json, sig->request, &w, &et);
 	if (!e)
-		e = read_body(c, rq, json, &w, &et);
-	if (!e)
-		e = trace_import(c, project_of(rq), experiment, w.body, &accepted, &et);
+		e = sig->store(c, rq, w.body, &accepted, &et);
 	if (w.held)
 		trace_leave(c, w.held);
 	if (e)
 		reply_error(rs, json, e, &et);
 	else
-		reply_accepted(rs, json, &accepted);
+		reply_accepted(rs, json, sig->rejected, &accepted);
 	buf_free(&w.decoded);
 	buf_free(&w.made);
+}
+
+static enum err store_traces(struct croft *c, struct http_request *rq, struct str body,
+	struct trace_accepted *out, struct errtext *et)
+{
+	int64_t experiment = -1;
+	enum err e = experiment_of(c, rq, &experiment, et);
+	return e ? e : trace_import(c, project_of(rq), experiment, body, out, et);
+}
+
+void otlp_traces(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	static const struct signal traces = {&otlp_trace_request, "rejectedSpans", store_traces};
+	receive(c, rq, rs, &traces);
+}
+
+static enum err store_logs(struct croft *c, struct http_request *rq, struct str body,
+	struct trace_accepted *out, struct errtext *et)
+{
+	return trace_import_logs(c, project_of(rq), body, out, et);
+}
+
+void otlp_logs(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	static const struct signal logs = {&otlp_logs_request, "rejectedLogRecords", store_logs};
+	receive(c, rq, rs, &logs);
+}
+
+/* Not retryable, and said in the client's encoding: an exporter drops its batch and logs why. */
+void otlp_metrics(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	bool json;
+	enum err e = encoding(rq, &json, &et);
+	if (!e)
+		e = err_set(&et, ERR_METHOD,
+			"metrics are not taken here, only traces and logs: set "
+			"OTEL_METRICS_EXPORTER=none or send them to a Prometheus server");
+	reply_error(rs, json, e, &et);
 }
