@@ -18,7 +18,7 @@
 
 #include <stdlib.h>
 
-enum prev { PREV_NOTHING, PREV_OTHER, PREV_WORD, PREVS };
+enum prev { PREV_NOTHING, PREV_OTHER, PREV_WORD };
 enum next { NEXT_UNKNOWN, NEXT_OTHER, NEXT_WORD, NEXT_END, NEXTS };
 /* Of a look-behind's automaton: the tag has a bit per kind of letter before which it holds. */
 enum { HOLDS_ALWAYS = 1 << NEXT_OTHER | 1 << NEXT_WORD | 1 << NEXT_END };
@@ -27,19 +27,28 @@ struct thread {
 	uint32_t pc, duty; /* duty: an obligation's number */
 };
 
-/* The automaton of a look-around, by what stood before it. */
+/* The automaton of a look-around, seen from where it is taken: its key is the look, what the last
+ * letter was (when it asks), and the states of the look-behinds in it. */
 struct sight {
 	struct fa fa;
-	bool ready;
-	uint32_t free_state; /* of which every continuation is accepted; UINT32_MAX: none */
+	uint32_t id, free_state; /* of which every continuation is accepted; UINT32_MAX: none */
+};
+
+/* A look-behind whose automaton goes along with a run. */
+struct behind {
+	uint32_t look;
+	const struct sight *sight;
 };
 
 struct regex {
 	struct program prog;
 	struct atoms atoms;
-	struct sight *sights; /* PREVS per look */
-	struct seqs duties;   /* pairs (sight, state), sorted; number 0 is the empty one */
-	uint32_t *duty;       /* scratch */
+	struct sight **sights; /* by the number of their key; NULL until it is made */
+	struct seqs sight_keys;
+	size_t sights_cap;
+	uint32_t n_sights;
+	struct seqs duties; /* pairs (sight, state), sorted; number 0 is the empty one */
+	uint32_t *duty;     /* scratch */
 	size_t duty_cap;
 	uint32_t work;
 	enum err err;
@@ -61,9 +70,10 @@ struct threads {
 /* One subset construction. */
 struct run {
 	struct regex *rx;
-	uint32_t *behinds; /* the looks whose automata go along */
+	struct behind *behinds;
 	uint32_t n_behinds;
 	uint32_t *past, *past_after; /* their states */
+	uint32_t *sight_key;         /* scratch */
 	struct seqs states;
 	struct threads arriving, set;            /* of the state that is being made */
 	struct threads waiting, reading, kernel; /* of the state whose arcs are added */
@@ -83,6 +93,12 @@ struct run {
 	size_t entries_cap;
 	uint32_t n_entries;
 	struct fa *out;
+};
+
+struct place { /* between two letters */
+	enum prev prev;
+	enum next next;
+	const uint32_t *past;
 };
 
 static bool fail(struct regex *rx, enum err e)
@@ -110,7 +126,27 @@ static void push(struct regex *rx, struct threads *t, uint32_t pc, uint32_t duty
 
 /* ---- obligations ---- */
 
-static const struct sight *sight(struct regex *rx, uint32_t look, enum prev prev);
+static const struct sight *sight(struct regex *rx, const uint32_t *key, uint32_t n);
+
+static bool is_within(const struct program *p, uint32_t look, uint32_t outer)
+{
+	while (look != UINT32_MAX && look != outer)
+		look = p->looks[look].owner;
+	return look == outer;
+}
+
+/* A look-ahead as it is taken here. */
+static const struct sight *sight_at(struct run *r, uint32_t look, const struct place *at)
+{
+	const struct program *p = &r->rx->prog;
+	uint32_t n = 0;
+	r->sight_key[n++] = look;
+	r->sight_key[n++] = p->looks[look].uses_context ? at->prev : PREV_OTHER;
+	for (uint32_t i = 0; i < r->n_behinds; i++)
+		if (is_within(p, r->behinds[i].look, look))
+			r->sight_key[n++] = at->past[i];
+	return sight(r->rx, r->sight_key, n);
+}
 
 static int by_pair(const void *a, const void *b)
 {
@@ -132,9 +168,10 @@ static uint32_t put_duty(struct regex *rx, uint32_t n)
 }
 
 /* Adds a look-ahead at its beginning; DFA_DEAD: it cannot hold. */
-static uint32_t duty_add(struct regex *rx, uint32_t duty, uint32_t look, enum prev prev)
+static uint32_t duty_add(struct run *r, uint32_t duty, uint32_t look, const struct place *at)
 {
-	const struct sight *s = sight(rx, look, prev);
+	struct regex *rx = r->rx;
+	const struct sight *s = sight_at(r, look, at);
 	size_t n;
 	if (!s || !s->fa.n)
 		return DFA_DEAD;
@@ -145,7 +182,7 @@ static uint32_t duty_add(struct regex *rx, uint32_t duty, uint32_t look, enum pr
 		return fail(rx, ERR_NOMEM), DFA_DEAD;
 	if (n)
 		memcpy(rx->duty, old, n * sizeof *old);
-	rx->duty[n] = (uint32_t)(s - rx->sights);
+	rx->duty[n] = s->id;
 	rx->duty[n + 1] = 0;
 	return put_duty(rx, (uint32_t)n / 2 + 1);
 }
@@ -163,7 +200,7 @@ static uint32_t duty_step(struct regex *rx, uint32_t duty, uint32_t atom)
 	if (!work(rx, 4 * (uint32_t)n))
 		return DFA_DEAD;
 	for (size_t i = 0; i < n; i += 2) {
-		const struct sight *s = &rx->sights[old[i]];
+		const struct sight *s = rx->sights[old[i]];
 		uint32_t to = fa_step(&s->fa, old[i + 1], atom);
 		if (to == DFA_DEAD)
 			return DFA_DEAD;
@@ -181,7 +218,7 @@ static bool duty_met(const struct regex *rx, uint32_t duty)
 	size_t n;
 	const uint32_t *d = seqs_get(&rx->duties, duty, &n);
 	for (size_t i = 0; i < n; i += 2)
-		if (!rx->sights[d[i]].fa.tags[d[i + 1]])
+		if (!rx->sights[d[i]]->fa.tags[d[i + 1]])
 			return false;
 	return true;
 }
@@ -240,20 +277,12 @@ static bool see(struct run *r, struct thread t)
 /* Before which letters does a look-behind hold here? A set of bits. */
 static uint32_t behind_holds(const struct run *r, uint32_t look, const uint32_t *past)
 {
-	const struct regex *rx = r->rx;
 	uint32_t i = 0;
-	while (r->behinds[i] != look)
+	while (r->behinds[i].look != look)
 		i++;
-	const struct fa *f = &rx->sights[look * PREVS].fa;
-	uint32_t holds = past[i] == DFA_DEAD ? 0 : f->tags[past[i]];
-	return rx->prog.looks[look].negative ? HOLDS_ALWAYS & ~holds : holds;
+	uint32_t holds = past[i] == DFA_DEAD ? 0 : r->behinds[i].sight->fa.tags[past[i]];
+	return r->rx->prog.looks[look].negative ? HOLDS_ALWAYS & ~holds : holds;
 }
-
-struct place { /* between two letters */
-	enum prev prev;
-	enum next next;
-	const uint32_t *past;
-};
 
 /* An assertion that wants to know the next letter: does it hold? */
 static bool future_holds(enum op op, const struct place *at)
@@ -307,7 +336,7 @@ static void follow(struct run *r, struct thread t, const struct place *at, struc
 		case OP_LOOK:
 			if (rx->prog.looks[i->x].behind)
 				look_behind(r, t, at, to);
-			else if ((duty = duty_add(rx, duty, i->x, at->prev)) != DFA_DEAD)
+			else if ((duty = duty_add(r, duty, i->x, at)) != DFA_DEAD)
 				push(rx, stack, i->next, duty);
 			break;
 		case OP_SET:
@@ -511,7 +540,7 @@ static uint32_t target(struct run *r, uint32_t atom, enum prev prev_after)
 		send(r, r->entries[e].to, atom);
 	r->head[atom] = UINT32_MAX;
 	for (uint32_t i = 0; i < r->n_behinds; i++) {
-		const struct fa *f = &r->rx->sights[r->behinds[i] * PREVS].fa;
+		const struct fa *f = &r->behinds[i].sight->fa;
 		r->past_after[i] = r->past[i] == DFA_DEAD ? DFA_DEAD : fa_step(f, r->past[i], atom);
 	}
 	return arrive(r, prev_after, r->past_after);
@@ -569,23 +598,38 @@ static void add_state(struct run *r, uint32_t id, uint32_t look)
 
 /* ---- a whole run ---- */
 
-static bool find_behinds(struct run *r, uint32_t owner)
+/* Does the automaton of this look-behind go along with a run of `look`? One inside of another is
+ * that one's affair; one inside of a look-ahead began before it. */
+static bool goes_along(const struct program *p, uint32_t behind, uint32_t look)
+{
+	const struct look *b = &p->looks[behind];
+	if (!b->behind || b->start == UINT32_MAX)
+		return false;
+	if (look == UINT32_MAX || p->looks[look].behind)
+		return b->scope == look;
+	return b->scope == UINT32_MAX && is_within(p, behind, look);
+}
+
+/* The look-behinds of a run, and in r->past_after where they stand at its beginning: `past`, or the
+ * beginning of the text. */
+static bool find_behinds(struct run *r, uint32_t look, const uint32_t *past)
 {
 	const struct program *p = &r->rx->prog;
-	r->behinds = calloc((size_t)p->n_looks * 3 + 1, sizeof *r->behinds);
-	if (!r->behinds)
+	size_t n = (size_t)p->n_looks + 2;
+	r->behinds = calloc(n, sizeof *r->behinds);
+	r->past = calloc(n * 3, sizeof *r->past);
+	if (!r->behinds || !r->past)
 		return fail(r->rx, ERR_NOMEM);
-	r->past = r->behinds + p->n_looks;
-	r->past_after = r->past + p->n_looks;
+	r->past_after = r->past + n;
+	r->sight_key = r->past + 2 * n;
 	for (uint32_t i = 0; i < p->n_looks; i++) {
-		if (!p->looks[i].behind || p->looks[i].owner != owner ||
-			p->looks[i].start == UINT32_MAX)
+		if (!goes_along(p, i, look))
 			continue;
-		const struct sight *s = sight(r->rx, i, PREV_NOTHING);
+		const struct sight *s = sight(r->rx, (uint32_t[]){i, PREV_NOTHING}, 2);
 		if (!s)
 			return false;
-		r->past_after[r->n_behinds] = s->fa.n ? 0 : DFA_DEAD;
-		r->behinds[r->n_behinds++] = i;
+		r->past_after[r->n_behinds] = past ? past[r->n_behinds] : s->fa.n ? 0 : DFA_DEAD;
+		r->behinds[r->n_behinds++] = (struct behind){i, s};
 	}
 	return true;
 }
@@ -593,6 +637,7 @@ static bool find_behinds(struct run *r, uint32_t owner)
 static void run_free(struct run *r)
 {
 	free(r->behinds);
+	free(r->past);
 	free(r->set.v);
 	free(r->kernel.v);
 	free(r->stack.v);
@@ -608,9 +653,9 @@ static void run_free(struct run *r)
 }
 
 /* The smallest automaton, over atoms, of what the program from `start` on accepts. `look` is the
- * one that it belongs to. */
-static bool construct(
-	struct regex *rx, uint32_t start, enum prev prev, uint32_t look, struct fa *out)
+ * one that it belongs to; `past`, of one ahead, where the look-behinds in it stand. */
+static bool construct(struct regex *rx, uint32_t start, enum prev prev, uint32_t look,
+	const uint32_t *past, struct fa *out)
 {
 	struct run r = {.rx = rx, .out = out};
 	uint32_t n = rx->atoms.n;
@@ -618,7 +663,7 @@ static bool construct(
 	r.seen_at = calloc((size_t)rx->prog.n_insts + 1, sizeof *r.seen_at);
 	if (!r.head || !r.seen_at)
 		fail(rx, ERR_NOMEM);
-	if (!rx->err && find_behinds(&r, look)) {
+	if (!rx->err && find_behinds(&r, look, past)) {
 		memset(r.head, 0xFF, (size_t)n * sizeof *r.head);
 		r.touched = r.head + n;
 		push(rx, &r.arriving, start, 0);
@@ -634,42 +679,64 @@ static bool construct(
 	return !rx->err;
 }
 
-/* The automaton of a look-around: for one ahead, of the rest of the text, negated where it is
- * negative; for one behind, of the text so far. NULL: rx->err. */
-static const struct sight *sight(struct regex *rx, uint32_t look, enum prev prev)
+static uint32_t find_free(const struct fa *f, uint32_t n_atoms)
 {
-	const struct look *l = &rx->prog.looks[look];
-	struct sight *s = &rx->sights[look * PREVS + (l->uses_context ? prev : PREV_NOTHING)];
-	enum prev from = l->uses_context || l->behind ? prev : PREV_OTHER;
-	if (s->ready || rx->err)
-		return rx->err ? NULL : s;
-	if (!construct(rx, l->start, from, look, &s->fa))
-		return NULL;
+	for (uint32_t i = 0; i < f->n; i++) {
+		const struct arc *arc = &f->arcs[f->first[i]];
+		if (f->tags[i] && f->first[i + 1] == f->first[i] + 1 && !arc->lo &&
+			arc->hi == n_atoms - 1 && arc->to == i)
+			return i;
+	}
+	return UINT32_MAX;
+}
+
+static bool make_sight(struct regex *rx, const uint32_t *key, struct sight *s)
+{
+	const struct look *l = &rx->prog.looks[key[0]];
+	if (!construct(rx, l->start, (enum prev)key[1], key[0], l->behind ? NULL : key + 2, &s->fa))
+		return false;
 	if (l->negative && !l->behind) {
 		struct fa positive = s->fa;
 		s->fa = (struct fa){0};
 		fa_complement(&positive, rx->atoms.n - 1, &s->fa);
 		fa_free(&positive);
 		if (fa_minimise(&s->fa))
-			return fail(rx, s->fa.err), NULL;
+			return fail(rx, s->fa.err);
 	}
-	s->free_state = UINT32_MAX;
-	for (uint32_t i = 0; i < s->fa.n; i++) {
-		const struct arc *arc = &s->fa.arcs[s->fa.first[i]];
-		if (s->fa.tags[i] && s->fa.first[i + 1] == s->fa.first[i] + 1 && !arc->lo &&
-			arc->hi == rx->atoms.n - 1 && arc->to == i)
-			s->free_state = i;
-	}
-	s->ready = true;
-	return s;
+	s->free_state = find_free(&s->fa, rx->atoms.n);
+	return true;
+}
+
+/* The automaton of a look-around: for one ahead, of the rest of the text, negated where it is
+ * negative; for one behind, of the text so far. NULL: rx->err. */
+static const struct sight *sight(struct regex *rx, const uint32_t *key, uint32_t n)
+{
+	enum err e = OK;
+	uint32_t id = seqs_put(&rx->sight_keys, key, n, &e);
+	if (!e && !dfa_grow(&rx->sights, &rx->sights_cap, (size_t)id + 1, sizeof *rx->sights))
+		e = ERR_NOMEM;
+	if (e)
+		return fail(rx, e), NULL;
+	if (id < rx->n_sights)
+		return rx->sights[id];
+	rx->n_sights = id + 1;
+	struct sight *s = rx->sights[id] = calloc(1, sizeof *s);
+	if (!s)
+		return fail(rx, ERR_NOMEM), NULL;
+	s->id = id;
+	return make_sight(rx, key, s) ? s : NULL;
 }
 
 static void regex_free(struct regex *rx)
 {
-	for (uint32_t i = 0; rx->sights && i < rx->prog.n_looks * PREVS; i++)
-		fa_free(&rx->sights[i].fa);
+	for (uint32_t i = 0; i < rx->n_sights; i++)
+		if (rx->sights[i]) {
+			fa_free(&rx->sights[i]->fa);
+			free(rx->sights[i]);
+		}
 	free(rx->sights);
 	free(rx->duty);
+	seqs_free(&rx->sight_keys);
 	seqs_free(&rx->duties);
 	atoms_free(&rx->atoms);
 	program_free(&rx->prog);
@@ -679,14 +746,11 @@ static void regex_run(struct regex *rx, struct fa *letters)
 {
 	struct fa f = {0};
 	enum err e = atoms_make(&rx->prog, &rx->atoms);
-	rx->sights = calloc((size_t)rx->prog.n_looks * PREVS + 1, sizeof *rx->sights);
-	if (!e && !rx->sights)
-		e = ERR_NOMEM;
 	if (!e)
 		seqs_put(&rx->duties, NULL, 0, &e); /* number 0: nothing is owed */
 	if (e)
 		fail(rx, e);
-	else if (construct(rx, rx->prog.start, PREV_NOTHING, UINT32_MAX, &f))
+	else if (construct(rx, rx->prog.start, PREV_NOTHING, UINT32_MAX, NULL, &f))
 		atoms_expand(&rx->atoms, &f, letters);
 	fa_free(&f);
 }

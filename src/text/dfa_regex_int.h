@@ -66,6 +66,7 @@ struct look {
 	uint32_t start; /* where its own program begins; it ends with OP_ALL (ahead), OP_MATCH
 			   (behind) */
 	uint32_t owner; /* the look it stands in; UINT32_MAX: none */
+	uint32_t scope; /* the innermost look-behind it stands in */
 	bool behind, negative;
 	bool uses_context; /* has ^, \b or \B in it */
 	size_t at;         /* its offset in the pattern */

@@ -335,11 +335,13 @@ static uint32_t cp_node(struct parser *p, uint32_t cp)
 	return set_node(p, &set);
 }
 
-/* ^, \b and \B look at what was before: a look that contains them depends on where it is taken. */
+/* ^, \b and \B look at what was before: a look-ahead that contains them depends on where it is
+ * taken; a look-behind begins where the text does. */
 static uint32_t assert_node(struct parser *p, enum op op)
 {
 	if (op != OP_END)
-		for (uint32_t l = p->look; l != UINT32_MAX; l = p->out->looks[l].owner)
+		for (uint32_t l = p->look; l != UINT32_MAX && !p->out->looks[l].behind;
+			l = p->out->looks[l].owner)
 			p->out->looks[l].uses_context = true;
 	if (op == OP_WORD || op == OP_NOWORD)
 		p->out->uses_words = true;
@@ -456,8 +458,11 @@ static uint32_t parse_look(struct parser *p, size_t at, bool behind, bool negati
 {
 	struct program *out = p->out;
 	uint32_t outer = p->look, id = out->n_looks;
-	if (outer != UINT32_MAX && out->looks[outer].behind != behind) {
-		fail(p, ERR_UNSUPPORTED, at, "look-behind inside look-ahead, or the reverse");
+	uint32_t scope = UINT32_MAX;
+	if (outer != UINT32_MAX)
+		scope = out->looks[outer].behind ? outer : out->looks[outer].scope;
+	if (scope != UINT32_MAX && !behind) {
+		fail(p, ERR_UNSUPPORTED, at, "look-ahead inside look-behind");
 		return NO_NODE;
 	}
 	if (id >= REGEX_LOOKS_MAX) {
@@ -468,7 +473,8 @@ static uint32_t parse_look(struct parser *p, size_t at, bool behind, bool negati
 		no_memory(p);
 		return NO_NODE;
 	}
-	out->looks[out->n_looks++] = (struct look){UINT32_MAX, outer, behind, negative, false, at};
+	out->looks[out->n_looks++] =
+		(struct look){UINT32_MAX, outer, scope, behind, negative, false, at};
 	p->look = id;
 	uint32_t inside = parse_inside(p, at);
 	p->look = outer;

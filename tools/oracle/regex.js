@@ -72,8 +72,8 @@ function randomAtom(depth, look) {
   if (k < 17) return pick(["^", "$", "\\b", "\\B"]);
   if (depth <= 0) return "a";
   if (k < 22) return pick(["(", "(?:", "(?:", "(?<n" + rnd(1e6) + "_>"]) + randomRegex(depth - 1, look) + ")";
-  // look-behind and look-ahead are not mixed
-  const kinds = look === "behind" ? ["(?<=", "(?<!"] : look === "ahead" ? ["(?=", "(?!"] : ["(?=", "(?!", "(?<=", "(?<!"];
+  // look-ahead inside look-behind is not supported
+  const kinds = look === "behind" ? ["(?<=", "(?<!"] : ["(?=", "(?!", "(?<=", "(?<!"];
   const kind = pick(kinds);
   return kind + randomRegex(depth - 1, kind[2] === "<" ? "behind" : "ahead") + ")";
 }
