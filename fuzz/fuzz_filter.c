@@ -1,7 +1,6 @@
 /* The filter language: in every dialect any text is refused with a reason or becomes a filter that
- * gives the same answer each time, part by part or at once; so do orders and patterns. */
+ * gives the same answer each time, part by part or at once; so do orders. */
 #include "text/filter.h"
-#include "text/regex.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -77,16 +76,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(!e || et.msg[0]);
 		arena_free(a);
 	}
-	struct arena *a = arena_new(1 << 20);
-	const struct regex *r = NULL;
-	struct errtext et = {0};
-	enum err e = a ? regex_compile(text, a, &r, &et) : ERR_NOMEM;
-	must(!a || !e || et.msg[0]);
-	if (!e) {
-		bool yes = regex_search(r, text);
-		must(regex_search(r, text) == yes);
-		regex_search(r, S("some value"));
-	}
-	arena_free(a);
 	return 0;
 }

@@ -26,7 +26,8 @@
  *	if (filter_match(f, &(struct filter_subject){get, &scratch}, run)) ...
  *
  * Everything parsed is in the arena and is not written any more. Parsing is bounded in length,
- * depth and number of tests; matching never goes back by more than one place (patterns: regex.h).
+ * depth, number of tests and of patterns (text/dfa.h); matching never goes back by more than one
+ * place.
  */
 #ifndef TEXT_FILTER_H
 #define TEXT_FILTER_H
@@ -124,7 +125,7 @@ struct filter_test {
 	struct str text, *list; /* list: sorted */
 	double *numbers;
 	size_t n_list;
-	const struct regex *pattern;
+	const struct dfa *pattern;
 };
 
 struct filter; /* NULL: everything matches */

@@ -6,8 +6,8 @@
  *	filter_match.c  values against the tree, sorting */
 #ifndef TEXT_FILTER_INT_H
 #define TEXT_FILTER_INT_H
+#include "text/dfa.h"
 #include "text/filter.h"
-#include "text/regex.h"
 
 enum { NO_KEY = UINT32_MAX, GROUPS_MAX = 16 };
 
@@ -56,7 +56,7 @@ struct parser {
 	struct arena *a;
 	struct errtext *et;
 	struct filter *f;
-	unsigned depth, tests;
+	unsigned depth, tests, patterns;
 	size_t wrong; /* where it is wrong */
 };
 
@@ -89,6 +89,7 @@ enum err filter_read_operator(struct parser *p, struct filter_test *t, bool *kno
 enum err filter_read_value(
 	struct parser *p, struct filter_test *t, double *number, struct str *text);
 enum err filter_read_list(struct parser *p, struct filter_test *t);
+enum err filter_read_pattern(struct parser *p, struct filter_test *t);
 enum err filter_read_test(struct parser *p, struct filter_test *t);
 
 enum err filter_invalid_clause(struct parser *p); /* what p->now begins */

@@ -56,6 +56,44 @@ static bool in_texts(const struct filter_test *t, struct str s, bool nocase)
 	return false;
 }
 
+/* Bytes of well-formed UTF-8 at the beginning. */
+static size_t well_formed(struct str s)
+{
+	size_t i = 0;
+	while (i < s.n) {
+		uint32_t cp;
+		size_t n = utf8_decode(str_sub(s, i, s.n), &cp);
+		if (cp == 0xFFFD && !str_starts(str_sub(s, i, s.n), S("\xEF\xBF\xBD")))
+			break;
+		i += n;
+	}
+	return i;
+}
+
+static bool in_set(const struct dfa *d, struct str s)
+{
+	uint32_t at = dfa_start(d);
+	for (size_t i = 0; i < s.n && at != DFA_DEAD; i++) {
+		at = dfa_step(d, at, (uint8_t)s.p[i]);
+		if (dfa_accept(d, at) && dfa_is_free(d, at))
+			return true;
+	}
+	return dfa_accept(d, at) != 0;
+}
+
+/* What spans hold are messages in which texts stand: other bytes are ends of texts. */
+static bool has_pattern(const struct dfa *d, struct str s)
+{
+	for (;;) {
+		size_t n = well_formed(s);
+		if (in_set(d, str_sub(s, 0, n)))
+			return true;
+		if (n == s.n)
+			return false;
+		s = str_sub(s, n + 1, s.n);
+	}
+}
+
 /* As if nothing were negated: != is =. */
 static bool text_test(const struct filter_test *t, struct str s, bool rules)
 {
@@ -69,7 +107,7 @@ static bool text_test(const struct filter_test *t, struct str s, bool rules)
 		return like(s, t->text, rules ? '*' : '%', rules ? '?' : '_',
 			nocase || t->op == FILTER_ILIKE);
 	case FILTER_RLIKE:
-		return regex_search(t->pattern, s);
+		return has_pattern(t->pattern, s);
 	case FILTER_CONTAINS:
 		return !t->text.n || str_find_nocase(s, t->text) != STR_NONE;
 	case FILTER_IN:

@@ -337,6 +337,6 @@ enum err filter_mlflow_test(struct parser *p, struct filter_test *t)
 	if (!e && (!op_fits(p, t) || (t->op != FILTER_IN && t->n_list)))
 		e = invalid_comparator(p, t);
 	if (!e && t->op == FILTER_RLIKE)
-		e = regex_compile(t->text, p->a, &t->pattern, p->et);
+		e = filter_read_pattern(p, t);
 	return e;
 }

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-enum { TESTS_MAX = 1000, LIST_MAX = 10000 };
+/* PATTERNS_MAX: one may take a third of a second until it is refused. */
+enum { TESTS_MAX = 1000, LIST_MAX = 10000, PATTERNS_MAX = 10 };
 
 /* ---- names ---- */
 
@@ -338,6 +339,24 @@ enum err filter_read_list(struct parser *p, struct filter_test *t)
 	return filter_next(p, false);
 }
 
+/* "(?i)" at the beginning: any case. */
+enum err filter_read_pattern(struct parser *p, struct filter_test *t)
+{
+	bool any_case = str_starts(t->text, S("(?i)"));
+	struct str pattern = any_case ? str_sub(t->text, 4, t->text.n) : t->text;
+	if (++p->patterns > PATTERNS_MAX)
+		return err_set(
+			p->et, ERR_INVALID, "a filter has more than %d patterns", PATTERNS_MAX);
+	struct errtext why;
+	enum err e = dfa_regex(
+		p->a, pattern, DFA_SEARCH | (any_case ? DFA_CASELESS : 0), &t->pattern, &why);
+	if (e == ERR_NOMEM)
+		return filter_no_memory(p);
+	return e ? err_set(p->et, ERR_INVALID, "the pattern '%.*s': %s",
+			   STR_FMT(filter_shown(t->text)), why.msg)
+		 : OK;
+}
+
 /* ---- one test ---- */
 
 static bool op_fits(const struct parser *p, const struct filter_test *t)
@@ -376,7 +395,7 @@ static enum err wide_test(struct parser *p, struct filter_test *t)
 	e = t->op == FILTER_IN ? filter_read_list(p, t)
 			       : filter_read_value(p, t, &t->number, &t->text);
 	if (!e && t->op == FILTER_RLIKE)
-		e = regex_compile(t->text, p->a, &t->pattern, p->et);
+		e = filter_read_pattern(p, t);
 	return e;
 }
 

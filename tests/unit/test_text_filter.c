@@ -3,11 +3,8 @@
 #include "tap.h"
 #include "base/clock.h"
 #include "text/filter.h"
-#include "text/regex.h"
 
 #include <math.h>
-#include <regex.h>
-#include <stdlib.h>
 
 static struct errtext et;
 
@@ -256,8 +253,8 @@ static void test_text_filter__what_is_refused(void)
 		{"tags.x IN (1, 'a')", "numeric"},
 		{"name IS 'a'", "NULL is expected"},
 		{"name NOT = 'a'", "an operator"},
-		{"name RLIKE '(a'", "the pattern '(a': a ( is not closed"},
-		{"name RLIKE '(a)\\1'", "references back"},
+		{"name RLIKE '(a'", "the pattern '(a': "},
+		{"name RLIKE '(a)\\1'", "the pattern '(a)"},
 		{"AND", "AND is not known"},
 		{"((((((((((((((((((((((((((((((((((((((((1", "nested"},
 		{"name = 'a'; DROP", "AND, OR"},
@@ -281,7 +278,8 @@ static void test_text_filter__limits(void)
 	} cases[] = {{"name IN ('a'", ",'a'", ")", 9999, "more than 10000 values"},
 		{"name = 'a'", " OR name = 'a'", "", 999, "more than 1000 comparisons"},
 		{"", "NOT ", "name = 'a'", 32, "nested deeper than 32"},
-		{"text = 'a'", " AND text = 'a'", "", 31, "more than 32 conditions on parts"}};
+		{"text = 'a'", " AND text = 'a'", "", 31, "more than 32 conditions on parts"},
+		{"name = 'a'", " AND name RLIKE 'a'", "", 10, "more than 10 patterns"}};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		for (int over = 0; over < 2; over++) {
 			struct arena *a = arena_new(0);
@@ -464,124 +462,48 @@ static void test_text_filter__orders(void)
 	arena_free(a);
 }
 
-/* ---- patterns ---- */
+/* ---- patterns: test_text_dfa has what they are ---- */
 
-static void test_text_regex__what_matches(void)
+static void test_text_filter__patterns(void)
 {
 	static const struct {
 		const char *pattern, *text;
-		int yes; /* -1: no pattern */
-	} cases[] = {
-		{"", "", 1},
-		{"", "a", 1},
-		{"a", "", 0},
-		{"^$", "", 1},
-		{"^$", "a", 0},
-		{"abc", "xxabcxx", 1},
-		{"^abc", "xabc", 0},
-		{"abc$", "abcx", 0},
-		{"a.c", "a\nc", 0},
-		{"a|b|cd", "xcd", 1},
-		{"^(a|b|cd)$", "cd", 1},
-		{"^(?:ab)+$", "ababab", 1},
-		{"^(ab)+$", "aba", 0},
-		{"^a{2,3}$", "aa", 1},
-		{"^a{2,3}$", "aaaa", 0},
-		{"^a{2,}$", "aaaaa", 1},
-		{"^a{0}$", "", 1},
-		{"a{,3}", "a{,3}", 1},
-		{"x{", "x{", 1},
-		{"[a-c]+$", "zzabc", 1},
-		{"[^a-c]", "abc", 0},
-		{"[]a]", "]", 1},
-		{"[a-]", "-", 1},
-		{"[\\d_-]", "-", 1},
-		{"\\d{4}-\\d\\d", "on 2026-11", 1},
-		{"\\bcat\\b", "the cat.", 1},
-		{"\\bcat\\b", "concat", 0},
-		{"\\Bcat", "concat", 1},
-		{"\\W", "abc_1", 0},
-		{"\\S\\s\\S", "a b", 1},
-		{"(?i)HeLLo", "say hello", 1},
-		{"(?i)[A-C]z", "bZ", 1},
-		{"HeLLo", "hello", 0},
-		{"^.$", "\xC3\xBC", 1},
-		{"[\xC3\xA4-\xC3\xBC]", "\xC3\xB6", 1},
-		{"\xC3\xBC+$", "M\xC3\xBC\xC3\xBC", 1},
-		{"a*?b", "aab", 1},
-		{"(a*)*b", "aaac", 0},
-		{"(a|aa)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaab", 0},
-		{"\\.", "a", 0},
-		{"\\t", "\t", 1},
-		{"a$|b", "ab a", 1},
-		{"x*", "abc", 1},
-		{"(|a)b", "b", 1},
-		{"(", "", -1},
-		{")", "", -1},
-		{"[a", "", -1},
-		{"*a", "", -1},
-		{"a**", "", -1},
-		{"a{1001}", "", -1},
-		{"a{3,2}", "", -1},
-		{"(?=a)", "", -1},
-		{"\\", "", -1},
-		{"[b-a]", "", -1},
-		{"\\q", "", -1},
-		{"[[:alpha:]]", "", -1},
-		{"((a{50}){50}){50}", "", -1},
-	};
+		int yes; /* -1: none */
+	} cases[] = {{"a+$", "xaa", 1}, {"^(ans|x)[a-z]{3}$", "answer", 1}, {"", "", 1},
+		{"(?i)HeLLo", "say hello", 1}, {"HeLLo", "hello", 0}, {"^.$", "\xC3\xBC", 1},
+		{"c.d", "\xFF\x80 ab\xFF cud\xC3", 1}, {"b.c", "ab\xFF cud", 0},
+		{"^b$",
+			"a\xFF"
+			"b",
+			1}, /* other bytes end a text */
+		{"\xEF\xBF\xBD", "a\xEF\xBF\xBD", 1}, {"(a|b)*a(a|b){20}", "", -1},
+		{"(a)\\1", "", -1}, {"(a", "", -1}};
 	struct arena *a = arena_new(0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct regex *r = NULL;
-		enum err e = regex_compile(str_c(cases[i].pattern), a, &r, &et);
+		const struct filter *f = NULL;
+		struct thing t = {.name = cases[i].text};
+		struct str text = arena_fmt(a, "name RLIKE '%s'", cases[i].pattern);
+		enum err e = filter_parse(text, &wide, a, &f, &et);
 		if (cases[i].yes < 0 ? e != ERR_INVALID
-				     : e || regex_search(r, str_c(cases[i].text)) != cases[i].yes)
+				     : e || filter_match(f, &(struct filter_subject){get, NULL},
+						    &t) != cases[i].yes)
 			FAIL("'%s' on '%s' (%s)", cases[i].pattern, cases[i].text, e ? et.msg : "");
 	}
 	arena_free(a);
 }
 
-/* Random patterns of what POSIX means by the same, against the C library. */
-static void test_text_regex__as_the_c_library(void)
-{
-	static const char *const bits[] = {"a", "b", "c", ".", "a*", "b+", "c?", "[ab]", "[^a]",
-		"(a|b)", "(ab|c)*", "a{2}", "b{1,2}", "(b|)", "^", "$", "|"};
-	unsigned seed = 7, compared = 0;
-	for (int round = 0; round < 20000; round++) {
-		struct arena *a = arena_new(0);
-		char pattern[64] = "", text[12] = "";
-		for (int k = rand_r(&seed) % 6; k >= 0; k--)
-			strcat(pattern, bits[(size_t)rand_r(&seed) % ARRAY_LEN(bits)]);
-		for (int k = 0, n = rand_r(&seed) % 11; k < n; k++)
-			text[k] = (char)('a' + rand_r(&seed) % 3);
-		const struct regex *r = NULL;
-		regex_t theirs;
-		if (strstr(pattern, "**") || strstr(pattern, "^*") ||
-			regcomp(&theirs, pattern, REG_EXTENDED | REG_NOSUB)) {
-			arena_free(a);
-			continue;
-		}
-		if (!regex_compile(str_c(pattern), a, &r, &et)) {
-			compared++;
-			if (regex_search(r, str_c(text)) != !regexec(&theirs, text, 0, NULL, 0))
-				FAIL("'%s' on '%s'", pattern, text);
-		}
-		regfree(&theirs);
-		arena_free(a);
-	}
-	CHECK(compared > 15000);
-}
-
-static void test_text_regex__is_linear(void)
+static void test_text_filter__patterns_are_linear(void)
 {
 	struct arena *a = arena_new(0);
 	struct buf text = {0};
-	const struct regex *r = NULL;
+	const struct filter *f = NULL;
 	for (int i = 0; i < 1 << 20; i++)
 		buf_putc(&text, 'a');
-	CHECK_OK(regex_compile(S("^(a+)+(a|a)*(a?){30}a{30}b$"), a, &r, &et), &et);
+	struct thing t = {.name = buf_c(&text)};
+	CHECK_OK(filter_parse(S("name RLIKE '^(a+)+(a|a)*(a?){30}a{30}b$'"), &wide, a, &f, &et),
+		&et);
 	uint64_t before = clock_mono_ns();
-	CHECK(!regex_search(r, buf_str(&text)));
+	CHECK(!filter_match(f, &(struct filter_subject){get, NULL}, &t));
 	tap_note("1 MiB in %llu ms", (unsigned long long)((clock_mono_ns() - before) / 1000000));
 	CHECK(clock_mono_ns() - before < 20000000000ull);
 	buf_free(&text);
@@ -592,5 +514,4 @@ TESTS(T(test_text_filter__what_matches), T(test_text_filter__parts_are_read_as_f
 	T(test_text_filter__what_is_refused), T(test_text_filter__limits),
 	T(test_text_filter__mlflows_language), T(test_text_filter__rules),
 	T(test_text_filter__what_a_store_can_look_up), T(test_text_filter__orders),
-	T(test_text_regex__what_matches), T(test_text_regex__as_the_c_library),
-	T(test_text_regex__is_linear))
+	T(test_text_filter__patterns), T(test_text_filter__patterns_are_linear))
