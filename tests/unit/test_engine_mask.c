@@ -46,7 +46,8 @@ static struct tokenizer *smollm2(void)
 {
 	struct gguf *g;
 	struct tokenizer *tk;
-	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), &g, &et), &et);
+	CHECK_OK(gguf_open(tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), NULL, &g, &et),
+		&et);
 	CHECK_OK(tokenizer_from_gguf(g, &tk, &et), &et);
 	gguf_free(g);
 	return tk;
