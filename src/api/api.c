@@ -34,7 +34,10 @@ static const struct route routes[] = {
 	"model?, stream?: boolean, stream_options?: { include_usage?: boolean }, n?: int, "     \
 	"max_tokens?: int, temperature?: number, top_p?: number, top_k?: int, min_p?: number, " \
 	"repeat_penalty?: number, presence_penalty?: number, frequency_penalty?: number, "      \
-	"seed?: int, stop?: string | string[], logit_bias?: object, "
+	"seed?: int, stop?: string | string[], logit_bias?: object, "                           \
+	"response_format?: { type: \"text\" | \"json_object\" }, grammar?, guided_regex?, "     \
+	"guided_grammar?, guided_choice?: string[], structured_outputs?: { regex?, grammar?, "  \
+	"choice?: string[], json_object?: boolean }, "
 
 static const struct shape shapes[] = {
 	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, purpose: \"chat\" | "
@@ -49,8 +52,32 @@ static const struct shape shapes[] = {
 			    "encoding_format?: \"float\" | \"base64\", dimensions?: int }"},
 };
 
+static const struct option text_options[] = {
+	{"exact", 0, NULL, "A line end at the end of the text belongs to it"}};
+
+static const struct command commands[] = {
+	{"grammar accept", run_grammar_accept, "GRAMMAR TEXT", text_options,
+		ARRAY_LEN(text_options), "Follow a text by a grammar (GBNF), byte by byte",
+		"GRAMMAR and TEXT are files; - is standard input. Exits with 0 when a model that "
+		"is "
+		"held to the\n"
+		"grammar could write the text. An error names the first byte that it could not, or "
+		"what is wrong\n"
+		"with the grammar.\n\n"
+		"  echo 'root ::= [a-z]+ \"!\"' >g.gbnf; echo hello! | croft grammar accept g.gbnf "
+		"-"},
+	{"regex accept", run_regex_accept, "PATTERN TEXT", text_options, ARRAY_LEN(text_options),
+		"Follow a text by a regular expression, byte by byte",
+		"The expression must match the whole text, which is a file, or - for standard "
+		"input.\n\n"
+		"  echo 2026-11-27 | croft regex accept '\\d{4}-\\d\\d-\\d\\d' -"},
+};
+
 const struct module api_module = {
 	.name = "api",
 	TABLE(routes),
 	TABLE(shapes),
+	TABLE(commands),
+	.init = api_init,
+	.stop = api_stop,
 };

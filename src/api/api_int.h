@@ -3,6 +3,7 @@
  *	api.c               the module and its rows
  *	openai_error.c      errors in OpenAI's shape
  *	openai_params.c     request bodies to structs
+ *	openai_format.c     what an answer is held to
  *	openai_chat.c       chat completions and completions: run and render
  *	openai_embed.c      embeddings
  *	openai_models.c     models
@@ -14,6 +15,7 @@
 #include "api/api.h"
 #include "endpoint/endpoint.h"
 #include "run/run.h"
+#include "text/constraint.h"
 
 /* ---- errors ---- */
 
@@ -35,6 +37,13 @@ void api_reply_error(struct http_response *rs, const struct api_error *x);
 
 /* ---- requests ---- */
 
+/* What the answer is held to. */
+struct format {
+	enum constraint_kind kind;
+	struct str source;
+	char param[64]; /* who said so */
+};
+
 struct gen_params {
 	struct str model; /* "" the default */
 	bool stream, include_usage;
@@ -44,6 +53,7 @@ struct gen_params {
 	struct str *stop;
 	size_t n_stop;
 	int32_t top_logprobs; /* -1: none */
+	struct format format;
 };
 
 struct chat_params {
@@ -82,6 +92,15 @@ enum err api_parse_completion(
 enum err api_parse_embed(
 	struct str body, struct arena *a, struct embed_params *out, struct api_error *x);
 
+/* `o` is the body. */
+enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *out, struct api_error *x);
+/* The compiled language, counted; NULL when any text will do. */
+enum err api_format_get(
+	struct croft *c, const struct format *f, struct constraint **out, struct api_error *x);
+void api_format_put(struct croft *c, struct constraint *held); /* accepts NULL */
+enum err api_init(struct croft *c, struct errtext *et);
+void api_stop(struct croft *c);
+
 /* ---- routes ---- */
 
 void openai_models(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -89,5 +108,9 @@ void openai_model(struct croft *c, struct http_request *rq, struct http_response
 void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs);
 void openai_completion(struct croft *c, struct http_request *rq, struct http_response *rs);
 void openai_embed(struct croft *c, struct http_request *rq, struct http_response *rs);
+
+struct cmd;
+enum err run_grammar_accept(struct cmd *cmd, struct errtext *et);
+enum err run_regex_accept(struct cmd *cmd, struct errtext *et);
 
 #endif

@@ -23,8 +23,10 @@ struct job {
 	struct http_response *rs;
 	const struct gen_params *p;
 	bool chat;
+	struct croft *c;
 	struct endpoint *ep;
 	const struct tokenizer *tk;
+	struct constraint *held; /* what the answers are held to, or NULL */
 	struct run *run;
 	struct span *span; /* of the present answer */
 	char id[64];
@@ -325,6 +327,7 @@ static enum err answer(struct job *j, const struct tokens *prompt, unsigned k)
 		.stop = j->p->stop,
 		.n_stop = j->p->n_stop,
 		.top_logprobs = j->p->top_logprobs,
+		.language = constraint_language(j->held),
 		.cancel = j->rq->cancel,
 		.on_token = on_token,
 		.ctx = j};
@@ -415,12 +418,13 @@ static enum err find_model(struct job *j, struct croft *c)
 		return api_fail_from(&j->x, e, "model");
 	j->tk = model_tokenizer(endpoint_model(j->ep));
 	run_text(j->run, "model", endpoint_name(j->ep));
+	j->c = c;
 	for (size_t i = 0; i < j->p->sampling.n_bias; i++)
 		if ((size_t)j->p->sampling.bias[i].id >= tokenizer_vocab_size(j->tk))
 			return api_fail(&j->x, ERR_INVALID, "invalid_value", "logit_bias",
 				"logit_bias: %d is no token of this model",
 				(int)j->p->sampling.bias[i].id);
-	return OK;
+	return api_format_get(c, &j->p->format, &j->held, &j->x);
 }
 
 /* Tells the client how it ended, the run what happened. */
@@ -437,6 +441,8 @@ static void end_job(struct job *j, enum err e)
 	run_f64(j->run, "decode_ms", (double)j->decode_ns / 1e6);
 	run_f64(j->run, "first_token_ms", (double)j->first_ns / 1e6);
 	run_end(j->run, e, &j->x.et);
+	if (j->held)
+		api_format_put(j->c, j->held);
 	endpoint_put(j->ep);
 	buf_free(&j->chunk);
 }

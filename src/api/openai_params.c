@@ -214,6 +214,7 @@ static enum err parse_gen(yyjson_val *o, struct arena *a, struct gen_params *p, 
 	e = e ? e : want_i64(o, "max_completion_tokens", 1, INT32_MAX, &max_tokens, x);
 	e = e ? e : parse_sampling(o, a, p, x);
 	e = e ? e : parse_stop(o, a, p, x);
+	e = e ? e : api_parse_format(o, a, &p->format, x);
 	p->n = (unsigned)n;
 	p->max_tokens = (uint32_t)max_tokens;
 	return e;
@@ -348,14 +349,10 @@ static enum err parse_messages(
 	return OK;
 }
 
-/* What cannot be enforced yet is refused: an answer that only may be JSON is worse than none. */
+/* What cannot be done yet is refused: an answer that only looks like it is worse than none. */
 static enum err refuse_unsupported(yyjson_val *o, struct api_error *x)
 {
-	yyjson_val *format = get(o, "response_format"), *choice = get(o, "tool_choice"), *v;
-	if (format && !str_eq_c(json_str(format, "type"), "text"))
-		return refused(x, "response_format",
-			"only {\"type\":\"text\"} is supported; structured output is not enforced "
-			"yet");
+	yyjson_val *choice = get(o, "tool_choice"), *v;
 	bool none = str_eq_c(json_val_str(choice), "none");
 	if (((v = get(o, "tools")) && yyjson_arr_size(v) && !none) || (v && !yyjson_is_arr(v)))
 		return refused(x, "tools", "tool calls are not supported yet");

@@ -1,0 +1,220 @@
+/* Compiled constraints by kind and content, the least recently used leave first. */
+#include "text/constraint.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "text/grammar.h"
+
+enum { BYTES_MAX = 64 << 20, CHOICES_MAX = 10000 };
+
+struct constraint {
+	struct constraint *newer, *older; /* by use */
+	unsigned refs;
+	char key[SHA256_HEX + 2];
+	size_t bytes;
+	struct grammar *grammar;
+};
+
+struct constraints {
+	pthread_mutex_t mu;
+	struct map map;
+	struct constraint ends; /* newer: the oldest; older: the newest */
+	size_t n, most, bytes;
+};
+
+struct constraints *constraints_new(size_t most)
+{
+	struct constraints *k = calloc(1, sizeof *k);
+	if (!k)
+		return NULL;
+	pthread_mutex_init(&k->mu, NULL);
+	k->ends.newer = k->ends.older = &k->ends;
+	k->most = most;
+	return k;
+}
+
+/* ---- with the lock ---- */
+
+static void put(struct constraint *c)
+{
+	if (--c->refs)
+		return;
+	grammar_free(c->grammar);
+	free(c);
+}
+
+static void unlink_one(struct constraint *c)
+{
+	c->newer->older = c->older;
+	c->older->newer = c->newer;
+}
+
+static void link_newest(struct constraints *k, struct constraint *c)
+{
+	c->newer = &k->ends;
+	c->older = k->ends.older;
+	c->older->newer = c;
+	k->ends.older = c;
+}
+
+static void forget(struct constraints *k, struct constraint *c)
+{
+	map_del(&k->map, str_c(c->key));
+	unlink_one(c);
+	k->n--;
+	k->bytes -= c->bytes;
+	put(c);
+}
+
+static void keep(struct constraints *k, struct constraint *c)
+{
+	if (c->bytes > BYTES_MAX || map_get(&k->map, str_c(c->key)) ||
+		!map_put(&k->map, str_c(c->key), c))
+		return;
+	c->refs++;
+	link_newest(k, c);
+	k->n++;
+	k->bytes += c->bytes;
+	while (k->n > k->most || k->bytes > BYTES_MAX)
+		forget(k, k->ends.newer);
+}
+
+/* ---- compiling ---- */
+
+/* Any object. White space is bounded, or a model that likes it would never come to an end. */
+static const char object[] =
+	"root ::= object\n"
+	"value ::= object | array | string | number | (\"true\" | \"false\" | \"null\") ws\n"
+	"object ::= \"{\" ws (string \":\" ws value (\",\" ws string \":\" ws value)*)? \"}\" ws\n"
+	"array ::= \"[\" ws (value (\",\" ws value)*)? \"]\" ws\n"
+	"string ::= \"\\\"\" ([^\"\\\\\\x00-\\x1F] | \"\\\\\" ([\"\\\\/bfnrt] | unicode))* "
+	"\"\\\"\" ws\n"
+	/* surrogates come in pairs */
+	"unicode ::= \"u\" ([0-9a-ce-fA-CE-F] hex{3} | [dD] [0-7] hex{2} | [dD] [89abAB] hex{2} "
+	"\"\\\\u\" [dD] [c-fC-F] hex{2})\n"
+	"hex ::= [0-9a-fA-F]\n"
+	"number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [-+]? "
+	"[0-9]{1,2})? "
+	"ws\n"
+	"ws ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
+
+static enum err choices(struct str source, struct grammar **out, struct errtext *et)
+{
+	yyjson_doc *doc;
+	yyjson_val *v;
+	size_t i, n;
+	enum err e = json_parse(source, &doc, et);
+	if (e)
+		return e;
+	yyjson_val *all = yyjson_doc_get_root(doc);
+	n = yyjson_arr_size(all);
+	struct str *texts = n && n <= CHOICES_MAX ? calloc(n, sizeof *texts) : NULL;
+	if (!yyjson_is_arr(all) || !n)
+		e = err_set(et, ERR_INVALID, "a list of texts to choose from is wanted");
+	else if (n > CHOICES_MAX)
+		e = err_set(et, ERR_TOO_LARGE, "%zu texts to choose from; at most %d are possible",
+			n, CHOICES_MAX);
+	else if (!texts)
+		e = err_set(et, ERR_NOMEM, "no memory for the choices");
+	if (!e)
+		yyjson_arr_foreach(all, i, n, v)
+		{
+			texts[i] = json_val_str(v);
+			if (!yyjson_is_str(v))
+				e = err_set(et, ERR_INVALID, "choice %zu is not a string", i);
+		}
+	if (!e)
+		e = grammar_texts(texts, n, out, et);
+	free(texts);
+	yyjson_doc_free(doc);
+	return e;
+}
+
+static enum err compile(
+	enum constraint_kind kind, struct str source, struct constraint *c, struct errtext *et)
+{
+	switch (kind) {
+	case CONSTRAINT_GRAMMAR:
+		return grammar_gbnf(source, &c->grammar, et);
+	case CONSTRAINT_REGEX:
+		return grammar_regex(source, &c->grammar, et);
+	case CONSTRAINT_CHOICE:
+		return choices(source, &c->grammar, et);
+	case CONSTRAINT_OBJECT:
+		return grammar_gbnf(str_c(object), &c->grammar, et);
+	case CONSTRAINT_NONE:
+		break;
+	}
+	return err_set(et, ERR_INVALID, "there is nothing to hold the text to");
+}
+
+/* ---- the whole ---- */
+
+static void key_of(enum constraint_kind kind, struct str source, char key[SHA256_HEX + 2])
+{
+	key[0] = (char)('a' + (int)kind);
+	sha256_hex_of(source, key + 1);
+}
+
+void constraints_free(struct constraints *k)
+{
+	if (!k)
+		return;
+	while (k->ends.newer != &k->ends)
+		forget(k, k->ends.newer);
+	map_free(&k->map);
+	pthread_mutex_destroy(&k->mu);
+	free(k);
+}
+
+enum err constraint_get(struct constraints *k, enum constraint_kind kind, struct str source,
+	struct constraint **out, struct errtext *et)
+{
+	char key[SHA256_HEX + 2];
+	key_of(kind, source, key);
+	pthread_mutex_lock(&k->mu);
+	struct constraint *c = map_get(&k->map, str_c(key));
+	if (c) {
+		c->refs++;
+		unlink_one(c);
+		link_newest(k, c);
+	}
+	pthread_mutex_unlock(&k->mu);
+	if (c) {
+		*out = c;
+		return OK;
+	}
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return err_set(et, ERR_NOMEM, "no memory");
+	c->refs = 1;
+	memcpy(c->key, key, sizeof key);
+	enum err e = compile(kind, source, c, et);
+	if (e) {
+		put(c);
+		return e;
+	}
+	c->bytes = sizeof *c + grammar_bytes(c->grammar);
+	pthread_mutex_lock(&k->mu);
+	keep(k, c);
+	pthread_mutex_unlock(&k->mu);
+	*out = c;
+	return OK;
+}
+
+void constraint_put(struct constraints *k, struct constraint *c)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&k->mu);
+	put(c);
+	pthread_mutex_unlock(&k->mu);
+}
+
+const struct language *constraint_language(const struct constraint *c)
+{
+	return c ? grammar_language(c->grammar) : NULL;
+}

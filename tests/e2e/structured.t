@@ -1,0 +1,9 @@
+#!/bin/sh
+# Answers that are held to a language, through the official Python client and a real model; and the
+# commands that follow a text without one.
+cd "$(dirname "$0")/../.." || exit 1
+if ! tools/setup-clients.sh python >/dev/null 2>&1; then
+	echo "1..0 # SKIP the openai package cannot be fetched"
+	exit 0
+fi
+exec build/venv/bin/python tests/e2e/structured.py
