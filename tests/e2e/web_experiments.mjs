@@ -1,7 +1,9 @@
 // The pages of experiments in headless Chromium: a table of runs with columns of one's choice, the
 // language of filters with its errors, groups, curves of a million points with zoom, parallel
 // coordinates, a run with its files, comparison with code; at 1280 px, in the dark and at 380 px.
-import { equal, expect, main, open, overflow, startServer, test, use } from './browser.mjs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { dir, equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
 
 let server
 const send = async (method, path, body, raw) => {
@@ -49,6 +51,24 @@ async function seed() {
   await mlflow('runs/update', { run_id: million, status: 'FINISHED', end_time: t0 + MILLION })
 }
 
+/** Two runs of a command, with versions of a dataset in and out. */
+let data
+function seedData() {
+  const folder = join(dir, 'prices')
+  const copies = []
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'same.txt'), 'as before')
+  for (const [i, rows] of ['1,10\n2,20\n3,30\n', '1,10\n2,25\n4,40\n'].entries()) {
+    writeFileSync(join(folder, 'prices.csv'), `id,price\n${rows}`)
+    run('artifact', 'push', folder, 'dataset/prices')
+    copies.push(JSON.parse(run('run', '--json', '-e', 'copies', '-n', `copy-${i}`, '-i', 'in=dataset/prices', '-o', 'out.csv=dataset/copy',
+      'sh', '-c', `cat in/prices.csv > out.csv; : ${i}`)).run)
+    rmSync(join(dir, 'in'), { recursive: true })
+  }
+  const info = JSON.parse(run('runs', 'compare', ...copies, '--json')).runs[0]
+  return { runs: copies, experiment: info.experiment }
+}
+
 async function setUp() {
   server = use(await startServer({}, undefined, { bare: true }))
 }
@@ -69,6 +89,7 @@ async function all() {
 
   const began = Date.now()
   await seed()
+  data = seedData()
   console.log(`# seeded ${COUNT} runs and 1,000,000 points in ${Date.now() - began} ms`)
 
   await test('web_experiments__table_with_chosen_columns', async () => {
@@ -266,10 +287,36 @@ async function all() {
     await many.close()
   })
 
+  await test('web_experiments__what_runs_used_and_produced', async () => {
+    const w = await open(`/experiments/${data.experiment}/compare?ids=${data.runs.join()}`)
+    const inputs = w.page.getByRole('region', { name: 'Inputs' })
+    await inputs.getByText('dataset/prices:2').waitFor()
+    equal((await inputs.locator('li').first().innerText()).replace(/\s+/g, ' '),
+      '≠ in dataset/prices:1 → dataset/prices:2 1 of 2 files What differs', 'the versions that they used')
+    await inputs.getByRole('button', { name: 'What differs' }).click()
+    await inputs.getByRole('button', { name: 'Show rows' }).click()
+    await inputs.getByText('by id').waitFor()
+    equal(await inputs.locator('.row-list li').count(), 3, 'rows that differ')
+    await w.page.getByRole('region', { name: 'Outputs' }).getByText('dataset/copy:2').waitFor()
+    const around = w.page.getByRole('region', { name: 'Environment' })
+    expect((await around.innerText()).includes('sh -c'), 'the commands')
+    await w.shot('compare-data')
+    await w.page.getByRole('region', { name: 'Inputs' }).getByRole('link', { name: 'dataset/prices:2' }).click()
+    await w.page.getByRole('heading', { name: 'prices' }).waitFor()
+    await w.page.goto(`${server.base}/experiments/${data.experiment}/runs/${data.runs[0]}`)
+    await w.page.getByRole('region', { name: 'Used' }).getByRole('link', { name: 'dataset/prices:1' }).waitFor()
+    await w.page.getByRole('region', { name: 'Used' }).getByRole('button', { name: 'Files' }).first().click()
+    await w.page.getByRole('region', { name: 'Used' }).getByText('prices.csv').waitFor()
+    await w.page.getByRole('region', { name: 'Produced' }).getByRole('link', { name: 'dataset/copy:1' }).waitFor()
+    await w.shot('run-data')
+    await w.close()
+  })
+
   await test('web_experiments__fits_380_pixels', async () => {
     const w = await open('/experiments', { width: 380, height: 760, touch: true })
     for (const path of ['/experiments', at(), at('?view=curves'), at('?view=parallel'), `/experiments/${experiment}/runs/${ids[0]}`,
-      `/experiments/${experiment}/compare?ids=${ids.slice(0, 2).join()}`]) {
+      `/experiments/${experiment}/compare?ids=${ids.slice(0, 2).join()}`,
+      `/experiments/${data.experiment}/compare?ids=${data.runs.join()}`, `/experiments/${data.experiment}/runs/${data.runs[0]}`]) {
       await w.page.goto(server.base + path)
       await w.page.waitForSelector('main h1')
       await w.page.waitForTimeout(400)

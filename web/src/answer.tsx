@@ -7,6 +7,7 @@ import { count, duration } from './format'
 import { Markdown, type Marks } from './markdown'
 import { passageHref } from './passage'
 import { href, usePlace } from './router'
+import { StandsOn } from './stands_on'
 import { Button, Icon, Note, useEvery, where } from './ui'
 import type { BestSentence, Citation, Passage, Source } from './types'
 
@@ -43,6 +44,7 @@ export function AnswerView({ turn: t }: { turn: Turn }) {
             {t.run && (
               <a class="button" href={href('run', { id: t.run })}><Icon name="runs" /> How it came about</a>
             )}
+            {t.answer && <span class="dim small stands-on"><StandsOn set={t.answer.document_set} changes={t.answer.document_changes} /></span>}
           </div>
         </div>
         {t.best.length > 0 && (

@@ -3,6 +3,7 @@ import { useMemo, useState } from 'preact/hooks'
 import { call, callForFile } from './api'
 import { saveAs } from './download'
 import { count, fileName, size } from './format'
+import { hasRows, Rows } from './rows_diff'
 import { TextDiff } from './textdiff'
 import type { ArtifactVersion, TreeFile } from './types'
 import { Button, Failure, Icon, useLoad } from './ui'
@@ -13,20 +14,23 @@ const TEXT_MAX = 300_000 // bytes of a file that is compared line by line
 /** A version with a source is kept there; its digest names nothing here. */
 export const isKept = (v: ArtifactVersion): boolean => /^[0-9a-f]{64}$/.test(v.digest) && !v.source && !v.deleted
 
-const filesOf = async (v: ArtifactVersion, signal?: AbortSignal): Promise<TreeFile[]> =>
-  (await call('GET /api/v1/trees/{digest}', { params: { digest: v.digest }, signal })).files
+const filesOf = async (digest: string, signal?: AbortSignal): Promise<TreeFile[]> =>
+  (await call('GET /api/v1/trees/{digest}', { params: { digest }, signal })).files
 
 const fetchFile = (digest: string, path: string): Promise<Blob> =>
   callForFile('GET /api/v1/trees/{digest}/files/{path...}', { params: { digest, path } })
 
-export function VersionFiles({ v }: { v: ArtifactVersion }) {
-  const { data, error, reload } = useLoad((signal) => filesOf(v, signal), [v.digest])
+export const VersionFiles = ({ v }: { v: ArtifactVersion }) => <TreeFiles digest={v.digest} title="Files" />
+
+/** The files of a tree, each to be saved. */
+export function TreeFiles({ digest, title }: { digest: string; title?: string }) {
+  const { data, error, reload } = useLoad((signal) => filesOf(digest, signal), [digest])
   const [all, setAll] = useState(false)
   const [failed, setFailed] = useState<Error | null>(null)
-  const save = (path: string) => fetchFile(v.digest, path).then((b) => saveAs(b, fileName(path)), setFailed)
+  const save = (path: string) => fetchFile(digest, path).then((b) => saveAs(b, fileName(path)), setFailed)
   return (
     <>
-      <h3 class="small-head">Files {data && <span class="num">{data.length.toLocaleString('en')}</span>}</h3>
+      {title && <h3 class="small-head">{title} {data && <span class="num">{data.length.toLocaleString('en')}</span>}</h3>}
       {error && <Failure error={error} retry={reload} />}
       {failed && <Failure error={failed} />}
       {data && (
@@ -63,49 +67,65 @@ export function changesOf(a: TreeFile[], b: TreeFile[]): FileChange[] {
   })
 }
 
-export function FilesDiff({ a, b }: { a: ArtifactVersion; b: ArtifactVersion }) {
-  const { data, error, reload } = useLoad((signal) => Promise.all([filesOf(a, signal), filesOf(b, signal)]), [a.digest, b.digest])
+export const FilesDiff = ({ a, b }: { a: ArtifactVersion; b: ArtifactVersion }) =>
+  <TreesDiff a={a.digest} b={b.digest} names={[`Version ${a.version}`, `Version ${b.version}`]} />
+
+/** Which files of two trees differ; texts line by line, tables row by row. */
+export function TreesDiff({ a, b, names }: { a: string; b: string; names: [string, string] }) {
+  const { data, error, reload } = useLoad((signal) => Promise.all([filesOf(a, signal), filesOf(b, signal)]), [a, b])
   const changes = useMemo(() => data && changesOf(data[0], data[1]), [data])
   const [open, setOpen] = useState<string | null>(null)
+  const [all, setAll] = useState(false)
   if (error) return <Failure error={error} retry={reload} />
   if (!changes) return null
   const sign = { added: '+', removed: '−', changed: '≠' }
+  const toggle = (key: string, what: string) => (
+    <Button kind="quiet" aria-expanded={open === key} onClick={() => setOpen(open === key ? null : key)}>
+      {open === key ? `Hide ${what}` : `Show ${what}`}</Button>
+  )
   return (
     <div class="text-part">
-      <h3 class="small-head">Files <span class="num">{changes.length} of {Math.max(data![0].length, data![1].length)} differ</span></h3>
+      <h3 class="small-head">Files <span class="num">{changes.length} of {new Set(data!.flat().map((f) => f.path)).size} differ</span></h3>
       <ul class="files changes">
-        {changes.map((c) => {
+        {(all ? changes : changes.slice(0, SHOWN)).map((c) => {
           const text = [c.before, c.after].every((f) => !f || f.size <= TEXT_MAX)
+          const rows = c.kind === 'changed' && hasRows(c.path)
           return (
             <li key={c.path} class={c.kind}>
               <div class="file">
                 <span class="change-sign" aria-label={c.kind}>{sign[c.kind]}</span><span class="path">{c.path}</span>
                 <span class="dim small num">{[c.before, c.after].filter(Boolean).map((f) => size(f!.size)).join(' → ')}</span>
-                {text && <Button kind="quiet" aria-expanded={open === c.path} onClick={() => setOpen(open === c.path ? null : c.path)}>
-                  {open === c.path ? 'Hide' : 'Show'}</Button>}
+                <span class="file-actions">
+                  {rows && toggle(`rows ${c.path}`, 'rows')}
+                  {text && toggle(`text ${c.path}`, 'lines')}
+                </span>
               </div>
-              {open === c.path && <OneFile a={a} b={b} c={c} />}
+              {open === `text ${c.path}` && <OneFile a={a} b={b} names={names} c={c} />}
+              {open === `rows ${c.path}` && <Rows a={a} b={b} path={c.path} />}
             </li>
           )
         })}
       </ul>
+      {!all && changes.length > SHOWN && (
+        <p class="more"><Button onClick={() => setAll(true)}>Show all {count(changes.length, 'file')}</Button></p>
+      )}
     </div>
   )
 }
 
-function OneFile({ a, b, c }: { a: ArtifactVersion; b: ArtifactVersion; c: FileChange }) {
+function OneFile({ a, b, names, c }: { a: string; b: string; names: [string, string]; c: FileChange }) {
   const { data, error, reload } = useLoad(async () => {
     const read = async (digest: string, file: TreeFile | undefined) => {
       if (!file) return ''
       const bytes = await (await fetchFile(digest, c.path)).arrayBuffer()
       return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
     }
-    return Promise.all([read(a.digest, c.before), read(b.digest, c.after)]).catch((e) => {
+    return Promise.all([read(a, c.before), read(b, c.after)]).catch((e) => {
       if (e instanceof TypeError) return null // no text
       throw e
     })
-  }, [a.digest, b.digest, c.path])
+  }, [a, b, c.path])
   if (error) return <Failure error={error} retry={reload} />
   if (data === null) return <p class="dim small">Opening, or no text.</p>
-  return <TextDiff before={data[0]} after={data[1]} names={[`Version ${a.version}`, `Version ${b.version}`]} />
+  return <TextDiff before={data[0]} after={data[1]} names={names} />
 }

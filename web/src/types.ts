@@ -12,4 +12,4 @@ export type Problem = { code: string; message: string }
 export type Ingested = Document & Outcome
 export type DocumentText = Routes['GET /api/v1/documents/{id}/text']['reply']
 export type Passage = Hit & { n: number }
-export type { TrackedRun, TreeFile } from './types.gen'
+export type { RowsDiff, RunData, RunDataDelta, TrackedRun, TreeFile } from './types.gen'

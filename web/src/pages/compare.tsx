@@ -6,6 +6,7 @@ import { Swatch } from '../chart'
 import { Curves } from '../curves'
 import { duration, fullTime } from '../format'
 import { href, navigate, usePlace, withQuery } from '../router'
+import { RunsDiff } from '../run_data'
 import { fileOf, filesIn } from '../run_files'
 import { figure } from '../series'
 import { TextDiff } from '../textdiff'
@@ -31,6 +32,7 @@ export function ComparePage({ experiment }: { experiment: string }) {
           <CompareTable runs={data} experiment={experiment} out={out} all={query.get('all') === '1'} put={put} />
           <h2 class="part">Curves</h2>
           <Curves runs={data} metrics={metricsOf(data)} put={put} />
+          <Pair runs={data} />
           <Code runs={data} />
         </>
       )}
@@ -122,6 +124,27 @@ function CompareRow({ row }: { row: { id: ColumnId; values: (number | string | n
         </td>
       ))}
     </tr>
+  )
+}
+
+// ---- two of them: data, code, environment
+
+function Pair({ runs }: { runs: TrackedRun[] }) {
+  const [pair, setPair] = useState<[number, number]>([0, 1])
+  const [a, b] = [runs[pair[0]], runs[pair[1]]]
+  const name = (r: TrackedRun) => r.name || r.id.slice(0, 8)
+  const choose = (which: 0 | 1) => (
+    <select aria-label={which ? 'Second run of the data' : 'First run of the data'} value={String(pair[which])}
+      onChange={(e) => setPair(which ? [pair[0], Number(e.currentTarget.value)] : [Number(e.currentTarget.value), pair[1]])}>
+      {runs.map((r, i) => <option key={r.id} value={String(i)}>{name(r)}</option>)}
+    </select>
+  )
+  if (!a || !b) return null
+  return (
+    <section aria-label="Two runs">
+      {runs.length > 2 && <div class="toolbar"><span class="dim small">Data and environment of</span>{choose(0)}{choose(1)}</div>}
+      <RunsDiff a={a.id} b={b.id} names={[name(a), name(b)]} />
+    </section>
   )
 }
 

@@ -4,6 +4,7 @@ import { metricOf } from '../columns'
 import { Curves } from '../curves'
 import { duration, fullTime } from '../format'
 import { href, navigate, usePlace, withQuery } from '../router'
+import { RunInputsOutputs } from '../run_data'
 import { RunFiles } from '../run_files'
 import { figure } from '../series'
 import type { TrackedRun } from '../types'
@@ -43,6 +44,7 @@ export function ExperimentRunPage({ experiment, id }: { experiment: string; id: 
       </div>
       {Object.keys(r.metrics).length > 0 && <><h2 class="part">Curves</h2><Curves runs={[r]} metrics={metricsOf([r])} put={put} /></>}
       <Inputs r={r} />
+      <RunInputsOutputs run={id} />
       <RunFiles experiment={experiment} run={id} />
       <h2 class="part">Tags</h2>
       {own.length > 0 ? <Facts rows={own} /> : <p class="dim">No tags.</p>}

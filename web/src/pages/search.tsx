@@ -5,6 +5,7 @@ import { FilterBar } from '../filters'
 import { count, duration } from '../format'
 import { passageHref } from '../passage'
 import { href, navigate, usePlace, withQuery } from '../router'
+import { StandsOn } from '../stands_on'
 import { Button, Choice, Empty, Failure, PageHead, useLoad, where } from '../ui'
 import type { Filters, Hit, Method } from '../types'
 
@@ -43,6 +44,7 @@ export function SearchPage() {
           <span class="dim small" role="status">
             {count(data.hits.length, 'passage')} in {duration(data.took_ms)} ·{' '}
             <a href={href('run', { id: data.run })}>run</a>
+            <StandsOn set={data.document_set} changes={data.document_changes} />
           </span>
         )}
       </div>
