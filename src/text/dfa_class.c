@@ -129,12 +129,13 @@ bool cset_is_id_part(uint32_t cp)
 
 /* ---- case ---- */
 
-/* All code points that fold to another, with it, by the folded one. */
+/* All code points that fold to another, with it, by the folded one. Made when first needed, and
+ * again when memory was short then. */
 static struct fold {
 	uint32_t folded, cp;
 } * folds;
 static size_t n_folds;
-static pthread_once_t folds_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t folds_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int by_folded(const void *a, const void *b)
 {
@@ -143,22 +144,32 @@ static int by_folded(const void *a, const void *b)
 				      : (x->cp > y->cp) - (x->cp < y->cp);
 }
 
-static void folds_start(void)
+static bool make_folds(void)
 {
-	size_t cap = 0;
+	struct fold *all = NULL;
+	size_t cap = 0, n = 0;
 	for (UChar32 c = 0; c <= 0x10FFFF; c++) {
 		UChar32 f = u_foldCase(c, U_FOLD_CASE_DEFAULT);
 		if (f == c)
 			continue;
-		if (!dfa_grow(&folds, &cap, n_folds + 1, sizeof *folds)) {
-			free(folds);
-			folds = NULL;
-			n_folds = 0;
-			return;
+		if (!dfa_grow(&all, &cap, n + 1, sizeof *all)) {
+			free(all);
+			return false;
 		}
-		folds[n_folds++] = (struct fold){(uint32_t)f, (uint32_t)c};
+		all[n++] = (struct fold){(uint32_t)f, (uint32_t)c};
 	}
-	qsort(folds, n_folds, sizeof *folds, by_folded);
+	qsort(all, n, sizeof *all, by_folded);
+	folds = all;
+	n_folds = n;
+	return true;
+}
+
+static bool have_folds(void)
+{
+	pthread_mutex_lock(&folds_lock);
+	bool ok = folds || make_folds();
+	pthread_mutex_unlock(&folds_lock);
+	return ok;
 }
 
 static size_t first_fold(uint32_t folded)
@@ -214,8 +225,7 @@ static void close_large(struct cset *s)
 
 size_t cset_close_case(struct cset *s)
 {
-	pthread_once(&folds_once, folds_start);
-	if (!folds) {
+	if (!have_folds()) {
 		s->failed = true;
 		return 0;
 	}

@@ -497,7 +497,116 @@ static void test_text_dfa__many_texts(void)
 	arena_free(a);
 }
 
+/* ---- the n-th allocation fails ---- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INTERPOSED 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define INTERPOSED 0
+#endif
+#endif
+#ifndef INTERPOSED
+#define INTERPOSED 1
+#endif
+
+#if INTERPOSED
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void __libc_free(void *p);
+
+static size_t allocations_left = SIZE_MAX;
+static long n_live;
+
+static bool allowed(void)
+{
+	if (allocations_left == SIZE_MAX)
+		return true;
+	return allocations_left && allocations_left--;
+}
+
+void *malloc(size_t n)
+{
+	void *p = allowed() ? __libc_malloc(n) : NULL;
+	n_live += p != NULL;
+	return p;
+}
+
+void *calloc(size_t count, size_t size)
+{
+	void *p = allowed() ? __libc_calloc(count, size) : NULL;
+	n_live += p != NULL;
+	return p;
+}
+
+void *realloc(void *old, size_t n)
+{
+	void *p = allowed() ? __libc_realloc(old, n) : NULL;
+	n_live += !old && p;
+	return p;
+}
+
+void free(void *p)
+{
+	n_live -= p != NULL;
+	__libc_free(p);
+}
+
+/* What a schema does with its expressions. */
+static enum err build(struct arena *a, const char *pattern, unsigned flags, size_t *count)
+{
+	const struct dfa *d, *t, *u;
+	struct str texts[] = {S("abc"), S("ab"), S("x\xC3\xA9")}, *list;
+	enum err e = dfa_regex(a, str_c(pattern), flags, &d, NULL);
+	if (!e)
+		e = dfa_texts(a, texts, ARRAY_LEN(texts), &t, NULL);
+	if (!e)
+		e = dfa_tagged(a, (const struct dfa *[]){t, d}, 2, &u, NULL);
+	if (!e)
+		e = dfa_not(a, d, &u, NULL);
+	if (!e)
+		e = dfa_and(a, u, t, &u, NULL);
+	if (!e)
+		e = dfa_length(a, u, 1, 2, &u, NULL);
+	return e ? e : dfa_list(a, u, 100, &list, count, NULL);
+}
+
+static void test_text_dfa__failed_allocations(void)
+{
+	static const char *const patterns[] = {"^[a-z]+\\p{Lu}?(\\d|\xC3\xA9){1,3}$",
+		"(?!.*(?<!b)\\bc)(?=a|\\w+)", "(?<=\\bab)c?|x$", "\\S[^a-c]\\p{sc=Greek}"};
+	size_t want, got, failures = 0;
+	for (size_t i = 0; i < ARRAY_LEN(patterns) * 2; i++) {
+		unsigned flags = i % 2 ? DFA_SEARCH | DFA_CASELESS : DFA_WHOLE;
+		struct arena *a = arena_new(0);
+		CHECK(build(a, patterns[i / 2], flags, &want) == OK); /* and ICU's tables */
+		arena_free(a);
+		enum err e = ERR_NOMEM;
+		for (size_t n = 1; e; n++) {
+			long before = n_live;
+			a = arena_new(0);
+			allocations_left = n;
+			e = build(a, patterns[i / 2], flags, &got);
+			allocations_left = SIZE_MAX;
+			arena_free(a);
+			CHECK(e == OK || e == ERR_NOMEM);
+			CHECK_INT(n_live, before);
+			failures += e != OK;
+		}
+		CHECK_INT(got, want);
+	}
+	tap_note("%zu failures", failures);
+	CHECK(failures > 500);
+}
+#else
+static void test_text_dfa__failed_allocations(void)
+{
+	SKIP("the sanitizer has malloc");
+}
+#endif
+
 TESTS(T(test_text_dfa__regex), T(test_text_dfa__texts), T(test_text_dfa__laws),
 	T(test_text_dfa__counts), T(test_text_dfa__utf8), T(test_text_dfa__errors),
 	T_LONG(test_text_dfa__hostile, 300), T(test_text_dfa__small_arena),
-	T(test_text_dfa__many_texts))
+	T(test_text_dfa__many_texts), T(test_text_dfa__failed_allocations))

@@ -115,6 +115,11 @@ static void test_text_dfa_oracle__random(void)
 	check_group("random", 8000, 0);
 }
 
+static void test_text_dfa_oracle__look_around(void)
+{
+	check_group("looks", 6000, 0);
+}
+
 static void test_text_dfa_oracle__by_hand(void)
 {
 	check_group("hand", 400, 0);
@@ -161,6 +166,6 @@ static void test_text_dfa_oracle__syntax(void)
 	CHECK(refused < 100);
 }
 
-TESTS(T(test_text_dfa_oracle__random), T(test_text_dfa_oracle__by_hand),
-	T(test_text_dfa_oracle__characters), T(test_text_dfa_oracle__json_schema_suite),
-	T(test_text_dfa_oracle__syntax))
+TESTS(T(test_text_dfa_oracle__random), T(test_text_dfa_oracle__look_around),
+	T(test_text_dfa_oracle__by_hand), T(test_text_dfa_oracle__characters),
+	T(test_text_dfa_oracle__json_schema_suite), T(test_text_dfa_oracle__syntax))

@@ -93,6 +93,34 @@ function randomRegex(depth, look) {
   return s;
 }
 
+// ---- look-around, on every short text of three letters ----
+function shortTexts() {
+  let all = [""], last = [""];
+  for (let n = 0; n < 4; n++) {
+    last = last.flatMap((t) => ["a", "b", "-"].map((c) => t + c));
+    all = all.concat(last);
+  }
+  return all;
+}
+
+function lookTerm(depth, look) {
+  const k = rnd(20);
+  if (k < 9 || depth <= 0) return pick(["a", "b", "-", ".", "\\w", "a*", "b?", ".*", "\\w+", "[^]", "a{0,2}"]);
+  if (k < 12) return pick(["^", "$", "\\b", "\\B"]);
+  if (k < 14) return "(?:" + lookRegex(depth - 1, look) + ")" + pick(["", "*", "?", "+"]);
+  const kind = pick(look === "behind" ? ["(?<=", "(?<!"] : ["(?=", "(?!", "(?<=", "(?<!"]);
+  return kind + lookRegex(depth - 1, kind[2] === "<" ? "behind" : look) + ")";
+}
+
+function lookRegex(depth, look) {
+  let s = "";
+  for (let alt = rnd(4) ? 0 : 1; alt >= 0; alt--) {
+    for (let n = 1 + rnd(3); n > 0; n--) s += lookTerm(depth, look);
+    if (alt) s += "|";
+  }
+  return s;
+}
+
 // ---- syntax: any sequence of what expressions are made of ----
 const tokens = ["a", "b", "|", "(", ")", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?<x>", "(?<y>", "[", "]", "[^", "-", "*", "+", "?", "{", "}", "{2}", "{2,1}", "{1,2}", "{,2}", ",", "\\", "\\d", "\\b", "\\B", "\\u", "\\u{", "\\u{61}", "\\u0061", "\\x", "\\x61", "\\c", "\\cA", "\\0", "\\00", "\\p", "\\p{L}", "\\p{Nope}", "\\P{Script=Greek}", "\\p{sc=Latn}", "\\p{Emoji}", "^", "$", ".", "\\/", "\\-", "\\.", "\\q", "/", "\\]", "\\ud83d\\ude00", "\\ud83d", "z-a", "a-z", "\\w-", "é"];
 function randomTokens() {
@@ -182,6 +210,12 @@ function main() {
     if (c && c.p.length < 80) random.push(c);
   }
   groups.push({ name: "random", texts, cases: random });
+  const short = shortTexts(), looks = [];
+  while (looks.length < 3000) {
+    const c = judge(lookRegex(3, ""), "", short);
+    if (c && c.p.length < 70 && c.p.includes("(?=") + c.p.includes("(?!") + c.p.includes("(?<") > 0) looks.push(c);
+  }
+  groups.push({ name: "looks", texts: short, cases: looks });
   const byHand = [];
   for (const p of hand) for (const f of ["", "i"]) {
     const c = judge(p, f, handTexts);
@@ -203,8 +237,8 @@ function main() {
     if (seen.has(p)) continue;
     seen.add(p);
     const u = !!compiles(p, "u"), plain = !!compiles(p, "");
-    // escaped punctuation is read with the u flag as well
-    if (u || (!plain && !compiles(p.replaceAll("\\-", "-"), "u"))) syntax.push({ p, ok: u });
+    // without the flag \u{61} is 61 letters u; escaped punctuation is read with the flag as well
+    if (u || (!plain && !p.includes("\\u{") && !compiles(p.replaceAll("\\-", "-"), "u"))) syntax.push({ p, ok: u });
   }
   // one line a case: a difference can be read
   let out = `{"node": ${JSON.stringify(process.version)}, "unicode": ${JSON.stringify(process.versions.unicode)}, "groups": [\n`;

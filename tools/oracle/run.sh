@@ -17,3 +17,7 @@ echo "== embeddings, beside sentence-transformers"
 "$st" tools/oracle/embeddings.py "$dump" "$models/minilm" tests/golden/engine/embeddings.json "${CROFT_SHARED_DATA:-$PWD/../shared/data}/finetune/state_union.zip"
 echo "== small models of every family, beside llama.cpp"
 "$llama" tools/oracle/families.py "$build/tests/test_engine_families" build/oracle/families tests/golden/engine/families.json
+echo "== regular expressions, beside node"
+mkdir -p build/oracle/json-schema
+tar xJf "${CROFT_SHARED_DATA:-$PWD/../shared/data}/conformance/json-schema-test-suite.tar.xz" -C build/oracle/json-schema
+node tools/oracle/regex.js build/oracle/json-schema/tests
