@@ -261,6 +261,8 @@ void mlflow_upload_artifact(struct croft *c, struct http_request *rq, struct htt
 		e = err_set(&et, ERR_INVALID, "Request must specify run_uuid.");
 	else if (!path.n)
 		e = err_set(&et, ERR_INVALID, "Request must specify path.");
+	else if (run_file_path(path, false, &et))
+		e = ERR_INVALID;
 	else if (!rq->body.n)
 		e = err_set(&et, ERR_INVALID, "Request must specify data.");
 	else if (rq->body.n > FILE_MAX)

@@ -134,6 +134,55 @@ static void write_info(struct jw *w, const struct trace_found *f)
 	yyjson_doc_free(doc);
 }
 
+/* ---- values as messages: an AnyValue of each kind of JSON ---- */
+
+enum { ANY_STR = 1, ANY_BOOL, ANY_INT, ANY_DOUBLE, ANY_LIST, ANY_MAP };
+
+static void put_any(struct buf *b, yyjson_val *v, int depth)
+{
+	yyjson_val *key, *item;
+	size_t i, n, at, at_item;
+	if (depth == OTEL_DEPTH_MAX / 2 || yyjson_is_null(v) || !v)
+		return;
+	if (yyjson_is_str(v)) {
+		pb_put_str(b, ANY_STR, json_val_str(v));
+	} else if (yyjson_is_bool(v)) {
+		pb_put_varint(b, ANY_BOOL, yyjson_get_bool(v));
+	} else if (yyjson_is_int(v)) {
+		pb_put_varint(b, ANY_INT, (uint64_t)yyjson_get_sint(v));
+	} else if (yyjson_is_real(v)) {
+		pb_put_double(b, ANY_DOUBLE, yyjson_get_real(v));
+	} else {
+		at = pb_open(b, yyjson_is_arr(v) ? ANY_LIST : ANY_MAP);
+		yyjson_arr_foreach(v, i, n, item)
+		{
+			at_item = pb_open(b, 1);
+			put_any(b, item, depth + 1);
+			pb_close(b, at_item);
+		}
+		yyjson_obj_foreach(v, i, n, key, item)
+		{
+			at_item = pb_open(b, 1);
+			pb_put_str(b, 1, json_val_str(key));
+			size_t at_value = pb_open(b, 2);
+			put_any(b, item, depth + 1);
+			pb_close(b, at_value);
+			pb_close(b, at_item);
+		}
+		pb_close(b, at);
+	}
+}
+
+static void put_json(struct buf *b, const char *key, yyjson_val *v)
+{
+	size_t at = pb_open(b, OTEL_SPAN_ATTRS);
+	pb_put_str(b, 1, str_c(key));
+	size_t at_value = pb_open(b, 2);
+	put_any(b, v, 0);
+	pb_close(b, at_value);
+	pb_close(b, at);
+}
+
 /* A span of Croft's own runs has no message yet: it is made. */
 static void own_span(struct buf *b, struct id trace, const struct span_row *s)
 {
@@ -152,13 +201,11 @@ static void own_span(struct buf *b, struct id trace, const struct span_row *s)
 		doc = NULL;
 	yyjson_obj_foreach(yyjson_doc_get_root(doc), i, n, key, v)
 	{
-		char *text = yyjson_val_write(v, 0, NULL);
 		const char *name = strcmp(yyjson_get_str(key), "input") == 0 ? "mlflow.spanInputs"
 				   : strcmp(yyjson_get_str(key), "output") == 0
 					   ? "mlflow.spanOutputs"
 					   : yyjson_get_str(key);
-		otel_put_str(b, OTEL_SPAN_ATTRS, name, str_c(text ? text : "null"));
-		free(text);
+		put_json(b, name, v);
 	}
 	yyjson_doc_free(doc);
 	size_t at = pb_open(b, 15);
@@ -166,6 +213,88 @@ static void own_span(struct buf *b, struct id trace, const struct span_row *s)
 		pb_put_str(b, 2, s->error);
 	pb_put_varint(b, 3, str_eq_c(s->status, "error") ? OTEL_STATUS_ERROR : OTEL_STATUS_OK);
 	pb_close(b, at);
+}
+
+/* A text that is a JSON object or list stands for that value. */
+static void put_value(struct buf *b, const char *key, const struct otel_value *v)
+{
+	struct buf text = {0};
+	struct jw w = {.out = &text};
+	yyjson_doc *doc = NULL;
+	if (v->type == OTEL_EMPTY)
+		return;
+	if (v->type == OTEL_STR &&
+		(!v->s.n || !strchr("{[", v->s.p[0]) || json_parse(v->s, &doc, NULL))) {
+		otel_put_str(b, OTEL_SPAN_ATTRS, key, v->s);
+		return;
+	}
+	if (v->type != OTEL_STR) {
+		trace_value_json(&w, v);
+		if (json_parse(buf_str(&text), &doc, NULL))
+			doc = NULL;
+	}
+	put_json(b, key, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	buf_free(&text);
+}
+
+static bool has_attribute(struct str raw, const char *key)
+{
+	struct pb m = pb_of(raw);
+	struct otel_value v;
+	struct str k;
+	while (otel_next_attr(&m, OTEL_SPAN_ATTRS, &k, &v))
+		if (str_eq_c(k, key))
+			return true;
+	return false;
+}
+
+static void put_count(struct buf *b, const char *key, int64_t v)
+{
+	size_t at = pb_open(b, 1);
+	pb_put_str(b, 1, str_c(key));
+	size_t at_value = pb_open(b, 2);
+	pb_put_varint(b, ANY_INT, (uint64_t)v);
+	pb_close(b, at_value);
+	pb_close(b, at);
+}
+
+/* Spans of other conventions say their type, inputs, outputs and tokens in other words than
+ * MLflow's clients look for: those are added to what the span itself has. */
+static void translated(struct buf *b, struct str raw)
+{
+	struct otel_span s;
+	struct trace_facts f;
+	char type[32];
+	buf_adds(b, raw);
+	if (!otel_span_read(raw, &s))
+		return;
+	trace_facts_read(&s, &f);
+	if (strcmp(f.type, "span") != 0 && !has_attribute(raw, "mlflow.spanType")) {
+		size_t n = 0;
+		for (; f.type[n] && n < sizeof type - 1; n++)
+			type[n] = f.type[n] >= 'a' && f.type[n] <= 'z' ? (char)(f.type[n] - 32)
+								       : f.type[n];
+		type[n] = 0;
+		put_value(b, "mlflow.spanType",
+			&(struct otel_value){.type = OTEL_STR, .s = str_c(type)});
+	}
+	if (!has_attribute(raw, "mlflow.spanInputs"))
+		put_value(b, "mlflow.spanInputs", &f.input);
+	if (!has_attribute(raw, "mlflow.spanOutputs"))
+		put_value(b, "mlflow.spanOutputs", &f.output);
+	if ((f.tokens_in || f.tokens_out) && !has_attribute(raw, "mlflow.chat.tokenUsage")) {
+		size_t at = pb_open(b, OTEL_SPAN_ATTRS);
+		pb_put_str(b, 1, S("mlflow.chat.tokenUsage"));
+		size_t at_value = pb_open(b, 2);
+		size_t at_map = pb_open(b, ANY_MAP);
+		put_count(b, "input_tokens", f.tokens_in);
+		put_count(b, "output_tokens", f.tokens_out);
+		put_count(b, "total_tokens", f.tokens_in + f.tokens_out);
+		pb_close(b, at_map);
+		pb_close(b, at_value);
+		pb_close(b, at);
+	}
 }
 
 static void write_trace(
@@ -178,10 +307,11 @@ static void write_trace(
 	jw_arr(w);
 	for (size_t i = 0; i < n; i++) {
 		struct buf made = {0};
-		if (!spans[i].raw.p)
+		if (spans[i].raw.p)
+			translated(&made, spans[i].raw);
+		else
 			own_span(&made, f->run.id, &spans[i]);
-		otlp_to_json(spans[i].raw.p ? spans[i].raw : buf_str(&made), &otlp_span,
-			OTLP_IDS_BASE64, w);
+		otlp_to_json(buf_str(&made), &otlp_span, OTLP_IDS_BASE64, w);
 		buf_free(&made);
 	}
 	jw_end(w);

@@ -418,6 +418,24 @@ static int entry_cmp(const void *pa, const void *pb)
 	return c ? c : a->order < b->order ? -1 : 1;
 }
 
+static int entry_order_cmp(const void *pa, const void *pb)
+{
+	const struct entry *a = pa, *b = pb;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Inputs are shown as they were logged; everything else by its key. */
+static void inputs_by_time(struct run_doc *d)
+{
+	size_t from = 0, to;
+	while (from < d->n && d->v[from].kind != EV_INPUT)
+		from++;
+	for (to = from; to < d->n && d->v[to].kind == EV_INPUT; to++)
+		;
+	if (to - from > 1)
+		qsort(d->v + from, to - from, sizeof *d->v, entry_order_cmp);
+}
+
 /* Of entries with one key, one is left: the last tag or model, the first parameter or input, the
  * newest point. */
 static void settle(struct run_doc *d)
@@ -437,6 +455,7 @@ static void settle(struct run_doc *d)
 			*kept = *en;
 	}
 	d->n = k;
+	inputs_by_time(d);
 }
 
 struct packer {

@@ -127,6 +127,19 @@ def traces(s, c):
     raw = s.json("GET", f"/api/3.0/mlflow/traces/get?trace_id={span.trace_id}")[1]["trace"]["spans"][0]
     tap.ok(isinstance(raw["start_time_unix_nano"], int) and {"key": "mlflow.spanType", "value": {
         "string_value": "UNKNOWN"}} in raw["attributes"], "spans are written as MLflow writes them", raw)
+    other = uuid.uuid4().hex
+    attributes = [{"key": k, "value": v} for k, v in (
+        ("openinference.span.kind", {"stringValue": "LLM"}), ("input.value", {"stringValue": "Hello"}),
+        ("output.value", {"stringValue": '{"text": "Bye"}'}), ("llm.token_count.prompt", {"intValue": "100"}),
+        ("llm.token_count.completion", {"intValue": "50"}))]
+    s.json("POST", "/v1/traces", {"resourceSpans": [{"scopeSpans": [{"spans": [{
+        "traceId": other, "spanId": "0123456789abcdef", "name": "call", "startTimeUnixNano": "1795764057347247780",
+        "endTimeUnixNano": "1795764057347645033", "attributes": attributes}]}]}]})
+    told = mlflow.get_trace("tr-" + other).data.spans[0]
+    tap.same((told.span_type, told.inputs, told.outputs, told.attributes["mlflow.chat.tokenUsage"],
+              told.attributes["input.value"]),
+             ("LLM", "Hello", {"text": "Bye"}, {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150}, "Hello"),
+             "a span of another convention is told in MLflow's words too")
     a = s.json("POST", f"/api/3.0/mlflow/traces/{span.trace_id}/assessments", {"assessment": {
         "assessment_name": "tone", "source": {"source_type": "HUMAN"}, "feedback": {"value": 1}}})[1]["assessment"]
     b = s.json("PATCH", f"/api/3.0/mlflow/traces/{span.trace_id}/assessments/{a['assessment_id']}", {
