@@ -49,6 +49,8 @@ uint32_t fa_step(const struct fa *f, uint32_t s, uint32_t letter); /* DFA_DEAD *
 /* Replaces f by the smallest automaton of the same set: trimmed, numbered from the start in the
  * order of letters, breadth first. */
 enum err fa_minimise(struct fa *f);
+/* Numbers the states so, too, of one that is minimal. */
+enum err fa_renumber(struct fa *f);
 /* Who has an arc to each state: in[in_first[s]..in_first[s + 1]), both malloc'ed. */
 bool fa_arcs_in(const struct fa *f, uint32_t **in_first, uint32_t **in);
 /* Texts that f refuses, over the letters 0..last, with tag 1. */

@@ -133,6 +133,22 @@ static enum err trim(const struct fa *f, struct fa *out)
 	return out->err;
 }
 
+enum err fa_renumber(struct fa *f)
+{
+	struct fa out = {0};
+	uint32_t *name = malloc((size_t)f->n * sizeof *name + 1);
+	enum err e = name ? f->err : ERR_NOMEM;
+	for (uint32_t s = 0; !e && s < f->n; s++)
+		name[s] = s;
+	if (!e)
+		e = copy_reached(f, name, f->n, &out);
+	free(name);
+	fa_free(f);
+	*f = out;
+	f->err = e;
+	return e;
+}
+
 /* ---- signatures ---- */
 
 /* The next piece of a signature: arcs that follow one another into one block. */

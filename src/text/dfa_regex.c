@@ -752,6 +752,8 @@ static void regex_run(struct regex *rx, struct fa *letters)
 		fail(rx, e);
 	else if (construct(rx, rx->prog.start, PREV_NOTHING, UINT32_MAX, NULL, &f))
 		atoms_expand(&rx->atoms, &f, letters);
+	if (!letters->err && rx->prog.uses_words) /* their atoms come first, their letters do not */
+		fa_renumber(letters);
 	fa_free(&f);
 }
 

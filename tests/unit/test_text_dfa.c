@@ -307,6 +307,25 @@ static void test_text_dfa__laws(void)
 	}
 }
 
+/* The numbers of the states are those of the set, whatever made it. */
+static void test_text_dfa__one_form(void)
+{
+	static const char *const pairs[][2] = {
+		{"\\x03(?:\\({\")*a(?:\\b|\")*a", "\\x03(\\({\")*(aa|a\"+a)"},
+		{"a|b|c", "[a-c]"},
+		{"\\b-\\b", "(?<=\\w)-(?=\\w)"},
+		{"(?!a)[^]", "[^a]"},
+		{"(?:x|y)*", "(x*y*)*"},
+		{".", "[^\\n\\r\\u2028\\u2029]"},
+	};
+	struct arena *a = arena_new(0);
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
+		for (unsigned flags = 0; flags < 4; flags++)
+			if (!same(regex(a, pairs[i][0], flags), regex(a, pairs[i][1], flags)))
+				FAIL("/%s/ is not /%s/ (%u)", pairs[i][0], pairs[i][1], flags);
+	arena_free(a);
+}
+
 struct counting {
 	const struct dfa *d;
 	size_t n;
@@ -607,6 +626,7 @@ static void test_text_dfa__failed_allocations(void)
 #endif
 
 TESTS(T(test_text_dfa__regex), T(test_text_dfa__texts), T(test_text_dfa__laws),
-	T(test_text_dfa__counts), T(test_text_dfa__utf8), T(test_text_dfa__errors),
-	T_LONG(test_text_dfa__hostile, 300), T(test_text_dfa__small_arena),
-	T(test_text_dfa__many_texts), T(test_text_dfa__failed_allocations))
+	T(test_text_dfa__one_form), T(test_text_dfa__counts), T(test_text_dfa__utf8),
+	T(test_text_dfa__errors), T_LONG(test_text_dfa__hostile, 300),
+	T(test_text_dfa__small_arena), T(test_text_dfa__many_texts),
+	T(test_text_dfa__failed_allocations))
