@@ -55,6 +55,20 @@ static const struct shape shapes[] = {
 static const struct option text_options[] = {
 	{"exact", 0, NULL, "A line end at the end of the text belongs to it"}};
 
+#define SCHEMA_OPTIONS                                                                             \
+	{"ordered", 0, NULL, "Names of properties in the schema's order, as when a model writes"}, \
+	{                                                                                          \
+		"loose-types", 0, NULL,                                                            \
+			"Read types as function schemas write them: dict, float, any"              \
+	}
+
+static const struct option accept_options[] = {SCHEMA_OPTIONS};
+static const struct option sample_options[] = {
+	SCHEMA_OPTIONS,
+	{"count", 'n', "N", "How many; 1 if not given"},
+	{"seed", 0, "N", "Of the first one; the next ones count up. 0 if not given"},
+};
+
 static const struct command commands[] = {
 	{"grammar accept", run_grammar_accept, "GRAMMAR TEXT", text_options,
 		ARRAY_LEN(text_options), "Follow a text by a grammar (GBNF), byte by byte",
@@ -71,6 +85,18 @@ static const struct command commands[] = {
 		"The expression must match the whole text, which is a file, or - for standard "
 		"input.\n\n"
 		"  echo 2026-11-27 | croft regex accept '\\d{4}-\\d\\d-\\d\\d' -"},
+	{"schema accept", run_schema_accept, "SCHEMA INSTANCE", accept_options,
+		ARRAY_LEN(accept_options), "Follow a JSON text by a JSON Schema, byte by byte",
+		"SCHEMA and INSTANCE are files; - is standard input. Exits with 0 when a model "
+		"that is held to the\n"
+		"schema could write the instance. An error names the first byte that it could not, "
+		"or what of\n"
+		"the schema cannot be enforced.\n\n"
+		"  echo '{\"type\":\"integer\",\"maximum\":9}' >s.json; echo 7 | croft schema "
+		"accept s.json -"},
+	{"schema sample", run_schema_sample, "SCHEMA", sample_options, ARRAY_LEN(sample_options),
+		"Random JSON texts that a JSON Schema allows, one a line",
+		"For tests of what reads them. The same seed gives the same texts."},
 };
 
 const struct module api_module = {

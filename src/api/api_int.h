@@ -110,7 +110,14 @@ void openai_completion(struct croft *c, struct http_request *rq, struct http_res
 void openai_embed(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 struct cmd;
+struct language;
+/* A file, or standard input for "-". */
+enum err read_input(struct str path, struct buf *out, struct errtext *et);
+/* The text of a command's second argument, against a language: says so, or where it is refused. */
+enum err accept_text(struct cmd *cmd, const struct language *l, struct errtext *et);
 enum err run_grammar_accept(struct cmd *cmd, struct errtext *et);
 enum err run_regex_accept(struct cmd *cmd, struct errtext *et);
+enum err run_schema_accept(struct cmd *cmd, struct errtext *et);
+enum err run_schema_sample(struct cmd *cmd, struct errtext *et);
 
 #endif

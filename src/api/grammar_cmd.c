@@ -8,8 +8,7 @@
 
 enum { FILE_MAX = 64 << 20 };
 
-/* A file, or standard input for "-". */
-static enum err read_input(struct str path, struct buf *out, struct errtext *et)
+enum err read_input(struct str path, struct buf *out, struct errtext *et)
 {
 	return os_read_file(str_eq_c(path, "-") ? "/dev/stdin" : path.p, FILE_MAX, out, et);
 }
@@ -43,8 +42,7 @@ static enum err refused(struct str text, size_t at, struct errtext *et)
 		at > 40 ? "..." : "", STR_FMT(before));
 }
 
-/* The text of the second argument against the language of g, which is freed. */
-static enum err accept(struct cmd *cmd, struct grammar *g, struct errtext *et)
+enum err accept_text(struct cmd *cmd, const struct language *l, struct errtext *et)
 {
 	struct buf input = {0};
 	size_t at;
@@ -54,7 +52,7 @@ static enum err accept(struct cmd *cmd, struct grammar *g, struct errtext *et)
 	if (!cmd_flag(cmd, "exact") && str_ends(text, S("\n")))
 		text.n -= str_ends(text, S("\r\n")) ? 2 : 1;
 	if (!e)
-		e = follow(grammar_language(g), text, &at, &whole, et);
+		e = follow(l, text, &at, &whole, et);
 	if (!e && whole)
 		cmd_outf(cmd,
 			cmd_json(cmd) ? "{\"accepted\":true,\"bytes\":%zu}\n"
@@ -63,6 +61,12 @@ static enum err accept(struct cmd *cmd, struct grammar *g, struct errtext *et)
 	else if (!e)
 		e = refused(text, at, et);
 	buf_free(&input);
+	return e;
+}
+
+static enum err accept_grammar(struct cmd *cmd, struct grammar *g, struct errtext *et)
+{
+	enum err e = accept_text(cmd, grammar_language(g), et);
 	grammar_free(g);
 	return e;
 }
@@ -77,7 +81,7 @@ enum err run_grammar_accept(struct cmd *cmd, struct errtext *et)
 	if (!e)
 		e = grammar_gbnf(buf_str(&source), &g, et);
 	buf_free(&source);
-	return e ? e : accept(cmd, g, et);
+	return e ? e : accept_grammar(cmd, g, et);
 }
 
 enum err run_regex_accept(struct cmd *cmd, struct errtext *et)
@@ -87,5 +91,5 @@ enum err run_regex_accept(struct cmd *cmd, struct errtext *et)
 		return err_set(et, ERR_INVALID,
 			"an expression and a file: croft regex accept PATTERN TEXT");
 	enum err e = grammar_regex(cmd_arg(cmd, 0), &g, et);
-	return e ? e : accept(cmd, g, et);
+	return e ? e : accept_grammar(cmd, g, et);
 }
