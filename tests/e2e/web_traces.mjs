@@ -16,6 +16,15 @@ const send = async (...spans) => {
   if (!r.ok) throw new Error(await r.text())
 }
 
+const log = (trace, id, severity, body, attrs = {}, eventName) => ({ traceId: T(trace), spanId: S(id),
+  timeUnixNano: String(start + BigInt(severity) * 1_000_000n), severityNumber: severity, ...(eventName ? { eventName } : {}),
+  body: { stringValue: body }, attributes: Object.entries(attrs).map(([key, v]) => ({ key, value: value(v) })) })
+const sendLogs = async (...logRecords) => {
+  const r = await fetch(server.base + '/v1/logs', { method: 'POST', headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ resourceLogs: [{ scopeLogs: [{ logRecords }] }] }) })
+  if (!r.ok) throw new Error(await r.text())
+}
+
 async function setUp() {
   server = use(await startServer({}, undefined, { bare: true }))
   await send(span(1, 1, 0, 'answer', 0, 900, { 'input.value': 'Where is Graz?' }),
@@ -66,6 +75,26 @@ async function all() {
     equal(await w.page.locator('.span').count(), 1, 'spans when folded')
     await w.page.keyboard.press('ArrowRight')
     await w.page.locator('.span', { hasText: 'find' }).waitFor()
+    await w.close()
+  })
+
+  await test('web_traces__logs_of_a_run_and_of_a_span', async () => {
+    await sendLogs(log(1, 3, 13, 'the <i>map</i> is old', { sheet: 12 }), log(1, 3, 17, 'no such town'), log(1, 2, 9, 'asked'),
+      log(1, 2, 5, 'warm', {}, 'cache.hit'))
+    const w = await open(`/runs/${T(1)}`)
+    await w.page.locator('.logs .log').nth(3).waitFor()
+    await w.page.getByLabel('Level').selectOption('warn')
+    await w.page.locator('.log', { hasText: 'asked' }).waitFor({ state: 'detached' })
+    equal(await w.page.locator('.logs .log').count(), 2, 'warnings and errors')
+    await w.page.getByLabel('Search logs').fill('MAP')
+    await w.page.locator('.log', { hasText: 'no such town' }).waitFor({ state: 'detached' })
+    await w.page.locator('.log summary').click()
+    equal(await w.page.locator('.log .words').innerText(), 'the <i>map</i> is old', 'records are text, not markup')
+    expect(await w.page.locator('.log code', { hasText: '12' }).isVisible(), 'what a record holds')
+    await w.shot('logs')
+    await w.page.locator('.log .link').click()
+    await w.page.locator('.detail h2', { hasText: 'find' }).waitFor()
+    equal(await w.page.locator('.logs .log').count(), 2, 'at its span')
     await w.close()
   })
 

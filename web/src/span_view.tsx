@@ -2,6 +2,7 @@
 // links, attributes. The server has brought all conventions into one form (src/run/trace_view.c).
 import { call } from './api'
 import { duration } from './format'
+import { LogLines } from './logs'
 import { href } from './router'
 import { Badge, Facts, Failure, Note, useLoad } from './ui'
 import { ValueView } from './value'
@@ -47,6 +48,7 @@ function Content({ s }: { s: TraceSpanDetail }) {
         <ValueView title="Output" value={v.output} />
       )}
       {s.event_list.length > 0 && <Events s={s} />}
+      {s.logs.length > 0 && <Logs s={s} />}
       {s.links.length > 0 && <Links s={s} />}
       <Attributes of={s.attributes} />
       <Source s={s} />
@@ -149,6 +151,15 @@ function Events({ s }: { s: TraceSpanDetail }) {
           </div>
         ))}
       </div>
+    </details>
+  )
+}
+
+function Logs({ s }: { s: TraceSpanDetail }) {
+  return (
+    <details class="value" open={s.logs.length <= 20}>
+      <summary>Logs ({s.logs.length}{s.more_logs && ' and more'})</summary>
+      <div class="value-body"><LogLines list={s.logs} /></div>
     </details>
   )
 }

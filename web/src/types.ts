@@ -6,7 +6,7 @@ export type { Answer, ApiKey, Artifact, ArtifactFact, ArtifactVersion, AuditReco
   Card, CardField,
   Chunk, Citation, Document, Filters, Hit, LineageEdge, LineageNode, Me, Member, Method, Model, PromotionGate,
   Role, Routes, Run, Setting, Source, Span, Status, User } from './types.gen'
-export type { Feedback, Trace, TraceMessage, TraceSpan, TraceSpanDetail, TraceView } from './types.gen'
+export type { Feedback, Log, Trace, TraceMessage, TraceSpan, TraceSpanDetail, TraceView } from './types.gen'
 
 export type Problem = { code: string; message: string }
 export type Ingested = Document & Outcome

@@ -3,6 +3,7 @@ import { useMemo } from 'preact/hooks'
 import { call } from '../api'
 import { FeedbackView } from '../feedback'
 import { duration, fullTime } from '../format'
+import { RunLogs } from '../logs'
 import { href, navigate, usePlace, withQuery } from '../router'
 import { SpanView, money, tokens } from '../span_view'
 import { Badge, Facts, Failure, Note, PageHead, useEvery, useLoad } from '../ui'
@@ -37,6 +38,7 @@ export function RunPage({ id }: { id: string }) {
       <Waterfall spans={spans} total={total} chosen={chosen?.id ?? null}
         choose={(span) => navigate(withQuery({ span }), { replace: true })} />
       {chosen ? <SpanView key={chosen.id} trace={id} span={chosen} /> : <Whole trace={trace} tags={data.tags} />}
+      {!chosen && data.logs > 0 && <RunLogs run={id} />}
       <FeedbackView run={id} span={chosen} list={feedback} spans={spans} reload={reload} />
     </>
   )
