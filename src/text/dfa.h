@@ -36,8 +36,8 @@ enum dfa_flags {
  * \p{..} of general categories, scripts and binary properties (ICU's Unicode), \uXXXX \u{...} \xXX
  * \cX, look-ahead and look-behind. What only the u flag refuses and everybody writes is read as
  * without it: \- and other escaped punctuation, [\w-.], a brace or bracket that closes nothing.
- * Back references, and look-ahead inside look-behind: ERR_UNSUPPORTED, naming what
- * and where. A syntax error is ERR_INVALID with its offset in bytes. */
+ * Back references, look-ahead inside look-behind, (?i:..): ERR_UNSUPPORTED, naming what and where.
+ * A syntax error is ERR_INVALID with its offset in bytes. */
 enum err dfa_regex(struct arena *a, struct str pattern, unsigned flags, const struct dfa **out,
 	struct errtext *et) MUST_CHECK;
 /* Exactly these texts; the tag of texts[i] is i + 1 (the first, when texts are equal). */

@@ -55,10 +55,16 @@ struct regex {
 	struct errtext *et;
 };
 
-struct seen { /* threads that `follow` has been at; a slot counts when its stamp is the present one
-	       */
+/* A thread that `follow` has been at, when the stamp is the present one. */
+struct seen {
 	struct thread t;
 	uint32_t stamp;
+};
+
+/* A thread that reads some atom; `more` is the next of the same atom. */
+struct entry {
+	struct thread to;
+	uint32_t more;
 };
 
 struct threads {
@@ -84,12 +90,9 @@ struct run {
 	struct seen *seen; /* the others */
 	size_t n_seen_slots, n_seen;
 	uint32_t stamp;
-	/* threads by the atom they read: chains through `entries` */
-	uint32_t *head, *touched, n_touched;
-	struct entry {
-		struct thread to;
-		uint32_t more;
-	} * entries;
+	uint32_t *head, *touched,
+		n_touched; /* per atom: its first entry; the atoms that have one */
+	struct entry *entries;
 	size_t entries_cap;
 	uint32_t n_entries;
 	struct fa *out;
@@ -534,6 +537,8 @@ static void send(struct run *r, struct thread t, uint32_t atom)
 static uint32_t target(struct run *r, uint32_t atom, enum prev prev_after)
 {
 	r->arriving.n = 0;
+	if (!work(r->rx, 1 + r->n_behinds))
+		return DFA_DEAD;
 	for (uint32_t i = 0; i < r->kernel.n; i++)
 		send(r, r->kernel.v[i], atom);
 	for (uint32_t e = r->head[atom]; e != UINT32_MAX; e = r->entries[e].more)

@@ -495,7 +495,11 @@ static uint32_t parse_group(struct parser *p, size_t at)
 		if (!take_group_name(p))
 			return NO_NODE;
 	} else if (ahead(p, "?")) {
-		invalid(p, "no such kind of group (flags in groups are not supported)");
+		bool flags = p->at + 1 < p->in.n && strchr("ims-", p->in.p[p->at + 1]);
+		if (flags)
+			fail(p, ERR_UNSUPPORTED, p->at, "flags of a group");
+		else
+			invalid(p, "no such kind of group");
 		return NO_NODE;
 	}
 	return parse_plain(p, at);
