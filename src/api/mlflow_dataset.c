@@ -1,9 +1,9 @@
 /* MLflow's routes of evaluation datasets: make, show, search, tag, put into experiments. */
 #include "access/access.h"
 #include "api/mlflow_dataset.h"
-#include "api/mlflow_filter.h"
 #include "api/mlflow_int.h"
 #include "base/clock.h"
+#include "run/search.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #define FIELDS(...) static const struct mlflow_field fields[] = {__VA_ARGS__}
 #define BEGIN(kind) mlreg_begin(&m, c, rq, rs, kind, fields, ARRAY_LEN(fields))
 
-enum { TAGS_MAX = 1000, ORDERS_MAX = 8, EXPERIMENTS_MAX = 1000 };
+enum { TAGS_MAX = 1000, EXPERIMENTS_MAX = 1000 };
 
 /* ---- rendering ---- */
 
@@ -334,73 +334,66 @@ static MLREG(experiments)
 
 /* ---- search ---- */
 
+enum { G_ATTRIBUTE, G_TAG };
+enum { K_NAME, K_CREATED, K_UPDATED, K_CREATED_BY, K_UPDATED_BY };
+
+static const struct filter_key keys[] = {
+	[K_NAME] = {.names = {"name"}, .ops = FILTER_OPS_TEXT | FILTER_OP_IN},
+	[K_CREATED] = {.names = {"created_time"}, .type = FILTER_NUMBER},
+	[K_UPDATED] = {.names = {"last_update_time"}, .type = FILTER_NUMBER},
+	[K_CREATED_BY] = {.names = {"created_by"}, .flags = FILTER_UNORDERED},
+	[K_UPDATED_BY] = {.names = {"last_updated_by"}, .flags = FILTER_UNORDERED},
+};
+
+static const struct filter_group groups[] = {
+	[G_ATTRIBUTE] = {.names = {"attribute", "attributes"},
+		.keys = keys,
+		.n_keys = ARRAY_LEN(keys),
+		.ops = FILTER_OPS_TEXT},
+	[G_TAG] = {.names = {"tag", "tags"}, .flags = FILTER_UNORDERED, .ops = FILTER_OPS_TEXT},
+};
+
+static const struct filter_language language = {
+	groups, ARRAY_LEN(groups), true, FILTER_OF_EXPERIMENTS, false};
+
 struct search {
 	struct mlreg *m;
-	struct filter_clause *clauses;
-	size_t n_clauses;
-	struct filter_order orders[ORDERS_MAX];
+	const struct filter *filter;
+	struct filter_order orders[FILTER_ORDERS_MAX];
 	size_t n_orders;
-	struct eval_dataset *v;
+	struct eval_dataset **v;
 	size_t n, cap;
 };
 
-static bool number_of(const struct eval_dataset *v, struct str key, double *out)
+static bool value_of(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
 {
-	if (str_eq_c(key, "created_time"))
-		*out = (double)v->created_ms;
-	else if (str_eq_c(key, "last_update_time"))
-		*out = (double)v->updated_ms;
-	else
+	const struct eval_dataset *v = item;
+	yyjson_val *tags = ctx;
+	if (at)
 		return false;
-	return true;
+	if (n->group == G_TAG) {
+		out->text = json_val_str(yyjson_obj_getn(tags, n->key.p, n->key.n));
+		return out->text.p != NULL;
+	}
+	out->is_number = n->type != FILTER_TEXT;
+	out->number = (double)(n->index == K_CREATED ? v->created_ms : v->updated_ms);
+	out->text = n->index == K_NAME         ? v->name
+		    : n->index == K_CREATED_BY ? v->created_by
+		    : n->index == K_UPDATED_BY ? v->updated_by
+					       : (struct str){0};
+	return out->is_number || out->text.n;
 }
 
-static bool text_of(const struct eval_dataset *v, struct str key, struct str *out)
-{
-	if (str_eq_c(key, "name"))
-		*out = v->name;
-	else if (str_eq_c(key, "created_by"))
-		*out = v->created_by;
-	else if (str_eq_c(key, "last_updated_by"))
-		*out = v->updated_by;
-	else
-		return false;
-	if (!out->n)
-		*out = (struct str){0};
-	return true;
-}
-
-static enum err matches(struct search *s, const struct eval_dataset *v, bool *yes)
+static bool matches(struct search *s, const struct eval_dataset *v)
 {
 	yyjson_doc *tags = NULL;
-	enum err e = OK;
-	*yes = true;
 	if (json_parse(v->tags, &tags, NULL))
 		tags = NULL;
-	for (size_t i = 0; i < s->n_clauses && *yes && !e; i++) {
-		struct filter_clause *cl = &s->clauses[i];
-		struct str text = {0};
-		double number;
-		char key[256];
-		snprintf(key, sizeof key, "%.*s", STR_FMT(cl->key));
-		if (str_eq_c(cl->type, "tag"))
-			*yes = filter_match_text(cl, json_str(yyjson_doc_get_root(tags), key));
-		else if (!str_eq_c(cl->type, "attribute"))
-			e = err_set(&s->m->et, ERR_INVALID,
-				"Invalid filter: datasets have attributes and tags.");
-		else if (number_of(v, cl->key, &number))
-			*yes = filter_match_number(cl, number);
-		else if (text_of(v, cl->key, &text))
-			*yes = filter_match_text(cl, text);
-		else
-			e = err_set(&s->m->et, ERR_INVALID,
-				"Invalid attribute key '%s' specified. Valid keys are 'name', "
-				"'created_time', 'last_update_time', 'created_by', "
-				"'last_updated_by'.",
-				key);
-	}
+	bool yes = filter_match(
+		s->filter, &(struct filter_subject){value_of, yyjson_doc_get_root(tags)}, v);
 	yyjson_doc_free(tags);
-	return e;
+	return yes;
 }
 
 static enum err in_experiments(struct search *s, const struct eval_dataset *v, bool *yes)
@@ -423,15 +416,18 @@ static enum err in_experiments(struct search *s, const struct eval_dataset *v, b
 
 static enum err keep(struct search *s, const struct eval_dataset *v)
 {
+	struct eval_dataset *to = arena_new_of(s->m->a, struct eval_dataset);
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 64;
-		struct eval_dataset *bigger = realloc(s->v, cap * sizeof *bigger);
+		struct eval_dataset **bigger = realloc(s->v, cap * sizeof(struct eval_dataset *));
 		if (!bigger)
 			return err_set(&s->m->et, ERR_NOMEM, "no memory for a search");
 		s->v = bigger;
 		s->cap = cap;
 	}
-	struct eval_dataset *to = &s->v[s->n++];
+	if (!to)
+		return err_set(&s->m->et, ERR_NOMEM, "no memory for a search");
+	s->v[s->n++] = to;
 	*to = *v;
 	struct str *const f[] = {&to->id, &to->name, &to->digest, &to->schema, &to->tags,
 		&to->created_by, &to->updated_by};
@@ -448,54 +444,25 @@ static enum err on_dataset(void *ctx, const struct eval_dataset *v, struct errte
 	struct search *s = ctx;
 	bool yes = false;
 	enum err e = in_experiments(s, v, &yes);
-	if (!e && yes)
-		e = matches(s, v, &yes);
-	return !e && yes ? keep(s, v) : e;
+	return !e && yes && matches(s, v) ? keep(s, v) : e;
 }
 
-static int cmp(const void *x, const void *y, void *ctx)
+static int newest_first(const void *x, const void *y)
 {
-	const struct search *s = ctx;
 	const struct eval_dataset *a = x, *b = y;
-	for (size_t i = 0; i < s->n_orders; i++) {
-		double p, q;
-		int c = number_of(a, s->orders[i].key, &p) && number_of(b, s->orders[i].key, &q)
-				? (p > q) - (p < q)
-				: str_cmp(a->name, b->name);
-		if (c)
-			return s->orders[i].descending ? -c : c;
-	}
-	if (!s->n_orders && a->created_ms != b->created_ms)
+	if (a->created_ms != b->created_ms)
 		return a->created_ms < b->created_ms ? 1 : -1;
 	return -str_cmp(a->id, b->id);
 }
 
 static enum err read_orders(struct search *s)
 {
-	yyjson_val *list = yyjson_obj_get(s->m->args, "order_by"), *one;
-	size_t i, n;
-	enum err e = OK;
-	if (yyjson_arr_size(list) > ORDERS_MAX)
-		return err_set(&s->m->et, ERR_INVALID, "order_by: at most %d", ORDERS_MAX);
-	yyjson_arr_foreach(list, i, n, one)
-	{
-		struct filter_order *o = &s->orders[s->n_orders];
-		const struct eval_dataset none = {0};
-		double number;
-		if (!e)
-			e = filter_order_parse(json_val_str(one), s->m->a, o, &s->m->et);
-		if (e)
-			return e;
-		if (str_starts(o->key, S("attributes.")))
-			o->key = str_sub(o->key, 11, o->key.n);
-		if (!str_eq_c(o->key, "name") && !number_of(&none, o->key, &number))
-			return err_set(&s->m->et, ERR_INVALID,
-				"Invalid order_by key '%.*s': name, created_time or "
-				"last_update_time is expected",
-				STR_FMT(str_sub(o->key, 0, 100)));
-		s->n_orders++;
-	}
-	return OK;
+	struct str *texts;
+	enum err e = search_order(
+		yyjson_obj_get(s->m->args, "order_by"), s->m->a, &texts, &s->n_orders, &s->m->et);
+	return e ? e
+		 : filter_parse_orders(
+			   texts, s->n_orders, &language, s->m->a, s->orders, &s->m->et);
 }
 
 static enum err write_found(struct search *s, int64_t offset, int64_t max)
@@ -509,7 +476,7 @@ static enum err write_found(struct search *s, int64_t offset, int64_t max)
 	jw_key(&m->w, "datasets");
 	jw_arr(&m->w);
 	for (size_t i = from; i < to && !e; i++)
-		e = write_dataset(m, &s->v[i]);
+		e = write_dataset(m, s->v[i]);
 	jw_end(&m->w);
 	if (to < s->n) {
 		page_token(&token, (int64_t)to);
@@ -532,7 +499,7 @@ static MLREG(search_datasets)
 	if (!e) {
 		struct str filter = mlflow_text(m.args, "filter_string");
 		max = mlflow_int(m.args, "max_results", max);
-		e = filter_parse(filter.p ? filter : S(""), m.a, &s.clauses, &s.n_clauses, &m.et);
+		e = filter_parse(filter.p ? filter : S(""), &language, m.a, &s.filter, &m.et);
 	}
 	if (!e && (max < 1 || max > 50000))
 		e = err_set(&m.et, ERR_INVALID,
@@ -545,8 +512,9 @@ static MLREG(search_datasets)
 		e = read_orders(&s);
 	if (!e)
 		e = eval_dataset_each(m.tx, m.project, on_dataset, &s, &m.et);
-	if (!e && s.n)
-		qsort_r(s.v, s.n, sizeof *s.v, cmp, &s);
+	if (!e)
+		e = filter_sort(s.orders, s.n_orders, &(struct filter_subject){value_of, NULL},
+			(void **)s.v, s.n, newest_first, m.a, &m.et);
 	if (!e)
 		e = write_found(&s, offset, max);
 	free(s.v);

@@ -1,9 +1,9 @@
 /* MLflow's logged models: create, finalize, params, tags, search, delete, list their files. */
-#include "api/mlflow_filter.h"
 #include "api/mlflow_int.h"
 #include "api/mlflow_lineage.h"
 #include "api/mlflow_registry.h"
 #include "base/clock.h"
+#include "text/filter.h"
 #include "run/file.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@
 #define FIELDS(...) static const struct mlflow_field fields[] = {__VA_ARGS__}
 #define BEGIN(kind) mlreg_begin(&m, c, rq, rs, kind, fields, ARRAY_LEN(fields))
 
-enum { PAIRS_MAX = 1000, PAGE_MAX = 1000, ORDERS_MAX = 8, DATASETS_MAX = 100 };
+enum { PAIRS_MAX = 1000, PAGE_MAX = 1000, DATASETS_MAX = 100 };
 
 /* ---- JSON ---- */
 
@@ -332,72 +332,71 @@ static MLREG(mlflow_logged_drop_tag)
 
 /* ---- search ---- */
 
+enum { G_ATTRIBUTE, G_METRIC, G_PARAM, G_TAG };
+enum {
+	K_NAME,
+	K_ID,
+	K_TYPE,
+	K_STATUS,
+	K_RUN,
+	K_CREATED,
+	K_UPDATED,
+	K_EXPERIMENT,
+	K_LOCATION,
+};
+
+#define TEXTS (FILTER_OPS_TEXT | FILTER_OP_IN)
+
+static const struct filter_key keys[] = {
+	[K_NAME] = {.names = {"name"}},
+	[K_ID] = {.names = {"model_id"}},
+	[K_TYPE] = {.names = {"model_type"}},
+	[K_STATUS] = {.names = {"status"}},
+	[K_RUN] = {.names = {"source_run_id"}},
+	[K_CREATED] = {.names = {"creation_timestamp", "creation_timestamp_ms", "creation_time"},
+		.type = FILTER_NUMBER},
+	[K_UPDATED] = {.names = {"last_updated_timestamp", "last_updated_timestamp_ms",
+			       "last_updated_time"},
+		.type = FILTER_NUMBER},
+	[K_EXPERIMENT] = {.names = {"experiment_id"}},
+	[K_LOCATION] = {.names = {"artifact_location"}},
+};
+
+static const struct filter_group groups[] = {
+	[G_ATTRIBUTE] = {.names = {"attributes"},
+		.keys = keys,
+		.n_keys = ARRAY_LEN(keys),
+		.ops = TEXTS},
+	[G_METRIC] = {.names = {"metrics"}, .ops = FILTER_OPS_NUMBER, .type = FILTER_NUMBER},
+	[G_PARAM] = {.names = {"params"}, .ops = TEXTS},
+	[G_TAG] = {.names = {"tags"}, .ops = TEXTS},
+};
+
+static const struct filter_language language = {
+	groups, ARRAY_LEN(groups), true, FILTER_OF_LOGGED, false};
+
 struct found {
 	struct logged_model model;
 	struct logged_pair *pairs;
 	size_t n_pairs;
-	double newest[ORDERS_MAX]; /* of the metric that the i-th order names */
+	struct logged_metric *metrics; /* while it is looked at */
+	size_t n_metrics;
+	double newest[FILTER_ORDERS_MAX]; /* of the metric that the i-th order names */
 };
 
 struct search {
 	struct mlreg *m;
-	struct filter_clause *clauses;
-	size_t n_clauses;
+	const struct filter *filter;
+	struct filter_order orders[FILTER_ORDERS_MAX];
 	struct {
-		struct str key, dataset, digest; /* dataset, digest: of a metric; "": any */
-		bool descending;
-	} orders[ORDERS_MAX];
+		struct str name, digest; /* "": any */
+	} on[FILTER_ORDERS_MAX];         /* the dataset of a metric that is ordered by */
 	size_t n_orders;
 	yyjson_val *datasets;
-	struct found *v;
+	struct found **v;
 	size_t n, cap;
-};
-
-static bool number_of(const struct logged_model *v, struct str key, double *out)
-{
-	if (str_eq_c(key, "creation_timestamp") || str_eq_c(key, "creation_timestamp_ms") ||
-		str_eq_c(key, "creation_time"))
-		*out = (double)v->created_ms;
-	else if (str_eq_c(key, "last_updated_timestamp") ||
-		 str_eq_c(key, "last_updated_timestamp_ms"))
-		*out = (double)v->updated_ms;
-	else
-		return false;
-	return true;
-}
-
-static bool text_of(const struct search *s, const struct found *f, struct str key, struct str *out)
-{
-	static const char *const words[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
-	const struct logged_model *v = &f->model;
 	char hex[ID_HEX + 1];
-	if (str_eq_c(key, "name"))
-		*out = v->name;
-	else if (str_eq_c(key, "model_id"))
-		*out = v->id;
-	else if (str_eq_c(key, "model_type"))
-		*out = v->type;
-	else if (str_eq_c(key, "experiment_id"))
-		*out = v->experiment;
-	else if (str_eq_c(key, "status"))
-		*out = str_c(words[(size_t)v->status < ARRAY_LEN(words) ? v->status : 0]);
-	else if (str_eq_c(key, "artifact_location"))
-		*out = v->location;
-	else if (str_eq_c(key, "source_run_id")) {
-		id_hex(v->run, hex);
-		*out = id_is_zero(v->run) ? (struct str){0} : arena_str(s->m->a, str_c(hex));
-	} else
-		return false;
-	return true;
-}
-
-static struct str pair_of(const struct found *f, bool param, struct str key)
-{
-	for (size_t i = 0; i < f->n_pairs; i++)
-		if (f->pairs[i].param == param && str_eq(f->pairs[i].key, key))
-			return f->pairs[i].value;
-	return (struct str){0};
-}
+};
 
 static bool on_dataset(const struct logged_metric *v, struct str name, struct str digest)
 {
@@ -414,75 +413,98 @@ static bool on_one_of(const struct search *s, const struct logged_metric *v)
 	return yes;
 }
 
-/* Whether a metric of that name ("": any) has a value that fits, on one of the datasets asked for.
- */
-static enum err any_metric(struct search *s, struct str model, struct str name,
-	const struct filter_clause *c, bool *yes)
+static struct str text_of(struct search *s, const struct logged_model *v, unsigned key)
 {
-	struct logged_metric *v = NULL;
-	size_t n = 0;
-	*yes = false;
-	if (c && c->quoted)
-		return err_set(&s->m->et, ERR_INVALID,
-			"metrics.%.*s: a number is expected, without quotes",
-			STR_FMT(str_sub(name, 0, 100)));
-	enum err e =
-		logged_metrics(s->m->tx, s->m->project, model, name, s->m->a, &v, &n, &s->m->et);
-	for (size_t i = 0; i < n && !e && !*yes; i++)
-		*yes = on_one_of(s, &v[i]) && (!c || filter_match_number(c, v[i].value));
-	return e;
-}
-
-static enum err matches(struct search *s, const struct found *f, bool *yes)
-{
-	*yes = true;
-	for (size_t i = 0; i < s->n_clauses && *yes; i++) {
-		struct filter_clause *c = &s->clauses[i];
-		struct str text = {0};
-		double number;
-		enum err e = OK;
-		if (str_eq_c(c->type, "param") || str_eq_c(c->type, "tag"))
-			*yes = filter_match_text(c, pair_of(f, str_eq_c(c->type, "param"), c->key));
-		else if (str_eq_c(c->type, "metric"))
-			e = any_metric(s, f->model.id, c->key, c, yes);
-		else if (number_of(&f->model, c->key, &number))
-			*yes = filter_match_number(c, number);
-		else if (text_of(s, f, c->key, &text))
-			*yes = filter_match_text(c, text);
-		else
-			return err_set(&s->m->et, ERR_INVALID,
-				"Invalid attribute key '%.*s' for logged models.",
-				STR_FMT(str_sub(c->key, 0, 100)));
-		if (e)
-			return e;
+	static const char *const words[] = {"UNSPECIFIED", "PENDING", "READY", "FAILED"};
+	switch (key) {
+	case K_NAME:
+		return v->name;
+	case K_ID:
+		return v->id;
+	case K_TYPE:
+		return v->type;
+	case K_STATUS:
+		return str_c(words[(size_t)v->status < ARRAY_LEN(words) ? v->status : 0]);
+	case K_EXPERIMENT:
+		return v->experiment;
+	case K_LOCATION:
+		return v->location;
 	}
-	bool measured = !*yes;
-	for (size_t i = 0; i < s->n_clauses; i++)
-		measured |= str_eq_c(s->clauses[i].type, "metric");
-	if (!measured && yyjson_arr_size(s->datasets))
-		return any_metric(s, f->model.id, S(""), NULL, yes);
-	return OK;
+	id_hex(v->run, s->hex);
+	return id_is_zero(v->run) ? (struct str){0} : str_c(s->hex);
 }
 
-/* The newest value of a metric, on the dataset that the order names; NAN: none. */
-static enum err newest(struct search *s, struct found *f)
+/* The at-th one of that name on one of the datasets asked for. */
+static bool metric_of(const struct search *s, const struct found *f, struct str name, size_t at,
+	struct filter_value *out)
+{
+	for (size_t i = 0; i < f->n_metrics; i++)
+		if (str_eq(f->metrics[i].name, name) && on_one_of(s, &f->metrics[i]) && !at--) {
+			out->is_number = true;
+			out->number = f->metrics[i].value;
+			return true;
+		}
+	return false;
+}
+
+static bool value_of(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	const struct found *f = item;
+	if (n->group == G_METRIC)
+		return metric_of(ctx, f, n->key, at, out);
+	if (at)
+		return false;
+	for (size_t i = 0; n->group != G_ATTRIBUTE && i < f->n_pairs && !out->text.p; i++)
+		if (f->pairs[i].param == (n->group == G_PARAM) && str_eq(f->pairs[i].key, n->key))
+			out->text = f->pairs[i].value;
+	if (n->group == G_ATTRIBUTE && n->type == FILTER_TEXT)
+		out->text = text_of(ctx, &f->model, n->index);
+	out->is_number = n->type != FILTER_TEXT;
+	out->number = (double)(n->index == K_CREATED ? f->model.created_ms : f->model.updated_ms);
+	return out->is_number || out->text.p;
+}
+
+/* For an order: the i-th one's metric is the newest on its dataset. */
+static bool order_value(void *ctx, const void *item, const struct filter_name *n, size_t at,
+	struct filter_value *out)
+{
+	const struct search *s = ctx;
+	size_t i = 0; /* filter_sort hands over the orders' own names */
+	if (n->group != G_METRIC)
+		return value_of(ctx, item, n, at, out);
+	while (i < s->n_orders && &s->orders[i].name != n)
+		i++;
+	out->is_number = true;
+	out->number = ((const struct found *)item)->newest[i];
+	return !isnan(out->number);
+}
+
+static bool matches(struct search *s, const struct found *f)
+{
+	bool measured = !yyjson_arr_size(s->datasets) || filter_asks(s->filter, G_METRIC);
+	for (size_t i = 0; i < f->n_metrics && !measured; i++)
+		measured = on_one_of(s, &f->metrics[i]);
+	return measured && filter_match(s->filter, &(struct filter_subject){value_of, s}, f);
+}
+
+static void find_newest(const struct search *s, struct found *f)
 {
 	for (size_t i = 0; i < s->n_orders; i++) {
-		struct logged_metric *v = NULL;
-		size_t n = 0;
-		struct str key = s->orders[i].key;
 		f->newest[i] = NAN;
-		if (!str_starts(key, S("metrics.")))
-			continue;
-		enum err e = logged_metrics(s->m->tx, s->m->project, f->model.id,
-			str_sub(key, 8, key.n), s->m->a, &v, &n, &s->m->et);
-		if (e)
-			return e;
-		for (size_t k = n; k-- > 0;)
-			if (on_dataset(&v[k], s->orders[i].dataset, s->orders[i].digest))
-				f->newest[i] = v[k].value;
+		for (size_t k = f->n_metrics; s->orders[i].name.group == G_METRIC && k-- > 0;)
+			if (str_eq(f->metrics[k].name, s->orders[i].name.key) &&
+				on_dataset(&f->metrics[k], s->on[i].name, s->on[i].digest))
+				f->newest[i] = f->metrics[k].value;
 	}
-	return OK;
+}
+
+static bool needs_metrics(const struct search *s)
+{
+	bool yes = yyjson_arr_size(s->datasets) || filter_asks(s->filter, G_METRIC);
+	for (size_t i = 0; i < s->n_orders; i++)
+		yes |= s->orders[i].name.group == G_METRIC;
+	return yes;
 }
 
 static enum err copy_model(struct arena *a, const struct logged_model *from,
@@ -502,20 +524,22 @@ static enum err copy_model(struct arena *a, const struct logged_model *from,
 static enum err on_model(void *ctx, const struct logged_model *v, struct errtext *et)
 {
 	struct search *s = ctx;
-	struct found f = {0};
-	bool yes = false;
-	enum err e = copy_model(s->m->a, v, &f.model, et);
+	struct found *f = arena_new_of(s->m->a, struct found);
+	if (!f)
+		return err_set(et, ERR_NOMEM, "no memory for a search");
+	enum err e = copy_model(s->m->a, v, &f->model, et);
 	if (!e)
-		e = logged_pairs(s->m->tx, s->m->project, v->id, s->m->a, &f.pairs, &f.n_pairs, et);
-	if (!e)
-		e = matches(s, &f, &yes);
-	if (!e && yes)
-		e = newest(s, &f);
-	if (e || !yes)
+		e = logged_pairs(
+			s->m->tx, s->m->project, v->id, s->m->a, &f->pairs, &f->n_pairs, et);
+	if (!e && needs_metrics(s))
+		e = logged_metrics(s->m->tx, s->m->project, v->id, S(""), s->m->a, &f->metrics,
+			&f->n_metrics, et);
+	if (e || !matches(s, f))
 		return e;
+	find_newest(s, f);
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 64;
-		struct found *bigger = realloc(s->v, cap * sizeof *bigger);
+		struct found **bigger = realloc(s->v, cap * sizeof(struct found *));
 		if (!bigger)
 			return err_set(et, ERR_NOMEM, "no memory for a search");
 		s->v = bigger;
@@ -525,90 +549,43 @@ static enum err on_model(void *ctx, const struct logged_model *v, struct errtext
 	return OK;
 }
 
-/* What has no value comes last, whatever the direction. */
-static int none_last(const struct search *s, size_t i, bool a, bool b)
+static int newest_first(const void *x, const void *y)
 {
-	return s->orders[i].descending ? b - a : a - b;
-}
-
-static int cmp_by(const struct search *s, const struct found *a, const struct found *b, size_t i)
-{
-	struct str key = s->orders[i].key, x = {0}, y = {0};
-	double p, q;
-	if (str_starts(key, S("metrics."))) {
-		p = a->newest[i];
-		q = b->newest[i];
-		if (isnan(p) || isnan(q))
-			return none_last(s, i, isnan(p), isnan(q));
-		return (p > q) - (p < q);
-	}
-	if (str_starts(key, S("attributes.")))
-		key = str_sub(key, 11, key.n);
-	if (number_of(&a->model, key, &p) && number_of(&b->model, key, &q))
-		return (p > q) - (p < q);
-	if (str_starts(key, S("params."))) {
-		x = pair_of(a, true, str_sub(key, 7, key.n));
-		y = pair_of(b, true, str_sub(key, 7, key.n));
-	} else if (str_starts(key, S("tags."))) {
-		x = pair_of(a, false, str_sub(key, 5, key.n));
-		y = pair_of(b, false, str_sub(key, 5, key.n));
-	} else {
-		text_of(s, a, key, &x);
-		text_of(s, b, key, &y);
-	}
-	if (!x.p || !y.p)
-		return none_last(s, i, !x.p, !y.p);
-	return str_cmp(x, y);
-}
-
-static int cmp_found(const void *x, const void *y, void *ctx)
-{
-	const struct search *s = ctx;
 	const struct found *a = x, *b = y;
-	for (size_t i = 0; i < s->n_orders; i++) {
-		int c = cmp_by(s, a, b, i);
-		if (c)
-			return s->orders[i].descending ? -c : c;
-	}
 	int64_t d = b->model.created_ms - a->model.created_ms;
 	return d ? (d > 0) - (d < 0) : -str_cmp(a->model.id, b->model.id);
 }
 
-static bool orderable(struct str key)
+/* A field's name stands without quotes, whatever it is of. */
+static struct str order_text(struct arena *a, struct str field, bool ascending)
 {
-	static const char *const attributes[] = {"name", "model_id", "model_type", "experiment_id",
-		"status", "artifact_location", "source_run_id"};
-	const struct logged_model none = {0};
-	double number;
-	if (str_starts(key, S("metrics.")) || str_starts(key, S("params.")) ||
-		str_starts(key, S("tags.")))
-		return true;
-	if (str_starts(key, S("attributes.")))
-		key = str_sub(key, 11, key.n);
-	for (size_t i = 0; i < ARRAY_LEN(attributes); i++)
-		if (str_eq_c(key, attributes[i]))
-			return true;
-	return number_of(&none, key, &number);
+	const char *way = ascending ? "ASC" : "DESC";
+	size_t dot = str_chr(field, '.');
+	if (dot == STR_NONE)
+		return arena_fmt(a, "%.*s %s", STR_FMT(field), way);
+	return arena_fmt(a, "%.*s.`%.*s` %s", STR_FMT(str_sub(field, 0, dot)),
+		STR_FMT(str_sub(field, dot + 1, field.n)), way);
 }
 
 static enum err parse_orders(struct search *s)
 {
 	yyjson_val *list = yyjson_obj_get(s->m->args, "order_by"), *one;
+	struct str texts[FILTER_ORDERS_MAX];
 	size_t i, n;
 	yyjson_arr_foreach(list, i, n, one)
 	{
-		struct str key = json_str(one, "field_name");
-		if (!key.n || i == ORDERS_MAX)
+		struct str field = json_str(one, "field_name");
+		if (!field.n || i == FILTER_ORDERS_MAX)
 			return err_set(&s->m->et, ERR_INVALID,
 				"order_by: objects with a field_name are expected, at most %d",
-				ORDERS_MAX);
-		if (!orderable(key))
+				FILTER_ORDERS_MAX);
+		texts[i] = order_text(s->m->a, field, json_bool(one, "ascending", true));
+		s->on[i].name = json_str(one, "dataset_name");
+		s->on[i].digest = json_str(one, "dataset_digest");
+		if (filter_parse_orders(&texts[i], 1, &language, s->m->a, &s->orders[i], &s->m->et))
 			return err_set(&s->m->et, ERR_INVALID, "Invalid order by field name: %.*s",
-				STR_FMT(str_sub(key, 0, 100)));
-		s->orders[s->n_orders].key = key;
-		s->orders[s->n_orders].dataset = json_str(one, "dataset_name");
-		s->orders[s->n_orders].digest = json_str(one, "dataset_digest");
-		s->orders[s->n_orders++].descending = !json_bool(one, "ascending", true);
+				STR_FMT(str_sub(field, 0, 100)));
+		s->n_orders = i + 1;
 	}
 	return OK;
 }
@@ -638,9 +615,8 @@ static enum err find_all(struct search *s)
 		if (e)
 			return e;
 	}
-	if (s->n)
-		qsort_r(s->v, s->n, sizeof *s->v, cmp_found, s);
-	return OK;
+	return filter_sort(s->orders, s->n_orders, &(struct filter_subject){order_value, s},
+		(void **)s->v, s->n, newest_first, m->a, &m->et);
 }
 
 static enum err write_found(struct search *s, int64_t offset, int64_t max)
@@ -654,7 +630,7 @@ static enum err write_found(struct search *s, int64_t offset, int64_t max)
 	jw_key(&m->w, "models");
 	jw_arr(&m->w);
 	for (size_t i = from; i < to && !e; i++)
-		e = write_model(m, &s->v[i].model);
+		e = write_model(m, &s->v[i]->model);
 	jw_end(&m->w);
 	if (to < s->n) {
 		page_token(&token, (int64_t)to);
@@ -677,7 +653,7 @@ static MLREG(mlflow_logged_search)
 	if (!e) {
 		struct str filter = mlflow_text(m.args, "filter");
 		max = mlflow_int(m.args, "max_results", max);
-		e = filter_parse(filter.p ? filter : S(""), m.a, &s.clauses, &s.n_clauses, &m.et);
+		e = filter_parse(filter.p ? filter : S(""), &language, m.a, &s.filter, &m.et);
 	}
 	if (!e && (max < 1 || max > PAGE_MAX))
 		e = err_set(&m.et, ERR_INVALID, "max_results: a number from 1 to %d is expected",

@@ -95,6 +95,7 @@ enum filter_dialect {
 	FILTER_OF_MODELS,
 	FILTER_OF_VERSIONS,
 	FILTER_OF_TRACES,
+	FILTER_OF_LOGGED, /* logged models: their texts may stand without quotes */
 };
 
 struct filter_language {

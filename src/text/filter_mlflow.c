@@ -23,6 +23,8 @@ static const struct dialect {
 			      "'metadata'}",
 		"Expected a quoted string value or a list of quoted string values for attributes",
 		false, true},
+	[FILTER_OF_LOGGED] = {"Expected one of ['attributes', 'metrics', 'params', 'tags'].",
+		"Expected a quoted string value for attributes", true, false},
 };
 
 static const struct dialect *dialect(const struct parser *p)

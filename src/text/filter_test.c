@@ -260,6 +260,9 @@ enum err filter_read_value(
 	} else if (takes_text(p, t) && !t->numeric &&
 		   (v->kind == T_QUOTED || (truth && !p->l->strict && t->name.index == NO_KEY)))
 		*text = v->text;
+	else if (p->l->strict && p->l->of == FILTER_OF_LOGGED && takes_text(p, t) &&
+		 (v->kind == T_NUMBER || v->kind == T_WORD))
+		*text = v->raw;
 	else if (p->l->strict)
 		return filter_mlflow_value(p, t);
 	else
