@@ -106,7 +106,7 @@ static bool feed_code(struct reader *r, uint32_t code)
 	return true;
 }
 
-/* Is some code point of [from, to] possible? */
+/* Is some code point of [from, to], none of them a surrogate, possible? */
 static bool some_code(const struct reader *r, uint32_t from, uint32_t to)
 {
 	if (!r->left)
@@ -116,7 +116,7 @@ static bool some_code(const struct reader *r, uint32_t from, uint32_t to)
 		return true; /* a class of names is read only while one may come */
 	for (uint32_t code = from; code <= to; code++) {
 		struct reader x = *r;
-		if ((code < 0xd800 || code > 0xdfff) && feed_code(&x, code) && viable(&x))
+		if (feed_code(&x, code) && viable(&x))
 			return true;
 	}
 	return false;
@@ -150,7 +150,9 @@ static bool some_hex(const struct reader *r, struct escape e)
 		return from <= to && some_code(r, pair_code(e.upper, from - 0xdc00),
 					     pair_code(e.upper, to - 0xdc00));
 	}
-	if (some_code(r, from, to))
+	if (from < 0xd800 && some_code(r, from, MIN(to, 0xd7ff)))
+		return true;
+	if (to > 0xdfff && some_code(r, MAX(from, 0xe000), to))
 		return true;
 	from = MAX(from, 0xd800);
 	to = MIN(to, 0xdbff);
