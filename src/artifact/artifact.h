@@ -201,5 +201,8 @@ struct str node_tree_digest(struct str node); /* of the node; .p NULL: it is som
 /* What is there already is left as it is, but that it gets the detail when it has none. */
 enum err lineage_add(struct tx *tx, const struct principal *who, const struct edge *edge,
 	struct errtext *et) MUST_CHECK;
+/* A run is gone for good: its edges go too, and what only they kept can be collected. */
+enum err lineage_forget_run(
+	struct tx *tx, struct str project, struct id run, struct errtext *et) MUST_CHECK;
 
 #endif

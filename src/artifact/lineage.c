@@ -67,6 +67,18 @@ enum err lineage_add(
 		P_TEXT(who->name.n ? who->name : S("local")), P_I64(clock_unix_ms()));
 }
 
+enum err lineage_forget_run(struct tx *tx, struct str project, struct id run, struct errtext *et)
+{
+	char hex[ID_HEX + 1], node[ID_HEX + 8];
+	id_hex(run, hex);
+	snprintf(node, sizeof node, "run:%s", hex);
+	enum err e = db_exec(tx, et, "DELETE FROM lineage_edge WHERE project = ? AND node = ?",
+		P_TEXT(project), P_TEXT(str_c(node)));
+	return e ? e
+		 : db_exec(tx, et, "DELETE FROM lineage_edge WHERE project = ? AND source = ?",
+			   P_TEXT(project), P_TEXT(str_c(node)));
+}
+
 enum err lineage_of_run(struct tx *tx, struct str project, struct id run, enum edge_kind kind,
 	struct arena *a, struct edge **out, size_t *n, struct errtext *et)
 {

@@ -8,6 +8,7 @@
  *  2. What is on hold, or named by a version of an artifact or by lineage, is not removed.
  *  3. The blobs of files go with the next collection. */
 #include "access/access.h"
+#include "artifact/artifact.h"
 #include "base/clock.h"
 #include "run/file_int.h"
 #include "run/retain_int.h"
@@ -100,6 +101,8 @@ enum err purge_run_in(struct tx *tx, const struct principal *who, struct str pro
 		e = folder_of(tx, project, &v, folder, et);
 	if (!e && *folder)
 		e = run_file_remove_in(tx, project, str_c(folder), et);
+	if (!e)
+		e = lineage_forget_run(tx, project, run, et);
 	if (!e)
 		e = db_exec(tx, et,
 			"UPDATE run SET project = '', kind = 'purged', version = 0, experiment = "

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """SIGKILL while documents are written: whatever was acknowledged is found after the restart, in its
 last version; whatever was deleted is not; the one request in flight is done or not done at all."""
+import json
 import os
 import random
 import sys
@@ -136,6 +137,13 @@ def kill_cycles():
                f"end, none of {len(w.gone)} former versions and deleted ones")
         marks = rnd.sample(list(w.docs), min(20, len(w.docs)))
         tap.ok(all(p in found(c, w.docs[p][0], "hybrid") for p in marks), "hybrid finds them too")
+        c.json("POST", "/api/v1/ingest/commit")
+        ref = c.json("POST", "/api/v1/search", {"query": "grain"})[1]
+        digest = c.json("GET", "/api/v1/artifacts/resolve?ref=" + ref["document_set"])[1]["digest"]
+        lines = c.get(f"/api/v1/trees/{digest}/files/documents.jsonl")[1].decode().splitlines()
+        tap.same(sorted(json.loads(x)["path"] for x in lines), sorted(w.docs),
+                 "the version of the document set has these documents and no other")
+        tap.same(ref["document_changes"], 0, "and nothing has changed since")
         tap.note(f"{w.acks} acknowledged writes, slowest restart {slowest:.2f} s")
     finally:
         c.remove()
@@ -164,6 +172,7 @@ def cli_resumes():
         code, out, err = c.cli("ingest", folder)
         tap.ok(code == 0 and "0 indexed, 60 unchanged" in out + err, "a third call has nothing to do",
                out + err)
+        tap.ok("document-set/default:" in out and "as before" in out, "and makes no version", out)
     finally:
         c.remove()
 

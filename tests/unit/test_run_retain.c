@@ -270,6 +270,7 @@ static void test_run_retain__what_is_needed_stays(void)
 		.source = S("uri:https://example.org/data")};
 	CHECK_OK(lineage_add(tx, &ada, &edge, &et), &et); /* keeps nothing: no version */
 	edge.node = node_run(a, plain);
+	edge.source = node_tree(a, S("f00d"));
 	CHECK_OK(lineage_add(tx, &ada, &edge, &et), &et);
 	edge.node = node_run(a, used);
 	edge.source = node_version(a, (struct id){{1}}, 1);
@@ -294,6 +295,8 @@ static void test_run_retain__what_is_needed_stays(void)
 	CHECK_INT(k.runs[RETAIN_PURGE], 1);
 	CHECK_INT(k.kept, 2);
 	CHECK_ERR(track_get(c, project, plain, &t, &et), ERR_NOT_FOUND);
+	CHECK_INT(sql_i64(c, "SELECT COUNT(*) FROM lineage_edge WHERE source LIKE 'urn:%'"), 0);
+	CHECK_INT(sql_i64(c, "SELECT COUNT(*) FROM lineage_edge"), 3);
 	size_t runs, experiments, kept;
 	CHECK_OK(track_purge(c, &ada, project, 0, &runs, &experiments, &kept, &et), &et);
 	CHECK_INT(runs, 0);
