@@ -69,6 +69,10 @@ bench-engine: all models ## ours beside llama.cpp: prompt, decode, embeddings, l
 bench-http: all ## requests a second, plain and TLS, beside nginx when it is installed
 	@bench/http.sh $(BUILD)
 
+.PHONY: bench-mask
+bench-mask: all models ## masks of whole vocabularies for structured output, beside llguidance
+	@bench/mask.sh $(BUILD)
+
 bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
 

@@ -27,6 +27,7 @@ struct mask {
 	struct masker *k;
 	struct matcher *m;
 	uint64_t *bits;
+	struct entry *shown;   /* whose bits are the present mask, or NULL */
 	struct buf key, piece; /* reused */
 	uint64_t work_max;     /* for the present mask */
 	bool begun;            /* the first token was taken */
@@ -58,8 +59,8 @@ static enum err gather(
 
 static void find_space(struct masker *k)
 {
-	for (uint32_t i = 1; i < k->t.n; i = k->t.end[i])
-		if (k->t.byte[i] == ' ')
+	for (uint32_t i = 1; i < k->t.n; i = k->t.node[i].end)
+		if (k->t.node[i].byte == ' ')
 			k->space = i;
 }
 
@@ -182,11 +183,11 @@ static enum err collect_rest(const struct walk *w, uint32_t r, struct rest *out)
 		/* the bytes on the way down from the place; its own tokens have none left */
 		char way[UINT16_MAX];
 		uint32_t at = p[i].node;
-		for (uint32_t k = at; k < t->end[at]; k++) {
-			size_t len = t->depth[k] - t->depth[at];
+		for (uint32_t k = at; k < t->node[at].end; k++) {
+			size_t len = t->node[k].depth - t->node[at].depth;
 			if (len)
-				way[len - 1] = (char)t->byte[k];
-			for (uint32_t j = t->own[k]; j < t->own[k + 1]; j++) {
+				way[len - 1] = (char)t->node[k].byte;
+			for (uint32_t j = t->node[k].own; j < t->node[k + 1].own; j++) {
 				v[n++] = (struct token_text){{NULL, len}, t->tokens[j]};
 				buf_add(&text, way, len);
 			}
@@ -247,6 +248,8 @@ static struct entry *find_out(struct mask *x, struct cell *v, unsigned n)
 			e->bits = NULL;
 			e->bytes = sizeof *e + e->key.n;
 		} else if (!err) {
+			for (size_t i = 0; i < k->words && !e->any; i++)
+				e->any = e->bits[i];
 			err = collect_rests(e, &w);
 		}
 	}
@@ -270,7 +273,7 @@ static void walk_rest(struct mask *x, const struct rest *r, const struct cell *b
 	if (!matcher_push_resumed(x->m, below, result))
 		return;
 	struct walk w = {.t = &r->t, .m = x->m, .bits = x->bits, .work_max = x->work_max};
-	for (uint32_t i = 0; i < r->t.own[1]; i++)
+	for (uint32_t i = 0; i < r->t.node[1].own; i++)
 		x->bits[r->t.tokens[i] / 64] |= 1ull << (r->t.tokens[i] % 64);
 	walk_below(&w, 0);
 	matcher_drop(x->m, 1);
@@ -278,7 +281,7 @@ static void walk_rest(struct mask *x, const struct rest *r, const struct cell *b
 
 static void use(struct mask *x, const struct entry *e, const struct cell *below)
 {
-	for (size_t i = 0; i < x->k->words; i++)
+	for (size_t i = 0; e->any && i < x->k->words; i++)
 		x->bits[i] |= e->bits[i];
 	for (uint32_t i = 0; i < e->n_rests; i++)
 		walk_rest(x, &e->rests[i], below);
@@ -294,29 +297,39 @@ static void walk_stack(struct mask *x, const struct cell *c, uint32_t root)
 	}
 }
 
-/* Adds what stack c allows. */
-static void add_stack(struct mask *x, const struct cell *c)
+/* What is known of the top of stack c, to be put back; *below is the cell below what it speaks of.
+ * NULL: nothing can be kept of it. */
+static struct entry *look_up(struct mask *x, const struct cell *c, const struct cell **below)
 {
 	const struct language *l = matcher_language(x->m);
 	struct cell v[CELLS_MAX];
+	*below = c;
 	for (unsigned n = 1; n <= CELLS_MAX && key_cells(l, c, n, v); n++) {
 		key_of(l, v, n, &x->key);
 		struct entry *e = x->key.err ? NULL : cache_get(x->k->cache, buf_str(&x->key));
 		if (!e && !x->key.err)
 			e = find_out(x, v, n);
 		if (!e)
-			break;
-		const struct cell *below = c;
-		for (unsigned i = 0; i < n; i++)
-			below = below->up;
-		bool deeper = e->deeper;
-		if (!deeper)
-			use(x, e, below);
+			return NULL;
+		*below = (*below)->up;
+		if (!e->deeper)
+			return e;
 		cache_put(x->k->cache, e);
-		if (!deeper)
-			return;
 	}
-	walk_stack(x, c, 0);
+	return NULL;
+}
+
+/* Adds what stack c allows. */
+static void add_stack(struct mask *x, const struct cell *c)
+{
+	const struct cell *below;
+	struct entry *e = look_up(x, c, &below);
+	if (!e) {
+		walk_stack(x, c, 0);
+		return;
+	}
+	use(x, e, below);
+	cache_put(x->k->cache, e);
 }
 
 /* ---- masks ---- */
@@ -339,10 +352,19 @@ enum err mask_new(struct masker *k, const struct language *l, struct mask **out,
 	return e;
 }
 
+/* Whose bits are the mask until the next one. */
+static void show(struct mask *x, struct entry *e)
+{
+	if (x->shown)
+		cache_put(x->k->cache, x->shown);
+	x->shown = e;
+}
+
 void mask_free(struct mask *x)
 {
 	if (!x)
 		return;
+	show(x, NULL);
 	matcher_free(x->m);
 	free(x->bits);
 	buf_free(&x->key);
@@ -361,7 +383,7 @@ static void without_space(struct mask *x, const struct cell *const *stack, size_
 {
 	const struct token_trie *t = &x->k->t;
 	uint32_t space = x->k->space;
-	for (uint32_t i = t->own[space]; i < t->own[t->end[space]]; i++)
+	for (uint32_t i = t->node[space].own; i < t->node[t->node[space].end].own; i++)
 		x->bits[t->tokens[i] / 64] &= ~(1ull << (t->tokens[i] % 64));
 	for (size_t i = 0; i < n; i++)
 		walk_stack(x, stack[i], space);
@@ -384,29 +406,56 @@ static bool add_stacks(struct mask *x)
 	return true;
 }
 
-enum err mask_next(struct mask *x, const uint64_t **allowed, struct errtext *et)
+/* The mask is what is known of the only stack, as it is: nothing has to be copied. */
+static bool known_whole(struct mask *x, const uint64_t **allowed)
+{
+	size_t n;
+	const struct cell *below, *c = matcher_stacks(x->m, &n)[0];
+	if (n != 1 || matcher_may_end(x->m) || (x->k->strips_space && !x->begun))
+		return false;
+	struct entry *e = look_up(x, c, &below);
+	if (e && e->any && !e->n_rests) {
+		show(x, e);
+		*allowed = e->bits;
+		return true;
+	}
+	if (e)
+		cache_put(x->k->cache, e);
+	return false;
+}
+
+static enum err gather_bits(struct mask *x, struct errtext *et)
 {
 	struct masker *k = x->k;
 	uint64_t any = 0;
-	enum err status = matcher_status(x->m, NULL), e;
-	x->work_max = matcher_work(x->m) + WORK_MAX;
 	memset(x->bits, 0, k->words * sizeof *x->bits);
 	if (!add_stacks(x))
 		return err_set(et, ERR_NOMEM, "no memory for a mask");
 	if (matcher_may_end(x->m))
 		for (size_t i = 0; i < k->n_ends; i++)
 			x->bits[k->ends[i] / 64] |= 1ull << (k->ends[i] % 64);
-	for (size_t i = 0; i < k->words; i++)
-		any |= x->bits[i];
-	if (any && matcher_work(x->m) <= x->work_max) {
-		matcher_restore(x->m, status);
-		*allowed = x->bits;
+	for (size_t i = 0; i < k->words && !any; i++)
+		any = x->bits[i];
+	if (any && matcher_work(x->m) <= x->work_max)
 		return OK;
-	}
-	e = matcher_status(x->m, et);
+	enum err e = matcher_status(x->m, et);
 	return e ? e
 		 : err_set(et, ERR_UNSUPPORTED,
 			   "no token of the model goes on as the grammar or schema demands");
+}
+
+enum err mask_next(struct mask *x, const uint64_t **allowed, struct errtext *et)
+{
+	enum err status = matcher_status(x->m, NULL), e = OK;
+	show(x, NULL);
+	x->work_max = matcher_work(x->m) + WORK_MAX;
+	matcher_will_try(x->m);
+	*allowed = x->bits;
+	if (!known_whole(x, allowed))
+		e = gather_bits(x, et);
+	if (!e)
+		matcher_restore(x->m, status);
+	return e;
 }
 
 enum err mask_take(struct mask *x, int32_t id, bool *over, struct errtext *et)

@@ -11,17 +11,21 @@ struct token_text {
 	int32_t id;
 };
 
+/* One cache line holds two. */
+struct token_node {
+	uint64_t ascii[2]; /* which ASCII bytes stand here or below */
+	uint32_t end;      /* the first node that is not below this one */
+	/* its own tokens are tokens[own .. own of the next node), and with all below it
+	 * tokens[own .. own of end) */
+	uint32_t own;
+	uint16_t depth, height; /* bytes from the root; down to the deepest token below */
+	uint8_t byte, flags;
+};
+
 struct token_trie {
 	uint32_t n;
-	uint8_t *byte;
-	uint16_t *depth;
-	uint32_t *end; /* the first node that is not below this one */
-	/* [n + 1]: those of node i are tokens[own[i] .. own[i + 1]), and of all below it, too,
-	 * tokens[own[i] .. own[end[i]]) */
-	uint32_t *own;
+	struct token_node *node; /* [n + 1], the last only for its own */
 	int32_t *tokens;
-	uint64_t (*ascii)[2]; /* which ASCII bytes stand here or below */
-	uint8_t *flags;
 	size_t bytes; /* memory */
 };
 
@@ -42,11 +46,20 @@ enum utf8_state utf8_next(enum utf8_state s, uint8_t byte);
 
 /* ---- walking it ---- */
 
-/* A cell that reads some characters and stays as it is. */
+enum { IDLE_STACKS = 6 };
+
+struct stacks {
+	const struct cell *v[IDLE_STACKS];
+	unsigned n;
+};
+
+/* Stacks that read some characters and stay as they are, or count: all texts of these characters,
+ * `run` of them at most, are possible from here. */
 struct idle {
-	const struct cell *cell;
-	uint64_t ascii[2];
-	bool others; /* and all that are not ASCII */
+	struct stacks at;
+	uint64_t ascii[2]; /* which ASCII characters */
+	bool others;       /* and all that are not ASCII */
+	uint32_t run;
 };
 
 struct pop {
@@ -57,10 +70,13 @@ struct walk {
 	const struct token_trie *t;
 	struct matcher *m;
 	uint64_t *bits;      /* set for each token that is possible */
-	struct idle idle[8]; /* cells that were asked */
+	struct idle idle[8]; /* stacks that were asked */
 	unsigned n_idle;
-	const struct idle *at[64]; /* by depth: what is known of the cell there, or NULL */
-	uint64_t work_max;         /* of the matcher's work: more ends the walk */
+	struct {
+		const struct idle *idle; /* NULL: nothing is known of the stacks there */
+		uint32_t run;            /* how many characters are left of idle's */
+	} at[64];                        /* by depth */
+	uint64_t work_max;               /* of the matcher's work: more ends the walk */
 	/* pops to the bottom, when wanted; too_many ends the walk */
 	bool collect, too_many;
 	struct buf results, pops; /* struct result, struct pop */
@@ -88,6 +104,7 @@ struct entry {
 	struct str key;
 	size_t bytes;
 	bool deeper; /* too much goes on below: ask with one more cell */
+	bool any;    /* some bit is set */
 	uint64_t *bits;
 	struct rest *rests;
 	uint32_t n_rests;

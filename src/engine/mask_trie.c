@@ -55,17 +55,10 @@ static size_t common(struct str a, struct str b)
 
 static bool allocate(struct token_trie *t, size_t nodes, size_t tokens)
 {
-	t->byte = malloc(nodes * sizeof *t->byte);
-	t->depth = malloc(nodes * sizeof *t->depth);
-	t->end = malloc(nodes * sizeof *t->end);
-	t->own = malloc((nodes + 1) * sizeof *t->own);
+	t->node = calloc(nodes + 1, sizeof *t->node);
 	t->tokens = malloc(MAX(tokens, 1) * sizeof *t->tokens);
-	t->ascii = calloc(nodes, sizeof *t->ascii);
-	t->flags = malloc(nodes * sizeof *t->flags);
-	t->bytes = nodes * (sizeof *t->byte + sizeof *t->depth + sizeof *t->end + sizeof *t->own +
-				   sizeof *t->ascii + sizeof *t->flags) +
-		   tokens * sizeof *t->tokens;
-	return t->byte && t->depth && t->end && t->own && t->tokens && t->ascii && t->flags;
+	t->bytes = (nodes + 1) * sizeof *t->node + tokens * sizeof *t->tokens;
+	return t->node && t->tokens;
 }
 
 /* Nodes and tokens, from sorted texts. path[d] is the node of depth d that is open. */
@@ -74,27 +67,27 @@ static void fill(struct token_trie *t, const struct token_text *v, size_t n, uin
 	struct str last = {"", 0};
 	uint32_t tokens = 0;
 	t->n = 1;
-	t->byte[0] = 0;
-	t->depth[0] = 0;
-	t->own[0] = 0;
+	t->node[0].byte = 0;
+	t->node[0].depth = 0;
+	t->node[0].own = 0;
 	path[0] = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct str s = v[i].bytes;
 		size_t same = common(last, s);
 		for (size_t d = same + 1; d <= last.n; d++)
-			t->end[path[d]] = t->n;
+			t->node[path[d]].end = t->n;
 		for (size_t d = same; d < s.n; d++) {
 			path[d + 1] = t->n;
-			t->byte[t->n] = (uint8_t)s.p[d];
-			t->depth[t->n] = (uint16_t)(d + 1);
-			t->own[t->n++] = tokens;
+			t->node[t->n].byte = (uint8_t)s.p[d];
+			t->node[t->n].depth = (uint16_t)(d + 1);
+			t->node[t->n++].own = tokens;
 		}
 		t->tokens[tokens++] = v[i].id;
 		last = s;
 	}
 	for (size_t d = 0; d <= last.n; d++)
-		t->end[path[d]] = t->n;
-	t->own[t->n] = tokens;
+		t->node[path[d]].end = t->n;
+	t->node[t->n].own = tokens;
 }
 
 /* What stands here and below, from the leaves up; state[d] is that of the open node of depth d. */
@@ -102,20 +95,21 @@ static void look_below(struct token_trie *t, uint8_t *state)
 {
 	state[0] = U_END;
 	for (uint32_t i = 0; i < t->n; i++) {
-		uint8_t b = t->byte[i], *s = &state[t->depth[i]];
+		uint8_t b = t->node[i].byte, *s = &state[t->node[i].depth];
 		if (i)
 			*s = (uint8_t)utf8_next(s[-1], b);
-		t->flags[i] =
+		t->node[i].flags =
 			(uint8_t)((*s == U_END ? TRIE_WHOLE : 0) | (*s == U_BAD ? TRIE_BAD : 0) |
 				  (b >= 0x80 ? TRIE_OTHER : 0));
 		if (i && b < 0x80)
-			t->ascii[i][b / 64] |= 1ull << (b % 64);
+			t->node[i].ascii[b / 64] |= 1ull << (b % 64);
 	}
 	for (uint32_t i = t->n; i-- > 0;)
-		for (uint32_t k = i + 1; k < t->end[i]; k = t->end[k]) {
-			t->ascii[i][0] |= t->ascii[k][0];
-			t->ascii[i][1] |= t->ascii[k][1];
-			t->flags[i] |= t->flags[k] & (TRIE_OTHER | TRIE_BAD);
+		for (uint32_t k = i + 1; k < t->node[i].end; k = t->node[k].end) {
+			t->node[i].ascii[0] |= t->node[k].ascii[0];
+			t->node[i].ascii[1] |= t->node[k].ascii[1];
+			t->node[i].height = (uint16_t)MAX(t->node[i].height, t->node[k].height + 1);
+			t->node[i].flags |= t->node[k].flags & (TRIE_OTHER | TRIE_BAD);
 		}
 }
 
@@ -146,12 +140,7 @@ enum err token_trie_build(struct token_trie *t, struct token_text *v, size_t n, 
 
 void token_trie_free(struct token_trie *t)
 {
-	free(t->byte);
-	free(t->depth);
-	free(t->end);
-	free(t->own);
+	free(t->node);
 	free(t->tokens);
-	free(t->ascii);
-	free(t->flags);
 	*t = (struct token_trie){0};
 }

@@ -1,11 +1,14 @@
-/* Walking the trie of tokens with a matcher. Most of a mask is text inside a string, where a cell
- * reads a character and stays what it was. Such a cell is asked once for each byte which characters
- * these are; then all below a node whose bytes are among them is allowed without a look. */
+/* Walking the trie of tokens with a matcher. Most of a mask is text inside a string or a word,
+ * where the stacks read a character and stay what they were, or count it. Such stacks are asked
+ * once which characters these are, and how many of them may follow; then all below a node that
+ * consists of them is allowed without a look. */
 #include "engine/mask_int.h"
 
 enum {
-	IDLE_WORTH = 256, /* tokens below a node for which a cell is asked */
-	IDLE_STATES = 24, /* cells inside a character */
+	IDLE_WORTH = 256, /* tokens below a node for which its stacks are asked */
+	IDLE_LEAST = 4,   /* and for which what is known is looked up */
+	INSIDE_MAX = 24,  /* different stacks inside a character */
+	RUN_MAX = 32,     /* characters that are tried, one after the other */
 };
 
 static void allow(struct walk *w, uint32_t from, uint32_t to)
@@ -16,89 +19,166 @@ static void allow(struct walk *w, uint32_t from, uint32_t to)
 	}
 }
 
-/* ---- cells that stay as they are ---- */
+/* ---- stacks that stay as they are ---- */
 
-/* The one stack after c reads b; NULL: none, several, or c has ended as well. */
-static const struct cell *only(struct matcher *m, const struct cell *c, uint8_t b)
+/* The stacks of the top level; false: too many, or something went down to the bottom. */
+static bool top(struct walk *w, struct stacks *out)
 {
 	size_t n, popped;
-	const struct cell *next = NULL;
-	if (!matcher_push_like(m, c))
-		return NULL;
-	if (matcher_push(m, b)) {
-		next = matcher_stacks(m, &n)[0];
-		matcher_popped(m, &popped);
-		if (n != 1 || popped)
-			next = NULL;
-		matcher_drop(m, 1);
-	}
-	matcher_drop(m, 1);
-	return next;
-}
-
-/* Does c read every character that is not ASCII and stay? All pairs of a cell and what UTF-8 wants
- * next are followed. */
-static bool reads_others(struct matcher *m, const struct cell *c)
-{
-	struct pair {
-		const struct cell *cell;
-		enum utf8_state state;
-	} pair[IDLE_STATES] = {{c, U_END}};
-	unsigned n = 1;
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned b = 0x80; b < 256; b++) {
-			enum utf8_state s = utf8_next(pair[i].state, (uint8_t)b);
-			if (s == U_BAD)
-				continue;
-			const struct cell *next = only(m, pair[i].cell, (uint8_t)b);
-			if (!next || (s == U_END && next != c))
-				return false;
-			unsigned k = 0;
-			while (k < n && (pair[k].cell != next || pair[k].state != s))
-				k++;
-			if (k == IDLE_STATES)
-				return false;
-			if (k == n)
-				pair[n++] = (struct pair){next, s};
-		}
+	const struct cell *const *v = matcher_stacks(w->m, &n);
+	matcher_popped(w->m, &popped);
+	if (n > IDLE_STACKS || popped)
+		return false;
+	out->n = (unsigned)n;
+	memcpy(out->v, v, n * sizeof *v);
 	return true;
 }
 
-static const struct idle *ask(struct walk *w, const struct cell *c)
+/* The same, or the same for every mask: then whatever can be read from the one can be read from the
+ * other. */
+static bool same_cell(const struct language *l, const struct cell *x, const struct cell *y)
 {
+	struct cell a = *x, b = *y;
+	if (x == y)
+		return true;
+	return l->ops->key && x->up == y->up && l->ops->key(x, &a) && l->ops->key(y, &b) &&
+	       a.node == b.node && a.kind == b.kind && a.a == b.a && a.b == b.b && a.c == b.c &&
+	       a.more == b.more;
+}
+
+static bool same(const struct walk *w, const struct stacks *x, const struct stacks *y)
+{
+	if (x->n != y->n)
+		return false;
+	for (unsigned i = 0; i < x->n; i++)
+		if (!same_cell(matcher_language(w->m), x->v[i], y->v[i]))
+			return false;
+	return true;
+}
+
+/* Goes on by one byte, a level higher; false: not, or to no few stacks. */
+static bool goes(struct walk *w, uint8_t b, struct stacks *out)
+{
+	if (!matcher_push(w->m, b))
+		return false;
+	if (top(w, out))
+		return true;
+	matcher_drop(w->m, 1);
+	return false;
+}
+
+struct inside { /* a character */
+	const struct stacks *want;
+	struct stacks seen[INSIDE_MAX];
+	enum utf8_state state[INSIDE_MAX];
+	unsigned n;
+};
+
+/* Does every character that is not ASCII lead to in->want? From here, a part of one was read. */
+static bool others_lead(struct walk *w, enum utf8_state u, struct inside *in)
+{
+	struct stacks next;
+	for (unsigned b = 0x80; b < 256; b++) {
+		enum utf8_state s = utf8_next(u, (uint8_t)b);
+		if (s == U_BAD)
+			continue;
+		if (!goes(w, (uint8_t)b, &next))
+			return false;
+		bool good = s != U_END || same(w, &next, in->want);
+		unsigned k = s == U_END ? in->n : 0;
+		while (k < in->n && (in->state[k] != s || !same(w, &in->seen[k], &next)))
+			k++;
+		if (good && s != U_END && k == in->n) {
+			good = in->n < INSIDE_MAX;
+			if (good) {
+				in->seen[in->n] = next;
+				in->state[in->n++] = s;
+				good = others_lead(w, s, in);
+			}
+		}
+		matcher_drop(w->m, 1);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+/* Which of these ASCII characters lead from here to the same stacks *next, and whether all others
+ * do.
+ */
+static void look(struct walk *w, const uint64_t ascii[2], bool want_others, struct idle *x,
+	struct stacks *next)
+{
+	struct stacks t;
+	next->n = 0;
+	x->ascii[0] = x->ascii[1] = 0;
+	for (unsigned i = 0; i < 128; i++) {
+		unsigned b = (i + 'a') % 128; /* letters are the likeliest to be many */
+		if (!(ascii[b / 64] >> (b % 64) & 1) || !goes(w, (uint8_t)b, &t))
+			continue;
+		matcher_drop(w->m, 1);
+		if (!next->n)
+			*next = t;
+		if (same(w, &t, next))
+			x->ascii[b / 64] |= 1ull << (b % 64);
+	}
+	struct inside in = {.want = next};
+	x->others = next->n && want_others && others_lead(w, U_END, &in);
+}
+
+static const struct idle *ask(struct walk *w, const struct stacks *at)
+{
+	static const uint64_t all[2] = {UINT64_MAX, UINT64_MAX};
+	struct stacks now = *at, next;
+	struct idle *x, more;
+	size_t levels = matcher_levels(w->m);
 	if (w->n_idle == ARRAY_LEN(w->idle))
 		return NULL;
-	struct idle *x = &w->idle[w->n_idle++];
-	unsigned n = 0;
-	*x = (struct idle){.cell = c};
-	for (unsigned b = 0; b < 128; b++)
-		if (only(w->m, c, (uint8_t)b) == c) {
-			x->ascii[b / 64] |= 1ull << (b % 64);
-			n++;
+	x = &w->idle[w->n_idle++];
+	look(w, all, true, x, &next);
+	x->at = *at;
+	x->run = next.n > 0;
+	while (x->run && x->run < RUN_MAX) {
+		uint8_t b = 'a';
+		if (same(w, &next, &now)) {
+			x->run = UINT32_MAX;
+			break;
 		}
-	x->others = n && reads_others(w->m, c);
+		while (!(x->ascii[b / 64] >> (b % 64) & 1))
+			b = (b + 1) % 128;
+		if (!matcher_push(w->m, b))
+			break;
+		now = next;
+		look(w, x->ascii, x->others, &more, &next);
+		if (more.ascii[0] != x->ascii[0] || more.ascii[1] != x->ascii[1] ||
+			(x->others && !more.others))
+			break;
+		x->run++;
+	}
+	matcher_drop(w->m, matcher_levels(w->m) - levels);
 	return x;
 }
 
-/* What is known of the cell on top, when it is the only one and at node i; NULL: nothing. */
+/* What is known of the stacks at node i, the top level; NULL: nothing. */
 static const struct idle *idle_at(struct walk *w, uint32_t i)
 {
 	const struct token_trie *t = w->t;
-	size_t n;
-	const struct cell *c = matcher_stacks(w->m, &n)[0];
-	if (n != 1 || !(t->flags[i] & TRIE_WHOLE))
+	struct stacks at;
+	if (!(t->node[i].flags & TRIE_WHOLE) ||
+		t->node[t->node[i].end].own - t->node[i].own < IDLE_LEAST || !top(w, &at))
 		return NULL;
 	for (unsigned k = 0; k < w->n_idle; k++)
-		if (w->idle[k].cell == c)
+		if (w->idle[k].at.n == at.n && !memcmp(w->idle[k].at.v, at.v, at.n * sizeof *at.v))
 			return &w->idle[k];
-	return t->own[t->end[i]] - t->own[i] >= IDLE_WORTH ? ask(w, c) : NULL;
+	return t->node[t->node[i].end].own - t->node[i].own >= IDLE_WORTH ? ask(w, &at) : NULL;
 }
 
-/* The byte of node i and all below are among what x, the cell at its parent, reads idly. */
-static bool fits(const struct token_trie *t, uint32_t i, const struct idle *x)
+/* The byte of node i and all below are what x, the stacks at its parent, read idly. */
+static bool fits(const struct token_trie *t, uint32_t i, const struct idle *x, uint32_t run)
 {
-	return !(t->ascii[i][0] & ~x->ascii[0]) && !(t->ascii[i][1] & ~x->ascii[1]) &&
-	       !(t->flags[i] & TRIE_BAD) && (x->others || !(t->flags[i] & TRIE_OTHER));
+	return !(t->node[i].ascii[0] & ~x->ascii[0]) && !(t->node[i].ascii[1] & ~x->ascii[1]) &&
+	       t->node[i].height < run && !(t->node[i].flags & TRIE_BAD) &&
+	       (x->others || !(t->node[i].flags & TRIE_OTHER));
 }
 
 /* ---- the walk ---- */
@@ -122,7 +202,7 @@ static void collect(struct walk *w, uint32_t node)
 	for (size_t i = 0; i < n; i++) {
 		struct pop p = {node, result_index(w, &r[i])};
 		buf_add(&w->pops, &p, sizeof p);
-		w->n_rest += w->t->own[w->t->end[node]] - w->t->own[node];
+		w->n_rest += w->t->node[w->t->node[node].end].own - w->t->node[node].own;
 	}
 	w->too_many = w->n_rest > REST_MAX;
 }
@@ -131,45 +211,67 @@ static void collect(struct walk *w, uint32_t node)
 static bool known(const struct walk *w, uint32_t i)
 {
 	const struct token_trie *t = w->t;
-	for (uint32_t k = t->own[i]; k < t->own[t->end[i]]; k++)
+	for (uint32_t k = t->node[i].own; k < t->node[t->node[i].end].own; k++)
 		if (!mask_has(w->bits, t->tokens[k]))
 			return false;
 	return true;
+}
+
+/* What is known of the stacks at node i of this depth, on the top level, coming from its parent's.
+ */
+static void learn(struct walk *w, uint32_t i, uint32_t depth)
+{
+	const struct token_trie *t = w->t;
+	uint8_t b = t->node[i].byte;
+	if (depth >= ARRAY_LEN(w->at))
+		return;
+	w->at[depth].idle = NULL;
+	if (t->node[i].end == i + 1)
+		return;
+	const struct idle *x = depth ? w->at[depth - 1].idle : NULL;
+	uint32_t run = depth ? w->at[depth - 1].run : 0;
+	if (x && b < 0x80 && x->ascii[b / 64] >> (b % 64) & 1 && run > 1) {
+		w->at[depth].idle = x;
+		w->at[depth].run = run == UINT32_MAX ? run : run - 1;
+		return;
+	}
+	x = idle_at(w, i);
+	w->at[depth].idle = x;
+	w->at[depth].run = x ? x->run : 0;
 }
 
 void walk_below(struct walk *w, uint32_t root)
 {
 	const struct token_trie *t = w->t;
 	size_t base = matcher_levels(w->m);
-	uint32_t end = t->end[root], depth;
-	w->at[0] = end > root + 1 ? idle_at(w, root) : NULL;
+	uint32_t end = t->node[root].end, depth;
+	learn(w, root, 0);
 	for (uint32_t i = root + 1; i < end && !w->too_many;) {
-		depth = t->depth[i] - t->depth[root];
-		const struct idle *x = depth <= ARRAY_LEN(w->at) ? w->at[depth - 1] : NULL;
+		depth = t->node[i].depth - t->node[root].depth;
+		const struct idle *x = depth <= ARRAY_LEN(w->at) ? w->at[depth - 1].idle : NULL;
 		if (matcher_work(w->m) > w->work_max) {
 			matcher_give_up(w->m, "the grammar can be read in too many ways at once");
 			break;
 		}
-		if (!w->collect && known(w, i)) {
-			i = t->end[i];
+		if (x && fits(t, i, x, w->at[depth - 1].run)) {
+			allow(w, t->node[i].own, t->node[t->node[i].end].own);
+			i = t->node[i].end;
 			continue;
 		}
-		if (x && fits(t, i, x)) {
-			allow(w, t->own[i], t->own[t->end[i]]);
-			i = t->end[i];
+		if (!w->collect && known(w, i)) {
+			i = t->node[i].end;
 			continue;
 		}
 		matcher_drop(w->m, matcher_levels(w->m) - base - (depth - 1));
-		bool goes_on = matcher_push(w->m, t->byte[i]);
+		bool goes_on = matcher_push(w->m, t->node[i].byte);
 		if (w->collect)
 			collect(w, i);
 		if (!goes_on) {
-			i = t->end[i];
+			i = t->node[i].end;
 			continue;
 		}
-		allow(w, t->own[i], t->own[i + 1]);
-		if (depth < ARRAY_LEN(w->at))
-			w->at[depth] = t->end[i] > i + 1 ? idle_at(w, i) : NULL;
+		allow(w, t->node[i].own, t->node[i + 1].own);
+		learn(w, i, depth);
 		i++;
 	}
 	matcher_drop(w->m, matcher_levels(w->m) - base);

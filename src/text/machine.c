@@ -8,6 +8,7 @@ enum {
 	CELLS_FIRST = 256, /* slots of the tables; powers of two */
 	KEEP_BYTES = 256 << 10,
 	MEMORY_MAX = 64 << 20,
+	MEMO = 2048, /* a power of two */
 };
 
 /* A cell and what the machine notes about it. */
@@ -26,6 +27,12 @@ struct data {
 	_Alignas(16) unsigned char bytes[];
 };
 
+/* A step that is known: the cell emits one cell, or nothing at all. */
+struct memo {
+	const struct cell *from, *to;
+	uint8_t byte;
+};
+
 struct machine {
 	const struct language *l;
 	struct arena *arena;
@@ -38,6 +45,11 @@ struct machine {
 	size_t kept; /* bytes that were alive after the last compaction */
 	enum err status;
 	const char *why;
+
+	/* while trying many bytes, most steps are repetitions */
+	struct memo *memo;
+	uint32_t n_emits, n_pops; /* calls, in all */
+	const struct cell *last_emit;
 
 	/* all levels, one after the other; level i is [level[i], level[i + 1]) */
 	const struct cell **stack;
@@ -289,15 +301,23 @@ bool machine_once(struct machine *m, const struct cell *like)
 	return s && first_time(m, s);
 }
 
-void machine_emit(struct machine *m, const struct cell *like)
+static void emit_cell(struct machine *m, const struct cell *c)
 {
-	const struct cell *c = machine_cell(m, like);
-	if (!c || !first_time(m, (struct slot *)(uintptr_t)c))
+	if (!first_time(m, (struct slot *)(uintptr_t)c))
 		return;
 	if (m->n_stack - top(m) == MACHINE_STACKS_MAX)
 		give_up(m, ERR_TOO_LARGE, "the text can be read in too many ways at once");
 	else if (room(m, &m->stack, m->n_stack, &m->cap_stack, sizeof *m->stack))
 		m->stack[m->n_stack++] = c;
+}
+
+void machine_emit(struct machine *m, const struct cell *like)
+{
+	const struct cell *c = machine_cell(m, like);
+	m->n_emits++;
+	m->last_emit = c;
+	if (c)
+		emit_cell(m, c);
 }
 
 static void note_popped(struct machine *m, struct result r)
@@ -318,6 +338,7 @@ static void resume(struct machine *m, const struct cell *c, struct result r)
 void machine_pop(struct machine *m, const struct cell *finished, struct result r)
 {
 	const struct cell *below = finished->up;
+	m->n_pops++;
 	if (below == &bottom) {
 		note_popped(m, r);
 		return;
@@ -329,6 +350,23 @@ void machine_pop(struct machine *m, const struct cell *finished, struct result r
 		    m, &(struct cell){
 			       .up = below, .node = &pop_mark, .a = r.a, .b = r.b, .more = r.more}))
 		resume(m, below, r);
+}
+
+static void step(struct machine *m, const struct cell *c, uint8_t byte)
+{
+	uint32_t emits = m->n_emits, pops = m->n_pops;
+	enum err status = m->status;
+	struct memo *known =
+		m->memo ? &m->memo[(c->hash ^ c->hash >> 16 ^ byte * 0x9E5u) & (MEMO - 1)] : NULL;
+	if (known && known->from == c && known->byte == byte) {
+		if (known->to)
+			emit_cell(m, known->to);
+		return;
+	}
+	m->l->ops->step(m, c, byte);
+	emits = m->n_emits - emits;
+	if (known && emits <= 1 && pops == m->n_pops && status == m->status)
+		*known = (struct memo){c, emits ? m->last_emit : NULL, byte};
 }
 
 /* ---- levels ---------------------------------------------------------------------------------- */
@@ -365,7 +403,7 @@ bool matcher_push(struct matcher *x, uint8_t byte)
 		return false;
 	m->work += to - from;
 	for (size_t i = from; i < to; i++) /* the array may move meanwhile */
-		m->l->ops->step(m, m->stack[i], byte);
+		step(m, m->stack[i], byte);
 	return close_level(m);
 }
 
@@ -402,6 +440,12 @@ size_t matcher_levels(const struct matcher *x)
 uint64_t matcher_work(const struct matcher *x)
 {
 	return x->m.work;
+}
+
+void matcher_will_try(struct matcher *x)
+{
+	if (!x->m.memo)
+		x->m.memo = calloc(MEMO, sizeof *x->m.memo); /* without it, all is slower */
 }
 
 void matcher_give_up(struct matcher *x, const char *why)
@@ -489,6 +533,8 @@ static void compact(struct machine *m)
 		m->n_datas = fresh.n_datas;
 		m->cap_datas = fresh.cap_datas;
 		m->emission = m->moves = 0; /* new slots have seen none */
+		free(m->memo);
+		m->memo = NULL;
 		m->kept = arena_used(m->arena);
 	} else {
 		drop_tables(&fresh);
@@ -527,6 +573,7 @@ void matcher_free(struct matcher *x)
 	if (!x)
 		return;
 	drop_tables(&x->m);
+	free(x->m.memo);
 	free(x->m.stack);
 	free(x->m.level);
 	free(x->m.popped);
@@ -624,5 +671,6 @@ size_t matcher_bytes(const struct matcher *x)
 	const struct machine *m = &x->m;
 	return sizeof *x + arena_used(m->arena) +
 	       (m->cap_cells + m->cap_datas + m->cap_stack) * sizeof(void *) +
-	       m->cap_level * sizeof *m->level + m->cap_popped * sizeof *m->popped;
+	       (m->memo ? MEMO * sizeof *m->memo : 0) + m->cap_level * sizeof *m->level +
+	       m->cap_popped * sizeof *m->popped;
 }

@@ -117,6 +117,8 @@ size_t matcher_bytes(const struct matcher *m); /* memory in use */
  * Sets of stacks lie on levels; level 0 is the text so far. Pushing adds a level after one more
  * byte, popping takes it away, and neither copies a set. */
 
+/* Many bytes will be tried from here: steps are remembered. */
+void matcher_will_try(struct matcher *m);
 /* The stacks of the top level, valid until the next call; *n of them. */
 const struct cell *const *matcher_stacks(const struct matcher *m, size_t *n);
 /* A level with the stacks after `byte`. False: there are none, and the level was not added, but
