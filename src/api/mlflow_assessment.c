@@ -127,7 +127,7 @@ static struct str maybe(yyjson_val *x, const char *key)
 	return s.n ? s : (struct str){0};
 }
 
-static enum err read_new(
+enum err mlflow_read_assessment(
 	yyjson_val *x, struct arena *arena, struct assessment *a, struct errtext *et)
 {
 	yyjson_val *source = yyjson_obj_get(x, "source");
@@ -153,6 +153,48 @@ static bool in_mask(struct str mask, const char *snake, const char *camel)
 	return false;
 }
 
+/* ---- those that come with a trace ---- */
+
+static bool same_text(struct str a, struct str b)
+{
+	return a.n == b.n && (!a.n || str_eq(a, b));
+}
+
+static bool is_there(const struct assessment *list, size_t n, const struct assessment *a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].span == a->span && list[i].expectation == a->expectation &&
+			same_text(list[i].name, a->name) && same_text(list[i].value, a->value) &&
+			same_text(list[i].source_id, a->source_id) &&
+			str_eq_nocase(list[i].source_type, a->source_type))
+			return true;
+	return false;
+}
+
+/* A client that assesses a trace while it is being made sends both at once; and once more when it
+ * did not hear the answer. */
+enum err mlflow_assessments_of_trace(struct croft *c, struct http_request *rq, struct id trace,
+	yyjson_val *list, struct errtext *et)
+{
+	struct assessment *there = NULL;
+	size_t n = 0, i, max;
+	yyjson_val *one;
+	if (!yyjson_arr_size(list))
+		return OK;
+	enum err e = feedback_list(c, project_of(rq), trace, false, rq->arena, &there, &n, et);
+	yyjson_arr_foreach(list, i, max, one)
+	{
+		struct assessment a;
+		if (!e)
+			e = mlflow_read_assessment(one, rq->arena, &a, et);
+		if (!e && !is_there(there, n, &a))
+			e = feedback_add(c, rq->who, project_of(rq), trace, &a, rq->arena, et);
+		if (e)
+			return e;
+	}
+	return e;
+}
+
 /* ---- handlers ---- */
 
 void mlflow_assessment_create(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -166,7 +208,7 @@ void mlflow_assessment_create(struct croft *c, struct http_request *rq, struct h
 	if (!e)
 		e = mlflow_args(rq, fields, ARRAY_LEN(fields), &args, &et);
 	if (!e)
-		e = read_new(yyjson_obj_get(args, "assessment"), rq->arena, &a, &et);
+		e = mlflow_read_assessment(yyjson_obj_get(args, "assessment"), rq->arena, &a, &et);
 	if (!e)
 		e = run_flush(c, &et);
 	if (!e)

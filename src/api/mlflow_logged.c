@@ -175,6 +175,19 @@ static struct str models_location(struct mlreg *m, struct str experiment, struct
 		STR_FMT(id));
 }
 
+/* Experiments have their own way to the database: asked before the transaction begins. */
+static enum err experiment_is_there(struct croft *c, struct http_request *rq, struct errtext *et)
+{
+	FIELDS({"experiment_id", MLFLOW_TEXT, true});
+	yyjson_val *args;
+	struct experiment x;
+	int64_t number;
+	enum err e = mlflow_args(rq, fields, ARRAY_LEN(fields), &args, et);
+	if (!e)
+		e = mlflow_experiment_id(mlflow_text(args, "experiment_id"), &number, et);
+	return e ? e : experiment_get(c, project_of(rq), number, rq->arena, &x, et);
+}
+
 static MLREG(mlflow_logged_create)
 {
 	FIELDS({"experiment_id", MLFLOW_TEXT, true}, {"name", MLFLOW_TEXT, false},
@@ -184,7 +197,10 @@ static MLREG(mlflow_logged_create)
 	char hex[ID_HEX + 1];
 	id_hex(id_new(), hex);
 	struct logged_model v = {.status = LOGGED_PENDING, .created_ms = clock_unix_ms()};
-	enum err e = BEGIN(TX_WRITE);
+	m = (struct mlreg){.c = c, .rq = rq, .rs = rs};
+	enum err e = experiment_is_there(c, rq, &m.et);
+	if (!e)
+		e = BEGIN(TX_WRITE);
 	if (!e) {
 		struct str run = mlflow_text(m.args, "source_run_id");
 		struct str type = mlflow_text(m.args, "model_type");

@@ -97,7 +97,10 @@ static enum err parse_query(
 			"but got value %lld",
 			(long long)max, (long long)q->max);
 	if (q->max < 1)
-		q->max = standard;
+		return err_set(&m->et, ERR_INVALID,
+			"Invalid value %lld for parameter 'max_results' supplied. It must be a "
+			"positive integer",
+			(long long)q->max);
 	enum err e = page_offset(mlflow_text(m->args, "page_token"), &q->offset, &m->et);
 	if (!e)
 		e = filter_parse(filter.p ? filter : S(""), l, m->a, &q->filter, &m->et);

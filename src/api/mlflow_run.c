@@ -634,9 +634,9 @@ void mlflow_run_search(struct croft *c, struct http_request *rq, struct http_res
 		q.filter = mlflow_text(args, "filter");
 		q.page_token = mlflow_text(args, "page_token");
 		q.max_results = mlflow_int(args, "max_results", 1000);
-		if (q.max_results < 0 || q.max_results > 50000)
+		if (q.max_results < 1 || q.max_results > 50000)
 			e = mlflow_invalid(&et, "max_results", yyjson_obj_get(args, "max_results"),
-				"It must be at most 50000");
+				"It must be a positive integer, at most 50000");
 	}
 	if (!e)
 		e = search_order(

@@ -429,6 +429,11 @@ void mlflow_trace_start(struct croft *c, struct http_request *rq, struct http_re
 	if (!e)
 		e = trace_report(c, project_of(rq), &r, &et);
 	if (!e)
+		e = mlflow_assessments_of_trace(c, rq, r.id,
+			yyjson_obj_get(yyjson_obj_get(yyjson_obj_get(args, "trace"), "trace_info"),
+				"assessments"),
+			&et);
+	if (!e)
 		e = reply_info(c, rq, rs, r.id, &et);
 	if (e)
 		mlflow_reply_error(rs, e, &et);

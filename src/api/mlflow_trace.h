@@ -13,6 +13,11 @@
 /* "tr-0123..." ERR_NOT_FOUND in MLflow's words for what is no such id. */
 enum err mlflow_trace_id(struct str s, struct id *out, struct errtext *et) MUST_CHECK;
 void mlflow_write_assessment(struct jw *w, struct id trace, const struct assessment *a);
+enum err mlflow_read_assessment(
+	yyjson_val *x, struct arena *arena, struct assessment *a, struct errtext *et) MUST_CHECK;
+/* Adds those of a trace's report that are not there yet. */
+enum err mlflow_assessments_of_trace(struct croft *c, struct http_request *rq, struct id trace,
+	yyjson_val *list, struct errtext *et) MUST_CHECK;
 void mlflow_write_time(struct jw *w, const char *key, int64_t ms);
 
 void mlflow_trace_start(struct croft *c, struct http_request *rq, struct http_response *rs),

@@ -3,7 +3,7 @@
 #define NET_HTTP_INT_H
 #include "net/http.h"
 
-enum { HTTP_HEADERS_MAX = 100, HTTP_RESPONSE_HEADERS_MAX = 32 };
+enum { HTTP_HEADERS_MAX = 100, HTTP_QUERY_MAX = 2000, HTTP_RESPONSE_HEADERS_MAX = 32 };
 
 /* One answer. A handler's thread owns it; what it sends goes through the carrier at once. */
 struct http_response {

@@ -101,9 +101,9 @@ static enum err parse_query(struct http_request *rq, struct str query, struct er
 	size_t n = 1;
 	for (size_t i = 0; i < query.n; i++)
 		n += query.p[i] == '&';
-	if (n > HTTP_HEADERS_MAX)
+	if (n > HTTP_QUERY_MAX) /* MLflow's clients repeat a parameter for each item of a list */
 		return err_set(
-			et, ERR_INVALID, "the query has more than %d parameters", HTTP_HEADERS_MAX);
+			et, ERR_INVALID, "the query has more than %d parameters", HTTP_QUERY_MAX);
 	rq->query = arena_array_of(rq->arena, n, struct http_pair);
 	if (!rq->query)
 		return err_set(et, ERR_NOMEM, "no memory for the request");

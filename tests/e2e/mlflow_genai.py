@@ -121,9 +121,12 @@ def traces(s, c):
              "a trace that is on its way can be linked")
     with mlflow.start_span("judged") as span:
         mlflow.update_current_trace(state="ERROR")
+        mlflow.log_expectation(trace_id=span.trace_id, name="right", value="yes")
     mlflow.flush_trace_async_logging()
     tap.same(str(mlflow.get_trace(span.trace_id).info.state), "ERROR",
              "the state that a client says counts, whatever the root span's")
+    tap.same([(a.name, a.value) for a in mlflow.get_trace(span.trace_id).info.assessments], [("right", "yes")],
+             "an assessment that was made before the trace was sent comes with it")
     raw = s.json("GET", f"/api/3.0/mlflow/traces/get?trace_id={span.trace_id}")[1]["trace"]["spans"][0]
     tap.ok(isinstance(raw["start_time_unix_nano"], int) and {"key": "mlflow.spanType", "value": {
         "string_value": "UNKNOWN"}} in raw["attributes"], "spans are written as MLflow writes them", raw)
@@ -163,6 +166,9 @@ def files(s, c):
              "a small file in the body")
     tap.same((code(c.get_experiment, "-1337"), code(c.get_experiment, "x")),
              ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"), "experiments that are none")
+    many = "&".join(f"run_ids={run}" for _ in range(100))
+    tap.same(s.get(f"/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?metric_key=m&max_results=5&{many}")[0], 200,
+             "a hundred runs in one query")
     c.create_registered_model("z")
     c.create_registered_model("y")
     for n in ("z", "y", "z"):
