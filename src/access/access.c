@@ -81,11 +81,7 @@ enum err access_change(struct croft *c, access_change_fn fn, void *ctx, struct e
 	e = fn(tx, ctx, et);
 	if (!e)
 		e = store_version_raise(tx, et);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	return e ? e : access_reload(c, et);
 }
 
@@ -228,10 +224,7 @@ static enum err load(struct croft *c, struct access *a, struct errtext *et)
 		if (e)
 			return e;
 		e = load_session_key(tx, a, et);
-		if (e)
-			db_rollback(tx);
-		else
-			e = db_commit(tx, et);
+		e = db_finish(tx, e, et);
 	}
 	return e ? e : access_reload(c, et);
 }

@@ -279,10 +279,7 @@ static enum err rotate(struct croft *c, const struct principal *who, struct mast
 	if (e)
 		return e;
 	e = rewrap_all(tx, who, m, a, out, et);
-	if (!e)
-		e = db_commit(tx, et);
-	else
-		db_rollback(tx);
+	e = db_finish(tx, e, et);
 	if (e)
 		return e;
 	memcpy(out->key_id, m->k[0].id, sizeof out->key_id);

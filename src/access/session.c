@@ -135,10 +135,7 @@ enum err session_open(struct croft *c, const struct http_request *rq, struct htt
 	tag_of(a, cookie, cookie + SECRET);
 	sha256_of(str_mk(cookie, SECRET), o.row.hash);
 	e = write_session(tx, &o, et);
-	if (e)
-		db_rollback(tx);
-	else
-		e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	directory_unref(d);
 	if (e)
 		return e;

@@ -27,11 +27,7 @@ static enum err note_backup(struct croft *c, const struct http_request *rq, stru
 	if (e)
 		return e;
 	e = audit_add(tx, rq->who, "system.backup", S("everything"), (struct str){0}, et);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	return db_commit(tx, et);
+	return db_finish(tx, e, et);
 }
 
 /* Once the stream has begun, an error can only end it: the file then has no manifest, and whoever

@@ -138,10 +138,7 @@ enum err installed_note_all(struct db *db, struct errtext *et)
 		if (e)
 			break;
 		e = installed_note(tx, &rows[i], et);
-		if (e)
-			db_rollback(tx);
-		else
-			e = db_commit(tx, et);
+		e = db_finish(tx, e, et);
 	}
 	arena_free(a);
 	return e;

@@ -317,10 +317,7 @@ static enum err make_versions(struct settling *s, struct errtext *et)
 	e = db_begin(croft_db(s->c), TX_WRITE, &tx, et);
 	if (!e) {
 		e = write_versions(s, tx, et);
-		if (e)
-			db_rollback(tx);
-		else
-			e = db_commit(tx, et);
+		e = db_finish(tx, e, et);
 	}
 	if (!e && s->made) {
 		run_text(run, "document_set", reference(s->collection, s->set.version, s->a));

@@ -446,10 +446,7 @@ static enum err vectors_of(struct load *l, const struct doc_row *d, const struct
 		e = store_vector_put(
 			tx, space, chunks[where[i]].sha256, made + i * r->dim, r->dim, et);
 	}
-	if (e)
-		db_rollback(tx);
-	else
-		e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	return e;
 }
 
@@ -509,10 +506,7 @@ static enum err load_all(struct croft *c, struct rag *r, int64_t *seq, const str
 			e = store_doc_each(tx, (struct str){0}, (struct str){0}, note_id, &l, et);
 		if (!e)
 			e = store_vector_prune(tx, et);
-		if (e)
-			db_rollback(tx);
-		else
-			e = db_commit(tx, et);
+		e = db_finish(tx, e, et);
 	}
 	for (size_t i = 0; i < l.n && !e; i++)
 		e = cancelled(cancel) ? ERR_CANCELLED : load_doc(&l, l.ids[i], cancel, et);

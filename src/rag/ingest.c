@@ -461,10 +461,7 @@ enum err ingest_delete(
 		if (!e)
 			e = announce(tx, ids[i], et);
 	}
-	if (e)
-		db_rollback(tx);
-	else
-		e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	for (size_t i = 0; i < n && !e; i++)
 		e = index_replace(r, &docs[i], chunks[i], counts[i], NULL, 0, NULL, et);
 	pthread_mutex_unlock(&r->write_mu);

@@ -379,11 +379,7 @@ enum err retain_lease(struct db *db, const char *name, struct id holder, int64_t
 		P_TEXT(str_c(name)), P_ID(holder), P_I64(now_ms + keep_ms),
 		P_I64(steal ? INT64_MAX : now_ms));
 	bool got = !e && db_changes(tx) == 1;
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	if (!e)
 		*mine = got;
 	return e;
@@ -391,15 +387,6 @@ enum err retain_lease(struct db *db, const char *name, struct id holder, int64_t
 
 enum err retain_unlease(struct db *db, const char *name, struct id holder, struct errtext *et)
 {
-	struct tx *tx;
-	enum err e = db_begin(db, TX_WRITE, &tx, et);
-	if (e)
-		return e;
-	e = db_exec(tx, et, "DELETE FROM retention_lease WHERE name = ? AND holder = ?",
+	return db_change(db, NULL, et, "DELETE FROM retention_lease WHERE name = ? AND holder = ?",
 		P_TEXT(str_c(name)), P_ID(holder));
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	return db_commit(tx, et);
 }

@@ -248,12 +248,8 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 		e = db_exec(tx, et,
 			"UPDATE run SET status = 'interrupted' WHERE status = 'running' AND "
 			"kind <> 'trace' AND version = 0");
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	int64_t changed = db_changes(tx);
-	e = db_commit(tx, et);
+	int64_t changed = e ? 0 : db_changes(tx);
+	e = db_finish(tx, e, et);
 	if (!e)
 		*n = changed;
 	return e;
@@ -262,25 +258,12 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 enum err run_store_prune(
 	struct db *db, int64_t before_ns, int64_t limit, int64_t *n, struct errtext *et)
 {
-	struct tx *tx;
-	enum err e = db_begin(db, TX_WRITE, &tx, et);
-	if (e)
-		return e;
-	e = db_exec(tx, et,
+	return db_change(db, n, et,
 		"DELETE FROM run WHERE id IN (SELECT id FROM run WHERE start_ns < ? "
 		"AND status <> 'running' AND kind <> 'trace' AND version = 0 "
 		"AND NOT EXISTS (SELECT 1 FROM run_hold h WHERE h.run = run.id) "
 		"ORDER BY start_ns LIMIT ?)",
 		P_I64(before_ns), P_I64(limit));
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	int64_t changed = db_changes(tx);
-	e = db_commit(tx, et);
-	if (!e)
-		*n = changed;
-	return e;
 }
 
 /* ---- reading ---- */

@@ -149,11 +149,7 @@ static enum err store_batch(
 		return e;
 	for (; !e && n; rec = rec->next, n--)
 		e = run_store_put(tx, rec, et);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	return db_commit(tx, et);
+	return db_finish(tx, e, et);
 }
 
 static size_t store_one_by_one(

@@ -413,11 +413,7 @@ enum err trace_log_expire(struct db *db, struct trace_log_place *at, int64_t bef
 	bool tells = gone && !at->told;
 	if (!e && tells)
 		e = tell(tx, at, before_ns, policy, et);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	if (!e) {
 		*n = gone;
 		at->told |= tells;

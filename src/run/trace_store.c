@@ -426,24 +426,11 @@ enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext 
 enum err trace_store_settle(
 	struct db *db, int64_t before_ms, int64_t limit, int64_t *n, struct errtext *et)
 {
-	struct tx *tx;
-	enum err e = db_begin(db, TX_WRITE, &tx, et);
-	if (e)
-		return e;
-	e = db_exec(tx, et,
+	return db_change(db, n, et,
 		"UPDATE run SET status = CASE WHEN errors > 0 THEN 'error' ELSE 'ok' END, "
 		"end_ns = last_ns WHERE id IN (SELECT id FROM run WHERE status = 'running' AND "
 		"kind = 'trace' AND seen_ms < ? LIMIT ?)",
 		P_I64(before_ms), P_I64(limit));
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	int64_t changed = db_changes(tx);
-	e = db_commit(tx, et);
-	if (!e)
-		*n = changed;
-	return e;
 }
 
 /* ---- what is told otherwise than by spans ---- */
@@ -625,11 +612,7 @@ enum err trace_store_remove(struct db *db, const struct id *ids, size_t n, int64
 		e = remove_one(tx, ids[at], policy, &spans, &whole, et);
 		at += whole;
 	}
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	e = db_commit(tx, et);
+	e = db_finish(tx, e, et);
 	if (!e)
 		*i = at;
 	return e;

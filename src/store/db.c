@@ -198,6 +198,14 @@ void db_rollback(struct tx *tx)
 	tx_free(tx);
 }
 
+enum err db_finish(struct tx *tx, enum err e, struct errtext *et)
+{
+	if (!e)
+		return db_commit(tx, et);
+	db_rollback(tx);
+	return e;
+}
+
 enum err db_write(struct db *db, enum err (*fn)(struct tx *tx, void *ctx, struct errtext *et),
 	void *ctx, struct errtext *et)
 {
@@ -356,6 +364,21 @@ enum err db_exec_n(
 int64_t db_changes(struct tx *tx)
 {
 	return tx->changes;
+}
+
+enum err db_change_n(struct db *db, int64_t *n, struct errtext *et, const char *sql,
+	const struct param *p, size_t n_p)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	e = db_exec_n(tx, et, sql, p, n_p);
+	int64_t changed = e ? 0 : db_changes(tx);
+	e = db_finish(tx, e, et);
+	if (!e && n)
+		*n = changed;
+	return e;
 }
 
 enum err db_query_n(struct tx *tx, struct row **out, struct errtext *et, const char *sql,
@@ -522,11 +545,7 @@ static enum err migrate_one(
 		return e;
 	}
 	e = migration_apply(tx, module, m, et);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	return db_commit(tx, et);
+	return db_finish(tx, e, et);
 }
 
 static enum err newest_recorded(
@@ -549,11 +568,7 @@ static enum err newest_recorded(
 	if (row_next(r, &e, et))
 		*number = row_i64(r, 0);
 	row_free(r);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	return db_commit(tx, et);
+	return db_finish(tx, e, et);
 }
 
 enum err db_migrate(

@@ -55,6 +55,8 @@ enum err db_check(struct db *db, bool full, struct errtext *et) MUST_CHECK;
 enum err db_begin(struct db *db, enum tx_kind kind, struct tx **out, struct errtext *et) MUST_CHECK;
 enum err db_commit(struct tx *tx, struct errtext *et) MUST_CHECK;
 void db_rollback(struct tx *tx); /* accepts NULL */
+/* As its work went: commits when e is OK, else rolls back and returns e. */
+enum err db_finish(struct tx *tx, enum err e, struct errtext *et) MUST_CHECK;
 
 /* For small hot writes: runs fn inside a write transaction that other threads' calls may share,
  * and returns when that is committed. fn runs in the thread of any of them, so it takes what it
@@ -76,6 +78,13 @@ enum err db_query_n(struct tx *tx, struct row **out, struct errtext *et, const c
 	db_query_n(tx, out, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1, \
 		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
 int64_t db_changes(struct tx *tx); /* rows of the last db_exec */
+
+/* One statement in a write transaction of its own; *n (may be NULL): how many rows it changed. */
+enum err db_change_n(struct db *db, int64_t *n, struct errtext *et, const char *sql,
+	const struct param *p, size_t n_p) MUST_CHECK;
+#define db_change(db, n, et, sql, ...)                                                 \
+	db_change_n(db, n, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1, \
+		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
 
 bool row_next(struct row *r, enum err *e, struct errtext *et); /* false at the end or on error */
 bool row_null(struct row *r, int column);

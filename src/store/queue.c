@@ -161,11 +161,7 @@ static enum err one_change(
 	e = db_exec_n(tx, et, sql, p, n);
 	if (!e)
 		e = still_ours(tx, et);
-	if (e) {
-		db_rollback(tx);
-		return e;
-	}
-	return db_commit(tx, et);
+	return db_finish(tx, e, et);
 }
 
 static enum err server_now(struct db *db, int64_t *now, struct errtext *et)

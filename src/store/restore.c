@@ -401,11 +401,7 @@ static enum err restore_open(
 	if (e)
 		return e;
 	e = fill(r, want_rows, et);
-	if (e) {
-		db_rollback(r->tx);
-		return e;
-	}
-	return db_commit(r->tx, et);
+	return db_finish(r->tx, e, et);
 }
 
 enum err backup_restore(const char *path, struct db *db, struct blobs *blobs,
