@@ -4,6 +4,7 @@
 #include "artifact/tree_int.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { ENTRIES_DEFAULT = 100, ENTRIES_MAX = 10000 };
@@ -130,6 +131,17 @@ static enum err asked(struct http_request *rq, struct str *path, struct str *oth
 	return OK;
 }
 
+/* Each holds two files and their rows in memory: at most so many at once. */
+enum { AT_ONCE = 2 };
+static atomic_int running;
+
+static enum err enter(struct errtext *et)
+{
+	if (atomic_fetch_add(&running, 1) < AT_ONCE)
+		return OK;
+	return err_set(et, ERR_BUSY, "rows of other files are being compared; try again");
+}
+
 void get_tree_rows(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
@@ -140,8 +152,11 @@ void get_tree_rows(struct croft *c, struct http_request *rq, struct http_respons
 	struct rows_diff d = {0};
 	struct arena *arena = arena_new(512 << 20);
 	struct str key = http_query(rq, "key");
-	enum err e = arena ? asked(rq, &path, &other, &format, &limit, &et)
-			   : err_set(&et, ERR_NOMEM, "no memory to compare rows");
+	enum err e = enter(&et);
+	if (!e && !arena)
+		e = err_set(&et, ERR_NOMEM, "no memory to compare rows");
+	if (!e)
+		e = asked(rq, &path, &other, &format, &limit, &et);
 	if (!e)
 		e = load(c, rq, "digest", path, &a, &et);
 	if (!e)
@@ -162,4 +177,5 @@ void get_tree_rows(struct croft *c, struct http_request *rq, struct http_respons
 	tree_free(a.t);
 	tree_free(b.t);
 	arena_free(arena);
+	atomic_fetch_sub(&running, 1);
 }
