@@ -335,6 +335,7 @@ static enum err answer(struct job *j, const struct tokens *prompt, unsigned k)
 	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
 	j->opened = false;
 	j->span = span_begin(j->run, NULL, "generate", "llm");
+	span_text(j->span, "model", endpoint_name(j->ep));
 	enum err e = generator_run(endpoint_generator(j->ep), &g, &r, &j->x.et);
 	if (!e && r.finish == GEN_CANCELLED)
 		e = err_set(&j->x.et, ERR_CANCELLED, "the client went away");

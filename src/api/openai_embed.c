@@ -78,6 +78,7 @@ static enum err embed(struct embedding *m, struct croft *c, struct http_request 
 	if (!m->out)
 		return api_fail(&m->x, ERR_NOMEM, NULL, NULL, "no memory for the embeddings");
 	struct span *s = span_begin(m->run, NULL, "embed", "embedding");
+	span_text(s, "model", endpoint_name(m->ep));
 	span_i64(s, "inputs", (int64_t)m->p->n_inputs);
 	e = ids ? run_ids(m, rq->arena, rq->cancel) : run_texts(m, rq->arena, rq->cancel);
 	span_i64(s, "prompt_tokens", (int64_t)m->n_tokens);

@@ -209,6 +209,7 @@ static enum err embed(struct work *w)
 {
 	enum { BATCH = 32 };
 	struct span *s = span_begin(w->run, NULL, "embed", "embedding");
+	span_text(s, "model", endpoint_name(w->r->embed));
 	w->vectors = arena_array_of(w->a, w->n * w->r->dim, float);
 	w->fresh = arena_array_of(w->a, w->n, bool);
 	float *made = arena_array_of(w->a, (size_t)BATCH * w->r->dim, float);

@@ -64,7 +64,7 @@ void run_writer_stats(struct run_writer *w, struct run_writer_stats *out);
 
 /* ---- SQL ---- */
 
-extern const struct migration run_migrations[5];
+extern const struct migration run_migrations[6];
 
 struct run_row {
 	struct id id;

@@ -1,9 +1,10 @@
 /* Runs and spans in the database. Ids of runs sort by time, so the primary key is also the order
  * of the list. */
 #include "run/run_int.h"
+#include "run/usage_int.h"
 #include "base/clock.h"
 
-const struct migration run_migrations[5] = {
+const struct migration run_migrations[6] = {
 	{1, "runs and spans",
 		"CREATE TABLE run ("
 		"  id BLOB PRIMARY KEY,"
@@ -149,6 +150,18 @@ const struct migration run_migrations[5] = {
 		"  name TEXT PRIMARY KEY,"
 		"  holder BLOB NOT NULL,"
 		"  until_ms BIGINT NOT NULL);"},
+	{6, "usage of models by day",
+		"CREATE TABLE trace_usage ("
+		"  project TEXT NOT NULL,"
+		"  day BIGINT NOT NULL,"
+		"  model TEXT NOT NULL,"
+		"  calls BIGINT NOT NULL,"
+		"  errors BIGINT NOT NULL,"
+		"  tokens_in BIGINT NOT NULL,"
+		"  tokens_out BIGINT NOT NULL,"
+		"  cost DOUBLE PRECISION NOT NULL,"
+		"  times BLOB NOT NULL,"
+		"  PRIMARY KEY (project, day, model));"},
 };
 
 static struct param ns_or_null(int64_t ns)
@@ -220,12 +233,21 @@ static enum err put_span(struct tx *tx, const struct record *r, struct errtext *
 		P_TEXT(str_c(r->attributes ? r->attributes : "{}")));
 }
 
+static enum err put_usage(struct tx *tx, const struct record *rec, struct errtext *et)
+{
+	struct usage u = {0};
+	usage_count_own(&u, rec);
+	enum err e = usage_store(tx, str_c(rec->project ? rec->project : "default"), &u, et);
+	usage_clear(&u);
+	return e;
+}
+
 enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et)
 {
-	if (!rec->is_span)
-		return put_run(tx, rec, et);
-	enum err e = rec->guest ? put_host(tx, rec, et) : OK;
-	return e ? e : put_span(tx, rec, et);
+	enum err e = rec->is_span && rec->guest ? put_host(tx, rec, et) : OK;
+	if (!e)
+		e = rec->is_span ? put_span(tx, rec, et) : put_run(tx, rec, et);
+	return e ? e : put_usage(tx, rec, et);
 }
 
 enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)

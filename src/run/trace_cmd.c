@@ -235,6 +235,12 @@ static const struct option ls_options[] = {
 	{"limit", 'n', "N", "At most so many (50)"},
 };
 
+static const struct option usage_options[] = {
+	{"since", 0, "DAY", "From this day on (30 days)"},
+	{"until", 0, "DAY", "Before this day"},
+	{"model", 'm', "NAME", "Only of this model"},
+};
+
 const struct command trace_commands[TRACE_COMMANDS] = {
 	{"traces ls", traces_ls, "[TEXT]", ls_options, ARRAY_LEN(ls_options),
 		"List traces; TEXT is looked for in everything that their spans hold",
@@ -242,5 +248,7 @@ const struct command trace_commands[TRACE_COMMANDS] = {
 		"'tool'\""},
 	{"traces show", traces_show, "ID [SPAN]", NULL, 0,
 		"Show a trace as a tree, or one span with all it holds", NULL},
+	{"traces usage", traces_usage, "", usage_options, ARRAY_LEN(usage_options),
+		"What models cost: calls, tokens, cost and times by day", NULL},
 	{"traces tail", traces_tail, "", NULL, 0, "Show spans as they open and close", NULL},
 };

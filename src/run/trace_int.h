@@ -224,7 +224,7 @@ struct traces {
 	atomic_uint_fast64_t spans, logs, busy; /* stored; requests told to come back */
 };
 
-enum { TRACE_ROUTES = 9, TRACE_SHAPES = 6, TRACE_COMMANDS = 3 };
+enum { TRACE_ROUTES = 10, TRACE_SHAPES = 7, TRACE_COMMANDS = 4 };
 enum { LOG_ROUTES = 2, LOG_SHAPES = 1, LOG_COMMANDS = 1 };
 extern const struct route log_routes[LOG_ROUTES];
 extern const struct shape log_shapes[LOG_SHAPES];
@@ -232,6 +232,9 @@ extern const struct command log_commands[LOG_COMMANDS];
 extern const struct route trace_routes[TRACE_ROUTES];
 extern const struct shape trace_shapes[TRACE_SHAPES];
 extern const struct command trace_commands[TRACE_COMMANDS];
+/* usage_routes.c */
+void trace_usage_get(struct croft *c, struct http_request *rq, struct http_response *rs);
+enum err traces_usage(struct cmd *cmd, struct errtext *et) MUST_CHECK;
 
 /* ---- live: who watches hears of spans as they open and close ---- */
 

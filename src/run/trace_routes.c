@@ -704,6 +704,10 @@ const struct shape trace_shapes[TRACE_SHAPES] = {
 		  "error: string | null, spans: int, errors: int, tokens_in: int, "
 		  "tokens_out: int, cost: number, attributes: object }"},
 	{"TraceSpan", "{ " SPAN_LINE " }"},
+	{"UsageLine",
+		"{ day: string, model: string | null, calls: int, errors: int, tokens_in: int, "
+		"tokens_out: int, cost: number, p50_ms: number | null, "
+		"p95_ms: number | null, p99_ms: number | null }"},
 	{"TraceSpanDetail",
 		"{ " SPAN_LINE ", span_kind: string, view: TraceView, attributes: object, "
 		"event_list: { name: string, at_ms: number, attributes: object, dropped: int }[], "
@@ -731,6 +735,10 @@ const struct route trace_routes[TRACE_ROUTES] = {
 		"{ q?: string, filter?: string, order_by?: string, status?: string, kind?: string, "
 		"since?: string, until?: string, limit?: int, after?: string }",
 		NULL, "{ traces: Trace[], next: string | null }", 0},
+	{HTTP_GET, "/api/v1/traces/usage", trace_usage_get, PERM_RUN_READ,
+		"Calls, errors, tokens, cost and times by day and model; model null: whole traces",
+		"{ since?: string, until?: string, model?: string }", NULL,
+		"{ usage: UsageLine[], more: boolean }", 0},
 	{HTTP_GET, "/api/v1/traces/live", get_live, PERM_RUN_READ,
 		"Spans as they open and close, as server-sent events", NULL, NULL, NULL, 0},
 	{HTTP_GET, "/api/v1/traces/{id}", get_trace, PERM_RUN_READ,

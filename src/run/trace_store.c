@@ -13,6 +13,7 @@
 #include "access/access.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "run/usage_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -330,7 +331,7 @@ static enum err compare(struct tx *tx, struct id run, const struct trace_item *i
 }
 
 static enum err put_span(struct tx *tx, const struct trace_batch *b, struct trace_item *it,
-	struct head *h, struct arena *a, struct errtext *et)
+	struct head *h, struct usage *u, struct arena *a, struct errtext *et)
 {
 	const struct trace_holder *holder = &b->holders[it->holder];
 	struct id run = it->span.trace;
@@ -349,6 +350,10 @@ static enum err put_span(struct tx *tx, const struct trace_batch *b, struct trac
 			p.error, p.holder, p.raw, P_ID(run), p.id);
 	if (!e && changed)
 		count(h, &was, -1);
+	if (!e && changed)
+		usage_count(u, &was, -1);
+	if (!e && (added || changed))
+		usage_count(u, it, 1);
 	if (!e && (added || changed) && !h->fresh) {
 		h->changed = true;
 		count(h, it, 1);
@@ -379,7 +384,7 @@ enum err trace_put_holders(struct tx *tx, struct str project, const struct trace
 
 /* items[0..n) are the batch's spans of one trace. */
 static enum err put_trace(struct tx *tx, struct trace_batch *b, struct trace_item **items, size_t n,
-	struct arena *a, struct errtext *et)
+	struct usage *u, struct arena *a, struct errtext *et)
 {
 	struct id id = items[0]->span.trace;
 	struct head h = {.fresh = true, .experiment = b->experiment};
@@ -399,7 +404,7 @@ static enum err put_trace(struct tx *tx, struct trace_batch *b, struct trace_ite
 		}
 	}
 	for (size_t i = 0; !e && mine && i < n; i++)
-		e = put_span(tx, b, items[i], &h, a, et);
+		e = put_span(tx, b, items[i], &h, u, a, et);
 	if (!e && mine && h.changed)
 		e = write_run(tx, id, b->project, &h, et);
 	yyjson_mut_doc_free(h.doc);
@@ -408,6 +413,7 @@ static enum err put_trace(struct tx *tx, struct trace_batch *b, struct trace_ite
 
 enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext *et)
 {
+	struct usage u = {0};
 	b->refused = 0;
 	struct arena *a = arena_new(0);
 	enum err e = a ? trace_put_holders(tx, b->project, b->holders, b->n_holders, et)
@@ -417,8 +423,11 @@ enum err trace_store_batch(struct tx *tx, struct trace_batch *b, struct errtext 
 		while (k < b->n_order && memcmp(b->order[k]->span.trace.b,
 						 b->order[i]->span.trace.b, sizeof(struct id)) == 0)
 			k++;
-		e = put_trace(tx, b, b->order + i, k - i, a, et);
+		e = put_trace(tx, b, b->order + i, k - i, &u, a, et);
 	}
+	if (!e)
+		e = usage_store(tx, b->project, &u, et);
+	usage_clear(&u);
 	arena_free(a);
 	return e;
 }

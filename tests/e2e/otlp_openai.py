@@ -62,4 +62,11 @@ with Croft(models=True) as c:
                   ("user", "And?")], f"{name}: the span's messages")
         tap.same([(m["role"], m["parts"][0].get("text")) for m in view.get("messages_out", [])],
                  [("assistant", answer)], f"{name}: and its answer")
+    lines = c.json("GET", "/api/v1/traces/usage")[1]["usage"]
+    chat = next(x for x in lines if x["model"] == CHAT)
+    own = 2  # Croft's own runs of the same calls: the client did not say that they belong together
+    tap.same([chat["calls"], chat["errors"]], [2 + own, 0], "the day's calls")
+    tap.ok(chat["tokens_out"] == 16 * 2 and 0 < chat["p50_ms"] <= chat["p99_ms"], "their tokens and times", chat)
+    rc, out, err = c.cli("traces", "usage", "--model", CHAT)
+    tap.ok(rc == 0 and CHAT in out, "croft traces usage", out + err)
 tap.done()

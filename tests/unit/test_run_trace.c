@@ -2,7 +2,7 @@
 #include "tap.h"
 #include "access/access.h"
 #include "base/hash.h"
-#include "run/trace_int.h"
+#include "run/usage_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -429,6 +429,83 @@ static void test_run_trace__old_ones_go_and_leave_their_sums(void)
 	croft_close(c);
 }
 
+/* ---- usage ---- */
+
+static struct usage_line **usage_of(struct croft *c, const char *where, struct arena *a, size_t *n)
+{
+	struct usage_line **lines;
+	bool more;
+	struct usage_query q = {.project = str_c(where), .until = 1000, .max = 100};
+	CHECK_OK(usage_find(croft_db(c), &q, a, &lines, n, &more, &et), &et);
+	CHECK(!more);
+	return lines;
+}
+
+#define CALL(id, at, took, model, ...)                                               \
+	{                                                                            \
+		T1, id, 1, "chat", at, (at) + (took), .key = "gen_ai.request.model", \
+						      .value = model, __VA_ARGS__    \
+	}
+
+static void test_run_trace__usage_of_models_by_day(void)
+{
+	enum { CALLS = 400 };
+	static const int64_t day = 86400000000000, ms = 1000000;
+	struct croft *c = open_croft();
+	struct arena *a = arena_new(0);
+	size_t n;
+	for (int twice = 0; twice < 2; twice++) { /* what is sent again counts once */
+		for (int64_t i = 1; i <= CALLS; i++)
+			SEND(c, CALL(i + 1, 3 * day + i, i * ms, "m-1", .tokens_in = 10,
+					.tokens_out = 2, .cost = 0.25,
+					.error = i % 100 ? NULL : "x"));
+		SEND(c, {T1, 1, 0, "root", 3 * day, 3 * day + 500 * ms});
+		SEND(c, CALL(5000, 4 * day, ms, "m-2", .tokens_in = 7));
+	}
+	struct usage_line **l = usage_of(c, "default", a, &n);
+	CHECK_INT(n, 4);
+	CHECK_INT(l[0]->day, 4);
+	CHECK_INT(l[0]->calls, 0); /* no trace began on that day */
+	CHECK_INT(l[0]->tokens_in, 7);
+	CHECK_STR(str_c(l[1]->model), "m-2");
+	CHECK_INT(l[2]->day, 3);
+	CHECK_STR(str_c(l[2]->model), "");
+	CHECK_INT(l[2]->calls, 1);
+	CHECK_INT(l[2]->tokens_in, CALLS * 10);
+	CHECK_STR(str_c(l[3]->model), "m-1");
+	CHECK_INT(l[3]->calls, CALLS);
+	CHECK_INT(l[3]->errors, CALLS / 100);
+	CHECK_INT(l[3]->tokens_out, CALLS * 2);
+	CHECK(l[3]->cost == CALLS * 0.25);
+	static const double parts[] = {0.5, 0.95, 0.99};
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		double is = usage_percentile_ms(l[3], parts[i]), want = CALLS * parts[i];
+		CHECK(is > want * 0.94 && is < want * 1.06);
+	}
+	usage_of(c, "other", a, &n);
+	CHECK_INT(n, 0);
+	/* a span that is replaced counts as what it is now; one that runs does not yet */
+	SEND(c, CALL(2, 3 * day + 1, 7000 * ms, "m-3", .tokens_in = 1));
+	SEND(c, {T2, 1, 0, "open", 3 * day, 0});
+	l = usage_of(c, "default", a, &n);
+	CHECK_INT(n, 5);
+	CHECK_INT(l[2]->calls, 1);
+	CHECK_INT(l[2]->tokens_in, CALLS * 10 - 9);
+	CHECK_INT(l[3]->calls, CALLS - 1);
+	CHECK_STR(str_c(l[4]->model), "m-3");
+	CHECK(usage_percentile_ms(l[4], 0.5) > 6600);
+	/* the sums stay when the trace goes */
+	struct id ids[2];
+	size_t found, i = 0;
+	CHECK_OK(trace_store_old(croft_db(c), 100 * day, ids, 2, &found, &et), &et);
+	while (i < found)
+		CHECK_OK(trace_store_remove(croft_db(c), ids, found, 100, "p", &i, &et), &et);
+	usage_of(c, "default", a, &n);
+	CHECK_INT(n, 5);
+	arena_free(a);
+	croft_close(c);
+}
+
 /* ---- facts ---- */
 
 static struct trace_facts facts_of(const char *key, const char *value, uint64_t kind)
@@ -472,7 +549,7 @@ TESTS(T(test_run_trace__a_guest_makes_its_trace_and_others_join),
 	T(test_run_trace__a_guest_that_never_ended_was_interrupted),
 	T(test_run_trace__a_guest_of_another_project_is_turned_away),
 	T(test_run_trace__old_ones_go_and_leave_their_sums),
-	T(test_run_trace__children_first_then_the_root),
+	T(test_run_trace__usage_of_models_by_day), T(test_run_trace__children_first_then_the_root),
 	T(test_run_trace__the_same_span_again_changes_nothing),
 	T(test_run_trace__a_running_span_is_replaced_by_its_end),
 	T(test_run_trace__what_cannot_be_kept_is_said),

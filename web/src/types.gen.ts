@@ -41,6 +41,7 @@ export type RetentionPolicy = { delete_days: (number | null); purge_days: (numbe
 export type RetentionItem = { id: string; name: string; experiment: string; action: ("delete" | "purge" | "roll_up"); since: string; policy: string; kept: (string | null); points: number; buckets: number };
 export type Trace = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); spans: number; errors: number; tokens_in: number; tokens_out: number; cost: number; attributes: Record<string, unknown> };
 export type TraceSpan = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number };
+export type UsageLine = { day: string; model: (string | null); calls: number; errors: number; tokens_in: number; tokens_out: number; cost: number; p50_ms: (number | null); p95_ms: (number | null); p99_ms: (number | null) };
 export type TraceSpanDetail = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); error: (string | null); start_ms: number; duration_ms: (number | null); model: (string | null); tokens_in: number; tokens_out: number; cost: number; events: number; span_kind: string; view: TraceView; attributes: Record<string, unknown>; event_list: ({ name: string; at_ms: number; attributes: Record<string, unknown>; dropped: number })[]; logs: (Log)[]; more_logs: boolean; links: ({ trace: string; span: string; state: string; attributes: Record<string, unknown> })[]; scope: { name: string; version: string; attributes: Record<string, unknown> }; resource: Record<string, unknown>; trace_state: string; dropped: { attributes: number; events: number; links: number } };
 export type TraceMessage = { role: string; parts: (Record<string, unknown>)[]; finish?: string };
 export type TraceView = { messages_in?: (TraceMessage)[]; messages_out?: (TraceMessage)[]; documents?: (Record<string, unknown>)[]; tool?: Record<string, unknown>; input?: unknown; output?: unknown };
@@ -278,6 +279,8 @@ export interface Routes {
   "DELETE /api/v1/runs/{id}/hold": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** List traces, newest first. */
   "GET /api/v1/traces": { query: { q?: string; filter?: string; order_by?: string; status?: string; kind?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { traces: (Trace)[]; next: (string | null) } };
+  /** Calls, errors, tokens, cost and times by day and model; model null: whole traces. */
+  "GET /api/v1/traces/usage": { query: { since?: string; until?: string; model?: string }; body: undefined; reply: { usage: (UsageLine)[]; more: boolean } };
   /** Spans as they open and close, as server-sent events. */
   "GET /api/v1/traces/live": { query: undefined; body: undefined; reply: undefined };
   /** A trace: its spans, tags and feedback. */
