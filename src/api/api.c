@@ -30,13 +30,18 @@ static const struct route routes[] = {
 	MLFLOW_TRACE_ROUTES,
 };
 
-#define SAMPLING                                                                                \
-	"model?, stream?: boolean, stream_options?: { include_usage?: boolean }, n?: int, "     \
-	"max_tokens?: int, temperature?: number, top_p?: number, top_k?: int, min_p?: number, " \
-	"repeat_penalty?: number, presence_penalty?: number, frequency_penalty?: number, "      \
-	"seed?: int, stop?: string | string[], logit_bias?: object, "                           \
-	"response_format?: { type: \"text\" | \"json_object\" }, grammar?, guided_regex?, "     \
-	"guided_grammar?, guided_choice?: string[], structured_outputs?: { regex?, grammar?, "  \
+#define SAMPLING                                                                                   \
+	"model?, stream?: boolean, stream_options?: { include_usage?: boolean }, n?: int, "        \
+	"max_tokens?: int, temperature?: number, top_p?: number, top_k?: int, min_p?: number, "    \
+	"repeat_penalty?: number, presence_penalty?: number, frequency_penalty?: number, "         \
+	"seed?: int, stop?: string | string[], logit_bias?: object, "                              \
+	"response_format?: { type: \"text\" | \"json_object\" | \"json_schema\", json_schema?: { " \
+	"name, strict?: boolean, schema: object } }, json_schema?: object, guided_json?: object "  \
+	"| "                                                                                       \
+	"string, grammar?, guided_regex?, "                                                        \
+	"guided_grammar?, guided_choice?: string[], structured_outputs?: { json?: object | "       \
+	"string, "                                                                                 \
+	"regex?, grammar?, "                                                                       \
 	"choice?: string[], json_object?: boolean }, "
 
 static const struct shape shapes[] = {

@@ -41,7 +41,8 @@ void api_reply_error(struct http_response *rs, const struct api_error *x);
 struct format {
 	enum constraint_kind kind;
 	struct str source;
-	char param[64]; /* who said so */
+	struct str name; /* of a schema; "" */
+	char param[64];  /* who said so */
 };
 
 struct gen_params {

@@ -14,6 +14,8 @@ struct field {
 };
 
 static const struct field body_fields[] = {
+	{"guided_json", CONSTRAINT_SCHEMA},
+	{"json_schema", CONSTRAINT_SCHEMA},
 	{"guided_regex", CONSTRAINT_REGEX},
 	{"guided_grammar", CONSTRAINT_GRAMMAR},
 	{"guided_choice", CONSTRAINT_CHOICE},
@@ -21,6 +23,7 @@ static const struct field body_fields[] = {
 };
 
 static const struct field structured_fields[] = {
+	{"json", CONSTRAINT_SCHEMA},
 	{"regex", CONSTRAINT_REGEX},
 	{"grammar", CONSTRAINT_GRAMMAR},
 	{"choice", CONSTRAINT_CHOICE},
@@ -84,6 +87,15 @@ static enum err take(struct format *f, const struct field *k, yyjson_val *v, con
 			return bad_type(x, param, "a list of strings");
 		e = json_of(v, a, &source, x);
 		break;
+	case CONSTRAINT_SCHEMA:
+		if (yyjson_is_str(v)) {
+			source = json_val_str(v);
+			break;
+		}
+		if (!yyjson_is_obj(v) && !yyjson_is_bool(v))
+			return bad_type(x, param, "a JSON Schema");
+		e = json_of(v, a, &source, x);
+		break;
 	default:
 		if (!yyjson_is_str(v))
 			return bad_type(x, param, "a string");
@@ -108,17 +120,52 @@ static enum err take_all(struct format *f, const struct field *fields, size_t n,
 	return e;
 }
 
-static enum err response_format(struct format *f, yyjson_val *v, struct api_error *x)
+static enum err missing(struct api_error *x, const char *param)
 {
+	return api_fail(
+		x, ERR_INVALID, "missing_required_parameter", param, "%s is missing", param);
+}
+
+/* {"name", "strict", "schema"}: it is kept to whether strict or not. */
+static enum err json_schema(struct format *f, yyjson_val *v, struct arena *a, struct api_error *x)
+{
+	static const struct field field = {"schema", CONSTRAINT_SCHEMA};
+	yyjson_val *name = get(v, "name"), *schema = get(v, "schema");
+	if (!v)
+		return missing(x, "response_format.json_schema");
+	if (!yyjson_is_obj(v))
+		return bad_type(x, "response_format.json_schema", "an object");
+	if (!name)
+		return missing(x, "response_format.json_schema.name");
+	if (!yyjson_is_str(name))
+		return bad_type(x, "response_format.json_schema.name", "a string");
+	if (!schema)
+		return missing(x, "response_format.json_schema.schema");
+	if (!yyjson_is_obj(schema))
+		return bad_type(x, "response_format.json_schema.schema", "an object");
+	f->name = json_val_str(name);
+	return take(f, &field, schema, "response_format", a, x);
+}
+
+static enum err response_format(
+	struct format *f, yyjson_val *v, struct arena *a, struct api_error *x)
+{
+	static const struct field field = {"schema", CONSTRAINT_SCHEMA};
 	struct str type = json_str(v, "type");
+	yyjson_val *schema = get(v, "schema"); /* as llama.cpp has it */
 	if (!yyjson_is_obj(v))
 		return bad_type(x, "response_format", "an object with a type");
 	if (str_eq_c(type, "text"))
 		return OK;
-	if (str_eq_c(type, "json_object"))
+	bool object = str_eq_c(type, "json_object"), any = str_eq_c(type, "json_schema");
+	if (schema && (object || any))
+		return take(f, &field, schema, "response_format", a, x);
+	if (any)
+		return json_schema(f, get(v, "json_schema"), a, x);
+	if (object)
 		return hold(f, CONSTRAINT_OBJECT, S(""), "response_format", x);
 	return api_fail(x, ERR_INVALID, "invalid_value", "response_format.type",
-		"response_format.type must be \"text\" or \"json_object\"");
+		"response_format.type must be \"text\", \"json_object\" or \"json_schema\"");
 }
 
 /* What would change the answer and is not carried out. */
@@ -137,13 +184,12 @@ static enum err refuse(
 
 enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *f, struct api_error *x)
 {
-	static const char *const refused[] = {"guided_json", "json_schema",
+	static const char *const refused[] = {
 		"guided_whitespace_pattern", "grammar_lazy", "grammar_triggers", "structural_tag"};
-	static const char *const refused_within[] = {
-		"json", "whitespace_pattern", "structural_tag"};
+	static const char *const refused_within[] = {"whitespace_pattern", "structural_tag"};
 	yyjson_val *format = get(o, "response_format"), *more = get(o, "structured_outputs");
 	*f = (struct format){0};
-	enum err e = format ? response_format(f, format, x) : OK;
+	enum err e = format ? response_format(f, format, a, x) : OK;
 	if (!e)
 		e = take_all(f, body_fields, ARRAY_LEN(body_fields), o, "", a, x);
 	if (!e)
@@ -178,7 +224,12 @@ enum err api_format_get(
 	struct errtext why = x->et;
 	if (e == ERR_NOMEM)
 		return api_fail(x, e, NULL, NULL, "%s", why.msg);
-	api_fail(x, e, "invalid_value", f->param, "%s: %s", f->param, why.msg);
+	if (f->name.n)
+		api_fail(x, e, "invalid_value", f->param,
+			"Invalid schema for response_format '%.*s': %s",
+			STR_FMT(str_sub(f->name, 0, 64)), why.msg);
+	else
+		api_fail(x, e, "invalid_value", f->param, "%s: %s", f->param, why.msg);
 	x->status = 400;
 	return e;
 }

@@ -34,24 +34,29 @@ static bool top(struct walk *w, struct stacks *out)
 	return true;
 }
 
-/* The same, or the same for every mask: then whatever can be read from the one can be read from the
- * other. */
-static bool same_cell(const struct language *l, const struct cell *x, const struct cell *y)
+static bool same(const struct stacks *x, const struct stacks *y)
 {
-	struct cell a = *x, b = *y;
-	if (x == y)
-		return true;
-	return l->ops->key && x->up == y->up && l->ops->key(x, &a) && l->ops->key(y, &b) &&
-	       a.node == b.node && a.kind == b.kind && a.a == b.a && a.b == b.b && a.c == b.c &&
-	       a.more == b.more;
+	return x->n == y->n && !memcmp(x->v, y->v, x->n * sizeof *x->v);
 }
 
-static bool same(const struct walk *w, const struct stacks *x, const struct stacks *y)
+/* x itself, or a cell that is asked by asking x: whatever can be read from x can be read from it.
+ */
+static bool asked_by(const struct language *l, const struct cell *x, const struct cell *c)
 {
-	if (x->n != y->n)
+	struct cell k = *c;
+	if (x == c)
+		return true;
+	return l->ops->key && x->up == c->up && l->ops->key(c, &k) && k.node == x->node &&
+	       k.kind == x->kind && k.a == x->a && k.b == x->b && k.c == x->c && k.more == x->more;
+}
+
+/* What was read led back. */
+static bool back(const struct walk *w, const struct stacks *from, const struct stacks *to)
+{
+	if (from->n != to->n)
 		return false;
-	for (unsigned i = 0; i < x->n; i++)
-		if (!same_cell(matcher_language(w->m), x->v[i], y->v[i]))
+	for (unsigned i = 0; i < from->n; i++)
+		if (!asked_by(matcher_language(w->m), from->v[i], to->v[i]))
 			return false;
 	return true;
 }
@@ -84,9 +89,9 @@ static bool others_lead(struct walk *w, enum utf8_state u, struct inside *in)
 			continue;
 		if (!goes(w, (uint8_t)b, &next))
 			return false;
-		bool good = s != U_END || same(w, &next, in->want);
+		bool good = s != U_END || same(&next, in->want);
 		unsigned k = s == U_END ? in->n : 0;
-		while (k < in->n && (in->state[k] != s || !same(w, &in->seen[k], &next)))
+		while (k < in->n && (in->state[k] != s || !same(&in->seen[k], &next)))
 			k++;
 		if (good && s != U_END && k == in->n) {
 			good = in->n < INSIDE_MAX;
@@ -119,7 +124,7 @@ static void look(struct walk *w, const uint64_t ascii[2], bool want_others, stru
 		matcher_drop(w->m, 1);
 		if (!next->n)
 			*next = t;
-		if (same(w, &t, next))
+		if (same(&t, next))
 			x->ascii[b / 64] |= 1ull << (b % 64);
 	}
 	struct inside in = {.want = next};
@@ -140,7 +145,7 @@ static const struct idle *ask(struct walk *w, const struct stacks *at)
 	x->run = next.n > 0;
 	while (x->run && x->run < RUN_MAX) {
 		uint8_t b = 'a';
-		if (same(w, &next, &now)) {
+		if (back(w, &now, &next)) {
 			x->run = UINT32_MAX;
 			break;
 		}

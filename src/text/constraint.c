@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "text/grammar.h"
+#include "text/schema.h"
 
 enum { BYTES_MAX = 64 << 20, CHOICES_MAX = 10000 };
 
@@ -16,6 +17,7 @@ struct constraint {
 	char key[SHA256_HEX + 2];
 	size_t bytes;
 	struct grammar *grammar;
+	struct schema *schema; /* or this */
 };
 
 struct constraints {
@@ -43,6 +45,7 @@ static void put(struct constraint *c)
 	if (--c->refs)
 		return;
 	grammar_free(c->grammar);
+	schema_free(c->schema);
 	free(c);
 }
 
@@ -145,6 +148,8 @@ static enum err compile(
 		return choices(source, &c->grammar, et);
 	case CONSTRAINT_OBJECT:
 		return grammar_gbnf(str_c(object), &c->grammar, et);
+	case CONSTRAINT_SCHEMA:
+		return schema_compile(source, &(struct schema_options){0}, &c->schema, et);
 	case CONSTRAINT_NONE:
 		break;
 	}
@@ -197,7 +202,7 @@ enum err constraint_get(struct constraints *k, enum constraint_kind kind, struct
 		put(c);
 		return e;
 	}
-	c->bytes = sizeof *c + grammar_bytes(c->grammar);
+	c->bytes = sizeof *c + (c->schema ? schema_bytes(c->schema) : grammar_bytes(c->grammar));
 	pthread_mutex_lock(&k->mu);
 	keep(k, c);
 	pthread_mutex_unlock(&k->mu);
@@ -216,5 +221,7 @@ void constraint_put(struct constraints *k, struct constraint *c)
 
 const struct language *constraint_language(const struct constraint *c)
 {
-	return c ? grammar_language(c->grammar) : NULL;
+	if (!c)
+		return NULL;
+	return c->schema ? schema_language(c->schema) : grammar_language(c->grammar);
 }

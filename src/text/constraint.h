@@ -16,6 +16,7 @@ enum constraint_kind {
 	CONSTRAINT_REGEX,   /* of the whole text */
 	CONSTRAINT_CHOICE,  /* source: a JSON list of strings */
 	CONSTRAINT_OBJECT,  /* any JSON object; source: "" */
+	CONSTRAINT_SCHEMA,  /* JSON Schema, properties in its order */
 };
 
 struct constraint;
@@ -25,7 +26,8 @@ struct constraints;
 struct constraints *constraints_new(size_t most);
 void constraints_free(struct constraints *k); /* after all were put back; accepts NULL */
 
-/* The errors are those of grammar_gbnf, grammar_regex, ...; failures are not kept. */
+/* The errors are those of grammar_gbnf, grammar_regex, schema_compile, ...; failures are not kept.
+ */
 enum err constraint_get(struct constraints *k, enum constraint_kind kind, struct str source,
 	struct constraint **out, struct errtext *et) MUST_CHECK;
 void constraint_put(struct constraints *k, struct constraint *c);       /* accepts NULL */

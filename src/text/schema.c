@@ -432,3 +432,9 @@ const struct language *schema_language(const struct schema *s)
 {
 	return &s->language;
 }
+
+size_t schema_bytes(const struct schema *s)
+{
+	/* a parsed document takes a few times its text */
+	return sizeof *s + arena_used(s->a) + 4 * yyjson_doc_get_read_size(s->doc);
+}

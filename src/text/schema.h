@@ -34,5 +34,6 @@ enum err schema_compile(struct str json, const struct schema_options *o, struct 
 	struct errtext *et) MUST_CHECK;
 void schema_free(struct schema *s); /* accepts NULL */
 const struct language *schema_language(const struct schema *s);
+size_t schema_bytes(const struct schema *s); /* about its memory */
 
 #endif

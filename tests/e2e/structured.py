@@ -11,7 +11,10 @@ for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROX
     os.environ.pop(name, None)
 from croft_server import BINARY, CHAT, Croft, Tap  # noqa: E402
 
+from typing import Literal  # noqa: E402
+
 import openai  # noqa: E402
+from pydantic import BaseModel, Field  # noqa: E402
 
 tap = Tap()
 SUM = 'root ::= root " "? [-+] " "? t | t\nt ::= [0-9]{1,4} | "(" root ")"\n'
@@ -41,6 +44,55 @@ def objects(client):
     tap.ok(stopped and not bad, "json_object: what ends is an object", bad)
     tap.ok(all(text.startswith("{") for _, text in answers), "json_object: all begin as one")
     tap.same(one(3), answers[3], "json_object: the same seed gives the same, alone or not")
+
+
+class Ingredient(BaseModel):
+    name: str = Field(max_length=20)
+    grams: int = Field(ge=1, le=900)
+
+
+class Recipe(BaseModel):
+    title: str = Field(min_length=3, max_length=30)
+    course: Literal["starter", "main", "dessert"]
+    ingredients: list[Ingredient] = Field(min_length=1, max_length=3)
+    note: str | None = Field(max_length=20)
+
+
+def schemas(client):
+    def one(seed):
+        r = client.chat.completions.parse(
+            model=CHAT, messages=[{"role": "user", "content": "Write a recipe as JSON."}],
+            response_format=Recipe, temperature=1.2, seed=seed)
+        return r.choices[0].finish_reason, r.choices[0].message.parsed
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(one, range(8)))
+    tap.ok(all(how == "stop" and isinstance(got, Recipe) for how, got in answers),
+           "parse: a Pydantic model, each time", answers)
+    tap.note(repr(answers[0][1]))
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3, "maximum": 5}},
+              "required": ["n"], "additionalProperties": False}
+    for where in ({"guided_json": schema}, {"guided_json": json.dumps(schema)}, {"json_schema": schema},
+                  {"structured_outputs": {"json": schema}},
+                  {"response_format": {"type": "json_object", "schema": schema}}):
+        how, text = ask(client, "A number?", 5, extra_body=where)
+        tap.ok(how == "stop" and json.loads(text)["n"] in (3, 4, 5), f"schema: by {list(where)[0]}",
+               text)
+    with client.chat.completions.stream(
+            model=CHAT, messages=[{"role": "user", "content": "Write a recipe as JSON."}],
+            response_format=Recipe, seed=3) as stream:
+        for _ in stream:
+            pass
+        final = stream.get_final_completion()
+    tap.ok(isinstance(final.choices[0].message.parsed, Recipe), "stream: a Pydantic model", final)
+    e = tap.raises(openai.BadRequestError, lambda: ask(
+        client, "x", response_format={"type": "json_schema", "json_schema": {
+            "name": "thing", "strict": True, "schema": {"type": "object", "properties": {
+                "a": {"$ref": "https://example.com/a.json"}}}}}), "schema: what is not enforced is refused")
+    tap.ok(e and e.param == "response_format" and e.type == "invalid_request_error" and
+           e.message.startswith("Error code: 400") and
+           "Invalid schema for response_format 'thing': in the schema at #/properties/a" in e.message,
+           "schema: and where", e)
 
 
 def languages(client):
@@ -121,6 +173,7 @@ commands()
 with Croft(models=True, key="test-key") as c:
     client = openai.OpenAI(base_url=c.base + "/v1", api_key="test-key", max_retries=0, timeout=120)
     objects(client)
+    schemas(client)
     languages(client)
     ways(client)
     errors(client)

@@ -465,6 +465,18 @@ static void test_api_openai__errors(void)
 		{"{" MESSAGES ",\"response_format\":{\"type\":\"xml\"}}", "invalid_value",
 			"response_format.type"},
 		{"{" MESSAGES ",\"response_format\":3}", "invalid_type", "response_format"},
+		{"{" MESSAGES ",\"response_format\":{\"type\":\"json_schema\"}}",
+			"missing_required_parameter", "response_format.json_schema"},
+		{"{" MESSAGES ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}}",
+			"missing_required_parameter", "response_format.json_schema.name"},
+		{"{" MESSAGES ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+		 "\"name\":\"x\"}}}",
+			"missing_required_parameter", "response_format.json_schema.schema"},
+		{"{" MESSAGES ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
+		 "{\"name\":\"x\",\"schema\":{\"type\":\"strin\"}}}}",
+			"invalid_value", "response_format"},
+		{"{" MESSAGES ",\"guided_json\":3}", "invalid_type", "guided_json"},
+		{"{" MESSAGES ",\"guided_json\":\"{\"}", "invalid_value", "guided_json"},
 		{"{" MESSAGES ",\"grammar\":\"root ::= x\"}", "invalid_value", "grammar"},
 		{"{" MESSAGES ",\"guided_regex\":\"(a\"}", "invalid_value", "guided_regex"},
 		{"{" MESSAGES ",\"guided_regex\":\"(a)\\\\1\"}", "invalid_value", "guided_regex"},

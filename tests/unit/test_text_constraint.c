@@ -54,6 +54,25 @@ static void test_text_constraint__what_is_used_outlives_the_cache(void)
 	constraints_free(k);
 }
 
+static void test_text_constraint__schemas(void)
+{
+	struct constraints *k = constraints_new(4);
+	struct constraint *a, *b;
+	struct str text =
+		S("{\"type\":\"object\",\"properties\":{\"b\":{\"type\":\"integer\"},\"a\":{}},"
+		  "\"required\":[\"b\",\"a\"]}");
+	CHECK_OK(constraint_get(k, CONSTRAINT_SCHEMA, text, &a, &et), &et);
+	CHECK_OK(constraint_get(k, CONSTRAINT_SCHEMA, text, &b, &et), &et);
+	CHECK(a == b);
+	CHECK(accepts(a, "{\"b\": 1, \"a\": [null]}"));
+	CHECK(!accepts(a, "{\"a\": 1, \"b\": 1}") && !accepts(a, "{\"b\": 1}"));
+	constraint_put(k, a);
+	constraint_put(k, b);
+	CHECK_ERR(
+		constraint_get(k, CONSTRAINT_SCHEMA, S("{\"type\":\"x\"}"), &a, &et), ERR_INVALID);
+	constraints_free(k);
+}
+
 static void test_text_constraint__errors(void)
 {
 	struct constraints *k = constraints_new(2);
@@ -133,5 +152,6 @@ static void test_text_constraint__threads(void)
 }
 
 TESTS(T(test_text_constraint__same_content_same_language),
-	T(test_text_constraint__what_is_used_outlives_the_cache), T(test_text_constraint__errors),
-	T(test_text_constraint__objects_are_json), T(test_text_constraint__threads))
+	T(test_text_constraint__what_is_used_outlives_the_cache), T(test_text_constraint__schemas),
+	T(test_text_constraint__errors), T(test_text_constraint__objects_are_json),
+	T(test_text_constraint__threads))
