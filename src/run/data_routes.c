@@ -18,6 +18,8 @@ struct item {
 	struct str path; /* under which the run had it; .p NULL: not known */
 	struct str node; /* "version:...", "urn:croft:tree:...", a URI */
 	bool is_version, is_content;
+	struct str
+		dataset; /* MLflow's digest of a dataset, whose name is the path; .p NULL: none */
 	struct artifact_version v;
 	char tree[SHA256_HEX + 1]; /* "": its files are not here */
 };
@@ -75,12 +77,38 @@ static enum err read_items(struct tx *tx, struct str project, struct id run, enu
 	return e;
 }
 
+/* What MLflow's client said of datasets: their names and digests, also where their source is a URI
+ * that stays the same while its content changes. */
+static enum err add_datasets(
+	struct items *used, const struct tracked *t, struct arena *a, struct errtext *et)
+{
+	for (size_t i = 0; i < t->n_inputs && used->n < ITEMS_MAX; i++) {
+		const struct track_input *in = &t->inputs[i];
+		struct item x = {.path = arena_str(a, in->name),
+			.dataset = arena_str(a, in->digest),
+			.node = arena_fmt(a, "urn:mlflow-dataset:%.*s:%.*s", STR_FMT(in->name),
+				STR_FMT(in->digest))};
+		if (!x.path.p || !x.dataset.p || !x.node.p)
+			return err_set(et, ERR_NOMEM, "no memory for what a run used");
+		size_t at = 0; /* its edge says less */
+		while (at < used->n && !str_eq(used->v[at].node, x.node))
+			at++;
+		used->v[at] = x;
+		used->n += at == used->n;
+	}
+	return OK;
+}
+
 /* ---- writing ---- */
 
 static void write_item(struct jw *w, const struct item *x)
 {
 	jw_obj(w);
-	jw_kc(w, "type", x->is_version ? "version" : x->is_content ? "content" : "uri");
+	jw_kc(w, "type",
+		x->is_version   ? "version"
+		: x->is_content ? "content"
+		: x->dataset.p  ? "dataset"
+				: "uri");
 	jw_kstr(w, "node", x->node);
 	jw_key(w, "path");
 	x->path.n ? jw_str(w, x->path) : jw_null(w);
@@ -90,6 +118,8 @@ static void write_item(struct jw *w, const struct item *x)
 			(long long)x->v.version);
 	else if (x->is_content)
 		jw_fmt(w, "content %.12s", x->tree);
+	else if (x->dataset.p)
+		jw_fmt(w, "%.*s %.*s", STR_FMT(x->path), STR_FMT(x->dataset));
 	else
 		jw_str(w, x->node);
 	jw_kc(w, "tree", x->tree[0] ? x->tree : NULL);
@@ -323,7 +353,7 @@ struct recorded {
 	char patch[SHA256_HEX + 1];
 };
 
-static enum err read_record(struct call *k, struct id run, struct recorded *out)
+static enum err read_record(struct call *k, struct id run, struct items *used, struct recorded *out)
 {
 	struct tracked *t;
 	struct run_file f;
@@ -340,7 +370,10 @@ static enum err read_record(struct call *k, struct id run, struct recorded *out)
 		arena_fmt(k->rq->arena, "%lld/%s/artifacts/croft", (long long)t->experiment, hex);
 	struct str record = arena_fmt(k->rq->arena, "%.*s/record.json", STR_FMT(base));
 	struct str patch = arena_fmt(k->rq->arena, "%.*s/code.patch", STR_FMT(base));
+	e = add_datasets(used, t, k->rq->arena, &k->et);
 	tracked_free(t);
+	if (e)
+		return e;
 	if (!run_file_get(k->c, project_of(k->rq), patch, &f, NULL))
 		memcpy(out->patch, f.blob, sizeof out->patch);
 	if (run_file_get(k->c, project_of(k->rq), record, &f, NULL) || f.size > RECORD_MAX)
@@ -416,7 +449,7 @@ static void get_diff(struct croft *c, struct http_request *rq, struct http_respo
 		if (!e)
 			e = both_kinds(&k, run, &used[i], &made[i]);
 		if (!e)
-			e = read_record(&k, run, &r[i]);
+			e = read_record(&k, run, &used[i], &r[i]);
 	}
 	jw_obj(&k.w);
 	jw_key(&k.w, "code");
@@ -439,7 +472,8 @@ static void get_diff(struct croft *c, struct http_request *rq, struct http_respo
 
 static const struct shape shapes[] = {
 	{"RunData",
-		"{ type: \"version\" | \"content\" | \"uri\", node: string, path: string | null, "
+		"{ type: \"version\" | \"content\" | \"dataset\" | \"uri\", node: string, path: "
+		"string | null, "
 		"label: string, tree: string | null, kind?: string, name?: string, version?: int, "
 		"bytes?: int, deleted?: boolean }"},
 	{"RunDataDelta",

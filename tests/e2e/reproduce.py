@@ -276,6 +276,15 @@ with Croft(home=home, ready=False) as c:
         if {f.path for f in mlflow.MlflowClient().list_artifacts(third["run"], "croft")} & {"croft/code.patch"} \
         else ""
     tap.ok("numbers.csv" not in kept and "note.txt" not in kept, "inputs and outputs are no part of the patch", kept)
+    from mlflow.entities import Dataset, DatasetInput
+    wine = []
+    for digest in ("aaa111", "bbb222"):
+        wine.append(mlflow.MlflowClient().create_run("0").info.run_id)
+        mlflow.MlflowClient().log_inputs(wine[-1], [DatasetInput(Dataset(
+            "wine", digest, "http", json.dumps({"url": "https://example.org/wine.csv"})), [])])
+    d = json.loads(croft("runs", "compare", *wine, "--json").stdout)["diff"]["inputs"]
+    is_same([(x["name"], x["change"], x["before"]["label"], x["after"]["label"]) for x in d if x["change"] != "same"],
+            [("wine", "changed", "wine aaa111", "wine bbb222")], "datasets of MLflow's client, by name and digest", d)
     write("rows.csv", "id\n1\n")
     p = croft("run", "--json", "--input-as", "rows.csv=dataset/rows", "-o", "copy.csv=dataset/copy",
               "cp", "rows.csv", "copy.csv")
