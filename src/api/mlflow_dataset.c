@@ -3,6 +3,7 @@
 #include "api/mlflow_dataset.h"
 #include "api/mlflow_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 #include "run/search.h"
 
 #include <stdio.h>
@@ -417,14 +418,8 @@ static enum err in_experiments(struct search *s, const struct eval_dataset *v, b
 static enum err keep(struct search *s, const struct eval_dataset *v)
 {
 	struct eval_dataset *to = arena_new_of(s->m->a, struct eval_dataset);
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 64;
-		struct eval_dataset **bigger = realloc(s->v, cap * sizeof(struct eval_dataset *));
-		if (!bigger)
-			return err_set(&s->m->et, ERR_NOMEM, "no memory for a search");
-		s->v = bigger;
-		s->cap = cap;
-	}
+	if (!heap_room(s->v, s->n, s->cap))
+		return err_set(&s->m->et, ERR_NOMEM, "no memory for a search");
 	if (!to)
 		return err_set(&s->m->et, ERR_NOMEM, "no memory for a search");
 	s->v[s->n++] = to;

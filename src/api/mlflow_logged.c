@@ -3,6 +3,7 @@
 #include "api/mlflow_lineage.h"
 #include "api/mlflow_registry.h"
 #include "base/clock.h"
+#include "base/room.h"
 #include "text/filter.h"
 #include "run/file.h"
 
@@ -553,14 +554,8 @@ static enum err on_model(void *ctx, const struct logged_model *v, struct errtext
 	if (e || !matches(s, f))
 		return e;
 	find_newest(s, f);
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 64;
-		struct found **bigger = realloc(s->v, cap * sizeof(struct found *));
-		if (!bigger)
-			return err_set(et, ERR_NOMEM, "no memory for a search");
-		s->v = bigger;
-		s->cap = cap;
-	}
+	if (!heap_room(s->v, s->n, s->cap))
+		return err_set(et, ERR_NOMEM, "no memory for a search");
 	s->v[s->n++] = f;
 	return OK;
 }

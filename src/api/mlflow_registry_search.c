@@ -2,6 +2,7 @@
  * stream from the store; what matches is kept small (an id, a number, what it is sorted by),
  * sorted, and only the page that was asked for is read in full. */
 #include "api/mlflow_registry.h"
+#include "base/room.h"
 #include "run/search.h"
 #include "run/track.h"
 #include "text/filter.h"
@@ -181,14 +182,8 @@ static bool matches(struct query *q, const struct candidate *c)
 static enum err keep(struct hits *h, struct hit hit, struct errtext *et)
 {
 	struct hit *kept = arena_new_of(h->q->m->a, struct hit);
-	if (h->n == h->cap) {
-		size_t cap = h->cap ? h->cap * 2 : 128;
-		struct hit **v = realloc(h->v, cap * sizeof *v);
-		if (!v)
-			return err_set(et, ERR_NOMEM, "no memory for a search");
-		h->v = v;
-		h->cap = cap;
-	}
+	if (!heap_room(h->v, h->n, h->cap))
+		return err_set(et, ERR_NOMEM, "no memory for a search");
 	if (!h->last.p || !str_eq(h->last, hit.name))
 		h->last = arena_str(h->q->m->a, hit.name);
 	if (!h->last.p || !kept)

@@ -3,6 +3,7 @@
 #include "artifact/artifact_int.h"
 #include "artifact/registry_int.h"
 #include "artifact/signature.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,16 +21,8 @@ struct gather {
 static enum err add_file(struct gather *g, struct card_file f)
 {
 	struct card_source *s = g->s;
-	if (s->n_files == g->cap) {
-		size_t cap = g->cap ? g->cap * 2 : 32;
-		struct card_file *v = arena_array_of(s->a, cap, struct card_file);
-		if (!v)
-			return err_set(g->et, ERR_NOMEM, "no memory for a card");
-		if (s->n_files)
-			memcpy(v, s->files, s->n_files * sizeof *v);
-		s->files = v;
-		g->cap = cap;
-	}
+	if (!arena_room(s->a, s->files, s->n_files, g->cap))
+		return err_set(g->et, ERR_NOMEM, "no memory for a card");
 	s->files[s->n_files++] = f;
 	return OK;
 }

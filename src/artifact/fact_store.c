@@ -13,6 +13,7 @@
 #include "access/access.h"
 #include "artifact/registry_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,17 +70,9 @@ static enum err read_facts(struct tx *tx, const char *sql, const struct param *p
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (k == cap) {
-			size_t more = cap ? cap * 2 : 16;
-			struct fact *bigger = arena_array_of(a, more, struct fact);
-			if (!bigger) {
-				e = err_set(et, ERR_NOMEM, "no memory for facts");
-				break;
-			}
-			if (k)
-				memcpy(bigger, list, k * sizeof *list);
-			list = bigger;
-			cap = more;
+		if (!arena_room(a, list, k, cap)) {
+			e = err_set(et, ERR_NOMEM, "no memory for facts");
+			break;
 		}
 		e = read_fact(r, a, &list[k++], et);
 	}

@@ -4,6 +4,7 @@
 #include "artifact/tree.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/room.h"
 
 #include <stdio.h>
 
@@ -142,16 +143,8 @@ static enum err see(struct walk *w, struct str id, unsigned depth, struct errtex
 
 static enum err keep_edge(struct walk *w, const struct edge *edge, struct errtext *et)
 {
-	if (w->g.n_edges == w->edges_cap) {
-		size_t cap = w->edges_cap ? w->edges_cap * 2 : 64;
-		struct edge *v = arena_array_of(w->a, cap, struct edge);
-		if (!v)
-			return err_set(et, ERR_NOMEM, "no memory for lineage");
-		if (w->g.n_edges)
-			memcpy(v, w->g.edges, w->g.n_edges * sizeof *v);
-		w->g.edges = v;
-		w->edges_cap = cap;
-	}
+	if (!arena_room(w->a, w->g.edges, w->g.n_edges, w->edges_cap))
+		return err_set(et, ERR_NOMEM, "no memory for lineage");
 	w->g.edges[w->g.n_edges++] = *edge;
 	return OK;
 }

@@ -1,6 +1,7 @@
 /* Manifests of files, and the statement about them. */
 #include "artifact/manifest.h"
 #include "base/json.h"
+#include "base/room.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,14 +16,8 @@ enum err manifest_add(struct manifest *m, struct str path, const char *sha256, s
 	if (m->n == MANIFEST_FILES_MAX)
 		return err_set(et, ERR_TOO_LARGE, "there are more than %d files to sign",
 			MANIFEST_FILES_MAX);
-	if (m->n == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 32;
-		struct manifest_file *v = realloc(m->files, cap * sizeof *v);
-		if (!v)
-			return err_set(et, ERR_NOMEM, "no memory for a list of files");
-		m->files = v;
-		m->cap = cap;
-	}
+	if (!heap_room(m->files, m->n, m->cap))
+		return err_set(et, ERR_NOMEM, "no memory for a list of files");
 	struct manifest_file *f = &m->files[m->n];
 	f->path = arena_str(m->a, path);
 	if (!f->path.p)

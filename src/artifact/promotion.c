@@ -3,6 +3,7 @@
 #include "access/access.h"
 #include "artifact/registry_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <stdio.h>
 
@@ -58,16 +59,8 @@ struct look {
 static enum err add(struct look *l, struct requirement r)
 {
 	struct gate *g = l->g;
-	if (g->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 8;
-		struct requirement *v = arena_array_of(l->a, cap, struct requirement);
-		if (!v)
-			return err_set(l->et, ERR_NOMEM, "no memory");
-		if (g->n)
-			memcpy(v, g->list, g->n * sizeof *v);
-		g->list = v;
-		l->cap = cap;
-	}
+	if (!arena_room(l->a, g->list, g->n, l->cap))
+		return err_set(l->et, ERR_NOMEM, "no memory");
 	if (!r.why.p)
 		return err_set(l->et, ERR_NOMEM, "no memory");
 	g->open &= r.met;

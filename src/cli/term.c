@@ -1,6 +1,7 @@
 #include "cli/cli_int.h"
 
 #include "base/clock.h"
+#include "base/room.h"
 #include "text/unicode.h"
 
 #include <stdio.h>
@@ -110,14 +111,8 @@ void cmd_cell(struct cmd_table *t, const char *fmt, ...)
 {
 	if (!t)
 		return;
-	if (t->n_cells == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 64;
-		char **cells = realloc(t->cells, cap * sizeof *cells);
-		if (!cells)
-			return;
-		t->cells = cells;
-		t->cap = cap;
-	}
+	if (!heap_room(t->cells, t->n_cells, t->cap))
+		return;
 	struct buf b = {0};
 	va_list ap;
 	va_start(ap, fmt);

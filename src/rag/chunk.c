@@ -5,6 +5,7 @@
  * it. Within a section a chunk repeats the last units of the one before, up to `overlap` tokens.
  * Only a unit that is itself too long is cut inside, at the tokenizer's own boundaries. */
 #include "rag/rag_int.h"
+#include "base/room.h"
 #include "text/unicode.h"
 
 struct unit {
@@ -30,17 +31,9 @@ struct cutter {
 static void add_unit(struct cutter *x, uint32_t from, uint32_t to, uint32_t tokens)
 {
 	const struct doc_block *b = &x->d->blocks[x->block];
-	if (x->n == x->cap) {
-		size_t cap = x->cap ? x->cap * 2 : 256;
-		struct unit *units = arena_array_of(x->a, cap, struct unit);
-		if (!units) {
-			x->e = err_set(x->et, ERR_NOMEM, "no memory for the chunks");
-			return;
-		}
-		if (x->n)
-			memcpy(units, x->units, x->n * sizeof *units);
-		x->units = units;
-		x->cap = cap;
+	if (!arena_room(x->a, x->units, x->n, x->cap)) {
+		x->e = err_set(x->et, ERR_NOMEM, "no memory for the chunks");
+		return;
 	}
 	bool heading = b->kind == BLOCK_HEADING || b->kind == BLOCK_TITLE;
 	x->units[x->n] = (struct unit){.from = from,
@@ -160,17 +153,9 @@ struct packer {
 static void add_chunk(struct packer *p, size_t first, size_t last)
 {
 	struct cutter *x = p->x;
-	if (p->n == p->cap) {
-		size_t cap = p->cap ? p->cap * 2 : 64;
-		struct chunk *chunks = arena_array_of(x->a, cap, struct chunk);
-		if (!chunks) {
-			x->e = err_set(x->et, ERR_NOMEM, "no memory for the chunks");
-			return;
-		}
-		if (p->n)
-			memcpy(chunks, p->chunks, p->n * sizeof *chunks);
-		p->chunks = chunks;
-		p->cap = cap;
+	if (!arena_room(x->a, p->chunks, p->n, p->cap)) {
+		x->e = err_set(x->et, ERR_NOMEM, "no memory for the chunks");
+		return;
 	}
 	size_t body = first; /* the heading path is that of the text below the headings */
 	while (body < last && x->units[body].heading)

@@ -1,5 +1,6 @@
 #include "rag/cite.h"
 
+#include "base/room.h"
 #include "text/unicode.h"
 
 #include <ctype.h>
@@ -79,16 +80,8 @@ static bool add_word(void *ctx, struct str term, uint32_t from, uint32_t to)
 	struct words *l = s->out;
 	if (s->once && has_word(l, term))
 		return true;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 16;
-		struct str *more = arena_array_of(s->a, cap, struct str);
-		if (!more)
-			return false;
-		if (l->n)
-			memcpy(more, l->w, l->n * sizeof *more);
-		l->w = more;
-		l->cap = cap;
-	}
+	if (!arena_room(s->a, l->w, l->n, l->cap))
+		return false;
 	struct str copy = arena_str(s->a, term);
 	if (copy.p)
 		l->w[l->n++] = copy;

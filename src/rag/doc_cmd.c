@@ -2,6 +2,7 @@
 #include "rag/rag_int.h"
 
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -54,14 +55,8 @@ struct ingest {
 
 static void note_failure(struct ingest *in, struct str path, const char *code, struct str message)
 {
-	if (in->n_failures == in->cap_failures) {
-		size_t cap = in->cap_failures ? in->cap_failures * 2 : 16;
-		struct failure *f = realloc(in->failures, cap * sizeof *f);
-		if (!f)
-			return;
-		in->failures = f;
-		in->cap_failures = cap;
-	}
+	if (!heap_room(in->failures, in->n_failures, in->cap_failures))
+		return;
 	in->failures[in->n_failures++] =
 		(struct failure){str_dup(path), str_dup(str_c(code)), str_dup(message)};
 }
@@ -87,14 +82,8 @@ static enum err add_file(void *ctx, const char *path, enum err err, const char *
 	}
 	if (map_get(&in->by_path, str_c(full)))
 		return OK;
-	if (in->n == in->cap) {
-		size_t cap = in->cap ? in->cap * 2 : 256;
-		struct file *files = realloc(in->files, cap * sizeof *files);
-		if (!files)
-			return ERR_NOMEM;
-		in->files = files;
-		in->cap = cap;
-	}
+	if (!heap_room(in->files, in->n, in->cap))
+		return ERR_NOMEM;
 	struct file *f = &in->files[in->n++];
 	*f = (struct file){.path = str_dup(str_c(full)),
 		.bytes = st.st_size,

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -391,14 +392,8 @@ static enum err note_id(void *ctx, const struct doc_row *d)
 	struct load *l = ctx;
 	if (!str_eq_c(d->status, "indexed"))
 		return OK;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 256;
-		struct id *ids = realloc(l->ids, cap * sizeof *ids);
-		if (!ids)
-			return ERR_NOMEM;
-		l->ids = ids;
-		l->cap = cap;
-	}
+	if (!heap_room(l->ids, l->n, l->cap))
+		return ERR_NOMEM;
 	l->ids[l->n++] = d->id;
 	return OK;
 }

@@ -1,6 +1,7 @@
 /* Texts and queries as the keyword index has them. */
 #include "rag/rag_int.h"
 
+#include "base/room.h"
 #include "text/unicode.h"
 
 struct term_list {
@@ -88,17 +89,9 @@ static bool add_query_term(void *ctx, struct str term, uint32_t from, uint32_t t
 {
 	struct main_terms *m = ctx;
 	if (m->main) {
-		if (m->n == m->cap) {
-			size_t cap = m->cap ? m->cap * 2 : 32;
-			struct span *more = arena_array_of(m->list.a, cap, struct span);
-			if (!more) {
-				m->list.e = ERR_NOMEM;
-				return false;
-			}
-			if (m->n)
-				memcpy(more, m->spans, m->n * sizeof *more);
-			m->spans = more;
-			m->cap = cap;
+		if (!arena_room(m->list.a, m->spans, m->n, m->cap)) {
+			m->list.e = ERR_NOMEM;
+			return false;
 		}
 		m->spans[m->n++] = (struct span){from, to};
 		return add_term(&m->list, term, from, to);

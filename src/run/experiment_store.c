@@ -2,6 +2,7 @@
 #include "run/track_int.h"
 #include "base/clock.h"
 #include "access/access.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,17 +26,9 @@ static enum err read_tags(struct tx *tx, struct str project, struct experiment *
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (x->n_tags == cap) {
-			size_t more = cap ? cap * 2 : 8;
-			struct track_pair *v = arena_array_of(a, more, struct track_pair);
-			if (!v) {
-				e = no_memory(et);
-				break;
-			}
-			if (cap)
-				memcpy(v, x->tags, cap * sizeof *v);
-			x->tags = v;
-			cap = more;
+		if (!arena_room(a, x->tags, x->n_tags, cap)) {
+			e = no_memory(et);
+			break;
 		}
 		struct track_pair p = {arena_str(a, row_text(r, 0)), arena_str(a, row_text(r, 1))};
 		if (!p.key.p || !p.value.p)
@@ -255,17 +248,9 @@ static enum err list_rows(struct tx *tx, struct str project, enum track_view vie
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (k == cap) {
-			size_t more = cap ? cap * 2 : 32;
-			struct experiment *bigger = arena_array_of(a, more, struct experiment);
-			if (!bigger) {
-				e = no_memory(et);
-				break;
-			}
-			if (k)
-				memcpy(bigger, v, k * sizeof *v);
-			v = bigger;
-			cap = more;
+		if (!arena_room(a, v, k, cap)) {
+			e = no_memory(et);
+			break;
 		}
 		e = read_row(r, a, &v[k++], et);
 	}

@@ -2,6 +2,7 @@
 #include "run/feedback.h"
 #include "access/access.h"
 #include "base/clock.h"
+#include "base/room.h"
 #include "run/trace_int.h"
 
 #include <stdio.h>
@@ -95,17 +96,9 @@ enum err feedback_read(struct tx *tx, struct id run, bool history, struct arena 
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (k == cap) {
-			size_t more = cap ? cap * 2 : 16;
-			struct assessment *bigger = arena_array_of(arena, more, struct assessment);
-			if (!bigger) {
-				e = err_set(et, ERR_NOMEM, "no memory for feedback");
-				break;
-			}
-			if (k)
-				memcpy(bigger, all, k * sizeof *all);
-			all = bigger;
-			cap = more;
+		if (!arena_room(arena, all, k, cap)) {
+			e = err_set(et, ERR_NOMEM, "no memory for feedback");
+			break;
 		}
 		e = read_one(r, arena, &all[k++]);
 	}

@@ -2,6 +2,7 @@
  * that it is in, so that a listing is one range of an index whatever the order of texts is. */
 #include "run/file_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,17 +215,9 @@ static enum err list_in(struct tx *tx, struct str project, struct str folder, st
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (k == cap) {
-			size_t more = cap ? cap * 2 : 32;
-			struct run_file *bigger = arena_array_of(a, more, struct run_file);
-			if (!bigger) {
-				e = err_set(et, ERR_NOMEM, "no memory for a list of files");
-				break;
-			}
-			if (k)
-				memcpy(bigger, v, k * sizeof *v);
-			v = bigger;
-			cap = more;
+		if (!arena_room(a, v, k, cap)) {
+			e = err_set(et, ERR_NOMEM, "no memory for a list of files");
+			break;
 		}
 		read_row(r, &v[k]);
 		v[k].name = arena_str(a, row_text(r, 0));

@@ -4,6 +4,7 @@
 #include "artifact/transfer.h"
 #include "base/hash.h"
 #include "base/os.h"
+#include "base/room.h"
 #include "run/environment.h"
 
 #include <fcntl.h>
@@ -432,14 +433,8 @@ static enum err run_again(struct again *g, struct child_result *r, struct errtex
 
 static struct row *add_row(struct again *g, const char *kind, struct str name)
 {
-	if (g->n_rows == g->cap_rows) {
-		size_t cap = g->cap_rows ? g->cap_rows * 2 : 64;
-		struct row *v = realloc(g->rows, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		g->rows = v;
-		g->cap_rows = cap;
-	}
+	if (!heap_room(g->rows, g->n_rows, g->cap_rows))
+		return NULL;
 	struct row *r = &g->rows[g->n_rows++];
 	*r = (struct row){.kind = kind, .name = arena_str(g->a, name)};
 	return r;

@@ -3,6 +3,7 @@
 #include "run/run_int.h"
 #include "run/usage_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 const struct migration run_migrations[6] = {
 	{1, "runs and spans",
@@ -422,17 +423,9 @@ static enum err get_spans(struct tx *tx, struct id id, struct arena *a, struct s
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (k == cap) {
-			size_t more = cap ? cap * 2 : 32;
-			struct span_row *bigger = arena_array_of(a, more, struct span_row);
-			if (!bigger) {
-				e = err_set(et, ERR_NOMEM, "no memory for the spans of a run");
-				break;
-			}
-			if (k)
-				memcpy(bigger, list, k * sizeof *list);
-			list = bigger;
-			cap = more;
+		if (!arena_room(a, list, k, cap)) {
+			e = err_set(et, ERR_NOMEM, "no memory for the spans of a run");
+			break;
 		}
 		e = read_span(r, a, &list[k++]);
 	}

@@ -1,5 +1,6 @@
 /* Filtering, ordering and paging of runs and experiments. */
 #include "run/search.h"
+#include "base/room.h"
 #include "run/run_int.h"
 #include "run/track_int.h"
 
@@ -245,14 +246,8 @@ static enum err match_run(void *ctx, struct tracked *t)
 		return OK;
 	if (!filter_match(m->filter, &(struct filter_subject){value_of_run, &m->made}, t))
 		return OK;
-	if (m->n == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 256;
-		struct tracked **v = realloc(m->v, cap * sizeof(struct tracked *));
-		if (!v)
-			return ERR_NOMEM;
-		m->v = v;
-		m->cap = cap;
-	}
+	if (!heap_room(m->v, m->n, m->cap))
+		return ERR_NOMEM;
 	atomic_fetch_add(&t->refs, 1);
 	m->v[m->n++] = t;
 	return OK;

@@ -4,6 +4,7 @@
  * skipped silently. In another order, all that match are looked through first; of them the keys are
  * kept. */
 #include "run/trace_find_int.h"
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -235,14 +236,8 @@ static enum err add(struct all *all, struct kept *k, struct errtext *et)
 			"more than %d traces match: order_by goes with fewer, or with timestamp_ms "
 			"alone",
 			SORT_MAX);
-	if (all->n == all->cap) {
-		size_t cap = all->cap ? all->cap * 2 : 256;
-		struct kept **v = realloc(all->v, cap * sizeof(struct kept *));
-		if (!v)
-			return err_set(et, ERR_NOMEM, "no memory for a list of traces");
-		all->v = v;
-		all->cap = cap;
-	}
+	if (!heap_room(all->v, all->n, all->cap))
+		return err_set(et, ERR_NOMEM, "no memory for a list of traces");
 	all->v[all->n++] = k;
 	return OK;
 }

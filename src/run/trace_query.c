@@ -2,6 +2,7 @@
 #include "run/trace_find_int.h"
 #include "access/access.h"
 #include "base/clock.h"
+#include "base/room.h"
 #include "run/retain_int.h"
 
 #include <stdlib.h>
@@ -135,17 +136,9 @@ static enum err load_spans(struct tx *tx, struct id id, int64_t only, struct are
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
-		if (k == cap) {
-			size_t more = cap ? cap * 2 : 32;
-			struct span_row *bigger = arena_array_of(a, more, struct span_row);
-			if (!bigger) {
-				e = err_set(et, ERR_NOMEM, "no memory for the spans of a trace");
-				break;
-			}
-			if (k)
-				memcpy(bigger, list, k * sizeof *list);
-			list = bigger;
-			cap = more;
+		if (!arena_room(a, list, k, cap)) {
+			e = err_set(et, ERR_NOMEM, "no memory for the spans of a trace");
+			break;
 		}
 		e = trace_read_span(r, a, &list[k++]);
 	}

@@ -3,6 +3,7 @@
 #include "access/access.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,14 +182,8 @@ static struct one_series *series_of(struct all_series *all, struct str key)
 		if (str_eq(str_mk(s->key, s->key_n), key))
 			return s;
 	}
-	if (all->n == all->cap) {
-		size_t cap = all->cap ? all->cap * 2 : 32;
-		struct one_series *v = realloc(all->v, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		all->v = v;
-		all->cap = cap;
-	}
+	if (!heap_room(all->v, all->n, all->cap))
+		return NULL;
 	char *copy = str_dup(key);
 	if (!copy)
 		return NULL;

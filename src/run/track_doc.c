@@ -1,6 +1,7 @@
 /* Events of a run as bytes, and the document that they add up to. */
 #include "run/track_int.h"
 #include "base/hash.h"
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -367,14 +368,8 @@ void run_doc_free(struct run_doc *d)
 
 static struct entry *entry_new(struct run_doc *d)
 {
-	if (d->n == d->cap) {
-		size_t cap = d->cap ? d->cap * 2 : 64;
-		struct entry *v = realloc(d->v, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		d->v = v;
-		d->cap = cap;
-	}
+	if (!heap_room(d->v, d->n, d->cap))
+		return NULL;
 	struct entry *en = &d->v[d->n];
 	memset(en, 0, sizeof *en);
 	en->order = (uint32_t)d->n++;

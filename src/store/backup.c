@@ -3,6 +3,7 @@
  * part of a table, the names of the blobs (32 bytes each) and the manifest. */
 #include "store/backup_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,15 +84,9 @@ static enum err emit_part(struct backup *b, const char *name, struct str data)
 
 static void names_add(struct names *s, const uint8_t hash[SHA256_BYTES])
 {
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 1024;
-		void *list = realloc(s->list, cap * sizeof *s->list);
-		if (!list) {
-			s->err = ERR_NOMEM;
-			return;
-		}
-		s->list = list;
-		s->cap = cap;
+	if (!heap_room(s->list, s->n, s->cap)) {
+		s->err = ERR_NOMEM;
+		return;
 	}
 	memcpy(s->list[s->n++], hash, SHA256_BYTES);
 }

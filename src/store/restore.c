@@ -3,6 +3,7 @@
  * the database is filled in one transaction, so that half of it is never there. */
 #include "store/backup_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -77,14 +78,8 @@ static enum err look_at(void *ctx, int fd, const struct tar_entry *t, struct err
 			et, ERR_CORRUPT, "%s: something stands after the manifest", v->file.path);
 	if (strcmp(t->name, BACKUP_MANIFEST) == 0)
 		return read_entry(&v->file, t, MANIFEST_MAX, &v->manifest, et);
-	if (v->n == v->cap) {
-		size_t cap = v->cap ? v->cap * 2 : 256;
-		struct found *list = realloc(v->found, cap * sizeof *list);
-		if (!list)
-			return err_set(et, ERR_NOMEM, "no memory for the backup's list");
-		v->found = list;
-		v->cap = cap;
-	}
+	if (!heap_room(v->found, v->n, v->cap))
+		return err_set(et, ERR_NOMEM, "no memory for the backup's list");
 	struct found *f = &v->found[v->n];
 	struct sha256 h;
 	enum err e = sha256_init(&h);

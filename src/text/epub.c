@@ -1,6 +1,7 @@
 /* EPUB: container.xml names the package, the package's spine the order; each item of it is a page
  * and goes through the HTML parser. */
 #include "text/zip_int.h"
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -59,14 +60,8 @@ static void package_start(void *ctx, const char *name, const char **at)
 		const char *id = xml_attribute(at, "id"), *href = xml_attribute(at, "href");
 		if (!id || !href)
 			return;
-		if (e->n_items == e->cap_items) {
-			size_t cap = e->cap_items ? e->cap_items * 2 : 64;
-			struct item *v = realloc(e->items, cap * sizeof *v);
-			if (!v)
-				return;
-			e->items = v;
-			e->cap_items = cap;
-		}
+		if (!heap_room(e->items, e->n_items, e->cap_items))
+			return;
 		char *plain = arena_c(e->a, str_c(href));
 		if (!plain)
 			return;
@@ -76,14 +71,8 @@ static void package_start(void *ctx, const char *name, const char **at)
 		const char *id = xml_attribute(at, "idref");
 		if (!id)
 			return;
-		if (e->n_spine == e->cap_spine) {
-			size_t cap = e->cap_spine ? e->cap_spine * 2 : 64;
-			struct str *v = realloc(e->spine, cap * sizeof *v);
-			if (!v)
-				return;
-			e->spine = v;
-			e->cap_spine = cap;
-		}
+		if (!heap_room(e->spine, e->n_spine, e->cap_spine))
+			return;
 		e->spine[e->n_spine++] = arena_str(e->a, str_c(id));
 	}
 }

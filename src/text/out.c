@@ -1,6 +1,7 @@
 /* The writer behind all parsers: blocks, tables, limits. See doc_int.h. */
 #include "text/doc_int.h"
 #include "base/clock.h"
+#include "base/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -462,15 +463,9 @@ void table_row(struct table *t, bool header)
 {
 	if (t->failed)
 		return;
-	if (t->n == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 16;
-		struct table_row *p = realloc(t->rows, cap * sizeof *p);
-		if (!p) {
-			t->failed = true;
-			return;
-		}
-		t->rows = p;
-		t->cap = cap;
+	if (!heap_room(t->rows, t->n, t->cap)) {
+		t->failed = true;
+		return;
 	}
 	t->rows[t->n++] = (struct table_row){.header = header};
 	t->cap_cells = 0;
@@ -481,17 +476,9 @@ void table_cell(struct table *t, struct str text)
 	if (t->failed || !t->n)
 		return;
 	struct cells *c = &t->rows[t->n - 1].c;
-	if (c->n == t->cap_cells) {
-		size_t cap = t->cap_cells ? t->cap_cells * 2 : 8;
-		struct str *p = arena_array_of(t->a, cap, struct str);
-		if (!p) {
-			t->failed = true;
-			return;
-		}
-		if (c->n)
-			memcpy(p, c->v, c->n * sizeof *p);
-		c->v = p;
-		t->cap_cells = cap;
+	if (!arena_room(t->a, c->v, c->n, t->cap_cells)) {
+		t->failed = true;
+		return;
 	}
 	struct str kept = arena_str(t->a, str_trim(text));
 	if (!kept.p)

@@ -9,6 +9,7 @@
  */
 #include "text/doc_int.h"
 #include "base/proc.h"
+#include "base/room.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -165,15 +166,9 @@ static void output_line(struct pdf *p, struct str s)
 		if (p->text.n > p->o->lim.text_max + (1u << 20))
 			p->over = true;
 	} else if (str_starts(s, S("<line "))) {
-		if (p->n == p->cap) {
-			size_t cap = p->cap ? p->cap * 2 : 1024;
-			struct line *v = realloc(p->lines, cap * sizeof *v);
-			if (!v) {
-				p->no_memory = true;
-				return;
-			}
-			p->lines = v;
-			p->cap = cap;
+		if (!heap_room(p->lines, p->n, p->cap)) {
+			p->no_memory = true;
+			return;
 		}
 		p->lines[p->n++] = (struct line){.page = p->page,
 			.block = p->block,

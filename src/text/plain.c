@@ -2,6 +2,7 @@
  * so (numbered, underlined, capitals), lists, tables and drawings kept as they stand. Page footers
  * and headers of RFC-like files go, with the gap that they made. */
 #include "text/doc_int.h"
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -13,14 +14,8 @@ struct lines {
 static bool lines_of(struct lines *l, struct str s)
 {
 	while (s.n) {
-		if (l->n == l->cap) {
-			size_t cap = l->cap ? l->cap * 2 : 256;
-			struct str *p = realloc(l->v, cap * sizeof *p);
-			if (!p)
-				return false;
-			l->v = p;
-			l->cap = cap;
-		}
+		if (!heap_room(l->v, l->n, l->cap))
+			return false;
 		struct str line;
 		if (!str_next_line(&s, &line))
 			break;

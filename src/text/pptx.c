@@ -1,6 +1,7 @@
 /* PPTX: each slide is a page; its title a heading, then its text and tables in the order of the
  * file, then notes and comments. */
 #include "text/zip_int.h"
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -112,14 +113,8 @@ static void deck_start(void *ctx, const char *name, const char **at)
 		struct str key = str_c(at[0]);
 		if (!str_ends(key, S("|id")) || p->n_ids >= 100000)
 			continue;
-		if (p->n_ids == p->cap_ids) {
-			size_t cap = p->cap_ids ? p->cap_ids * 2 : 64;
-			struct str *v = realloc(p->ids, cap * sizeof *v);
-			if (!v)
-				return;
-			p->ids = v;
-			p->cap_ids = cap;
-		}
+		if (!heap_room(p->ids, p->n_ids, p->cap_ids))
+			return;
 		p->ids[p->n_ids++] = arena_str(p->a, str_c(at[1]));
 	}
 }

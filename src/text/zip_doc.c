@@ -1,4 +1,5 @@
 #include "text/zip_int.h"
+#include "base/room.h"
 
 #include <expat.h>
 #include <stdio.h>
@@ -332,14 +333,8 @@ static void relation_start(void *ctx, const char *name, const char **attributes)
 		   *mode = xml_attribute(attributes, "TargetMode");
 	if (!id || !type || !target || (mode && !strcmp(mode, "External")))
 		return;
-	if (r->n == r->cap) {
-		size_t cap = r->cap ? r->cap * 2 : 16;
-		struct relation *v = realloc(r->v, cap * sizeof *v);
-		if (!v)
-			return;
-		r->v = v;
-		r->cap = cap;
-	}
+	if (!heap_room(r->v, r->n, r->cap))
+		return;
 	const char *last = strrchr(type, '/');
 	r->v[r->n++] = (struct relation){.id = arena_str(r->a, str_c(id)),
 		.type = arena_str(r->a, str_c(last ? last + 1 : type)),

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/os.h"
+#include "base/room.h"
 #include "base/thread.h"
 
 #include <math.h>
@@ -337,7 +338,30 @@ static void test_base_os__lock_is_exclusive(void)
 	os_unlock(b);
 }
 
-TESTS(T(test_base_err__rows_and_text), T(test_base_str__views),
+static void test_base_room__lists_grow(void)
+{
+	struct arena *a = arena_new(0), *small = arena_new(32);
+	struct {
+		unsigned *v, *w;
+		size_t n, cap_v, cap_w;
+	} l = {0};
+	for (; l.n < 1000; l.n++) {
+		CHECK(arena_room(a, l.v, l.n, l.cap_v) && heap_room(l.w, l.n, l.cap_w));
+		l.v[l.n] = l.w[l.n] = (unsigned)l.n;
+	}
+	for (unsigned i = 0; i < l.n; i++)
+		CHECK(l.v[i] == i && l.w[i] == i);
+	unsigned *none = NULL;
+	size_t cap = 0;
+	CHECK(!arena_room(small, none, 0, cap) && !none && !cap);
+	cap = SIZE_MAX / 4;
+	CHECK(!room_in_heap(&none, &cap, sizeof *none) && !none && cap == SIZE_MAX / 4);
+	free(l.w);
+	arena_free(a);
+	arena_free(small);
+}
+
+TESTS(T(test_base_room__lists_grow), T(test_base_err__rows_and_text), T(test_base_str__views),
 	T(test_base_str__numbers_are_whole_and_in_range),
 	T(test_base_utf8__decode_rejects_what_it_must), T(test_base_buf__limit_is_sticky),
 	T(test_base_arena__cap_and_hooks), T(test_base_json__writer_round_trip),
