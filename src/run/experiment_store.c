@@ -1,5 +1,5 @@
 /* Experiments in the database. */
-#include "run/track_int.h"
+#include "run/retain_int.h"
 #include "base/clock.h"
 #include "access/access.h"
 #include "base/room.h"
@@ -362,6 +362,8 @@ static enum err delete_in(struct tx *tx, void *ctx, struct errtext *et)
 		e = err_set(et, ERR_NOT_FOUND, "No %s experiment with id=%lld exists",
 			ch->restore ? "deleted" : "active", (long long)ch->number);
 	int64_t ms = ch->restore ? 0 : ch->now_ms;
+	if (!e && !ch->restore)
+		e = retain_none_held(tx, ch->project, ch->number, et);
 	if (!e)
 		e = db_exec(tx, et,
 			"UPDATE experiment SET deleted_ms = ?, updated_ms = ? WHERE project = ? "

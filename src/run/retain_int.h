@@ -57,6 +57,9 @@ enum err retain_kept(struct tx *tx, struct str project, struct id run, const cha
 	struct errtext *et) MUST_CHECK;
 /* ERR_CONFLICT when it is on hold: nobody deletes it. */
 enum err retain_not_held(struct tx *tx, struct id run, struct errtext *et) MUST_CHECK;
+/* The same of every run of an experiment. */
+enum err retain_none_held(
+	struct tx *tx, struct str project, int64_t experiment, struct errtext *et) MUST_CHECK;
 enum err retain_hold(struct croft *c, const struct principal *who, struct str project,
 	struct id run, struct str reason, struct errtext *et) MUST_CHECK;
 enum err retain_release(struct croft *c, const struct principal *who, struct str project,

@@ -123,6 +123,23 @@ enum err retain_not_held(struct tx *tx, struct id run, struct errtext *et)
 	return e;
 }
 
+enum err retain_none_held(struct tx *tx, struct str project, int64_t experiment, struct errtext *et)
+{
+	struct row *r;
+	struct id held = {0};
+	enum err e = db_query(tx, &r, et,
+		"SELECT h.run FROM run_hold h JOIN run r ON r.id = h.run WHERE h.project = ? AND "
+		"r.experiment = ? LIMIT 1",
+		P_TEXT(project), P_I64(experiment));
+	if (e)
+		return e;
+	bool any = row_next(r, &e, et);
+	if (any)
+		held = row_id(r, 0);
+	row_free(r);
+	return e || !any ? e : retain_not_held(tx, held, et);
+}
+
 struct holding {
 	const struct principal *who;
 	struct str project, reason; /* reason.p NULL: released */

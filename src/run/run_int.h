@@ -83,9 +83,10 @@ struct span_row {
 
 enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et) MUST_CHECK;
 enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et) MUST_CHECK;
-/* Removes at most `limit` ended runs that began before; *n says how many. */
-enum err run_store_prune(
-	struct db *db, int64_t before_ns, int64_t limit, int64_t *n, struct errtext *et) MUST_CHECK;
+/* Removes at most `limit` ended runs that began before; *n says how many. The audit log has how
+ * many of each project, and the policy. */
+enum err run_store_prune(struct db *db, int64_t before_ns, int64_t limit, const char *policy,
+	int64_t *n, struct errtext *et) MUST_CHECK;
 
 struct run_filter {
 	struct str project;      /* never empty */

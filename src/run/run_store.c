@@ -2,8 +2,11 @@
  * of the list. */
 #include "run/run_int.h"
 #include "run/usage_int.h"
+#include "access/access.h"
 #include "base/clock.h"
 #include "base/room.h"
+
+#include <stdio.h>
 
 const struct migration run_migrations[6] = {
 	{1, "runs and spans",
@@ -278,15 +281,54 @@ enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et)
 	return e;
 }
 
-enum err run_store_prune(
-	struct db *db, int64_t before_ns, int64_t limit, int64_t *n, struct errtext *et)
+#define PRUNED                                                                                \
+	"(SELECT id FROM run WHERE start_ns < ? AND status <> 'running' AND kind <> 'trace' " \
+	"AND kind <> 'purged' AND version = 0 AND NOT EXISTS "                                \
+	"(SELECT 1 FROM run_hold h WHERE h.run = run.id) ORDER BY start_ns, id LIMIT ?)"
+
+/* A record in the audit log for each project of which runs go. */
+static enum err tell_pruned(
+	struct tx *tx, int64_t before_ns, int64_t limit, const char *policy, struct errtext *et)
 {
-	return db_change(db, n, et,
-		"DELETE FROM run WHERE id IN (SELECT id FROM run WHERE start_ns < ? "
-		"AND status <> 'running' AND kind <> 'trace' AND version = 0 "
-		"AND NOT EXISTS (SELECT 1 FROM run_hold h WHERE h.run = run.id) "
-		"ORDER BY start_ns LIMIT ?)",
+	struct row *r;
+	char day[CLOCK_TEXT], subject[48], detail[100];
+	enum err e = db_query(tx, &r, et,
+		"SELECT project, COUNT(*) FROM run WHERE id IN " PRUNED " GROUP BY project",
 		P_I64(before_ns), P_I64(limit));
+	if (e)
+		return e;
+	clock_rfc3339(before_ns / 1000000, day);
+	snprintf(subject, sizeof subject, "runs before %.16s", day);
+	while (!e && row_next(r, &e, et)) {
+		struct principal who = {.name = S("croft"), .project = row_text(r, 0)};
+		snprintf(detail, sizeof detail, "{\"policy\":\"%s\",\"runs\":%lld}", policy,
+			(long long)row_i64(r, 1));
+		e = audit_add(tx, &who, "run.expire", str_c(subject), str_c(detail), et);
+	}
+	row_free(r);
+	return e;
+}
+
+enum err run_store_prune(struct db *db, int64_t before_ns, int64_t limit, const char *policy,
+	int64_t *n, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_WRITE, &tx, et);
+	if (e)
+		return e;
+	e = tell_pruned(tx, before_ns, limit, policy, et);
+	if (!e)
+		e = db_exec(tx, et, "DELETE FROM run WHERE id IN " PRUNED, P_I64(before_ns),
+			P_I64(limit));
+	if (e) {
+		db_rollback(tx);
+		return e;
+	}
+	int64_t changed = db_changes(tx);
+	e = db_commit(tx, et);
+	if (!e)
+		*n = changed;
+	return e;
 }
 
 /* ---- reading ---- */

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -189,8 +190,10 @@ static void prune(struct run_writer *w, int64_t keep_days)
 {
 	int64_t before = clock_unix_ns() - keep_days * 86400 * 1000000000ll, n = PRUNE_BATCH;
 	struct errtext et = {0};
+	char policy[48];
+	snprintf(policy, sizeof policy, "runs.keep_days=%lld", (long long)keep_days);
 	while (n == PRUNE_BATCH) {
-		enum err e = run_store_prune(w->db, before, PRUNE_BATCH, &n, &et);
+		enum err e = run_store_prune(w->db, before, PRUNE_BATCH, policy, &n, &et);
 		if (e) {
 			log_warn("old runs could not be removed: %s", err_text(e, &et));
 			return;

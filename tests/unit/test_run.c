@@ -1,4 +1,5 @@
 #include "tap.h"
+#include "access/access.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "net/http.h"
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 static struct errtext et;
-static const struct module *const modules[] = {&run_module};
+static const struct module *const modules[] = {&access_module, &run_module};
 
 static struct croft *open_croft(void)
 {
@@ -211,11 +212,15 @@ static void test_run__old_runs_go(void)
 	}
 	CHECK_OK(run_flush(c, &et), &et);
 	int64_t n;
-	CHECK_OK(run_store_prune(croft_db(c), clock_unix_ns() - 86400000000000, 4, &n, &et), &et);
+	CHECK_OK(run_store_prune(croft_db(c), clock_unix_ns() - 86400000000000, 4,
+			 "runs.keep_days=1", &n, &et),
+		&et);
 	CHECK_INT(n, 0);
-	CHECK_OK(run_store_prune(croft_db(c), clock_unix_ns(), 4, &n, &et), &et);
+	CHECK_OK(
+		run_store_prune(croft_db(c), clock_unix_ns(), 4, "runs.keep_days=1", &n, &et), &et);
 	CHECK_INT(n, 4);
-	CHECK_OK(run_store_prune(croft_db(c), clock_unix_ns(), 100, &n, &et), &et);
+	CHECK_OK(run_store_prune(croft_db(c), clock_unix_ns(), 100, "runs.keep_days=1", &n, &et),
+		&et);
 	CHECK_INT(n, 6);
 	struct tx *tx;
 	struct row *r;
@@ -223,6 +228,12 @@ static void test_run__old_runs_go(void)
 	CHECK_OK(db_begin(croft_db(c), TX_READ, &tx, &et), &et);
 	CHECK_OK(db_query(tx, &r, &et, "SELECT COUNT(*) FROM span"), &et);
 	CHECK(row_next(r, &e, &et) && row_i64(r, 0) == 0);
+	row_free(r);
+	CHECK_OK(db_query(tx, &r, &et,
+			 "SELECT detail FROM audit WHERE action = 'run.expire' ORDER BY seq"),
+		&et);
+	CHECK(row_next(r, &e, &et));
+	CHECK_STR(row_text(r, 0), "{\"policy\":\"runs.keep_days=1\",\"runs\":4}");
 	row_free(r);
 	db_rollback(tx);
 	croft_close(c);

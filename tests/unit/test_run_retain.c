@@ -288,6 +288,7 @@ static void test_run_retain__what_is_needed_stays(void)
 	CHECK_OK(track_delete(c, &ada, project, registered, false, &et), &et);
 	CHECK_OK(track_delete(c, &ada, project, used, false, &et), &et);
 	CHECK_ERR(track_delete(c, &ada, project, held, false, &et), ERR_CONFLICT);
+	CHECK_ERR(experiment_delete(c, &ada, project, 0, false, &et), ERR_CONFLICT);
 	sql(c, "UPDATE run SET deleted_ms = 1 WHERE deleted_ms > 0");
 	k = pass(c, 20 * DAY, false);
 	CHECK_INT(k.runs[RETAIN_PURGE], 0); /* purge_days=30 of the settings */
