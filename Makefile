@@ -79,6 +79,10 @@ bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 bench-tracking: all ## MLflow's tracking interface beside `mlflow server` (DB=postgres)
 	@DB="$(DB)" bench/tracking.sh $(BUILD)
 
+.PHONY: mlflow-tests
+mlflow-tests: all ## MLflow's own tests, and its server beside Croft (MLFLOW_SOURCE=checkout)
+	@tests/mlflow/own_tests.sh $(BUILD) && CROFT_BUILD="$(CURDIR)/$(BUILD)" $(BUILD)/mlflow-own/bin/python tests/mlflow/differential.py
+
 bench-otlp: all ## 20,000 OpenTelemetry spans a second for a minute: latency, memory, bytes
 	@bench/otlp.sh $(BUILD)
 

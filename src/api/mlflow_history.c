@@ -258,6 +258,27 @@ static size_t sample(struct point *p, size_t n, const struct sampling *s)
 	return k;
 }
 
+static enum err read_sampling(yyjson_val *args, struct sampling *s, struct errtext *et)
+{
+	bool from = mlflow_has(args, "start_step"), to = mlflow_has(args, "end_step");
+	s->max = mlflow_int(args, "max_results", SAMPLE_MAX);
+	s->from = mlflow_int(args, "start_step", 0);
+	s->to = mlflow_int(args, "end_step", 0);
+	s->has_range = from;
+	if (from != to)
+		return err_set(et, ERR_INVALID,
+			"If either start step or end step are specified, both must be specified.");
+	if (from && s->from > s->to)
+		return err_set(et, ERR_INVALID,
+			"end_step must be greater than start_step. Found start_step=%lld and "
+			"end_step=%lld.",
+			(long long)s->from, (long long)s->to);
+	if (s->max < 1 || s->max > SAMPLE_MAX)
+		return err_set(
+			et, ERR_INVALID, "max_results must be between 1 and %d.", SAMPLE_MAX);
+	return OK;
+}
+
 void mlflow_history_interval(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	ARGS({"run_ids", MLFLOW_TEXTS, true}, {"metric_key", MLFLOW_TEXT, true},
@@ -266,27 +287,9 @@ void mlflow_history_interval(struct croft *c, struct http_request *rq, struct ht
 	struct many m = {.n = 0};
 	struct sampling s = {.max = SAMPLE_MAX};
 	if (!e)
+		e = read_sampling(args, &s, &et);
+	if (!e)
 		e = runs_of(yyjson_obj_get(args, "run_ids"), "run_ids", &m, &et);
-	if (!e) {
-		bool from = mlflow_has(args, "start_step"), to = mlflow_has(args, "end_step");
-		s.max = mlflow_int(args, "max_results", SAMPLE_MAX);
-		s.from = mlflow_int(args, "start_step", 0);
-		s.to = mlflow_int(args, "end_step", 0);
-		s.has_range = from;
-		if (from != to)
-			e = err_set(&et, ERR_INVALID,
-				"If either start step or end step are specified, both must be "
-				"specified.");
-		else if (from && s.from > s.to)
-			e = err_set(&et, ERR_INVALID,
-				"end_step must be greater than start_step. Found start_step=%lld "
-				"and "
-				"end_step=%lld.",
-				(long long)s.from, (long long)s.to);
-		else if (s.max < 1 || s.max > SAMPLE_MAX)
-			e = err_set(&et, ERR_INVALID, "max_results must be between 1 and %d.",
-				SAMPLE_MAX);
-	}
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	jw_obj(&w);
