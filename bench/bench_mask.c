@@ -141,6 +141,7 @@ static enum constraint_kind kind_of(struct str s)
 	return str_eq_c(s, "grammar")  ? CONSTRAINT_GRAMMAR
 	       : str_eq_c(s, "regex")  ? CONSTRAINT_REGEX
 	       : str_eq_c(s, "choice") ? CONSTRAINT_CHOICE
+	       : str_eq_c(s, "schema") ? CONSTRAINT_SCHEMA
 				       : CONSTRAINT_OBJECT;
 }
 

@@ -39,6 +39,16 @@ OP: /[-+*\/]/
 NAME: /[a-z][a-z_]*/
 NUMBER: /[0-9]{1,6}(\.[0-9]{1,2})?/
 '''
+RECIPE = {
+    "type": "object", "additionalProperties": False, "required": ["title", "course", "ingredients", "note"],
+    "properties": {
+        "title": {"type": "string", "minLength": 3, "maxLength": 60},
+        "course": {"enum": ["starter", "main", "dessert"]},
+        "ingredients": {"type": "array", "minItems": 1, "maxItems": 8, "items": {
+            "type": "object", "additionalProperties": False, "required": ["name", "grams"],
+            "properties": {"name": {"type": "string", "maxLength": 40},
+                           "grams": {"type": "integer", "minimum": 1, "maximum": 900}}}},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}
 LINE = r"\d{4}-(0[1-9]|1[0-2])-[0-3]\d (GET|POST|PUT) /[a-z/_-]{1,60} \d{3} [A-Za-z ,.']{0,200}"
 
 
@@ -67,6 +77,14 @@ def total(depth):
     return f" {dice.choice('+-*/')} ".join(term(depth) for _ in range(dice.randint(1, 4)))
 
 
+def recipe():
+    return json.dumps({
+        "title": " ".join(dice.choices(WORDS, k=5)), "course": dice.choice(["starter", "main", "dessert"]),
+        "ingredients": [{"name": " ".join(dice.choices(WORDS, k=3)), "grams": dice.randint(1, 900)}
+                        for _ in range(dice.randint(1, 8))],
+        "note": dice.choice([None, " ".join(dice.choices(WORDS, k=20))])})
+
+
 def line():
     return (f"{dice.randint(1990, 2030)}-{dice.randint(1, 12):02}-{dice.randint(10, 28)} "
             f"{dice.choice(['GET', 'POST', 'PUT'])} /{'/'.join(dice.choices(WORDS, k=5))} {dice.randint(100, 599)} "
@@ -80,6 +98,8 @@ def main():
     choices = sorted({" ".join(dice.choices(WORDS, k=dice.randint(1, 5))) for _ in range(500)})
     json.dump([
         {"name": "JSON object (grammar)", "kind": "grammar", "source": OBJECT, "peer": OBJECT_PEER, "texts": texts},
+        {"name": "recipe (JSON Schema)", "kind": "schema", "source": json.dumps(RECIPE),
+         "texts": [recipe() for _ in range(40)]},
         {"name": "sums, left recursive", "kind": "grammar", "source": SUM, "peer": SUM_PEER,
          "texts": [total(3) for _ in range(40)]},
         {"name": "log line (regex)", "kind": "regex", "source": LINE, "texts": [line() for _ in range(40)]},

@@ -38,7 +38,7 @@ clients() {
 	sklearn) pip mlflow-skinny==3.17.2 scikit-learn==1.9.1 skops==0.16.0 pandas==3.1.1 ;;
 	formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 \
 		'cyclonedx-python-lib[json-validation]==11.12.0' mlcroissant==1.1.1 PyYAML==6.0.4 ;;
-	node) npm_install openai@6.49.0 ;;
+	node) npm_install openai@6.49.0 zod@4.6.7 ;;
 	prometheus) pip prometheus-client==0.26.0 ;;
 	oidc) npm_install oidc-provider@9.13.3 jose@6.2.18 ;;
 	otel-node)

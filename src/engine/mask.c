@@ -30,7 +30,8 @@ struct mask {
 	struct entry *shown;   /* whose bits are the present mask, or NULL */
 	struct buf key, piece; /* reused */
 	uint64_t work_max;     /* for the present mask */
-	bool begun;            /* the first token was taken */
+	struct looks looks;
+	bool begun; /* the first token was taken */
 };
 
 /* ---- a tokenizer's trie ---- */
@@ -47,6 +48,8 @@ static enum err gather(
 			continue;
 		}
 		tokenizer_piece(k->tk, (int32_t)id, false, text);
+		if (text->n - from > MACHINE_TOKEN_MAX)
+			text->n = from;
 		if (text->n > from) /* p once text has stopped growing */
 			v[(*n)++] = (struct token_text){{NULL, text->n - from}, (int32_t)id};
 	}
@@ -233,8 +236,12 @@ static struct entry *find_out(struct mask *x, struct cell *v, unsigned n)
 	e->refs = 1;
 	e->key = str_mk(str_dup(buf_str(&x->key)), x->key.n);
 	e->bits = calloc(k->words, sizeof *e->bits);
-	struct walk w = {
-		.t = &k->t, .m = x->m, .bits = e->bits, .work_max = x->work_max, .collect = true};
+	struct walk w = {.t = &k->t,
+		.m = x->m,
+		.bits = e->bits,
+		.work_max = x->work_max,
+		.looks = &x->looks,
+		.collect = true};
 	enum err err = e->key.p && e->bits && push_cells(x->m, v, n) ? OK : ERR_NOMEM;
 	e->bytes = sizeof *e + e->key.n + k->words * sizeof *e->bits;
 	if (!err) {
@@ -272,7 +279,11 @@ static void walk_rest(struct mask *x, const struct rest *r, const struct cell *b
 	}
 	if (!matcher_push_resumed(x->m, below, result))
 		return;
-	struct walk w = {.t = &r->t, .m = x->m, .bits = x->bits, .work_max = x->work_max};
+	struct walk w = {.t = &r->t,
+		.m = x->m,
+		.bits = x->bits,
+		.work_max = x->work_max,
+		.looks = &x->looks};
 	for (uint32_t i = 0; i < r->t.node[1].own; i++)
 		x->bits[r->t.tokens[i] / 64] |= 1ull << (r->t.tokens[i] % 64);
 	walk_below(&w, 0);
@@ -289,7 +300,11 @@ static void use(struct mask *x, const struct entry *e, const struct cell *below)
 
 static void walk_stack(struct mask *x, const struct cell *c, uint32_t root)
 {
-	struct walk w = {.t = &x->k->t, .m = x->m, .bits = x->bits, .work_max = x->work_max};
+	struct walk w = {.t = &x->k->t,
+		.m = x->m,
+		.bits = x->bits,
+		.work_max = x->work_max,
+		.looks = &x->looks};
 	atomic_fetch_add(&x->k->walks, 1);
 	if (matcher_push_like(x->m, c)) {
 		walk_below(&w, root);

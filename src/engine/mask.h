@@ -20,9 +20,10 @@
  *	mask_free(x);
  *	masker_free(k);
  *
- * Control tokens are never allowed; the tokens that end an answer are where the text may end. A
- *mask is the union over the matcher's stacks, and of a stack only its top cell is asked: what
- *tokens stay above the cell below (a bitmap), and at which places in the trie the top cell is
+ * Control tokens are never allowed, nor those of more than MACHINE_TOKEN_MAX bytes (runs of spaces
+ *and dashes, which shorter ones can write); the tokens that end an answer are where the text may
+ *end. A mask is the union over the matcher's stacks, and of a stack only its top cell is asked:
+ *what tokens stay above the cell below (a bitmap), and at which places in the trie the top cell is
  *finished (then the rest of these tokens is tried with the real stack below). Both are cached by
  *the cell. */
 #ifndef ENGINE_MASK_H

@@ -62,6 +62,21 @@ struct idle {
 	uint32_t run;
 };
 
+/* What some stacks do with one more character: these lead to `next`. */
+struct look {
+	struct stacks at, next;
+	uint64_t ascii[2];
+	bool others;
+};
+
+/* Of one sequence: a string that counts its characters looks far ahead, and then goes on a little.
+ */
+struct looks {
+	struct look v[128];
+	unsigned n, last; /* last: the newest, when all are taken */
+	uint32_t moves;   /* of the matcher, when they were made */
+};
+
 struct pop {
 	uint32_t node, result; /* index into results */
 };
@@ -69,7 +84,8 @@ struct pop {
 struct walk {
 	const struct token_trie *t;
 	struct matcher *m;
-	uint64_t *bits;      /* set for each token that is possible */
+	uint64_t *bits; /* set for each token that is possible */
+	struct looks *looks;
 	struct idle idle[8]; /* stacks that were asked */
 	unsigned n_idle;
 	struct {

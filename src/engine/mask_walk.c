@@ -108,55 +108,67 @@ static bool others_lead(struct walk *w, enum utf8_state u, struct inside *in)
 	return true;
 }
 
-/* Which of these ASCII characters lead from here to the same stacks *next, and whether all others
- * do.
- */
-static void look(struct walk *w, const uint64_t ascii[2], bool want_others, struct idle *x,
-	struct stacks *next)
+/* All characters are tried. */
+static void look_new(struct walk *w, struct look *x)
 {
 	struct stacks t;
-	next->n = 0;
-	x->ascii[0] = x->ascii[1] = 0;
 	for (unsigned i = 0; i < 128; i++) {
 		unsigned b = (i + 'a') % 128; /* letters are the likeliest to be many */
-		if (!(ascii[b / 64] >> (b % 64) & 1) || !goes(w, (uint8_t)b, &t))
+		if (!goes(w, (uint8_t)b, &t))
 			continue;
 		matcher_drop(w->m, 1);
-		if (!next->n)
-			*next = t;
-		if (same(&t, next))
+		if (!x->next.n)
+			x->next = t;
+		if (same(&t, &x->next))
 			x->ascii[b / 64] |= 1ull << (b % 64);
 	}
-	struct inside in = {.want = next};
-	x->others = next->n && want_others && others_lead(w, U_END, &in);
+	struct inside in = {.want = &x->next};
+	x->others = x->next.n && others_lead(w, U_END, &in);
+}
+
+/* What the stacks of the top level, which are `at`, do with one more character. */
+static const struct look *look(struct walk *w, const struct stacks *at)
+{
+	struct looks *l = w->looks;
+	if (l->moves != matcher_moves(w->m)) {
+		l->n = 0;
+		l->moves = matcher_moves(w->m);
+	}
+	for (unsigned i = 0; i < l->n; i++)
+		if (same(&l->v[i].at, at))
+			return &l->v[i];
+	struct look x = {.at = *at};
+	look_new(w, &x);
+	l->last = l->n < ARRAY_LEN(l->v) ? l->n++ : (l->last + 1) % ARRAY_LEN(l->v);
+	l->v[l->last] = x;
+	return &l->v[l->last];
 }
 
 static const struct idle *ask(struct walk *w, const struct stacks *at)
 {
-	static const uint64_t all[2] = {UINT64_MAX, UINT64_MAX};
-	struct stacks now = *at, next;
-	struct idle *x, more;
 	size_t levels = matcher_levels(w->m);
 	if (w->n_idle == ARRAY_LEN(w->idle))
 		return NULL;
-	x = &w->idle[w->n_idle++];
-	look(w, all, true, x, &next);
-	x->at = *at;
-	x->run = next.n > 0;
+	struct idle *x = &w->idle[w->n_idle++];
+	struct look now = *look(w, at);
+	*x = (struct idle){.at = *at,
+		.ascii = {now.ascii[0], now.ascii[1]},
+		.others = now.others,
+		.run = now.next.n > 0};
+	uint8_t b = 'a';
+	while (x->run && !(x->ascii[b / 64] >> (b % 64) & 1))
+		b = (b + 1) % 128;
 	while (x->run && x->run < RUN_MAX) {
-		uint8_t b = 'a';
-		if (back(w, &now, &next)) {
+		if (back(w, &now.at, &now.next)) {
 			x->run = UINT32_MAX;
 			break;
 		}
-		while (!(x->ascii[b / 64] >> (b % 64) & 1))
-			b = (b + 1) % 128;
 		if (!matcher_push(w->m, b))
 			break;
-		now = next;
-		look(w, x->ascii, x->others, &more, &next);
-		if (more.ascii[0] != x->ascii[0] || more.ascii[1] != x->ascii[1] ||
-			(x->others && !more.others))
+		struct stacks next = now.next;
+		now = *look(w, &next);
+		if (x->ascii[0] & ~now.ascii[0] || x->ascii[1] & ~now.ascii[1] ||
+			(x->others && !now.others))
 			break;
 		x->run++;
 	}

@@ -40,7 +40,8 @@ struct machine {
 	struct data **datas;
 	size_t n_cells, cap_cells, n_datas, cap_datas;
 	uint32_t emission; /* number of the present one */
-	uint32_t moves;    /* how often it was tried to compact these cells */
+	uint32_t compactions;
+	uint32_t moves; /* how often it was tried to compact these cells */
 	uint64_t work;
 	size_t kept; /* bytes that were alive after the last compaction */
 	enum err status;
@@ -533,6 +534,7 @@ static void compact(struct machine *m)
 		m->n_datas = fresh.n_datas;
 		m->cap_datas = fresh.cap_datas;
 		m->emission = m->moves = 0; /* new slots have seen none */
+		m->compactions++;
 		free(m->memo);
 		m->memo = NULL;
 		m->kept = arena_used(m->arena);
@@ -664,6 +666,11 @@ enum err matcher_status(const struct matcher *x, struct errtext *et)
 const struct language *matcher_language(const struct matcher *x)
 {
 	return x->m.l;
+}
+
+uint32_t matcher_moves(const struct matcher *x)
+{
+	return x->m.compactions;
 }
 
 size_t matcher_bytes(const struct matcher *x)

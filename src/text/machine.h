@@ -34,7 +34,12 @@
 #define TEXT_MACHINE_H
 #include "base/arena.h"
 
-enum { MACHINE_STACKS_MAX = 4096, MACHINE_DEPTH_MAX = 256 };
+enum {
+	MACHINE_STACKS_MAX = 4096,
+	MACHINE_DEPTH_MAX = 256,
+	MACHINE_TOKEN_MAX =
+		48, /* bytes that are read at once, at most, from a cell that key named */
+};
 
 struct machine; /* a matcher's cells and what it emits just now: what languages see of it */
 
@@ -56,9 +61,10 @@ struct language_ops {
 	void (*step)(struct machine *m, const struct cell *c, uint8_t byte);
 	void (*resume)(struct machine *m, const struct cell *c, struct result r);
 	bool (*ends)(struct machine *m, const struct cell *c);
-	/* A cell whose masks are the same as c's: *out begins as a copy of c, and counters that no
-	 * token can exhaust are levelled (best to a value that says "no limit", so that reading
-	 * does not change it). NULL: c itself. False: not worth caching. */
+	/* A cell that can read the same texts of up to MACHINE_TOKEN_MAX bytes as c, or fewer:
+	 * *out begins as a copy of c, and counters that no token can exhaust are levelled (best to
+	 * a value that says "no limit", so that reading does not change it). NULL: c itself. False:
+	 * not worth caching. */
 	bool (*key)(const struct cell *c, struct cell *out);
 };
 
@@ -112,6 +118,8 @@ size_t matcher_forced(struct matcher *m, char *out, size_t max);
 enum err matcher_status(const struct matcher *m, struct errtext *et);
 const struct language *matcher_language(const struct matcher *m);
 size_t matcher_bytes(const struct matcher *m); /* memory in use */
+/* How often its cells have moved: pointers from before are worth nothing. */
+uint32_t matcher_moves(const struct matcher *m);
 
 /* ---- trying many continuations (for masks) ----
  * Sets of stacks lie on levels; level 0 is the text so far. Pushing adds a level after one more

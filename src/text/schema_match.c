@@ -26,7 +26,7 @@ enum kind {
 	K_OBJ_COLON, /* a: white space; b: tag of exact, or n_keys + that of open */
 };
 
-enum { SPACE_MAX = 64, SPACE_STEP = 16, TOKEN_MAX = 256 /* characters; none is longer */ };
+enum { SPACE_MAX = 64, SPACE_STEP = 16 };
 
 static bool space(uint8_t byte)
 {
@@ -116,8 +116,14 @@ static bool some_code(const struct reader *r, uint32_t from, uint32_t to)
 		return true; /* a class of names is read only while one may come */
 	for (uint32_t code = from; code <= to; code++) {
 		struct reader x = *r;
-		if (feed_code(&x, code) && viable(&x))
+		char bytes[4];
+		size_t n = utf8_encode(code, bytes), i = 0;
+		while (i < n && feed(&x, (uint8_t)bytes[i]))
+			i++;
+		if (i == n && viable(&x))
 			return true;
+		if (i < n) /* nor any other that begins with these bytes */
+			code |= (1u << 6 * (n - 1 - i)) - 1;
 	}
 	return false;
 }
@@ -869,11 +875,11 @@ static bool key(const struct cell *c, struct cell *out)
 	uint32_t *spaces = NULL;
 	switch ((enum kind)c->kind) {
 	case K_STR:
-		if (s->max != UNBOUNDED && s->max - c->b <= TOKEN_MAX)
+		if (s->max != UNBOUNDED && s->max - c->b <= MACHINE_TOKEN_MAX)
 			return true;
 		if (c->b >= s->min)
 			out->b = s->min;
-		else if (s->min - c->b > TOKEN_MAX)
+		else if (s->min - c->b > MACHINE_TOKEN_MAX)
 			out->b = 0;
 		return true;
 	case K_STR_HASHED:

@@ -1,4 +1,6 @@
 import OpenAI from "openai";
+import { zodResponseFormat } from "openai/helpers/zod";
+import { z } from "zod";
 
 const CHAT = "smollm2-135m-instruct";
 const EMBED = "all-minilm-l6-v2";
@@ -68,6 +70,19 @@ const floats = await client.embeddings.create({ model: EMBED, input, encoding_fo
 ok(asked.data[0].embedding.length === 384, "embeddings: dimension", asked.data[0].embedding.length);
 ok(asked.data.every((d, i) => d.embedding.every((x, k) => x === Math.fround(floats.data[i].embedding[k]))),
   "embeddings: base64 and float are the same");
+
+const Cat = z.object({
+  name: z.string().max(20),
+  lives: z.number().int().min(1).max(9),
+  coat: z.enum(["black", "red", "striped"]),
+  friends: z.array(z.object({ name: z.string().max(10) })).max(2),
+});
+const cats = await Promise.all([1, 2, 3].map((seed) => client.chat.completions.parse({
+  model: CHAT, messages: [{ role: "user", content: "Describe a cat as JSON." }], seed, temperature: 1.2,
+  response_format: zodResponseFormat(Cat, "cat"),
+})));
+ok(cats.every((c) => c.choices[0].finish_reason === "stop" && Cat.safeParse(c.choices[0].message.parsed).success),
+  "parse: a zod model, each time", cats.map((c) => c.choices[0].message.content));
 
 let e = await raises(OpenAI.NotFoundError, () => client.chat.completions.create({ model: "gpt-9", messages }), "errors: unknown model");
 ok(e?.code === "model_not_found", "errors: its code", e?.code);
