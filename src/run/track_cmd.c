@@ -444,6 +444,10 @@ static enum err runs_chart(struct cmd *cmd, struct errtext *et)
 				cmd_cell(t, "%.6g", yyjson_get_num(v));
 		}
 		cmd_table_end(t);
+		int64_t rolled = json_i64(yyjson_doc_get_root(doc), "rolled_up", 0);
+		if (rolled)
+			cmd_note(cmd, "%lld points are rolled up: buckets are as fine as they get",
+				(long long)rolled);
 	}
 	yyjson_doc_free(doc);
 	buf_free(&path);

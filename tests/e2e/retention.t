@@ -141,5 +141,6 @@ with Croft(settings={"experiments.retention_every": "2s"}) as c:
     tap.same(d["metrics"][-1]["value"], math.sin((POINTS - 1) / 1000), "its last value is exact")
     data = c.json("GET", f"/api/v1/runs/{old}/data")[1]
     tap.same(data["metrics"]["loss"]["value"], math.sin((POINTS - 1) / 1000), "as is the run's")
+    tap.ok("60000 points are rolled up" in c.cli("runs", "chart", old, "loss")[2], "croft runs chart says it")
     tap.same(c.cli("audit", "verify")[0], 0, "the audit log verifies")
 tap.done()

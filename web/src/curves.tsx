@@ -113,13 +113,14 @@ function MetricChart({ metric, runs, look, onZoom, colour, big }: {
       const c = await call('GET /api/v1/runs/{id}/metrics/{key...}', { params: { id: r.id, key: metric }, signal,
         query: { points, x: x === 'step' ? 'step' : 'time',
           from: range ? Math.floor(range[0] + start) : undefined, to: range ? Math.ceil(range[1] + start) : undefined } })
-      return { id: r.id, curve: curveOf(c, start), total: c.total }
+      return { id: r.id, curve: curveOf(c, start), rolled: c.rolled_up }
     }))
   }, [metric, having.map((r) => r.id).join(), x, range?.join(), seen, again])
   const lines = useMemo<Line[] | null>(() => data && data.flatMap((d) => {
     const run = having.find((r) => r.id === d.id)
     return run ? [{ id: d.id, label: run.name || d.id.slice(0, 8), n: colour?.(d.id) ?? runs.indexOf(run), curve: d.curve }] : []
   }), [data, runs])
+  const rolled = data?.reduce((n, d) => n + d.rolled, 0) ?? 0
   return (
     <div ref={box} class="chart-box">
       {error && <Failure error={error} retry={reload} />}
@@ -127,6 +128,7 @@ function MetricChart({ metric, runs, look, onZoom, colour, big }: {
         <LineChart title={metric} lines={lines} range={range} onZoom={onZoom} x={x} logX={look.logX && x !== 'time'} logY={look.logY}
           smooth={look.smooth} together="curves" busy={loading} height={big ? 380 : 240} />
       ) : !error && <div class="chart-wait"><span class="chart-title">{metric}</span></div>}
+      {rolled > 0 && <p class="dim small">{rolled.toLocaleString('en')} points are rolled up: their extremes, mean and last value stay</p>}
     </div>
   )
 }
