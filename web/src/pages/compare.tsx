@@ -65,7 +65,7 @@ function CompareTable({ runs, experiment, out, all, put }: {
     return [...ids].map((id) => {
       const values = runs.map((r) => valueOf(r, id))
       return { id, values, differs: values.some((v) => v !== values[0]) }
-    })
+    }).filter((r) => r.values.some((v) => v !== null && v !== ''))
   }, [runs])
   const shown = rows.filter((r) => all || (r.differs && !RARE.test(r.id)))
   return (
