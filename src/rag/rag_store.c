@@ -417,17 +417,7 @@ enum err store_vector_prune(struct tx *tx, struct errtext *et)
 enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
 	void *ctx, struct errtext *et)
 {
-	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT DISTINCT sha256 FROM rag_document");
-	if (e)
-		return e;
-	while (row_next(r, &e, et)) {
-		e = fn(ctx, row_text(r, 0));
-		if (e)
-			break;
-	}
-	row_free(r);
-	return e;
+	return db_each_text(tx, "SELECT DISTINCT sha256 FROM rag_document", fn, ctx, et);
 }
 
 /* ---- what is counted of a collection ---- */

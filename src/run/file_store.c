@@ -304,15 +304,5 @@ enum err run_file_remove(struct croft *c, struct str project, struct str path, s
 enum err run_file_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
 	void *ctx, struct errtext *et)
 {
-	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT DISTINCT blob FROM run_file WHERE blob <> ''");
-	if (e)
-		return e;
-	while (row_next(r, &e, et)) {
-		e = fn(ctx, row_text(r, 0));
-		if (e)
-			break;
-	}
-	row_free(r);
-	return e;
+	return db_each_text(tx, "SELECT DISTINCT blob FROM run_file WHERE blob <> ''", fn, ctx, et);
 }

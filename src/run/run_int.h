@@ -81,6 +81,18 @@ struct span_row {
 	struct str raw, holder; /* of a span that came as OpenTelemetry's, else .p NULL */
 };
 
+#define RUN_COLUMNS                                                                               \
+	"id, kind, name, status, start_ns, end_ns, error, attributes, spans, errors, tokens_in, " \
+	"tokens_out, cost"
+#define SPAN_COLUMNS \
+	"id, parent, name, kind, status, start_ns, end_ns, error, attributes, raw, holder"
+/* Copied to the arena. */
+enum err run_row_read(struct row *r, struct arena *a, struct run_row *out) MUST_CHECK;
+enum err span_row_read(struct row *r, struct arena *a, struct span_row *out) MUST_CHECK;
+/* A run's spans in the order of time, or the only one with that id. */
+enum err span_rows(struct tx *tx, struct id run, int64_t only, struct arena *a,
+	struct span_row **spans, size_t *n, struct errtext *et) MUST_CHECK;
+
 enum err run_store_put(struct tx *tx, const struct record *rec, struct errtext *et) MUST_CHECK;
 enum err run_store_interrupt(struct db *db, int64_t *n, struct errtext *et) MUST_CHECK;
 /* Removes at most `limit` ended runs that began before; *n says how many. The audit log has how
@@ -99,6 +111,13 @@ enum err run_store_list(struct db *db, const struct run_filter *f, struct arena 
 	struct run_row **rows, size_t *n, struct errtext *et) MUST_CHECK;
 enum err run_store_get(struct db *db, struct str project, struct id id, struct arena *a,
 	struct run_row *run, struct span_row **spans, size_t *n, struct errtext *et) MUST_CHECK;
+
+/* ---- routes ---- */
+
+void run_time_member(struct jw *w, const char *key, int64_t ns); /* null for 0 */
+/* A query's time, RFC 3339 or milliseconds, as ns; *ns stays when it has none. */
+enum err trace_time_query(const struct http_request *rq, const char *name, int64_t *ns,
+	struct errtext *et) MUST_CHECK;
 
 /* ---- metrics ---- */
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-static void time_member(struct jw *w, const char *key, int64_t ns)
+void run_time_member(struct jw *w, const char *key, int64_t ns)
 {
 	char text[CLOCK_TEXT];
 	jw_key(w, key);
@@ -14,6 +14,21 @@ static void time_member(struct jw *w, const char *key, int64_t ns)
 	}
 	clock_rfc3339(ns / 1000000, text);
 	jw_c(w, text);
+}
+
+enum err trace_time_query(
+	const struct http_request *rq, const char *name, int64_t *ns, struct errtext *et)
+{
+	struct str s = http_query(rq, name);
+	int64_t ms;
+	if (!s.n)
+		return OK;
+	if (!clock_parse_rfc3339(s, &ms) && !str_i64(s, &ms))
+		return err_set(et, ERR_INVALID,
+			"%s: a time such as 2026-11-27T09:00:00Z, or milliseconds, is expected",
+			name);
+	*ns = ms * 1000000;
+	return OK;
 }
 
 static void duration_member(struct jw *w, int64_t start_ns, int64_t end_ns)
@@ -43,8 +58,8 @@ static void run_object(struct jw *w, const struct run_row *r)
 	jw_kstr(w, "kind", r->kind);
 	jw_kstr(w, "name", r->name);
 	jw_kstr(w, "status", r->status);
-	time_member(w, "started", r->start_ns);
-	time_member(w, "ended", r->end_ns);
+	run_time_member(w, "started", r->start_ns);
+	run_time_member(w, "ended", r->end_ns);
 	duration_member(w, r->start_ns, r->end_ns);
 	error_member(w, r->error);
 	attributes_member(w, r->attributes);

@@ -343,11 +343,9 @@ static struct str copy(struct arena *a, struct str s, enum err *e)
 	return c;
 }
 
-static const char run_columns[] =
-	"SELECT id, kind, name, status, start_ns, end_ns, error, attributes, spans, errors, "
-	"tokens_in, tokens_out, cost FROM run";
+static const char run_columns[] = "SELECT " RUN_COLUMNS " FROM run";
 
-static enum err read_run(struct row *r, struct arena *a, struct run_row *out)
+enum err run_row_read(struct row *r, struct arena *a, struct run_row *out)
 {
 	enum err e = OK;
 	*out = (struct run_row){
@@ -368,7 +366,7 @@ static enum err read_run(struct row *r, struct arena *a, struct run_row *out)
 	return e;
 }
 
-static enum err read_span(struct row *r, struct arena *a, struct span_row *out)
+enum err span_row_read(struct row *r, struct arena *a, struct span_row *out)
 {
 	enum err e = OK;
 	*out = (struct span_row){
@@ -421,7 +419,7 @@ enum err run_store_list(struct db *db, const struct run_filter *f, struct arena 
 	size_t k = 0;
 	e = db_query_n(tx, &r, et, buf_c(&sql), p, n_p);
 	while (!e && row_next(r, &e, et))
-		e = read_run(r, a, &list[k++]);
+		e = run_row_read(r, a, &list[k++]);
 	row_free(r);
 	db_rollback(tx);
 	buf_free(&sql);
@@ -438,30 +436,32 @@ static enum err get_run(struct tx *tx, struct str project, struct id id, struct 
 	struct row *r;
 	char hex[ID_HEX + 1];
 	id_hex(id, hex);
-	enum err e = db_query(tx, &r, et,
-		"SELECT id, kind, name, status, start_ns, end_ns, error, attributes, spans, "
-		"errors, tokens_in, tokens_out, cost FROM run WHERE id = ? AND project = ?",
-		P_ID(id), P_TEXT(project));
+	enum err e =
+		db_query(tx, &r, et, "SELECT " RUN_COLUMNS " FROM run WHERE id = ? AND project = ?",
+			P_ID(id), P_TEXT(project));
 	if (e)
 		return e;
 	if (row_next(r, &e, et))
-		e = read_run(r, a, run);
+		e = run_row_read(r, a, run);
 	else if (!e)
 		e = err_set(et, ERR_NOT_FOUND, "there is no run %s", hex);
 	row_free(r);
 	return e;
 }
 
-static enum err get_spans(struct tx *tx, struct id id, struct arena *a, struct span_row **spans,
-	size_t *n, struct errtext *et)
+enum err span_rows(struct tx *tx, struct id run, int64_t only, struct arena *a,
+	struct span_row **spans, size_t *n, struct errtext *et)
 {
 	struct row *r;
 	size_t k = 0, cap = 0;
 	struct span_row *list = NULL;
-	enum err e = db_query(tx, &r, et,
-		"SELECT id, parent, name, kind, status, start_ns, end_ns, error, attributes, raw, "
-		"holder FROM span WHERE run = ? ORDER BY start_ns, id",
-		P_ID(id));
+	enum err e = only ? db_query(tx, &r, et,
+				    "SELECT " SPAN_COLUMNS " FROM span WHERE run = ? AND id = ?",
+				    P_ID(run), P_I64(only))
+			  : db_query(tx, &r, et,
+				    "SELECT " SPAN_COLUMNS
+				    " FROM span WHERE run = ? ORDER BY start_ns, id",
+				    P_ID(run));
 	if (e)
 		return e;
 	while (!e && row_next(r, &e, et)) {
@@ -469,7 +469,7 @@ static enum err get_spans(struct tx *tx, struct id id, struct arena *a, struct s
 			e = err_set(et, ERR_NOMEM, "no memory for the spans of a run");
 			break;
 		}
-		e = read_span(r, a, &list[k++]);
+		e = span_row_read(r, a, &list[k++]);
 	}
 	row_free(r);
 	if (!e) {
@@ -488,7 +488,7 @@ enum err run_store_get(struct db *db, struct str project, struct id id, struct a
 		return e;
 	e = get_run(tx, project, id, a, run, et);
 	if (!e)
-		e = get_spans(tx, id, a, spans, n, et);
+		e = span_rows(tx, id, 0, a, spans, n, et);
 	db_rollback(tx);
 	return e;
 }

@@ -27,12 +27,12 @@ static enum err match_spans(
 	struct filter_subject part = {trace_span_value, &s->span_values};
 	uint32_t found = 0;
 	struct row *r = NULL;
-	enum err e = db_query(s->tx, &r, et,
-		"SELECT " TRACE_SPAN_COLUMNS " FROM span WHERE run = ?", P_ID(f->run.id));
+	enum err e = db_query(
+		s->tx, &r, et, "SELECT " SPAN_COLUMNS " FROM span WHERE run = ?", P_ID(f->run.id));
 	while (!e && *truth == FILTER_UNKNOWN && row_next(r, &e, et)) {
 		struct span_row row;
 		struct arena *a = arena_new(0);
-		e = a ? trace_read_span(r, a, &row) : err_set(et, ERR_NOMEM, "no memory for spans");
+		e = a ? span_row_read(r, a, &row) : err_set(et, ERR_NOMEM, "no memory for spans");
 		if (!e) {
 			uint32_t before = found;
 			s->bytes += trace_content(&row).n + 200;

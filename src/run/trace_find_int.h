@@ -9,15 +9,10 @@
 
 /* ---- rows ---- */
 
-#define TRACE_RUN_COLUMNS                                                                         \
-	"id, kind, name, status, start_ns, end_ns, error, attributes, spans, errors, tokens_in, " \
-	"tokens_out, cost, experiment"
-#define TRACE_SPAN_COLUMNS \
-	"id, parent, name, kind, status, start_ns, end_ns, error, attributes, raw, holder"
+#define TRACE_RUN_COLUMNS RUN_COLUMNS ", experiment"
 
 /* Copied to the arena. */
 enum err trace_read_run(struct row *r, struct arena *a, struct trace_found *out) MUST_CHECK;
-enum err trace_read_span(struct row *r, struct arena *a, struct span_row *out) MUST_CHECK;
 /* Tags, metadata, links and assessments. */
 enum err trace_read_notes(struct tx *tx, struct id run, struct arena *a, struct trace_found *f,
 	struct errtext *et) MUST_CHECK;

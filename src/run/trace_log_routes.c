@@ -127,21 +127,6 @@ static enum err level_query(const struct http_request *rq, int64_t *out, struct 
 	return err_set(et, ERR_INVALID, "level: trace, debug, info, warn, error or fatal");
 }
 
-static enum err time_query(
-	const struct http_request *rq, const char *name, int64_t *ns, struct errtext *et)
-{
-	struct str s = http_query(rq, name);
-	int64_t ms;
-	if (!s.n)
-		return OK;
-	if (!clock_parse_rfc3339(s, &ms) && !str_i64(s, &ms))
-		return err_set(et, ERR_INVALID,
-			"%s: a time such as 2026-11-27T09:00:00Z, or milliseconds, is expected",
-			name);
-	*ns = ms * 1000000;
-	return OK;
-}
-
 /* "NS.ID" of the last one that was looked at. */
 static enum err after_query(
 	const struct http_request *rq, struct trace_log_query *q, struct errtext *et)
@@ -187,9 +172,9 @@ static enum err read_query(
 	if (!e)
 		e = span_query(rq, &q->span, et);
 	if (!e)
-		e = time_query(rq, "since", &q->since_ns, et);
+		e = trace_time_query(rq, "since", &q->since_ns, et);
 	if (!e)
-		e = time_query(rq, "until", &q->until_ns, et);
+		e = trace_time_query(rq, "until", &q->until_ns, et);
 	return e ? e : after_query(rq, q, et);
 }
 

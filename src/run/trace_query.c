@@ -21,43 +21,8 @@ static struct str kept(struct arena *a, struct row *r, int column, bool blob, en
 
 enum err trace_read_run(struct row *r, struct arena *a, struct trace_found *out)
 {
-	enum err e = OK;
 	*out = (struct trace_found){.experiment = row_i64(r, 13)};
-	out->run = (struct run_row){
-		.id = row_id(r, 0),
-		.kind = kept(a, r, 1, false, &e),
-		.name = kept(a, r, 2, false, &e),
-		.status = kept(a, r, 3, false, &e),
-		.start_ns = row_i64(r, 4),
-		.end_ns = row_null(r, 5) ? 0 : row_i64(r, 5),
-		.error = kept(a, r, 6, false, &e),
-		.attributes = kept(a, r, 7, false, &e),
-		.spans = row_i64(r, 8),
-		.errors = row_i64(r, 9),
-		.tokens_in = row_i64(r, 10),
-		.tokens_out = row_i64(r, 11),
-		.cost = row_f64(r, 12),
-	};
-	return e;
-}
-
-enum err trace_read_span(struct row *r, struct arena *a, struct span_row *out)
-{
-	enum err e = OK;
-	*out = (struct span_row){
-		.id = row_i64(r, 0),
-		.parent = row_null(r, 1) ? 0 : row_i64(r, 1),
-		.name = kept(a, r, 2, false, &e),
-		.kind = kept(a, r, 3, false, &e),
-		.status = kept(a, r, 4, false, &e),
-		.start_ns = row_i64(r, 5),
-		.end_ns = row_null(r, 6) ? 0 : row_i64(r, 6),
-		.error = kept(a, r, 7, false, &e),
-		.attributes = kept(a, r, 8, false, &e),
-		.raw = kept(a, r, 9, true, &e),
-		.holder = kept(a, r, 10, true, &e),
-	};
-	return e;
+	return run_row_read(r, a, &out->run);
 }
 
 /* ---- notes ---- */
@@ -119,35 +84,6 @@ enum err trace_load_tx(struct tx *tx, struct str project, struct id id, struct a
 	return e ? e : trace_read_notes(tx, id, a, out, et);
 }
 
-static enum err load_spans(struct tx *tx, struct id id, int64_t only, struct arena *a,
-	struct span_row **spans, size_t *n, struct errtext *et)
-{
-	struct row *r;
-	size_t k = 0, cap = 0;
-	struct span_row *list = NULL;
-	enum err e =
-		only ? db_query(tx, &r, et,
-			       "SELECT " TRACE_SPAN_COLUMNS " FROM span WHERE run = ? AND id = ?",
-			       P_ID(id), P_I64(only))
-		     : db_query(tx, &r, et,
-			       "SELECT " TRACE_SPAN_COLUMNS
-			       " FROM span WHERE run = ? ORDER BY start_ns, id",
-			       P_ID(id));
-	if (e)
-		return e;
-	while (!e && row_next(r, &e, et)) {
-		if (!arena_room(a, list, k, cap)) {
-			e = err_set(et, ERR_NOMEM, "no memory for the spans of a trace");
-			break;
-		}
-		e = trace_read_span(r, a, &list[k++]);
-	}
-	row_free(r);
-	*spans = list;
-	*n = k;
-	return e;
-}
-
 enum err trace_load_info(struct db *db, struct str project, struct id id, struct arena *a,
 	struct trace_found *out, struct errtext *et)
 {
@@ -169,7 +105,7 @@ enum err trace_load(struct db *db, struct str project, struct id id, struct aren
 		return e;
 	e = trace_load_tx(tx, project, id, a, out, et);
 	if (!e)
-		e = load_spans(tx, id, 0, a, spans, n, et);
+		e = span_rows(tx, id, 0, a, spans, n, et);
 	db_rollback(tx);
 	return e;
 }
@@ -185,7 +121,7 @@ enum err trace_load_span(struct db *db, struct str project, struct id id, int64_
 		return e;
 	e = trace_load_tx(tx, project, id, a, out, et);
 	if (!e)
-		e = load_spans(tx, id, span, a, &list, &n, et);
+		e = span_rows(tx, id, span, a, &list, &n, et);
 	db_rollback(tx);
 	if (!e && (!n || !span))
 		e = err_set(et, ERR_NOT_FOUND, "this trace has no span %016llx",

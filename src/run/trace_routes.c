@@ -9,18 +9,6 @@
 
 /* ---- runs ---- */
 
-static void time_member(struct jw *w, const char *key, int64_t ns)
-{
-	char text[CLOCK_TEXT];
-	jw_key(w, key);
-	if (!ns) {
-		jw_null(w);
-		return;
-	}
-	clock_rfc3339(ns / 1000000, text);
-	jw_c(w, text);
-}
-
 static void maybe(struct jw *w, const char *key, struct str s)
 {
 	jw_key(w, key);
@@ -58,8 +46,8 @@ static void write_trace(struct jw *w, const struct run_row *r)
 	jw_kstr(w, "kind", r->kind);
 	jw_kstr(w, "name", r->name);
 	jw_kstr(w, "status", r->status);
-	time_member(w, "started", r->start_ns);
-	time_member(w, "ended", r->end_ns);
+	run_time_member(w, "started", r->start_ns);
+	run_time_member(w, "ended", r->end_ns);
 	duration_member(w, r->start_ns, r->end_ns);
 	maybe(w, "error", r->error);
 	jw_ki64(w, "spans", r->spans);
@@ -293,21 +281,6 @@ static enum err span_id(struct str s, int64_t *out, struct errtext *et)
 	return OK;
 }
 
-static enum err time_query(
-	const struct http_request *rq, const char *name, int64_t *ns, struct errtext *et)
-{
-	struct str s = http_query(rq, name);
-	int64_t ms;
-	if (!s.n)
-		return OK;
-	if (!clock_parse_rfc3339(s, &ms) && !str_i64(s, &ms))
-		return err_set(et, ERR_INVALID,
-			"%s: a time such as 2026-11-27T09:00:00Z, or milliseconds, is expected",
-			name);
-	*ns = ms * 1000000;
-	return OK;
-}
-
 /* Each of these words is one more test. */
 static enum err read_filter(struct http_request *rq, struct trace_query *q, struct errtext *et)
 {
@@ -343,9 +316,9 @@ static enum err read_query(struct http_request *rq, struct trace_query *q, struc
 	if (!e)
 		e = filter_parse_orders(texts, q->n_orders, &trace_language, rq->arena, orders, et);
 	if (!e)
-		e = time_query(rq, "since", &q->since_ns, et);
+		e = trace_time_query(rq, "since", &q->since_ns, et);
 	if (!e)
-		e = time_query(rq, "until", &q->until_ns, et);
+		e = trace_time_query(rq, "until", &q->until_ns, et);
 	if (!e && !trace_place_read(http_query(rq, "after"), &q->after))
 		e = err_set(et, ERR_INVALID, "after: what \"next\" of the page before says");
 	return e;
@@ -514,7 +487,7 @@ static enum err send_live(struct http_response *rs, const struct trace_event *ev
 	jw_kc(&w, "name", ev->name);
 	jw_kc(&w, "kind", ev->kind);
 	jw_kc(&w, "status", ev->status);
-	time_member(&w, "started", ev->start_ns);
+	run_time_member(&w, "started", ev->start_ns);
 	duration_member(&w, ev->start_ns, ev->end_ns);
 	jw_end(&w);
 	enum err e = http_sse_event(rs, ev->end_ns ? "closed" : "opened", buf_str(&b));

@@ -303,17 +303,7 @@ enum err upload_abort(
 static enum err upload_blobs(struct croft *c, struct tx *tx,
 	enum err (*fn)(void *ctx, struct str hex), void *ctx, struct errtext *et)
 {
-	struct row *r;
-	enum err e = db_query(tx, &r, et, "SELECT DISTINCT blob FROM run_upload_part");
-	if (e)
-		return e;
-	while (row_next(r, &e, et)) {
-		e = fn(ctx, row_text(r, 0));
-		if (e)
-			break;
-	}
-	row_free(r);
-	return e;
+	return db_each_text(tx, "SELECT DISTINCT blob FROM run_upload_part", fn, ctx, et);
 }
 
 const struct module upload_module = {.name = "upload", TABLE(migrations), .blobs = upload_blobs};

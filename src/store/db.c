@@ -414,6 +414,19 @@ bool row_next(struct row *r, enum err *e, struct errtext *et)
 	return r->at_row;
 }
 
+enum err db_each_text(struct tx *tx, const char *sql, enum err (*fn)(void *ctx, struct str text),
+	void *ctx, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et, sql);
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et))
+		e = fn(ctx, row_text(r, 0));
+	row_free(r);
+	return e;
+}
+
 static void assert_column(const struct row *r, int column)
 {
 	assert(r->at_row && column >= 0 && column < r->be->columns(r->cursor));

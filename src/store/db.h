@@ -86,6 +86,10 @@ enum err db_change_n(struct db *db, int64_t *n, struct errtext *et, const char *
 	db_change_n(db, n, et, sql, (const struct param[]){P_NULL, ##__VA_ARGS__} + 1, \
 		sizeof((const struct param[]){P_NULL, ##__VA_ARGS__}) / sizeof(struct param) - 1)
 
+/* Each text of a query's first column; until fn fails. The text lasts for the call. */
+enum err db_each_text(struct tx *tx, const char *sql, enum err (*fn)(void *ctx, struct str text),
+	void *ctx, struct errtext *et) MUST_CHECK;
+
 bool row_next(struct row *r, enum err *e, struct errtext *et); /* false at the end or on error */
 bool row_null(struct row *r, int column);
 int64_t row_i64(struct row *r, int column);
