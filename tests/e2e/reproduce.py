@@ -127,6 +127,23 @@ with Croft(home=home, ready=False) as c:
            "but it is said that there was one")
     tap.ok("mlflow-skinny" in json.loads(text["record.json"])["environment"]["python"]["packages"],
            "the packages are known")
+    # a record of the first version kept inputs and outputs as files of the run
+    old = client.create_run("0", tags={"croft.exit": "0"}).info.run_id
+    rec = json.loads(text["record.json"])
+    rec.update(version=1, inputs=rec["inputs"]["files"], outputs=rec["outputs"]["files"])
+    former = os.path.join(dir, "former")
+    os.makedirs(os.path.join(former, "data"))
+    for name, content in (("record.json", json.dumps(rec)), ("code.patch", text["code.patch"]),
+                          ("data/numbers.txt", "1\n2\n3\n")):
+        with open(os.path.join(former, name), "w") as f:
+            f.write(content)
+    client.log_artifact(old, os.path.join(former, "record.json"), "croft")
+    client.log_artifact(old, os.path.join(former, "code.patch"), "croft")
+    client.log_artifact(old, os.path.join(former, "data", "numbers.txt"), "croft/inputs/data")
+    client.log_artifact(old, os.path.join(code, "model.txt"), "croft/outputs")
+    rc, former = reproduce(old, "--ignore", "loss")
+    tap.ok(rc == 0 and result(former, "output", "model.txt"), "a record of the first version is reproduced too",
+           former)
     again = client.get_run(report["run"])
     tap.same(again.data.tags["croft.reproduces"], run, "the second run names the first")
     tap.same(again.data.tags["croft.reproduction"], "reproduced", "and what came of it")
