@@ -143,6 +143,34 @@ static void reply_done(struct http_response *rs, enum err e, const struct errtex
 		http_reply(rs, 200, "application/json", S("{\"done\":true}"));
 }
 
+/* What follows when a request was read: the change, unless e says what was wrong, and the answer.
+ */
+static void change_end(struct croft *c, struct http_response *rs, struct directory *d,
+	struct change *ch, enum err e, access_change_fn fn, struct errtext *et)
+{
+	if (!e)
+		e = change_run(c, ch, fn, et);
+	else
+		buf_free(&ch->detail);
+	directory_unref(d);
+	reply_done(rs, e, et);
+}
+
+static void list_begin(struct jw *w, const char *key)
+{
+	jw_obj(w);
+	jw_key(w, key);
+	jw_arr(w);
+}
+
+static void list_end(struct http_response *rs, struct jw *w)
+{
+	jw_end(w);
+	jw_end(w);
+	http_reply_json(rs, 200, w);
+	buf_free(w->out);
+}
+
 /* ---- users ---- */
 
 static void user_json(struct jw *w, const struct dir_user *u)
@@ -179,15 +207,10 @@ void get_users(struct croft *c, struct http_request *rq, struct http_response *r
 	struct directory *d = access_directory(c);
 	struct buf out = {0};
 	struct jw w = {.out = &out};
-	jw_obj(&w);
-	jw_key(&w, "users");
-	jw_arr(&w);
+	list_begin(&w, "users");
 	for (size_t i = 0; i < d->n_users; i++)
 		user_json(&w, &d->users[i]);
-	jw_end(&w);
-	jw_end(&w);
-	http_reply_json(rs, 200, &w);
-	buf_free(&out);
+	list_end(rs, &w);
 	directory_unref(d);
 }
 
@@ -392,9 +415,7 @@ void get_permissions(struct croft *c, struct http_request *rq, struct http_respo
 {
 	struct buf out = {0};
 	struct jw w = {.out = &out};
-	jw_obj(&w);
-	jw_key(&w, "permissions");
-	jw_arr(&w);
+	list_begin(&w, "permissions");
 	for (unsigned p = PERM_SIGNED_IN + 1; p < PERM_COUNT; p++) {
 		jw_obj(&w);
 		jw_kc(&w, "name", perm_word((enum perm)p));
@@ -402,10 +423,7 @@ void get_permissions(struct croft *c, struct http_request *rq, struct http_respo
 		jw_kbool(&w, "everywhere", (perms_house() & PERM_BIT(p)) != 0);
 		jw_end(&w);
 	}
-	jw_end(&w);
-	jw_end(&w);
-	http_reply_json(rs, 200, &w);
-	buf_free(&out);
+	list_end(rs, &w);
 }
 
 void get_roles(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -413,9 +431,7 @@ void get_roles(struct croft *c, struct http_request *rq, struct http_response *r
 	struct directory *d = access_directory(c);
 	struct buf out = {0};
 	struct jw w = {.out = &out};
-	jw_obj(&w);
-	jw_key(&w, "roles");
-	jw_arr(&w);
+	list_begin(&w, "roles");
 	for (size_t i = 0; i < d->n_roles; i++) {
 		const struct dir_role *r = &d->roles[i];
 		jw_obj(&w);
@@ -427,10 +443,7 @@ void get_roles(struct croft *c, struct http_request *rq, struct http_response *r
 		jw_kstr(&w, "rules", r->rules_text);
 		jw_end(&w);
 	}
-	jw_end(&w);
-	jw_end(&w);
-	http_reply_json(rs, 200, &w);
-	buf_free(&out);
+	list_end(rs, &w);
 	directory_unref(d);
 }
 
@@ -509,12 +522,7 @@ void put_role(struct croft *c, struct http_request *rq, struct http_response *rs
 		e = role_perms(rq, o, &ch, &et);
 	if (!e)
 		e = want_rules(rq, o, &ch, &et);
-	if (!e)
-		e = change_run(c, &ch, write_role, &et);
-	else
-		buf_free(&ch.detail);
-	directory_unref(d);
-	reply_done(rs, e, &et);
+	change_end(c, rs, d, &ch, e, write_role, &et);
 }
 
 static enum err remove_role(struct tx *tx, void *ctx, struct errtext *et)
@@ -538,12 +546,7 @@ void delete_role(struct croft *c, struct http_request *rq, struct http_response 
 			e = err_set(&et, ERR_CONFLICT,
 				"%.*s still has this role: give its holders another one first",
 				STR_FMT(d->members[i].user ? d->members[i].user->name : S("")));
-	if (!e)
-		e = change_run(c, &ch, remove_role, &et);
-	else
-		buf_free(&ch.detail);
-	directory_unref(d);
-	reply_done(rs, e, &et);
+	change_end(c, rs, d, &ch, e, remove_role, &et);
 }
 
 /* ---- projects ---- */
@@ -560,9 +563,7 @@ void get_projects(struct croft *c, struct http_request *rq, struct http_response
 	struct directory *d = access_directory(c);
 	struct buf out = {0};
 	struct jw w = {.out = &out};
-	jw_obj(&w);
-	jw_key(&w, "projects");
-	jw_arr(&w);
+	list_begin(&w, "projects");
 	for (size_t i = 0; i < d->n_projects; i++) {
 		const struct dir_project *p = &d->projects[i];
 		const struct dir_member *m = context_of(rq) ? membership(rq, p->name) : NULL;
@@ -578,10 +579,7 @@ void get_projects(struct croft *c, struct http_request *rq, struct http_response
 		m ? jw_str(&w, m->role) : jw_null(&w);
 		jw_end(&w);
 	}
-	jw_end(&w);
-	jw_end(&w);
-	http_reply_json(rs, 200, &w);
-	buf_free(&out);
+	list_end(rs, &w);
 	directory_unref(d);
 }
 
@@ -607,12 +605,7 @@ void post_project(struct croft *c, struct http_request *rq, struct http_response
 	if (!e && directory_project(d, ch.subject))
 		e = err_set(
 			&et, ERR_CONFLICT, "there is a project %.*s already", STR_FMT(ch.subject));
-	if (!e)
-		e = change_run(c, &ch, write_project, &et);
-	else
-		buf_free(&ch.detail);
-	directory_unref(d);
-	reply_done(rs, e, &et);
+	change_end(c, rs, d, &ch, e, write_project, &et);
 }
 
 void patch_project(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -637,12 +630,7 @@ void patch_project(struct croft *c, struct http_request *rq, struct http_respons
 		e = err_set(&et, ERR_CONFLICT, "the project default cannot be archived");
 	if (!e && ch.archived != p->archived)
 		jw_kbool(&ch.w, "archived", ch.archived);
-	if (!e)
-		e = change_run(c, &ch, write_project, &et);
-	else
-		buf_free(&ch.detail);
-	directory_unref(d);
-	reply_done(rs, e, &et);
+	change_end(c, rs, d, &ch, e, write_project, &et);
 }
 
 /* ---- members of the request's project ---- */
@@ -674,10 +662,7 @@ void get_members(struct croft *c, struct http_request *rq, struct http_response 
 		if (m->user && (str_eq(m->project, project) || str_eq_c(m->project, "*")))
 			member_json(&w, m);
 	}
-	jw_end(&w);
-	jw_end(&w);
-	http_reply_json(rs, 200, &w);
-	buf_free(&out);
+	list_end(rs, &w);
 	directory_unref(d);
 }
 
@@ -735,12 +720,7 @@ void put_member(struct croft *c, struct http_request *rq, struct http_response *
 	if (!e)
 		e = want_rules(rq, o, &ch, &et);
 	jw_kstr(&ch.w, "role", ch.role);
-	if (!e)
-		e = change_run(c, &ch, write_member, &et);
-	else
-		buf_free(&ch.detail);
-	directory_unref(d);
-	reply_done(rs, e, &et);
+	change_end(c, rs, d, &ch, e, write_member, &et);
 }
 
 static enum err remove_member(struct tx *tx, void *ctx, struct errtext *et)
@@ -761,10 +741,5 @@ void delete_member(struct croft *c, struct http_request *rq, struct http_respons
 	if (!e && !directory_member(u, ch.project))
 		e = err_set(&et, ERR_NOT_FOUND, "%.*s is no member of %.*s", STR_FMT(ch.subject),
 			STR_FMT(ch.project));
-	if (!e)
-		e = change_run(c, &ch, remove_member, &et);
-	else
-		buf_free(&ch.detail);
-	directory_unref(d);
-	reply_done(rs, e, &et);
+	change_end(c, rs, d, &ch, e, remove_member, &et);
 }
