@@ -4,6 +4,7 @@
  *	grammar_rules.c  which rules can be empty, can be completed, recurse, and recurse to the
  *left grammar_nfa.c    expressions to nondeterministic automata over bytes, with calls of rules
  *	grammar_net.c    those to deterministic ones: the network that the language walks
+ *	grammar_level.c  which of its states no token can tell apart
  *	grammar.c        the language */
 #ifndef TEXT_GRAMMAR_INT_H
 #define TEXT_GRAMMAR_INT_H
@@ -122,6 +123,9 @@ struct net {
 	uint32_t start; /* of root */
 };
 
+/* [n_states]: the state to be asked in place of each. NULL: too large, or no memory; all for
+ * themselves. */
+uint32_t *net_level(const struct net *net, struct arena *a);
 enum err net_build(struct net *net, const struct nfa *f, struct arena *a, struct errtext *et);
 
 #endif

@@ -29,6 +29,8 @@ static const char *const grammars[] = {
 	"root ::= (\"the \" | \" The\" [a-z]* \"\\n\" | [^a-z]{3} | \"é漢\" | .)* \".\"",
 	"root ::= \"a\" root \"b\" | \" \" root \"\\n\" | \"x\" | word\nword ::= [a-z] word | "
 	"[A-Z]\n",
+	/* counts that no token can tell apart, and some that it can */
+	"root ::= \"<\" [a-z ]{0,200} \">\" root | [0-9]{3,90} \".\" | [^<]{60,61}",
 	/* nothing but the middle of characters decides */
 	"root ::= [\\u00e0-\\u00ff\\u4e00-\\u4fff\\U0001f600-\\U0001f64f]+ \"!\"",
 };
