@@ -227,7 +227,8 @@ struct sampling {
 	bool has_range;
 };
 
-/* At most `max` steps of a series, evenly over those that it has, the last always among them. */
+/* At most `max` steps of a series, evenly over those that it has, the last always among them: the
+ * very ones that MLflow 3.17 takes. */
 static size_t sample(struct point *p, size_t n, const struct sampling *s)
 {
 	size_t k = 0, steps = 0;
@@ -241,15 +242,15 @@ static size_t sample(struct point *p, size_t n, const struct sampling *s)
 		steps += !i || p[i].step != p[i - 1].step;
 	if (steps <= (size_t)s->max)
 		return n;
-	size_t at = 0, want = 0;
+	size_t at = 0, max = (size_t)s->max, want = max > 1 ? 0 : steps - 1;
 	k = 0;
 	bool take = false;
 	for (size_t i = 0, step = 0; i < n; i++) {
 		if (!i || p[i].step != p[i - 1].step) {
 			size_t index = step++;
-			take = index == want || index == steps - 1;
-			if (index == want)
-				want = ++at * steps / (size_t)s->max;
+			take = index == want;
+			if (take)
+				want = ++at < max - 1 ? (at * steps + max - 1) / max : steps - 1;
 		}
 		struct point kept = p[i];
 		if (take)

@@ -250,7 +250,7 @@ def wire(server, eid, rid):
     _, reply = server.json("GET", API + "metrics/get-history-bulk-interval?metric_key=loss"
                            f"&run_ids={rid}&max_results=10&start_step=0&end_step=99")
     steps = [m["step"] for m in reply["metrics"]]
-    tap.ok(len(steps) <= 11 and steps[0] == 0 and steps[-1] == 99, "a sample with both ends", steps)
+    tap.same(steps, [0, 10, 20, 30, 40, 50, 60, 70, 80, 99], "a sample with both ends, as MLflow takes it")
 
 
 def own(server, eid, rid):
