@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *end = memchr(data, 0, size);
 	struct str text = str_mk(data, end ? (size_t)(end - data) : size), rest = {0};
-	struct schema_options o = {.any_order = size & 1, .loose_types = size & 2};
+	struct schema_options o = {.lenient = size & 1, .loose_types = size & 2};
 	struct schema *s;
 	struct matcher *m;
 	if (text.n > 4096 || schema_compile(text, &o, &s, NULL))
@@ -45,8 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			assert(goes_on(m));
 	}
 	if (n == rest.n && n && matcher_may_end(m)) {
-		yyjson_doc *doc;
-		assert(json_parse(rest, &doc, NULL) == OK);
+		/* numbers as texts: some are beyond what a double holds */
+		yyjson_doc *doc = yyjson_read(rest.p, rest.n, YYJSON_READ_NUMBER_AS_RAW);
+		assert(doc);
 		yyjson_doc_free(doc);
 	}
 	matcher_free(m);

@@ -60,11 +60,11 @@ static const struct shape shapes[] = {
 static const struct option text_options[] = {
 	{"exact", 0, NULL, "A line end at the end of the text belongs to it"}};
 
-#define SCHEMA_OPTIONS                                                                             \
-	{"ordered", 0, NULL, "Names of properties in the schema's order, as when a model writes"}, \
-	{                                                                                          \
-		"loose-types", 0, NULL,                                                            \
-			"Read types as function schemas write them: dict, float, any"              \
+#define SCHEMA_OPTIONS                                                                          \
+	{"strict", 0, NULL, "Only as a model writes: properties in order, no odd white space"}, \
+	{                                                                                       \
+		"loose-types", 0, NULL,                                                         \
+			"Read types as function schemas write them: dict, float, any"           \
 	}
 
 static const struct option accept_options[] = {SCHEMA_OPTIONS};

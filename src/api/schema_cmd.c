@@ -11,8 +11,8 @@ enum { SAMPLE_MAX = 1 << 20, LONG = 400 };
 static enum err compile(struct cmd *cmd, struct schema **out, struct errtext *et)
 {
 	struct buf text = {0};
-	struct schema_options o = {.any_order = !cmd_flag(cmd, "ordered"),
-		.loose_types = cmd_flag(cmd, "loose-types")};
+	struct schema_options o = {
+		.lenient = !cmd_flag(cmd, "strict"), .loose_types = cmd_flag(cmd, "loose-types")};
 	enum err e = read_input(cmd_arg(cmd, 0), &text, et);
 	if (!e)
 		e = schema_compile(buf_str(&text), &o, out, et);

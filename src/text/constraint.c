@@ -87,23 +87,6 @@ static void keep(struct constraints *k, struct constraint *c)
 
 /* ---- compiling ---- */
 
-/* Any object. White space is bounded, or a model that likes it would never come to an end. */
-static const char object[] =
-	"root ::= object\n"
-	"value ::= object | array | string | number | (\"true\" | \"false\" | \"null\") ws\n"
-	"object ::= \"{\" ws (string \":\" ws value (\",\" ws string \":\" ws value)*)? \"}\" ws\n"
-	"array ::= \"[\" ws (value (\",\" ws value)*)? \"]\" ws\n"
-	"string ::= \"\\\"\" ([^\"\\\\\\x00-\\x1F] | \"\\\\\" ([\"\\\\/bfnrt] | unicode))* "
-	"\"\\\"\" ws\n"
-	/* surrogates come in pairs */
-	"unicode ::= \"u\" ([0-9a-ce-fA-CE-F] hex{3} | [dD] [0-7] hex{2} | [dD] [89abAB] hex{2} "
-	"\"\\\\u\" [dD] [c-fC-F] hex{2})\n"
-	"hex ::= [0-9a-fA-F]\n"
-	"number ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15}) (\".\" [0-9]{1,16})? ([eE] [-+]? "
-	"[0-9]{1,2})? "
-	"ws\n"
-	"ws ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
-
 static enum err choices(struct str source, struct grammar **out, struct errtext *et)
 {
 	yyjson_doc *doc;
@@ -147,7 +130,8 @@ static enum err compile(
 	case CONSTRAINT_CHOICE:
 		return choices(source, &c->grammar, et);
 	case CONSTRAINT_OBJECT:
-		return grammar_gbnf(str_c(object), &c->grammar, et);
+		return schema_compile(
+			S("{\"type\":\"object\"}"), &(struct schema_options){0}, &c->schema, et);
 	case CONSTRAINT_SCHEMA:
 		return schema_compile(source, &(struct schema_options){0}, &c->schema, et);
 	case CONSTRAINT_NONE:

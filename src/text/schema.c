@@ -414,7 +414,7 @@ enum err schema_compile(
 		arena_free(a);
 		return e;
 	}
-	*s = (struct schema){.a = a, .doc = c.doc, .root = root};
+	*s = (struct schema){.a = a, .doc = c.doc, .root = root, .lenient = o->lenient};
 	s->language = (struct language){&schema_ops, s, language_id()};
 	*out = s;
 	return OK;

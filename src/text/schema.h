@@ -21,9 +21,11 @@
 struct schema;
 
 struct schema_options {
-	/* Names of properties may come in any order. Otherwise in the schema's: those of
-	 * "properties" as written, then others. */
-	bool any_order;
+	/* What a validator reads: properties in any order, white space anywhere, any escape.
+	 * Otherwise what a model should write: properties in the schema's order (those of
+	 * "properties" as written, then others), white space where printers put it, and \u only
+	 * for what is not ASCII. */
+	bool lenient;
 	/* Types as function schemas in the wild write them: dict, float, tuple, any, String ... */
 	bool loose_types;
 };

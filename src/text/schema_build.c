@@ -68,6 +68,16 @@ static enum err join_dfa(struct compiler *c, const struct dfa **known, const str
 	return OK;
 }
 
+/* A model gets no more digits than a double has, where the schema leaves it any number of them: it
+ * might never end. */
+static enum err add_num(struct compiler *c, struct node *n, const struct alt *a)
+{
+	const struct dfa *d = a->num ? a->num : c->number, *brief = NULL;
+	if (!c->o->lenient)
+		TRY(dfa_and(c->a, d, c->brief, &brief, c->et));
+	return join_dfa(c, &n->num, brief ? brief : d);
+}
+
 /* The strings of an alternative as one automaton; NULL: none. */
 static enum err string_dfa(struct compiler *c, const struct alt *a, const struct dfa **out)
 {
@@ -458,7 +468,7 @@ static enum err allowed_names(struct compiler *c, const struct alt *a, const str
 static enum err add_obj(struct compiler *c, struct node *n, const struct alt *a)
 {
 	struct naming x = {.alt = a,
-		.atom = {.min = a->obj_min, .max = a->obj_max, .any_order = c->o->any_order}};
+		.atom = {.min = a->obj_min, .max = a->obj_max, .any_order = c->o->lenient}};
 	size_t n_uneval = 0;
 	for (const struct uneval *u = a->obj_uneval; u; u = u->next)
 		n_uneval++;
@@ -496,7 +506,7 @@ static enum err build(struct compiler *c, struct node *n)
 		const struct alt *a = &alts[i];
 		n->scalars |= a->types & (T_NULL | T_FALSE | T_TRUE);
 		if (a->types & T_NUM)
-			TRY(join_dfa(c, &n->num, a->num ? a->num : c->number));
+			TRY(add_num(c, n, a));
 		if (a->types & T_STR)
 			TRY(add_str(c, n, a));
 		if (a->types & T_ARR)

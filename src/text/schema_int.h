@@ -171,7 +171,7 @@ struct compiler {
 	bool old_refs;      /* drafts up to 7: siblings of $ref do not count */
 	bool loose;         /* an upper bound is enough: what cannot be enforced is taken as true */
 	yyjson_val *scalar; /* a schema: scalars, numbers in one way of writing each */
-	const struct dfa *any, *integer, *fraction, *decimal, *number, *canonical;
+	const struct dfa *any, *integer, *fraction, *decimal, *number, *canonical, *brief;
 	struct errtext *et;
 };
 
@@ -179,6 +179,7 @@ struct schema {
 	struct arena *a;
 	yyjson_doc *doc;
 	struct node *root;
+	bool lenient;
 	struct language language;
 };
 

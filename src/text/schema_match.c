@@ -26,20 +26,41 @@ enum kind {
 	K_OBJ_COLON, /* a: white space; b: tag of exact, or n_keys + that of open */
 };
 
-enum { SPACE_MAX = 64, SPACE_STEP = 16 };
+enum { SPACE_STEP = 16, READ_SPACE_MAX = 66, WRITE_SPACE_MAX = 34 };
 
 static bool space(uint8_t byte)
 {
 	return byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r';
 }
 
-/* White space within a value is bounded: a model must not go on with it for ever. */
-static void more_space(struct machine *m, const struct cell *c, uint32_t had, bool in_b)
+/* Where white space may stand. */
+enum place { BEFORE_VALUE, INSIDE, BEFORE_END, BEFORE_COLON };
+
+static bool lenient(const struct machine *m)
+{
+	return ((const struct schema *)machine_language(m))->lenient;
+}
+
+/* White space is bounded: a model must not go on with it for ever. It gets one space, or a new line
+ * with its indentation, where printers put them. Counts: 0 none, 1 a space, from 2 on a line and
+ * what follows; lenient: any. */
+static void more_space(
+	struct machine *m, const struct cell *c, enum place place, uint8_t byte, bool in_b)
 {
 	struct cell x = *c;
-	if (had == SPACE_MAX)
+	uint32_t had = in_b ? c->b : c->a, *now = in_b ? &x.b : &x.a;
+	*now = had + 1;
+	if (lenient(m)) {
+		if (had == READ_SPACE_MAX)
+			return;
+	} else if (had == 0) {
+		if (place == BEFORE_COLON ||
+			(byte != ' ' && (byte != '\n' || place == BEFORE_VALUE)))
+			return;
+		*now = byte == ' ' ? 1 : 2;
+	} else if (had == 1 || had == WRITE_SPACE_MAX || (byte != ' ' && byte != '\t')) {
 		return;
-	*(in_b ? &x.b : &x.a) = had + 1;
+	}
 	machine_emit(m, &x);
 }
 
@@ -70,6 +91,7 @@ struct reader {
 	uint32_t left; /* code points that may still come */
 	uint32_t hash;
 	bool hashing;
+	bool lenient; /* \u for every character, not just where it helps */
 	/* NULL, or: can these states still become something that may come? of: what it asks of */
 	bool (*viable)(const struct reader *r);
 	const void *of;
@@ -128,16 +150,35 @@ static bool some_code(const struct reader *r, uint32_t from, uint32_t to)
 	return false;
 }
 
-/* Can any character come here? \u would reach it. Not in the middle of one, nor at the end of the
- * set. */
-static bool some_char(const struct reader *r)
+static bool feeds(const struct reader *r, uint8_t byte)
 {
-	for (unsigned byte = 0; byte < 0xf5; byte++) {
-		struct reader x = *r;
-		if ((byte < 0x80 || byte > 0xc1) && feed(&x, (uint8_t)byte) && viable(&x))
+	struct reader x = *r;
+	return feed(&x, byte) && viable(&x);
+}
+
+/* May some character come that begins with one of these bytes? */
+static bool some_byte(const struct reader *r, unsigned from, unsigned to)
+{
+	for (unsigned byte = from; byte <= to; byte++)
+		if (feeds(r, (uint8_t)byte))
 			return true;
-	}
 	return false;
+}
+
+/* Can \u say anything here? Not in the middle of a character, nor at the end of the set. */
+static bool some_unit(const struct reader *r)
+{
+	return some_byte(r, 0, r->lenient ? 0x7f : 0x1f) || some_byte(r, 0xc2, 0xf4);
+}
+
+static const char escaped[] = "\"\\/bfnrt", escapes[] = "\"\\/\b\f\n\r\t";
+
+static bool some_escape(const struct reader *r)
+{
+	for (const char *p = escapes; *p; p++)
+		if (feeds(r, (uint8_t)*p))
+			return true;
+	return some_unit(r);
 }
 
 static uint32_t pair_code(unsigned upper, unsigned lower)
@@ -156,13 +197,16 @@ static bool some_hex(const struct reader *r, struct escape e)
 		return from <= to && some_code(r, pair_code(e.upper, from - 0xdc00),
 					     pair_code(e.upper, to - 0xdc00));
 	}
-	if (from < 0xd800 && some_code(r, from, MIN(to, 0xd7ff)))
-		return true;
-	if (to > 0xdfff && some_code(r, MAX(from, 0xe000), to))
-		return true;
+	static const uint32_t units[][2] = {
+		{0, 0x1f}, {0x80, 0xd7ff}, {0xe000, 0xffff}, {0x20, 0x7f}};
+	for (size_t i = 0; i < (r->lenient ? 4 : 3); i++) {
+		uint32_t low = MAX(from, units[i][0]), high = MIN(to, units[i][1]);
+		if (low <= high && some_code(r, low, high))
+			return true;
+	}
 	from = MAX(from, 0xd800);
 	to = MIN(to, 0xdbff);
-	return from <= to &&
+	return from <= to && some_byte(r, 0xf0, 0xf4) &&
 	       some_code(r, pair_code(from - 0xd800, 0), pair_code(to - 0xd800, 0x3ff));
 }
 
@@ -193,29 +237,29 @@ static bool read_hex(struct reader *r, struct escape *e, uint8_t byte)
 		return some_code(r, pair_code(e->upper, 0), pair_code(e->upper, 0x3ff));
 	}
 	*e = (struct escape){0};
-	return (v < 0xdc00 || v > 0xdfff) && feed_code(r, v);
+	bool plain = v >= 0x20 && v < 0x80;
+	return (r->lenient || !plain) && (v < 0xdc00 || v > 0xdfff) && feed_code(r, v);
 }
 
 /* A byte of a string but its closing quote. */
 static bool read_char(struct reader *r, struct escape *e, uint8_t byte)
 {
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
 	const char *at;
 	switch (e->awaits) {
 	case PLAIN:
 		if (byte == '\\') {
 			e->awaits = AFTER_BACKSLASH;
-			return some_char(r);
+			return some_escape(r);
 		}
 		return byte >= 0x20 && feed(r, byte);
 	case AFTER_BACKSLASH:
 		if (byte == 'u') {
 			*e = (struct escape){.awaits = HEX};
-			return true;
+			return some_unit(r);
 		}
-		at = byte ? strchr(from, byte) : NULL;
+		at = byte ? strchr(escaped, byte) : NULL;
 		e->awaits = PLAIN;
-		return at && feed(r, (uint8_t)to[at - from]);
+		return at && feed(r, (uint8_t)escapes[at - escaped]);
 	case PAIR_BACKSLASH:
 		e->awaits = PAIR_U;
 		return byte == '\\';
@@ -246,7 +290,8 @@ static void str_step(struct machine *m, const struct cell *c, uint8_t byte)
 		.sx = c->a,
 		.left = s->max == UNBOUNDED ? UNBOUNDED : s->max - count,
 		.hash = c->b,
-		.hashing = hashed};
+		.hashing = hashed,
+		.lenient = lenient(m)};
 	if (byte == '"' && e.awaits == PLAIN) {
 		if (dfa_accept(s->dfa, c->a) && (hashed || count >= s->min))
 			machine_pop(m, c, (struct result){.a = hashed ? c->b : 0});
@@ -484,8 +529,10 @@ static void pick_step(struct machine *m, const struct cell *c, uint8_t byte)
 static void arr_step(struct machine *m, const struct cell *c, uint8_t byte)
 {
 	struct cell x = *c;
-	if (space(byte)) {
-		more_space(m, c, c->b, true);
+	bool after = c->kind == K_ARR_NEXT;
+	if (space(byte)) { /* a model that starts a new line here is about to close */
+		if (!after || lenient(m) || arr_enough(c))
+			more_space(m, c, after ? BEFORE_END : INSIDE, byte, true);
 		return;
 	}
 	if (byte == ']' && c->kind != K_ARR_COMMA) {
@@ -495,7 +542,7 @@ static void arr_step(struct machine *m, const struct cell *c, uint8_t byte)
 	}
 	if (c->kind != K_ARR_NEXT) {
 		item_start(m, c, byte);
-	} else if (byte == ',' && arr_more(c)) {
+	} else if (byte == ',' && (!c->b || lenient(m)) && arr_more(c)) {
 		x.kind = K_ARR_COMMA;
 		x.b = 0;
 		machine_emit(m, &x);
@@ -737,6 +784,7 @@ static void key_step(struct machine *m, const struct cell *c, uint8_t byte)
 		.left = UNBOUNDED,
 		.hash = v.n.hash,
 		.hashing = o->hashed,
+		.lenient = lenient(m),
 		.viable = reader_viable,
 		.of = c};
 	if (byte == '"' && e.awaits == PLAIN) {
@@ -769,17 +817,23 @@ static void obj_step(struct machine *m, const struct cell *c, uint8_t byte)
 	const struct obj_atom *o = c->node;
 	struct names_view v = view(c);
 	struct cell x = *c;
+	bool after = c->kind == K_OBJ_NEXT, enough = !v.n.missing && v.n.count >= o->min;
 	if (space(byte)) {
-		more_space(m, c, c->a, false);
+		if (!after || lenient(m) || enough)
+			more_space(m, c,
+				after                    ? BEFORE_END
+				: c->kind == K_OBJ_COLON ? BEFORE_COLON
+							 : INSIDE,
+				byte, false);
 		return;
 	}
 	x.a = 0;
 	if (byte == '}' && (c->kind == K_OBJ_OPEN || c->kind == K_OBJ_NEXT)) {
-		if (!v.n.missing && v.n.count >= o->min)
+		if (enough)
 			machine_pop(m, c, (struct result){0});
 	} else if (byte == '"' && (c->kind == K_OBJ_OPEN || c->kind == K_OBJ_COMMA)) {
 		key_start(m, &x);
-	} else if (byte == ',' && c->kind == K_OBJ_NEXT && obj_more(c)) {
+	} else if (byte == ',' && after && (!c->a || lenient(m)) && obj_more(c)) {
 		x.kind = K_OBJ_COMMA;
 		machine_emit(m, &x);
 	} else if (byte == ':' && c->kind == K_OBJ_COLON) {
@@ -812,7 +866,7 @@ static void step(struct machine *m, const struct cell *c, uint8_t byte)
 		return;
 	case K_VALUE:
 		if (space(byte))
-			more_space(m, c, c->a, false);
+			more_space(m, c, BEFORE_VALUE, byte, false);
 		else
 			value_start(m, c->node, c->up, byte, false, NULL);
 		return;
@@ -902,7 +956,8 @@ static bool key(const struct cell *c, struct cell *out)
 	default:
 		return true;
 	}
-	*spaces = (*spaces + SPACE_STEP - 1) / SPACE_STEP * SPACE_STEP;
+	if (*spaces > 2)
+		*spaces = 2 + (*spaces - 2 + SPACE_STEP - 1) / SPACE_STEP * SPACE_STEP;
 	return true;
 }
 

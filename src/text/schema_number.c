@@ -305,6 +305,8 @@ enum err schema_number_setup(struct compiler *c)
 			offsetof(struct compiler, number)},
 		{"-?[1-9][0-9]*(\\.[0-9]*[1-9])?|-?0\\.[0-9]*[1-9]|0",
 			offsetof(struct compiler, canonical)},
+		{"-?[0-9]{1,18}(\\.[0-9]{1,17})?([eE][+-]?[0-9]{1,2})?",
+			offsetof(struct compiler, brief)},
 	};
 	enum err e = dfa_any(c->a, &c->any, c->et);
 	for (size_t i = 0; i < sizeof sets / sizeof *sets && !e; i++)
