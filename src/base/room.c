@@ -24,7 +24,7 @@ bool room_in_heap(void *list, size_t *cap, size_t size)
 	size_t more = *cap ? *cap * 2 : FIRST;
 	void *old;
 	memcpy(&old, list, sizeof old);
-	void *bigger = reallocarray(old, more, size);
+	void *bigger = more <= SIZE_MAX / size ? realloc(old, more * size) : NULL;
 	if (!bigger)
 		return false;
 	memcpy(list, &bigger, sizeof bigger);
