@@ -39,6 +39,29 @@ const struct command *command_find(const struct cmd *cmd, int argc, char **argv,
 	return found;
 }
 
+enum err command_unknown(
+	const struct cmd *cmd, int argc, char **argv, enum err e, struct errtext *et)
+{
+	struct buf seconds = {0};
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+			struct str rest = str_c(cmd->modules[m]->commands[i].name), word;
+			if (str_next(&rest, ' ', &word) && str_eq_c(word, argv[0]) && rest.n)
+				buf_addf(&seconds, "%s%.*s", seconds.n ? ", " : "", STR_FMT(rest));
+		}
+	if (!seconds.n)
+		e = err_set(et, e, "there is no command '%.60s'; `croft help` lists them", argv[0]);
+	else if (argc > 1 && argv[1][0] != '-')
+		e = err_set(et, e,
+			"there is no command '%.60s %.60s'; %.60s is followed by one of %s",
+			argv[0], argv[1], argv[0], buf_c(&seconds));
+	else
+		e = err_set(et, e, "'%.60s' is followed by one of %s; see croft help %.60s",
+			argv[0], buf_c(&seconds), argv[0]);
+	buf_free(&seconds);
+	return e;
+}
+
 /* --rag-top-k is the setting rag.top_k; --no-log-json is log.json = false. */
 const struct setting *setting_by_flag(const struct cmd *cmd, struct str flag, bool *negated)
 {
@@ -153,8 +176,7 @@ enum err args_parse(struct cmd *cmd, int argc, char **argv, struct errtext *et)
 	}
 	cmd->def = command_find(cmd, argc - first, argv + first, &words);
 	if (first < argc && !cmd->def)
-		return err_set(et, ERR_INVALID,
-			"there is no command '%.60s'; `croft help` lists them", argv[first]);
+		return command_unknown(cmd, argc - first, argv + first, ERR_INVALID, et);
 	cmd->args = calloc((size_t)argc + 1, sizeof *cmd->args);
 	if (!cmd->args)
 		return err_set(et, ERR_NOMEM, "no memory");
@@ -185,6 +207,11 @@ enum err args_parse(struct cmd *cmd, int argc, char **argv, struct errtext *et)
 		if (e)
 			return e;
 	}
+	if (cmd->def && !*cmd->def->args && cmd->n_args && !cmd->help)
+		return err_set(et, ERR_INVALID,
+			"croft %s takes no arguments, not '%.60s'; see "
+			"croft help %s",
+			cmd->def->name, cmd->args[0].p, cmd->def->name);
 	return OK;
 }
 

@@ -29,11 +29,15 @@ struct cmd {
  * of the same name. */
 enum err args_parse(struct cmd *cmd, int argc, char **argv, struct errtext *et) MUST_CHECK;
 const struct command *command_find(const struct cmd *cmd, int argc, char **argv, int *words);
+/* Fails with e: says which words there are instead. */
+enum err command_unknown(
+	const struct cmd *cmd, int argc, char **argv, enum err e, struct errtext *et) MUST_CHECK;
 const struct setting *setting_by_flag(const struct cmd *cmd, struct str flag, bool *negated);
 extern const struct option common_options[];
 extern const size_t n_common_options;
 
 void help_overview(struct cmd *cmd);
+bool help_group(struct cmd *cmd, struct str group); /* false: no command begins with that word */
 void help_command(struct cmd *cmd, const struct command *c);
 
 /* A server-sent-events reader: feed bytes, get events. */

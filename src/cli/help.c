@@ -3,47 +3,129 @@
 
 #include <stdio.h>
 
+/* A paragraph in lines that end before column `width`, broken at spaces; the first one begins at
+ * column `at`, the others are indented by `indent`. */
+static void wrapped(struct cmd *cmd, struct str line, size_t at, size_t indent, size_t width)
+{
+	while (at + line.n > width) {
+		size_t room = width > at ? width - at : 0;
+		size_t space = str_rchr(str_sub(line, 0, room + 1), ' ');
+		if (space == STR_NONE)
+			break;
+		cmd_outf(cmd, "%.*s\n%*s", (int)space, line.p, (int)indent, "");
+		line = str_sub(line, space + 1, line.n);
+		at = indent;
+	}
+	cmd_outf(cmd, "%.*s\n", STR_FMT(line));
+}
+
+static size_t help_width(void)
+{
+	return MIN(term_columns(), 100u);
+}
+
+enum { COMMAND_COLUMN = 22, OPTION_COLUMN = 29 };
+
+/* A name, and what it is from column `at` on (on the next line, when the name is long). */
+static void entry(struct cmd *cmd, struct str name, size_t at, const char *help)
+{
+	cmd_outf(cmd, "  %.*s", STR_FMT(name));
+	size_t used = 2 + name.n;
+	if (used >= at) {
+		cmd_out(cmd, S("\n"));
+		used = 0;
+	}
+	cmd_outf(cmd, "%*s", (int)(at - used), "");
+	wrapped(cmd, str_c(help), at, at, help_width());
+}
+
 static void option_line(struct cmd *cmd, const struct option *o)
 {
 	struct buf b = {0};
 	o->letter ? buf_addf(&b, "-%c, ", o->letter) : buf_addc(&b, "    ");
 	buf_addf(&b, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-	cmd_outf(cmd, "  %-26s %s\n", buf_c(&b), o->help);
+	entry(cmd, buf_str(&b), OPTION_COLUMN, o->help);
 	buf_free(&b);
 }
 
+static struct str group_of(const char *name)
+{
+	return (struct str){name, strcspn(name, " ")};
+}
+
+/* The commands whose first word is `group`, but for `but`; how many. */
+static size_t group_lines(
+	struct cmd *cmd, struct str group, const struct command *but, const char *head)
+{
+	size_t n = 0;
+	for (size_t m = 0; m < cmd->n_modules; m++)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
+			const struct command *c = &cmd->modules[m]->commands[i];
+			if (c == but || !str_eq(group_of(c->name), group))
+				continue;
+			if (!n++)
+				cmd_outf(cmd, "%s", head);
+			entry(cmd, str_c(c->name), COMMAND_COLUMN, c->help);
+		}
+	return n;
+}
+
+bool help_group(struct cmd *cmd, struct str group)
+{
+	return group_lines(cmd, group, NULL, "Commands:\n") > 0;
+}
+
+/* Is it the first one of its group, in the order of the overview? */
+static bool leads(const struct cmd *cmd, size_t module, size_t at)
+{
+	const struct module *const *list = cmd->modules;
+	struct str group = group_of(list[module]->commands[at].name);
+	for (size_t m = cmd->n_modules; m-- > module;)
+		for (size_t i = 0; i < (m == module ? at : list[m]->n_commands); i++)
+			if (str_eq(group_of(list[m]->commands[i].name), group))
+				return false;
+	return true;
+}
+
+/* From the top of the program down: what people begin with stands first. */
 void help_overview(struct cmd *cmd)
 {
 	cmd_outf(cmd,
 		"croft %s: build, run and improve generative AI applications in one program\n\n",
 		CROFT_VERSION);
 	cmd_outf(cmd, "Usage: croft COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n");
-	for (size_t m = 0; m < cmd->n_modules; m++)
-		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++) {
-			const struct command *c = &cmd->modules[m]->commands[i];
-			cmd_outf(cmd, "  %-26s %s\n", c->name, c->help);
-		}
+	for (size_t m = cmd->n_modules; m-- > 0;)
+		for (size_t i = 0; i < cmd->modules[m]->n_commands; i++)
+			if (leads(cmd, m, i))
+				group_lines(
+					cmd, group_of(cmd->modules[m]->commands[i].name), NULL, "");
 	cmd_outf(cmd, "\nOptions of every command:\n");
 	for (size_t i = 0; i < n_common_options; i++)
 		option_line(cmd, &common_options[i]);
-	cmd_outf(cmd, "\nEvery setting is an option too (croft config shows them): --listen "
-		      "127.0.0.1:8000\n");
-	cmd_outf(cmd, "More on one command: croft help COMMAND\n");
+	cmd_outf(cmd, "\nEvery setting is an option too, as in --listen 127.0.0.1:8000: croft "
+		      "config\nshows them. More on one command: croft help COMMAND\n");
 }
 
-/* A paragraph in lines of at most `width` columns, broken at spaces; what is indented (an example)
- * stays as it is. */
-static void wrapped(struct cmd *cmd, struct str line, unsigned width)
+/* Paragraphs are filled; what is indented (an example) stays as it is. */
+static void details(struct cmd *cmd, const char *text)
 {
-	bool as_is = line.n && line.p[0] == ' ';
-	while (!as_is && line.n > width) {
-		size_t cut = str_rchr(str_sub(line, 0, width + 1), ' ');
-		if (cut == STR_NONE)
-			break;
-		cmd_outf(cmd, "%.*s\n", (int)cut, line.p);
-		line = str_sub(line, cut + 1, line.n);
+	struct str rest = str_c(text), line;
+	struct buf paragraph = {0};
+	bool more = true;
+	while (more) {
+		more = str_next_line(&rest, &line);
+		bool fills = more && line.n && line.p[0] != ' ';
+		if (!fills && paragraph.n) {
+			wrapped(cmd, buf_str(&paragraph), 0, 0, help_width());
+			buf_clear(&paragraph);
+		}
+		if (fills) {
+			buf_addf(&paragraph, "%s%.*s", paragraph.n ? " " : "", STR_FMT(line));
+		} else if (more) {
+			cmd_outf(cmd, "%.*s\n", STR_FMT(line));
+		}
 	}
-	cmd_outf(cmd, "%.*s\n", STR_FMT(line));
+	buf_free(&paragraph);
 }
 
 void help_command(struct cmd *cmd, const struct command *c)
@@ -54,11 +136,12 @@ void help_command(struct cmd *cmd, const struct command *c)
 		cmd_outf(cmd, "Usage: croft %s [OPTIONS]%s%s\n", c->name, space, c->args);
 	else
 		cmd_outf(cmd, "Usage: croft %s%s%s [OPTIONS]\n", c->name, space, c->args);
-	struct str rest = str_c(c->details), line;
-	if (c->details)
+	if (c->details) {
 		cmd_out(cmd, S("\n"));
-	while (c->details && str_next_line(&rest, &line))
-		wrapped(cmd, line, MIN(term_columns(), 100));
+		details(cmd, c->details);
+	}
+	if (!strchr(c->name, ' '))
+		group_lines(cmd, str_c(c->name), c, "\nSee also:\n");
 	cmd_outf(cmd, "\nOptions:\n");
 	for (size_t i = 0; i < c->n_options; i++)
 		option_line(cmd, &c->options[i]);
@@ -80,10 +163,10 @@ static enum err run_help(struct cmd *cmd, struct errtext *et)
 		words[n] = text[n];
 	}
 	const struct command *c = command_find(cmd, n, words, &used);
-	if (!c)
-		return err_set(et, ERR_NOT_FOUND,
-			"there is no command '%s'; `croft help` lists them", text[0]);
-	help_command(cmd, c);
+	if (c)
+		help_command(cmd, c);
+	else if (n > 1 || !help_group(cmd, cmd_arg(cmd, 0)))
+		return command_unknown(cmd, n, words, ERR_NOT_FOUND, et);
 	return OK;
 }
 

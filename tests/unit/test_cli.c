@@ -16,6 +16,8 @@ static const struct command commands[] = {
 	{"push", run_it, "FILE...", push_options, ARRAY_LEN(push_options), "Push", NULL},
 	{"models", run_it, "", NULL, 0, "List", NULL},
 	{"models rm", run_it, "NAME", NULL, 0, "Remove", NULL},
+	{"key ls", run_it, "", NULL, 0, "List", NULL},
+	{"key add", run_it, "NAME", NULL, 0, "Add", NULL},
 };
 static const struct setting settings[] = {
 	{"rag.top_k", SET_INT, "8", "Passages", 1, 100},
@@ -62,8 +64,8 @@ static void test_cli_args__commands_options_settings(void)
 	CHECK(cmd.def == &commands[2]);
 	CHECK_STR(cmd_opt(&cmd, "home"), "/x");
 	free(cmd.args);
-	CHECK_OK(parse(&cmd, "models rmx", &et), &et);
-	CHECK(cmd.def == &commands[1] && cmd.n_args == 1);
+	CHECK_OK(parse(&cmd, "models --json", &et), &et);
+	CHECK(cmd.def == &commands[1] && cmd.n_args == 0);
 	free(cmd.args);
 }
 
@@ -73,6 +75,10 @@ static void test_cli_args__errors_name_the_word(void)
 		const char *line, *says;
 	} cases[] = {
 		{"pish a", "'pish'"},
+		{"models rmx", "takes no arguments, not 'rmx'"},
+		{"key", "'key' is followed by one of ls, add"},
+		{"--home /x key rm",
+			"there is no command 'key rm'; key is followed by one of ls, add"},
 		{"push --nam x", "--nam"},
 		{"push -z", "-z"},
 		{"push --name", "needs a value"},
