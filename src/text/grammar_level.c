@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "text/grammar_int.h"
 
-enum { TABLE_MAX = 200 * 1000 }; /* larger ones are not worth the time */
+enum { TABLE_MAX = 100 * 1000 }; /* larger ones are not worth the time */
 
 struct leveller {
 	const struct net *net;

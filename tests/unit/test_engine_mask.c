@@ -182,17 +182,17 @@ static void all_grammars(struct tokenizer *tk, unsigned rounds, unsigned compare
 
 static void test_engine_mask__smollm2(void)
 {
-	all_grammars(smollm2(), 4, 25);
+	all_grammars(smollm2(), 3, 12);
 }
 
 static void test_engine_mask__qwen3(void)
 {
-	all_grammars(shared("tokenizers/qwen3/tokenizer.json.xz"), 2, 8);
+	all_grammars(shared("tokenizers/qwen3/tokenizer.json.xz"), 2, 5);
 }
 
 static void test_engine_mask__yi(void)
 {
-	all_grammars(shared("tokenizers/yi/tokenizer.json.xz"), 2, 12);
+	all_grammars(shared("tokenizers/yi/tokenizer.json.xz"), 2, 5);
 }
 
 /* Limits on lengths, numbers and items that tokens run into, names in any order. */
@@ -230,7 +230,7 @@ static void test_engine_mask__schemas(void)
 	for (size_t i = 0; i < ARRAY_LEN(schemas); i++) {
 		CHECK_OK(constraint_get(all, CONSTRAINT_SCHEMA, str_c(schemas[i]), &c, &et), &et);
 		for (unsigned r = 0; r < 2; r++)
-			generate(tk, k, constraint_language(c), 50, 10);
+			generate(tk, k, constraint_language(c), 50, 5);
 		constraint_put(all, c);
 	}
 	constraints_free(all);
@@ -397,7 +397,8 @@ static void test_engine_mask__threads_share_a_masker(void)
 	tokenizer_free(w.tk);
 }
 
-TESTS(T(test_engine_mask__smollm2), T(test_engine_mask__qwen3), T(test_engine_mask__yi),
-	T(test_engine_mask__schemas), T(test_engine_mask__first_space_is_no_text),
-	T(test_engine_mask__says_why_nothing_is_left), T(test_engine_mask__too_ambiguous_gives_up),
-	T(test_engine_mask__the_cache_is_bounded), T(test_engine_mask__threads_share_a_masker))
+TESTS(T_LONG(test_engine_mask__smollm2, 180), T_LONG(test_engine_mask__qwen3, 180),
+	T_LONG(test_engine_mask__yi, 180), T_LONG(test_engine_mask__schemas, 180),
+	T(test_engine_mask__first_space_is_no_text), T(test_engine_mask__says_why_nothing_is_left),
+	T(test_engine_mask__too_ambiguous_gives_up), T(test_engine_mask__the_cache_is_bounded),
+	T(test_engine_mask__threads_share_a_masker))
