@@ -247,7 +247,7 @@ static enum err keep_readable(struct hits *h, struct hit hit, struct str kind, s
 static enum err find_models(struct query *q, struct hits *h)
 {
 	struct mlreg *m = q->m;
-	struct artifact_filter f = {.kind = q->kind, .limit = 500, .text = S(""), .after = S("")};
+	struct artifact_filter f = {.kind = q->kind, .limit = 500, .text = S("")};
 	for (;;) {
 		struct artifact *page;
 		size_t n = 0;
@@ -265,7 +265,8 @@ static enum err find_models(struct query *q, struct hits *h)
 		}
 		if (e || n < 500)
 			return e;
-		f.after = page[n - 1].name;
+		f.after_name = page[n - 1].name;
+		f.after_kind = page[n - 1].kind;
 	}
 }
 

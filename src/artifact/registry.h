@@ -84,7 +84,8 @@ extern const struct principal registry_self; /* the program itself, in the defau
 
 struct artifact_filter {
 	struct str kind, text; /* "": any; text: part of the name, any case */
-	struct str after;      /* name; "": from the first */
+	/* Lists go by name, then kind: those behind this one; both "": from the first. */
+	struct str after_name, after_kind;
 	int64_t limit;
 };
 enum err artifact_list(struct tx *tx, struct str project, const struct artifact_filter *f,

@@ -75,8 +75,8 @@ static enum err list_one(
 	return OK;
 }
 
-/* As many as are asked for, or those among the LOOK_MAX that follow; *next is the name of the last
- * one that was looked at, .p NULL at the end. */
+/* As many as are asked for, or those among the LOOK_MAX that follow; *next is the last one that was
+ * looked at (kind/name), .p NULL at the end. */
 static enum err list_artifacts(struct reg_call *k, struct artifact_filter *f,
 	const struct filter *filter, struct str *next)
 {
@@ -91,12 +91,14 @@ static enum err list_artifacts(struct reg_call *k, struct artifact_filter *f,
 		e = artifact_list(k->tx, k->project, f, k->rq->arena, &list, &n, &k->et);
 		for (size_t i = 0; i < n && found < wanted && !e; i++) {
 			e = list_one(k, filter, &list[i], &found);
-			f->after = list[i].name;
+			f->after_name = list[i].name;
+			f->after_kind = list[i].kind;
 		}
 		looked += (int64_t)n;
 	} while (!e && filter && n == 500 && found < wanted && looked < LOOK_MAX);
 	if (n == (size_t)f->limit || found == wanted)
-		*next = f->after;
+		*next = arena_fmt(
+			k->rq->arena, "%.*s/%.*s", STR_FMT(f->after_kind), STR_FMT(f->after_name));
 	return e;
 }
 
@@ -108,8 +110,12 @@ static void get_artifacts(struct croft *c, struct http_request *rq, struct http_
 	enum err e = reg_begin(&k, c, rq, rs, TX_READ);
 	struct artifact_filter f = {.kind = http_query(rq, "kind"),
 		.text = http_query(rq, "name"),
-		.after = http_query(rq, "after"),
+		.after_name = http_query(rq, "after"),
 		.limit = 100};
+	if (!e && f.after_name.n && str_chr(f.after_name, '/') == STR_NONE)
+		e = err_set(&k.et, ERR_INVALID, "after must be what \"next\" was: KIND/NAME");
+	else if (f.after_name.n)
+		str_next(&f.after_name, '/', &f.after_kind);
 	if (!f.kind.p)
 		f.kind = S("");
 	if (!e && f.kind.n)

@@ -252,11 +252,14 @@ static bool has_text(const struct artifact *v, const void *ctx)
 enum err artifact_list(struct tx *tx, struct str project, const struct artifact_filter *f,
 	struct arena *a, struct artifact **out, size_t *n, struct errtext *et)
 {
-	const struct param p[] = {P_TEXT(project), P_TEXT(f->kind), P_TEXT(f->kind),
-		P_TEXT(f->after.p ? f->after : S(""))};
+	struct str name = f->after_name.p ? f->after_name : S("");
+	struct str kind = f->after_kind.p ? f->after_kind : S("");
+	const struct param p[] = {P_TEXT(project), P_TEXT(f->kind), P_TEXT(f->kind), P_TEXT(name),
+		P_TEXT(name), P_TEXT(kind)};
 	return read_artifacts(tx,
 		"SELECT " ARTIFACT_COLUMNS " FROM artifact a WHERE a.project = ? AND "
-		"(a.kind = ? OR ? = '') AND a.deleted = 0 AND a.name > ? ORDER BY a.name, a.kind",
+		"(a.kind = ? OR ? = '') AND a.deleted = 0 AND a.name >= ? AND "
+		"(a.name > ? OR a.kind > ?) ORDER BY a.name, a.kind",
 		p, ARRAY_LEN(p), (size_t)f->limit, has_text, &f->text, a, out, n, et);
 }
 

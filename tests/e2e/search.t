@@ -41,6 +41,16 @@ def main(c):
         tap.same(found(filter), want, "artifacts: " + (filter or "all"))
     first = c.json("GET", "/api/v1/artifacts?limit=1&filter=" + urllib.parse.quote("kind = 'model'"))[1]
     tap.same(found("kind = 'model'", after=first["next"]), ["mood"], "the next page")
+    put("POST", "/api/v1/artifacts/prompt", {"name": "mood"})
+    pages, after = [], {}
+    while len(pages) < 9:
+        page = c.json("GET", "/api/v1/artifacts?" + urllib.parse.urlencode({"limit": 1, **after}))[1]
+        pages += [x["kind"] + "/" + x["name"] for x in page["artifacts"]]
+        if not page["next"]:
+            break
+        after = {"after": page["next"]}
+    tap.same(pages, ["model/churn", "dataset/faq", "model/mood", "prompt/mood"], "page by page, one name in two kinds")
+    tap.same(c.json("GET", "/api/v1/artifacts?after=churn")[0], 400, "an after that no next was")
     tap.ok("colour is not known here (column 1); known are kind, name" in found("colour = 'red'"), "what is wrong is said")
     run = c.cli("artifact", "ls", "--filter", "tags.team = 'cv'", "--json")
     tap.ok(run[0] == 0 and '"mood"' in run[1] and '"churn"' not in run[1], "croft artifact ls --filter", run)
