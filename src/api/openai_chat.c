@@ -425,6 +425,8 @@ static enum err find_model(struct job *j, struct croft *c)
 			return api_fail(&j->x, ERR_INVALID, "invalid_value", "logit_bias",
 				"logit_bias: %d is no token of this model",
 				(int)j->p->sampling.bias[i].id);
+	if (j->p->format.kind)
+		run_text(j->run, "held_to", str_c(j->p->format.param));
 	return api_format_get(c, &j->p->format, &j->held, &j->x);
 }
 
