@@ -127,7 +127,8 @@ static void change_claim(
 	if (!e)
 		e = reg_version(&k, &of, &v);
 	if (!e && !card_row_find(of.kind, key))
-		e = err_set(&k.et, ERR_NOT_FOUND, "a card of a %.*s has no field '%.*s'",
+		e = err_set(&k.et, ERR_NOT_FOUND,
+			"a card of a %.*s has no field '%.*s'; croft artifact card names them",
 			STR_FMT(of.kind), STR_FMT(str_sub(key, 0, 60)));
 	if (!e && !remove)
 		e = json_want_str(k.body, "value", &value, &k.et);
@@ -189,6 +190,9 @@ static void print_section(struct cmd *cmd, yyjson_val *section)
 						 : "yellow"),
 			STR_FMT(state), cmd_style(cmd, "reset"), STR_FMT(json_str(f, "title")),
 			missing ? "" : ": ", STR_FMT(value));
+		if (missing) /* what croft artifact claim calls it */
+			cmd_outf(cmd, " %s(%.*s)%s", cmd_style(cmd, "dim"),
+				STR_FMT(json_str(f, "key")), cmd_style(cmd, "reset"));
 		if (measured)
 			cmd_outf(cmd, " %s(%.*s)%s", cmd_style(cmd, "dim"),
 				STR_FMT(json_str(f, "from")), cmd_style(cmd, "reset"));
@@ -272,7 +276,9 @@ static const struct command commands[] = {
 		"  croft artifact card model/churn:3 --format cyclonedx > churn.cdx.json\n"
 		"  croft artifact card dataset/faq:3 --format croissant"},
 	{"artifact claim", claim, "REF FIELD=TEXT...", OPTIONS(claim_options),
-		"Write fields of a card by hand: they are shown as claims", NULL},
+		"Write fields of a card by hand: they are shown as claims",
+		"What fields there are, and which are missing, croft artifact card shows.\n\n"
+		"  croft artifact claim model/churn:3 intended_use='who may leave'"},
 };
 
 static const struct shape shapes[] = {

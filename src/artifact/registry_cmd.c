@@ -141,7 +141,7 @@ static enum err artifact_ls(struct cmd *cmd, struct errtext *et)
 			cmd_cell(t, "%lld", (long long)json_i64(v, "last_version", 0));
 			cmd_cell(t, "%s", buf_c(&names));
 			cmd_cell(t, "%.*s %.*s", STR_FMT(str_sub(at, 0, 10)),
-				STR_FMT(str_sub(at, 11, 19)));
+				STR_FMT(str_sub(at, 11, 16)));
 			cmd_cell(t, "%.*s", STR_FMT(json_str(v, "description")));
 			buf_free(&names);
 		}
@@ -407,9 +407,11 @@ static void print_facts(struct cmd *cmd, yyjson_val *facts)
 			STR_FMT(str_sub(valid, 11, 19)));
 		cmd_cell(t, "%.*s %.*s", STR_FMT(str_sub(at, 0, 10)), STR_FMT(str_sub(at, 11, 19)));
 		cmd_cell(t, "%.*s", STR_FMT(json_str(f, "by")));
-		version ? cmd_cell(t, "%.*s %.*s of %lld", STR_FMT(json_str(f, "what")),
+		const char *space = name.n ? " " : "";
+		version ? cmd_cell(t, "%.*s%s%.*s of %lld", STR_FMT(json_str(f, "what")), space,
 				  STR_FMT(name), (long long)version)
-			: cmd_cell(t, "%.*s %.*s", STR_FMT(json_str(f, "what")), STR_FMT(name));
+			: cmd_cell(t, "%.*s%s%.*s", STR_FMT(json_str(f, "what")), space,
+				  STR_FMT(name));
 		if (retracts)
 			cmd_cell(t, "fact %lld was wrong: %.*s", (long long)retracts,
 				STR_FMT(reason));

@@ -124,6 +124,17 @@ void cmd_cell(struct cmd_table *t, const char *fmt, ...)
 	t->cells[t->n_cells++] = buf_take(&b);
 }
 
+/* The longest suffix of s that takes at most `columns`. */
+static struct str cut_front(struct str s, size_t columns)
+{
+	while (s.n && unicode_columns(s) > columns) {
+		uint32_t cp;
+		size_t k = utf8_decode(s, &cp);
+		s = str_sub(s, k, s.n);
+	}
+	return s;
+}
+
 /* The longest prefix of s that takes at most `columns`. */
 static struct str cut(struct str s, size_t columns)
 {
@@ -145,10 +156,14 @@ static void table_line(struct cmd_table *t, const struct str *cells, const size_
 	for (size_t i = 0; i < t->n; i++) {
 		struct str s = cells[i];
 		bool cut_it = unicode_columns(s) > width[i];
+		bool front = str_eq_c(t->titles[i], "PATH"); /* its end says more */
+		size_t room = width[i] ? width[i] - 1 : 0;
 		if (cut_it)
-			s = cut(s, width[i] ? width[i] - 1 : 0);
+			s = front ? cut_front(s, room) : cut(s, room);
+		if (cut_it && front)
+			cmd_out(t->cmd, S("…"));
 		cmd_out(t->cmd, s);
-		if (cut_it)
+		if (cut_it && !front)
 			cmd_out(t->cmd, S("…"));
 		size_t used = unicode_columns(s) + cut_it;
 		if (i + 1 < t->n)
@@ -158,29 +173,66 @@ static void table_line(struct cmd_table *t, const struct str *cells, const size_
 	cmd_out(t->cmd, S("\n"));
 }
 
+/* Numbers, times and the like: half of one says something else. */
+static bool of_numbers(const struct cmd_table *t, size_t column)
+{
+	bool some = false;
+	for (size_t i = column; i < t->n_cells; i += t->n) {
+		const char *cell = t->cells[i];
+		if (*cell && !strchr("0123456789+-.~", *cell))
+			return false;
+		some |= *cell != 0;
+	}
+	return some;
+}
+
+enum { NUMBER_COLUMNS = 20, NAME_COLUMNS = 26, NARROWEST = 4 };
+
+/* Which columns give way first: texts (0), then names, which people type again (1), then numbers
+ * (2); an id never (3). */
+static int rigidity(const struct cmd_table *t, size_t column, size_t width)
+{
+	if (str_eq_c(t->titles[column], "ID"))
+		return 3;
+	if (width <= NUMBER_COLUMNS && of_numbers(t, column))
+		return 2;
+	return width <= NAME_COLUMNS && str_eq_c(t->titles[column], "NAME");
+}
+
+static void narrow(struct cmd_table *t, size_t *width, size_t limit)
+{
+	int rigid[COLUMNS_MAX];
+	size_t total = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		rigid[i] = rigidity(t, i, width[i]);
+		total += width[i] + (i ? 2 : 0);
+	}
+	for (int pass = 0; pass < 3; pass++)
+		while (total > limit) {
+			size_t widest = t->n;
+			for (size_t i = 0; i < t->n; i++)
+				if (rigid[i] <= pass &&
+					width[i] > (rigid[i] == 2 ? 10 : NARROWEST) &&
+					(widest == t->n || width[i] > width[widest]))
+					widest = i;
+			if (widest == t->n)
+				break;
+			width[widest]--;
+			total--;
+		}
+}
+
 void cmd_table_end(struct cmd_table *t)
 {
 	if (!t)
 		return;
-	size_t width[COLUMNS_MAX] = {0}, total = 0, limit = term_columns();
-	bool fit = term_is_tty() || getenv("COLUMNS");
+	size_t width[COLUMNS_MAX] = {0};
 	for (size_t i = 0; i < t->n; i++)
 		width[i] = unicode_columns(t->titles[i]);
 	for (size_t i = 0; i < t->n_cells; i++)
 		width[i % t->n] = MAX(width[i % t->n], unicode_columns(str_c(t->cells[i])));
-	for (size_t i = 0; i < t->n; i++)
-		total += width[i] + (i ? 2 : 0);
-	while (fit && total > limit) {
-		size_t widest = t->n;
-		for (size_t i = 0; i < t->n; i++)
-			if (!str_eq_c(t->titles[i], "ID") && /* half an id is of no use */
-				(widest == t->n || width[i] > width[widest]))
-				widest = i;
-		if (widest == t->n || width[widest] <= 6)
-			break;
-		width[widest]--;
-		total--;
-	}
+	if (term_is_tty() || getenv("COLUMNS"))
+		narrow(t, width, term_columns());
 	cmd_outf(t->cmd, "%s", cmd_style(t->cmd, "bold"));
 	table_line(t, t->titles, width);
 	cmd_outf(t->cmd, "%s", cmd_style(t->cmd, "reset"));
@@ -190,6 +242,8 @@ void cmd_table_end(struct cmd_table *t)
 			row[i] = str_c(t->cells[r + i]);
 		table_line(t, row, width);
 	}
+	if (!t->n_cells)
+		cmd_note(t->cmd, "(none)");
 	for (size_t i = 0; i < t->n_cells; i++)
 		free(t->cells[i]);
 	free(t->cells);

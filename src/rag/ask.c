@@ -92,11 +92,12 @@ static void judge(struct asking *k)
 			k->weights);
 	for (size_t i = 0; i < out->got.n && i < JUDGED; i++)
 		out->support = MAX(out->support, support_of(k, &out->got.hits[i]));
+	bool empty = !shelf || !bm25_count(shelf->bm25);
 	pthread_rwlock_unlock(&r->lock);
 	float least = (float)setting_int(k->c, "rag.answer_support") / 100;
 	out->grounded = out->got.n && out->support >= least;
 	if (!out->got.n)
-		say_why(k, "no passage was found");
+		say_why(k, empty ? "no document is indexed yet" : "no passage was found");
 	else if (!out->grounded)
 		say_why(k, "no passage that was found seems to hold the answer");
 }

@@ -292,6 +292,8 @@ static enum err logs(struct cmd *cmd, struct errtext *et)
 		yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "logs"), *r;
 		size_t i, n;
 		yyjson_arr_foreach(list, i, n, r) print_log(cmd, r);
+		if (!yyjson_arr_size(list))
+			cmd_note(cmd, "(none)");
 		if (json_str(yyjson_doc_get_root(doc), "next").n)
 			cmd_note(cmd, "there are more: --limit, --since and --until narrow");
 	}

@@ -77,7 +77,8 @@ static enum err experiment_of(struct cmd *cmd, struct str which, int64_t *out, s
 	yyjson_val *list = e ? NULL : yyjson_obj_get(yyjson_doc_get_root(doc), "experiments");
 	if (!e && (!yyjson_arr_size(list) ||
 			  !str_i64(json_str(yyjson_arr_get_first(list), "id"), out)))
-		e = err_set(et, ERR_NOT_FOUND, "there is no experiment '%.*s': croft experiments",
+		e = err_set(et, ERR_NOT_FOUND,
+			"there is no experiment '%.*s'; croft experiments lists them",
 			STR_FMT(str_sub(which, 0, 200)));
 	yyjson_doc_free(doc);
 	buf_free(&filter);
