@@ -18,7 +18,8 @@ struct token_node {
 	/* its own tokens are tokens[own .. own of the next node), and with all below it
 	 * tokens[own .. own of end) */
 	uint32_t own;
-	uint16_t depth, height; /* bytes from the root; down to the deepest token below */
+	uint16_t depth;  /* bytes from the root */
+	uint16_t height; /* characters that begin below, on the longest way */
 	uint8_t byte, flags;
 };
 
@@ -54,19 +55,18 @@ struct stacks {
 };
 
 /* Stacks that read some characters and stay as they are, or count: all texts of these characters,
- * `run` of them at most, are possible from here. */
+ * `run` of them at most, are possible from here; `others` of them when some are not ASCII. */
 struct idle {
 	struct stacks at;
 	uint64_t ascii[2]; /* which ASCII characters */
-	bool others;       /* and all that are not ASCII */
-	uint32_t run;
+	uint32_t run, others;
 };
 
 /* What some stacks do with one more character: these lead to `next`. */
 struct look {
 	struct stacks at, next;
 	uint64_t ascii[2];
-	bool others;
+	enum { OTHERS_UNKNOWN, OTHERS_LEAD, OTHERS_DO_NOT } others; /* all that are not ASCII */
 };
 
 /* Of one sequence: a string that counts its characters looks far ahead, and then goes on a little.
@@ -90,7 +90,7 @@ struct walk {
 	unsigned n_idle;
 	struct {
 		const struct idle *idle; /* NULL: nothing is known of the stacks there */
-		uint32_t run;            /* how many characters are left of idle's */
+		uint32_t used;           /* characters that were read since */
 	} at[64];                        /* by depth */
 	uint64_t work_max;               /* of the matcher's work: more ends the walk */
 	/* pops to the bottom, when wanted; too_many ends the walk */

@@ -108,7 +108,9 @@ static void look_below(struct token_trie *t, uint8_t *state)
 		for (uint32_t k = i + 1; k < t->node[i].end; k = t->node[k].end) {
 			t->node[i].ascii[0] |= t->node[k].ascii[0];
 			t->node[i].ascii[1] |= t->node[k].ascii[1];
-			t->node[i].height = (uint16_t)MAX(t->node[i].height, t->node[k].height + 1);
+			bool begins = (t->node[k].byte & 0xC0) != 0x80;
+			t->node[i].height =
+				(uint16_t)MAX(t->node[i].height, t->node[k].height + begins);
 			t->node[i].flags |= t->node[k].flags & (TRIE_OTHER | TRIE_BAD);
 		}
 }

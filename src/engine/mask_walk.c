@@ -8,6 +8,7 @@ enum {
 	IDLE_WORTH = 256, /* tokens below a node for which its stacks are asked */
 	IDLE_LEAST = 4,   /* and for which what is known is looked up */
 	INSIDE_MAX = 24,  /* different stacks inside a character */
+	OTHERS_MAX = 12,  /* of them beyond ASCII, which are more */
 	RUN_MAX = 32,     /* characters that are tried, one after the other */
 };
 
@@ -122,12 +123,19 @@ static void look_new(struct walk *w, struct look *x)
 		if (same(&t, &x->next))
 			x->ascii[b / 64] |= 1ull << (b % 64);
 	}
+}
+
+/* Do all characters that are not ASCII lead there, too? Asked where x was made. */
+static bool others_too(struct walk *w, struct look *x)
+{
 	struct inside in = {.want = &x->next};
-	x->others = x->next.n && others_lead(w, U_END, &in);
+	if (x->others == OTHERS_UNKNOWN)
+		x->others = x->next.n && others_lead(w, U_END, &in) ? OTHERS_LEAD : OTHERS_DO_NOT;
+	return x->others == OTHERS_LEAD;
 }
 
 /* What the stacks of the top level, which are `at`, do with one more character. */
-static const struct look *look(struct walk *w, const struct stacks *at)
+static struct look *look(struct walk *w, const struct stacks *at)
 {
 	struct looks *l = w->looks;
 	if (l->moves != matcher_moves(w->m)) {
@@ -150,27 +158,24 @@ static const struct idle *ask(struct walk *w, const struct stacks *at)
 	if (w->n_idle == ARRAY_LEN(w->idle))
 		return NULL;
 	struct idle *x = &w->idle[w->n_idle++];
-	struct look now = *look(w, at);
-	*x = (struct idle){.at = *at,
-		.ascii = {now.ascii[0], now.ascii[1]},
-		.others = now.others,
-		.run = now.next.n > 0};
+	struct look *now = look(w, at);
+	bool others = true;
+	*x = (struct idle){.at = *at, .ascii = {now->ascii[0], now->ascii[1]}};
 	uint8_t b = 'a';
-	while (x->run && !(x->ascii[b / 64] >> (b % 64) & 1))
+	while (now->next.n && !(x->ascii[b / 64] >> (b % 64) & 1))
 		b = (b + 1) % 128;
-	while (x->run && x->run < RUN_MAX) {
-		if (back(w, &now.at, &now.next)) {
-			x->run = UINT32_MAX;
-			break;
-		}
-		if (!matcher_push(w->m, b))
-			break;
-		struct stacks next = now.next;
-		now = *look(w, &next);
-		if (x->ascii[0] & ~now.ascii[0] || x->ascii[1] & ~now.ascii[1] ||
-			(x->others && !now.others))
-			break;
+	while (now->next.n && !(x->ascii[0] & ~now->ascii[0] || x->ascii[1] & ~now->ascii[1])) {
+		others = others && x->run < OTHERS_MAX && others_too(w, now);
 		x->run++;
+		x->others += others;
+		if (back(w, &now->at, &now->next)) {
+			x->others = others ? UINT32_MAX : x->others;
+			x->run = UINT32_MAX;
+		}
+		if (x->run >= RUN_MAX || !matcher_push(w->m, b))
+			break;
+		struct stacks next = now->next;
+		now = look(w, &next);
 	}
 	matcher_drop(w->m, matcher_levels(w->m) - levels);
 	return x;
@@ -190,12 +195,14 @@ static const struct idle *idle_at(struct walk *w, uint32_t i)
 	return t->node[t->node[i].end].own - t->node[i].own >= IDLE_WORTH ? ask(w, &at) : NULL;
 }
 
-/* The byte of node i and all below are what x, the stacks at its parent, read idly. */
-static bool fits(const struct token_trie *t, uint32_t i, const struct idle *x, uint32_t run)
+/* The byte of node i and all below are what x, the stacks some characters before its parent, read
+ * idly. */
+static bool fits(const struct token_trie *t, uint32_t i, const struct idle *x, uint32_t used)
 {
-	return !(t->node[i].ascii[0] & ~x->ascii[0]) && !(t->node[i].ascii[1] & ~x->ascii[1]) &&
-	       t->node[i].height < run && !(t->node[i].flags & TRIE_BAD) &&
-	       (x->others || !(t->node[i].flags & TRIE_OTHER));
+	const struct token_node *n = &t->node[i];
+	uint32_t most = n->flags & TRIE_OTHER ? x->others : x->run;
+	return !(n->ascii[0] & ~x->ascii[0]) && !(n->ascii[1] & ~x->ascii[1]) &&
+	       !(n->flags & TRIE_BAD) && (most == UINT32_MAX || used + n->height < most);
 }
 
 /* ---- the walk ---- */
@@ -246,15 +253,14 @@ static void learn(struct walk *w, uint32_t i, uint32_t depth)
 	if (t->node[i].end == i + 1)
 		return;
 	const struct idle *x = depth ? w->at[depth - 1].idle : NULL;
-	uint32_t run = depth ? w->at[depth - 1].run : 0;
-	if (x && b < 0x80 && x->ascii[b / 64] >> (b % 64) & 1 && run > 1) {
+	uint32_t used = depth ? w->at[depth - 1].used + 1 : 0;
+	if (x && b < 0x80 && x->ascii[b / 64] >> (b % 64) & 1 && used < x->run) {
 		w->at[depth].idle = x;
-		w->at[depth].run = run == UINT32_MAX ? run : run - 1;
+		w->at[depth].used = used;
 		return;
 	}
-	x = idle_at(w, i);
-	w->at[depth].idle = x;
-	w->at[depth].run = x ? x->run : 0;
+	w->at[depth].idle = idle_at(w, i);
+	w->at[depth].used = 0;
 }
 
 void walk_below(struct walk *w, uint32_t root)
@@ -270,7 +276,7 @@ void walk_below(struct walk *w, uint32_t root)
 			matcher_give_up(w->m, "the grammar can be read in too many ways at once");
 			break;
 		}
-		if (x && fits(t, i, x, w->at[depth - 1].run)) {
+		if (x && fits(t, i, x, w->at[depth - 1].used)) {
 			allow(w, t->node[i].own, t->node[t->node[i].end].own);
 			i = t->node[i].end;
 			continue;

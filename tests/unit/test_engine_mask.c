@@ -1,6 +1,7 @@
 /* Masks of whole vocabularies, against trying every token byte by byte. */
 #include "engine/mask.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include "base/thread.h"
 #include "engine/gguf.h"
@@ -35,7 +36,7 @@ static const char *const grammars[] = {
 	"root ::= [\\u00e0-\\u00ff\\u4e00-\\u4fff\\U0001f600-\\U0001f64f]+ \"!\"",
 };
 
-static uint64_t seed = 1;
+static _Thread_local uint64_t seed = 1;
 
 static unsigned dice(unsigned n)
 {
@@ -376,7 +377,9 @@ struct shared_work {
 
 static void *work(void *arg)
 {
+	static atomic_uint threads;
 	const struct shared_work *w = arg;
+	seed = atomic_fetch_add(&threads, 1) + 2;
 	for (unsigned i = 0; i < 20; i++)
 		generate(w->tk, w->k, grammar_language(w->g), 40, 2);
 	return NULL;
