@@ -222,7 +222,7 @@ enum err api_format_get(
 	if (!e)
 		return OK;
 	struct errtext why = x->et;
-	if (e == ERR_NOMEM)
+	if (e == ERR_NOMEM || e == ERR_BUSY)
 		return api_fail(x, e, NULL, NULL, "%s", why.msg);
 	if (f->name.n)
 		api_fail(x, e, "invalid_value", f->param,

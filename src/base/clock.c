@@ -26,6 +26,11 @@ uint64_t clock_mono_ns(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_thread_ns(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void clock_rfc3339(int64_t unix_ms, char out[CLOCK_TEXT])
 {
 	int64_t s = unix_ms / 1000, ms = unix_ms % 1000;

@@ -9,7 +9,13 @@
 #include "text/grammar.h"
 #include "text/schema.h"
 
-enum { BYTES_MAX = 64 << 20, CHOICES_MAX = 10000 };
+enum {
+	BYTES_MAX = 64 << 20,   /* kept */
+	IN_USE_MAX = 512 << 20, /* kept, or held by requests */
+	COMPILING_MAX = 2,      /* at once: one may take seconds, and hundreds of MiB */
+	WAITING_MAX = 16,
+	CHOICES_MAX = 10000,
+};
 
 struct constraint {
 	struct constraint *newer, *older; /* by use */
@@ -24,7 +30,9 @@ struct constraints {
 	pthread_mutex_t mu;
 	struct map map;
 	struct constraint ends; /* newer: the oldest; older: the newest */
-	size_t n, most, bytes;
+	size_t n, most, bytes, in_use;
+	pthread_cond_t turn;
+	unsigned compiling, waiting;
 };
 
 struct constraints *constraints_new(size_t most)
@@ -33,6 +41,7 @@ struct constraints *constraints_new(size_t most)
 	if (!k)
 		return NULL;
 	pthread_mutex_init(&k->mu, NULL);
+	pthread_cond_init(&k->turn, NULL);
 	k->ends.newer = k->ends.older = &k->ends;
 	k->most = most;
 	return k;
@@ -40,10 +49,11 @@ struct constraints *constraints_new(size_t most)
 
 /* ---- with the lock ---- */
 
-static void put(struct constraint *c)
+static void put(struct constraints *k, struct constraint *c)
 {
 	if (--c->refs)
 		return;
+	k->in_use -= c->bytes;
 	grammar_free(c->grammar);
 	schema_free(c->schema);
 	free(c);
@@ -69,7 +79,7 @@ static void forget(struct constraints *k, struct constraint *c)
 	unlink_one(c);
 	k->n--;
 	k->bytes -= c->bytes;
-	put(c);
+	put(k, c);
 }
 
 static void keep(struct constraints *k, struct constraint *c)
@@ -155,43 +165,91 @@ void constraints_free(struct constraints *k)
 	while (k->ends.newer != &k->ends)
 		forget(k, k->ends.newer);
 	map_free(&k->map);
+	pthread_cond_destroy(&k->turn);
 	pthread_mutex_destroy(&k->mu);
 	free(k);
 }
 
-enum err constraint_get(struct constraints *k, enum constraint_kind kind, struct str source,
-	struct constraint **out, struct errtext *et)
+static struct constraint *known(struct constraints *k, const char *key)
 {
-	char key[SHA256_HEX + 2];
-	key_of(kind, source, key);
-	pthread_mutex_lock(&k->mu);
 	struct constraint *c = map_get(&k->map, str_c(key));
 	if (c) {
 		c->refs++;
 		unlink_one(c);
 		link_newest(k, c);
 	}
-	pthread_mutex_unlock(&k->mu);
-	if (c) {
-		*out = c;
-		return OK;
+	return c;
+}
+
+/* The known one, which others may have compiled meanwhile, or with *c NULL the right to compile. */
+static enum err take_turn(
+	struct constraints *k, const char *key, struct constraint **c, struct errtext *et)
+{
+	while (!(*c = known(k, key)) && k->compiling == COMPILING_MAX) {
+		if (k->waiting == WAITING_MAX)
+			return err_set(et, ERR_BUSY,
+				"too many schemas and grammars are being compiled; try again");
+		k->waiting++;
+		pthread_cond_wait(&k->turn, &k->mu);
+		k->waiting--;
 	}
-	c = calloc(1, sizeof *c);
-	if (!c)
-		return err_set(et, ERR_NOMEM, "no memory");
-	c->refs = 1;
-	memcpy(c->key, key, sizeof key);
-	enum err e = compile(kind, source, c, et);
+	k->compiling += !*c;
+	return OK;
+}
+
+static enum err compile_new(enum constraint_kind kind, struct str source, const char *key,
+	struct constraint **out, struct errtext *et)
+{
+	struct constraint *c = calloc(1, sizeof *c);
+	enum err e = c ? compile(kind, source, c, et) : err_set(et, ERR_NOMEM, "no memory");
 	if (e) {
-		put(c);
+		free(c);
 		return e;
 	}
+	c->refs = 1;
+	memcpy(c->key, key, sizeof c->key);
 	c->bytes = sizeof *c + (c->schema ? schema_bytes(c->schema) : grammar_bytes(c->grammar));
-	pthread_mutex_lock(&k->mu);
-	keep(k, c);
-	pthread_mutex_unlock(&k->mu);
 	*out = c;
 	return OK;
+}
+
+/* A new one is counted, and kept when there is room. */
+static enum err admit(struct constraints *k, struct constraint *c, struct errtext *et)
+{
+	k->in_use += c->bytes;
+	if (k->in_use > IN_USE_MAX) {
+		put(k, c);
+		return err_set(et, ERR_BUSY,
+			"the schemas and grammars of other requests take too much memory; try "
+			"again");
+	}
+	keep(k, c);
+	return OK;
+}
+
+enum err constraint_get(struct constraints *k, enum constraint_kind kind, struct str source,
+	struct constraint **out, struct errtext *et)
+{
+	char key[SHA256_HEX + 2];
+	struct constraint *c = NULL;
+	key_of(kind, source, key);
+	pthread_mutex_lock(&k->mu);
+	enum err e = take_turn(k, key, &c, et);
+	bool mine = !e && !c;
+	pthread_mutex_unlock(&k->mu);
+	if (mine)
+		e = compile_new(kind, source, key, &c, et);
+	if (mine) {
+		pthread_mutex_lock(&k->mu);
+		k->compiling--;
+		pthread_cond_broadcast(&k->turn);
+		if (!e)
+			e = admit(k, c, et);
+		pthread_mutex_unlock(&k->mu);
+	}
+	if (!e)
+		*out = c;
+	return e;
 }
 
 void constraint_put(struct constraints *k, struct constraint *c)
@@ -199,7 +257,7 @@ void constraint_put(struct constraints *k, struct constraint *c)
 	if (!c)
 		return;
 	pthread_mutex_lock(&k->mu);
-	put(c);
+	put(k, c);
 	pthread_mutex_unlock(&k->mu);
 }
 

@@ -27,7 +27,8 @@ struct constraints *constraints_new(size_t most);
 void constraints_free(struct constraints *k); /* after all were put back; accepts NULL */
 
 /* The errors are those of grammar_gbnf, grammar_regex, schema_compile, ...; failures are not kept.
- */
+ * A few compile at once, others wait: one may take seconds and hundreds of MiB. ERR_BUSY: too many
+ * wait, or what is in use takes too much memory. */
 enum err constraint_get(struct constraints *k, enum constraint_kind kind, struct str source,
 	struct constraint **out, struct errtext *et) MUST_CHECK;
 void constraint_put(struct constraints *k, struct constraint *c);       /* accepts NULL */

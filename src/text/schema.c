@@ -3,9 +3,10 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include "base/clock.h"
 #include "text/schema_int.h"
 
-enum { ARENA_MAX = 256 << 20, NODES_MAX = 20000, TEXT_MAX = 4 << 20 };
+enum { ARENA_MAX = 256 << 20, NODES_MAX = 20000, TEXT_MAX = 4 << 20, TIME_MS = 5000 };
 
 #define TRY(call)                     \
 	do {                          \
@@ -17,6 +18,15 @@ enum { ARENA_MAX = 256 << 20, NODES_MAX = 20000, TEXT_MAX = 4 << 20 };
 static enum err no_memory(struct errtext *et)
 {
 	return err_set(et, ERR_NOMEM, "the schema needs too much memory");
+}
+
+enum err schema_in_time(struct compiler *c)
+{
+	return clock_thread_ns() < c->until_ns
+		       ? OK
+		       : err_set(c->et, ERR_TOO_LARGE,
+				 "the schema takes too long to compile: use fewer or simpler "
+				 "patterns, bounds and combinations");
 }
 
 struct lit schema_lit(yyjson_val *v, bool denied)
@@ -280,6 +290,7 @@ enum err schema_regex(
 	struct errtext et;
 	const struct dfa *d = map_get(&c->regexes, pattern);
 	if (!d) {
+		TRY(schema_in_time(c));
 		enum err e = dfa_regex(c->a, pattern, DFA_SEARCH, &d, &et);
 		if (e)
 			return schema_complain(c, e, at, "%s", et.msg);
@@ -296,9 +307,12 @@ enum err schema_regex(
  * their children that are known to have one are asked, until nothing changes. */
 static enum err solve(struct compiler *c)
 {
-	for (struct node *n = c->first; n; n = n->next)
+	for (struct node *n = c->first; n; n = n->next) {
+		TRY(schema_in_time(c));
 		TRY(schema_build(c, n));
+	}
 	for (bool changed = true; changed;) {
+		TRY(schema_in_time(c));
 		changed = false;
 		for (struct node *n = c->first; n; n = n->next)
 			changed |= schema_improve(n);
@@ -378,9 +392,11 @@ static enum err compile(struct compiler *c, struct node **out)
 	TRY(solve(c));
 	if (!node->productive)
 		return err_set(c->et, ERR_CONFLICT, "the schema allows no value at all");
-	for (struct node *n = c->first; n; n = n->next)
+	for (struct node *n = c->first; n; n = n->next) {
+		TRY(schema_in_time(c));
 		if (n->productive)
 			TRY(schema_finish(c, n));
+	}
 	*out = node;
 	return OK;
 }
@@ -390,7 +406,10 @@ enum err schema_compile(
 {
 	struct arena *a = arena_new(ARENA_MAX);
 	struct schema *s = a ? arena_new_of(a, struct schema) : NULL;
-	struct compiler c = {.a = a, .o = o, .et = et};
+	struct compiler c = {.a = a,
+		.o = o,
+		.et = et,
+		.until_ns = clock_thread_ns() + (o->time_ms ? o->time_ms : TIME_MS) * 1000000ull};
 	enum err e = s ? OK : no_memory(et);
 	if (!e && json.n > TEXT_MAX)
 		e = err_set(et, ERR_TOO_LARGE, "the schema has %zu bytes, at most %d are read",
@@ -409,6 +428,11 @@ enum err schema_compile(
 	map_free(&c.regexes);
 	map_free(&c.resources);
 	map_free(&c.bases);
+	if (e == ERR_NOMEM && a && arena_used(a) > ARENA_MAX / 2)
+		e = err_set(et, ERR_TOO_LARGE,
+			"the schema needs more than %d MiB: use fewer or simpler patterns, bounds "
+			"and combinations",
+			ARENA_MAX >> 20);
 	if (e) {
 		yyjson_doc_free(c.doc);
 		arena_free(a);

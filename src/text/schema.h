@@ -28,6 +28,7 @@ struct schema_options {
 	bool lenient;
 	/* Types as function schemas in the wild write them: dict, float, tuple, any, String ... */
 	bool loose_types;
+	uint32_t time_ms; /* of computing that it may take; 0: 5,000 */
 };
 
 /* ERR_INVALID: no schema, and where. ERR_UNSUPPORTED: see above. ERR_CONFLICT: no value at all is

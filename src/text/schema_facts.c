@@ -30,6 +30,7 @@ enum err fact_meet_dfa(struct compiler *c, const struct dfa **known, const struc
 		return OK;
 	}
 	const struct dfa *both;
+	TRY(schema_in_time(c));
 	TRY(dfa_and(c->a, *known, fact, &both, c->et));
 	if (both)
 		*known = both;

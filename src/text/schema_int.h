@@ -168,6 +168,7 @@ struct compiler {
 	struct map regexes; /* pattern -> dfa */
 	struct node *first, **last;
 	size_t n_nodes;
+	uint64_t until_ns;  /* of this thread's time */
 	bool old_refs;      /* drafts up to 7: siblings of $ref do not count */
 	bool loose;         /* an upper bound is enough: what cannot be enforced is taken as true */
 	yyjson_val *scalar; /* a schema: scalars, numbers in one way of writing each */
@@ -191,6 +192,9 @@ enum err schema_complain(struct compiler *c, enum err e, yyjson_val *at, const c
 enum err schema_regex(
 	struct compiler *c, yyjson_val *at, struct str pattern, const struct dfa **out);
 enum err schema_target(struct compiler *c, yyjson_val *from, struct str ref, yyjson_val **out);
+/* ERR_TOO_LARGE when compiling has taken too long. Each automaton and each node is bounded by
+ * itself; this bounds how many of them a schema can ask for. */
+enum err schema_in_time(struct compiler *c);
 /* Can any value satisfy all of these? An upper bound: true may be wrong, false is not. */
 enum err schema_possible(struct compiler *c, const struct lit *lits, size_t n, bool *out);
 

@@ -178,7 +178,9 @@ static enum err build(
 	}
 	enum err e =
 		full ? schema_complain(c, ERR_TOO_LARGE, at, "deciding this takes too many states")
-		     : dfa_table(c->a, t.next, t.tags, t.n, out, c->et);
+		     : schema_in_time(c);
+	if (!e)
+		e = dfa_table(c->a, t.next, t.tags, t.n, out, c->et);
 	free(t.s);
 	free(t.next);
 	free(t.tags);

@@ -151,7 +151,41 @@ static void test_text_constraint__threads(void)
 	constraints_free(k);
 }
 
+struct shared {
+	struct constraints *k;
+	enum err e;
+};
+
+/* Not a quick one, so that all but a few wait for their turn. */
+static void *work_slowly(void *arg)
+{
+	struct shared *s = arg;
+	struct constraint *c;
+	s->e = constraint_get(s->k, CONSTRAINT_REGEX, S("(.*|.*a.{13})b"), &c, NULL);
+	if (!s->e) {
+		CHECK(accepts(c, "ab"));
+		constraint_put(s->k, c);
+	}
+	return NULL;
+}
+
+static void test_text_constraint__a_few_compile_at_once(void)
+{
+	struct constraints *k = constraints_new(3);
+	struct shared s[12];
+	pthread_t t[12];
+	for (unsigned i = 0; i < 12; i++) {
+		s[i] = (struct shared){k, OK};
+		CHECK_OK(thread_start(&t[i], work_slowly, &s[i], "work", &et), &et);
+	}
+	for (unsigned i = 0; i < 12; i++) {
+		pthread_join(t[i], NULL);
+		CHECK_OK(s[i].e, &et);
+	}
+	constraints_free(k);
+}
+
 TESTS(T(test_text_constraint__same_content_same_language),
 	T(test_text_constraint__what_is_used_outlives_the_cache), T(test_text_constraint__schemas),
 	T(test_text_constraint__errors), T(test_text_constraint__objects_are_json),
-	T(test_text_constraint__threads))
+	T(test_text_constraint__threads), T(test_text_constraint__a_few_compile_at_once))

@@ -3,6 +3,7 @@
  * valid is accepted, and which schemas are refused, is counted and must not get less. */
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/os.h"
 #include "tap.h"
@@ -407,6 +408,45 @@ static void test_text_schema__functions(void)
 	CHECK(refused <= 1); /* one has the type "" */
 }
 
+/* Each of its parts is within bounds; there are too many of them. */
+static void test_text_schema__hostile_ones(void)
+{
+	struct buf times = {0}, room = {0};
+	struct errtext et;
+	struct schema *s = NULL;
+	buf_addc(&times, "{\"properties\":{\"\":true");
+	for (unsigned i = 0; i < 2000; i++) /* small, once it is known that .* is all */
+		buf_addf(&times, ",\"p%u\":{\"pattern\":\"^(.*|.*a.{13}|%u)$\"}", i, i);
+	buf_addc(&times, "}}");
+	uint64_t before = clock_thread_ns();
+	CHECK_ERR(
+		schema_compile(buf_str(&times), &(struct schema_options){.time_ms = 100}, &s, &et),
+		ERR_TOO_LARGE);
+	CHECK(str_find(str_c(et.msg), S("too long to compile")) != STR_NONE);
+	CHECK(clock_thread_ns() - before < 10000000000ull);
+	buf_addc(&room, "{\"properties\":{\"\":true");
+	for (unsigned i = 0; i < 600; i++) {
+		buf_addf(&room, ",\"p%u\":{\"allOf\":[true", i);
+		for (unsigned j = 0; j < 3; j++) {
+			buf_addc(&room, ",{\"anyOf\":[false");
+			for (unsigned v = 0; v < 8; v++)
+				buf_addf(&room, ",{\"properties\":{\"q%u_%u\":{\"const\":%u}}}", i,
+					j, v);
+			buf_addc(&room, "]}");
+		}
+		buf_addc(&room, "]}");
+	}
+	buf_addc(&room, "}}");
+	CHECK_ERR(schema_compile(
+			  buf_str(&room), &(struct schema_options){.time_ms = 600000}, &s, &et),
+		ERR_TOO_LARGE);
+	CHECK(str_find(str_c(et.msg), S("MiB")) != STR_NONE);
+	CHECK(!s);
+	buf_free(&times);
+	buf_free(&room);
+}
+
 TESTS(T(test_text_schema__small_ones), T(test_text_schema__no_dead_ends),
 	T(test_text_schema__order), T(test_text_schema__refusals),
-	T_LONG(test_text_schema__the_suite, 120), T(test_text_schema__functions))
+	T_LONG(test_text_schema__the_suite, 120), T(test_text_schema__functions),
+	T(test_text_schema__hostile_ones))
