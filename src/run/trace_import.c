@@ -29,6 +29,7 @@ struct reader {
 	struct trace_batch *b;
 	struct errtext *et;
 	size_t cap, cap_holders;
+	size_t left; /* for trace_holder_begin */
 };
 
 static enum err malformed(struct reader *r)
@@ -98,6 +99,17 @@ static struct str service_name(struct str resource)
 	return (struct str){"", 0};
 }
 
+enum err trace_holder_begin(const struct trace_holder *h, size_t *left, struct errtext *et)
+{
+	size_t n = h->resource.n + h->resource_url.n;
+	if (n > *left)
+		return err_set(et, ERR_TOO_LARGE,
+			"the resources of the request, kept with each scope that they have, take "
+			"too much room: send smaller resources or fewer scopes");
+	*left -= n;
+	return OK;
+}
+
 enum err trace_holder_finish(struct trace_holder *h, struct errtext *et)
 {
 	struct sha256 sha;
@@ -123,8 +135,10 @@ static enum err read_scope_spans(struct reader *r, struct str raw, const struct 
 	struct pb m = pb_of(raw);
 	struct pb_field f;
 	struct trace_holder h = *of;
-	enum err e = grow(r, (void **)&b->holders, b->n_holders, &r->cap_holders,
-		sizeof *b->holders, HOLDERS_MAX, "scopes");
+	enum err e = trace_holder_begin(of, &r->left, r->et);
+	if (!e)
+		e = grow(r, (void **)&b->holders, b->n_holders, &r->cap_holders, sizeof *b->holders,
+			HOLDERS_MAX, "scopes");
 	uint32_t at = (uint32_t)b->n_holders;
 	while (!e && pb_next(&m, &f)) {
 		if (f.wire != PB_BYTES)
@@ -230,7 +244,7 @@ static enum err store(struct tx *tx, void *ctx, struct errtext *et)
 
 enum err trace_batch_read(struct trace_batch *b, struct str request, struct errtext *et)
 {
-	struct reader r = {.b = b, .et = et};
+	struct reader r = {.b = b, .et = et, .left = request.n + TRACE_REPEATED_MAX};
 	enum err e = read_request(&r, request);
 	return e ? e : sort_items(b, et);
 }

@@ -74,6 +74,12 @@ struct trace_batch {
 	size_t refused; /* by the store: the trace is another project's */
 };
 
+/* A resource is kept with each scope that it has, so that a small request can make much of one
+ * resource: ERR_TOO_LARGE when all of them together are this much larger than the request. *left
+ * begins with both. */
+enum { TRACE_REPEATED_MAX = 16 << 20 };
+enum err trace_holder_begin(
+	const struct trace_holder *h, size_t *left, struct errtext *et) MUST_CHECK;
 /* Checks resource and scope, and fills in key and service. ERR_INVALID. */
 enum err trace_holder_finish(struct trace_holder *h, struct errtext *et) MUST_CHECK;
 

@@ -38,6 +38,7 @@ struct reader {
 	struct trace_log_batch *b;
 	struct errtext *et;
 	size_t cap, cap_holders;
+	size_t left; /* for trace_holder_begin */
 	int64_t now_ns;
 };
 
@@ -90,8 +91,10 @@ static enum err read_scope_logs(struct reader *r, struct str raw, const struct t
 	struct pb m = pb_of(raw);
 	struct pb_field f;
 	struct trace_holder h = *of;
-	enum err e = grow(r, (void **)&b->holders, b->n_holders, &r->cap_holders,
-		sizeof *b->holders, HOLDERS_MAX);
+	enum err e = trace_holder_begin(of, &r->left, r->et);
+	if (!e)
+		e = grow(r, (void **)&b->holders, b->n_holders, &r->cap_holders, sizeof *b->holders,
+			HOLDERS_MAX);
 	uint32_t at = (uint32_t)b->n_holders;
 	while (!e && pb_next(&m, &f)) {
 		if (f.wire != PB_BYTES)
@@ -149,7 +152,10 @@ static void name_records(struct trace_log_batch *b)
 
 enum err trace_log_batch_read(struct trace_log_batch *b, struct str request, struct errtext *et)
 {
-	struct reader r = {.b = b, .et = et, .now_ns = clock_unix_ns()};
+	struct reader r = {.b = b,
+		.et = et,
+		.now_ns = clock_unix_ns(),
+		.left = request.n + TRACE_REPEATED_MAX};
 	struct pb m = pb_of(request);
 	struct pb_field f;
 	enum err e = OK;

@@ -166,5 +166,51 @@ static void test_run_log__old_ones_go_but_not_what_is_on_hold(void)
 	croft_close(c);
 }
 
+/* A resource of 1 MiB with this many scopes, in one request. */
+static void put_scopes(struct buf *b, unsigned scopes, unsigned member)
+{
+	struct buf big = {0};
+	for (unsigned i = 0; i < 1 << 20; i++)
+		buf_putc(&big, 'x');
+	size_t of = pb_open(b, 1), resource = pb_open(b, 1), attribute = pb_open(b, 1);
+	pb_put_str(b, 1, S("k"));
+	size_t value = pb_open(b, 2);
+	pb_put_str(b, 1, buf_str(&big));
+	pb_close(b, value);
+	pb_close(b, attribute);
+	pb_close(b, resource);
+	for (unsigned i = 0; i < scopes; i++) {
+		char name[16];
+		size_t held = pb_open(b, member), scope = pb_open(b, 1);
+		snprintf(name, sizeof name, "s%u", i);
+		pb_put_str(b, 1, str_c(name));
+		pb_close(b, scope);
+		pb_close(b, held);
+	}
+	pb_close(b, of);
+	buf_free(&big);
+}
+
+/* Each scope's row holds the resource: a megabyte must not become gigabytes. */
+static void test_run_log__a_resource_is_not_multiplied(void)
+{
+	struct buf few = {0}, many = {0};
+	put_scopes(&few, 12, 2);
+	put_scopes(&many, 40, 2);
+	for (int i = 0; i < 2; i++) { /* spans and records have the same places for both */
+		struct trace_batch spans = {.project = project};
+		struct trace_log_batch logs = {.project = project};
+		struct str request = buf_str(i ? &many : &few);
+		enum err want = i ? ERR_TOO_LARGE : OK;
+		CHECK(trace_batch_read(&spans, request, &et) == want);
+		CHECK(trace_log_batch_read(&logs, request, &et) == want);
+		trace_batch_clear(&spans);
+		trace_log_batch_clear(&logs);
+	}
+	buf_free(&few);
+	buf_free(&many);
+}
+
 TESTS(T(test_run_log__once_in_order_and_by_what_is_asked),
-	T(test_run_log__old_ones_go_but_not_what_is_on_hold))
+	T(test_run_log__old_ones_go_but_not_what_is_on_hold),
+	T(test_run_log__a_resource_is_not_multiplied))
