@@ -141,18 +141,8 @@ static void write_maybe(struct jw *w, yyjson_val *args, const char *key)
 		jw_kc(w, key, NULL);
 }
 
-static void write_data(struct jw *w, const struct mlreg *m, const struct artifact *of,
-	enum hook hook, int64_t version)
+static void write_words(struct jw *w, const struct mlreg *m, bool prompt, enum hook hook)
 {
-	bool prompt = str_eq_c(of->kind, "prompt");
-	jw_obj(w);
-	jw_kstr(w, "name", of->name);
-	if (version) {
-		jw_key(w, "version");
-		char text[24];
-		snprintf(text, sizeof text, "%lld", (long long)version);
-		jw_c(w, text);
-	}
 	if (hook == HOOK_VERSION_CREATED && prompt)
 		jw_kstr(w, "template", tag_of(m->args, "mlflow.prompt.text"));
 	if (hook == HOOK_VERSION_CREATED && !prompt) {
@@ -163,14 +153,33 @@ static void write_data(struct jw *w, const struct mlreg *m, const struct artifac
 		write_tags(w, m->args);
 		write_maybe(w, m->args, "description");
 	}
-	if (hook == HOOK_ALIAS_CREATED || hook == HOOK_ALIAS_DELETED)
-		jw_kstr(w, "alias", mlflow_text(m->args, "alias"));
-	if (hook >= HOOK_TAG_SET && hook <= HOOK_VERSION_TAG_DELETED)
-		jw_kstr(w, "key", mlflow_text(m->args, "key"));
 	if (hook == HOOK_TAG_SET || hook == HOOK_VERSION_TAG_SET) {
 		struct str value = mlflow_text(m->args, "value");
 		jw_kstr(w, "value", value.p ? value : S(""));
 	}
+}
+
+/* brief: without what its author wrote, which is too long. */
+static void write_data(struct jw *w, const struct mlreg *m, const struct artifact *of,
+	enum hook hook, int64_t version, bool brief)
+{
+	bool prompt = str_eq_c(of->kind, "prompt");
+	jw_obj(w);
+	jw_kstr(w, "name", of->name);
+	if (version) {
+		jw_key(w, "version");
+		char text[24];
+		snprintf(text, sizeof text, "%lld", (long long)version);
+		jw_c(w, text);
+	}
+	if (hook == HOOK_ALIAS_CREATED || hook == HOOK_ALIAS_DELETED)
+		jw_kstr(w, "alias", mlflow_text(m->args, "alias"));
+	if (hook >= HOOK_TAG_SET && hook <= HOOK_VERSION_TAG_DELETED)
+		jw_kstr(w, "key", mlflow_text(m->args, "key"));
+	if (brief)
+		jw_kbool(w, "truncated", true);
+	else
+		write_words(w, m, prompt, hook);
 	jw_end(w);
 }
 
@@ -195,12 +204,29 @@ static enum err add_job(struct mlreg *m, const struct webhook *v, struct str pay
 	return e;
 }
 
+static enum err make_payload(struct mlreg *m, const struct artifact *of, enum hook hook,
+	int64_t version, const char *event, struct buf *out)
+{
+	struct buf data = {0};
+	struct jw w = {.out = &data};
+	write_data(&w, m, of, hook, version, false);
+	if (data.n > WEBHOOK_DATA_MAX) {
+		buf_clear(&data);
+		w = (struct jw){.out = &data};
+		write_data(&w, m, of, hook, version, true);
+	}
+	webhook_payload(out, str_c(event), buf_str(&data));
+	bool bad = out->err || data.err;
+	buf_free(&data);
+	return bad ? err_set(&m->et, ERR_NOMEM, "no memory for a webhook") : OK;
+}
+
 enum err webhook_announce(
 	struct mlreg *m, const struct artifact *of, enum hook hook, int64_t version)
 {
 	const char *event = events[hook][str_eq_c(of->kind, "prompt")];
 	struct webhook *v = NULL;
-	struct buf data = {0}, payload = {0};
+	struct buf payload = {0};
 	size_t n = 0;
 	if (!event)
 		return OK;
@@ -208,18 +234,12 @@ enum err webhook_announce(
 	for (size_t i = 0; i < n && !e; i++) {
 		if (!v[i].active || !has_event(v[i].events, str_c(event)))
 			continue;
-		if (!payload.n) {
-			struct jw w = {.out = &data};
-			write_data(&w, m, of, hook, version);
-			webhook_payload(&payload, str_c(event), buf_str(&data));
-			if (payload.err || data.err)
-				e = err_set(&m->et, ERR_NOMEM, "no memory for a webhook");
-		}
+		if (!payload.n)
+			e = make_payload(m, of, hook, version, event, &payload);
 		if (!e)
 			e = add_job(m, &v[i], buf_str(&payload));
 		m->announced = true;
 	}
-	buf_free(&data);
 	buf_free(&payload);
 	return e;
 }
@@ -350,23 +370,31 @@ static enum err audit(struct mlreg *m, const char *action, const struct webhook 
 	return e;
 }
 
+static enum err room_for_one(struct mlreg *m)
+{
+	int64_t n = 0;
+	enum err e = webhook_count(m->tx, m->project, &n, &m->et);
+	if (!e && n >= WEBHOOKS_MAX)
+		e = err_set(&m->et, ERR_LIMIT, "a project has at most %d webhooks", WEBHOOKS_MAX);
+	return e;
+}
+
 /* Secrets have a transaction of their own, and one thread has one at a time: the row is read and
  * checked first, then the secret is set, then the row is written. */
-static enum err write_back(struct mlreg *m, struct webhook *v, const char *action)
+static enum err write_back(struct mlreg *m, struct webhook *v, bool fresh)
 {
 	enum err e = keep_secret(m, v);
-	int64_t n = 0;
+	struct webhook was; /* another may have removed it since */
 	v->updated_ms = clock_unix_ms();
 	if (!e)
 		e = db_begin(croft_db(m->c), TX_WRITE, &m->tx, &m->et);
 	if (!e)
-		e = webhook_count(m->tx, m->project, &n, &m->et);
-	if (!e && n >= WEBHOOKS_MAX && v->updated_ms == v->created_ms)
-		e = err_set(&m->et, ERR_LIMIT, "a project has at most %d webhooks", WEBHOOKS_MAX);
+		e = fresh ? room_for_one(m)
+			  : webhook_get(m->tx, m->project, v->id, m->a, &was, &m->et);
 	if (!e)
 		e = webhook_put(m->tx, v, &m->et);
 	if (!e)
-		e = audit(m, action, v);
+		e = audit(m, fresh ? "webhook.create" : "webhook.update", v);
 	if (!e)
 		reply_webhook(m, v);
 	return e;
@@ -391,11 +419,13 @@ static MLREG(create)
 	v.project = m.project;
 	if (!e)
 		e = read_webhook(&m, &v, false);
+	if (!e) /* before its secret is kept */
+		e = room_for_one(&m);
 	db_rollback(m.tx);
 	m.tx = NULL;
 	if (!e) {
 		v.updated_ms = v.created_ms;
-		e = write_back(&m, &v, "webhook.create");
+		e = write_back(&m, &v, true);
 	}
 	mlreg_end(&m, e);
 }
@@ -424,7 +454,7 @@ static MLREG(update)
 	db_rollback(m.tx);
 	m.tx = NULL;
 	if (!e)
-		e = write_back(&m, &v, "webhook.update");
+		e = write_back(&m, &v, false);
 	mlreg_end(&m, e);
 }
 

@@ -16,7 +16,12 @@
 #define API_MLFLOW_WEBHOOK_H
 #include "api/mlflow_registry.h"
 
-enum { WEBHOOKS_MAX = 1000, WEBHOOK_EVENTS_MAX = 32, WEBHOOK_TRIES = 8 };
+enum {
+	WEBHOOKS_MAX = 1000,
+	WEBHOOK_EVENTS_MAX = 32,
+	WEBHOOK_TRIES = 8,
+	WEBHOOK_DATA_MAX = 256 << 10, /* of a delivery; what is longer is cut to names */
+};
 
 struct webhook {
 	struct id id;

@@ -240,7 +240,7 @@ static bool one_job(struct senders *s)
 	struct errtext et = {0};
 	struct queue_counts n = {0};
 	struct job job;
-	struct arena *a = arena_new(4 << 20);
+	struct arena *a = arena_new(64 << 20); /* above all that WEBHOOK_DATA_MAX allows */
 	/* most looks find nothing: do not write for them */
 	enum err e = !a ? ERR_NOMEM : queue_count(croft_db(s->c), queue, &n, &et);
 	if (!e && !n.waiting)

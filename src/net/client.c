@@ -145,6 +145,13 @@ static int progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_of
 	return cancelled(t->rq->cancel);
 }
 
+/* For messages: without the query, which may hold a secret. */
+static struct str url_shown(const char *url)
+{
+	struct str s = str_c(url);
+	return str_sub(s, 0, MIN(str_chr(s, '?'), 200));
+}
+
 static enum err outcome(struct transfer *t, CURLcode rc, const char *detail, struct errtext *et)
 {
 	if (t->err)
@@ -156,15 +163,13 @@ static enum err outcome(struct transfer *t, CURLcode rc, const char *detail, str
 	if (t->blocked)
 		return err_set(et, ERR_FORBIDDEN,
 			"%.*s: its address is not public, so nothing was sent",
-			STR_FMT(str_sub(str_c(t->rq->url), 0, 200)));
+			STR_FMT(url_shown(t->rq->url)));
 	const char *text = *detail ? detail : curl_easy_strerror(rc);
 	enum err e = rc == CURLE_OPERATION_TIMEDOUT                                  ? ERR_TIMEOUT
 		     : rc == CURLE_OUT_OF_MEMORY                                     ? ERR_NOMEM
 		     : rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL ? ERR_INVALID
 										     : ERR_NETWORK;
-	struct str url = str_c(t->rq->url);
-	return err_set(
-		et, e, "%.*s: %s", STR_FMT(str_sub(url, 0, MIN(str_chr(url, '?'), 200))), text);
+	return err_set(et, e, "%.*s: %s", STR_FMT(url_shown(t->rq->url)), text);
 }
 
 /* Headers that say who is asking: only for the host that they were given for. */

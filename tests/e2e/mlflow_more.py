@@ -114,6 +114,15 @@ def webhooks_work(server):
            [(a, b, d.get("template")) for a, b, d in said(r)], "so are those of prompts", said(r))
 
     r.got.clear()
+    server.json("POST", "/api/2.0/mlflow/registered-models/create", {
+        "name": "long", "tags": [{"key": f"k{i}", "value": "v" * 5000} for i in range(1000)]})
+    c.create_registered_model("short")
+    tap.same(r.wait(2), 2, "a change of 5 MB stops nobody's deliveries")
+    tap.same(sorted(map(str, (d for _, _, d in said(r)))),
+             sorted(map(str, [{"name": "long", "truncated": True}, {"name": "short", "tags": {}, "description": None}])),
+             "it is told by name")
+
+    r.got.clear()
     r.answers[:] = [503, 429]
     c.set_registered_model_alias("churn", "prod", "1")
     tap.same(r.wait(3, 30), 3, "a refusal that may pass is tried again")
