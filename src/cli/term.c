@@ -186,7 +186,7 @@ static bool of_numbers(const struct cmd_table *t, size_t column)
 	return some;
 }
 
-enum { NUMBER_COLUMNS = 20, NAME_COLUMNS = 26, NARROWEST = 4 };
+enum { NUMBER_COLUMNS = 20, NAME_COLUMNS = 26 };
 
 /* Which columns give way first: texts (0), then names, which people type again (1), then numbers
  * (2); an id never (3). */
@@ -197,6 +197,12 @@ static int rigidity(const struct cmd_table *t, size_t column, size_t width)
 	if (width <= NUMBER_COLUMNS && of_numbers(t, column))
 		return 2;
 	return width <= NAME_COLUMNS && str_eq_c(t->titles[column], "NAME");
+}
+
+static size_t least(const struct cmd_table *t, size_t column, int rigid)
+{
+	size_t title = unicode_columns(t->titles[column]);
+	return rigid == 2 ? 10 : MIN(title, 8u);
 }
 
 static void narrow(struct cmd_table *t, size_t *width, size_t limit)
@@ -211,8 +217,7 @@ static void narrow(struct cmd_table *t, size_t *width, size_t limit)
 		while (total > limit) {
 			size_t widest = t->n;
 			for (size_t i = 0; i < t->n; i++)
-				if (rigid[i] <= pass &&
-					width[i] > (rigid[i] == 2 ? 10 : NARROWEST) &&
+				if (rigid[i] <= pass && width[i] > least(t, i, rigid[i]) &&
 					(widest == t->n || width[i] > width[widest]))
 					widest = i;
 			if (widest == t->n)

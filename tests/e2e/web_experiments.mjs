@@ -287,6 +287,24 @@ async function all() {
     await many.close()
   })
 
+  await test('web_experiments__one_point_is_no_plot', async () => {
+    const w = await open(`/experiments/${experiment}/compare?ids=${ids.slice(0, 2).join()}`)
+    await w.page.locator('.chart.single', { hasText: 'f1' }).waitFor()
+    equal((await w.page.locator('.chart.single').innerText()).replace(/\s+/g, ' '), 'f1 one point run-0 0.5 run-1 0.51', 'the values')
+    await w.page.locator('.chart-plot').waitFor()
+    await w.close()
+  })
+
+  await test('web_experiments__what_was_not_committed_of_one_of_two', async () => {
+    const files = `mlflow-artifacts/artifacts/${experiment}/${ids[5]}/artifacts/croft/record.json`
+    await send('PUT', files, null, '{}')
+    const w = await open(`/experiments/${experiment}/compare?ids=${ids[5]},${ids[0]}`)
+    const code = w.page.getByRole('region', { name: 'Code', exact: true })
+    await code.getByText('+lr = 3e-4').waitFor()
+    equal(await code.locator('.left:not(.none) code').count(), 0, 'lines of the run that had committed all')
+    await w.close()
+  })
+
   await test('web_experiments__what_runs_used_and_produced', async () => {
     const w = await open(`/experiments/${data.experiment}/compare?ids=${data.runs.join()}`)
     const inputs = w.page.getByRole('region', { name: 'Inputs' })

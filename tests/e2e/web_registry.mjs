@@ -161,6 +161,20 @@ async function all() {
     await w.close()
   })
 
+  await test('web_registry__lineage_a_little_too_wide_is_drawn_smaller', async () => {
+    const w = await open('/registry/model/router?view=lineage&v=2', { width: 940 })
+    await w.page.locator('.graph-node').nth(3).waitFor()
+    await w.page.waitForTimeout(300)
+    const [beyond, first, top] = await w.page.locator('.graph').evaluate((e) => [e.scrollWidth - e.clientWidth,
+      Math.round(e.querySelector('.graph-node').getBoundingClientRect().width),
+      Math.min(...[...e.querySelectorAll('.graph-node')].map((n) => n.getBoundingClientRect().top)) - e.getBoundingClientRect().top])
+    equal(beyond, 0, 'pixels beyond the frame')
+    expect(first < 150 && first >= 105, `smaller, and readable: ${first}`)
+    expect(top < 30, `it begins at the top: ${top}`)
+    await w.shot('lineage-scaled')
+    await w.close()
+  })
+
   await test('web_registry__a_card_tells_measured_from_claimed_from_missing', async () => {
     await api('PUT', `${versions('model/router')}/2/card/limitations`, { value: 'short tickets <only>' })
     await api('POST', `${versions('model/router')}/2/checks`, { name: 'safety-words', verdict: 'pass' })

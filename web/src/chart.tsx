@@ -133,7 +133,7 @@ export function LineChart(p: ChartProps) {
       axes: [
         { stroke: ink, grid, ticks: grid, font, size: p.x === 'time' ? 46 : 32, values: p.x === 'relative' ? (_, v) => v.map((t) => shortDuration(t / 1000))
           : p.x === 'step' ? (_, v) => v.map((t) => (t === null ? '' : Math.abs(t) >= 1e6 ? `${+(t / 1e6).toFixed(3)}M` : Math.abs(t) >= 1e4 ? `${+(t / 1e3).toFixed(2)}k` : `${+t.toFixed(2)}`)) : undefined },
-        { stroke: ink, grid, ticks: grid, font, size: 64, values: (_, v) => v.map((t) => (t === null ? '' : figure(t))) },
+        { stroke: ink, grid, ticks: grid, font, size: (_, v) => Math.max(64, 18 + 7.5 * Math.max(0, ...(v ?? []).map((t) => t.length))), values: (_, v) => v.map((t) => (t === null ? '' : figure(t))) },
       ],
       hooks: {
         setCursor: [(self) => {
@@ -192,15 +192,25 @@ export function LineChart(p: ChartProps) {
       </figcaption>
       <div class="chart-plot" ref={box} tabIndex={0} role="img" onKeyDown={onKey} data-points={drawn.data[0].length}
         aria-label={`${p.title}: ${p.lines.map((l) => `${l.label}, ends at ${figure(l.curve.y[l.curve.y.length - 1] ?? null)}`).join('; ')}. Keys: plus and minus zoom, arrows move, 0 shows all.`} />
-      <Legend p={p} curves={drawn.curves} cursor={cursor} />
+      <Legend lines={p.lines} curves={drawn.curves} cursor={cursor} />
     </figure>
   )
 }
 
-function Legend({ p, curves, cursor }: { p: ChartProps; curves: Curve[]; cursor: number | null }) {
+/** A metric of which nobody has more than one point: its values, and no plot of a dot. */
+export function Single({ title, lines }: { title: string; lines: Line[] }) {
+  return (
+    <figure class="chart single">
+      <figcaption><span class="chart-title">{title}</span><span class="small dim">one point</span></figcaption>
+      <Legend lines={lines} curves={lines.map((l) => l.curve)} cursor={null} />
+    </figure>
+  )
+}
+
+function Legend({ lines, curves, cursor }: { lines: Line[]; curves: Curve[]; cursor: number | null }) {
   return (
     <ul class="chart-legend">
-      {p.lines.map((l, k) => {
+      {lines.map((l, k) => {
         const c = curves[k]!
         const i = cursor === null ? c.x.length - 1 : nearest(c.x, cursor)
         const lo = c.lo[i]

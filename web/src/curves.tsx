@@ -2,7 +2,7 @@
 // each part of the axis that is looked at.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { call } from './api'
-import { LineChart, type ChartProps, type Line } from './chart'
+import { LineChart, Single, type ChartProps, type Line } from './chart'
 import { usePlace } from './router'
 import { curveOf } from './series'
 import type { TrackedRun } from './types'
@@ -120,11 +120,12 @@ function MetricChart({ metric, runs, look, onZoom, colour, big }: {
     const run = having.find((r) => r.id === d.id)
     return run ? [{ id: d.id, label: run.name || d.id.slice(0, 8), n: colour?.(d.id) ?? runs.indexOf(run), curve: d.curve }] : []
   }), [data, runs])
+  const single = lines && !range && lines.every((l) => l.curve.x.length < 2)
   const rolled = data?.reduce((n, d) => n + d.rolled, 0) ?? 0
   return (
     <div ref={box} class="chart-box">
       {error && <Failure error={error} retry={reload} />}
-      {lines ? (
+      {lines && single ? <Single title={metric} lines={lines} /> : lines ? (
         <LineChart title={metric} lines={lines} range={range} onZoom={onZoom} x={x} logX={look.logX && x !== 'time'} logY={look.logY}
           smooth={look.smooth} together="curves" busy={loading} height={big ? 380 : 240} />
       ) : !error && <div class="chart-wait"><span class="chart-title">{metric}</span></div>}

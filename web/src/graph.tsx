@@ -18,6 +18,9 @@ export interface GraphNode {
 }
 export interface GraphEdge { from: string; to: string; kind: string; title: string }
 
+/** The smallest scale at which labels are read without effort. */
+const READABLE = 0.7
+
 /** Everything that leads to a node, and everything that it leads to. */
 function related(id: string, edges: GraphEdge[]): Set<string> {
   const found = new Set([id])
@@ -47,6 +50,7 @@ const tip = (b: Point, down: boolean): string =>
 export function Graph({ label, nodes, edges }: { label: string; nodes: GraphNode[]; edges: GraphEdge[] }) {
   const down = useMedia('(max-width: 760px)')
   const [wide, setWide] = useState(200)
+  const [fit, setFit] = useState(1)
   const size = down ? { w: 150, h: 58, gap: 44 } : { w: wide, h: 54, gap: wide < 200 ? 40 : 64 }
   const frame = useRef<HTMLDivElement>(null)
   const [focus, setFocus] = useState<string | null>(null)
@@ -55,11 +59,16 @@ export function Graph({ label, nodes, edges }: { label: string; nodes: GraphNode
     along: down ? size.h : size.w, within: down ? size.w : size.h,
     alongGap: down ? 44 : size.gap, withinGap: down ? 14 : 18,
   }), [nodes, edges, down, size.w])
-  // nodes as wide as lets all layers be seen, if that is wide enough to read them
+  const width = down ? layout.height : layout.width
+  const height = down ? layout.width : layout.height
+  // nodes as wide as lets all layers be seen, if that is wide enough to read them; what is a little
+  // wider than the frame even so is drawn smaller, much wider is scrolled
   useLayoutEffect(() => {
     const f = frame.current!
-    const room = (f.clientWidth - 44 + 40) / layout.layers
-    setWide(Math.max(150, Math.min(200, Math.floor(room) - 40)))
+    const style = getComputedStyle(f)
+    const inner = f.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)
+    setWide(Math.max(150, Math.min(200, Math.floor((inner + 40) / layout.layers) - 40)))
+    setFit(inner < width && inner >= width * READABLE ? inner / width : 1)
     const on = f.querySelector<HTMLElement>('.graph-node.on')
     if (on) f.scrollTo(on.offsetLeft - (f.clientWidth - on.offsetWidth) / 2, on.offsetTop - (f.clientHeight - on.offsetHeight) / 2)
   }, [layout])
@@ -71,8 +80,6 @@ export function Graph({ label, nodes, edges }: { label: string; nodes: GraphNode
     const p = layout.at.get(id)!
     return down ? { x: p.y, y: p.x } : p
   }
-  const width = down ? layout.height : layout.width
-  const height = down ? layout.width : layout.height
   const stop = focus ?? nodes.find((n) => n.on)?.id ?? nodes[0]?.id
   const kinds = new Map(edges.map((e) => [`${e.from}\n${e.to}`, e]))
 
@@ -99,7 +106,7 @@ export function Graph({ label, nodes, edges }: { label: string; nodes: GraphNode
   }
   return (
     <div class="graph" ref={frame} role="group" aria-label={label}>
-      <div class="graph-field" style={{ width: `${width}px`, height: `${height}px` }}>
+      <div class="graph-field" style={{ width: `${width}px`, height: `${height}px`, zoom: String(fit) }}>
         <svg width={width} height={height} aria-hidden="true">
           {layout.lines.map((l) => {
             const e = kinds.get(`${l.from}\n${l.to}`)

@@ -141,7 +141,7 @@ export function layered(ids: string[], edges: [string, string][], o: LayerOption
   order(rows)
   place(rows, o.within + o.withinGap)
   const all = rows.flat()
-  const top = Math.min(0, ...all.map((s) => s.y))
+  const top = all.length ? Math.min(...all.map((s) => s.y)) : 0
   const x = (s: Spot) => s.layer * (o.along + o.alongGap)
   const y = (s: Spot) => s.y - top
   return {

@@ -151,19 +151,21 @@ function Pair({ runs }: { runs: TrackedRun[] }) {
 // ---- the code that was not committed
 
 const PATCH = 'croft/code.patch'
+const RECORD = 'croft/record.json' // with one, no patch means that all was committed
 
 function Code({ runs }: { runs: TrackedRun[] }) {
   const [pair, setPair] = useState<[number, number]>([0, 1])
   const { data, error } = useLoad((signal) => Promise.all(runs.map(async (r) => {
     const files = await filesIn(r.id, 'croft', signal).catch(() => [])
-    return files.some((f) => f.path === PATCH)
+    const has = (path: string) => files.some((f) => f.path === path)
+    return has(PATCH) ? 'patch' as const : has(RECORD) ? 'clean' as const : null
   })), [runs.map((r) => r.id).join()])
-  const having = data ? runs.flatMap((_, i) => (data[i] ? [i] : [])) : []
+  const having = data?.includes('patch') ? runs.flatMap((_, i) => (data[i] ? [i] : [])) : []
   const [a, b] = [having[pair[0]], having[pair[1]]]
   const texts = useLoad(async () => {
     if (a === undefined || b === undefined) return null
-    const read = async (r: TrackedRun) => (await fileOf(r.experiment, r.id, PATCH)).text()
-    return [await read(runs[a]!), await read(runs[b]!)] as const
+    const read = async (i: number) => data![i] === 'clean' ? '' : (await fileOf(runs[i]!.experiment, runs[i]!.id, PATCH)).text()
+    return [await read(a), await read(b)] as const
   }, [a, b, runs[a ?? 0]?.id, runs[b ?? 0]?.id])
   if (error || having.length < 2) return null
   const name = (i: number) => runs[i]!.name || runs[i]!.id.slice(0, 8)
