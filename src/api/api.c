@@ -75,9 +75,10 @@ static const struct option sample_options[] = {
 };
 
 static const struct command commands[] = {
-	{"grammar accept", run_grammar_accept, "GRAMMAR TEXT", text_options,
+	{"grammar accept", run_grammar_accept, "GRAMMAR FILE", text_options,
 		ARRAY_LEN(text_options), "Follow a text by a grammar (GBNF), byte by byte",
-		"GRAMMAR and TEXT are files; - is standard input. Exits with 0 when a model that "
+		"The grammar and the text are files; - is standard input. Exits with 0 when a "
+		"model that "
 		"is "
 		"held to the\n"
 		"grammar could write the text. An error names the first byte that it could not, or "
@@ -85,7 +86,7 @@ static const struct command commands[] = {
 		"with the grammar.\n\n"
 		"  echo 'root ::= [a-z]+ \"!\"' >g.gbnf; echo hello! | croft grammar accept g.gbnf "
 		"-"},
-	{"regex accept", run_regex_accept, "PATTERN TEXT", text_options, ARRAY_LEN(text_options),
+	{"regex accept", run_regex_accept, "PATTERN FILE", text_options, ARRAY_LEN(text_options),
 		"Follow a text by a regular expression, byte by byte",
 		"The expression must match the whole text, which is a file, or - for standard "
 		"input.\n\n"

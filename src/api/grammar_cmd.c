@@ -10,7 +10,10 @@ enum { FILE_MAX = 64 << 20 };
 
 enum err read_input(struct str path, struct buf *out, struct errtext *et)
 {
-	return os_read_file(str_eq_c(path, "-") ? "/dev/stdin" : path.p, FILE_MAX, out, et);
+	enum err e = os_read_file(str_eq_c(path, "-") ? "/dev/stdin" : path.p, FILE_MAX, out, et);
+	if (e == ERR_NOT_FOUND)
+		e = err_set(et, e, "there is no file '%.100s'; - is standard input", path.p);
+	return e;
 }
 
 /* How many bytes the matcher takes, and whether the text may end there. */
@@ -76,7 +79,7 @@ enum err run_grammar_accept(struct cmd *cmd, struct errtext *et)
 	struct grammar *g;
 	struct buf source = {0};
 	if (cmd_n_args(cmd) != 2)
-		return err_set(et, ERR_INVALID, "two files: croft grammar accept GRAMMAR TEXT");
+		return err_set(et, ERR_INVALID, "two files: croft grammar accept GRAMMAR FILE");
 	enum err e = read_input(cmd_arg(cmd, 0), &source, et);
 	if (!e)
 		e = grammar_gbnf(buf_str(&source), &g, et);
@@ -89,7 +92,7 @@ enum err run_regex_accept(struct cmd *cmd, struct errtext *et)
 	struct grammar *g;
 	if (cmd_n_args(cmd) != 2)
 		return err_set(et, ERR_INVALID,
-			"an expression and a file: croft regex accept PATTERN TEXT");
+			"an expression and a file: croft regex accept PATTERN FILE");
 	enum err e = grammar_regex(cmd_arg(cmd, 0), &g, et);
 	return e ? e : accept_grammar(cmd, g, et);
 }

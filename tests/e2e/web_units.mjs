@@ -100,8 +100,8 @@ check('url', m.url('GET /api/v1/documents/{id}/text', { id: 'a/b' }, { q: 'é', 
   '/api/v1/documents/a%2Fb/text?q=%C3%A9')
 
 // ---- how numbers read
-check('durations', [0.04, 0.5, 3, 999.4, 999.6, 9949, 59949, 59951, 3599600, 90000000, null]
-  .map(m.duration), ['0.04 ms', '0.5 ms', '3 ms', '999 ms', '1.00 s', '9.95 s', '59.9 s', '1 min 0 s',
+check('durations', [0.04, 0.5, 0.154, 3, 1.54, 999.4, 999.6, 9949, 59949, 59951, 3599600, 90000000, null]
+  .map(m.duration), ['0.04 ms', '0.5 ms', '0.15 ms', '3 ms', '1.5 ms', '999 ms', '1.00 s', '9.95 s', '59.9 s', '1 min 0 s',
   '1 h 0 min', '1 d 1 h', '…'])
 check('sizes', [0, 999, 1000, 9949, 9951, 999499, 999500, 98362432, 1.1e12].map(m.size),
   ['0 B', '999 B', '1.0 kB', '9.9 kB', '10 kB', '999 kB', '1.0 MB', '98 MB', '1.1 TB'])
@@ -122,6 +122,7 @@ const circle = m.layered(['a', 'b', 'c'], [['a', 'b'], ['b', 'c'], ['c', 'a'], [
 check('a circle is drawn without the line that closes it', circle.lines.map((l) => l.from + l.to), ['ab', 'bc'])
 check('a source stands just before its use', m.layered(['a', 'b', 'c', 'late'], [['a', 'b'], ['b', 'c'], ['late', 'c']], o)
   .at.get('late').x, 150)
+check('a graph begins at the top', Math.min(...[...m.layered(["s", "a", "b", "c", "d", "z"], [['s', 'a'], ['a', 'b'], ['a', 'c'], ['a', 'd'], ['c', 'z'], ['d', 'z']], o).at.values()].map((p) => p.y)), 0)
 check('nothing at all', [m.layered([], [], o).height, m.layered(['x'], [], o).at.get('x')], [0, { x: 0, y: 0 }])
 check('crossed lines are uncrossed', (() => {
   const l = m.layered(['a', 'b', 'x', 'y'], [['a', 'y'], ['b', 'x']], o)

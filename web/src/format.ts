@@ -15,7 +15,7 @@ export function size(bytes: number): string {
 
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return '…'
-  if (ms < 1) return `${ms.toFixed(ms < 0.095 ? 2 : 1)} ms`
+  if (ms < 9.95) return `${ms < 0.01 ? +ms.toFixed(2) : +ms.toPrecision(2)} ms`
   if (ms < 999.5) return `${Math.round(ms)} ms`
   if (ms < 59_950) return `${(ms / 1000).toFixed(ms < 9950 ? 2 : 1)} s`
   const s = Math.round(ms / 1000)

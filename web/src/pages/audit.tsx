@@ -54,8 +54,18 @@ export function AuditPage() {
   )
 }
 
+/** What a record says besides, without what it leaves empty; of hashes the beginning. */
+function said(detail: unknown): string {
+  if (typeof detail !== 'object' || detail === null) return ''
+  return Object.entries(detail).flatMap(([key, v]) => {
+    const text = typeof v === 'string' ? v.replace(/^([0-9a-f]{12})[0-9a-f]{52}$/, '$1…')
+      : typeof v === 'object' ? (Array.isArray(v) ? JSON.stringify(v) : said(v)) : String(v)
+    return text ? [`${key}: ${text}`] : []
+  }).join(' · ')
+}
+
 function Row({ r }: { r: AuditRecord }) {
-  const detail = r.detail && typeof r.detail === 'object' && Object.keys(r.detail).length ? JSON.stringify(r.detail) : ''
+  const detail = said(r.detail)
   return (
     <tr>
       <td class="main-cell"><Badge>{r.action}</Badge> <strong>{r.subject}</strong>
