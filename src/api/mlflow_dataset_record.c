@@ -71,16 +71,20 @@ static bool given(yyjson_val *v)
 }
 
 /* The members of `was`, overwritten by those of `now`. */
-static void write_merged(struct jw *w, const char *key, yyjson_val *was, yyjson_val *now)
+static bool write_merged(struct jw *w, const char *key, yyjson_val *was, yyjson_val *now)
 {
+	struct map renewed = {0}; /* there may be a hundred thousand */
 	yyjson_val *k, *v;
 	size_t i, n;
+	bool ok = true;
 	if (!given(was) && !given(now))
-		return;
+		return true;
+	if (yyjson_obj_size(was))
+		yyjson_obj_foreach(now, i, n, k, v) ok =
+			ok && map_put(&renewed, json_val_str(k), k);
 	jw_key(w, key);
 	jw_obj(w);
-	yyjson_obj_foreach(
-		was, i, n, k, v) if (!yyjson_obj_getn(now, yyjson_get_str(k), yyjson_get_len(k)))
+	yyjson_obj_foreach(was, i, n, k, v) if (!map_get(&renewed, json_val_str(k)))
 	{
 		jw_key_str(w, json_val_str(k));
 		jw_val(w, v);
@@ -91,6 +95,8 @@ static void write_merged(struct jw *w, const char *key, yyjson_val *was, yyjson_
 		jw_val(w, v);
 	}
 	jw_end(w);
+	map_free(&renewed);
+	return ok;
 }
 
 static void write_source(struct jw *w, yyjson_val *was, yyjson_val *now)
@@ -119,7 +125,7 @@ static void write_source(struct jw *w, yyjson_val *was, yyjson_val *now)
 }
 
 /* was NULL: a new record. Outputs are replaced; expectations and tags are merged. */
-static void write_body(struct jw *w, yyjson_val *was, yyjson_val *now)
+static bool write_body(struct jw *w, yyjson_val *was, yyjson_val *now)
 {
 	yyjson_val *outputs = yyjson_obj_get(now, "outputs");
 	struct str who = json_str(yyjson_obj_get(now, "tags"), "mlflow.user");
@@ -137,15 +143,16 @@ static void write_body(struct jw *w, yyjson_val *was, yyjson_val *now)
 		jw_obj(w);
 		jw_end(w);
 	}
-	write_merged(w, "expectations", yyjson_obj_get(was, "expectations"),
+	bool ok = write_merged(w, "expectations", yyjson_obj_get(was, "expectations"),
 		yyjson_obj_get(now, "expectations"));
-	write_merged(w, "tags", yyjson_obj_get(was, "tags"), yyjson_obj_get(now, "tags"));
+	ok &= write_merged(w, "tags", yyjson_obj_get(was, "tags"), yyjson_obj_get(now, "tags"));
 	write_source(w, was, now);
 	if (was ? by.n : who.n)
 		jw_kstr(w, "created_by", was ? by : who);
 	if (who.n || last.n)
 		jw_kstr(w, "last_updated_by", who.n ? who : last);
 	jw_end(w);
+	return ok;
 }
 
 static enum err check_record(yyjson_val *v, size_t at, struct errtext *et)
@@ -184,10 +191,12 @@ static enum err upsert_one(struct mlreg *m, struct str dataset, yyjson_val *v, b
 		e = json_parse(r.json, &was, &m->et);
 	}
 	if (!e) {
-		write_body(&w, yyjson_doc_get_root(was), v);
+		bool room = write_body(&w, yyjson_doc_get_root(was), v);
 		r.json = buf_str(&b);
 		r.updated_ms = clock_unix_ms();
-		if (!jw_done(&w))
+		if (!room)
+			e = err_set(&m->et, ERR_NOMEM, "no memory for a dataset");
+		else if (!jw_done(&w))
 			e = err_set(
 				&m->et, ERR_TOO_LARGE, "a record has at most %d bytes", RECORD_MAX);
 	}

@@ -70,7 +70,9 @@ static struct str file_path(struct http_request *rq, yyjson_val *args)
 	if (back != STR_NONE && back + 1 > from)
 		from = back + 1;
 	struct str name = str_sub(local, from, local.n);
-	return folder.n ? arena_fmt(rq->arena, "%.*s/%.*s", STR_FMT(folder), STR_FMT(name)) : name;
+	if (!folder.n || str_chr(name, 0) != STR_NONE) /* with a NUL it is refused */
+		return name;
+	return arena_fmt(rq->arena, "%.*s/%.*s", STR_FMT(folder), STR_FMT(name));
 }
 
 void mlflow_upload_begin(struct croft *c, struct http_request *rq, struct http_response *rs)

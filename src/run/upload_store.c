@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "run/file_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { KEEP_MS = 24 * 3600 * 1000 };
@@ -83,8 +84,9 @@ static enum err find(struct tx *tx, struct upload *u, bool same_path, struct err
 	struct row *r;
 	bool found = false;
 	enum err e = db_query(tx, &r, et,
-		"SELECT path, parts, blob FROM run_upload WHERE id = ? AND project = ?",
-		P_ID(u->id), P_TEXT(u->project));
+		"SELECT path, parts, blob FROM run_upload WHERE id = ? AND project = ? AND "
+		"created_ms >= ?",
+		P_ID(u->id), P_TEXT(u->project), P_I64(clock_unix_ms() - KEEP_MS));
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -303,7 +305,12 @@ enum err upload_abort(
 static enum err upload_blobs(struct croft *c, struct tx *tx,
 	enum err (*fn)(void *ctx, struct str hex), void *ctx, struct errtext *et)
 {
-	return db_each_text(tx, "SELECT DISTINCT blob FROM run_upload_part", fn, ctx, et);
+	char sql[200]; /* what is left of an upload after a day goes with the next collection */
+	snprintf(sql, sizeof sql,
+		"SELECT DISTINCT p.blob FROM run_upload_part p JOIN run_upload u ON u.id = "
+		"p.upload WHERE u.created_ms >= %lld",
+		(long long)(clock_unix_ms() - KEEP_MS));
+	return db_each_text(tx, sql, fn, ctx, et);
 }
 
 const struct module upload_module = {.name = "upload", TABLE(migrations), .blobs = upload_blobs};

@@ -3,6 +3,7 @@ that are still on their way, the state that a client says, files of logged model
 import json
 import os
 import sys
+import time
 import uuid
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -77,6 +78,11 @@ def datasets(s, c, store):
     tap.same([x.name for x in first] + names(max_results=3, page_token=first.token), ["A", "c", "b", "faq"], "in pages")
     for bad in ("nope = 'x'", "created_time = 'x"):
         tap.same(code(names, filter_string=bad), "INVALID_PARAMETER_VALUE", f"refused: {bad}")
+    for half in "ab":  # each of these was compared with each, in the one write transaction
+        begun = time.time()
+        many = [{"inputs": {"many": 1}, "tags": {f"{half}{i}": "" for i in range(100000)}}]
+        s.json("POST", f"/api/3.0/mlflow/datasets/{d.dataset_id}/records", {"records": json.dumps(many)})
+    tap.ok(time.time() - begun < 10, "100,000 tags meet 100,000 others", f"{time.time() - begun:.1f} s")
     tap.same(s.json("POST", f"/api/3.0/mlflow/datasets/{d.dataset_id}/records", {"records": '[{"outputs": 1}]'})[0], 400,
              "a record without inputs is refused")
     other = RestStore(lambda: MlflowHostCreds(s.base + "/p/other"))

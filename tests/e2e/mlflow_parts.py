@@ -78,7 +78,16 @@ def parts(c):
     tap.same(c.json("POST", ROOT + "mpu/abort/0/x", gone)[0], 200, "an upload is aborted")
     tap.same(c.json("POST", ROOT + "mpu/complete/0/x", {**gone, "parts": [{"part_number": 1}]})[0], 404,
              "and then gone")
-    for bad in ({"path": "../../x"}, {"path": ".."}, {"path": "x", "num_parts": 0}, {"path": "x", "num_parts": 10001}, {}):
+    old = c.json("POST", ROOT + "mpu/create/0/x", {"path": "o.bin", "num_parts": 1})[1]
+    address = old["credentials"][0]["url"][len(c.base):]
+    c.request("PUT", address, b"z")
+    c.sql("UPDATE run_upload SET created_ms = created_ms - 86400001")
+    gone = {"path": "o.bin", "upload_id": old["upload_id"]}
+    tap.same((c.request("PUT", address, b"z")[0],
+              c.json("POST", ROOT + "mpu/complete/0/x", {**gone, "parts": [{"part_number": 1}]})[0]),
+             (404, 404), "after a day an upload is forgotten")
+    for bad in ({"path": "../../x"}, {"path": ".."}, {"path": "x", "num_parts": 0}, {"path": "x", "num_parts": 10001},
+                {"path": "x\0y"}, {}):
         tap.same(c.json("POST", ROOT + "mpu/create/0/x", bad)[0],
                  200 if bad.get("path") == "../../x" else 400, f"create {json.dumps(bad)}")
     tap.same(c.json("POST", ROOT + "mpu/create/0/%2e%2e/x", {"path": "x"})[0], 400, "no way out of the folder")
