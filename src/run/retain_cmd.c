@@ -193,6 +193,8 @@ static enum err runs_hold(struct cmd *cmd, struct errtext *et)
 	jw_end(&w);
 	if (!e)
 		e = cmd_call(cmd, HTTP_PUT, buf_c(&path), buf_str(&json), &body, et);
+	if (!e)
+		cmd_outf(cmd, cmd_json(cmd) ? "{\"held\":true}\n" : "on hold\n");
 	buf_free(&path);
 	buf_free(&json);
 	buf_free(&body);
@@ -205,6 +207,8 @@ static enum err runs_release(struct cmd *cmd, struct errtext *et)
 	enum err e = hold_path(cmd, &path, et);
 	if (!e)
 		e = cmd_call(cmd, HTTP_DELETE, buf_c(&path), (struct str){0}, &body, et);
+	if (!e)
+		cmd_outf(cmd, cmd_json(cmd) ? "{\"held\":false}\n" : "released\n");
 	buf_free(&path);
 	buf_free(&body);
 	return e;

@@ -385,11 +385,25 @@ enum err span_row_read(struct row *r, struct arena *a, struct span_row *out)
 	return e;
 }
 
+/* By time, as the ids of traces say nothing of it. The row that a page goes on after may be gone by
+ * then: the id of a run of our own begins with its time; after another one the list ends. */
+static void list_after(struct buf *sql, struct param *p, size_t *n, const struct run_filter *f)
+{
+	int64_t ms = id_unix_ms(f->after), now_ms = clock_unix_ns() / 1000000;
+	buf_addc(sql,
+		" AND (start_ns, id) < (COALESCE((SELECT x.start_ns FROM run x WHERE x.id = ? "
+		"AND x.project = ?), ?), ?)");
+	p[(*n)++] = P_ID(f->after);
+	p[(*n)++] = P_TEXT(f->project);
+	p[(*n)++] = P_I64(ms <= now_ms ? ms * 1000000 : 0);
+	p[(*n)++] = P_ID(f->after);
+}
+
 enum err run_store_list(struct db *db, const struct run_filter *f, struct arena *a,
 	struct run_row **rows, size_t *n, struct errtext *et)
 {
 	struct buf sql = {0};
-	struct param p[5];
+	struct param p[8];
 	size_t n_p = 0;
 	buf_addf(&sql, "%s WHERE project = ?", run_columns);
 	p[n_p++] = P_TEXT(f->project);
@@ -401,11 +415,9 @@ enum err run_store_list(struct db *db, const struct run_filter *f, struct arena 
 		buf_addc(&sql, " AND status = ?");
 		p[n_p++] = P_TEXT(f->status);
 	}
-	if (!id_is_zero(f->after)) {
-		buf_addc(&sql, " AND id < ?");
-		p[n_p++] = P_ID(f->after);
-	}
-	buf_addc(&sql, " ORDER BY id DESC LIMIT ?");
+	if (!id_is_zero(f->after))
+		list_after(&sql, p, &n_p, f);
+	buf_addc(&sql, " ORDER BY start_ns DESC, id DESC LIMIT ?");
 	p[n_p++] = P_I64(f->limit);
 	struct run_row *list = arena_array_of(a, (size_t)f->limit, struct run_row);
 	struct tx *tx;

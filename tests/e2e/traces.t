@@ -237,6 +237,19 @@ with Croft() as c:
     tap.ok(code == 0 and f"{1:032x}" in out and f"{2:032x}" not in out, "croft traces ls", out + err)
     code, out, err = c.cli("traces", "show", f"{1:032x}")
     tap.ok(code == 0 and out.index("answer") < out.index("  chat") and "no order" in out, "croft traces show", out + err)
+    send(c, span(0xfe << 120, 1, name="the greatest id, and old", start=-3_600_000))
+    listed = [r["id"] for r in c.json("GET", "/api/v1/runs?limit=1000")[1]["runs"]]
+    times = [r["started"] for r in c.json("GET", "/api/v1/runs?limit=1000")[1]["runs"]]
+    tap.ok(times == sorted(times, reverse=True) and len(times) > 5, "runs are listed by their time", times)
+    tap.same(listed[-1], f"{0xfe << 120:032x}", "whatever their ids")
+    paged, after = [], ""
+    while after is not None and len(paged) < 2000:
+        page = c.json("GET", f"/api/v1/runs?limit=3&after={after}" if after else "/api/v1/runs?limit=3")[1]
+        paged += [r["id"] for r in page["runs"]]
+        after = page["next"]
+    tap.same(paged, listed, "also in pages")
+    gone = c.json("GET", f"/api/v1/runs?after={0xfd << 120:032x}")[1]
+    tap.same((gone["runs"], gone["next"]), ([], None), "after a trace that is gone the list ends")
     tail = subprocess.Popen([BINARY, "traces", "tail"], env=c.env(), stdout=subprocess.PIPE, text=True)
     time.sleep(0.5)
     send(c, span(4, 1, name="tailed"))

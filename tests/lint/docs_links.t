@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """README.md and docs/: every relative link leads to a file and to a heading of it, and every `croft`
-command that is shown is one that there is, with options that it takes. (The commands are asked of the
+command that is shown is one that there is, with options that it takes; command-line.md has them all. (The commands are asked of the
 built croft; without one that part is skipped.)"""
 import json
 import os
@@ -192,6 +192,9 @@ else:
             error = wrong(words, commands, flags)
             if error:
                 bad.append(f"{page}:{line}: {error}: {text.strip()}")
+    with open(os.path.join(ROOT, "docs", "command-line.md"), encoding="utf-8") as f:
+        listed = set(re.findall(r"croft (\w+)", f.read()))
+    bad += [f"docs/command-line.md: croft {c} is not listed" for c in {n.split()[0] for n in commands} - listed]
     for line in bad:
         print("#", line)
     print("not ok" if bad or n < 100 else "ok", f"2 - commands that are shown exist # {n} of them")
