@@ -1,4 +1,5 @@
 #include "base/str.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <math.h>
@@ -65,8 +66,42 @@ size_t str_find(struct str s, struct str needle)
 	return at ? (size_t)(at - s.p) : STR_NONE;
 }
 
+__extension__ typedef unsigned __int128 wide;
+
+static uint64_t times(uint64_t a, uint64_t b, uint64_t plus)
+{
+	const uint64_t p = ((uint64_t)1 << 61) - 1;
+	wide v = (wide)a * b + plus;
+	uint64_t r = (uint64_t)(v & p) + (uint64_t)(v >> 61);
+	return r >= p ? r - p : r;
+}
+
+/* By a rolling hash (Rabin and Karp) whose base nobody outside knows, so that a long needle which
+ * almost stands everywhere takes no longer than another. */
+static size_t find_long_nocase(struct str s, struct str needle)
+{
+	const uint64_t p = ((uint64_t)1 << 61) - 1, base = hash64(S("base")) % (p - 1000) + 500;
+	uint64_t want = 0, have = 0, top = 1;
+	for (size_t i = 0; i < needle.n; i++) {
+		want = times(want, base, lower(needle.p[i]));
+		have = times(have, base, lower(s.p[i]));
+		top = i ? times(top, base, 0) : top;
+	}
+	for (size_t i = 0;; i++) {
+		if (have == want && eq_nocase_n(s.p + i, needle.p, needle.n))
+			return i;
+		if (i + needle.n == s.n)
+			return STR_NONE;
+		have = times(p - lower(s.p[i]), top, have);
+		have = times(have, base, lower(s.p[i + needle.n]));
+	}
+}
+
 size_t str_find_nocase(struct str s, struct str needle)
 {
+	enum { SHORT = 16 };
+	if (needle.n > SHORT && needle.n <= s.n)
+		return find_long_nocase(s, needle);
 	for (size_t i = 0; i + needle.n <= s.n; i++)
 		if (eq_nocase_n(s.p + i, needle.p, needle.n))
 			return i;

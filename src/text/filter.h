@@ -26,8 +26,8 @@
  *	if (filter_match(f, &(struct filter_subject){get, &scratch}, run)) ...
  *
  * Everything parsed is in the arena and is not written any more. Parsing is bounded in length,
- * depth, number of tests and of patterns (text/dfa.h); matching never goes back by more than one
- * place.
+ * depth, number of tests and of patterns (text/dfa.h); matching takes linear time, but for parts of
+ *a LIKE with _ in them, which are short.
  */
 #ifndef TEXT_FILTER_H
 #define TEXT_FILTER_H

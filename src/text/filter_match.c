@@ -11,31 +11,69 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* `many` is any text, `one` a character. Goes back to the last `many` only. */
-static bool like(struct str s, struct str pattern, char many, char one, bool nocase)
+struct wild {
+	char many, one; /* any text; a character */
+	bool nocase;
+};
+
+/* Does s begin with a part of a pattern, in which there is no `many`? *n: bytes of s. */
+static bool part_at(const struct wild *w, struct str s, struct str part, size_t *n)
 {
-	size_t i = 0, k = 0, star = STR_NONE, mark = 0;
-	while (i < s.n) {
-		if (k < pattern.n && pattern.p[k] == many) {
-			star = k++;
-			mark = i;
-		} else if (k < pattern.n && pattern.p[k] == one) {
-			uint32_t cp;
-			i += utf8_decode(str_sub(s, i, s.n), &cp);
-			k++;
-		} else if (k < pattern.n && (nocase ? lower(s.p[i]) == lower(pattern.p[k])
-						    : s.p[i] == pattern.p[k])) {
-			i++, k++;
-		} else if (star != STR_NONE) {
-			k = star + 1;
-			i = ++mark;
-		} else {
+	size_t i = 0;
+	for (size_t k = 0; k < part.n; k++) {
+		uint32_t cp;
+		if (i == s.n)
 			return false;
-		}
+		if (part.p[k] == w->one)
+			i += utf8_decode(str_sub(s, i, s.n), &cp);
+		else if (w->nocase ? lower(s.p[i]) == lower(part.p[k]) : s.p[i] == part.p[k])
+			i++;
+		else
+			return false;
 	}
-	while (k < pattern.n && pattern.p[k] == many)
-		k++;
-	return k == pattern.n;
+	*n = i;
+	return true;
+}
+
+/* The first place of s from which a part stands (`last`: up to the end). *end: behind it. */
+static bool part_in(const struct wild *w, struct str s, struct str part, bool last, size_t *end)
+{
+	size_t n;
+	if (str_chr(part, w->one) == STR_NONE) { /* in linear time */
+		size_t at = last        ? s.n - MIN(part.n, s.n)
+			    : w->nocase ? str_find_nocase(s, part)
+					: str_find(s, part);
+		*end = at + part.n;
+		return at != STR_NONE && (!last || part_at(w, str_sub(s, at, s.n), part, &n));
+	}
+	for (size_t at = 0; at < s.n;) {
+		uint32_t cp;
+		struct str rest = str_sub(s, at, s.n);
+		if (part_at(w, rest, part, &n) && (!last || n == rest.n)) {
+			*end = at + n;
+			return true;
+		}
+		at += utf8_decode(rest, &cp);
+	}
+	return false;
+}
+
+/* Each part at its first place: what is possible further on is possible from there, too. */
+static bool like(const struct wild *w, struct str s, struct str pattern)
+{
+	bool open = false; /* behind a `many` */
+	while (pattern.n) {
+		size_t end = str_chr(pattern, w->many), n;
+		struct str part = str_sub(pattern, 0, end);
+		if (part.n && !(open ? part_in(w, s, part, end == STR_NONE, &n)
+				     : part_at(w, s, part, &n)))
+			return false;
+		if (part.n)
+			s = str_sub(s, n, s.n);
+		open = end != STR_NONE;
+		pattern = str_sub(pattern, open ? end + 1 : pattern.n, pattern.n);
+	}
+	return open || !s.n;
 }
 
 static bool in_texts(const struct filter_test *t, struct str s, bool nocase)
@@ -104,8 +142,9 @@ static bool text_test(const struct filter_test *t, struct str s, bool rules)
 		return nocase ? str_eq_nocase(s, t->text) : str_eq(s, t->text);
 	case FILTER_LIKE:
 	case FILTER_ILIKE:
-		return like(s, t->text, rules ? '*' : '%', rules ? '?' : '_',
-			nocase || t->op == FILTER_ILIKE);
+		return like(&(struct wild){rules ? '*' : '%', rules ? '?' : '_',
+				    nocase || t->op == FILTER_ILIKE},
+			s, t->text);
 	case FILTER_RLIKE:
 		return has_pattern(t->pattern, s);
 	case FILTER_CONTAINS:

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* PATTERNS_MAX: one may take a third of a second until it is refused. */
-enum { TESTS_MAX = 1000, LIST_MAX = 10000, PATTERNS_MAX = 10 };
+enum { TESTS_MAX = 1000, LIST_MAX = 10000, PATTERNS_MAX = 10, WILD_PART_MAX = 256 };
 
 /* ---- names ---- */
 
@@ -360,6 +360,19 @@ enum err filter_read_pattern(struct parser *p, struct filter_test *t)
 		 : OK;
 }
 
+/* A part between two % is looked for in linear time when there is no _ in it; else every character
+ * may begin it, so that it has to be short. (Rules are written by administrators.) */
+static enum err check_like(struct parser *p, const struct filter_test *t)
+{
+	struct str rest = t->text, part;
+	while (!p->l->rules && str_next(&rest, '%', &part))
+		if (part.n > WILD_PART_MAX && str_chr(part, '_') != STR_NONE)
+			return err_set(p->et, ERR_INVALID,
+				"a part of a LIKE with _ in it has at most %d bytes",
+				WILD_PART_MAX);
+	return OK;
+}
+
 /* ---- one test ---- */
 
 static bool op_fits(const struct parser *p, const struct filter_test *t)
@@ -408,6 +421,8 @@ enum err filter_read_test(struct parser *p, struct filter_test *t)
 		return err_set(
 			p->et, ERR_INVALID, "a filter has more than %d comparisons", TESTS_MAX);
 	enum err e = p->l->strict ? filter_mlflow_test(p, t) : wide_test(p, t);
+	if (!e && (t->op == FILTER_LIKE || t->op == FILTER_ILIKE))
+		e = check_like(p, t);
 	if (!e) {
 		p->f->groups |= 1u << t->name.group;
 		if (t->name.index < 64)

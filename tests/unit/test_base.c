@@ -361,8 +361,32 @@ static void test_base_room__lists_grow(void)
 	arena_free(small);
 }
 
+static void test_base_str__long_needles(void)
+{
+	char hay[400], needle[60];
+	uint64_t seed = 3;
+	unsigned found = 0;
+	for (unsigned round = 0; round < 20000; round++) {
+		size_t n = 17 + round % 40, at = STR_NONE;
+		for (size_t i = 0; i < sizeof hay; i++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			hay[i] = seed >> 60 ? 'a' : (char)(seed >> 40);
+		}
+		memcpy(needle, hay + (seed >> 33) % (sizeof hay - n), n);
+		needle[(seed >> 20) % n] ^= round % 2 ? 32 : 0;
+		for (size_t i = 0; i + n <= sizeof hay && at == STR_NONE; i++)
+			at = str_eq_nocase(str_mk(hay + i, n), str_mk(needle, n)) ? i : STR_NONE;
+		CHECK(str_find_nocase(str_mk(hay, sizeof hay), str_mk(needle, n)) == at);
+		found += at != STR_NONE;
+	}
+	CHECK(found > 10000 && found < 20000);
+	CHECK(str_find_nocase(S("THE END IS BEHIND THIS"), S("the end is behind this")) == 0);
+	CHECK(str_find_nocase(S("xTHE END IS BEHIND THIS"), S("the end is behind this")) == 1);
+	CHECK(str_find_nocase(S("the end is behind"), S("the end is behind this")) == STR_NONE);
+}
+
 TESTS(T(test_base_room__lists_grow), T(test_base_err__rows_and_text), T(test_base_str__views),
-	T(test_base_str__numbers_are_whole_and_in_range),
+	T(test_base_str__long_needles), T(test_base_str__numbers_are_whole_and_in_range),
 	T(test_base_utf8__decode_rejects_what_it_must), T(test_base_buf__limit_is_sticky),
 	T(test_base_arena__cap_and_hooks), T(test_base_json__writer_round_trip),
 	T(test_base_json__errors_say_where), T(test_base_json__published_suite),

@@ -1,6 +1,8 @@
 /* The filter language and its patterns: what matches, what is refused and how it is said,
  * conditions on parts, orders; patterns against the C library's. */
 #include "tap.h"
+
+#include <stdio.h>
 #include "base/clock.h"
 #include "text/filter.h"
 
@@ -510,8 +512,89 @@ static void test_text_filter__patterns_are_linear(void)
 	arena_free(a);
 }
 
+/* What LIKE is, tried in all ways: of texts of 'a', 'B', and 'é' with the pattern's letters. */
+static bool is_like(const char *s, const char *p, bool nocase)
+{
+	if (!*p)
+		return !*s;
+	if (*p == '%')
+		return is_like(s, p + 1, nocase) || (*s && is_like(s + 1, p, nocase));
+	if (!*s)
+		return false;
+	if (*p == '_')
+		return is_like(s + ((unsigned char)*s == 0xC3 ? 2 : 1), p + 1, nocase);
+	bool fits = *s == *p || (nocase && *s < 127 && *s > 0 && (*s | 32) == (*p | 32));
+	return fits && is_like(s + 1, p + 1, nocase);
+}
+
+static const char *letters(char *to, unsigned most, const char *const *of, uint64_t *seed)
+{
+	unsigned n = 0, at = 0;
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	n = (unsigned)(*seed >> 33) % (most + 1);
+	for (to[0] = 0; n; n--) {
+		*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+		at += (unsigned)sprintf(to + at, "%s", of[(*seed >> 33) % 5]);
+	}
+	return to;
+}
+
+static void test_text_filter__like_is_what_it_is(void)
+{
+	static const char *const of_text[] = {"a", "B", "\303\251", "a", "b"};
+	static const char *const of_pattern[] = {"a", "b", "%", "_", "%"};
+	uint64_t seed = 11;
+	unsigned yes = 0;
+	for (unsigned i = 0; i < 100000; i++) {
+		struct arena *a = arena_new(1 << 20);
+		char text[40], pattern[40], how[80];
+		const struct filter *f = NULL;
+		bool nocase = i % 2;
+		struct thing t = {.name = letters(text, 8, of_text, &seed)};
+		letters(pattern, 6, of_pattern, &seed);
+		snprintf(how, sizeof how, "name %s '%s'", nocase ? "ILIKE" : "LIKE", pattern);
+		CHECK_OK(filter_parse(str_c(how), &wide, a, &f, &et), &et);
+		bool got = filter_match(f, &(struct filter_subject){get, NULL}, &t);
+		if (got != is_like(text, pattern, nocase))
+			tap_note("%s: %s", how, text);
+		CHECK(got == is_like(text, pattern, nocase));
+		yes += got;
+		arena_free(a);
+	}
+	CHECK(yes > 10000 && yes < 90000);
+}
+
+/* A long needle that almost stands at every place. */
+static void test_text_filter__long_needles(void)
+{
+	static const char *const ops[] = {"LIKE '%", "ILIKE '%", "CONTAINS '", "LIKE '%_"};
+	struct buf text = {0};
+	for (int i = 0; i < 1 << 20; i++)
+		buf_putc(&text, 'a');
+	struct thing t = {.name = buf_c(&text)};
+	uint64_t before = clock_mono_ns();
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		struct arena *a = arena_new(0);
+		struct buf how = {0};
+		const struct filter *f = NULL;
+		buf_addf(&how, "name %s", ops[i]);
+		for (int k = 0; k < 100000; k++)
+			buf_putc(&how, 'a');
+		buf_addf(&how, "b%s'", strchr(ops[i], '%') ? "%" : "");
+		enum err e = filter_parse(buf_str(&how), &wide, a, &f, &et);
+		CHECK(e == (strchr(ops[i], '_') ? ERR_INVALID : OK));
+		if (!e)
+			CHECK(!filter_match(f, &(struct filter_subject){get, NULL}, &t));
+		buf_free(&how);
+		arena_free(a);
+	}
+	CHECK(clock_mono_ns() - before < 20000000000ull);
+	buf_free(&text);
+}
+
 TESTS(T(test_text_filter__what_matches), T(test_text_filter__parts_are_read_as_far_as_needed),
 	T(test_text_filter__what_is_refused), T(test_text_filter__limits),
 	T(test_text_filter__mlflows_language), T(test_text_filter__rules),
 	T(test_text_filter__what_a_store_can_look_up), T(test_text_filter__orders),
-	T(test_text_filter__patterns), T(test_text_filter__patterns_are_linear))
+	T(test_text_filter__patterns), T(test_text_filter__patterns_are_linear),
+	T(test_text_filter__like_is_what_it_is), T(test_text_filter__long_needles))
