@@ -5,9 +5,11 @@
 #include "artifact/transfer.h"
 #include "base/os.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static enum err no_memory(struct errtext *et)
@@ -148,10 +150,14 @@ static enum err look_at(
 	const struct kept_version *v, const char *to, bool *there, struct errtext *et)
 {
 	struct tree_sum now;
+	struct stat st;
 	*there = false;
-	if (!os_exists(to) || tree_digest_of(to, NULL, &now, NULL))
-		return OK; /* nothing, or an empty folder */
-	*there = str_eq_c(str_c(now.digest), v->digest);
+	if (lstat(to, &st))
+		return errno == ENOENT || errno == ENOTDIR ? OK : err_errno(et, "%s", to);
+	bool read = !tree_digest_of(to, NULL, &now, NULL);
+	if (!read && S_ISDIR(st.st_mode))
+		return OK; /* tree_pull takes an empty one */
+	*there = read && str_eq_c(str_c(now.digest), v->digest);
 	return *there ? OK
 		      : err_set(et, ERR_CONFLICT,
 				"%s is there already and is not %.*s/%.*s:%lld: move it away, or "

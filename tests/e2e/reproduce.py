@@ -238,6 +238,13 @@ p, _ = mean()
 tap.ok(p.returncode == 5 and "in is there already and is not dataset/numbers:2" in p.stderr,
        "what stands in the way of another version is not overwritten", p.stderr)
 shutil.rmtree(os.path.join(code, "in"))
+odd = os.path.join(code, "numbers.csv")
+for what in ("a pipe", "a link to nothing"):  # neither can be read
+    os.mkfifo(odd) if what == "a pipe" else os.symlink("nowhere", odd)
+    p = croft("run", "-i", "numbers.csv=dataset/numbers:1", "true")
+    tap.ok(p.returncode == 5 and "is there already" in p.stderr and not os.path.isfile(odd),
+           f"nor is {what}", p.stderr)
+    os.unlink(odd)
 p, second = mean("-t", "again=1")
 is_same(second.get("versions"), ["model/mean:2"], "the alias moved: another version in and out", p.stderr)
 p, same = mean()
