@@ -164,8 +164,9 @@ enum err tree_print_diff(struct cmd *cmd, struct str before, struct str after,
 	if (root && !e) {
 		size_text(json_i64(root, "shared", 0), shared);
 		size_text(json_i64(root, "fresh", 0), fresh);
-		cmd_outf(cmd, "%lld files are the same; %s shared, %s new\n",
-			(long long)json_i64(root, "same", 0), shared, fresh);
+		int64_t same = json_i64(root, "same", 0);
+		cmd_outf(cmd, "%lld file%s the same; %s shared, %s new\n", (long long)same,
+			same == 1 ? " is" : "s are", shared, fresh);
 	}
 	yyjson_doc_free(doc);
 	buf_free(&path);

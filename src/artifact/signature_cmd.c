@@ -152,8 +152,9 @@ enum err verify_version(struct cmd *cmd, struct errtext *et)
 		e = err_set(et, ERR_CORRUPT, "%.*s: %.*s", STR_FMT(cmd_arg(cmd, 0)),
 			STR_FMT(json_str(r.root, "problem")));
 	else if (!e && !cmd_json(cmd))
-		cmd_outf(cmd, "%.*s is what was signed: %lld files, %lld bytes\n",
+		cmd_outf(cmd, "%.*s is what was signed: %lld file%s, %lld bytes\n",
 			STR_FMT(cmd_arg(cmd, 0)), (long long)json_i64(r.root, "files", 0),
+			json_i64(r.root, "files", 0) == 1 ? "" : "s",
 			(long long)json_i64(r.root, "bytes", 0));
 	answer_free(&r);
 	buf_free(&body);

@@ -203,9 +203,9 @@ static void print_pushed(
 	}
 	size_text((int64_t)sum->bytes, bytes);
 	size_text((int64_t)sum->sent, sent);
-	cmd_outf(cmd, "%.*s/%.*s:%lld  %.12s  %llu files, %s", STR_FMT(json_str(root, "kind")),
+	cmd_outf(cmd, "%.*s/%.*s:%lld  %.12s  %llu file%s, %s", STR_FMT(json_str(root, "kind")),
 		STR_FMT(json_str(root, "name")), (long long)json_i64(root, "version", 0),
-		sum->digest, (unsigned long long)sum->files, bytes);
+		sum->digest, (unsigned long long)sum->files, sum->files == 1 ? "" : "s", bytes);
 	if (cmd_remote(cmd))
 		cmd_outf(cmd, ", %s sent", sent);
 	cmd_outf(cmd, "\n");
@@ -320,8 +320,9 @@ static enum err artifact_pull(struct cmd *cmd, struct errtext *et)
 		cmd_outf(cmd, "{\"digest\":\"%s\",\"files\":%llu,\"bytes\":%llu}\n", digest,
 			(unsigned long long)sum.files, (unsigned long long)sum.bytes);
 	else
-		cmd_outf(cmd, "%.12s  %llu files, %s, verified, in %.*s\n", digest,
-			(unsigned long long)sum.files, bytes, STR_FMT(cmd_arg(cmd, 1)));
+		cmd_outf(cmd, "%.12s  %llu file%s, %s, verified, in %.*s\n", digest,
+			(unsigned long long)sum.files, sum.files == 1 ? "" : "s", bytes,
+			STR_FMT(cmd_arg(cmd, 1)));
 	return OK;
 }
 

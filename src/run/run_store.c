@@ -1,5 +1,4 @@
-/* Runs and spans in the database. Ids of runs sort by time, so the primary key is also the order
- * of the list. */
+/* Runs and spans in the database. */
 #include "run/run_int.h"
 #include "run/usage_int.h"
 #include "access/access.h"

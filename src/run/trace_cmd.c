@@ -223,7 +223,9 @@ static enum err traces_tail(struct cmd *cmd, struct errtext *et)
 	if (!cmd_remote(cmd))
 		return err_set(et, ERR_NOT_READY,
 			"no server runs on this data directory: start one with croft up");
-	return cmd_stream(cmd, HTTP_GET, "/api/v1/traces/live", (struct str){0}, on_event, cmd, et);
+	enum err e = cmd_stream(
+		cmd, HTTP_GET, "/api/v1/traces/live", (struct str){0}, on_event, cmd, et);
+	return e == ERR_CANCELLED ? OK : e; /* how one ends it */
 }
 
 static const struct option ls_options[] = {

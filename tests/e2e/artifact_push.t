@@ -88,7 +88,7 @@ def with_a_server(c, first):
     tap.ok(code == 0 and same(two, out), "pull through the server gives the same files", err)
     code, text, err = c.cli("artifact", "diff", "m:1", "m:2")
     tap.ok(code == 0 and "+ new.txt" in text and "- empty" in text and "~ model/weights" in text
-           and "1 files are the same" in text, "diff says which files changed", text + err)
+           and "1 file is the same" in text, "diff says which files changed", text + err)
     status, tree = c.json("GET", f"/api/v1/trees/{first}")
     names = [f["path"] for f in tree["files"]]
     tap.same(names, ["config.json", "empty", "model/weights"], "the tree lists its files")
