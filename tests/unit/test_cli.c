@@ -94,6 +94,25 @@ static void test_cli_args__errors_name_the_word(void)
 	}
 }
 
+/* In few columns texts give way, not names, times or the end of a path. */
+static void test_cli_table__what_gives_way(void)
+{
+	static const char *const titles[] = {"NAME", "UPDATED (UTC)", "ABOUT", "PATH"};
+	struct cmd cmd = {0};
+	setenv("COLUMNS", "72", 1);
+	struct cmd_table *t = cmd_table(&cmd, titles, ARRAY_LEN(titles));
+	cmd_cell(t, "smollm2-360m-instruct");
+	cmd_cell(t, "2026-11-27 08:09");
+	cmd_cell(t, "a text that is far too long for this line");
+	cmd_cell(t, "/home/me/documents/handbook/notice.md");
+	cmd_table_end(t);
+	unsetenv("COLUMNS");
+	CHECK_STR(buf_str(&cmd.out),
+		"NAME                   UPDATED (UTC)     ABOUT           PATH\n"
+		"smollm2-360m-instruct  2026-11-27 08:09  a text that i…  …book/notice.md\n");
+	buf_free(&cmd.out);
+}
+
 static enum err note_event(void *ctx, struct str event, struct str data)
 {
 	buf_addf(ctx, "[%.*s|%.*s]", STR_FMT(event), STR_FMT(data));
@@ -117,4 +136,4 @@ static void test_cli_sse__any_cut(void)
 }
 
 TESTS(T(test_cli_args__commands_options_settings), T(test_cli_args__errors_name_the_word),
-	T(test_cli_sse__any_cut))
+	T(test_cli_table__what_gives_way), T(test_cli_sse__any_cut))
