@@ -15,6 +15,9 @@ enum err os_mkdirs(const char *path, struct errtext *et); /* 0700, parents too; 
 enum err os_remove_tree(const char *path, struct errtext *et); /* does not follow links */
 bool os_exists(const char *path);
 bool os_is_dir(const char *path);
+/* Gives freed memory back to the system. The C library keeps it, for each thread apart, in the hope
+ * that it is wanted again: worth a call after a use of memory that is rare and large. */
+void os_return_memory(void);
 int64_t os_file_size(const char *path); /* -1 when it is no regular file */
 uint64_t os_disk_free(const char *path);
 

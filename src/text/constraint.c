@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "base/os.h"
 #include "text/grammar.h"
 #include "text/schema.h"
 
@@ -15,6 +16,7 @@ enum {
 	COMPILING_MAX = 2,      /* at once: one may take seconds, and hundreds of MiB */
 	WAITING_MAX = 16,
 	CHOICES_MAX = 10000,
+	LARGE = 8 << 20,
 };
 
 struct constraint {
@@ -53,10 +55,13 @@ static void put(struct constraints *k, struct constraint *c)
 {
 	if (--c->refs)
 		return;
-	k->in_use -= c->bytes;
+	size_t bytes = c->bytes;
+	k->in_use -= bytes;
 	grammar_free(c->grammar);
 	schema_free(c->schema);
 	free(c);
+	if (bytes > LARGE)
+		os_return_memory();
 }
 
 static void unlink_one(struct constraint *c)
@@ -204,6 +209,8 @@ static enum err compile_new(enum constraint_kind kind, struct str source, const 
 	enum err e = c ? compile(kind, source, c, et) : err_set(et, ERR_NOMEM, "no memory");
 	if (e) {
 		free(c);
+		if (e == ERR_TOO_LARGE) /* it had hundreds of MiB, on whatever thread this is */
+			os_return_memory();
 		return e;
 	}
 	c->refs = 1;
