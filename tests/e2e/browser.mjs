@@ -54,6 +54,17 @@ export function expect(ok, what) {
 export const equal = (got, want, what) =>
   expect(got === want, `${what}: ${JSON.stringify(want)}, not ${JSON.stringify(got)}`)
 
+/** What the page shows comes when it comes: asked again until it is so, for ten seconds. */
+export async function becomes(fn, what) {
+  for (let i = 0; i < 200; i++, await sleep(50)) if (await fn()) return
+  throw new Error(`expected: ${what}`)
+}
+export async function settles(fn, want, what) {
+  let got
+  for (let i = 0; i < 200; i++, await sleep(50)) if ((got = await fn()) === want) return
+  equal(got, want, what)
+}
+
 // ---- the server
 
 export const dir = mkdtempSync(join(tmpdir(), 'croft-web-'))

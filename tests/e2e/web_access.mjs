@@ -2,7 +2,8 @@
 // shown once, projects, members with rules, the audit log; in the dark, at 380 px. Any error on the
 // console and any failed request that a step did not expect fails the test. No models are needed.
 import { join } from 'node:path'
-import { dir, equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
+import { becomes, dir, equal, expect, main, open, overflow,
+  run, settles, startServer, test, use } from './browser.mjs'
 
 let server
 const setUp = async () => { server = use(await startServer({}, undefined, { bare: true })) }
@@ -46,7 +47,7 @@ async function all() {
     await signInDialog(w.page).getByText('the name or the password is wrong').waitFor()
     await signIn(w.page, 'ada', 'correct horse battery')
     await w.page.locator('.rows').getByText('Ada L.').waitFor()
-    equal(await w.page.locator('dialog').count(), 0, 'dialogs')
+    await settles(() => w.page.locator('dialog').count(), 0, 'dialogs')
     await w.shot('users')
     await w.close()
   })
@@ -64,7 +65,7 @@ async function all() {
     await w.shot('key-once')
     await button(dialogOf(w.page), 'I have kept it').click()
     await w.page.locator('.keys-table').getByText('nightly').waitFor()
-    expect(!(await w.page.content()).includes(key), 'the key is not in the page any more')
+    await becomes(async () => !(await w.page.content()).includes(key), 'the key is not in the page any more')
     const me = await fetch(`${server.base}/api/v1/me`, { headers: { authorization: `Bearer ${key}` } })
     equal((await me.json()).name, 'ada', 'whose key it is')
     await w.shot('keys')
@@ -112,7 +113,7 @@ async function all() {
     await w.shot('audit')
     await w.page.getByLabel('Action').fill('key.*')
     await w.page.locator('.audit-table').getByText('member.put').waitFor({ state: 'detached' })
-    equal(await w.page.locator('.audit-table tbody tr').count(), 2, 'records of keys')
+    await settles(() => w.page.locator('.audit-table tbody tr').count(), 2, 'records of keys')
     const download = w.page.waitForEvent('download')
     await button(w.page, 'Export').click()
     const file = join(dir, 'audit.jsonl')
@@ -151,12 +152,12 @@ async function all() {
       await w.page.getByRole('link', { name: tab, exact: true }).click()
       await w.page.waitForTimeout(150)
       await w.shot(`380-${tab.toLowerCase()}`)
-      equal(await overflow(w.page), 0, `pixels beyond the right edge of ${tab}`)
+      await settles(() => overflow(w.page), 0, `pixels beyond the right edge of ${tab}`)
     }
     await w.page.getByRole('link', { name: 'Audit log' }).click()
     await w.page.locator('.audit-table').waitFor()
     await w.shot('380-audit')
-    equal(await overflow(w.page), 0, 'pixels beyond the right edge of the log')
+    await settles(() => overflow(w.page), 0, 'pixels beyond the right edge of the log')
     await w.close()
   })
 }

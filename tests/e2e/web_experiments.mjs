@@ -3,7 +3,8 @@
 // coordinates, a run with its files, comparison with code; at 1280 px, in the dark and at 380 px.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { dir, equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
+import { becomes, dir, equal, expect, main, open, overflow,
+  run, settles, startServer, test, use } from './browser.mjs'
 
 let server
 const send = async (method, path, body, raw) => {
@@ -81,7 +82,7 @@ async function all() {
   await test('web_experiments__an_empty_one_says_how_to_begin', async () => {
     const w = await open('/experiments')
     await w.page.locator('.begin').waitFor()
-    expect((await w.page.locator('.begin').innerText()).includes(`MLFLOW_TRACKING_URI=${server.base}`), 'this address')
+    await becomes(async () => (await w.page.locator('.begin').innerText()).includes(`MLFLOW_TRACKING_URI=${server.base}`), 'this address')
     await w.page.getByRole('link', { name: 'Default' }).click()
     await w.page.getByText('No runs yet').waitFor()
     await w.close()
@@ -97,7 +98,7 @@ async function all() {
     await w.page.getByRole('link', { name: 'router' }).click()
     await rows(w).nth(20).waitFor()
     await w.shot('experiment')
-    expect(await rows(w).count() < COUNT, 'only the rows in view are there')
+    await becomes(async () => await rows(w).count() < COUNT, 'only the rows in view are there')
     await w.page.getByRole('button', { name: 'Columns' }).click()
     const dialog = w.page.locator('dialog[open]')
     await dialog.getByLabel('a key').check()
@@ -128,7 +129,7 @@ async function all() {
     await w.page.waitForFunction(() => document.activeElement.closest('tr')?.dataset.row === '29')
     await w.page.keyboard.press('Space')
     await w.page.getByRole('button', { name: 'Choose none' }).waitFor()
-    equal(await row(), '29', 'the keyboard stays there')
+    await settles(() => row(), '29', 'the keyboard stays there')
     await w.close()
   })
 
@@ -138,13 +139,13 @@ async function all() {
     await w.page.fill('[aria-label=Filter]', "params.optimizer = 'adam' AND (metrics.f1 > 0.8 OR attributes.status = 'FAILED')")
     await w.page.keyboard.press('Enter')
     await w.page.getByText('4 runs fit').waitFor() // adam: even; f1 > 0.8: 32, 34, 36, 38; the failed one is odd
-    equal(await rows(w).count(), 4, 'rows')
+    await settles(() => rows(w).count(), 4, 'rows')
     await w.page.fill('[aria-label=Filter]', 'metrics.f1 >> 1')
     await w.page.keyboard.press('Enter')
     await w.page.locator('.filter-error').waitFor()
     await w.shot('filter-error')
-    expect((await w.page.locator('.filter-error').innerText()).length > 10, 'what is wrong')
-    equal(await w.page.locator('[aria-label=Filter]').getAttribute('aria-invalid'), 'true', 'the field says so')
+    await becomes(async () => (await w.page.locator('.filter-error').innerText()).length > 10, 'what is wrong')
+    await settles(() => w.page.locator('[aria-label=Filter]').getAttribute('aria-invalid'), 'true', 'the field says so')
     await w.page.fill('[aria-label=Filter]', '')
     await rows(w).nth(10).waitFor()
     await w.close()
@@ -224,7 +225,7 @@ async function all() {
   await test('web_experiments__curves_of_chosen_runs', async () => {
     const w = await open(at(`?view=curves&runs=${ids.slice(0, 12).join()}`), { dark: true })
     await w.page.locator('.chart-legend li').nth(23).waitFor()
-    equal(await w.page.locator('.chart').count(), 2, 'charts')
+    await settles(() => w.page.locator('.chart').count(), 2, 'charts')
     const strokes = await w.page.locator('.chart').first().locator('.swatch path')
       .evaluateAll((list) => list.map((p) => getComputedStyle(p).stroke + p.getAttribute('stroke-dasharray')))
     equal(new Set(strokes).size, 12, 'ways in which twelve curves are drawn')
@@ -264,7 +265,7 @@ async function all() {
     await w.page.getByRole('button', { name: 'Download code.patch' }).click()
     const file = await saving
     equal(file.suggestedFilename(), 'code.patch', 'the name')
-    expect((await w.page.locator('.pairs').first().innerText()).includes('train/loss'), 'its metrics')
+    await becomes(async () => (await w.page.locator('.pairs').first().innerText()).includes('train/loss'), 'its metrics')
     await w.shot('run')
     await w.close()
   })
@@ -290,7 +291,7 @@ async function all() {
   await test('web_experiments__one_point_is_no_plot', async () => {
     const w = await open(`/experiments/${experiment}/compare?ids=${ids.slice(0, 2).join()}`)
     await w.page.locator('.chart.single', { hasText: 'f1' }).waitFor()
-    equal((await w.page.locator('.chart.single').innerText()).replace(/\s+/g, ' '), 'f1 one point run-0 0.5 run-1 0.51', 'the values')
+    await settles(async () => (await w.page.locator('.chart.single').innerText()).replace(/\s+/g, ' '), 'f1 one point run-0 0.5 run-1 0.51', 'the values')
     await w.page.locator('.chart-plot').waitFor()
     await w.close()
   })
@@ -301,7 +302,7 @@ async function all() {
     const w = await open(`/experiments/${experiment}/compare?ids=${ids[5]},${ids[0]}`)
     const code = w.page.getByRole('region', { name: 'Code', exact: true })
     await code.getByText('+lr = 3e-4').waitFor()
-    equal(await code.locator('.left:not(.none) code').count(), 0, 'lines of the run that had committed all')
+    await settles(() => code.locator('.left:not(.none) code').count(), 0, 'lines of the run that had committed all')
     await w.close()
   })
 
@@ -314,10 +315,10 @@ async function all() {
     await inputs.getByRole('button', { name: 'What differs' }).click()
     await inputs.getByRole('button', { name: 'Show rows' }).click()
     await inputs.getByText('by id').waitFor()
-    equal(await inputs.locator('.row-list li').count(), 3, 'rows that differ')
+    await settles(() => inputs.locator('.row-list li').count(), 3, 'rows that differ')
     await w.page.getByRole('region', { name: 'Outputs' }).getByText('dataset/copy:2').waitFor()
     const around = w.page.getByRole('region', { name: 'Environment' })
-    expect((await around.innerText()).includes('sh -c'), 'the commands')
+    await becomes(async () => (await around.innerText()).includes('sh -c'), 'the commands')
     await w.shot('compare-data')
     await w.page.getByRole('region', { name: 'Inputs' }).getByRole('link', { name: 'dataset/prices:2' }).click()
     await w.page.getByRole('heading', { name: 'prices' }).waitFor()
@@ -338,7 +339,7 @@ async function all() {
       await w.page.goto(server.base + path)
       await w.page.waitForSelector('main h1')
       await w.page.waitForTimeout(400)
-      equal(await overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
+      await settles(() => overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
       await w.shot('narrow')
     }
     await w.close()

@@ -3,7 +3,8 @@
 // beside each other; at 1280 px, in the dark and at 380 px.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { dir, equal, expect, main, open, overflow, run, startServer, test, use } from './browser.mjs'
+import { becomes, dir, equal, expect, main, open, overflow,
+  run, settles, startServer, test, use } from './browser.mjs'
 
 let server
 const api = async (method, path, body) => {
@@ -25,7 +26,7 @@ async function all() {
   await test('web_registry__an_empty_one_says_what_to_type', async () => {
     const w = await open('/registry')
     await w.page.getByText('No artifacts yet').waitFor()
-    expect((await text(w, '.empty')).includes('croft artifact add'), 'the first command')
+    await becomes(async () => (await text(w, '.empty')).includes('croft artifact add'), 'the first command')
     await w.close()
   })
 
@@ -51,7 +52,7 @@ async function all() {
     await w.shot('registry')
     await w.page.selectOption('select', 'dataset')
     await w.page.locator('.registry-table tbody tr').nth(2).waitFor({ state: 'detached' })
-    equal(await w.page.locator('.main-cell a').allInnerTexts().then((t) => t.join()), 'clean,faq', 'the datasets')
+    await settles(async () => await w.page.locator('.main-cell a').allInnerTexts().then((t) => t.join()), 'clean,faq', 'the datasets')
     await w.page.fill('input[type=search]', 'FA')
     await w.page.locator('.registry-table tbody tr').nth(1).waitFor({ state: 'detached' })
     expect(w.page.url().includes('kind=dataset') && w.page.url().includes('name=FA'), 'the choice is in the address')
@@ -87,7 +88,7 @@ async function all() {
     const dialog = w.page.locator('dialog[open]')
     await dialog.locator('.requirements .missing').nth(1).waitFor()
     const go = dialog.locator('.button.main')
-    expect(await go.isDisabled(), 'no way past the rules without breaking the glass')
+    await becomes(async () => await go.isDisabled(), 'no way past the rules without breaking the glass')
     await dialog.getByLabel('Break the glass').check()
     const smash = dialog.getByRole('button', { name: /^Break the glass: prod to version 4/ })
     await smash.click()
@@ -99,7 +100,7 @@ async function all() {
     await dialog.waitFor({ state: 'detached' })
     const note = w.page.locator('.note.error', { hasText: 'The glass was broken for prod' })
     await note.waitFor()
-    expect((await note.innerText()).includes('prod is down'), 'the reason stands on the page')
+    await becomes(async () => (await note.innerText()).includes('prod is down'), 'the reason stands on the page')
     // with the check passed and the rule gone, the same move needs no glass
     for (const r of (await api('GET', '/promotion/rules')).rules) await api('DELETE', `/promotion/rules/${r.id}`)
     await w.page.getByRole('button', { name: 'Move an alias' }).click()
@@ -114,19 +115,19 @@ async function all() {
     const w = await open(`/registry/model/router?as_of=${encodeURIComponent(between)}`)
     const prod = w.page.locator('.versions-table tr', { hasText: 'prod' })
     await prod.waitFor()
-    expect((await prod.innerText()).includes('rank 4'), 'version 1 was prod then')
-    equal(await w.page.getByRole('button', { name: 'Move an alias' }).count(), 0, 'buttons that change the past')
+    await becomes(async () => (await prod.innerText()).includes('rank 4'), 'version 1 was prod then')
+    await settles(() => w.page.getByRole('button', { name: 'Move an alias' }).count(), 0, 'buttons that change the past')
     await w.page.getByRole('button', { name: 'Now' }).click()
     await w.page.locator('.versions-table tr', { hasText: 'prod' }).filter({ hasText: 'rank 8' }).waitFor()
     // the time line: one stretch for each move, the broken one marked; Enter on one looks there
     await w.page.getByText('History').click()
     await w.page.locator('.stretch').nth(3).waitFor()
-    equal(await w.page.locator('.stretch.broken').count(), 1, 'moves with broken glass')
+    await settles(() => w.page.locator('.stretch.broken').count(), 1, 'moves with broken glass')
     await w.shot('history')
     await w.page.locator('.stretch').first().focus()
     await w.page.keyboard.press('Enter')
     await w.page.locator('.as-of.past').waitFor()
-    expect((await text(w, '.lane-name')).includes('version 1'), 'prod pointed at version 1')
+    await becomes(async () => (await text(w, '.lane-name')).includes('version 1'), 'prod pointed at version 1')
     await w.close()
   })
 
@@ -148,12 +149,12 @@ async function all() {
     await w.page.locator('.graph-node.on').focus()
     const at = () => w.page.evaluate(() => document.activeElement.innerText.replace(/\s+/g, ' ').replace(' :', ':'))
     await w.page.keyboard.press('ArrowLeft')
-    equal(await at(), 'clean:1 dataset', 'one to the left')
+    await settles(() => at(), 'clean:1 dataset', 'one to the left')
     await w.page.keyboard.press('ArrowLeft')
-    equal(await at(), 'faq:2 dataset', 'and another')
+    await settles(() => at(), 'faq:2 dataset', 'and another')
     for (let i = 0; i < 3; i++) await w.page.keyboard.press('ArrowRight')
-    equal(await at(), 'support:1 flow', 'what depends on it')
-    equal(await w.page.locator('.graph-node[tabindex="0"]').count(), 1, 'stops of the Tab key')
+    await settles(() => at(), 'support:1 flow', 'what depends on it')
+    await settles(() => w.page.locator('.graph-node[tabindex="0"]').count(), 1, 'stops of the Tab key')
     await w.page.keyboard.press('Enter')
     await w.page.locator('h1', { hasText: 'support' }).waitFor()
     await w.page.getByText('Leads to').click()
@@ -181,17 +182,17 @@ async function all() {
     const w = await open('/registry/model/router?view=card&v=2')
     const row = (title) => w.page.locator('.card-table tr', { has: w.page.locator('th', { hasText: title }) })
     await row('Training data').locator('.badge.good').waitFor()
-    expect((await row('Training data').innerText()).includes('dataset/clean:1'), 'the data is measured from lineage')
-    expect((await row('Safety checks').innerText()).includes('safety-words: pass'), 'so are checks')
-    expect((await row('Known limitations').innerText()).includes('short tickets <only>'), 'a claim is text')
-    expect((await row('Known limitations').innerText()).includes('local'), 'of somebody')
-    expect((await row('Consent').innerText()).includes('missing'), 'what nobody said is missing')
+    await becomes(async () => (await row('Training data').innerText()).includes('dataset/clean:1'), 'the data is measured from lineage')
+    await becomes(async () => (await row('Safety checks').innerText()).includes('safety-words: pass'), 'so are checks')
+    await becomes(async () => (await row('Known limitations').innerText()).includes('short tickets <only>'), 'a claim is text')
+    await becomes(async () => (await row('Known limitations').innerText()).includes('local'), 'of somebody')
+    await becomes(async () => (await row('Consent').innerText()).includes('missing'), 'what nobody said is missing')
     const before = await text(w, '.card-sums li:nth-child(4)')
     await w.page.getByRole('button', { name: 'Write Consent' }).click()
     await w.page.fill('.card-table textarea', 'asked at sign-up')
     await w.page.getByRole('button', { name: 'Save' }).click()
     await row('Consent').locator('.badge.warn').waitFor()
-    expect((await text(w, '.card-sums li:nth-child(4)')) !== before, 'the section is fuller')
+    await becomes(async () => (await text(w, '.card-sums li:nth-child(4)')) !== before, 'the section is fuller')
     await w.shot('card')
     await w.close()
     const dark = await open('/registry/model/router?view=card&v=2', { dark: true })
@@ -203,8 +204,8 @@ async function all() {
   await test('web_registry__two_versions_side_by_side', async () => {
     const w = await open('/registry/prompt/triage?view=compare')
     await w.page.locator('.diff-row.added').waitFor()
-    equal(await w.page.locator('.diff .left b').allInnerTexts().then((t) => t.join(' ')), 'support tickets', 'words that went')
-    equal(await w.page.locator('.diff .right b').allInnerTexts().then((t) => t.join(' ')), 'letters', 'words that came')
+    await settles(async () => await w.page.locator('.diff .left b').allInnerTexts().then((t) => t.join(' ')), 'support tickets', 'words that went')
+    await settles(async () => await w.page.locator('.diff .right b').allInnerTexts().then((t) => t.join(' ')), 'letters', 'words that came')
     await w.page.getByRole('button', { name: 'Swap' }).click()
     await w.page.locator('.diff-row.removed', { hasText: 'Never guess' }).waitFor()
     await w.shot('compare')
@@ -238,7 +239,7 @@ async function all() {
     await rows.getByText('by id').waitFor()
     equal(await rows.locator('.row-list li').allInnerTexts().then((t) => t.map((x) => x.replace(/\s+/g, ' ')).join()),
       '≠ 2,+ 4,− 3', 'the rows that changed, came and went')
-    equal((await rows.locator('tr', { hasText: 'price' }).innerText()).split(/\s*\t\s*/).join('|'), 'price|number|3|20 → 25|+0.50|1', 'how the column moved')
+    await settles(async () => (await rows.locator('tr', { hasText: 'price' }).innerText()).split(/\s*\t\s*/).join('|'), 'price|number|3|20 → 25|+0.50|1', 'how the column moved')
     await w.shot('files')
     await w.close()
   })
@@ -250,7 +251,7 @@ async function all() {
       await w.page.goto(server.base + path)
       await w.page.waitForSelector('main h1')
       await w.page.waitForTimeout(400)
-      equal(await overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
+      await settles(() => overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
       await w.shot('narrow')
     }
     await w.close()

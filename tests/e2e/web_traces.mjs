@@ -1,6 +1,6 @@
 // Traces on the page, in headless Chromium: the live list, a trace of 10,000 spans, messages, folding
 // by keyboard, feedback; in the dark and at 380 px. Needs no models.
-import { equal, expect, main, open, overflow, startServer, test, use } from './browser.mjs'
+import { becomes, equal, main, open, overflow, settles, startServer, test, use } from './browser.mjs'
 
 let server
 const T = (i) => i.toString(16).padStart(32, '0'), S = (i) => i.toString(16).padStart(16, '0')
@@ -47,7 +47,7 @@ async function all() {
     await w.page.locator('.runs-table tr', { hasText: 'just now' }).waitFor()
     await w.page.getByLabel('Search').fill('styria')
     await w.page.locator('.runs-table tr', { hasText: 'big' }).waitFor({ state: 'detached' })
-    equal(await w.page.locator('.runs-table tbody tr').count(), 1, 'traces with a word from deep within')
+    await settles(() => w.page.locator('.runs-table tbody tr').count(), 1, 'traces with a word from deep within')
     await w.page.getByLabel('Search').fill('')
     await w.page.getByLabel('Filter').fill('nonsense')
     await w.page.locator('.note.error').waitFor() // the refused filter is a 400
@@ -64,15 +64,15 @@ async function all() {
       'answer span,chat m-1 llm,find tool failed', 'the tree')
     await w.page.locator('.span', { hasText: 'chat m-1' }).click()
     await w.page.locator('.message.assistant', { hasText: 'In Styria.' }).waitFor()
-    equal(await w.page.locator('.message.user .words').innerText(), '<b>Where</b> is Graz?', 'messages are text, not markup')
+    await settles(() => w.page.locator('.message.user .words').innerText(), '<b>Where</b> is Graz?', 'messages are text, not markup')
     await w.page.locator('.span-box').focus()
     await w.page.keyboard.press('ArrowDown')
     await w.page.locator('.detail h2', { hasText: 'find' }).waitFor()
-    expect(await w.page.locator('.note.error', { hasText: 'no such town' }).isVisible(), 'the error of the next one')
+    await becomes(async () => await w.page.locator('.note.error', { hasText: 'no such town' }).isVisible(), 'the error of the next one')
     await w.shot('trace')
     await w.page.keyboard.press('Home')
     await w.page.keyboard.press('ArrowLeft')
-    equal(await w.page.locator('.span').count(), 1, 'spans when folded')
+    await settles(() => w.page.locator('.span').count(), 1, 'spans when folded')
     await w.page.keyboard.press('ArrowRight')
     await w.page.locator('.span', { hasText: 'find' }).waitFor()
     await w.close()
@@ -85,16 +85,16 @@ async function all() {
     await w.page.locator('.logs .log').nth(3).waitFor()
     await w.page.getByLabel('Level').selectOption('warn')
     await w.page.locator('.log', { hasText: 'asked' }).waitFor({ state: 'detached' })
-    equal(await w.page.locator('.logs .log').count(), 2, 'warnings and errors')
+    await settles(() => w.page.locator('.logs .log').count(), 2, 'warnings and errors')
     await w.page.getByLabel('Search logs').fill('MAP')
     await w.page.locator('.log', { hasText: 'no such town' }).waitFor({ state: 'detached' })
     await w.page.locator('.log summary').click()
-    equal(await w.page.locator('.log .words').innerText(), 'the <i>map</i> is old', 'records are text, not markup')
-    expect(await w.page.locator('.log code', { hasText: '12' }).isVisible(), 'what a record holds')
+    await settles(() => w.page.locator('.log .words').innerText(), 'the <i>map</i> is old', 'records are text, not markup')
+    await becomes(async () => await w.page.locator('.log code', { hasText: '12' }).isVisible(), 'what a record holds')
     await w.shot('logs')
     await w.page.locator('.log .link').click()
     await w.page.locator('.detail h2', { hasText: 'find' }).waitFor()
-    equal(await w.page.locator('.logs .log').count(), 2, 'at its span')
+    await settles(() => w.page.locator('.logs .log').count(), 2, 'at its span')
     await w.close()
   })
 
@@ -112,7 +112,7 @@ async function all() {
   await test('web_traces__ten_thousand_spans_in_the_dark', async () => {
     const w = await open(`/runs/${T(2)}`, { dark: true })
     await w.page.locator('.span').first().waitFor()
-    expect(await w.page.locator('.span').count() < 60, 'only those in view are drawn')
+    await becomes(async () => await w.page.locator('.span').count() < 60, 'only those in view are drawn')
     await w.page.locator('.span-box').evaluate(async (box) => {
       for (let i = 1; i <= 20; i++) {
         box.scrollTop = (box.scrollHeight * i) / 20
@@ -122,7 +122,7 @@ async function all() {
     await w.page.waitForFunction(() => [...document.querySelectorAll('.span')].some((e) => e.style.top === '279972px'))
     await w.page.getByLabel('Find a span').fill('step 4321')
     await w.page.locator('.span', { hasText: 'step 4321' }).waitFor()
-    equal(await w.page.locator('.span').count(), 1, 'spans found')
+    await settles(() => w.page.locator('.span').count(), 1, 'spans found')
     await w.shot('trace-dark')
     await w.close()
   })
@@ -130,10 +130,10 @@ async function all() {
   await test('web_traces__fits_380_pixels', async () => {
     const w = await open(`/runs/${T(1)}?span=${S(2)}`, { width: 380 })
     await w.page.locator('.message.assistant').waitFor()
-    equal(await overflow(w.page), 0, 'pixels beyond the right edge of a trace')
+    await settles(() => overflow(w.page), 0, 'pixels beyond the right edge of a trace')
     await w.page.goto(`${server.base}/runs`)
     await w.page.locator('.runs-table tr', { hasText: 'answer' }).waitFor()
-    equal(await overflow(w.page), 0, 'pixels beyond the right edge of the list')
+    await settles(() => overflow(w.page), 0, 'pixels beyond the right edge of the list')
     await w.shot('traces-narrow')
     await w.close()
   })
