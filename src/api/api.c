@@ -110,6 +110,4 @@ const struct module api_module = {
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),
-	.init = api_init,
-	.stop = api_stop,
 };

@@ -13,9 +13,7 @@
 #ifndef API_INT_H
 #define API_INT_H
 #include "api/api.h"
-#include "endpoint/endpoint.h"
-#include "run/run.h"
-#include "text/constraint.h"
+#include "endpoint/chat.h"
 
 /* ---- errors ---- */
 
@@ -99,8 +97,6 @@ enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *out, st
 enum err api_format_get(
 	struct croft *c, const struct format *f, struct constraint **out, struct api_error *x);
 void api_format_put(struct croft *c, struct constraint *held); /* accepts NULL */
-enum err api_init(struct croft *c, struct errtext *et);
-void api_stop(struct croft *c);
 
 /* ---- routes ---- */
 

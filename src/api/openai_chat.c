@@ -233,17 +233,17 @@ static enum err open_choice(struct job *j)
 	return e;
 }
 
-static bool on_token(void *ctx, const struct gen_event *ev)
+/* Text, and the token that wrote it or NULL. */
+static bool on_text(struct job *j, struct str text, const struct gen_event *token)
 {
-	struct job *j = ctx;
 	struct buf entry = {0};
-	if (j->p->top_logprobs >= 0)
-		token_entry(j, ev, &entry);
+	if (j->p->top_logprobs >= 0 && token)
+		token_entry(j, token, &entry);
 	enum err e = entry.err;
 	if (j->p->stream) {
 		e = e ? e : open_choice(j);
-		if (!e && (ev->text.n || entry.n))
-			e = send_delta(j, false, ev->text, buf_str(&entry), NULL);
+		if (!e && (text.n || entry.n))
+			e = send_delta(j, false, text, buf_str(&entry), NULL);
 	} else if (entry.n) {
 		if (j->choice->logprobs.n)
 			buf_putc(&j->choice->logprobs, ',');
@@ -251,6 +251,16 @@ static bool on_token(void *ctx, const struct gen_event *ev)
 	}
 	buf_free(&entry);
 	return !e;
+}
+
+static bool on_token(void *ctx, const struct gen_event *ev)
+{
+	return on_text(ctx, ev->text, ev);
+}
+
+static bool on_event(void *ctx, const struct chat_event *ev)
+{
+	return ev->kind == CHAT_TEXT ? on_text(ctx, ev->text, ev->token) : true;
 }
 
 static enum err end_choice(struct job *j, const char *finish)
@@ -318,7 +328,17 @@ static void note_answer(struct job *j, const struct gen_result *r)
 		j->first_ns = r->first_token_ns;
 }
 
-static enum err answer(struct job *j, const struct tokens *prompt, unsigned k)
+static enum err end_answer(struct job *j, struct str text)
+{
+	enum err e = OK;
+	if (j->p->stream)
+		e = end_choice(j, j->choice->finish);
+	else
+		buf_adds(&j->choice->text, text);
+	return e ? api_fail(&j->x, e, NULL, NULL, "the client went away") : OK;
+}
+
+static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 {
 	struct gen_request g = {.prompt = prompt->id,
 		.n_prompt = prompt->n,
@@ -333,7 +353,6 @@ static enum err answer(struct job *j, const struct tokens *prompt, unsigned k)
 		.ctx = j};
 	struct gen_result r = {0};
 	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
-	j->opened = false;
 	j->span = span_begin(j->run, NULL, "generate", "llm");
 	span_text(j->span, "model", endpoint_name(j->ep));
 	enum err e = generator_run(endpoint_generator(j->ep), &g, &r, &j->x.et);
@@ -348,15 +367,60 @@ static enum err answer(struct job *j, const struct tokens *prompt, unsigned k)
 			j->cached_tokens += r.cached_tokens;
 		}
 		j->choice->finish = finish_word(r.finish);
-		if (j->p->stream)
-			e = end_choice(j, j->choice->finish);
-		else
-			buf_adds(&j->choice->text, buf_str(&r.text));
-		if (e)
-			api_fail(&j->x, e, NULL, NULL, "the client went away");
+		e = end_answer(j, buf_str(&r.text));
 	}
 	span_end(j->span, e, &j->x.et);
 	buf_free(&r.text);
+	return e;
+}
+
+static const char *chat_finish_word(enum chat_finish f)
+{
+	switch (f) {
+	case CHAT_LENGTH:
+		return "length";
+	case CHAT_TOOL_CALLS:
+		return "tool_calls";
+	case CHAT_FILTERED:
+		return "content_filter";
+	default:
+		return "stop";
+	}
+}
+
+static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
+{
+	struct chat_request r = {.messages = p->messages,
+		.n_messages = p->n_messages,
+		.sampling = j->p->sampling,
+		.max_tokens = j->p->max_tokens,
+		.stop = j->p->stop,
+		.n_stop = j->p->n_stop,
+		.top_logprobs = j->p->top_logprobs,
+		.format = j->p->format.kind,
+		.format_source = j->p->format.source,
+		.format_name = j->p->format.name,
+		.who = j->rq->who,
+		.cancel = j->rq->cancel,
+		.on_event = on_event,
+		.ctx = j};
+	struct chat_result res = {0};
+	r.sampling.seed += k;
+	enum err e = chat_run(j->c, j->ep, j->run, &r, &res, &j->x.et);
+	if (e)
+		return api_fail_from(&j->x, e, j->param);
+	if (k == 0) {
+		j->prompt_tokens = res.prompt_tokens;
+		j->cached_tokens = res.cached_tokens;
+		j->first_ns = res.first_token_ns;
+	}
+	j->completion_tokens += res.completion_tokens;
+	j->queued_ns += res.queued_ns;
+	j->prompt_ns += res.prompt_ns;
+	j->decode_ns += res.decode_ns;
+	j->choice->finish = chat_finish_word(res.finish);
+	e = end_answer(j, buf_str(&res.text));
+	chat_result_free(&res);
 	return e;
 }
 
@@ -450,15 +514,18 @@ static void end_job(struct job *j, enum err e)
 	buf_free(&j->chunk);
 }
 
-/* The answers to all prompts, n each, in order. */
-static enum err answer_all(struct job *j, const struct tokens *prompts, size_t n_prompts)
+/* The answers to all prompts, n each, in order; to the messages of p when it is a chat. */
+static enum err answer_all(
+	struct job *j, const struct chat_params *p, const struct tokens *prompts, size_t n_prompts)
 {
 	unsigned n = (unsigned)n_prompts * j->p->n;
 	struct choice *choices = calloc(n, sizeof *choices);
 	enum err e = choices ? OK : api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory");
 	for (j->index = 0; j->index < n && !e; j->index++) {
 		j->choice = &choices[j->index];
-		e = answer(j, &prompts[j->index / j->p->n], j->index % j->p->n);
+		j->opened = false;
+		e = p ? converse(j, p, j->index)
+		      : complete(j, &prompts[j->index / j->p->n], j->index % j->p->n);
 		if (!e && (j->choice->text.err || j->choice->logprobs.err))
 			e = api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory for the answer");
 	}
@@ -476,43 +543,6 @@ static enum err answer_all(struct job *j, const struct tokens *prompts, size_t n
 
 /* ---- chat ---- */
 
-static struct str messages_json(const struct chat_params *p, struct buf *b)
-{
-	struct jw w = {.out = b};
-	jw_arr(&w);
-	for (size_t i = 0; i < p->n_messages; i++) {
-		jw_obj(&w);
-		jw_kstr(&w, "role", p->messages[i].role);
-		jw_kstr(&w, "content", p->messages[i].content);
-		jw_end(&w);
-	}
-	jw_end(&w);
-	return jw_done(&w) ? buf_str(b) : S("[]");
-}
-
-static enum err chat_tokens(struct job *j, const struct chat_params *p, struct tokens *out)
-{
-	struct buf text = {0}, input = {0};
-	bool used_default = false;
-	const struct model *m = endpoint_model(j->ep);
-	struct span *s = span_begin(j->run, NULL, "prompt", "template");
-	span_json(s, "input", messages_json(p, &input));
-	enum err e = model_chat_prompt(m, p->messages, p->n_messages, (struct str){0}, true, &text,
-		&used_default, &j->x.et);
-	if (!e)
-		e = tokenizer_encode(j->tk, buf_str(&text), TOKENIZE_SPECIAL, out, &j->x.et);
-	if (e)
-		api_fail_from(&j->x, e, "messages");
-	span_text(s, "output", buf_str(&text));
-	span_i64(s, "tokens", (int64_t)out->n);
-	if (used_default)
-		span_text(s, "note", S("the model has no chat template: ChatML was used"));
-	span_end(s, e, &j->x.et);
-	buf_free(&text);
-	buf_free(&input);
-	return e;
-}
-
 void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct chat_params p;
@@ -521,14 +551,10 @@ void openai_chat(struct croft *c, struct http_request *rq, struct http_response 
 		api_reply_error(rs, &j.x);
 		return;
 	}
-	struct tokens prompt = {0};
 	begin_job(&j, c, "chat", p.last_user);
 	enum err e = find_model(&j, c);
 	if (!e)
-		e = chat_tokens(&j, &p, &prompt);
-	if (!e)
-		e = answer_all(&j, &prompt, 1);
-	tokens_free(&prompt);
+		e = answer_all(&j, &p, NULL, 1);
 	end_job(&j, e);
 }
 
@@ -570,7 +596,7 @@ void openai_completion(struct croft *c, struct http_request *rq, struct http_res
 	for (size_t i = 0; i < p.n_prompts && !e; i++)
 		e = prompt_tokens(&j, &p.prompts[i], &prompts[i]);
 	if (!e)
-		e = answer_all(&j, prompts, p.n_prompts);
+		e = answer_all(&j, NULL, prompts, p.n_prompts);
 	for (size_t i = 0; prompts && i < p.n_prompts; i++)
 		tokens_free(&prompts[i]);
 	free(prompts);

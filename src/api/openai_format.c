@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEPT = 64 };
-
 struct field {
 	const char *key; /* in the body, or within structured_outputs */
 	enum constraint_kind kind;
@@ -206,11 +204,6 @@ enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *f, stru
 
 /* ---- compiled, and kept ---- */
 
-static struct constraints *kept(struct croft *c)
-{
-	return croft_state(c, &api_module);
-}
-
 enum err api_format_get(
 	struct croft *c, const struct format *f, struct constraint **out, struct api_error *x)
 {
@@ -218,7 +211,7 @@ enum err api_format_get(
 		*out = NULL;
 		return OK;
 	}
-	enum err e = constraint_get(kept(c), f->kind, f->source, out, &x->et);
+	enum err e = endpoint_constraint_get(c, f->kind, f->source, out, &x->et);
 	if (!e)
 		return OK;
 	struct errtext why = x->et;
@@ -236,20 +229,5 @@ enum err api_format_get(
 
 void api_format_put(struct croft *c, struct constraint *held)
 {
-	constraint_put(kept(c), held);
-}
-
-enum err api_init(struct croft *c, struct errtext *et)
-{
-	struct constraints *k = constraints_new(KEPT);
-	if (!k)
-		return err_set(et, ERR_NOMEM, "no memory");
-	croft_set_state(c, &api_module, k);
-	return OK;
-}
-
-void api_stop(struct croft *c)
-{
-	constraints_free(kept(c));
-	croft_set_state(c, &api_module, NULL);
+	endpoint_constraint_put(c, held);
 }

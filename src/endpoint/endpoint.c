@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { LOOK_AGAIN_MS = 2000 };
+enum { LOOK_AGAIN_MS = 2000, CONSTRAINTS_KEPT = 64 };
 enum state { OPENING, OPEN, FAILED };
 
 struct endpoint {
@@ -35,6 +35,7 @@ struct endpoints {
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	struct endpoint *list;
+	struct constraints *constraints;
 	/* the opener */
 	pthread_t opener;
 	bool started, stop, all_open;
@@ -271,6 +272,22 @@ struct generator *endpoint_generator(const struct endpoint *e)
 	return e->generator;
 }
 
+struct str endpoint_sha256(const struct endpoint *e)
+{
+	return str_c(e->sha256);
+}
+
+enum err endpoint_constraint_get(struct croft *c, enum constraint_kind kind, struct str source,
+	struct constraint **out, struct errtext *et)
+{
+	return constraint_get(state_of(c)->constraints, kind, source, out, et);
+}
+
+void endpoint_constraint_put(struct croft *c, struct constraint *k)
+{
+	constraint_put(state_of(c)->constraints, k);
+}
+
 static bool is_loaded(struct croft *c, struct str name)
 {
 	struct endpoints *s = state_of(c);
@@ -361,6 +378,11 @@ static enum err init(struct croft *c, struct errtext *et)
 	struct endpoints *s = calloc(1, sizeof *s);
 	if (!s)
 		return err_set(et, ERR_NOMEM, "no memory");
+	s->constraints = constraints_new(CONSTRAINTS_KEPT);
+	if (!s->constraints) {
+		free(s);
+		return err_set(et, ERR_NOMEM, "no memory");
+	}
 	s->c = c;
 	pthread_mutex_init(&s->mu, NULL);
 	cond_init(&s->changed);
@@ -398,6 +420,7 @@ static void stop(struct croft *c)
 			endpoint_free(dead);
 	}
 	croft_set_state(c, &endpoint_module, NULL);
+	constraints_free(s->constraints);
 	pthread_mutex_destroy(&s->mu);
 	pthread_cond_destroy(&s->changed);
 	free(s);

@@ -3,6 +3,7 @@
 #define ENDPOINT_ENDPOINT_H
 #include "artifact/artifact.h"
 #include "engine/engine.h"
+#include "text/constraint.h"
 
 extern const struct module endpoint_module;
 
@@ -17,5 +18,12 @@ void endpoint_put(struct endpoint *e); /* accepts NULL */
 struct str endpoint_name(const struct endpoint *e);
 struct model *endpoint_model(const struct endpoint *e);
 struct generator *endpoint_generator(const struct endpoint *e); /* NULL for embedders */
+/* Of the model's files, in hex, as its entry in the registry has it; "" when there is none. */
+struct str endpoint_sha256(const struct endpoint *e);
+
+/* Compiled constraints, kept for all requests of the process; see text/constraint.h. */
+enum err endpoint_constraint_get(struct croft *c, enum constraint_kind kind, struct str source,
+	struct constraint **out, struct errtext *et) MUST_CHECK;
+void endpoint_constraint_put(struct croft *c, struct constraint *k); /* accepts NULL */
 
 #endif

@@ -70,6 +70,27 @@ struct generator *endpoint_generator(const struct endpoint *e)
 	return (struct generator *)e;
 }
 
+struct str endpoint_sha256(const struct endpoint *e)
+{
+	return S("5ca1ab1e");
+}
+
+static struct constraints *constraints;
+
+enum err endpoint_constraint_get(struct croft *c, enum constraint_kind kind, struct str source,
+	struct constraint **out, struct errtext *et)
+{
+	if (!constraints)
+		constraints = constraints_new(4);
+	return constraint_get(constraints, kind, source, out, et);
+}
+
+void endpoint_constraint_put(struct croft *c, struct constraint *k)
+{
+	if (k)
+		constraint_put(constraints, k);
+}
+
 const struct tokenizer *model_tokenizer(const struct model *m)
 {
 	return (const struct tokenizer *)m;
@@ -109,6 +130,16 @@ void tokens_free(struct tokens *t)
 void tokenizer_piece(const struct tokenizer *tk, int32_t id, bool special, struct buf *out)
 {
 	buf_putc(out, (char)id);
+}
+
+struct str tokenizer_chat_template(const struct tokenizer *tk)
+{
+	return S("");
+}
+
+uint32_t generator_context(const struct generator *g)
+{
+	return CONTEXT;
 }
 
 size_t tokenizer_vocab_size(const struct tokenizer *tk)
