@@ -2,7 +2,7 @@
 # tools/oracle/venv.sh NAME: prints the Python of a virtual environment with a reference library,
 # made under build/oracle the first time.
 #   llama  llama-cpp-python, built from its source package with native flags (about 10 minutes)
-#   st     sentence-transformers on Debian's CPU build of PyTorch
+#   st     sentence-transformers on Debian's CPU build of PyTorch, ONNX Runtime
 # CROFT_ORACLE_LLAMA and CROFT_ORACLE_ST name a ready Python instead.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -25,6 +25,7 @@ st)
 			tokenizers==0.19.1 safetensors==0.4.5 tqdm regex requests pyyaml filelock packaging scikit-learn==1.4.2 \
 			scipy==1.11.4 Pillow joblib threadpoolctl fsspec numpy==1.24.4 typing-extensions urllib3 idna certifi \
 			charset-normalizer cloudpickle >&2
+		"$dir/bin/pip" install -q --no-deps onnxruntime==1.17.3 coloredlogs humanfriendly flatbuffers protobuf sympy mpmath >&2
 		ln -s bin/python "$dir/ok"
 	fi ;;
 *) echo "venv.sh: llama or st" >&2; exit 2 ;;
