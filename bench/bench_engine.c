@@ -1,7 +1,7 @@
 /* What the engine does by itself, one JSON object a line; bench/engine.py sets it beside its peers.
  *
  *	bench_engine generate MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
- *	bench_engine embed MODEL THREADS TOKENS BATCH CALLS
+ *	bench_engine embed|embed_bf16 MODEL THREADS TOKENS BATCH CALLS
  *
  * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
  */
@@ -165,13 +165,14 @@ int main(int argc, char **argv)
 			&(struct errtext){"usage stands at the head of bench/bench_engine.c"});
 	struct model *m;
 	struct errtext et;
-	struct model_options o = {.threads = number(argv[3])};
+	struct model_options o = {
+		.threads = number(argv[3]), .bf16 = strcmp(argv[1], "embed_bf16") == 0};
 	uint64_t start = clock_mono_ns();
 	enum err e = model_open(argv[2], &o, &m, &et);
 	if (e)
 		die(e, &et);
 	double load_ms = (double)(clock_mono_ns() - start) / 1e6;
-	if (strcmp(argv[1], "embed") == 0)
+	if (strncmp(argv[1], "embed", 5) == 0)
 		embed(m, number(argv[4]), number(argv[5]), number(argv[6]));
 	else
 		generate(m, number(argv[4]), number(argv[5]), number(argv[6]));

@@ -16,7 +16,7 @@
 
 static struct kern_team *team;
 static unsigned threads = 1;
-static double peak_f32, peak_int8, peak_mem, peak_l2;
+static double peak_f32, peak_bf16, peak_int8, peak_mem, peak_l2;
 
 static void *mem(size_t n)
 {
@@ -105,6 +105,22 @@ __attribute__((target("avx512vnni,avx512f"))) static void spin_int8_512(
 			: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
 }
 
+/* Sixteen chains: the instruction takes longer than the others. */
+__attribute__((target("avx512bf16,avx512f"))) static void spin_bf16_512(
+	void *arg, size_t c, unsigned t)
+{
+#define DP(r) "vdpbf16ps %%zmm30, %%zmm31, %%zmm" #r "\n"
+	for (int i = 0; i < ROUNDS; i++)
+		__asm__ volatile(DP(0) DP(1) DP(2) DP(3) DP(4) DP(5) DP(6) DP(7) DP(8) DP(9) DP(10)
+					 DP(11) DP(12) DP(13) DP(14) DP(15)
+				 :
+				 :
+				 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+				 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+				 "xmm15");
+#undef DP
+}
+
 __attribute__((target("avx2,fma"))) static void spin_f32_256(void *arg, size_t c, unsigned t)
 {
 	for (int i = 0; i < ROUNDS; i++)
@@ -160,6 +176,8 @@ static void measure_peaks(void)
 	if (!strcmp(kern->name, "avx512")) {
 		peak_f32 = spin_rate(spin_f32_512, 16);
 		peak_int8 = spin_rate(spin_int8_512, 64);
+		if (kern_type_bf16(KERN_BF16))
+			peak_bf16 = spin_rate(spin_bf16_512, 64);
 	} else if (!strcmp(kern->name, "avx2")) {
 		peak_f32 = spin_rate(spin_f32_256, 8);
 	}
@@ -171,6 +189,7 @@ static void measure_peaks(void)
 	peak_l2 = (double)r.n * 4 / best(read_all, &r) * 1e-9;
 	free((void *)(uintptr_t)r.p);
 	line("peak", "f32 fma", "F32", peak_f32, "GFLOP/s", 0);
+	line("peak", "bf16 dot", "BF16", peak_bf16, "GFLOP/s", 0);
 	line("peak", "int8 dot", "I8", peak_int8, "GOP/s", 0);
 	line("peak", "read 512 MB", "F32", peak_mem, "GB/s", 0);
 	line("peak", "read 512 kB a thread", "F32", peak_l2, "GB/s", 0);
@@ -219,13 +238,17 @@ static void bench_mul(enum kern_type t, size_t m, size_t n, size_t k)
 	j.y = mem(m * n * 4);
 	kern_act_init(&j.a, mem(kern_act_bytes(m, k)), j.x, k, m, k);
 	kern_act_quant(&j.a, 0, m);
+	kern_act_half(&j.a, 0, m);
 	double s = best(mul_run, &j);
 	const char *name = kern_type_info(t)->name;
 	if (m == 1)
 		line("matmul", shape, name, (double)bytes / s * 1e-9, "GB/s", peak_mem);
 	else
 		line("matmul", shape, name, 2.0 * (double)m * (double)n * (double)k / s * 1e-9,
-			"GOP/s", kern_type_int8(t) && peak_int8 > 0 ? peak_int8 : peak_f32);
+			"GOP/s",
+			kern_type_int8(t) && peak_int8 > 0 ? peak_int8
+			: kern_type_bf16(t)                ? peak_bf16
+							   : peak_f32);
 	free(j.w.data);
 	free(j.x);
 	free(j.y);

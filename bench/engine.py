@@ -100,7 +100,7 @@ def medians(commands, repeats):
 
 def row(what, ours, theirs, unit, goal, less=False):
     ratio = theirs / ours if less else ours / theirs
-    print(f"{what:47} {ours:9.1f} {theirs:9.1f} {unit:6} {ratio:6.2f} {goal:5.2f}  {'ok' if ratio >= goal else 'below'}",
+    print(f"{what:58} {ours:9.1f} {theirs:9.1f} {unit:6} {ratio:6.2f} {goal:5.2f}  {'ok' if ratio >= goal else 'below'}",
           flush=True)
 
 
@@ -143,14 +143,15 @@ def embedder(bench, peer, st, minilm, made, repeats):
             args = [str(THREADS), str(tokens), str(batch), "5"]
             # llama.cpp takes at most 32 sequences of 256 tokens in reasonable time: its rate falls with the batch
             theirs = [str(THREADS), str(tokens), str(min(batch, 8)), "3"]
-            commands = [[bench, "embed", minilm] + args, peer + ["embed", f"{made}/minilm-f16.gguf"] + theirs]
+            commands = [[bench, "embed", minilm] + args, [bench, "embed_bf16", minilm] + args, peer + ["embed", f"{made}/minilm-f16.gguf"] + theirs]
             names = ["llama.cpp (F16)"]
             if st:
                 commands += [other + ["torch", minilm] + args, other + ["onnx", minilm, made] + args]
                 names += ["sentence-transformers", "ONNX Runtime"]
             got = medians(commands, repeats)
-            for name, theirs, goal in zip(names, got[1:], (3, 2, 1.5)):
-                row(f"{title}, {name}", got[0]["embed_sps"], theirs["embed_sps"], "seq/s", goal)
+            for how, ours in (("f32", got[0]), ("bf16", got[1])):
+                for name, theirs, goal in zip(names, got[2:], (3, 2, 1.5)):
+                    row(f"{title}, {how} / {name}", ours["embed_sps"], theirs["embed_sps"], "seq/s", goal)
 
 
 def cold(bench, path, repeats):
@@ -169,7 +170,7 @@ def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
     global ONLY
     ONLY, repeats = only, int(repeats)
     peer = [sys.executable, "-c", PEER]
-    print(f"{'what (' + str(THREADS) + ' threads)':47} {'croft':>9} {'peer':>9} {'':6} {'ratio':>6} {'goal':>5}")
+    print(f"{'what (' + str(THREADS) + ' threads)':58} {'croft':>9} {'peer':>9} {'':6} {'ratio':>6} {'goal':>5}")
     for name in GOALS["135M"]:
         path = smollm2 if name == "Q4_1" else f"{made}/smollm2-{name.lower()}.gguf"
         decoder(bench, peer, "135M", name, path, repeats)

@@ -29,14 +29,17 @@ void layer_linear(struct kern_team *team, const float *x, size_t n, size_t k, vo
 {
 	struct kern_act a;
 	struct kern_mul jobs[LINEAR_MAX];
-	bool int8 = false;
+	bool int8 = false, half = false;
 	kern_act_init(&a, mem, x, k, n, k);
 	for (size_t i = 0; i < n_out; i++) {
 		const struct linear *l = &out[i];
 		jobs[i] = (struct kern_mul){l->w, &a, l->y, l->w->n, l->bias};
 		int8 |= kern_type_int8(l->w->type);
+		half |= kern_type_bf16(l->w->type);
 	}
 	if (int8)
 		kern_act_quant_team(team, &a);
+	if (half)
+		kern_act_half_team(team, &a);
 	kern_matmul_team(team, jobs, n_out);
 }

@@ -77,10 +77,35 @@ static enum err find_named(struct loader *l, const struct tensor_row *r, uint32_
 	return OK;
 }
 
+/* The matrix in BF16, rounded from what the file has. */
+static enum err pack_bf16(struct loader *l, const struct tensor *t, struct kern_mat *w)
+{
+	size_t row = kern_row_bytes(t->type, t->cols), bytes = t->rows * t->cols * sizeof(uint16_t);
+	uint16_t *rows = mem_get(bytes, true);
+	float *x = malloc(t->cols * sizeof *x);
+	enum err e = rows && x ? OK : err_set(l->et, ERR_NOMEM, "no memory to round a matrix");
+	for (size_t r = 0; r < t->rows && !e; r++) {
+		kern_dequant(t->type, (const char *)t->data + r * row, x, t->cols);
+		kern_quant(KERN_BF16, x, rows + r * t->cols, t->cols);
+	}
+	if (!e)
+		kern_mat_pack_team(l->m->team, w, rows);
+	mem_put(rows, bytes);
+	free(x);
+	return e;
+}
+
 static enum err place_mat(struct loader *l, const struct tensor *t, struct kern_mat *w)
 {
-	size_t bytes = kern_mat_bytes(t->type, t->rows, t->cols);
-	if (l->mem) {
+	bool round = l->m->bf16 && (t->type == KERN_F32 || t->type == KERN_F16);
+	enum kern_type type = round ? KERN_BF16 : t->type;
+	size_t bytes = kern_mat_bytes(type, t->rows, t->cols);
+	if (l->mem && round) {
+		kern_mat_init(w, type, t->rows, t->cols, l->mem + l->at);
+		enum err e = pack_bf16(l, t, w);
+		if (e)
+			return e;
+	} else if (l->mem) {
 		kern_mat_init(w, t->type, t->rows, t->cols, l->mem + l->at);
 		kern_mat_pack_team(l->m->team, w, t->data);
 	}
@@ -359,6 +384,8 @@ static enum err open_all(struct model *m, const char *path, unsigned threads,
 		return e;
 	e = arch_of(m->weights, &m->arch, et);
 	if (!e)
+		m->bf16 &= m->arch->task == MODEL_ENCODER;
+	if (!e)
 		e = arch_hparams(m->weights, m->arch, &m->hp, et);
 	if (!e)
 		e = find_vocab(m, et);
@@ -416,6 +443,7 @@ enum err model_open(
 	pthread_mutex_init(&m->compute, NULL);
 	pthread_mutex_init(&m->identity_mu, NULL);
 	m->memory_max = o ? o->memory_max : 0;
+	m->bf16 = o && o->bf16 && kern_type_bf16(KERN_BF16);
 	unsigned threads = o && o->threads ? o->threads : cpu_count();
 	enum err e = open_all(m, path, MIN(threads, 256u), o ? &o->check : NULL, et);
 	if (e) {
@@ -486,8 +514,9 @@ static enum err identify(struct model *m)
 		add_file(&h, m, "tokenizer.json");
 	}
 	char how[128];
-	int n = snprintf(how, sizeof how, "dim %u pooling %d normalised %d max %u",
-		m->info.embedding_dim, (int)m->hp.pooling, m->hp.normalised, m->hp.read_max);
+	int n = snprintf(how, sizeof how, "dim %u pooling %d normalised %d max %u%s",
+		m->info.embedding_dim, (int)m->hp.pooling, m->hp.normalised, m->hp.read_max,
+		m->bf16 ? " bf16" : "");
 	sha256_add(&h, how, (size_t)n);
 	sha256_end(&h, sum);
 	hex_encode(sum, sizeof sum, m->identity);

@@ -137,6 +137,7 @@ struct model {
 	const float *embd_norm, *embd_norm_b, *out_norm, *rope_freqs;
 	struct kern_mat output;
 	struct layer *layers;
+	bool bf16;        /* matrices were rounded to BF16 */
 	bool rope_pairs;  /* rotate (2i, 2i+1), else (i, i + half) */
 	double *inv_freq; /* [rope_dim / 2] */
 

@@ -9,6 +9,7 @@
 
 const struct kern *kern = &kern_generic;
 const struct leaves *leaves = &leaves_generic;
+const struct leaves_bf16 *bf16;
 
 static const char *lacks_nothing(void)
 {
@@ -57,6 +58,15 @@ static const char *lacks_avx512(void)
 		{7, 1, 31, "the CPU lacks avx512vl"}, {7, 2, 11, "the CPU lacks avx512_vnni"}};
 	return lacks(f, ARRAY_LEN(f), 0xe6);
 }
+
+static const char *lacks_bf16(void)
+{
+	unsigned a = 0, b, c, d;
+	const char *why = lacks_avx512();
+	if (!why && (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)))
+		why = "the CPU lacks avx512_bf16";
+	return why;
+}
 #endif
 
 /* Best first. To add a table: a file with its flags in meson.build, a probe and a row here. */
@@ -65,14 +75,18 @@ static const struct {
 	const struct kern *kern;
 	const struct leaves *leaves;
 	const char *(*lacks)(void);
+	const struct leaves_bf16 *bf16;
 } tables[] = {
+#if defined KERN_HAVE_AVX512BF16
+	{"avx512bf16", &kern_avx512, &leaves_avx512, lacks_bf16, &bf16_avx512},
+#endif
 #if defined KERN_HAVE_AVX512
-	{"avx512", &kern_avx512, &leaves_avx512, lacks_avx512},
+	{"avx512", &kern_avx512, &leaves_avx512, lacks_avx512, NULL},
 #endif
 #if defined KERN_HAVE_AVX2
-	{"avx2", &kern_avx2, &leaves_avx2, lacks_avx2},
+	{"avx2", &kern_avx2, &leaves_avx2, lacks_avx2, NULL},
 #endif
-	{"generic", &kern_generic, &leaves_generic, lacks_nothing},
+	{"generic", &kern_generic, &leaves_generic, lacks_nothing, NULL},
 };
 
 const char *kern_unavailable(const char *name)
@@ -92,6 +106,7 @@ enum err kern_use(const char *name, struct errtext *et)
 		if (!strcmp(tables[i].name, name)) {
 			kern = tables[i].kern;
 			leaves = tables[i].leaves;
+			bf16 = tables[i].bf16;
 		}
 	return OK;
 }

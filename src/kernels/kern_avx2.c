@@ -921,8 +921,10 @@ INLINE __m256 weights(enum kern_type type, const unsigned char *panel, size_t i,
 	const __m128i *p = (const __m128i *)(const void *)panel + 2 * i + h;
 	if (type == KERN_F16)
 		return _mm256_cvtph_ps(_mm_load_si128(p));
-	__m256i u = _mm256_cvtepu16_epi32(_mm_load_si128(p));
-	return _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
+	/* pairs of columns: the even one is the lower half */
+	__m256i pair = _mm256_load_si256((const __m256i *)(const void *)panel + i / 2 * 2 + h);
+	return _mm256_castsi256_ps(i & 1 ? _mm256_and_si256(pair, _mm256_set1_epi32(-65536))
+					 : _mm256_slli_epi32(pair, 16));
 }
 
 static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0, size_t n,

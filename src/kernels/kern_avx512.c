@@ -876,8 +876,10 @@ INLINE __m512 weights(enum kern_type type, const unsigned char *panel, size_t i)
 	const __m256i *h = (const __m256i *)(const void *)panel + i;
 	if (type == KERN_F16)
 		return _mm512_cvtph_ps(_mm256_load_si256(h));
-	return _mm512_castsi512_ps(
-		_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_load_si256(h)), 16));
+	/* pairs of columns: the even one is the lower half */
+	__m512i pair = _mm512_load_si512(panel + i / 2 * LINE);
+	return _mm512_castsi512_ps(i & 1 ? _mm512_and_si512(pair, _mm512_set1_epi32(-65536))
+					 : _mm512_slli_epi32(pair, 16));
 }
 
 static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0, size_t n,

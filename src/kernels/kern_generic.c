@@ -441,6 +441,12 @@ static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0,
 	float (*out)[KERN_PANEL])
 {
 	size_t bytes = type == KERN_F32 ? 4 : 2;
+	if (type == KERN_BF16) {
+		for (size_t i = 0; i < n; i++)
+			for (unsigned r = 0; r < KERN_PANEL; r++)
+				out[i][r] = bf16_to_f32(load16(panel + bf16_at(k0 + i, r)));
+		return;
+	}
 	kern_dequant(type, panel + k0 * KERN_PANEL * bytes, out[0], n * KERN_PANEL);
 }
 

@@ -13,7 +13,8 @@
  *blocks       Q4_K, Q5_K: f16 d[16], dmin[16], then u8 sc[16], m[16] per block; Q6_K: f16 d[16],
  *then i8 sc[16] per 16 values
  *
- * F32, F16, BF16: [k][16] values.
+ * F32, F16: [k][16] values. BF16: [k / 2][16][2], pairs of columns, as vdpbf16ps wants them; an odd
+ * last column has a zero beside it.
  *
  * Unpacked, every quantised type looks the same: u8 lines u = q << (8 - bits), a factor s (divided
  *by 2^(8 - bits), exactly), and either an addend b per block (the types with a minimum) or the
@@ -30,6 +31,7 @@ enum {
 	BLK_U8 = 8 * LINE, /* an unpacked block of a panel */
 	KC = 512,          /* k per pass over an unpacked pair of panels, quantised */
 	KC_F = 256,        /* the same in f32; also where f32 sums are cut */
+	KC_B = 128,        /* pairs of BF16 per pass; where their sums are cut */
 	KC_BLKS = KC / BLK,
 	ATTN_ROWS = 48, /* query rows that attention takes at once */
 	ATTN_CUT = 64,  /* positions of a block; where sums over positions are cut */
@@ -125,6 +127,19 @@ struct leaves {
 	void (*attention)(const struct kern_attn *a); /* NULL: attention.c's, over tile_f */
 };
 
+/* Products of BF16 by the CPU's own instruction. */
+struct leaves_bf16 {
+	unsigned tok_tile;
+	/* k values to h, and a zero after an odd number of them */
+	void (*act_row)(const float *x, size_t k, uint16_t *h);
+	/* y[t][16 p + r] += sum over n pairs of a[t * lda + ..] * w[p][..][r], from 0. Panels lie
+	 * panel_bytes apart. n_panels is 1 or 2, or 1 to 4 for one token. */
+	void (*tile)(const unsigned char *panel, size_t panel_bytes, unsigned n_panels, size_t n,
+		const uint16_t *a, size_t lda, size_t n_tok, float *y, size_t ldy);
+};
+extern const struct leaves_bf16 bf16_avx512;
+extern const struct leaves_bf16 *bf16; /* NULL: as f32 */
+
 /* The tables; an instruction set that is not built is absent from kern.c's list. */
 extern const struct kern kern_generic, kern_avx2, kern_avx512;
 extern const struct leaves leaves_generic, leaves_avx2, leaves_avx512;
@@ -167,6 +182,12 @@ static inline uint16_t load16(const void *p)
 	uint16_t u;
 	memcpy(&u, p, 2);
 	return u;
+}
+
+/* Where column c of row r lies in a BF16 panel. */
+static inline size_t bf16_at(size_t c, size_t r)
+{
+	return (c / 2 * KERN_PANEL + r) * 4 + c % 2 * 2;
 }
 
 static inline void store32(void *p, uint32_t u)

@@ -1,7 +1,8 @@
 /* Kernels: the arithmetic that inference, training and the vector index stand on.
  *
  * One table of function pointers (`kern`), filled for the CPU at kern_init: generic C (the oracle),
- * AVX2+FMA+F16C, AVX-512 (F/BW/DQ/VL/VNNI). CROFT_KERNELS=generic|avx2|avx512 forces one.
+ * AVX2+FMA+F16C, AVX-512 (F/BW/DQ/VL/VNNI), the same with products of BF16.
+ * CROFT_KERNELS=generic|avx2|avx512|avx512bf16 forces one.
  * Everything here is re-entrant, allocates nothing (but for the team) and never fails: shapes are
  * the caller's invariants. Sizes are in elements, strides ("ld", "stride") too, unless a name says
  * bytes. No alignment is demanded of float rows; packed matrices and act memory want 64 bytes.
@@ -21,7 +22,8 @@
  *
  * Quantised weights are multiplied as integers: activations are rounded to int8 per 32 values
  * (scale = max|x| / 127), the integer dot products are exact, and per block of 32 one f32 fused
- * multiply-add adds scale_w * scale_x * dot. F16, BF16 and F32 weights are multiplied in f32.
+ * multiply-add adds scale_w * scale_x * dot. F16 and F32 weights are multiplied in f32; BF16 too,
+ *but on a CPU that multiplies BF16 itself (kern_type_bf16), where activations are rounded to it.
  *
  * Batch invariance: an output element is the same bits whatever m, the tiling, the row range and
  * the number of threads; for quantised weights also whatever the table. */
@@ -57,6 +59,7 @@ struct kern_type_info {
 const struct kern_type_info *kern_type_info(unsigned gguf_type); /* NULL: not one of ours */
 const struct kern_type_info *kern_type_by_name(const char *name);
 bool kern_type_int8(enum kern_type type); /* products with it use int8 activations */
+bool kern_type_bf16(enum kern_type type); /* products with it use bf16 activations, on this CPU */
 /* Bytes of a row of k values; 0 when k is no multiple of the block or the product overflows. */
 size_t kern_row_bytes(enum kern_type type, size_t k);
 
@@ -102,6 +105,7 @@ struct kern_act {
 	const float *x;             /* borrowed while the act is in use */
 	int8_t *q;                  /* [m][k] */
 	struct kern_act_meta *meta; /* [m][k / 32] */
+	uint16_t *h;                /* [m][k rounded up to even] bf16 */
 };
 
 size_t kern_act_bytes(size_t m, size_t k);
@@ -109,6 +113,9 @@ void kern_act_init(struct kern_act *a, void *mem, const float *x, size_t ldx, si
 /* Rounds rows [from, to) to int8. k is a multiple of 32. A block with a NaN or an infinity makes
  * NaN of every output that uses it; a block whose largest value is below 1e-24 counts as zero. */
 void kern_act_quant(struct kern_act *a, size_t from, size_t to);
+/* Rounds rows [from, to) to bf16, to the nearest, even on a tie. Denormals become zero, NaN stays.
+ */
+void kern_act_half(struct kern_act *a, size_t from, size_t to);
 /* A view of rows [from, from + m) of a, e.g. only the last token for the logits. */
 struct kern_act kern_act_rows(const struct kern_act *a, size_t from, size_t m);
 
@@ -129,8 +136,9 @@ struct kern_mul {
 };
 /* Several products at once (q, k and v; gate and up), split between the team's threads. */
 void kern_matmul_team(struct kern_team *team, const struct kern_mul *jobs, size_t n_jobs);
-/* kern_act_quant and kern_mat_pack over the team. */
+/* kern_act_quant, kern_act_half and kern_mat_pack over the team. */
 void kern_act_quant_team(struct kern_team *team, struct kern_act *a);
+void kern_act_half_team(struct kern_team *team, struct kern_act *a);
 void kern_mat_pack_team(struct kern_team *team, struct kern_mat *w, const void *rows);
 
 /* C[m][n] = alpha * op(A) * op(B) + beta * C in f32. op(A) is m x k: A[m][lda], or with ta its

@@ -12,15 +12,22 @@ static size_t up64(size_t n)
 	return (n + 63) & ~(size_t)63;
 }
 
+static size_t even(size_t n)
+{
+	return (n + 1) & ~(size_t)1;
+}
+
 size_t kern_act_bytes(size_t m, size_t k)
 {
-	return up64(m * k) + up64(m * (k / BLK) * sizeof(struct kern_act_meta));
+	return up64(m * k) + up64(m * (k / BLK) * sizeof(struct kern_act_meta)) +
+	       up64(m * even(k) * sizeof(uint16_t));
 }
 
 void kern_act_init(struct kern_act *a, void *mem, const float *x, size_t ldx, size_t m, size_t k)
 {
 	*a = (struct kern_act){.m = m, .k = k, .ldx = ldx, .x = x, .q = mem};
 	a->meta = (struct kern_act_meta *)((unsigned char *)mem + up64(m * k));
+	a->h = (uint16_t *)((unsigned char *)a->meta + up64(m * (k / BLK) * sizeof *a->meta));
 }
 
 void kern_act_quant(struct kern_act *a, size_t from, size_t to)
@@ -30,6 +37,17 @@ void kern_act_quant(struct kern_act *a, size_t from, size_t to)
 			a->x + t * a->ldx, a->k, a->q + t * a->k, a->meta + t * (a->k / BLK));
 }
 
+void kern_act_half(struct kern_act *a, size_t from, size_t to)
+{
+	for (size_t t = from; bf16 && t < to; t++)
+		bf16->act_row(a->x + t * a->ldx, a->k, a->h + t * even(a->k));
+}
+
+bool kern_type_bf16(enum kern_type t)
+{
+	return t == KERN_BF16 && bf16;
+}
+
 struct kern_act kern_act_rows(const struct kern_act *a, size_t from, size_t m)
 {
 	struct kern_act v = *a;
@@ -37,6 +55,7 @@ struct kern_act kern_act_rows(const struct kern_act *a, size_t from, size_t m)
 	v.x += from * a->ldx;
 	v.q += from * a->k;
 	v.meta += from * (a->k / BLK);
+	v.h += from * even(a->k);
 	return v;
 }
 
@@ -49,10 +68,28 @@ static void start_rows(float *y, size_t ldy, size_t m, size_t n, const float *bi
 			y[r] = bias ? bias[r] : 0;
 }
 
+/* Sums are cut every KC_B pairs, whatever the tile. */
+static void panels_bf16(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	unsigned n_panels, float *y, size_t ldy)
+{
+	size_t pairs = even(w->k) / 2, lda = even(w->k), step = bf16->tok_tile;
+	for (size_t i = 0; i < pairs; i += KC_B)
+		for (size_t m = 0; m < a->m; m += step)
+			bf16->tile(panel_at(w, panel) + i * LINE, w->panel_bytes, n_panels,
+				MIN(pairs - i, (size_t)KC_B), a->h + m * lda + 2 * i, lda,
+				MIN(a->m - m, step), y + m * ldy, ldy);
+}
+
 /* One token: whole panels at once. */
 static void rows_one(
 	const struct kern_mat *w, const struct kern_act *a, size_t panel, size_t n_panels, float *y)
 {
+	if (kern_type_bf16(w->type)) {
+		for (size_t p = 0; p < n_panels; p += 4)
+			panels_bf16(w, a, panel + p, (unsigned)MIN(n_panels - p, (size_t)4),
+				y + p * KERN_PANEL, 0);
+		return;
+	}
 	leaves->row(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k, a->x, a->q,
 		a->meta, y);
 }
@@ -94,6 +131,8 @@ static void pair(const struct kern_mat *w, const struct kern_act *a, size_t pane
 {
 	if (a->m == 1 && leaves->row)
 		rows_one(w, a, panel, n_panels, y);
+	else if (kern_type_bf16(w->type))
+		panels_bf16(w, a, panel, n_panels, y, ldy);
 	else if (kern_type_int8(w->type))
 		pair_int8(w, a, panel, n_panels, y, ldy);
 	else
@@ -191,6 +230,17 @@ static void act_chunk(void *arg, size_t chunk, unsigned thread)
 void kern_act_quant_team(struct kern_team *team, struct kern_act *a)
 {
 	kern_team_run(team, act_chunk, a, (a->m + 7) / 8);
+}
+
+static void half_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	struct kern_act *a = arg;
+	kern_act_half(a, chunk * 8, MIN(chunk * 8 + 8, a->m));
+}
+
+void kern_act_half_team(struct kern_team *team, struct kern_act *a)
+{
+	kern_team_run(team, half_chunk, a, (a->m + 7) / 8);
 }
 
 struct pack {

@@ -341,7 +341,7 @@ static size_t panel_bytes(enum kern_type t, size_t k)
 	if (!i || !k || k % i->block || k > SIZE_MAX / 1024)
 		return 0;
 	if (!layouts[t].bits)
-		return k * i->bytes * KERN_PANEL;
+		return (t == KERN_BF16 ? (k + 1) & ~(size_t)1 : k) * i->bytes * KERN_PANEL;
 	const struct layout *l = layout_of(t);
 	size_t n = k / BLK * l->lines * LINE + k / BLK / l->scale_group * l->scale_bytes;
 	return (n + LINE - 1) / LINE * LINE;
@@ -435,9 +435,13 @@ INLINE void pack_columns(size_t size, unsigned char *dst, const unsigned char *r
 static void pack_float_panel(const struct kern_mat *w, unsigned char *dst,
 	const unsigned char *rows, size_t row_bytes, size_t n_rows)
 {
-	if (n_rows < KERN_PANEL)
+	if (n_rows < KERN_PANEL || w->type == KERN_BF16)
 		memset(dst, 0, w->panel_bytes);
-	if (w->type == KERN_F32)
+	if (w->type == KERN_BF16)
+		for (unsigned r = 0; r < n_rows; r++)
+			for (size_t c = 0; c < w->k; c++)
+				memcpy(dst + bf16_at(c, r), rows + r * row_bytes + 2 * c, 2);
+	else if (w->type == KERN_F32)
 		pack_columns(4, dst, rows, row_bytes, n_rows, w->k);
 	else
 		pack_columns(2, dst, rows, row_bytes, n_rows, w->k);
@@ -489,7 +493,10 @@ void kern_mat_row(const struct kern_mat *w, size_t row, float *out)
 	if (!kern_type_int8(w->type)) {
 		unsigned size = w->type == KERN_F32 ? 4 : 2;
 		for (size_t c = 0; c < w->k; c++)
-			kern_dequant(w->type, panel + (c * KERN_PANEL + r) * size, out + c, 1);
+			kern_dequant(w->type,
+				panel + (w->type == KERN_BF16 ? bf16_at(c, r)
+							      : (c * KERN_PANEL + r) * size),
+				out + c, 1);
 		return;
 	}
 	const struct layout *l = layout_of(w->type);

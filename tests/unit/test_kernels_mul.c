@@ -9,7 +9,7 @@
 
 static const enum kern_type types[] = {KERN_F32, KERN_F16, KERN_BF16, KERN_Q8_0, KERN_Q4_0,
 	KERN_Q4_1, KERN_Q5_0, KERN_Q5_1, KERN_Q4_K, KERN_Q5_K, KERN_Q6_K};
-static const char *const tables[] = {"generic", "avx2", "avx512"};
+static const char *const tables[] = {"generic", "avx2", "avx512", "avx512bf16"};
 
 static uint64_t seed = 88172645463325252u;
 
@@ -98,9 +98,11 @@ static void problem_free(struct problem *p)
 	free(p->a.q);
 }
 
-static float *multiply(const struct problem *p)
+static float *multiply(struct problem *p)
 {
 	float *y = mem(p->m * p->n * sizeof *y);
+	if (kern_type_bf16(p->w.type))
+		kern_act_half(&p->a, 0, p->m);
 	kern_matmul(&p->w, &p->a, y, p->n, p->bias, 0, p->n);
 	return y;
 }
@@ -122,6 +124,8 @@ static void check_against_exact(const struct problem *p, const float *y, const c
 				if (kern_type_int8(p->w.type))
 					slack += 0.5001 * p->a.meta[(t * p->k + i) / 32].scale *
 						 fabs((double)w[i]);
+				if (kern_type_bf16(p->w.type)) /* half a step of 8 bits */
+					slack += fabs(v) * 0x1.01p-9;
 			}
 			/* f32 rounding is relative to the terms, which offsets and minima make
 			 * larger */
