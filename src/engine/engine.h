@@ -156,6 +156,19 @@ enum err generator_run(struct generator *g, const struct gen_request *r, struct 
 	struct errtext *et) MUST_CHECK;
 uint32_t generator_context(const struct generator *g);
 
+/* What a generator does now, and what it has done since it was made. */
+struct generator_stats {
+	uint32_t running, queued; /* answers being read or written; waiting for their turn */
+	uint32_t sequences_max;   /* of running */
+	uint64_t prompt_tokens;   /* read, without the cached ones */
+	uint64_t cached_tokens, generated_tokens;
+	uint64_t requests;           /* that ended, however */
+	uint64_t kv_tokens, kv_room; /* positions whose keys and values are held; at most */
+	uint64_t kv_bytes;           /* reserved for kv_room */
+	uint64_t work_bytes;         /* of a pass: activations and logits */
+};
+void generator_stats(const struct generator *g, struct generator_stats *out); /* any thread */
+
 struct chat_message {
 	struct str role, content;                       /* "system", "user", "assistant", "tool" */
 	struct str name, tool_calls_json, tool_call_id; /* may be empty */

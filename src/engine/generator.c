@@ -98,6 +98,8 @@ struct generator {
 	struct job *first, **last; /* the queue */
 	uint32_t queued, inside;
 	bool stop;
+	/* for generator_stats */
+	uint64_t prompt_tokens, cached_tokens, generated_tokens, requests;
 };
 
 /* ---- the scheduler's steps ------------------------------------------------------------------- */
@@ -115,6 +117,7 @@ static void finish(struct generator *g, struct job *j, enum gen_finish how)
 		g->slots[j->slot].used = g->step;
 	}
 	j->active = false;
+	g->requests++;
 	j->last_ns = clock_mono_ns();
 	j->finish = how;
 	j->done = true;
@@ -175,6 +178,7 @@ static void admit(struct generator *g)
 		j->active = true;
 		j->admitted_ns = clock_mono_ns();
 		j->cached = j->done_prompt = s->n = n;
+		g->cached_tokens += n;
 		s->job = j;
 	}
 }
@@ -227,6 +231,7 @@ static void plan_prompts(struct generator *g)
 			 n = MIN(todo, MIN(share, room));
 		add_span(g, j, j->r->prompt + j->done_prompt, n, n == todo);
 		j->done_prompt += n;
+		g->prompt_tokens += n;
 		room -= n;
 		waiting--;
 	}
@@ -283,6 +288,7 @@ static void publish(struct generator *g)
 			continue;
 		}
 		j->n_tokens++;
+		g->generated_tokens++;
 		if (j->over)
 			finish(g, j, GEN_STOP);
 		else if (j->n_tokens == j->max_tokens)
@@ -448,6 +454,27 @@ void generator_free(struct generator *g)
 uint32_t generator_context(const struct generator *g)
 {
 	return g->context;
+}
+
+void generator_stats(const struct generator *from, struct generator_stats *out)
+{
+	struct generator *g = (struct generator *)from; /* its lock */
+	pthread_mutex_lock(&g->mu);
+	*out = (struct generator_stats){.queued = g->queued,
+		.sequences_max = g->sequences,
+		.prompt_tokens = g->prompt_tokens,
+		.cached_tokens = g->cached_tokens,
+		.generated_tokens = g->generated_tokens,
+		.requests = g->requests,
+		.kv_room = (uint64_t)g->sequences * g->context,
+		.kv_bytes = g->kv.bytes,
+		.work_bytes = decoder_bytes(g->d) +
+			      (uint64_t)g->sequences * g->m->hp.vocab * sizeof *g->logits};
+	for (uint32_t i = 0; i < g->sequences; i++) {
+		out->running += g->slots[i].job != NULL;
+		out->kv_tokens += g->slots[i].n;
+	}
+	pthread_mutex_unlock(&g->mu);
 }
 
 /* ---- a request, on its caller's thread ------------------------------------------------------- */

@@ -183,6 +183,13 @@ static void test_engine_model__greedy_text_streams_whole(void)
 	CHECK_INT(a.events, a.res.completion_tokens);
 	CHECK_INT(a.res.prompt_tokens, a.toks.n);
 	CHECK(a.res.first_token_ns > 0 && a.res.prompt_ns > 0);
+	struct generator_stats s;
+	generator_stats(g, &s);
+	CHECK_INT(s.running + s.queued, 0);
+	CHECK_INT(s.requests, 1);
+	CHECK_INT(s.prompt_tokens + s.cached_tokens, a.toks.n);
+	CHECK(s.generated_tokens >= a.res.completion_tokens);
+	CHECK(s.kv_tokens <= s.kv_room && s.kv_bytes > 0 && s.work_bytes > 0);
 	ask_free(&a);
 	generator_free(g);
 	model_unref(m);
