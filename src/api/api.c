@@ -46,7 +46,7 @@ static const struct route routes[] = {
 
 static const struct shape shapes[] = {
 	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, purpose: \"chat\" | "
-			"\"embed\" }"},
+			"\"embed\" | \"remote\" }"},
 	{"OpenAIMessage", "{ role: \"system\" | \"developer\" | \"user\" | \"assistant\" | "
 			  "\"tool\", content: string | { type: \"text\", text }[] }"},
 	{"OpenAIChat", "{ " SAMPLING "max_completion_tokens?: int, logprobs?: boolean, "

@@ -388,6 +388,18 @@ static const char *chat_finish_word(enum chat_finish f)
 	}
 }
 
+/* Of a remote endpoint: the answer's headers say who gave it. */
+static void on_provider(void *ctx, struct str provider, unsigned attempts)
+{
+	struct job *j = ctx;
+	char n[16];
+	if (j->begun)
+		return;
+	snprintf(n, sizeof n, "%u", attempts);
+	http_set_header(j->rs, "x-croft-provider", provider);
+	http_set_header(j->rs, "x-croft-attempts", str_c(n));
+}
+
 static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 {
 	struct chat_request r = {.messages = p->messages,
@@ -402,7 +414,10 @@ static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 		.format_name = j->p->format.name,
 		.who = j->rq->who,
 		.cancel = j->rq->cancel,
-		.on_event = on_event,
+		/* without a listener, a provider that breaks off in the middle can be asked again
+		 */
+		.on_event = j->p->stream || j->p->top_logprobs >= 0 ? on_event : NULL,
+		.on_provider = on_provider,
 		.ctx = j};
 	struct chat_result res = {0};
 	r.sampling.seed += k;
@@ -481,10 +496,16 @@ static enum err find_model(struct job *j, struct croft *c)
 	enum err e = endpoint_chat(c, j->p->model, &j->ep, &j->x.et);
 	if (e)
 		return api_fail_from(&j->x, e, "model");
-	j->tk = model_tokenizer(endpoint_model(j->ep));
 	run_text(j->run, "model", endpoint_name(j->ep));
 	j->c = c;
-	for (size_t i = 0; i < j->p->sampling.n_bias; i++)
+	if (endpoint_model(j->ep))
+		j->tk = model_tokenizer(endpoint_model(j->ep));
+	else if (!j->chat)
+		return api_fail(&j->x, ERR_UNSUPPORTED, "unsupported_model", "model",
+			"%.*s is a remote provider, which /v1/completions is not passed on to: "
+			"use /v1/chat/completions",
+			STR_FMT(endpoint_name(j->ep)));
+	for (size_t i = 0; j->tk && i < j->p->sampling.n_bias; i++)
 		if ((size_t)j->p->sampling.bias[i].id >= tokenizer_vocab_size(j->tk))
 			return api_fail(&j->x, ERR_INVALID, "invalid_value", "logit_bias",
 				"logit_bias: %d is no token of this model",

@@ -1,5 +1,7 @@
 #include "api/api_int.h"
 
+#include "endpoint/remote.h"
+
 #include <stdlib.h>
 
 struct embedding {
@@ -53,12 +55,43 @@ static enum err run_ids(struct embedding *m, struct arena *a, const struct cance
 	return e ? api_fail_from(&m->x, e, "input") : OK;
 }
 
+/* The vectors of a remote provider, as it gives them. */
+static enum err run_remote(struct embedding *m, struct croft *c, struct http_request *rq)
+{
+	const struct embed_params *p = m->p;
+	struct remote_vectors v = {0};
+	struct str *texts = arena_array_of(rq->arena, p->n_inputs, struct str);
+	if (!texts)
+		return api_fail(&m->x, ERR_NOMEM, NULL, NULL, "no memory for the texts");
+	for (size_t i = 0; i < p->n_inputs; i++) {
+		if (p->inputs[i].ids)
+			return api_fail(&m->x, ERR_UNSUPPORTED, "unsupported_value", "input",
+				"input: a remote provider is sent texts, not token ids");
+		texts[i] = p->inputs[i].text;
+	}
+	enum err e = remote_embed(c, endpoint_remote(m->ep), m->run, texts, p->n_inputs,
+		p->dimensions, rq->cancel, &v, &m->x.et);
+	if (e)
+		return api_fail_from(&m->x, e, "input");
+	run_json(m->run, "receipt", buf_str(&v.receipt));
+	m->out = v.v;
+	m->dim = v.dim;
+	m->n_tokens = v.tokens;
+	v.v = NULL;
+	remote_vectors_free(&v);
+	return OK;
+}
+
 static enum err embed(struct embedding *m, struct croft *c, struct http_request *rq)
 {
 	enum err e = endpoint_embed(c, m->p->model, &m->ep, &m->x.et);
 	if (e)
 		return api_fail_from(&m->x, e, "model");
 	struct model *model = endpoint_model(m->ep);
+	if (!model) {
+		run_text(m->run, "model", endpoint_name(m->ep));
+		return run_remote(m, c, rq);
+	}
 	bool ids = m->p->inputs[0].ids != NULL;
 	m->dim = model_info(model)->embedding_dim;
 	run_text(m->run, "model", endpoint_name(m->ep));

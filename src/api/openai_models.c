@@ -1,5 +1,7 @@
 #include "api/api_int.h"
 
+#include "endpoint/remote.h"
+
 #include <sys/stat.h>
 
 static void write_model(struct jw *w, const struct installed_model *m)
@@ -14,6 +16,19 @@ static void write_model(struct jw *w, const struct installed_model *m)
 	jw_kc(w, "owned_by", "croft");
 	jw_kc(w, "purpose", m->purpose == PURPOSE_CHAT ? "chat" : "embed");
 	jw_end(w);
+}
+
+static bool write_remote(void *ctx, const struct remote *p)
+{
+	struct jw *w = ctx;
+	jw_obj(w);
+	jw_kstr(w, "id", remote_name(p));
+	jw_kc(w, "object", "model");
+	jw_ki64(w, "created", remote_created_ms(p) / 1000);
+	jw_kstr(w, "owned_by", remote_kind_word(p));
+	jw_kc(w, "purpose", "remote");
+	jw_end(w);
+	return true;
 }
 
 static enum err list(struct croft *c, struct http_request *rq, struct installed_model **all,
@@ -40,6 +55,7 @@ void openai_models(struct croft *c, struct http_request *rq, struct http_respons
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++)
 		write_model(&w, &all[i]);
+	remote_each(c, write_remote, &w);
 	jw_end(&w);
 	jw_end(&w);
 	http_reply_json(rs, 200, &w);
@@ -72,6 +88,16 @@ void openai_model(struct croft *c, struct http_request *rq, struct http_response
 {
 	struct installed_model m = {0};
 	struct api_error x = {0};
+	struct remote *p = remote_find(c, http_param(rq, "id"));
+	if (p) {
+		struct buf out = {0};
+		struct jw w = {.out = &out};
+		write_remote(&w, p);
+		http_reply_json(rs, 200, &w);
+		buf_free(&out);
+		remote_put(p);
+		return;
+	}
 	if (find(c, rq, http_param(rq, "id"), &m, &x)) {
 		api_reply_error(rs, &x);
 		return;

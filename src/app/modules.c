@@ -13,6 +13,7 @@
 #include "artifact/artifact.h"
 #include "cli/cli.h"
 #include "endpoint/endpoint.h"
+#include "endpoint/remote.h"
 #include "rag/rag.h"
 #include "run/experiment.h"
 #include "run/run.h"
@@ -38,6 +39,7 @@ const struct module *const app_modules[] = {
 	&log_module,
 	&exec_module,
 	&upload_module,
+	&remote_module,
 	&endpoint_module,
 	&rag_module,
 	&api_module,

@@ -180,7 +180,8 @@ enum err chat_run(struct croft *c, struct endpoint *ep, struct run *run,
 	const struct chat_request *r, struct chat_result *out, struct errtext *et)
 {
 	struct turn t = {.c = c, .ep = ep, .r = r};
-	/* whoever serves an endpoint that is no local model branches off here */
+	if (!endpoint_model(ep))
+		return endpoint_remote_chat(c, ep, run, r, out, et);
 	enum err e = check(r, et);
 	if (!e)
 		e = run_local(&t, run, et);

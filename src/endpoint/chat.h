@@ -78,6 +78,9 @@ struct chat_request {
 	const struct cancel *cancel;
 	/* False stops the answer, as if it were cancelled. NULL: only the result. */
 	bool (*on_event)(void *ctx, const struct chat_event *ev);
+	/* A remote provider's endpoint: who answers, after how many attempts; once, before the
+	 * first event, while an answer's headers can still be set. NULL: nobody asks. */
+	void (*on_provider)(void *ctx, struct str provider, unsigned attempts);
 	void *ctx;
 };
 

@@ -11,4 +11,8 @@
 enum err chat_prompt_make(struct endpoint *ep, struct run *run, const struct chat_request *r,
 	struct tokens *out, struct errtext *et) MUST_CHECK;
 
+/* The same for an endpoint of a provider (remote.h), which has no model. */
+enum err endpoint_remote_chat(struct croft *c, struct endpoint *ep, struct run *run,
+	const struct chat_request *r, struct chat_result *out, struct errtext *et) MUST_CHECK;
+
 #endif

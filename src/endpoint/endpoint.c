@@ -7,6 +7,8 @@
  *  3. While a server runs, one thread opens the default models, and looks again while they are not
  *     installed yet; the server is ready once they are open. */
 #include "endpoint/endpoint.h"
+#include "endpoint/chat_int.h"
+#include "endpoint/remote.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -21,6 +23,7 @@ struct endpoint {
 	enum model_purpose purpose;
 	struct model *model;
 	struct generator *generator;
+	struct remote *remote; /* instead of a model; then it is in no table */
 	uint64_t open_ns;
 	/* guarded by owner->mu */
 	enum state state;
@@ -52,6 +55,7 @@ static struct endpoints *state_of(struct croft *c)
 
 static void endpoint_free(struct endpoint *ep)
 {
+	remote_put(ep->remote);
 	generator_free(ep->generator);
 	model_unref(ep->model);
 	free(ep->name);
@@ -64,6 +68,10 @@ void endpoint_put(struct endpoint *ep)
 {
 	if (!ep)
 		return;
+	if (ep->remote) { /* its user's own */
+		endpoint_free(ep);
+		return;
+	}
 	struct endpoints *s = ep->owner;
 	pthread_mutex_lock(&s->mu);
 	bool last = --ep->refs == 0;
@@ -232,10 +240,25 @@ static void forget(struct endpoints *s, struct str name)
 		endpoint_free(dead);
 }
 
+static enum err get_remote(struct remote *p, struct endpoint **out, struct errtext *et)
+{
+	struct endpoint *ep = calloc(1, sizeof *ep);
+	if (!ep) {
+		remote_put(p);
+		return err_set(et, ERR_NOMEM, "no memory");
+	}
+	ep->remote = p;
+	*out = ep;
+	return OK;
+}
+
 static enum err get(struct croft *c, struct str name, enum model_purpose purpose,
 	struct endpoint **out, struct errtext *et)
 {
 	struct endpoints *s = state_of(c);
+	struct remote *remote = name.n ? remote_find(c, name) : NULL;
+	if (remote)
+		return get_remote(remote, out, et);
 	struct arena *a = arena_new(0);
 	struct installed_model m;
 	enum err e = a ? installed_find(c, name, purpose, a, &m, et)
@@ -260,7 +283,27 @@ enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out,
 
 struct str endpoint_name(const struct endpoint *e)
 {
-	return str_c(e->name);
+	return e->remote ? remote_name(e->remote) : str_c(e->name);
+}
+
+struct remote *endpoint_remote(const struct endpoint *e)
+{
+	return e->remote;
+}
+
+enum err endpoint_need_model(const struct endpoint *e, const char *what, struct errtext *et)
+{
+	return e->model ? OK
+			: err_set(et, ERR_UNSUPPORTED,
+				  "%s: the endpoint %.*s is a remote provider, and this needs a "
+				  "local model",
+				  what, STR_FMT(endpoint_name(e)));
+}
+
+enum err endpoint_remote_chat(struct croft *c, struct endpoint *ep, struct run *run,
+	const struct chat_request *r, struct chat_result *out, struct errtext *et)
+{
+	return remote_chat(c, ep->remote, run, r, out, et);
 }
 
 struct model *endpoint_model(const struct endpoint *e)

@@ -1,4 +1,5 @@
-/* Endpoints: names that answer. Today: local models, opened on first use (or at start) and kept. */
+/* Endpoints: names that answer: local models, opened on first use (or at start) and kept, and
+ * remote providers (remote.h). */
 #ifndef ENDPOINT_ENDPOINT_H
 #define ENDPOINT_ENDPOINT_H
 #include "artifact/artifact.h"
@@ -7,6 +8,7 @@
 
 extern const struct module endpoint_module;
 
+struct remote;
 struct endpoint; /* counted; put it back with endpoint_put */
 
 /* name "" is the default. Opens the model if needed (others wait for it). */
@@ -16,8 +18,12 @@ enum err endpoint_embed(
 	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
 void endpoint_put(struct endpoint *e); /* accepts NULL */
 struct str endpoint_name(const struct endpoint *e);
-struct model *endpoint_model(const struct endpoint *e);
+struct model *endpoint_model(const struct endpoint *e);         /* NULL: a provider (remote.h) */
 struct generator *endpoint_generator(const struct endpoint *e); /* NULL for embedders */
+struct remote *endpoint_remote(const struct endpoint *e);       /* NULL: a local model */
+/* For what only a local model can do; `what` is named: "completions". ERR_UNSUPPORTED. */
+enum err endpoint_need_model(
+	const struct endpoint *e, const char *what, struct errtext *et) MUST_CHECK;
 /* Of the model's files, in hex, as its entry in the registry has it; "" when there is none. */
 struct str endpoint_sha256(const struct endpoint *e);
 

@@ -67,3 +67,30 @@ bool client_address_public(const struct sockaddr *a)
 	}
 	return false;
 }
+
+/* 169.254.0.0/16, and Alibaba's metadata service */
+static bool link_local_v4(uint32_t a)
+{
+	return a >> 16 == 0xA9FE || a == 0x646464C8;
+}
+
+/* fe80::/10, and Amazon's metadata service. */
+bool client_address_link_local(const struct sockaddr *a)
+{
+	static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff};
+	static const uint8_t nat64[16] = {0x00, 0x64, 0xff, 0x9b};
+	static const uint8_t local[16] = {0xfe, 0x80};
+	static const uint8_t ec2[16] = {0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+	if (a->sa_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const void *)a;
+		return link_local_v4(ntohl(v4->sin_addr.s_addr));
+	}
+	if (a->sa_family == AF_INET6) {
+		const uint8_t *v6 =
+			((const struct sockaddr_in6 *)(const void *)a)->sin6_addr.s6_addr;
+		if (begins(v6, mapped, 96) || begins(v6, nat64, 96))
+			return link_local_v4(v4_at(v6 + 12));
+		return begins(v6, local, 10) || begins(v6, ec2, 128);
+	}
+	return false;
+}

@@ -22,7 +22,7 @@ struct transfer {
 	bool redirecting; /* the body of this answer is not wanted */
 	bool may_follow;
 	bool has_location;
-	bool blocked; /* public_only: the address was none */
+	bool blocked; /* the address was not allowed */
 	size_t received;
 	struct buf *body;
 	enum err err; /* of a callback */
@@ -36,34 +36,64 @@ static void global_init(void)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-/* Handles with their open connections, of requests that asked for it (`keep`). */
-enum { KEPT_MAX = 32 };
+/* Handles with their open connections, of requests that asked for it (`keep`), the longest unused
+ * first. One that was used for the same place last is taken again, the newest of them: its
+ * connection is the least likely to have been closed, and old ones fall out. Nothing is held during
+ * a transfer. */
+enum { KEPT_MAX = 256 };
+struct kept {
+	CURL *curl;
+	uint64_t place;
+};
 static pthread_mutex_t kept_mu = PTHREAD_MUTEX_INITIALIZER;
-static CURL *kept[KEPT_MAX];
+static struct kept kept[KEPT_MAX];
 static unsigned n_kept;
 
-static CURL *handle_get(bool keep)
+/* Of scheme, host and port, and of what decides which addresses may be connected to. */
+static uint64_t place_of(const struct client_request *rq)
+{
+	struct str url = str_c(rq->url);
+	size_t from = str_find(url, S("://"));
+	from = from == STR_NONE ? 0 : from + 3;
+	size_t slash = str_chr(str_sub(url, from, url.n), '/');
+	url = str_sub(url, 0, slash == STR_NONE ? url.n : from + slash);
+	uint64_t h = 0xcbf29ce484222325u ^ rq->no_link_local; /* FNV-1a */
+	for (size_t i = 0; i < url.n; i++)
+		h = (h ^ (unsigned char)url.p[i]) * 0x100000001b3u;
+	return h;
+}
+
+static CURL *handle_get(const struct client_request *rq)
 {
 	CURL *curl = NULL;
-	if (keep) {
+	if (rq->keep) {
+		uint64_t place = place_of(rq);
 		pthread_mutex_lock(&kept_mu);
-		if (n_kept)
-			curl = kept[--n_kept];
+		for (unsigned i = n_kept; i-- && !curl;)
+			if (kept[i].place == place) {
+				curl = kept[i].curl;
+				memmove(&kept[i], &kept[i + 1], (n_kept - i - 1) * sizeof *kept);
+				n_kept--;
+			}
 		pthread_mutex_unlock(&kept_mu);
 	}
 	return curl ? curl : curl_easy_init();
 }
 
-static void handle_put(CURL *curl, bool keep)
+static void handle_put(CURL *curl, const struct client_request *rq, bool keep)
 {
 	if (curl && keep) {
 		curl_easy_reset(curl); /* forgets everything but its connections */
+		CURL *oldest = NULL;
+		struct kept k = {curl, place_of(rq)};
 		pthread_mutex_lock(&kept_mu);
-		if (n_kept < KEPT_MAX) {
-			kept[n_kept++] = curl;
-			curl = NULL;
+		if (n_kept == KEPT_MAX) {
+			oldest = kept[0].curl;
+			memmove(kept, kept + 1, --n_kept * sizeof *kept);
 		}
+		kept[n_kept++] = k;
 		pthread_mutex_unlock(&kept_mu);
+		curl = oldest;
 	}
 	if (curl)
 		curl_easy_cleanup(curl);
@@ -161,9 +191,9 @@ static enum err outcome(struct transfer *t, CURLcode rc, const char *detail, str
 	if (cancelled(t->rq->cancel))
 		return err_set(et, ERR_CANCELLED, "cancelled");
 	if (t->blocked)
-		return err_set(et, ERR_FORBIDDEN,
-			"%.*s: its address is not public, so nothing was sent",
-			STR_FMT(url_shown(t->rq->url)));
+		return err_set(et, ERR_FORBIDDEN, "%.*s: its address is %s, so nothing was sent",
+			STR_FMT(url_shown(t->rq->url)),
+			t->rq->public_only ? "not public" : "link-local or of a metadata service");
 	const char *text = *detail ? detail : curl_easy_strerror(rc);
 	enum err e = rc == CURLE_OPERATION_TIMEDOUT                                  ? ERR_TIMEOUT
 		     : rc == CURLE_OUT_OF_MEMORY                                     ? ERR_NOMEM
@@ -307,10 +337,11 @@ static void set_trust(CURL *curl, const struct client_request *rq)
 }
 
 /* Asked for each address that the name stands for, with the very one that is connected to. */
-static curl_socket_t open_public(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+static curl_socket_t open_allowed(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct transfer *t = ctx;
-	if (!client_address_public(&address->addr)) {
+	if (t->rq->public_only ? !client_address_public(&address->addr)
+			       : client_address_link_local(&address->addr)) {
 		t->blocked = true;
 		return CURL_SOCKET_BAD;
 	}
@@ -340,10 +371,12 @@ static enum err run_once(struct transfer *t, CURLU *url, bool same_host, struct 
 			curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, t->rq->unix_socket);
 		if (is_local_host(url))
 			curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* never through a proxy */
+		if (t->rq->public_only || t->rq->no_link_local) {
+			curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_allowed);
+			curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
+		}
 		if (t->rq->public_only) {
 			curl_easy_setopt(curl, CURLOPT_PROXY, "");
-			curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_public);
-			curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
 			curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
 		}
 		set_trust(curl, t->rq);
@@ -386,7 +419,7 @@ enum err client_run(const struct client_request *rq, struct client_reply *out, s
 	pthread_once(&once, global_init);
 	struct client_reply reply = {0};
 	struct transfer t = {.rq = rq,
-		.curl = handle_get(rq->keep),
+		.curl = handle_get(rq),
 		.arena = arena_new(4 << 20),
 		.body = &reply.body,
 		.may_follow =
@@ -415,7 +448,7 @@ enum err client_run(const struct client_request *rq, struct client_reply *out, s
 	}
 	curl_url_cleanup(url);
 	curl_url_cleanup(first);
-	handle_put(t.curl, rq->keep && e != ERR_CANCELLED);
+	handle_put(t.curl, rq, rq->keep && e != ERR_CANCELLED);
 	arena_free(t.arena);
 	return e;
 }

@@ -19,6 +19,9 @@ struct client_request {
 	/* Others chose the URL: connect to public addresses only, whatever its name stands for
 	 * when the connection is made, and through no proxy. ERR_FORBIDDEN says so. */
 	bool public_only;
+	/* Not to link-local addresses nor to those of clouds' metadata services, which hand out
+	 * credentials. ERR_FORBIDDEN says so. */
+	bool no_link_local;
 	struct str body;
 	uint32_t connect_ms, idle_ms, total_ms; /* 0: 10 s, 60 s, none */
 	size_t reply_max;                       /* bytes kept or passed on; 0: 64 MiB */
@@ -45,5 +48,7 @@ void client_reply_free(struct client_reply *r);
 /* Neither this machine, a private network, link-local, multicast, nor set aside otherwise. */
 struct sockaddr;
 bool client_address_public(const struct sockaddr *a);
+/* Link-local, or the address at which a cloud's metadata service answers. */
+bool client_address_link_local(const struct sockaddr *a);
 
 #endif

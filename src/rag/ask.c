@@ -435,6 +435,8 @@ static enum err answer(struct asking *k)
 		say_why(k, "no chat model is installed; this is the best sentence of the passages");
 		return set_lead(k);
 	}
+	if (!e)
+		e = endpoint_need_model(k->chat, "ask", k->et);
 	if (e)
 		return e;
 	r->model = arena_str(k->a, endpoint_name(k->chat));

@@ -2,6 +2,7 @@
  * is judged is the wire: statuses, codes, order and content of chunks, runs. */
 #include "api/api_int.h"
 #include "base/clock.h"
+#include "endpoint/remote.h"
 #include "tap.h"
 
 #include <stdio.h>
@@ -68,6 +69,57 @@ struct model *endpoint_model(const struct endpoint *e)
 struct generator *endpoint_generator(const struct endpoint *e)
 {
 	return (struct generator *)e;
+}
+
+struct remote *endpoint_remote(const struct endpoint *e)
+{
+	return NULL;
+}
+
+/* there are no providers: none of these is called */
+enum err endpoint_remote_chat(struct croft *c, struct endpoint *ep, struct run *run,
+	const struct chat_request *r, struct chat_result *out, struct errtext *text)
+{
+	return err_set(text, ERR_UNSUPPORTED, "no provider");
+}
+
+struct remote *remote_find(struct croft *c, struct str name)
+{
+	return NULL;
+}
+
+void remote_put(struct remote *p)
+{
+}
+
+struct str remote_name(const struct remote *p)
+{
+	return S("");
+}
+
+struct str remote_kind_word(const struct remote *p)
+{
+	return S("");
+}
+
+int64_t remote_created_ms(const struct remote *p)
+{
+	return 0;
+}
+
+void remote_each(struct croft *c, bool (*fn)(void *ctx, const struct remote *p), void *ctx)
+{
+}
+
+enum err remote_embed(struct croft *c, struct remote *p, struct run *run, const struct str *texts,
+	size_t n, int64_t dimensions, const struct cancel *cancel, struct remote_vectors *out,
+	struct errtext *text)
+{
+	return err_set(text, ERR_UNSUPPORTED, "no provider");
+}
+
+void remote_vectors_free(struct remote_vectors *v)
+{
 }
 
 struct str endpoint_sha256(const struct endpoint *e)

@@ -47,6 +47,9 @@ export type TraceMessage = { role: string; parts: (Record<string, unknown>)[]; f
 export type TraceView = { messages_in?: (TraceMessage)[]; messages_out?: (TraceMessage)[]; documents?: (Record<string, unknown>)[]; tool?: Record<string, unknown>; input?: unknown; output?: unknown };
 export type Feedback = { id: string; version: number; span: (string | null); name: string; kind: ("feedback" | "expectation"); value: unknown; error: (Record<string, unknown> | null); rationale: (string | null); source: ("HUMAN" | "LLM_JUDGE" | "CODE"); source_id: string; metadata: (Record<string, unknown> | null); author: string; created: string; changed: string; deleted: boolean; valid: boolean };
 export type Log = { time: string; trace: (string | null); span: (string | null); severity: number; level: string; event: (string | null); body: unknown; attributes: Record<string, unknown>; service: string; scope: string };
+export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failures_in_a_row: number; attempts: number; failed: number; mean_ms: (number | null) };
+export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
+export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -58,7 +61,7 @@ export type BestSentence = { n: number; text: string; score: number; document: s
 export type Citation = { n: number; status: ("verbatim" | "supported" | "unsupported"); added_by: ("model" | "check"); reason: (string | null); answer_from: number; answer_to: number; quote: string; score: number; document: string; title: string; path: string; page: number; from: number; to: number };
 export type Source = { n: number; document: string; title: string; path: string; page: number; heading_path: string; quote: string; from: number; to: number };
 export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; lead_to: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; document_set: (string | null); document_changes: number; model: string; run: string };
-export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; purpose: ("chat" | "embed") };
+export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; purpose: ("chat" | "embed" | "remote") };
 export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistant" | "tool"); content: (string | ({ type: "text"; text: string })[]) };
 export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; response_format?: { type: ("text" | "json_object" | "json_schema"); json_schema?: { name: string; strict?: boolean; schema: Record<string, unknown> } }; json_schema?: Record<string, unknown>; guided_json?: (Record<string, unknown> | string); grammar?: string; guided_regex?: string; guided_grammar?: string; guided_choice?: (string)[]; structured_outputs?: { json?: (Record<string, unknown> | string); regex?: string; grammar?: string; choice?: (string)[]; json_object?: boolean }; max_completion_tokens?: number; logprobs?: boolean; top_logprobs?: number; messages: (OpenAIMessage)[] };
 export type OpenAICompletion = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; response_format?: { type: ("text" | "json_object" | "json_schema"); json_schema?: { name: string; strict?: boolean; schema: Record<string, unknown> } }; json_schema?: Record<string, unknown>; guided_json?: (Record<string, unknown> | string); grammar?: string; guided_regex?: string; guided_grammar?: string; guided_choice?: (string)[]; structured_outputs?: { json?: (Record<string, unknown> | string); regex?: string; grammar?: string; choice?: (string)[]; json_object?: boolean }; logprobs?: number; prompt: (string | (string)[] | (number)[] | ((number)[])[]) };
@@ -301,6 +304,18 @@ export interface Routes {
   "GET /api/v1/logs": { query: { q?: string; level?: string; span?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { logs: (Log)[]; next: (string | null) } };
   /** The log records of a run, oldest first. */
   "GET /api/v1/runs/{id}/logs": { query: { q?: string; level?: string; span?: string; since?: string; until?: string; limit?: number; after?: string }; body: undefined; reply: { logs: (Log)[]; next: (string | null) } };
+  /** The remote providers and how they are. */
+  "GET /api/v1/endpoints": { query: undefined; body: undefined; reply: { endpoints: (Endpoint)[] } };
+  /** Put a remote provider behind a name. */
+  "POST /api/v1/endpoints": { query: undefined; body: { name: string; url: string; model: string; kind?: ("openai" | "anthropic"); key_secret?: string; fallbacks?: (string)[]; timeout_ms?: number; retries?: number }; reply: Endpoint };
+  /** Show a remote provider. */
+  "GET /api/v1/endpoints/{name}": { query: undefined; body: undefined; reply: Endpoint };
+  /** Add a remote provider, or replace all that is said of it. */
+  "PUT /api/v1/endpoints/{name}": { query: undefined; body: { url: string; model: string; kind?: ("openai" | "anthropic"); key_secret?: string; fallbacks?: (string)[]; timeout_ms?: number; retries?: number }; reply: Endpoint };
+  /** Remove a remote provider. */
+  "DELETE /api/v1/endpoints/{name}": { query: undefined; body: undefined; reply: undefined };
+  /** Ask a remote provider something: one attempt, no fallback. */
+  "POST /api/v1/endpoints/{name}/test": { query: { what?: ("chat" | "embed") }; body: undefined; reply: EndpointTest };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */
