@@ -867,6 +867,105 @@ INLINE void rows_quant(enum kern_type type, unsigned bits, const unsigned char *
 		row_quant(type, bits, 1, panel, panel_bytes, k, q, meta, y);
 }
 
+/* Lines [j0, j1) of a block times T tokens, times their factor. */
+INLINE void few_lines(unsigned T, unsigned j0, unsigned j1, const __m512i u[8], __m512 s,
+	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, __m512i d[FEW],
+	__m512 acc[FEW])
+{
+	UNROLL_FOR (j, j0, j1)
+		UNROLL_FOR (t, 0, T)
+			d[t] = _mm512_dpbusd_epi32(
+				d[t], u[j], _mm512_set1_epi32((int)load32(q + t * ldq + 4 * j)));
+	UNROLL_FOR (t, 0, T)
+		acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d[t]),
+			_mm512_mul_ps(s, _mm512_set1_ps(meta[t * ldm].scale)), acc[t]);
+}
+
+/* Block b of a panel times T tokens', its lines unpacked into registers only. */
+INLINE void few_block(enum kern_type type, unsigned bits, unsigned T, const unsigned char *panel,
+	size_t k, size_t b, const int8_t *q, size_t ldq, const struct kern_act_meta *meta,
+	size_t ldm, __m512 acc[FEW])
+{
+	bool minimum =
+		type == KERN_Q4_1 || type == KERN_Q5_1 || type == KERN_Q4_K || type == KERN_Q5_K;
+	__m512i u[8], d[FEW];
+	__m512 s[2], m;
+	lines_of(bits, panel + b * bits * LINE, u);
+	scales_of(type, panel, k, b, s, &m);
+	q += b * BLK;
+	meta += b;
+	UNROLL_FOR (t, 0, T)
+		d[t] = minimum             ? _mm512_setzero_si512()
+		       : type == KERN_Q6_K ? _mm512_set1_epi32(meta[t * ldm].off_half)
+					   : _mm512_set1_epi32(meta[t * ldm].off);
+	if (type == KERN_Q6_K) {
+		few_lines(T, 0, 4, u, s[0], q, ldq, meta, ldm, d, acc);
+		UNROLL_FOR (t, 0, T)
+			d[t] = _mm512_set1_epi32(meta[t * ldm].off - meta[t * ldm].off_half);
+		few_lines(T, 4, 8, u, s[1], q, ldq, meta, ldm, d, acc);
+	} else {
+		few_lines(T, 0, 8, u, s[0], q, ldq, meta, ldm, d, acc);
+	}
+	if (minimum)
+		UNROLL_FOR (t, 0, T)
+			acc[t] = _mm512_fmadd_ps(m, _mm512_set1_ps(meta[t * ldm].sum), acc[t]);
+}
+
+INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
+	const unsigned char *panel, size_t panel_bytes, size_t k, const int8_t *q, size_t ldq,
+	const struct kern_act_meta *meta, size_t ldm, float *y, size_t ldy)
+{
+	__m512 acc[4][FEW];
+	UNROLL_FOR (p, 0, P)
+		UNROLL_FOR (t, 0, T)
+			acc[p][t] = _mm512_loadu_ps(y + t * ldy + 16 * p);
+	for (size_t b = 0; b < k / BLK; b++)
+		UNROLL_FOR (p, 0, P) {
+			const unsigned char *at = panel + p * panel_bytes;
+			UNROLL_FOR (i, 0, bits)
+				_mm_prefetch((const char *)at + (b * bits + i) * LINE + AHEAD,
+					_MM_HINT_T1);
+			few_block(type, bits, T, at, k, b, q, ldq, meta, ldm, acc[p]);
+		}
+	UNROLL_FOR (p, 0, P)
+		UNROLL_FOR (t, 0, T)
+			_mm512_storeu_ps(y + t * ldy + 16 * p, acc[p][t]);
+}
+
+/* Two to eight tokens. The fewer, the more panels at once: see row_quant. */
+#define FEW_CASE(T, P)                                                                          \
+	case T:                                                                                 \
+		for (; n >= (P); n -= (P), panel += (P)*panel_bytes, y += 16 * (P))             \
+			few_body(type, bits, P, T, panel, panel_bytes, k, q, ldq, meta, ldm, y, \
+				ldy);                                                           \
+		for (; n; n--, panel += panel_bytes, y += 16)                                   \
+			few_body(type, bits, 1, T, panel, panel_bytes, k, q, ldq, meta, ldm, y, \
+				ldy);                                                           \
+		break;
+
+INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
+	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
+	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, float *y, size_t ldy)
+{
+	switch (n_tok) {
+		FEW_CASE(2, 4)
+		FEW_CASE(3, 2)
+		FEW_CASE(4, 2)
+		FEW_CASE(5, 1)
+		FEW_CASE(6, 1)
+		FEW_CASE(7, 1)
+		FEW_CASE(8, 1)
+	}
+}
+
+static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
+	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
+	size_t n_tok, float *y, size_t ldy){
+#define CALL(t, bits) few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, y, ldy)
+	EACH_TYPE(CALL)
+#undef CALL
+}
+
 /* ---- leaves of the products: floats ---------------------------------------------------------- */
 
 INLINE __m512 weights(enum kern_type type, const unsigned char *panel, size_t i)
@@ -1120,6 +1219,7 @@ const struct leaves leaves_avx512 = {
 	.unpack = unpack,
 	.tile = tile,
 	.row = row,
+	.few = few,
 	.unpack_f = unpack_f,
 	.tile_f = tile_f,
 	.transpose = transpose,

@@ -31,6 +31,7 @@ enum {
 	BLK_U8 = 8 * LINE, /* an unpacked block of a panel */
 	KC = 512,          /* k per pass over an unpacked pair of panels, quantised */
 	KC_F = 256,        /* the same in f32; also where f32 sums are cut */
+	FEW = 8,           /* tokens that a quantised panel is multiplied with in registers */
 	KC_B = 128,        /* pairs of BF16 per pass; where their sums are cut */
 	KC_BLKS = KC / BLK,
 	ATTN_ROWS = 48, /* query rows that attention takes at once */
@@ -109,6 +110,10 @@ struct leaves {
 	void (*row)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const float *x, const int8_t *q,
 		const struct kern_act_meta *meta, float *y);
+	/* The same for 2 to FEW tokens and a quantised type. NULL: unpack and tile. */
+	void (*few)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
+		size_t n_panels, size_t k, const int8_t *q, size_t ldq,
+		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, float *y, size_t ldy);
 	/* n columns of a F32/F16/BF16 panel from column k0 to f32. */
 	void (*unpack_f)(enum kern_type type, const unsigned char *panel, size_t k0, size_t n,
 		float (*out)[KERN_PANEL]);

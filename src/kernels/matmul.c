@@ -94,6 +94,26 @@ static void rows_one(
 		a->meta, y);
 }
 
+/* Up to so many tokens (measured on Zen 4; with two factors per block the chains are short). */
+static size_t few_max(enum kern_type t)
+{
+	return !leaves->few ? 0 : layout_of(t)->halves ? FEW : 4 * FEW;
+}
+
+/* Few tokens do not pay for unpacking to memory. What is left over is two at least. */
+static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	unsigned n_panels, float *y, size_t ldy)
+{
+	size_t ldm = w->k / BLK;
+	for (size_t m = 0, n; m < a->m; m += n) {
+		n = MIN(a->m - m, (size_t)FEW);
+		if (a->m - m == FEW + 1)
+			n = FEW - 1;
+		leaves->few(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k,
+			a->q + m * a->k, a->k, a->meta + m * ldm, ldm, n, y + m * ldy, ldy);
+	}
+}
+
 static void pair_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
 	unsigned n_panels, float *y, size_t ldy)
 {
@@ -133,6 +153,8 @@ static void pair(const struct kern_mat *w, const struct kern_act *a, size_t pane
 		rows_one(w, a, panel, n_panels, y);
 	else if (kern_type_bf16(w->type))
 		panels_bf16(w, a, panel, n_panels, y, ldy);
+	else if (kern_type_int8(w->type) && a->m > 1 && a->m <= few_max(w->type))
+		few_int8(w, a, panel, n_panels, y, ldy);
 	else if (kern_type_int8(w->type))
 		pair_int8(w, a, panel, n_panels, y, ldy);
 	else
@@ -183,13 +205,13 @@ struct muls {
 	size_t n, step[MULS], first[MULS + 1]; /* rows of a chunk; index of a job's first chunk */
 };
 
-/* Rows of a chunk: two panels for many tokens; for few, enough that its bytes pay for the hand-out.
+/* Rows of a chunk: two panels for many tokens; for few, enough that the work pays for the hand-out.
  */
 static size_t rows_of_chunk(const struct kern_mul *j, unsigned threads)
 {
 	size_t step = 2 * KERN_PANEL;
-	if (j->a->m < 8) {
-		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) + 1;
+	if (j->a->m <= 4 * FEW) {
+		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) / (j->a->m / FEW + 1) + 1;
 		size_t fair = (j->w->n / step + 4 * threads - 1) / (4 * threads);
 		step *= MAX(MIN(pairs, fair), (size_t)1);
 	}
