@@ -47,10 +47,18 @@ static const struct route routes[] = {
 static const struct shape shapes[] = {
 	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, purpose: \"chat\" | "
 			"\"embed\" | \"remote\" }"},
-	{"OpenAIMessage", "{ role: \"system\" | \"developer\" | \"user\" | \"assistant\" | "
-			  "\"tool\", content: string | { type: \"text\", text }[] }"},
+	{"OpenAIMessage",
+		"{ role: \"system\" | \"developer\" | \"user\" | \"assistant\" | "
+		"\"tool\" | \"function\", content?: string | { type: \"text\", text }[], "
+		"name?, tool_call_id?, tool_calls?: { id, type: \"function\", function: { "
+		"name, arguments } }[] }"},
+	{"OpenAIFunction", "{ name, description?, parameters?: object, strict?: boolean }"},
 	{"OpenAIChat", "{ " SAMPLING "max_completion_tokens?: int, logprobs?: boolean, "
-		       "top_logprobs?: int, messages: OpenAIMessage[] }"},
+		       "top_logprobs?: int, messages: OpenAIMessage[], "
+		       "tools?: { type: \"function\", function: OpenAIFunction }[], "
+		       "tool_choice?: string | object, parallel_tool_calls?: boolean, "
+		       "functions?: OpenAIFunction[], function_call?: string | object, "
+		       "reasoning_effort?, chat_template_kwargs?: object, receipt?: boolean }"},
 	{"OpenAICompletion", "{ " SAMPLING "logprobs?: int, "
 			     "prompt: string | string[] | int[] | int[][] }"},
 	{"OpenAIEmbedding", "{ model?, input: string | string[] | int[] | int[][], "

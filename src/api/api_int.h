@@ -4,6 +4,7 @@
  *	openai_error.c      errors in OpenAI's shape
  *	openai_params.c     request bodies to structs
  *	openai_format.c     what an answer is held to
+ *	openai_tools.c      tools, calls in messages, thinking
  *	openai_chat.c       chat completions and completions: run and render
  *	openai_embed.c      embeddings
  *	openai_models.c     models
@@ -55,10 +56,21 @@ struct gen_params {
 	struct format format;
 };
 
+enum { TOOLS_MAX = 128 };
+
 struct chat_params {
 	struct gen_params gen;
 	struct chat_message *messages;
 	size_t n_messages;
+	struct chat_tool *tools;
+	size_t n_tools;
+	enum tool_choice tool_choice;
+	struct str tool_name;
+	bool one_call;
+	bool functions; /* asked in the deprecated way, and answered so */
+	enum reasoning reasoning;
+	struct str template_json;
+	bool receipt;         /* it is wanted in the reply */
 	struct str last_user; /* for the run's name */
 };
 
@@ -91,7 +103,13 @@ enum err api_parse_completion(
 enum err api_parse_embed(
 	struct str body, struct arena *a, struct embed_params *out, struct api_error *x);
 
-/* `o` is the body. */
+/* `o` is the body, m a message; format is parsed before tools. */
+enum err api_parse_tools(
+	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x);
+enum err api_parse_calls(yyjson_val *m, size_t index, struct arena *a, struct chat_message *out,
+	struct api_error *x);
+enum err api_parse_reasoning(
+	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x);
 enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *out, struct api_error *x);
 /* The compiled language, counted; NULL when any text will do. */
 enum err api_format_get(

@@ -16,6 +16,7 @@
 struct choice {
 	struct buf text, logprobs; /* logprobs: entries, comma separated */
 	const char *finish;
+	struct chat_result res; /* of a chat: calls, thoughts, receipt */
 };
 
 struct job {
@@ -23,6 +24,7 @@ struct job {
 	struct http_response *rs;
 	const struct gen_params *p;
 	bool chat;
+	const struct chat_params *cp; /* of a chat */
 	struct croft *c;
 	struct endpoint *ep;
 	const struct tokenizer *tk;
@@ -36,7 +38,7 @@ struct job {
 	bool opened;           /* its first chunk is sent */
 	struct choice *choice; /* the present answer */
 	struct buf chunk;      /* reused */
-	uint64_t prompt_tokens, completion_tokens, cached_tokens;
+	uint64_t prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens;
 	uint64_t queued_ns, prompt_ns, decode_ns, first_ns;
 	struct api_error x;
 	const char *param; /* "messages" or "prompt" */
@@ -64,6 +66,25 @@ static void usage_member(struct job *j, struct jw *w)
 	jw_obj(w);
 	jw_ki64(w, "cached_tokens", (int64_t)j->cached_tokens);
 	jw_end(w);
+	if (j->reasoning_tokens) {
+		jw_key(w, "completion_tokens_details");
+		jw_obj(w);
+		jw_ki64(w, "reasoning_tokens", (int64_t)j->reasoning_tokens);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+/* What makes the answer repeatable, when it was asked for. */
+static void receipt_member(struct job *j, struct jw *w, const struct chat_result *r)
+{
+	if (!j->cp || !j->cp->receipt || !r->receipt.n)
+		return;
+	jw_key(w, "croft");
+	jw_obj(w);
+	jw_kc(w, "run", strrchr(j->id, '-') + 1);
+	jw_key(w, "receipt");
+	jw_raw(w, buf_str(&r->receipt));
 	jw_end(w);
 }
 
@@ -184,18 +205,38 @@ static enum err send_chunk(struct job *j, struct jw *w)
 	return jw_done(w) ? http_sse_event(j->rs, NULL, buf_str(&j->chunk)) : ERR_NOMEM;
 }
 
+static void begin_delta(struct job *j, struct jw *w)
+{
+	buf_clear(&j->chunk);
+	*w = (struct jw){.out = &j->chunk};
+	jw_obj(w);
+	common_members(j, w, stream_object(j));
+	jw_key(w, "choices");
+	jw_arr(w);
+	jw_obj(w);
+	jw_ki64(w, "index", j->index);
+}
+
+static enum err end_delta(struct job *j, struct jw *w, struct str entries, const char *finish)
+{
+	if (entries.n)
+		logprobs_member(j, w, entries);
+	else
+		jw_key(w, "logprobs"), jw_null(w);
+	jw_kc(w, "finish_reason", finish);
+	jw_end(w);
+	jw_end(w);
+	if (finish)
+		receipt_member(j, w, &j->choice->res);
+	return send_chunk(j, w);
+}
+
 /* One chunk of the present choice. */
 static enum err send_delta(
 	struct job *j, bool first, struct str text, struct str entries, const char *finish)
 {
-	buf_clear(&j->chunk);
-	struct jw w = {.out = &j->chunk};
-	jw_obj(&w);
-	common_members(j, &w, stream_object(j));
-	jw_key(&w, "choices");
-	jw_arr(&w);
-	jw_obj(&w);
-	jw_ki64(&w, "index", j->index);
+	struct jw w;
+	begin_delta(j, &w);
 	if (j->chat) {
 		jw_key(&w, "delta");
 		jw_obj(&w);
@@ -207,14 +248,7 @@ static enum err send_delta(
 	} else {
 		jw_kstr(&w, "text", text);
 	}
-	if (entries.n)
-		logprobs_member(j, &w, entries);
-	else
-		jw_key(&w, "logprobs"), jw_null(&w);
-	jw_kc(&w, "finish_reason", finish);
-	jw_end(&w);
-	jw_end(&w);
-	return send_chunk(j, &w);
+	return end_delta(j, &w, entries, finish);
 }
 
 /* The stream and the choice, when they have not begun yet. */
@@ -258,9 +292,51 @@ static bool on_token(void *ctx, const struct gen_event *ev)
 	return on_text(ctx, ev->text, ev);
 }
 
+/* The beginning of a call, or more of its arguments. */
+static void call_delta(struct job *j, struct jw *w, const struct chat_event *ev)
+{
+	bool begins = ev->kind == CHAT_CALL, old = j->cp->functions;
+	jw_key(w, old ? "function_call" : "tool_calls");
+	if (!old) {
+		jw_arr(w);
+		jw_obj(w);
+		jw_ki64(w, "index", ev->call);
+		if (begins) {
+			jw_kstr(w, "id", ev->id);
+			jw_kc(w, "type", "function");
+		}
+		jw_key(w, "function");
+	}
+	jw_obj(w);
+	if (begins)
+		jw_kstr(w, "name", ev->name);
+	jw_kstr(w, "arguments", begins ? S("") : ev->text);
+	jw_end(w);
+	if (!old) {
+		jw_end(w);
+		jw_end(w);
+	}
+}
+
 static bool on_event(void *ctx, const struct chat_event *ev)
 {
-	return ev->kind == CHAT_TEXT ? on_text(ctx, ev->text, ev->token) : true;
+	struct job *j = ctx;
+	struct jw w;
+	if (ev->kind == CHAT_TEXT)
+		return on_text(j, ev->text, ev->token);
+	if (!j->p->stream || ev->kind == CHAT_CALL_END)
+		return true;
+	if (open_choice(j))
+		return false;
+	begin_delta(j, &w);
+	jw_key(&w, "delta");
+	jw_obj(&w);
+	if (ev->kind == CHAT_REASONING)
+		jw_kstr(&w, "reasoning_content", ev->text);
+	else
+		call_delta(j, &w, ev);
+	jw_end(&w);
+	return !end_delta(j, &w, S(""), NULL);
 }
 
 static enum err end_choice(struct job *j, const char *finish)
@@ -374,13 +450,13 @@ static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 	return e;
 }
 
-static const char *chat_finish_word(enum chat_finish f)
+static const char *chat_finish_word(const struct job *j, enum chat_finish f)
 {
 	switch (f) {
 	case CHAT_LENGTH:
 		return "length";
 	case CHAT_TOOL_CALLS:
-		return "tool_calls";
+		return j->cp->functions ? "function_call" : "tool_calls";
 	case CHAT_FILTERED:
 		return "content_filter";
 	default:
@@ -404,6 +480,13 @@ static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 {
 	struct chat_request r = {.messages = p->messages,
 		.n_messages = p->n_messages,
+		.tools = p->tools,
+		.n_tools = p->n_tools,
+		.tool_choice = p->tool_choice,
+		.tool_name = p->tool_name,
+		.one_call = p->one_call,
+		.reasoning = p->reasoning,
+		.template_json = p->template_json,
 		.sampling = j->p->sampling,
 		.max_tokens = j->p->max_tokens,
 		.stop = j->p->stop,
@@ -419,27 +502,54 @@ static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 		.on_event = j->p->stream || j->p->top_logprobs >= 0 ? on_event : NULL,
 		.on_provider = on_provider,
 		.ctx = j};
-	struct chat_result res = {0};
+	struct chat_result *res = &j->choice->res;
 	r.sampling.seed += k;
-	enum err e = chat_run(j->c, j->ep, j->run, &r, &res, &j->x.et);
+	enum err e = chat_run(j->c, j->ep, j->run, &r, res, &j->x.et);
 	if (e)
 		return api_fail_from(&j->x, e, j->param);
 	if (k == 0) {
-		j->prompt_tokens = res.prompt_tokens;
-		j->cached_tokens = res.cached_tokens;
-		j->first_ns = res.first_token_ns;
+		j->prompt_tokens = res->prompt_tokens;
+		j->cached_tokens = res->cached_tokens;
+		j->first_ns = res->first_token_ns;
 	}
-	j->completion_tokens += res.completion_tokens;
-	j->queued_ns += res.queued_ns;
-	j->prompt_ns += res.prompt_ns;
-	j->decode_ns += res.decode_ns;
-	j->choice->finish = chat_finish_word(res.finish);
-	e = end_answer(j, buf_str(&res.text));
-	chat_result_free(&res);
-	return e;
+	j->completion_tokens += res->completion_tokens;
+	j->reasoning_tokens += res->reasoning_tokens;
+	j->queued_ns += res->queued_ns;
+	j->prompt_ns += res->prompt_ns;
+	j->decode_ns += res->decode_ns;
+	j->choice->finish = chat_finish_word(j, res->finish);
+	return end_answer(j, buf_str(&res->text));
 }
 
 /* ---- the whole ---- */
+
+static void write_calls(struct job *j, struct jw *w, const struct chat_result *r)
+{
+	if (!r->n_calls)
+		return;
+	if (j->cp->functions) {
+		jw_key(w, "function_call");
+		jw_obj(w);
+		jw_kstr(w, "name", buf_str(&r->calls[0].name));
+		jw_kstr(w, "arguments", buf_str(&r->calls[0].arguments));
+		jw_end(w);
+		return;
+	}
+	jw_key(w, "tool_calls");
+	jw_arr(w);
+	for (size_t i = 0; i < r->n_calls; i++) {
+		jw_obj(w);
+		jw_kstr(w, "id", buf_str(&r->calls[i].id));
+		jw_kc(w, "type", "function");
+		jw_key(w, "function");
+		jw_obj(w);
+		jw_kstr(w, "name", buf_str(&r->calls[i].name));
+		jw_kstr(w, "arguments", buf_str(&r->calls[i].arguments));
+		jw_end(w);
+		jw_end(w);
+	}
+	jw_end(w);
+}
 
 static void write_choice(struct job *j, struct jw *w, unsigned index, const struct choice *ch)
 {
@@ -449,7 +559,13 @@ static void write_choice(struct job *j, struct jw *w, unsigned index, const stru
 		jw_key(w, "message");
 		jw_obj(w);
 		jw_kc(w, "role", "assistant");
-		jw_kstr(w, "content", buf_str(&ch->text));
+		if (ch->res.n_calls && !ch->text.n)
+			jw_kc(w, "content", NULL);
+		else
+			jw_kstr(w, "content", buf_str(&ch->text));
+		if (ch->res.reasoning.n)
+			jw_kstr(w, "reasoning_content", buf_str(&ch->res.reasoning));
+		write_calls(j, w, &ch->res);
 		jw_kc(w, "refusal", NULL);
 		jw_key(w, "annotations");
 		jw_arr(w);
@@ -475,6 +591,7 @@ static void reply_whole(struct job *j, const struct choice *choices, unsigned n)
 		write_choice(j, &w, i, &choices[i]);
 	jw_end(&w);
 	usage_member(j, &w);
+	receipt_member(j, &w, &choices[0].res);
 	jw_end(&w);
 	http_reply_json(j->rs, 200, &w);
 }
@@ -557,6 +674,7 @@ static enum err answer_all(
 	for (unsigned i = 0; choices && i < n; i++) {
 		buf_free(&choices[i].text);
 		buf_free(&choices[i].logprobs);
+		chat_result_free(&choices[i].res);
 	}
 	free(choices);
 	return e;
@@ -567,7 +685,7 @@ static enum err answer_all(
 void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct chat_params p;
-	struct job j = {.rq = rq, .rs = rs, .p = &p.gen, .chat = true};
+	struct job j = {.rq = rq, .rs = rs, .p = &p.gen, .chat = true, .cp = &p};
 	if (api_parse_chat(rq->body, rq->arena, &p, &j.x)) {
 		api_reply_error(rs, &j.x);
 		return;

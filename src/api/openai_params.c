@@ -304,20 +304,19 @@ static enum err parse_message(
 						 : role;
 	out->content = str_mk("", 0);
 	out->name = json_str(m, "name");
-	out->tool_call_id = json_str(m, "tool_call_id");
-	yyjson_val *content = get(m, "content"), *calls = get(m, "tool_calls");
-	snprintf(param, sizeof param, "messages[%zu].content", i);
-	if (calls && yyjson_is_arr(calls) && yyjson_arr_size(calls)) {
-		size_t n;
-		char *json = yyjson_val_write(calls, 0, &n);
-		out->tool_calls_json = arena_str(a, str_mk(json, json ? n : 0));
-		free(json);
-		if (!out->tool_calls_json.p)
-			return no_memory(x);
-	} else if (!content && !str_eq_c(role, "assistant")) {
+	out->tool_call_id = str_eq_c(role, "function") ? out->name : json_str(m, "tool_call_id");
+	yyjson_val *content = get(m, "content");
+	enum err e = api_parse_calls(m, i, a, out, x);
+	if (e)
+		return e;
+	snprintf(param, sizeof param, "messages[%zu].tool_call_id", i);
+	if (str_eq_c(role, "tool") && !out->tool_call_id.n)
 		return api_fail(x, ERR_INVALID, "missing_required_parameter", param,
 			"%s is missing", param);
-	}
+	snprintf(param, sizeof param, "messages[%zu].content", i);
+	if (!content && !str_eq_c(role, "assistant"))
+		return api_fail(x, ERR_INVALID, "missing_required_parameter", param,
+			"%s is missing", param);
 	return content ? parse_content(content, param, a, &out->content, x) : OK;
 }
 
@@ -352,14 +351,7 @@ static enum err parse_messages(
 /* What cannot be done yet is refused: an answer that only looks like it is worse than none. */
 static enum err refuse_unsupported(yyjson_val *o, struct api_error *x)
 {
-	yyjson_val *choice = get(o, "tool_choice"), *v;
-	bool none = str_eq_c(json_val_str(choice), "none");
-	if (((v = get(o, "tools")) && yyjson_arr_size(v) && !none) || (v && !yyjson_is_arr(v)))
-		return refused(x, "tools", "tool calls are not supported yet");
-	if (choice && !none && !str_eq_c(json_val_str(choice), "auto"))
-		return refused(x, "tool_choice", "tool calls are not supported yet");
-	if ((v = get(o, "functions")) && yyjson_arr_size(v))
-		return refused(x, "functions", "tool calls are not supported yet");
+	yyjson_val *v;
 	if (get(o, "audio"))
 		return refused(x, "audio", "the models here write text only");
 	v = get(o, "modalities");
@@ -380,6 +372,9 @@ enum err api_parse_chat(
 	enum err e = parse_body(body, a, &o, x);
 	e = e ? e : parse_gen(o, a, &p->gen, x);
 	e = e ? e : refuse_unsupported(o, x);
+	e = e ? e : api_parse_tools(o, a, p, x);
+	e = e ? e : api_parse_reasoning(o, a, p, x);
+	e = e ? e : want_bool(o, "receipt", &p->receipt, x);
 	e = e ? e : want_bool(o, "logprobs", &logprobs, x);
 	e = e ? e : want_i64(o, "top_logprobs", 0, 20, &top, x);
 	if (!e && get(o, "top_logprobs") && !logprobs)

@@ -12,7 +12,7 @@ static const char chatml[] =
 	"{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /* Templates want arguments as an object; on the wire they are JSON in a string. */
-static void write_call(struct jw *w, yyjson_val *call)
+static void write_call(struct jw *w, yyjson_val *call, bool args_text)
 {
 	yyjson_val *fn = yyjson_obj_get(call, "function"), *k, *v;
 	size_t i, n;
@@ -35,7 +35,7 @@ static void write_call(struct jw *w, yyjson_val *call)
 	{
 		yyjson_doc *doc = NULL;
 		jw_key_str(w, json_val_str(k));
-		if (str_eq_c(json_val_str(k), "arguments") && yyjson_is_str(v) &&
+		if (!args_text && str_eq_c(json_val_str(k), "arguments") && yyjson_is_str(v) &&
 			json_parse(json_val_str(v), &doc, NULL) == OK &&
 			yyjson_is_obj(yyjson_doc_get_root(doc)))
 			jw_val(w, yyjson_doc_get_root(doc));
@@ -47,8 +47,8 @@ static void write_call(struct jw *w, yyjson_val *call)
 	jw_end(w);
 }
 
-static enum err write_message(
-	struct jw *w, const struct chat_message *m, size_t index, struct errtext *et)
+static enum err write_message(struct jw *w, const struct chat_message *m, bool args_text,
+	size_t index, struct errtext *et)
 {
 	jw_obj(w);
 	jw_kstr(w, "role", m->role);
@@ -66,7 +66,8 @@ static enum err write_message(
 		yyjson_val *call;
 		jw_key(w, "tool_calls");
 		jw_arr(w);
-		yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, call) write_call(w, call);
+		yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, call)
+			write_call(w, call, args_text);
 		jw_end(w);
 		yyjson_doc_free(doc);
 	}
@@ -82,29 +83,58 @@ static void write_token(struct jw *w, const struct tokenizer *tk, const char *ke
 	buf_free(&b);
 }
 
+/* Members of an object that the caller gives; those that are ours are not replaced. */
+static enum err write_more(struct jw *w, struct str json, struct errtext *et)
+{
+	static const char *const ours[] = {
+		"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"};
+	yyjson_doc *doc;
+	yyjson_val *k, *v;
+	size_t i, n;
+	enum err e = json_parse(json, &doc, et);
+	if (e)
+		return err_wrap(et, e, "variables of the chat template");
+	yyjson_obj_foreach(yyjson_doc_get_root(doc), i, n, k, v)
+	{
+		bool own = false;
+		for (size_t j = 0; j < ARRAY_LEN(ours); j++)
+			own |= str_eq_c(json_val_str(k), ours[j]);
+		if (!own) {
+			jw_key_str(w, json_val_str(k));
+			jw_val(w, v);
+		}
+	}
+	yyjson_doc_free(doc);
+	return OK;
+}
+
 static enum err write_vars(struct jw *w, const struct tokenizer *tk,
-	const struct chat_message *msgs, size_t n, struct str tools, bool add_generation_prompt,
-	struct errtext *et)
+	const struct chat_message *msgs, size_t n, const struct chat_vars *vars, struct errtext *et)
 {
 	jw_obj(w);
 	jw_key(w, "messages");
 	jw_arr(w);
 	for (size_t i = 0; i < n; i++) {
-		enum err e = write_message(w, &msgs[i], i, et);
+		enum err e = write_message(w, &msgs[i], vars->args_text, i, et);
 		if (e)
 			return e;
 	}
 	jw_end(w);
-	if (tools.n) {
+	if (vars->tools_json.n) {
 		yyjson_doc *doc;
-		enum err e = json_parse(tools, &doc, et);
+		enum err e = json_parse(vars->tools_json, &doc, et);
 		if (e)
 			return err_wrap(et, e, "tools");
 		jw_key(w, "tools");
 		jw_val(w, yyjson_doc_get_root(doc));
 		yyjson_doc_free(doc);
 	}
-	jw_kbool(w, "add_generation_prompt", add_generation_prompt);
+	if (vars->more_json.n) {
+		enum err e = write_more(w, vars->more_json, et);
+		if (e)
+			return e;
+	}
+	jw_kbool(w, "add_generation_prompt", vars->add_generation_prompt);
 	write_token(w, tk, "bos_token", tk->bos);
 	write_token(w, tk, "eos_token", tk->eos);
 	jw_end(w);
@@ -112,8 +142,7 @@ static enum err write_vars(struct jw *w, const struct tokenizer *tk,
 }
 
 enum err chat_prompt(const struct tokenizer *tk, const struct chat_message *msgs, size_t n,
-	struct str tools, bool add_generation_prompt, struct buf *out, bool *used_default,
-	struct errtext *et)
+	const struct chat_vars *v, struct buf *out, bool *used_default, struct errtext *et)
 {
 	struct str source = tokenizer_chat_template(tk);
 	bool own = !source.n;
@@ -122,7 +151,7 @@ enum err chat_prompt(const struct tokenizer *tk, const struct chat_message *msgs
 	struct jw w = {.out = &vars};
 	yyjson_doc *doc = NULL;
 	enum err e = template_parse(own ? str_c(chatml) : source, &t, et);
-	e = e ? e : write_vars(&w, tk, msgs, n, tools, add_generation_prompt, et);
+	e = e ? e : write_vars(&w, tk, msgs, n, v, et);
 	e = e ? e : json_parse(buf_str(&vars), &doc, et);
 	if (!e && own && tk->n_before && tk->before[0] == tk->bos)
 		tokenizer_piece(tk, tk->bos, true, &text);
@@ -140,10 +169,17 @@ enum err chat_prompt(const struct tokenizer *tk, const struct chat_message *msgs
 	return e ? e : out->err;
 }
 
+enum err model_chat_render(const struct model *m, const struct chat_message *msgs, size_t n,
+	const struct chat_vars *v, struct buf *out, bool *used_default, struct errtext *et)
+{
+	return chat_prompt(model_tokenizer(m), msgs, n, v, out, used_default, et);
+}
+
 enum err model_chat_prompt(const struct model *m, const struct chat_message *msgs, size_t n,
 	struct str tools_json, bool add_generation_prompt, struct buf *out, bool *used_default,
 	struct errtext *et)
 {
-	return chat_prompt(model_tokenizer(m), msgs, n, tools_json, add_generation_prompt, out,
-		used_default, et);
+	struct chat_vars v = {
+		.tools_json = tools_json, .add_generation_prompt = add_generation_prompt};
+	return model_chat_render(m, msgs, n, &v, out, used_default, et);
 }

@@ -178,6 +178,15 @@ enum err model_chat_prompt(const struct model *m, const struct chat_message *msg
 	struct str tools_json, bool add_generation_prompt, struct buf *out, bool *used_default,
 	struct errtext *et) MUST_CHECK;
 
+struct chat_vars {
+	struct str tools_json, more_json; /* a list; an object of further variables; or "" */
+	bool add_generation_prompt;
+	bool args_text; /* calls' arguments reach the template as text, not as objects */
+};
+enum err model_chat_render(const struct model *m, const struct chat_message *msgs, size_t n,
+	const struct chat_vars *v, struct buf *out, bool *used_default,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- scoring (oracles, perplexity): logits of every position, row-major [n][vocab] ---- */
 enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;

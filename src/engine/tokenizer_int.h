@@ -295,11 +295,11 @@ void tk_split_gpt2(struct tokenizer *tk);
 enum err tk_from_ranks(const struct str *pieces, size_t n, struct str pattern,
 	struct tokenizer **out, struct errtext *et);
 
-/* chat.c: model_chat_prompt for a tokenizer alone. */
+/* chat.c: model_chat_render for a tokenizer alone. */
 struct chat_message;
+struct chat_vars;
 enum err chat_prompt(const struct tokenizer *tk, const struct chat_message *msgs, size_t n,
-	struct str tools, bool add_generation_prompt, struct buf *out, bool *used_default,
-	struct errtext *et);
+	const struct chat_vars *v, struct buf *out, bool *used_default, struct errtext *et);
 
 /* ---- running ---- */
 

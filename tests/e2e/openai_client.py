@@ -142,10 +142,10 @@ def errors(c, client):
                        model=CHAT, messages=ASK, response_format={"type": "xml"}),
                    "errors: an unknown format is refused, not ignored")
     tap.ok(e and e.param == "response_format.type", "errors: and named", e)
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    tool = {"type": "custom", "custom": {"name": "f"}}
     tap.raises(openai.BadRequestError,
                lambda: client.chat.completions.create(model=CHAT, messages=ASK, tools=[tool]),
-               "errors: tools are refused")
+               "errors: tools that are no functions are refused")
     tap.raises(openai.BadRequestError,
                lambda: client.embeddings.create(model=EMBED, input="x", dimensions=7),
                "errors: dimensions")

@@ -154,9 +154,8 @@ const struct model_info *model_info(const struct model *m)
 	return &info;
 }
 
-enum err model_chat_prompt(const struct model *m, const struct chat_message *msgs, size_t n,
-	struct str tools_json, bool add_generation_prompt, struct buf *out, bool *used_default,
-	struct errtext *et)
+enum err model_chat_render(const struct model *m, const struct chat_message *msgs, size_t n,
+	const struct chat_vars *v, struct buf *out, bool *used_default, struct errtext *et)
 {
 	for (size_t i = 0; i < n; i++)
 		buf_addf(out, "%.*s:%.*s;", STR_FMT(msgs[i].role), STR_FMT(msgs[i].content));
@@ -187,6 +186,11 @@ void tokenizer_piece(const struct tokenizer *tk, int32_t id, bool special, struc
 struct str tokenizer_chat_template(const struct tokenizer *tk)
 {
 	return S("");
+}
+
+bool tokenizer_is_control(const struct tokenizer *tk, int32_t id)
+{
+	return false;
 }
 
 uint32_t generator_context(const struct generator *g)
@@ -419,7 +423,7 @@ static void test_api_openai__parameters(void)
 	CHECK_NEAR(s->presence_penalty, -1, 0);
 	CHECK_NEAR(s->frequency_penalty, 2, 0);
 	CHECK_INT(s->n_bias, 2);
-	CHECK_INT(model_says.seen.n_stop, 2);
+	CHECK_INT(model_says.seen.n_stop, 0); /* they are looked for in the text alone */
 	CHECK_INT(model_says.seen.max_tokens, 4);
 	CHECK_INT(model_says.runs, 3);
 	for (unsigned i = 0; i < 3; i++)
@@ -572,10 +576,23 @@ static void test_api_openai__errors(void)
 			"unsupported_parameter", "structured_outputs.structural_tag"},
 		{"{" MESSAGES ",\"guided_regex\":\"a\",\"guided_choice\":[\"a\"]}", "invalid_value",
 			"guided_choice"},
-		{"{" MESSAGES ",\"tools\":[{\"type\":\"function\"}]}", "unsupported_parameter",
-			"tools"},
-		{"{" MESSAGES ",\"tool_choice\":\"required\"}", "unsupported_parameter",
-			"tool_choice"},
+		{"{" MESSAGES ",\"tools\":[{\"type\":\"function\"}]}", "invalid_type",
+			"tools[0].function"},
+		{"{" MESSAGES ",\"tools\":[{\"type\":\"custom\"}]}", "unsupported_value",
+			"tools[0].type"},
+		{"{" MESSAGES ",\"tools\":{}}", "invalid_type", "tools"},
+		{"{" MESSAGES ",\"functions\":[{\"name\":\"a b\"}]}", "invalid_value",
+			"functions[0].name"},
+		{"{" MESSAGES ",\"tool_choice\":{\"type\":\"function\",\"function\":{"
+		 "\"name\":\"f\"}}}",
+			"invalid_value", "tool_choice"},
+		{"{" MESSAGES ",\"reasoning_effort\":\"much\"}", "invalid_value",
+			"reasoning_effort"},
+		{"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}",
+			"missing_required_parameter", "messages[0].tool_call_id"},
+		{"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}", "invalid_type",
+			"messages[0].tool_calls[0]"},
+		{"{" MESSAGES ",\"tool_choice\":\"required\"}", "invalid_value", "tool_choice"},
 		{"{" MESSAGES ",\"modalities\":[\"audio\"]}", "unsupported_parameter",
 			"modalities"},
 	};

@@ -175,6 +175,8 @@ static void test_engine_tokenizer__merges(void)
 
 static void test_engine_tokenizer__chat_prompt(void)
 {
+	struct chat_vars plain = {.add_generation_prompt = true};
+	struct chat_vars tools = {.add_generation_prompt = true, .tools_json = S("[{\"n\":41}]")};
 	struct errtext et = {0};
 	struct gguf *g;
 	struct tokenizer *tk;
@@ -185,7 +187,7 @@ static void test_engine_tokenizer__chat_prompt(void)
 	struct chat_message msgs[] = {{.role = S("system"), .content = S("Be brief.")},
 		{.role = S("user"), .content = S("Hi \"you\"\n")}};
 	struct buf out = {0};
-	CHECK_OK(chat_prompt(tk, msgs, 2, (struct str){0}, true, &out, &own, &et), &et);
+	CHECK_OK(chat_prompt(tk, msgs, 2, &plain, &out, &own, &et), &et);
 	CHECK(!own);
 	CHECK_STR(buf_str(&out),
 		"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi \"you\"\n"
@@ -195,13 +197,13 @@ static void test_engine_tokenizer__chat_prompt(void)
 	/* Without a template: ChatML, and it says so. */
 	tk = from_text("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}");
 	buf_clear(&out);
-	CHECK_OK(chat_prompt(tk, msgs + 1, 1, (struct str){0}, true, &out, &own, &et), &et);
+	CHECK_OK(chat_prompt(tk, msgs + 1, 1, &plain, &out, &own, &et), &et);
 	CHECK(own);
 	CHECK_STR(
 		buf_str(&out), "<|im_start|>user\nHi \"you\"\n<|im_end|>\n<|im_start|>assistant\n");
 	msgs[0].tool_calls_json = S("[{");
 	buf_clear(&out);
-	CHECK_ERR(chat_prompt(tk, msgs, 2, (struct str){0}, true, &out, &own, &et), ERR_INVALID);
+	CHECK_ERR(chat_prompt(tk, msgs, 2, &plain, &out, &own, &et), ERR_INVALID);
 	CHECK(strstr(et.msg, "messages[0].tool_calls") != NULL);
 	tokenizer_free(tk);
 	/* Arguments come as JSON in a string and reach the template as an object. */
@@ -213,7 +215,7 @@ static void test_engine_tokenizer__chat_prompt(void)
 		&et);
 	msgs[0].tool_calls_json =
 		S("[{\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\":1}\"}}]");
-	CHECK_OK(chat_prompt(tk, msgs, 2, S("[{\"n\":41}]"), true, &out, &own, &et), &et);
+	CHECK_OK(chat_prompt(tk, msgs, 2, &tools, &out, &own, &et), &et);
 	CHECK_STR(buf_str(&out), "42");
 	tokenizer_free(tk);
 	buf_free(&out);
