@@ -1,6 +1,6 @@
 #!/bin/sh
 # bench/engine.sh BUILD: `make bench-engine`. Builds the peers the first time (llama-cpp-python with native
-# flags, sentence-transformers, ONNX Runtime) and a model of 1B random weights (9 GB of files; SMALL=1
+# flags, sentence-transformers, ONNX Runtime) and a model of 1B random weights (6 GB of files; SMALL=1
 # leaves it out). REPEATS=3 by default; ONLY=text keeps the rows whose name contains it.
 set -eu
 cd "$(dirname "$0")/.."

@@ -109,6 +109,8 @@ static enum err place_mat(struct loader *l, const struct tensor *t, struct kern_
 		kern_mat_init(w, t->type, t->rows, t->cols, l->mem + l->at);
 		kern_mat_pack_team(l->m->team, w, t->data);
 	}
+	if (l->mem) /* so that the file is never in memory beside the packed matrices */
+		weights_forget(t->data, t->rows * kern_row_bytes(t->type, t->cols));
 	l->at += up(bytes);
 	l->mats += bytes;
 	return bytes ? OK

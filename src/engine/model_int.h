@@ -42,7 +42,8 @@ enum err weights_find(struct weights *w, const char *name, bool *found, struct t
 	struct errtext *et) MUST_CHECK;
 /* The name of a tensor that nobody asked for, or NULL; `skip` says which do not matter. */
 const char *weights_unused(struct weights *w, bool (*skip)(struct str name), char buf[128]);
-void weights_forget_pages(struct weights *w); /* lets the kernel drop what was read */
+void weights_forget_pages(struct weights *w);        /* lets the kernel drop what was read */
+void weights_forget(const void *data, size_t bytes); /* the same of one tensor */
 uint64_t weights_bytes(const struct weights *w);
 const char *weights_main_type(const struct weights *w); /* of the most values */
 uint64_t weights_values(const struct weights *w);

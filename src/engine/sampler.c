@@ -226,11 +226,21 @@ static void penalise(struct sampler *s)
 		c[p->bias[i].id].logit += p->bias[i].bias;
 }
 
-/* Something moves the logits before the choice. */
-static bool adjusts(const struct sampling *p)
+/* Something but the bias moves the logits before the choice. */
+static bool penalises(const struct sampling *p)
 {
 	return (p->repeat_penalty != 1 && p->repeat_last) || p->presence_penalty != 0 ||
-	       p->frequency_penalty != 0 || p->n_bias;
+	       p->frequency_penalty != 0;
+}
+
+/* The bias cannot change that `id` has the largest logit: nothing is raised, and it is not lowered.
+ */
+static bool stands(const struct sampling *p, int32_t id)
+{
+	for (size_t i = 0; i < p->n_bias; i++)
+		if (p->bias[i].bias > 0 || p->bias[i].id == id)
+			return false;
+	return true;
 }
 
 static int32_t argmax(const struct candidate *c, size_t n)
@@ -374,9 +384,10 @@ int32_t sampler_pick(struct sampler *s, const float *logits, struct token_logpro
 	float norm = top || logprob ? log_sum_exp(s, logits) : 0;
 	if (top && n_top)
 		top_logprobs(logits, s->vocab, norm, top, n_top);
-	int32_t id = s->allowed || s->s.temperature > 0 || adjusts(&s->s)
-			     ? choose(s, logits)
-			     : (int32_t)kern->argmax(logits, s->vocab);
+	bool plain = !s->allowed && !(s->s.temperature > 0) && !penalises(&s->s);
+	int32_t id = plain ? (int32_t)kern->argmax(logits, s->vocab) : -1;
+	if (!plain || !stands(&s->s, id))
+		id = choose(s, logits);
 	s->allowed = NULL;
 	if (logprob)
 		*logprob = sane(logits[id]) - norm;

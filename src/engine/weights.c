@@ -301,6 +301,15 @@ const char *weights_unused(struct weights *w, bool (*skip)(struct str name), cha
 	return NULL;
 }
 
+void weights_forget(const void *data, size_t bytes)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data,
+		  to = (from + bytes) & ~(page - 1);
+	from = (from + page - 1) & ~(page - 1);
+	if (to > from)
+		madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 static void forget(struct str map)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

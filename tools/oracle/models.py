@@ -3,7 +3,7 @@ reference's own tools: models.py SMOLLM2.gguf MINILM_FOLDER OUT [1b]
 
 SmolLM2 as F16, BF16, Q8_0, Q4_0 and Q4_K_M by llama.cpp's quantiser; MiniLM as a BERT GGUF in F16 by
 the gguf package. With `1b` a model of Llama 3.2 1B's shape with random weights as well, for speed
-alone (about 9 GB of files)."""
+alone (6 GB of files)."""
 import json
 import os
 import sys
