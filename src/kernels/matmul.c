@@ -130,6 +130,19 @@ static void pair_int8(const struct kern_mat *w, const struct kern_act *a, size_t
 	}
 }
 
+/* The same for F16: converted in registers. */
+static void few_f16(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	unsigned n_panels, float *y, size_t ldy)
+{
+	const kern_f16 *p = (const kern_f16 *)(const void *)panel_at(w, panel);
+	for (size_t k = 0; k < w->k; k += KC_F)
+		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
+			leaves->tile_h(p + k * KERN_PANEL, w->panel_bytes / sizeof *p, KERN_PANEL,
+				n_panels, MIN(w->k - k, (size_t)KC_F), a->x + m * a->ldx + k,
+				a->ldx, MIN(a->m - m, (size_t)leaves->tok_tile_f), y + m * ldy,
+				ldy);
+}
+
 static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_t panel,
 	unsigned n_panels, float *y, size_t ldy)
 {
@@ -157,6 +170,8 @@ static void pair(const struct kern_mat *w, const struct kern_act *a, size_t pane
 		few_int8(w, a, panel, n_panels, y, ldy);
 	else if (kern_type_int8(w->type))
 		pair_int8(w, a, panel, n_panels, y, ldy);
+	else if (w->type == KERN_F16 && leaves->tile_h && a->m <= 3 * leaves->tok_tile_f)
+		few_f16(w, a, panel, n_panels, y, ldy);
 	else
 		pair_float(w, a, panel, n_panels, y, ldy);
 }
