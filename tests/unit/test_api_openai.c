@@ -14,6 +14,8 @@ enum { CONTEXT = 64, VOCAB = 300, DIM = 3 };
 
 static struct {
 	const char *script;
+	const char *scripts[4]; /* one for each run, when the first is there */
+	const char *template;
 	enum gen_finish finish;
 	enum err fail_at_start;
 	int fail_after; /* tokens; -1: never */
@@ -22,6 +24,10 @@ static struct {
 	unsigned runs, cancel_after;
 	struct cancel *cancel;
 	char prompt[4096];
+	char read[4096]; /* by the last run, as text */
+	size_t n_read;
+	size_t context; /* 0: CONTEXT */
+	unsigned held;  /* a bit for each run: held to a language */
 } model_says;
 
 struct endpoint {
@@ -167,7 +173,8 @@ enum err model_chat_render(const struct model *m, const struct chat_message *msg
 enum err tokenizer_encode(const struct tokenizer *tk, struct str text, unsigned flags,
 	struct tokens *out, struct errtext *et)
 {
-	out->id = calloc(text.n + 1, sizeof *out->id);
+	out->cap = out->n + text.n + 1;
+	out->id = realloc(out->id, out->cap * sizeof *out->id);
 	for (size_t i = 0; i < text.n; i++)
 		out->id[out->n++] = (unsigned char)text.p[i];
 	return OK;
@@ -185,7 +192,7 @@ void tokenizer_piece(const struct tokenizer *tk, int32_t id, bool special, struc
 
 struct str tokenizer_chat_template(const struct tokenizer *tk)
 {
-	return S("");
+	return str_c(model_says.template ? model_says.template : "");
 }
 
 bool tokenizer_is_control(const struct tokenizer *tk, int32_t id)
@@ -195,7 +202,7 @@ bool tokenizer_is_control(const struct tokenizer *tk, int32_t id)
 
 uint32_t generator_context(const struct generator *g)
 {
-	return CONTEXT;
+	return (uint32_t)(model_says.context ? model_says.context : CONTEXT);
 }
 
 size_t tokenizer_vocab_size(const struct tokenizer *tk)
@@ -207,11 +214,17 @@ enum err generator_run(struct generator *g, const struct gen_request *r, struct 
 	struct errtext *et)
 {
 	struct str script = str_c(model_says.script);
+	if (model_says.scripts[0])
+		script = str_c(model_says.runs < 4 ? model_says.scripts[model_says.runs] : "");
 	model_says.seen = *r;
+	model_says.held = model_says.held << 1 | (r->language != NULL);
+	model_says.n_read = MIN(r->n_prompt, sizeof model_says.read - 1);
+	for (size_t i = 0; i < model_says.n_read; i++)
+		model_says.read[i] = (char)r->prompt[i];
 	model_says.seeds[model_says.runs++ % 8] = r->sampling.seed;
 	if (model_says.fail_at_start)
 		return err_set(et, model_says.fail_at_start, "the queue is full");
-	if (r->n_prompt >= CONTEXT)
+	if (r->n_prompt >= generator_context(g))
 		return err_set(et, ERR_TOO_LARGE,
 			"the prompt has %zu tokens, the model's context is %d", r->n_prompt,
 			CONTEXT);
@@ -438,6 +451,129 @@ static void test_api_openai__parameters(void)
 	CHECK(str_find(buf_str(&g.body), S("\"completion_tokens\":12,\"total_tokens\":20")) !=
 		STR_NONE);
 	buf_free(&g.body);
+	croft_close(c);
+}
+
+/* ---- tools and thoughts: several runs, one answer ---- */
+
+#define TOOL                                                                              \
+	"\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{" \
+	"\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}}}}}]"
+/* templates of ours are read by their words only */
+#define KNOWS "tools <tool_call> {\"name"
+
+static yyjson_val *first_choice(struct got *g, yyjson_doc **doc)
+{
+	struct errtext et;
+	CHECK_INT(g->status, 200);
+	CHECK_OK(json_parse(buf_str(&g->body), doc, &et), &et);
+	return yyjson_arr_get_first(yyjson_obj_get(yyjson_doc_get_root(*doc), "choices"));
+}
+
+static void check_answer(struct got g, const char *want)
+{
+	yyjson_doc *doc = NULL;
+	yyjson_val *c = first_choice(&g, &doc), *m = yyjson_obj_get(c, "message"), *call;
+	struct buf b = {0};
+	size_t i, n;
+	buf_addf(&b, "%.*s|%.*s|%.*s", STR_FMT(json_str(c, "finish_reason")),
+		STR_FMT(json_str(m, "reasoning_content")), STR_FMT(json_str(m, "content")));
+	yyjson_arr_foreach(yyjson_obj_get(m, "tool_calls"), i, n, call)
+	{
+		yyjson_val *f = yyjson_obj_get(call, "function");
+		buf_addf(&b, "|%.*s %.*s", STR_FMT(json_str(f, "name")),
+			STR_FMT(json_str(f, "arguments")));
+	}
+	CHECK_STR(buf_str(&b), want);
+	buf_free(&b);
+	yyjson_doc_free(doc);
+	buf_free(&g.body);
+}
+
+static void says(const char *template, const char *a, const char *b, const char *c, const char *d)
+{
+	model_says.context = 2000;
+	model_says.template = template;
+	model_says.scripts[0] = a;
+	model_says.scripts[1] = b;
+	model_says.scripts[2] = c;
+	model_says.scripts[3] = d;
+	model_says.runs = model_says.held = 0;
+}
+
+static void test_api_openai__tools(void)
+{
+	struct croft *c = house();
+	/* auto: the run stops where a call begins; the call is held; any text again */
+	says(KNOWS, "Well.\n<tool_call>{never", "{\"name\": \"f\", \"arguments\": {\"a\": 1}}", "",
+		"");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "," TOOL "}"),
+		"tool_calls||Well.|f {\"a\": 1}");
+	CHECK_INT(model_says.held, 2); /* the second of three */
+	CHECK(str_ends(str_mk(model_says.read, model_says.n_read),
+		S("Well.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": "
+		  "1}}\n</tool_call>")));
+	/* two calls, and text after them */
+	says(KNOWS, "<tool_call>", "{\"name\": \"f\", \"arguments\": {}}", "\n Bye", "");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "," TOOL "}"),
+		"tool_calls||\n Bye|f {}");
+	/* required: what follows the call is another one, or taken back */
+	says(KNOWS, "{\"name\": \"f\", \"arguments\": {\"a\": 2}}", "\n<tool_call>",
+		"{\"name\": \"f\", \"arguments\": {\"a\": 3}}", "And so on.");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions",
+			     "{" MESSAGES "," TOOL ",\"tool_choice\":\"required\"}"),
+		"tool_calls|||f {\"a\": 2}|f {\"a\": 3}");
+	CHECK_INT(model_says.held, 10); /* 1010 */
+	/* none: text is text */
+	says(KNOWS, "<tool_call>{\"name\": \"f\", \"arguments\": {}}", "", "", "");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions",
+			     "{" MESSAGES "," TOOL ",\"tool_choice\":\"none\"}"),
+		"stop||<tool_call>{\"name\": \"f\", \"arguments\": {}}");
+	/* cut off within a call */
+	says(KNOWS, "{\"name\": \"f\", \"arguments\": {\"a\": 2}}", "", "", "");
+	check_answer(
+		call(c, HTTP_POST, "/v1/chat/completions",
+			"{" MESSAGES "," TOOL ",\"tool_choice\":\"required\",\"max_tokens\":30}"),
+		"length|||f {\"a");
+	/* a family without a sign: kept back until it is clear */
+	says("tools ipython \"parameters\"", "{\"name\": \"f\", \"parameters\": {}}", "", "", "");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "," TOOL "}"),
+		"tool_calls|||f {}");
+	says("tools ipython \"parameters\"", "{\"city\": 1}", "", "", "");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "," TOOL "}"),
+		"stop||{\"city\": 1}");
+	croft_close(c);
+}
+
+static void test_api_openai__thoughts(void)
+{
+	struct croft *c = house();
+	says("<think>", "<think>\nHm.\n</think>\n\nYes.", NULL, NULL, NULL);
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"stop\":\"Hm\"}"),
+		"stop|Hm.|Yes.");
+	/* a format holds what comes after the thought */
+	says("<think>", "<think>Hm.</think>\nnever", "{}", NULL, NULL);
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions",
+			     "{" MESSAGES ",\"response_format\":{\"type\":\"json_object\"}}"),
+		"stop|Hm.|{}");
+	CHECK_INT(model_says.held, 1);
+	CHECK(str_ends(str_mk(model_says.read, model_says.n_read), S("</think>")));
+	/* and all of it, when there is none: what was tried is taken back */
+	says("<think>", "Sure", "{}", NULL, NULL);
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions",
+			     "{" MESSAGES ",\"response_format\":{\"type\":\"json_object\"}}"),
+		"stop||{}");
+	CHECK(!str_ends(str_mk(model_says.read, model_says.n_read), S("Sure")));
+	/* calls after thoughts */
+	says(KNOWS "<think>", "<think>I must.</think>", "{\"name\": \"f\", \"arguments\": {}}", "",
+		"");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions",
+			     "{" MESSAGES "," TOOL ",\"tool_choice\":\"required\"}"),
+		"tool_calls|I must.||f {}");
+	/* an endless thought */
+	says("<think>", "<think>Hm hm hm", NULL, NULL, NULL);
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"max_tokens\":9}"),
+		"length|Hm|");
 	croft_close(c);
 }
 
@@ -747,6 +883,7 @@ static void test_api_openai__models(void)
 	croft_close(c);
 }
 
-TESTS(T(test_api_openai__chat), T(test_api_openai__parameters), T(test_api_openai__stream),
-	T(test_api_openai__errors), T(test_api_openai__cancel), T(test_api_openai__runs),
-	T(test_api_openai__completions), T(test_api_openai__embeddings), T(test_api_openai__models))
+TESTS(T(test_api_openai__chat), T(test_api_openai__parameters), T(test_api_openai__tools),
+	T(test_api_openai__thoughts), T(test_api_openai__stream), T(test_api_openai__errors),
+	T(test_api_openai__cancel), T(test_api_openai__runs), T(test_api_openai__completions),
+	T(test_api_openai__embeddings), T(test_api_openai__models))
