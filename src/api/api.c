@@ -99,6 +99,13 @@ static const struct command commands[] = {
 		"The expression must match the whole text, which is a file, or - for standard "
 		"input.\n\n"
 		"  echo 2026-11-27 | croft regex accept '\\d{4}-\\d\\d-\\d\\d' -"},
+	{"replay", run_replay, "RUN", NULL, 0,
+		"Ask a recorded chat request again, and compare the answers byte for byte",
+		"The same model, prompt, sampling and seed give the same answer. Says reproduced, "
+		"or where an\n"
+		"answer differs and what has changed since: model, template, engine. Exits with 0 "
+		"when all are\n"
+		"reproduced."},
 	{"schema accept", run_schema_accept, "SCHEMA INSTANCE", accept_options,
 		ARRAY_LEN(accept_options), "Follow a JSON text by a JSON Schema, byte by byte",
 		"SCHEMA and INSTANCE are files; - is standard input. Exits with 0 when a model "

@@ -134,5 +134,6 @@ enum err run_grammar_accept(struct cmd *cmd, struct errtext *et);
 enum err run_regex_accept(struct cmd *cmd, struct errtext *et);
 enum err run_schema_accept(struct cmd *cmd, struct errtext *et);
 enum err run_schema_sample(struct cmd *cmd, struct errtext *et);
+enum err run_replay(struct cmd *cmd, struct errtext *et);
 
 #endif

@@ -682,6 +682,14 @@ static enum err answer_all(
 
 /* ---- chat ---- */
 
+/* The request as it came, for `croft replay`. A span of its own: lists of runs do not read it. */
+static void note_request(struct job *j)
+{
+	struct span *s = span_begin(j->run, NULL, "request", "request");
+	span_json(s, "input", j->rq->body);
+	span_end(s, OK, NULL);
+}
+
 void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct chat_params p;
@@ -691,6 +699,7 @@ void openai_chat(struct croft *c, struct http_request *rq, struct http_response 
 		return;
 	}
 	begin_job(&j, c, "chat", p.last_user);
+	note_request(&j);
 	enum err e = find_model(&j, c);
 	if (!e)
 		e = answer_all(&j, &p, NULL, 1);

@@ -22,7 +22,7 @@ static void write_sampling(struct jw *w, const struct chat_request *r)
 	jw_key(w, "frequency_penalty"), jw_f32(w, s->frequency_penalty);
 	jw_ki64(w, "max_tokens", r->max_tokens);
 	jw_end(w);
-	jw_key(w, "seed"), jw_u64(w, s->seed);
+	jw_ki64(w, "seed", (int64_t)s->seed); /* as a request can give it */
 }
 
 static void write_receipt(struct chat_turn *t)

@@ -176,5 +176,11 @@ with Croft(models=True, key="test-key") as c:
     kept = c.json("GET", f"/api/v1/runs/{run}")[1]
     tap.same(json.loads(json.dumps(kept)).get("run", kept)["attributes"].get("receipt"), receipt,
              "the run keeps the receipt")
+    out = c.cli("replay", run, "--json")
+    tap.ok(json.loads(out[1])["reproduced"] is True, "replay: the run is reproduced", out)
+    hot = client.chat.completions.create(model=CHAT, messages=ASK, temperature=1.2, max_tokens=30, n=2,
+                                         extra_body={"receipt": True})
+    out = c.cli("replay", hot.croft["run"])
+    tap.ok(out[1].startswith("reproduced: 2 answers"), "replay: two answers with a seed of the house", out)
     tap.same(c.stop(), 0, "the server ends with 0")
 tap.done()
