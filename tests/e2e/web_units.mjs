@@ -18,7 +18,8 @@ const bundled = await build({
       export { find, fromMlflow, href } from './router'; export { paths } from './paths';
       export * from './layers'; export * from './sides'; export * from './facts'; export { fits } from './promotion';
       export * from './series'; export * from './axes'; export * as columns from './columns';
-      export { changesOf } from './artifact_files'`,
+      export { changesOf } from './artifact_files';
+      export * from './play_stream'; export * as play from './play_request'`,
     resolveDir: join(web, 'src'), loader: 'ts',
   },
   bundle: true, write: false, format: 'esm', jsx: 'automatic', jsxImportSource: 'preact',
@@ -35,6 +36,33 @@ function check(name, got, want) {
   if (!ok) failed++
   console.log(`${ok ? 'ok' : 'not ok'} ${++n} - ${name}`)
   if (!ok) console.log(`# got  ${JSON.stringify(got)}\n# want ${JSON.stringify(want)}`)
+}
+
+// ---- the playground: chunks gathered, requests as code
+{
+  const g = m.nothing()
+  const piece = (content, ...tokens) => ({ choices: [{ delta: { content }, logprobs: { content: tokens.map(([token, logprob]) => ({ token, logprob, top_logprobs: [] })) } }] })
+  m.gather(g, { choices: [{ delta: { role: 'assistant', content: '' } }] })
+  check('the role is nothing of the answer', [g.tokens, g.pieces.length], [0, 0])
+  m.gather(g, piece('Hi', ['Hi', 0]))
+  m.gather(g, piece('', ['\ufffd', -1]))
+  m.gather(g, piece('\u7f8a', ['\ufffd', -2]))
+  check('a character of two tokens is one piece', [m.textOf(g), g.pieces.map((p) => p.tokens.length), g.tokens], ['Hi\u7f8a', [1, 2], 3])
+  check('its probability is that of both', m.probability(g.pieces[1].tokens).toFixed(6), Math.exp(-3).toFixed(6))
+  const call = (index, id, name, args) => ({ choices: [{ delta: { tool_calls: [{ index, ...(id ? { id } : {}), function: { ...(name ? { name } : {}), arguments: args } }] } }] })
+  for (const c of [call(0, 'a', 'f', ''), call(0, '', '', '{"x"'), call(1, 'b', 'g', '{}'), call(0, '', '', ':1}')]) m.gather(g, c)
+  check('calls in parallel', g.calls, [{ id: 'a', name: 'f', arguments: '{"x":1}' }, { id: 'b', name: 'g', arguments: '{}' }])
+  m.gather(g, { choices: [], usage: { prompt_tokens: 9, completion_tokens: 5, prompt_tokens_details: { cached_tokens: 4 } } })
+  check('the server counts better', [g.tokens, g.promptTokens, g.cachedTokens], [5, 9, 4])
+  check('rates', [m.rate(11, 100, 1100), m.rate(1, 100, 200), m.rate(5, undefined, 9)], [10, null, null])
+  const setup = { system: 'Be brief.', format: 'json_schema', schema: '{"type":"object"}', tools: '[]', toolChoice: 'auto' }
+  const side = { model: '', parameters: { temperature: '0', top_k: '', min_p: 'x', stop: 'a\n\nb' }, probabilities: false }
+  check('a request has what was set and no more', m.play.requestOf(setup, side, [{ role: 'user', content: 'q' }]), {
+    messages: [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'q' }], temperature: 0, stop: ['a', 'b'],
+    response_format: { type: 'json_schema', json_schema: { name: 'answer', strict: true, schema: { type: 'object' } } }, tools: [] })
+  check('what is no schema', [m.play.schemaProblem('[]'), m.play.schemaProblem('{}'), m.play.toolsProblem('{}') !== null, m.play.toolsProblem(' ')], ['A schema is an object.', null, true, null])
+  check('a quote in the shell', m.play.curlOf({ a: "it's" }, 'http://h', false).includes("it'\\''s"), true)
+  check('Python', m.play.python({ a: [true, null, 1.5, "x'y\n"] }), '{"a": [True, None, 1.5, "x\'y\\n"]}')
 }
 
 // ---- byte offsets

@@ -33,6 +33,10 @@ export async function callForFile<R extends Route>(
   return (await send(route, options)).blob()
 }
 
+/** The answer itself, for streams of another shape: readEvents(reply.body). */
+export const callForReply = <R extends Route>(route: R, options: CallOptions<R>): Promise<Response> =>
+  send(route, options)
+
 /** The events of a stream, typed by a map from name to data. Ends when the server ends it. */
 export async function* stream<Events, R extends Route = Route>(
   route: R, options: CallOptions<R>,

@@ -3,6 +3,7 @@ import './app.css'
 import './registry.css'
 import 'uplot/dist/uPlot.min.css'
 import './experiments.css'
+import './playground.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)

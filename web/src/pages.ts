@@ -33,6 +33,8 @@ export const pages: Record<PageName, PageRow> = {
   documents: { title: 'Documents', icon: 'documents', key: 'd', page: DocumentsPage },
   document: { title: 'Document', icon: 'documents', under: 'documents', page: DocumentPage },
   search: { title: 'Search', icon: 'search', key: 's', page: SearchPage },
+  playground: { title: 'Playground', icon: 'play', key: 'p',
+    page: lazy('Playground', async () => (await import('./pages/playground')).PlaygroundPage) },
   runs: { title: 'Runs', icon: 'runs', key: 'r', page: RunsPage },
   run: { title: 'Run', icon: 'runs', under: 'runs',
     page: lazy('Run', async () => (await import('./pages/run')).RunPage) },

@@ -5,6 +5,7 @@ export const paths = {
   documents: '/documents',
   document: '/documents/:id',
   search: '/search',
+  playground: '/playground',
   runs: '/runs',
   run: '/runs/:id',
   experiments: '/experiments',

@@ -15,6 +15,7 @@ const icons = {
   runs: 'M4 6h9M8 12h12M11 18h6M4 12h.01M4 18h3',
   models: 'M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9',
   settings: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 4.8v4.4M9 14.8v4.4',
+  play: 'M4 5h11v8H9l-3 3v-3H4zM10 16h5l3 3v-3h2V9h-2',
   send: 'M5 12h13M12.5 6l6 6-6 6',
   stop: 'M7 7h10v10H7z',
   retry: 'M19 12a7 7 0 1 1-2.2-5.1L19 9M19 4v5h-5',
