@@ -73,6 +73,10 @@ bench-http: all ## requests a second, plain and TLS, beside nginx when it is ins
 bench-mask: all models ## masks of whole vocabularies for structured output, beside llguidance
 	@bench/mask.sh $(BUILD)
 
+.PHONY: bench-gateway
+bench-gateway: all ## what a gateway adds to a provider's latency, beside LiteLLM's proxy
+	@bench/gateway.sh $(BUILD)
+
 bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
 

@@ -15,49 +15,73 @@ struct job {
 /* Waking a thread costs more than many jobs do. So at most one is on its way at a time (`waking`);
  * when it has come and there is still more to do than it takes, it wakes the next before it begins.
  * Jobs that are short are done by the few that are awake, jobs that block bring up as many as they
- * need. */
-struct pool {
-	pthread_mutex_t mu;
-	pthread_cond_t work;
-	struct job *ring;
-	unsigned head, n, cap;
-	unsigned idle; /* threads that wait for work */
-	bool waking;   /* one of them has been called and has not come yet */
-	bool stop;
-	unsigned n_threads;
-	pthread_t threads[];
+ * need. The one that began to wait last is called first: what it uses is still in the caches, and
+ * of many threads only as many are touched as there is work for at a time. */
+struct member {
+	struct pool *pool;
+	pthread_t thread;
+	pthread_cond_t called_cond;
+	bool called;
+	struct member *next; /* in pool->idle */
 };
 
-/* Under the lock: is another thread to be woken? Its signal is sent after the lock is given back,
- * or it would wake only to wait for it. */
-static bool call_one(struct pool *p)
+struct pool {
+	pthread_mutex_t mu;
+	struct job *ring;
+	unsigned head, n, cap;
+	struct member *idle; /* those that wait for work, the newest first */
+	bool waking;         /* one of them has been called and has not come yet */
+	bool stop;
+	unsigned n_threads;
+	struct member members[];
+};
+
+/* Under the lock: is another thread to be woken, and which? Its signal is sent after the lock is
+ * given back, or it would wake only to wait for it. */
+static struct member *call_one(struct pool *p)
 {
-	if (!p->n || !p->idle || p->waking)
-		return false;
-	p->waking = true;
-	return true;
+	struct member *m = p->idle;
+	if (!p->n || !m || p->waking)
+		return NULL;
+	p->idle = m->next;
+	p->waking = m->called = true;
+	return m;
+}
+
+static void send_call(struct member *m)
+{
+	if (m)
+		pthread_cond_signal(&m->called_cond);
+}
+
+/* Under the lock. */
+static void wait_for_call(struct pool *p, struct member *m)
+{
+	m->called = false;
+	m->next = p->idle;
+	p->idle = m;
+	while (!m->called && !p->stop)
+		pthread_cond_wait(&m->called_cond, &p->mu);
+	if (m->called)
+		p->waking = false;
 }
 
 static void *worker(void *arg)
 {
-	struct pool *p = arg;
+	struct member *m = arg;
+	struct pool *p = m->pool;
 	pthread_mutex_lock(&p->mu);
 	for (;;) {
-		while (!p->n && !p->stop) {
-			p->idle++;
-			pthread_cond_wait(&p->work, &p->mu);
-			p->idle--;
-			p->waking = false;
-		}
+		while (!p->n && !p->stop)
+			wait_for_call(p, m);
 		if (!p->n)
 			break;
 		struct job j = p->ring[p->head];
 		p->head = (p->head + 1) % p->cap;
 		p->n--;
-		bool call = call_one(p);
+		struct member *next = call_one(p);
 		pthread_mutex_unlock(&p->mu);
-		if (call)
-			pthread_cond_signal(&p->work);
+		send_call(next);
 		j.fn(j.arg);
 		pthread_mutex_lock(&p->mu);
 	}
@@ -68,7 +92,7 @@ static void *worker(void *arg)
 enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct pool **out,
 	struct errtext *et)
 {
-	struct pool *p = calloc(1, sizeof *p + threads * sizeof p->threads[0]);
+	struct pool *p = calloc(1, sizeof *p + threads * sizeof p->members[0]);
 	if (p)
 		p->ring = calloc(queue_max, sizeof *p->ring);
 	if (!p || !p->ring) {
@@ -77,10 +101,13 @@ enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct
 	}
 	p->cap = queue_max;
 	pthread_mutex_init(&p->mu, NULL);
-	cond_init(&p->work);
 	for (; p->n_threads < threads; p->n_threads++) {
-		enum err e = thread_start(&p->threads[p->n_threads], worker, p, name, et);
+		struct member *m = &p->members[p->n_threads];
+		m->pool = p;
+		cond_init(&m->called_cond);
+		enum err e = thread_start(&m->thread, worker, m, name, et);
 		if (e) {
+			pthread_cond_destroy(&m->called_cond);
 			pool_free(p);
 			return e;
 		}
@@ -102,10 +129,9 @@ enum err pool_submit_later(struct pool *p, void (*fn)(void *), void *arg)
 void pool_call(struct pool *p)
 {
 	pthread_mutex_lock(&p->mu);
-	bool call = call_one(p);
+	struct member *m = call_one(p);
 	pthread_mutex_unlock(&p->mu);
-	if (call)
-		pthread_cond_signal(&p->work);
+	send_call(m);
 }
 
 enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg)
@@ -130,12 +156,14 @@ void pool_free(struct pool *p)
 		return;
 	pthread_mutex_lock(&p->mu);
 	p->stop = true;
-	pthread_cond_broadcast(&p->work);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		pthread_cond_signal(&p->members[i].called_cond);
 	pthread_mutex_unlock(&p->mu);
 	for (unsigned i = 0; i < p->n_threads; i++)
-		pthread_join(p->threads[i], NULL);
+		pthread_join(p->members[i].thread, NULL);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		pthread_cond_destroy(&p->members[i].called_cond);
 	pthread_mutex_destroy(&p->mu);
-	pthread_cond_destroy(&p->work);
 	free(p->ring);
 	free(p);
 }

@@ -111,8 +111,10 @@ static void account(struct remote_turn *t, size_t i, struct chat_result *out)
 {
 	uint64_t end = clock_mono_ns();
 	struct buf receipt = {0};
-	t->res.first_token_ns = t->first_ns ? t->first_ns - t->from_ns : end - t->from_ns;
-	t->res.decode_ns = t->first_ns ? end - t->first_ns : 0;
+	if (!t->own_receipt.n) /* a local model has measured it */
+		t->res.first_token_ns = (t->first_ns ? t->first_ns : end) - t->from_ns;
+	if (!t->own_receipt.n && t->first_ns)
+		t->res.decode_ns = end - t->first_ns;
 	remote_receipt(&receipt, t->name, t->model,
 		i                    ? S("fallback")
 		: t->tries->sent > 1 ? S("retry")

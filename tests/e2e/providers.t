@@ -219,5 +219,27 @@ with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
     tap.ok(code == 0 and chat(c, "far")[0] == 404, "and removed", err)
     audit = c.get("/api/v1/audit")[1]
     tap.ok(all(a in audit for a in (b"endpoint.add", b"endpoint.change", b"endpoint.remove")), "all of it is audited")
+
+    # ---- who may (last: from here on everybody needs a key) ----
+    for words in (["project", "add", "beta"], ["user", "add", "boss", "--admin"],
+                  ["role", "set", "modeller", "--permissions", "model.read,model.use,model.manage"],
+                  ["user", "add", "mo", "--service"], ["member", "set", "mo", "modeller", "--project", "*"],
+                  ["user", "add", "bob", "--service"], ["member", "set", "bob", "admin", "--project", "beta"]):
+        code, out, err = c.cli(*words)
+        tap.ok(code == 0, "croft " + " ".join(words[:3]), err)
+    as_ = {name: {"Authorization": "Bearer " + c.cli("key", "add", "--user", name)[1].strip()}
+           for name in ("mo", "bob")}
+    as_["bob"]["x-croft-project"] = "beta"
+    mine = {"name": "mine", "url": stub.url, "model": "ok"}
+    tap.same(c.json("POST", "/api/v1/endpoints", mine)[0], 401, "without a key nobody adds one")
+    tap.same(c.json("POST", "/api/v1/endpoints", mine, headers=as_["bob"])[0], 403,
+             "nor does the admin of a single project")
+    tap.same(c.json("POST", "/api/v1/endpoints", dict(mine, key_secret="claude"), headers=as_["mo"])[0], 403,
+             "who manages models but no secrets cannot have a key sent somewhere")
+    tap.same(c.json("POST", "/api/v1/endpoints", mine, headers=as_["mo"])[0], 201, "but can add one without a key")
+    moved = dict(url="http://127.0.0.1:1/v1", model="m", kind="anthropic", key_secret="claude")
+    tap.same(c.json("PUT", "/api/v1/endpoints/claude", moved, headers=as_["mo"])[0], 403,
+             "nor turn one with a key elsewhere")
+    tap.same(c.json("DELETE", "/api/v1/endpoints/mine", headers=as_["bob"])[0], 403, "nor remove another's")
     stub.stop()
 tap.done()
