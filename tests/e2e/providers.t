@@ -223,7 +223,7 @@ with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
     # ---- who may (last: from here on everybody needs a key) ----
     for words in (["project", "add", "beta"], ["user", "add", "boss", "--admin"],
                   ["role", "set", "modeller", "--permissions", "model.read,model.use,model.manage"],
-                  ["user", "add", "mo", "--service"], ["member", "set", "mo", "modeller", "--project", "*"],
+                  ["user", "add", "mo", "--service", "--role", "modeller"],
                   ["user", "add", "bob", "--service"], ["member", "set", "bob", "admin", "--project", "beta"]):
         code, out, err = c.cli(*words)
         tap.ok(code == 0, "croft " + " ".join(words[:3]), err)
