@@ -160,6 +160,10 @@ void chat_result_free(struct chat_result *r)
 enum err chat_prompt_tokens(struct croft *c, struct endpoint *ep, const struct chat_request *r,
 	struct tokens *out, struct errtext *et)
 {
+	if (!endpoint_model(ep))
+		return err_set(et, ERR_UNSUPPORTED,
+			"the endpoint %.*s is a remote provider, whose tokens are not known here",
+			STR_FMT(endpoint_name(ep)));
 	enum err e = check(r, et);
 	return e ? e : chat_prompt_make(ep, NULL, r, out, NULL, et);
 }

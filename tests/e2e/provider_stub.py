@@ -118,6 +118,24 @@ class Stub:
     def ok(self, h, body):
         self.stream(h, body, "fine")
 
+    def tools(self, h, body):
+        """Thinks, then calls two tools; the second call comes at once."""
+        calls = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}},
+                 {"id": "c2", "type": "function", "function": {"name": "clock", "arguments": "{}"}}]
+        if not body.get("stream"):
+            return self.reply(h, 200, {"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+                "role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": calls}}],
+                "usage": {"prompt_tokens": 11, "completion_tokens": 3}})
+        self.begin(h)
+        self.delta(h, {"reasoning_content": "hm"})
+        first = dict(calls[0], index=0, function={"name": "weather", "arguments": ""})
+        self.delta(h, {"tool_calls": [first]})
+        for piece in ('{"city"', ':"Bern"}'):
+            self.delta(h, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+        self.delta(h, {"tool_calls": [dict(calls[1], index=1)]})
+        self.delta(h, {}, "tool_calls")
+        self.end(h)
+
     def slow(self, h, body):
         self.stream(h, body, "slow", 0.3)
 

@@ -131,6 +131,32 @@ with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
            "each piece is passed on as it comes", times)
     conn.close()
 
+    # ---- tools ----
+    add(c, "s-tools", stub.url, "tools")
+    functions = [{"type": "function", "function": {"name": n, "parameters": {"type": "object"}}}
+                 for n in ("weather", "clock")]
+    want = [("c1", "weather", '{"city":"Bern"}'), ("c2", "clock", "{}")]
+    asked = {"model": "s-tools", "messages": [{"role": "user", "content": "x"}], "tools": functions,
+             "tool_choice": "required"}
+    status, got = c.json("POST", "/v1/chat/completions", asked)
+    m = got["choices"][0]["message"] if status == 200 else got
+    tap.same(([(t["id"], t["function"]["name"], t["function"]["arguments"]) for t in m.get("tool_calls") or []],
+              m.get("reasoning_content"), got.get("choices", [{}])[0].get("finish_reason")),
+             (want, "hm", "tool_calls"), "calls of tools come through, and reasoning apart")
+    tap.ok(stub.body["tools"]["tool_choice"] == "required" and len(stub.body["tools"]["tools"]) == 2,
+           "the provider is given the tools")
+    data = c.request("POST", "/v1/chat/completions", dict(asked, stream=True))[1].decode()
+    calls = {}
+    for line in data.splitlines():
+        if line.startswith("data: {"):
+            for choice in json.loads(line[6:]).get("choices", []):
+                for t in choice["delta"].get("tool_calls") or []:
+                    was = calls.setdefault(t["index"], ["", "", ""])
+                    was[0] += t.get("id") or ""
+                    was[1] += t["function"].get("name") or ""
+                    was[2] += t["function"].get("arguments") or ""
+    tap.same([tuple(calls[i]) for i in sorted(calls)], want, "streamed too")
+
     # ---- cancellation reaches upstream ----
     conn = http.client.HTTPConnection(c.address, timeout=60)
     conn.request("POST", "/v1/chat/completions", json.dumps(dict(body, model="s-long")),
