@@ -30,7 +30,8 @@ static bool space(char c)
 
 static void drop(struct buf *b, size_t n)
 {
-	memmove(b->p, b->p + n, b->n - n);
+	if (n)
+		memmove(b->p, b->p + n, b->n - n);
 	b->n -= n;
 }
 
