@@ -53,6 +53,7 @@ struct gen_params {
 	struct str *stop;
 	size_t n_stop;
 	int32_t top_logprobs; /* -1: none */
+	bool echo;            /* completions: the prompt is a part of the text */
 	struct format format;
 };
 

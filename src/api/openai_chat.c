@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -119,6 +120,19 @@ static void token_entry(const struct job *j, const struct gen_event *ev, struct 
 	jw_end(&w);
 }
 
+static bool is_first(yyjson_val *top, size_t at)
+{
+	yyjson_val *t;
+	size_t i, n;
+	struct str token = json_str(yyjson_arr_get(top, at), "token");
+	yyjson_arr_foreach(top, i, n, t)
+	{
+		if (i < at && str_eq(json_str(t, "token"), token))
+			return false;
+	}
+	return true;
+}
+
 /* The older form of /v1/completions: {tokens, token_logprobs, top_logprobs, text_offset}, made
  * from the entries above, which are [entry, ...] in `entries`. */
 static void old_logprobs(struct jw *w, struct str entries)
@@ -147,9 +161,16 @@ static void old_logprobs(struct jw *w, struct str entries)
 	jw_arr(w);
 	yyjson_arr_foreach(all, i, n, e)
 	{
+		yyjson_val *top = yyjson_obj_get(e, "top_logprobs");
+		if (yyjson_is_null(yyjson_obj_get(e, "logprob"))) {
+			jw_null(w); /* the first token of a prompt */
+			continue;
+		}
 		jw_obj(w);
-		yyjson_arr_foreach(yyjson_obj_get(e, "top_logprobs"), k, m, t)
+		yyjson_arr_foreach(top, k, m, t)
 		{
+			if (!is_first(top, k)) /* the likelier of two that read the same */
+				continue;
 			jw_key_str(w, json_str(t, "token"));
 			jw_val(w, yyjson_obj_get(t, "logprob"));
 		}
@@ -414,6 +435,54 @@ static enum err end_answer(struct job *j, struct str text)
 	return e ? api_fail(&j->x, e, NULL, NULL, "the client went away") : OK;
 }
 
+/* The entries of the prompt's own tokens; of the first one nothing is known. */
+static enum err echo_entries(struct job *j, const struct tokens *prompt, struct buf *out)
+{
+	uint32_t n_top = (uint32_t)MAX(j->p->top_logprobs, 0);
+	float *logprob = calloc(prompt->n, sizeof *logprob);
+	struct token_logprob *top = calloc(prompt->n * MAX(n_top, 1u), sizeof *top);
+	enum err e = logprob && top
+			     ? model_score(endpoint_model(j->ep), prompt->id, prompt->n, n_top,
+				       logprob, top, j->rq->cancel, &j->x.et)
+			     : err_set(&j->x.et, ERR_NOMEM, "no memory for the log probabilities");
+	for (size_t i = 0; i < prompt->n && !e; i++) {
+		struct gen_event ev = {.token = prompt->id[i],
+			.logprob = i ? logprob[i] : NAN,
+			.top = top + i * n_top,
+			.n_top = i ? n_top : 0};
+		if (i)
+			buf_putc(out, ',');
+		token_entry(j, &ev, out);
+	}
+	free(logprob);
+	free(top);
+	return e;
+}
+
+static enum err echo(struct job *j, const struct tokens *prompt)
+{
+	struct buf text = {0}, entries = {0};
+	enum err e = tokenizer_decode(j->tk, prompt->id, prompt->n, false, &text);
+	if (!e && j->p->top_logprobs >= 0)
+		e = echo_entries(j, prompt, &entries);
+	if (!e)
+		e = text.err ? text.err : entries.err;
+	if (e) {
+		api_fail_from(&j->x, e, j->param);
+	} else if (j->p->stream) {
+		e = open_choice(j);
+		e = e ? e : send_delta(j, false, buf_str(&text), buf_str(&entries), NULL);
+		if (e)
+			api_fail(&j->x, e, NULL, NULL, "the client went away");
+	} else {
+		buf_adds(&j->choice->text, buf_str(&text));
+		buf_adds(&j->choice->logprobs, buf_str(&entries));
+	}
+	buf_free(&text);
+	buf_free(&entries);
+	return e;
+}
+
 static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 {
 	struct gen_request g = {.prompt = prompt->id,
@@ -428,6 +497,8 @@ static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 		.on_token = on_token,
 		.ctx = j};
 	struct gen_result r = {0};
+	if (j->p->echo && echo(j, prompt))
+		return j->x.e;
 	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
 	j->span = span_begin(j->run, NULL, "generate", "llm");
 	span_text(j->span, "model", endpoint_name(j->ep));

@@ -454,12 +454,11 @@ enum err api_parse_completion(
 	struct str body, struct arena *a, struct completion_params *p, struct api_error *x)
 {
 	yyjson_val *o;
-	bool echo = false;
 	int64_t logprobs = -1, best_of = 1;
 	*p = (struct completion_params){0};
 	enum err e = parse_body(body, a, &o, x);
 	e = e ? e : parse_gen(o, a, &p->gen, x);
-	e = e ? e : want_bool(o, "echo", &echo, x);
+	e = e ? e : want_bool(o, "echo", &p->gen.echo, x);
 	e = e ? e : want_i64(o, "logprobs", 0, 5, &logprobs, x);
 	e = e ? e : want_i64(o, "best_of", 1, 20, &best_of, x);
 	e = e ? e : parse_prompts(o, "prompt", 64, a, &p->prompts, &p->n_prompts, x);
@@ -469,8 +468,6 @@ enum err api_parse_completion(
 		if (!p->prompts[i].ids && !p->prompts[i].text.n)
 			return api_fail(
 				x, ERR_INVALID, "invalid_value", "prompt", "prompt is empty");
-	if (echo)
-		return refused(x, "echo", "only false is supported");
 	if (best_of > (int64_t)p->gen.n)
 		return refused(x, "best_of", "more than n is not supported");
 	if (get(o, "suffix") && json_str(o, "suffix").n)

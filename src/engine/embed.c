@@ -2,6 +2,7 @@
  * Also the scoring of a decoder's positions. */
 #include "engine/model_int.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- embeddings ------------------------------------------------------------------------------ */
@@ -133,8 +134,12 @@ enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool tr
 
 enum { SCORE_BATCH = 128 };
 
+/* Logits of up to SCORE_BATCH positions, from the first on. */
+typedef void (*score_fn)(void *ctx, size_t first, size_t n, const float *logits);
+
 static enum err score(struct model *m, struct decoder *d, struct kv *kv, const int32_t *ids,
-	size_t n, float *logits, const struct cancel *cancel, struct errtext *et)
+	size_t n, float *logits, score_fn fn, void *ctx, const struct cancel *cancel,
+	struct errtext *et)
 {
 	uint32_t rows[SCORE_BATCH];
 	for (uint32_t i = 0; i < SCORE_BATCH; i++)
@@ -144,15 +149,18 @@ static enum err score(struct model *m, struct decoder *d, struct kv *kv, const i
 			return err_set(et, ERR_CANCELLED, "cancelled");
 		uint32_t k = (uint32_t)MIN(n - i, (size_t)SCORE_BATCH);
 		struct span s = {.seq = 0, .pos = (uint32_t)i, .n = k};
+		float *to = fn ? logits : logits + i * m->hp.vocab;
 		pthread_mutex_lock(&m->compute);
-		decoder_pass(d, m, kv, ids + i, &s, 1, rows, k, logits + i * m->hp.vocab);
+		decoder_pass(d, m, kv, ids + i, &s, 1, rows, k, to);
 		pthread_mutex_unlock(&m->compute);
+		if (fn)
+			fn(ctx, i, k, to);
 	}
 	return OK;
 }
 
-enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
-	const struct cancel *cancel, struct errtext *et)
+static enum err score_all(struct model *m, const int32_t *ids, size_t n, float *logits, score_fn fn,
+	void *ctx, const struct cancel *cancel, struct errtext *et)
 {
 	if (m->arch->task != MODEL_DECODER)
 		return err_set(et, ERR_INVALID, "'%s' (%s) is an encoder; it has no logits",
@@ -170,9 +178,78 @@ enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logi
 		return e;
 	e = decoder_new(m, SCORE_BATCH, SCORE_BATCH, (uint32_t)n, &d, et);
 	if (!e) {
-		e = score(m, d, &kv, ids, n, logits, cancel, et);
+		e = score(m, d, &kv, ids, n, logits, fn, ctx, cancel, et);
 		decoder_free(d);
 	}
 	kv_free(&kv);
+	return e;
+}
+
+enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
+	const struct cancel *cancel, struct errtext *et)
+{
+	return score_all(m, ids, n, logits, NULL, NULL, cancel, et);
+}
+
+/* ---- log probabilities of a text that is there ---- */
+
+struct scored {
+	const int32_t *ids;
+	size_t n, vocab;
+	uint32_t n_top;
+	float *logprob;
+	struct token_logprob *top;
+};
+
+/* The likeliest first; the lower id where two are equal. */
+static void likeliest(
+	const float *x, size_t n, uint32_t n_top, float norm, struct token_logprob *top)
+{
+	uint32_t have = 0;
+	for (size_t i = 0; i < n && n_top; i++) {
+		uint32_t at = have;
+		if (have == n_top && x[i] - norm <= top[n_top - 1].logprob)
+			continue;
+		while (at && top[at - 1].logprob < x[i] - norm)
+			at--;
+		have = MIN(have + 1, n_top);
+		memmove(top + at + 1, top + at, (have - at - 1) * sizeof *top);
+		top[at] = (struct token_logprob){(int32_t)i, x[i] - norm};
+	}
+}
+
+static void note_scores(void *ctx, size_t first, size_t n, const float *logits)
+{
+	struct scored *s = ctx;
+	for (size_t k = 0; k < n && first + k + 1 < s->n; k++) {
+		const float *x = logits + k * s->vocab;
+		size_t at = first + k + 1; /* a position tells of the next token */
+		float most = x[0];
+		double sum = 0;
+		for (size_t i = 1; i < s->vocab; i++)
+			most = MAX(most, x[i]);
+		for (size_t i = 0; i < s->vocab; i++)
+			sum += exp((double)(x[i] - most));
+		float norm = most + (float)log(sum);
+		s->logprob[at] = x[s->ids[at]] - norm;
+		likeliest(x, s->vocab, s->n_top, norm, s->top + at * s->n_top);
+	}
+}
+
+enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_top, float *logprob,
+	struct token_logprob *top, const struct cancel *cancel, struct errtext *et)
+{
+	struct scored s = {.ids = ids,
+		.n = n,
+		.vocab = m->hp.vocab,
+		.n_top = MIN(n_top, m->hp.vocab),
+		.logprob = logprob,
+		.top = top};
+	size_t rows = MIN(n, (size_t)SCORE_BATCH);
+	float *logits = malloc(MAX(rows, (size_t)1) * m->hp.vocab * sizeof *logits);
+	if (!logits)
+		return err_set(et, ERR_NOMEM, "no memory to score %zu tokens", n);
+	enum err e = score_all(m, ids, n, logits, note_scores, &s, cancel, et);
+	free(logits);
 	return e;
 }

@@ -191,6 +191,12 @@ enum err model_chat_render(const struct model *m, const struct chat_message *msg
 enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 
+/* What the model thinks of a text: logprob[i] of ids[i] after those before it, and the n_top
+ * likeliest in its place, top[i][n_top], likeliest first. Those of the first token are not set:
+ * nothing comes before it. */
+enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_top, float *logprob,
+	struct token_logprob *top, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
 /* ---- embeddings ---- */
 
 /* n texts to out[n][embedding_dim]. A text longer than the model's context is ERR_TOO_LARGE naming

@@ -89,6 +89,18 @@ def details(client, whole):
                                            temperature=0, stop=[stop])
         tap.ok(stop not in r.choices[0].message.content and
                r.choices[0].finish_reason == "stop", "stop: the text ends before it", r)
+    told = client.completions.create(model=CHAT, prompt="Once upon a time", max_tokens=6,
+                                     temperature=0, logprobs=1).choices[0]
+    ids = client.completions.create(model=CHAT, prompt="Once upon a time" + told.text, max_tokens=1,
+                                    temperature=0, logprobs=1, echo=True).choices[0]
+    lp = ids.logprobs
+    tap.ok(ids.text.startswith("Once upon a time" + told.text) and lp.token_logprobs[0] is None
+           and lp.top_logprobs[0] is None and len(lp.tokens) == len(lp.token_logprobs)
+           == len(lp.top_logprobs), "echo: the prompt is told with its own log probabilities", ids)
+    tap.ok(lp.tokens[-7:-1] == told.logprobs.tokens and all(
+        abs(a - b) < 1e-2 for a, b in zip(lp.token_logprobs[-7:-1], told.logprobs.token_logprobs))
+        and all(max(top, key=top.get) == t for t, top in zip(lp.tokens[-7:-1], lp.top_logprobs[-7:-1])),
+        "echo: they are those that the tokens were chosen by", (lp, told.logprobs))
     r = client.completions.create(model=CHAT, prompt="Once upon a time", max_tokens=6,
                                   temperature=0)
     tap.ok(r.object == "text_completion" and r.choices[0].text, "completions", r)

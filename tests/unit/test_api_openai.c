@@ -195,6 +195,26 @@ struct str tokenizer_chat_template(const struct tokenizer *tk)
 	return str_c(model_says.template ? model_says.template : "");
 }
 
+enum err tokenizer_decode(
+	const struct tokenizer *tk, const int32_t *ids, size_t n, bool special, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_putc(out, (char)ids[i]);
+	return OK;
+}
+
+enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_top, float *logprob,
+	struct token_logprob *top, const struct cancel *cancel, struct errtext *et)
+{
+	for (size_t i = 1; i < n; i++) {
+		logprob[i] = -(float)i;
+		for (uint32_t k = 0; k < n_top; k++) /* two that read the same */
+			top[i * n_top + k] =
+				(struct token_logprob){k == 1 ? 'x' + 256 : 'x', -0.5f - (float)k};
+	}
+	return OK;
+}
+
 bool tokenizer_is_control(const struct tokenizer *tk, int32_t id)
 {
 	return false;
@@ -817,8 +837,16 @@ static void test_api_openai__completions(void)
 	check_error(c, "/v1/completions", "{}", 400, "missing_required_parameter", "prompt");
 	check_error(c, "/v1/completions", "{\"prompt\":[300]}", 400, "invalid_value", "prompt");
 	check_error(c, "/v1/completions", "{\"prompt\":[-1]}", 400, "invalid_type", "prompt");
-	check_error(c, "/v1/completions", "{\"prompt\":\"a\",\"echo\":true}", 400,
-		"unsupported_parameter", "echo");
+	/* what lm-eval asks for: scores of the prompt's own tokens, by ids */
+	g = call(c, HTTP_POST, "/v1/completions",
+		"{\"prompt\":[[72,105]],\"echo\":true,\"logprobs\":2,\"max_tokens\":1}");
+	CHECK_INT(g.status, 200);
+	CHECK(str_find(buf_str(&g.body),
+		      S("\"text\":\"HiH\",\"logprobs\":{\"tokens\":[\"H\",\"i\",\"H\"],"
+			"\"token_logprobs\":[null,-1,-0.25],\"top_logprobs\":[null,{\"x\":-0.5},{"
+			"\"a\":")) != STR_NONE);
+	CHECK(str_find(buf_str(&g.body), S("\"text_offset\":[0,1,2]")) != STR_NONE);
+	buf_free(&g.body);
 	check_error(c, "/v1/completions", "{\"prompt\":\"a\",\"suffix\":\"b\"}", 400,
 		"unsupported_parameter", "suffix");
 	croft_close(c);
