@@ -915,7 +915,7 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 	const unsigned char *panel, size_t panel_bytes, size_t k, const int8_t *q, size_t ldq,
 	const struct kern_act_meta *meta, size_t ldm, float *y, size_t ldy)
 {
-	__m512 acc[4][FEW];
+	__m512 acc[2][FEW];
 	UNROLL_FOR (p, 0, P)
 		UNROLL_FOR (t, 0, T)
 			acc[p][t] = _mm512_loadu_ps(y + t * ldy + 16 * p);
@@ -932,30 +932,23 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 			_mm512_storeu_ps(y + t * ldy + 16 * p, acc[p][t]);
 }
 
-/* Two to eight tokens. The fewer, the more panels at once: see row_quant. */
-#define FEW_CASE(T, P)                                                                          \
-	case T:                                                                                 \
-		for (; n >= (P); n -= (P), panel += (P)*panel_bytes, y += 16 * (P))             \
-			few_body(type, bits, P, T, panel, panel_bytes, k, q, ldq, meta, ldm, y, \
-				ldy);                                                           \
-		for (; n; n--, panel += panel_bytes, y += 16)                                   \
-			few_body(type, bits, 1, T, panel, panel_bytes, k, q, ldq, meta, ldm, y, \
-				ldy);                                                           \
-		break;
-
+/* Two, four or eight tokens, one panel or two; the compiler has enough with these. */
 INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
 	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
 	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, float *y, size_t ldy)
 {
-	switch (n_tok) {
-		FEW_CASE(2, 4)
-		FEW_CASE(3, 2)
-		FEW_CASE(4, 2)
-		FEW_CASE(5, 1)
-		FEW_CASE(6, 1)
-		FEW_CASE(7, 1)
-		FEW_CASE(8, 1)
-	}
+	if (n_tok == 8)
+		for (; n; n--, panel += panel_bytes, y += 16)
+			few_body(
+				type, bits, 1, 8, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+	else if (n_tok == 4)
+		for (; n; n--, panel += panel_bytes, y += 16)
+			few_body(
+				type, bits, 1, 4, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+	else if (n == 2)
+		few_body(type, bits, 2, 2, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+	else
+		few_body(type, bits, 1, 2, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
 }
 
 static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,

@@ -110,7 +110,8 @@ struct leaves {
 	void (*row)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const float *x, const int8_t *q,
 		const struct kern_act_meta *meta, float *y);
-	/* The same for 2 to FEW tokens and a quantised type. NULL: unpack and tile. */
+	/* The same for 2, 4 or FEW tokens, one panel or two, and a quantised type. NULL: unpack and
+	 * tile. */
 	void (*few)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const int8_t *q, size_t ldq,
 		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, float *y, size_t ldy);

@@ -100,15 +100,18 @@ static size_t few_max(enum kern_type t)
 	return !leaves->few ? 0 : layout_of(t)->halves ? FEW : 4 * FEW;
 }
 
-/* Few tokens do not pay for unpacking to memory. What is left over is two at least. */
+/* Few tokens do not pay for unpacking to memory: they go by in eights, four, two and one. */
 static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
 	unsigned n_panels, float *y, size_t ldy)
 {
 	size_t ldm = w->k / BLK;
 	for (size_t m = 0, n; m < a->m; m += n) {
-		n = MIN(a->m - m, (size_t)FEW);
-		if (a->m - m == FEW + 1)
-			n = FEW - 1;
+		n = a->m - m >= FEW ? FEW : a->m - m >= 4 ? 4 : a->m - m >= 2 ? 2 : 1;
+		if (n == 1) {
+			struct kern_act one = kern_act_rows(a, m, 1);
+			rows_one(w, &one, panel, n_panels, y + m * ldy);
+			continue;
+		}
 		leaves->few(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k,
 			a->q + m * a->k, a->k, a->meta + m * ldm, ldm, n, y + m * ldy, ldy);
 	}
