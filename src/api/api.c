@@ -99,6 +99,14 @@ static const struct command commands[] = {
 		"The expression must match the whole text, which is a file, or - for standard "
 		"input.\n\n"
 		"  echo 2026-11-27 | croft regex accept '\\d{4}-\\d\\d-\\d\\d' -"},
+	{"chat", run_chat, "MESSAGE...", chat_options, N_CHAT_OPTIONS,
+		"Talk with a model: one message, or line by line",
+		"Without a message each line of standard input is a turn; the model is told the "
+		"whole conversation.\n"
+		"What it thinks before it answers is dim. --json prints the replies of the API. "
+		"Examples:\n\n"
+		"  croft chat name three rivers --temperature 0\n"
+		"  croft chat --system 'Answer in one sentence.'"},
 	{"replay", run_replay, "RUN", NULL, 0,
 		"Ask a recorded chat request again, and compare the answers byte for byte",
 		"The same model, prompt, sampling and seed give the same answer. Says reproduced, "

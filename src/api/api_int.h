@@ -136,5 +136,8 @@ enum err run_regex_accept(struct cmd *cmd, struct errtext *et);
 enum err run_schema_accept(struct cmd *cmd, struct errtext *et);
 enum err run_schema_sample(struct cmd *cmd, struct errtext *et);
 enum err run_replay(struct cmd *cmd, struct errtext *et);
+enum { N_CHAT_OPTIONS = 5 };
+extern const struct option chat_options[N_CHAT_OPTIONS];
+enum err run_chat(struct cmd *cmd, struct errtext *et);
 
 #endif

@@ -182,5 +182,15 @@ with Croft(models=True, key="test-key") as c:
                                          extra_body={"receipt": True})
     out = c.cli("replay", hot.croft["run"])
     tap.ok(out[1].startswith("reproduced: 2 answers"), "replay: two answers with a seed of the house", out)
+    code, out, err = c.cli("chat", "Name", "a", "river.", "--temperature", "0", "--max-tokens", "12")
+    same = client.chat.completions.create(model=CHAT, temperature=0, max_tokens=12, messages=[
+        {"role": "user", "content": "Name a river."}]).choices[0].message.content
+    tap.same((code, out), (0, same + "\n"), "croft chat: the answer as it comes")
+    code, out, err = c.cli("chat", "--json", "--temperature", "0", "--max-tokens", "8", input="Hi.\n\nAgain?\n")
+    replies = [json.loads(line) for line in out.splitlines()]
+    tap.ok(code == 0 and len(replies) == 2 and replies[1]["usage"]["prompt_tokens"]
+           > replies[0]["usage"]["prompt_tokens"] + 8, "croft chat: lines are turns of one conversation", out)
+    code, out, err = c.cli("chat", "x", "--temperature", "warm")
+    tap.ok(code == 2 and "--temperature wants a number" in err, "croft chat: a bad option", (code, err))
     tap.same(c.stop(), 0, "the server ends with 0")
 tap.done()
