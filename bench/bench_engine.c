@@ -1,6 +1,7 @@
 /* What the engine does by itself, one JSON object a line; bench/engine.py sets it beside its peers.
  *
  *	bench_engine generate MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
+ *	bench_engine prefix MODEL THREADS PREFIX_TOKENS MORE_TOKENS REPEATS
  *	bench_engine embed|embed_bf16 MODEL THREADS TOKENS BATCH CALLS
  *
  * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
@@ -130,6 +131,51 @@ static void generate(struct model *m, unsigned prompt, unsigned decode, unsigned
 	generator_free(g);
 }
 
+static uint64_t first_token_ns(struct generator *g, const int32_t *prompt, unsigned n)
+{
+	struct errtext et;
+	struct gen_result res;
+	struct gen_request rq = {.prompt = prompt,
+		.n_prompt = n,
+		.max_tokens = 1,
+		.top_logprobs = -1,
+		.sampling = {.top_p = 1, .repeat_penalty = 1}};
+	enum err e = generator_run(g, &rq, &res, &et);
+	if (e)
+		die(e, &et);
+	buf_free(&res.text);
+	return res.first_token_ns;
+}
+
+/* Time to the first token of a prompt whose beginning was seen, in percent of the first time. */
+static void prefix(struct model *m, unsigned prefix, unsigned more, unsigned repeats)
+{
+	struct generator *g;
+	struct errtext et;
+	struct generator_options o = {.context_tokens = prefix + more + 8, .sequences_max = 2};
+	enum err e = generator_new(m, &o, &g, &et);
+	if (e)
+		die(e, &et);
+	unsigned n = prefix + more, vocab = model_info(m)->vocab;
+	double first = 0, again = 1e18;
+	for (unsigned i = 0; i < repeats; i++) {
+		int32_t *ids = random_ids(n, vocab, 100 + i),
+			*tail = random_ids(more, vocab, 7 + i);
+		if (!ids || !tail)
+			die(ERR_NOMEM, NULL);
+		double a = (double)first_token_ns(g, ids, n);
+		memcpy(ids + prefix, tail, more * sizeof *tail);
+		double b = (double)first_token_ns(g, ids, n);
+		if (b / a < again)
+			again = b / a, first = a;
+		free(ids);
+		free(tail);
+	}
+	report("first_ms", first / 1e6);
+	report("again_percent", 100 * again);
+	generator_free(g);
+}
+
 static void embed(struct model *m, unsigned tokens, unsigned batch, unsigned calls)
 {
 	struct errtext et;
@@ -174,6 +220,8 @@ int main(int argc, char **argv)
 	double load_ms = (double)(clock_mono_ns() - start) / 1e6;
 	if (strncmp(argv[1], "embed", 5) == 0)
 		embed(m, number(argv[4]), number(argv[5]), number(argv[6]));
+	else if (strcmp(argv[1], "prefix") == 0)
+		prefix(m, number(argv[4]), number(argv[5]), number(argv[6]));
 	else
 		generate(m, number(argv[4]), number(argv[5]), number(argv[6]));
 	common(load_ms);

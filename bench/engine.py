@@ -166,6 +166,13 @@ def cold(bench, path, repeats):
     row(f"{title} (goal: 150 ms)", statistics.median(took), 150, "ms", 1, less=True)
 
 
+def prefix(bench, path, repeats):
+    title = "135M, first token, 2,000 tokens seen before"
+    if wanted(title):
+        got = run([bench, "prefix", path, str(THREADS), "2000", "16", str(max(repeats, 3))])
+        row(f"{title} (goal: 5 %)", got["again_percent"], 5, "%", 1, less=True)
+
+
 def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
     global ONLY
     ONLY, repeats = only, int(repeats)
@@ -175,6 +182,7 @@ def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
         path = smollm2 if name == "Q4_1" else f"{made}/smollm2-{name.lower()}.gguf"
         decoder(bench, peer, "135M", name, path, repeats)
     cold(bench, smollm2, repeats)
+    prefix(bench, smollm2, repeats)
     for name in GOALS["1B"]:
         path = f"{made}/random1b-{name.lower()}.gguf"
         if os.path.exists(path):

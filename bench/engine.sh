@@ -9,4 +9,6 @@ llama=$(tools/oracle/venv.sh llama)
 st=$(tools/oracle/venv.sh st)
 gguf=$(ls "$models"/smollm2/*.gguf | head -1)
 "$llama" tools/oracle/models.py "$gguf" "$models/minilm" "$made" ${SMALL:-1b}
-exec "$llama" bench/engine.py "$1/bench/bench_engine" "$gguf" "$models/minilm" "$made" "$st" "${REPEATS:-3}" "${ONLY:-}"
+"$llama" bench/engine.py "$1/bench/bench_engine" "$gguf" "$models/minilm" "$made" "$st" "${REPEATS:-3}" "${ONLY:-}"
+# what each kernel reaches of what the machine allows
+[ -n "${ONLY:-}" ] || exec "$1/bench/bench_kernels" 2
