@@ -185,9 +185,16 @@ void tokens_free(struct tokens *t)
 	free(t->id);
 }
 
+/* Bytes 1 to 5 are control tokens. */
+static const char *const controls[] = {
+	"", "<tool_call>", "</tool_call>", "<think>", "</think>", "<|odd|>"};
+
 void tokenizer_piece(const struct tokenizer *tk, int32_t id, bool special, struct buf *out)
 {
-	buf_putc(out, (char)id);
+	if (id > 0 && id < 6)
+		buf_addc(out, special ? controls[id] : "");
+	else
+		buf_putc(out, (char)id);
 }
 
 struct str tokenizer_chat_template(const struct tokenizer *tk)
@@ -217,7 +224,7 @@ enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_t
 
 bool tokenizer_is_control(const struct tokenizer *tk, int32_t id)
 {
-	return false;
+	return id > 0 && id < 6;
 }
 
 uint32_t generator_context(const struct generator *g)
@@ -267,7 +274,8 @@ enum err generator_run(struct generator *g, const struct gen_request *r, struct 
 			out->finish = GEN_CANCELLED;
 			break;
 		}
-		struct gen_event ev = {.text = str_sub(script, i, i + n),
+		bool control = script.p[i] > 0 && script.p[i] < 6;
+		struct gen_event ev = {.text = str_sub(script, i, control ? i : i + n),
 			.token = (unsigned char)script.p[i],
 			.index = out->completion_tokens++,
 			.logprob = -0.25f,
@@ -555,6 +563,12 @@ static void test_api_openai__tools(void)
 		call(c, HTTP_POST, "/v1/chat/completions",
 			"{" MESSAGES "," TOOL ",\"tool_choice\":\"required\",\"max_tokens\":30}"),
 		"length|||f {\"a");
+	/* the signs are control tokens, which are no text; others stay unseen */
+	says(KNOWS, "A\005b.\001", "{\"name\": \"f\", \"arguments\": {}}", "\n\001",
+		"{\"name\": \"f\", \"arguments\": {\"a\": 4}}");
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "," TOOL "}"),
+		"tool_calls||Ab.|f {}|f {\"a\": 4}");
+	CHECK_INT(model_says.held, 10); /* 01010: the fifth run said nothing */
 	/* a family without a sign: kept back until it is clear */
 	says("tools ipython \"parameters\"", "{\"name\": \"f\", \"parameters\": {}}", "", "", "");
 	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "," TOOL "}"),
@@ -590,6 +604,8 @@ static void test_api_openai__thoughts(void)
 	check_answer(call(c, HTTP_POST, "/v1/chat/completions",
 			     "{" MESSAGES "," TOOL ",\"tool_choice\":\"required\"}"),
 		"tool_calls|I must.||f {}");
+	says("<think>", "\003Hm.\004\n\nYes.", NULL, NULL, NULL);
+	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES "}"), "stop|Hm.|Yes.");
 	/* an endless thought */
 	says("<think>", "<think>Hm hm hm", NULL, NULL, NULL);
 	check_answer(call(c, HTTP_POST, "/v1/chat/completions", "{" MESSAGES ",\"max_tokens\":9}"),

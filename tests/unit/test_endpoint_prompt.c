@@ -69,7 +69,7 @@ static void render(const struct chat_request *r, struct buf *text)
 {
 	struct tokens t = {0};
 	struct errtext et = {0};
-	buf_clear(text);
+	buf_free(text);
 	CHECK_OK(chat_prompt_make(NULL, NULL, r, &t, text, &et), &et);
 	tokens_free(&t);
 }
