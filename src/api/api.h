@@ -5,5 +5,6 @@
 #include "module/module.h"
 
 extern const struct module api_module;
+extern const struct module tokenize_module;
 
 #endif

@@ -8,6 +8,7 @@
  *	openai_chat.c       chat completions and completions: run and render
  *	openai_embed.c      embeddings
  *	openai_models.c     models
+ *	tokenize.c          texts to tokens and back; a module of its own
  *
  * What a request asks for is either done or refused with the name of the parameter; what cannot
  * change an answer (user, metadata, store, ...) is ignored, as OpenAI's own clients expect. */
@@ -96,6 +97,17 @@ struct embed_params {
 	int64_t dimensions; /* 0: not given */
 };
 
+struct tokenize_params {
+	struct str model, text;
+	bool conversation; /* messages: the body is a chat request too */
+	bool add_special, pieces;
+};
+
+struct detokenize_params {
+	struct str model;
+	struct prompt tokens;
+};
+
 /* Strings point into the document, which the arena frees. */
 enum err api_parse_chat(
 	struct str body, struct arena *a, struct chat_params *out, struct api_error *x);
@@ -103,6 +115,10 @@ enum err api_parse_completion(
 	struct str body, struct arena *a, struct completion_params *out, struct api_error *x);
 enum err api_parse_embed(
 	struct str body, struct arena *a, struct embed_params *out, struct api_error *x);
+enum err api_parse_tokenize(
+	struct str body, struct arena *a, struct tokenize_params *out, struct api_error *x);
+enum err api_parse_detokenize(
+	struct str body, struct arena *a, struct detokenize_params *out, struct api_error *x);
 
 /* `o` is the body, m a message; format is parsed before tools. */
 enum err api_parse_tools(
@@ -135,6 +151,7 @@ enum err run_grammar_accept(struct cmd *cmd, struct errtext *et);
 enum err run_regex_accept(struct cmd *cmd, struct errtext *et);
 enum err run_schema_accept(struct cmd *cmd, struct errtext *et);
 enum err run_schema_sample(struct cmd *cmd, struct errtext *et);
+enum err run_tokenize(struct cmd *cmd, struct errtext *et);
 enum err run_replay(struct cmd *cmd, struct errtext *et);
 enum { N_CHAT_OPTIONS = 5 };
 extern const struct option chat_options[N_CHAT_OPTIONS];

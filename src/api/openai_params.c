@@ -500,3 +500,57 @@ enum err api_parse_embed(
 				x, ERR_INVALID, "invalid_value", "input", "input[%zu] is empty", i);
 	return OK;
 }
+
+/* ---- tokens ---- */
+
+enum err api_parse_tokenize(
+	struct str body, struct arena *a, struct tokenize_params *p, struct api_error *x)
+{
+	yyjson_val *o, *prompt;
+	*p = (struct tokenize_params){0};
+	enum err e = parse_body(body, a, &o, x);
+	e = e ? e : parse_model(o, &p->model, x);
+	e = e ? e : want_bool(o, "return_token_strs", &p->pieces, x);
+	if (e)
+		return e;
+	prompt = get(o, "prompt");
+	p->conversation = get(o, "messages") != NULL;
+	if (p->conversation == (prompt != NULL))
+		return api_fail(x, ERR_INVALID,
+			prompt ? "invalid_value" : "missing_required_parameter", "prompt",
+			"one of prompt and messages is expected");
+	if (prompt && !yyjson_is_str(prompt))
+		return bad_type(x, "prompt", "a string");
+	p->text = json_val_str(prompt);
+	p->add_special = true;
+	/* the template of a conversation writes its own special tokens, and asks for an answer */
+	bool ask = true, special = false, go_on = false;
+	e = want_bool(o, "add_special_tokens", p->conversation ? &special : &p->add_special, x);
+	e = e ? e : want_bool(o, "add_generation_prompt", &ask, x);
+	e = e ? e : want_bool(o, "continue_final_message", &go_on, x);
+	if (!e && p->conversation && (special || !ask || go_on))
+		e = refused(x,
+			special ? "add_special_tokens"
+			: !ask  ? "add_generation_prompt"
+				: "continue_final_message",
+			"messages are counted as /v1/chat/completions reads them");
+	return e;
+}
+
+enum err api_parse_detokenize(
+	struct str body, struct arena *a, struct detokenize_params *p, struct api_error *x)
+{
+	yyjson_val *o, *tokens;
+	*p = (struct detokenize_params){0};
+	enum err e = parse_body(body, a, &o, x);
+	e = e ? e : parse_model(o, &p->model, x);
+	if (e)
+		return e;
+	tokens = get(o, "tokens");
+	if (!tokens)
+		return api_fail(x, ERR_INVALID, "missing_required_parameter", "tokens",
+			"tokens is missing");
+	if (!yyjson_is_arr(tokens))
+		return bad_type(x, "tokens", "a list of token ids");
+	return yyjson_arr_size(tokens) ? parse_ids(tokens, "tokens", a, &p->tokens, x) : OK;
+}

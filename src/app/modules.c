@@ -43,6 +43,7 @@ const struct module *const app_modules[] = {
 	&endpoint_module,
 	&rag_module,
 	&api_module,
+	&tokenize_module,
 	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,
