@@ -20,6 +20,7 @@ struct chat_manner chat_manner_of(const struct endpoint *ep)
 struct draft {
 	const struct chat_request *r;
 	struct chat_manner manner;
+	const struct tokenizer *tk;
 	struct arena *a;
 	struct chat_message *m;
 	size_t n;
@@ -199,8 +200,40 @@ static enum err calls_as_wished(struct draft *d, const struct chat_message *m, s
 	return e;
 }
 
-static enum err add_message(struct draft *d, const struct chat_message *m, struct errtext *et)
+/* What users and tools wrote must not become the model's control tokens, with which it could
+ * pretend to be somebody else's turn: a space breaks what the tokenizer would take for one. */
+static enum err defuse(struct draft *d, struct str *s, struct errtext *et)
 {
+	struct tokens t = {0};
+	struct buf b = {0};
+	size_t from = 0;
+	if (str_chr(*s, '<') == STR_NONE && str_chr(*s, '[') == STR_NONE)
+		return OK;
+	enum err e = tokenizer_encode(d->tk, *s, TOKENIZE_SPECIAL | TOKENIZE_OFFSETS, &t, et);
+	for (size_t i = 0; i < t.n && !e; i++)
+		if (tokenizer_is_control(d->tk, t.id[i]) && t.to[i] > t.from[i] + 1) {
+			buf_adds(&b, str_sub(*s, from, t.from[i] + 1));
+			buf_putc(&b, ' ');
+			from = t.from[i] + 1;
+		}
+	tokens_free(&t);
+	if (!e && from) {
+		buf_adds(&b, str_sub(*s, from, s->n));
+		*s = keep(d, &b);
+		e = s->p ? OK : no_memory(et);
+	}
+	buf_free(&b);
+	return e;
+}
+
+static enum err add_message(struct draft *d, const struct chat_message *in, struct errtext *et)
+{
+	struct chat_message safe = *in, *m = &safe;
+	if (str_eq_c(m->role, "user") || str_eq_c(m->role, "tool")) {
+		enum err e = defuse(d, &safe.content, et);
+		if (e)
+			return e;
+	}
 	bool own = !d->manner.renders_tools;
 	if (str_eq_c(m->role, "tool") && own)
 		return result_as_text(d, m, et);
@@ -314,7 +347,10 @@ enum err chat_prompt_make(struct endpoint *ep, struct run *run, const struct cha
 	struct tokens *out, struct buf *text, struct errtext *et)
 {
 	struct buf mine = {0}, input = {0};
-	struct draft d = {.r = r, .manner = chat_manner_of(ep), .a = arena_new(0)};
+	struct draft d = {.r = r,
+		.manner = chat_manner_of(ep),
+		.tk = model_tokenizer(endpoint_model(ep)),
+		.a = arena_new(0)};
 	bool used_default = false;
 	struct span *s = span_begin(run, NULL, "prompt", "template");
 	write_messages(r, &input);

@@ -175,6 +175,10 @@ enum err tokenizer_encode(const struct tokenizer *tk, struct str text, unsigned 
 {
 	out->cap = out->n + text.n + 1;
 	out->id = realloc(out->id, out->cap * sizeof *out->id);
+	if (flags & TOKENIZE_OFFSETS) {
+		out->from = calloc(out->cap, sizeof *out->from);
+		out->to = calloc(out->cap, sizeof *out->to);
+	}
 	for (size_t i = 0; i < text.n; i++)
 		out->id[out->n++] = (unsigned char)text.p[i];
 	return OK;
@@ -183,6 +187,8 @@ enum err tokenizer_encode(const struct tokenizer *tk, struct str text, unsigned 
 void tokens_free(struct tokens *t)
 {
 	free(t->id);
+	free(t->from);
+	free(t->to);
 }
 
 /* Bytes 1 to 5 are control tokens. */
