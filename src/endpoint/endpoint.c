@@ -4,14 +4,19 @@
  *     waits for that one opening and gets its endpoint or its error.
  *  2. It is counted: one for the table, one for each user. Out of the table (its model was removed
  *     or replaced) it lives until its last user puts it back.
- *  3. While a server runs, one thread opens the default models, and looks again while they are not
+ *  3. With a budget (engine.memory_bytes) models are opened one after the other: used_bytes is
+ *     what all open ones take, those too that are out of the table and still have users. Room is
+ *     made by closing what nobody uses, the one unused for longest first.
+ *  4. While a server runs, one thread opens the default models, and looks again while they are not
  *     installed yet; the server is ready once they are open. */
 #include "endpoint/endpoint.h"
 #include "endpoint/chat_int.h"
+#include "endpoint/live_int.h"
 #include "endpoint/remote.h"
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { LOOK_AGAIN_MS = 2000, CONSTRAINTS_KEPT = 64 };
@@ -28,7 +33,9 @@ struct endpoint {
 	/* guarded by owner->mu */
 	enum state state;
 	unsigned refs;
-	enum err e; /* FAILED */
+	uint64_t bytes;   /* counted in owner->used_bytes */
+	uint64_t used_ns; /* when somebody last took it or put it back */
+	enum err e;       /* FAILED */
 	struct errtext et;
 	struct endpoint *next; /* in owner->list */
 };
@@ -38,6 +45,8 @@ struct endpoints {
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	struct endpoint *list;
+	uint64_t used_bytes;
+	pthread_mutex_t opening; /* taken before mu */
 	struct constraints *constraints;
 	/* the opener */
 	pthread_t opener;
@@ -58,6 +67,11 @@ static void endpoint_free(struct endpoint *ep)
 	remote_put(ep->remote);
 	generator_free(ep->generator);
 	model_unref(ep->model);
+	if (ep->bytes) {
+		pthread_mutex_lock(&ep->owner->mu);
+		ep->owner->used_bytes -= ep->bytes;
+		pthread_mutex_unlock(&ep->owner->mu);
+	}
 	free(ep->name);
 	free(ep->path);
 	free(ep->sha256);
@@ -75,22 +89,10 @@ void endpoint_put(struct endpoint *ep)
 	struct endpoints *s = ep->owner;
 	pthread_mutex_lock(&s->mu);
 	bool last = --ep->refs == 0;
+	ep->used_ns = clock_mono_ns();
 	pthread_mutex_unlock(&s->mu);
 	if (last)
 		endpoint_free(ep);
-}
-
-/* Out of the table; called with the mutex held. Returns it when nobody has it any more. */
-static struct endpoint *detach(struct endpoints *s, struct endpoint *ep)
-{
-	struct endpoint **at = &s->list;
-	while (*at && *at != ep)
-		at = &(*at)->next;
-	if (!*at)
-		return NULL;
-	*at = ep->next;
-	ep->next = NULL;
-	return --ep->refs == 0 ? ep : NULL;
 }
 
 static struct endpoint *endpoint_new(struct endpoints *s, const struct installed_model *m)
@@ -123,13 +125,17 @@ static enum err open_generator(
 	return generator_new(m, &o, out, et);
 }
 
-static enum err open_model(struct endpoint *ep, struct errtext *et)
+/* memory_max 0: any; *need gets what the weights alone need when that is more. */
+static enum err open_model(
+	struct endpoint *ep, uint64_t memory_max, uint64_t *need, struct errtext *et)
 {
 	struct croft *c = ep->owner->c;
 	uint64_t begin = clock_mono_ns();
 	struct trust *trust = NULL;
 	struct errtext ignored;
 	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads"),
+		.memory_max = memory_max,
+		.memory_need = need,
 		.bf16 = str_eq_c(setting_text(c, "embed.precision"), "bf16")};
 	enum err e = trust_begin(c, str_c(ep->name), &trust, et);
 	o.check = (struct file_check){trust ? trust_file : NULL, trust};
@@ -152,6 +158,117 @@ static enum err open_model(struct endpoint *ep, struct errtext *et)
 	return e ? err_wrap(et, e, "the model %s cannot be opened", ep->name) : OK;
 }
 
+static uint64_t bytes_of(const struct endpoint *ep)
+{
+	struct generator_stats g = {0};
+	if (ep->generator)
+		generator_stats(ep->generator, &g);
+	return model_info(ep->model)->resident_bytes + g.kv_bytes + g.work_bytes;
+}
+
+/* ---- the budget of memory ---- */
+
+/* Out of the table; called with the mutex held. Returns it when nobody has it any more. */
+static struct endpoint *detach(struct endpoints *s, struct endpoint *ep)
+{
+	struct endpoint **at = &s->list;
+	while (*at && *at != ep)
+		at = &(*at)->next;
+	if (!*at)
+		return NULL;
+	*at = ep->next;
+	ep->next = NULL;
+	return --ep->refs == 0 ? ep : NULL;
+}
+
+/* With the mutex: open, and nobody but the table has it. */
+static bool is_idle(const struct endpoint *ep)
+{
+	return ep->state == OPEN && ep->refs == 1;
+}
+
+static struct endpoint *idlest(struct endpoints *s)
+{
+	struct endpoint *best = NULL;
+	for (struct endpoint *ep = s->list; ep; ep = ep->next)
+		if (is_idle(ep) && (!best || ep->used_ns < best->used_ns))
+			best = ep;
+	return best;
+}
+
+/* What all open models take, and of that what somebody uses. */
+static void count(struct endpoints *s, uint64_t *used, uint64_t *busy)
+{
+	pthread_mutex_lock(&s->mu);
+	*used = *busy = s->used_bytes;
+	for (struct endpoint *ep = s->list; ep; ep = ep->next)
+		*busy -= is_idle(ep) ? ep->bytes : 0;
+	pthread_mutex_unlock(&s->mu);
+}
+
+static bool close_idlest(struct endpoints *s)
+{
+	pthread_mutex_lock(&s->mu);
+	struct endpoint *ep = idlest(s), *dead = ep ? detach(s, ep) : NULL;
+	pthread_mutex_unlock(&s->mu);
+	if (!dead)
+		return false;
+	log_info("%s is closed: its %llu bytes are needed for another model", dead->name,
+		(unsigned long long)dead->bytes);
+	endpoint_free(dead);
+	return true;
+}
+
+static enum err too_large(const struct endpoint *ep, uint64_t budget, uint64_t busy, uint64_t need,
+	const struct errtext *why, struct errtext *et)
+{
+	struct errtext detail = *why;
+	if (need)
+		snprintf(detail.msg, sizeof detail.msg, "its weights need %llu bytes",
+			(unsigned long long)need);
+	return err_set(et, busy ? ERR_BUSY : ERR_LIMIT,
+		"the model %s does not fit: %s; engine.memory_bytes is %llu, of which models in "
+		"use take %llu",
+		ep->name, detail.msg, (unsigned long long)budget, (unsigned long long)busy);
+}
+
+static enum err open_within(struct endpoint *ep, uint64_t budget, struct errtext *et)
+{
+	struct endpoints *s = ep->owner;
+	for (;;) {
+		uint64_t used, busy, need = 0;
+		struct errtext why = {.msg = "no memory is left"};
+		count(s, &used, &busy);
+		enum err e = used < budget ? open_model(ep, budget - used, &need, &why) : ERR_LIMIT;
+		if (e != ERR_LIMIT) {
+			if (e && et)
+				*et = why;
+			return e;
+		}
+		if (need > budget - MIN(busy, budget) || !close_idlest(s))
+			return too_large(ep, budget, busy, need, &why, et);
+	}
+}
+
+static enum err open_counted(struct endpoint *ep, struct errtext *et)
+{
+	struct endpoints *s = ep->owner;
+	uint64_t budget = (uint64_t)setting_int(s->c, "engine.memory_bytes");
+	if (budget)
+		pthread_mutex_lock(&s->opening);
+	enum err e = budget ? open_within(ep, budget, et) : open_model(ep, 0, NULL, et);
+	if (!e) {
+		uint64_t bytes = bytes_of(ep);
+		pthread_mutex_lock(&s->mu);
+		ep->bytes = bytes;
+		s->used_bytes += bytes;
+		pthread_mutex_unlock(&s->mu);
+	}
+	if (budget)
+		pthread_mutex_unlock(&s->opening);
+	return e;
+}
+
 /* ---- the table ---- */
 
 static struct endpoint *find(struct endpoints *s, struct str name)
@@ -166,9 +283,10 @@ static struct endpoint *find(struct endpoints *s, struct str name)
 static enum err open_entry(struct endpoints *s, struct endpoint *ep, struct errtext *et)
 {
 	struct errtext mine = {0};
-	enum err e = open_model(ep, &mine);
+	enum err e = open_counted(ep, &mine);
 	pthread_mutex_lock(&s->mu);
 	ep->state = e ? FAILED : OPEN;
+	ep->used_ns = clock_mono_ns();
 	ep->e = e;
 	ep->et = mine;
 	if (e)
@@ -211,6 +329,7 @@ static enum err get_installed(struct endpoints *s, const struct installed_model 
 	}
 	if (ep) {
 		ep->refs++;
+		ep->used_ns = clock_mono_ns();
 		e = wait_open(s, ep, et);
 	} else {
 		ep = endpoint_new(s, m);
@@ -279,6 +398,78 @@ enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out, 
 enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
 {
 	return get(c, name, PURPOSE_EMBED, out, et);
+}
+
+/* ---- opening and closing on request ---- */
+
+enum err endpoint_load(struct croft *c, struct str name, struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct installed_model m;
+	struct endpoint *ep = NULL;
+	enum err e = a ? installed_find(c, name, PURPOSE_CHAT, a, &m, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (e == ERR_INVALID) /* it embeds */
+		e = installed_find(c, name, PURPOSE_EMBED, a, &m, et);
+	if (!e)
+		e = get_installed(state_of(c), &m, &ep, et);
+	arena_free(a);
+	if (!e)
+		endpoint_put(ep);
+	return e;
+}
+
+enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et)
+{
+	struct endpoints *s = state_of(c);
+	struct endpoint *dead = NULL;
+	enum err e = OK;
+	pthread_mutex_lock(&s->mu);
+	struct endpoint *ep = find(s, name);
+	if (!ep)
+		e = err_set(et, ERR_NOT_FOUND, "the model %.*s is not loaded",
+			STR_FMT(str_sub(name, 0, 200)));
+	else if (!is_idle(ep))
+		e = err_set(et, ERR_BUSY, "the model %s is in use by %u requests", ep->name,
+			ep->refs - 1);
+	else
+		dead = detach(s, ep);
+	pthread_mutex_unlock(&s->mu);
+	if (dead)
+		endpoint_free(dead);
+	return e;
+}
+
+static void live_of(const struct endpoint *ep, uint64_t now, struct endpoint_live *out)
+{
+	*out = (struct endpoint_live){.name = str_c(ep->name),
+		.purpose = ep->purpose,
+		.open = ep->state == OPEN,
+		.users = ep->refs - 1,
+		.bytes = ep->bytes,
+		.open_ns = ep->open_ns,
+		.idle_ns = is_idle(ep) ? now - MIN(ep->used_ns, now) : 0};
+	if (ep->state != OPEN)
+		return;
+	out->weight_bytes = model_info(ep->model)->resident_bytes;
+	if (ep->generator)
+		generator_stats(ep->generator, &out->generator);
+}
+
+uint64_t endpoint_each_live(
+	struct croft *c, void (*fn)(void *ctx, const struct endpoint_live *l), void *ctx)
+{
+	struct endpoints *s = state_of(c);
+	uint64_t now = clock_mono_ns();
+	pthread_mutex_lock(&s->mu);
+	for (struct endpoint *ep = s->list; ep; ep = ep->next) {
+		struct endpoint_live l;
+		live_of(ep, now, &l);
+		fn(ctx, &l);
+	}
+	uint64_t used = s->used_bytes;
+	pthread_mutex_unlock(&s->mu);
+	return used;
 }
 
 struct str endpoint_name(const struct endpoint *e)
@@ -434,6 +625,7 @@ static enum err init(struct croft *c, struct errtext *et)
 	}
 	s->c = c;
 	pthread_mutex_init(&s->mu, NULL);
+	pthread_mutex_init(&s->opening, NULL);
 	cond_init(&s->changed);
 	s->why = ERR_NOT_READY;
 	croft_set_state(c, &endpoint_module, s);
@@ -471,6 +663,7 @@ static void stop(struct croft *c)
 	croft_set_state(c, &endpoint_module, NULL);
 	constraints_free(s->constraints);
 	pthread_mutex_destroy(&s->mu);
+	pthread_mutex_destroy(&s->opening);
 	pthread_cond_destroy(&s->changed);
 	free(s);
 }
@@ -485,6 +678,60 @@ static enum err ready(struct croft *c, struct errtext *et)
 			s->why_text.msg[0] ? s->why_text.msg : "the models are being opened");
 	pthread_mutex_unlock(&s->mu);
 	return e;
+}
+
+/* ---- metrics: the words are those that vLLM's dashboards look for, with our prefix ---- */
+
+struct metric {
+	const char *name, *type, *help;
+	uint64_t (*value)(const struct generator_stats *g);
+};
+
+#define VALUE(field)                                                   \
+	static uint64_t value_##field(const struct generator_stats *g) \
+	{                                                              \
+		return g->field;                                       \
+	}
+VALUE(running)
+VALUE(queued)
+VALUE(prompt_tokens)
+VALUE(cached_tokens)
+VALUE(generated_tokens)
+VALUE(requests)
+VALUE(kv_tokens)
+VALUE(kv_room)
+#undef VALUE
+
+static const struct metric live_metrics[] = {
+	{"croft_num_requests_running", "gauge", "Answers that a model reads or writes.",
+		value_running},
+	{"croft_num_requests_waiting", "gauge", "Answers that wait for their turn.", value_queued},
+	{"croft_prompt_tokens_total", "counter", "Prompt tokens read, cached ones not counted.",
+		value_prompt_tokens},
+	{"croft_prefix_cache_hits_total", "counter", "Prompt tokens known from earlier requests.",
+		value_cached_tokens},
+	{"croft_generation_tokens_total", "counter", "Tokens written.", value_generated_tokens},
+	{"croft_request_finished_total", "counter", "Answers that ended, however.", value_requests},
+	{"croft_kv_cache_tokens", "gauge", "Positions whose keys and values are held.",
+		value_kv_tokens},
+	{"croft_kv_cache_tokens_max", "gauge", "Positions that there is room for.", value_kv_room},
+};
+
+/* With the mutex. */
+static void generator_metrics(struct endpoints *s, struct buf *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(live_metrics); i++) {
+		const struct metric *m = &live_metrics[i];
+		buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
+		for (struct endpoint *ep = s->list; ep; ep = ep->next) {
+			struct generator_stats g;
+			if (ep->state != OPEN || !ep->generator)
+				continue;
+			generator_stats(ep->generator, &g);
+			buf_addf(out, "%s{model=\"%s\"} %llu\n", m->name, ep->name,
+				(unsigned long long)m->value(&g));
+		}
+	}
 }
 
 static void metrics(struct croft *c, struct buf *out)
@@ -502,10 +749,15 @@ static void metrics(struct croft *c, struct buf *out)
 		if (ep->state == OPEN)
 			buf_addf(out, "croft_model_resident_bytes{model=\"%s\"} %llu\n", ep->name,
 				(unsigned long long)model_info(ep->model)->resident_bytes);
+	generator_metrics(s, out);
 	pthread_mutex_unlock(&s->mu);
 }
 
 static const struct setting settings[] = {
+	{"engine.memory_bytes", SET_BYTES, "0",
+		"What all open models may take beside their files; the one unused for longest is "
+		"closed to make room; 0: no limit",
+		0, INT64_MAX},
 	{"engine.threads", SET_INT, "0", "Threads that compute, of each model; 0: all processors",
 		0, 1024},
 	{"embed.precision", SET_TEXT, "f32",
@@ -521,6 +773,10 @@ static const struct setting settings[] = {
 
 const struct module endpoint_module = {
 	.name = "endpoint",
+	.routes = live_routes,
+	.n_routes = N_LIVE_ROUTES,
+	.shapes = live_shapes,
+	.n_shapes = N_LIVE_SHAPES,
 	TABLE(settings),
 	.init = init,
 	.start = start,

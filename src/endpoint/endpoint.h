@@ -27,6 +27,25 @@ enum err endpoint_need_model(
 /* Of the model's files, in hex, as its entry in the registry has it; "" when there is none. */
 struct str endpoint_sha256(const struct endpoint *e);
 
+/* Opens and closes a model on request. Opening makes room below engine.memory_bytes by closing what
+ * nobody uses: ERR_LIMIT with the numbers when it can never fit, ERR_BUSY when models in use are in
+ * the way. Closing: ERR_NOT_FOUND when it is not open, ERR_BUSY when somebody uses it. */
+enum err endpoint_load(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;
+enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;
+
+/* What an open model does and takes. bytes: weights, keys and values, workspace; beside its file */
+struct endpoint_live {
+	struct str name;
+	enum model_purpose purpose;
+	bool open; /* false: it is being opened */
+	unsigned users;
+	uint64_t bytes, weight_bytes, open_ns, idle_ns;
+	struct generator_stats generator; /* zero for embedders */
+};
+/* Calls fn for each, under the lock of the table; returns the bytes of all. */
+uint64_t endpoint_each_live(
+	struct croft *c, void (*fn)(void *ctx, const struct endpoint_live *l), void *ctx);
+
 /* Compiled constraints, kept for all requests of the process; see text/constraint.h. */
 enum err endpoint_constraint_get(struct croft *c, enum constraint_kind kind, struct str source,
 	struct constraint **out, struct errtext *et) MUST_CHECK;

@@ -30,8 +30,9 @@ struct model;
 struct generator;
 
 struct model_options {
-	unsigned threads;    /* 0: all that the process may use */
-	uint64_t memory_max; /* bytes the model may take beyond the mapped file; 0: no limit */
+	unsigned threads;      /* 0: all that the process may use */
+	uint64_t memory_max;   /* bytes the model may take beyond the mapped file; 0: no limit */
+	uint64_t *memory_need; /* NULL, or gets what the weights need when that is too much */
 	/* Encoders: F32 and F16 matrices are rounded to BF16 and multiplied so, where the CPU has
 	 * the instruction (kern_type_bf16): half the time, another embedding space. */
 	bool bf16;

@@ -229,6 +229,8 @@ static enum err check_family(const struct model *m, struct errtext *et)
 
 static enum err fits(const struct model *m, uint64_t more, struct errtext *et)
 {
+	if (m->memory_max && more > m->memory_max && m->memory_need)
+		*m->memory_need = more;
 	if (m->memory_max && more > m->memory_max)
 		return err_set(et, ERR_LIMIT,
 			"the model needs %" PRIu64 " bytes of memory; the limit is %" PRIu64, more,
@@ -445,6 +447,7 @@ enum err model_open(
 	pthread_mutex_init(&m->compute, NULL);
 	pthread_mutex_init(&m->identity_mu, NULL);
 	m->memory_max = o ? o->memory_max : 0;
+	m->memory_need = o ? o->memory_need : NULL;
 	m->bf16 = o && o->bf16 && kern_type_bf16(KERN_BF16);
 	unsigned threads = o && o->threads ? o->threads : cpu_count();
 	enum err e = open_all(m, path, MIN(threads, 256u), o ? &o->check : NULL, et);
@@ -452,6 +455,7 @@ enum err model_open(
 		release(m);
 		return e;
 	}
+	m->memory_need = NULL;
 	weights_forget_pages(m->weights);
 	describe(m);
 	m->info.load_ns = clock_mono_ns() - start;

@@ -144,7 +144,7 @@ struct model {
 
 	void *mem; /* all packed matrices and vectors */
 	size_t mem_bytes;
-	uint64_t memory_max;
+	uint64_t memory_max, *memory_need; /* memory_need: while it is opened */
 	struct buf plan;
 
 	pthread_mutex_t compute; /* the team and the encoder's workspace: one pass at a time */

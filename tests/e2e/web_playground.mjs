@@ -166,6 +166,41 @@ async function all() {
     await w.close()
   })
 
+  await test('web_models__are_loaded_and_unloaded_and_shown_at_work', async () => {
+    const w = await open('/models', { expected: ['429'] })
+    const card = (name) => w.page.locator('.cards > li').filter({ has: w.page.locator('strong', { hasText: new RegExp(`^${name}$`) }) })
+    const twin = card('twin')
+    await twin.getByRole('button', { name: /^(Load|Unload) twin$/ }).waitFor()
+    if (await twin.getByRole('button', { name: 'Unload twin' }).count()) await twin.getByRole('button', { name: 'Unload twin' }).click()
+    await twin.getByRole('button', { name: 'Load twin', exact: true }).click()
+    await twin.getByText('loaded', { exact: true }).waitFor()
+    await becomes(async () => /\d+ MB of memory, .* for keys and values/.test(await twin.locator('.live').innerText()), 'its memory')
+    // somebody asks it: the page shows it without a reload, and does not let it go
+    const stop = new AbortController()
+    const asked = fetch(`${server.base}/v1/chat/completions`, { method: 'POST', signal: stop.signal,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'twin', max_tokens: 3000, logit_bias: { 2: -100 }, messages: [{ role: 'user', content: 'Count.' }] }) })
+      .then((r) => r.text(), () => '')
+    await becomes(async () => /1 of \d+ running/.test(await twin.locator('.live').innerText()), 'an answer being written')
+    await becomes(async () => Number(/([\d,]+) tokens\/s written/.exec(await twin.locator('.live').innerText())?.[1].replace(',', '')) > 0, 'tokens per second')
+    await w.shot('models-live')
+    await twin.getByRole('button', { name: 'Unload twin' }).click()
+    await twin.getByRole('alert').waitFor()
+    expect(/in use by 1/.test(await twin.getByRole('alert').innerText()), 'it is not taken from under its user')
+    const metrics = await fetch(`${server.base}/metrics`).then((r) => r.text())
+    expect(/croft_num_requests_running\{model="twin"\} 1/.test(metrics), 'the metrics have it too')
+    expect(/croft_generation_tokens_total\{model="twin"\} [1-9]/.test(metrics), 'and its tokens')
+    stop.abort()
+    await asked
+    await becomes(async () => /0 of \d+ running/.test(await twin.locator('.live').innerText()), 'the end of it')
+    await twin.getByRole('button', { name: 'Unload twin' }).click()
+    await twin.getByRole('button', { name: 'Load twin', exact: true }).waitFor()
+    await w.page.setViewportSize({ width: 380, height: 760 })
+    await settles(() => overflow(w.page), 0, 'nothing wider than the window')
+    await w.shot('models-small')
+    await w.close()
+  })
+
   await test('web_playground__small_and_dark', async () => {
     const w = await open('/playground', { width: 380, height: 760, dark: true, touch: true })
     await settings(sides(w.page).first(), { Temperature: '0.7', 'Most tokens': '30' })

@@ -54,7 +54,7 @@ function check(name, got, want) {
   check('calls in parallel', g.calls, [{ id: 'a', name: 'f', arguments: '{"x":1}' }, { id: 'b', name: 'g', arguments: '{}' }])
   m.gather(g, { choices: [], usage: { prompt_tokens: 9, completion_tokens: 5, prompt_tokens_details: { cached_tokens: 4 } } })
   check('the server counts better', [g.tokens, g.promptTokens, g.cachedTokens], [5, 9, 4])
-  check('rates', [m.rate(11, 100, 1100), m.rate(1, 100, 200), m.rate(5, undefined, 9)], [10, null, null])
+  check('rates', [m.rate(11, 100, 1100), m.rate(1, 100, 200), m.rate(5, undefined, 9), m.rate(16, 100, 101)], [10, null, null, null])
   const setup = { system: 'Be brief.', format: 'json_schema', schema: '{"type":"object"}', tools: '[]', toolChoice: 'auto' }
   const side = { model: '', parameters: { temperature: '0', top_k: '', min_p: 'x', stop: 'a\n\nb' }, probabilities: false }
   check('a request has what was set and no more', m.play.requestOf(setup, side, [{ role: 'user', content: 'q' }]), {

@@ -129,6 +129,106 @@ static void test_endpoint__a_model_that_fails_to_open(void)
 	croft_close(c);
 }
 
+/* ---- the budget of memory ---- */
+
+static struct croft *open_with_budget(const char *bytes)
+{
+	struct http_pair flags[] = {
+		{S("engine.memory_bytes"), str_c(bytes)}, {S("chat.context_tokens"), S("256")}};
+	struct croft_options o = {.modules = modules,
+		.n_modules = ARRAY_LEN(modules),
+		.home = tap_tmpdir(),
+		.flags = flags,
+		.n_flags = ARRAY_LEN(flags)};
+	struct croft *c;
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	return c;
+}
+
+static void names(void *ctx, const struct endpoint_live *l)
+{
+	buf_addf(ctx, "%.*s:%d ", STR_FMT(l->name), (int)l->users);
+}
+
+static void nothing(void *ctx, const struct endpoint_live *l)
+{
+	(void)ctx;
+	(void)l;
+}
+
+static const char *open_now(struct croft *c)
+{
+	static struct buf b;
+	buf_clear(&b);
+	endpoint_each_live(c, names, &b);
+	return buf_c(&b);
+}
+
+static void *use_twin(void *arg)
+{
+	struct croft *c = arg;
+	struct endpoint *e;
+	struct errtext why;
+	for (int i = 0; i < 6; i++) {
+		enum err got = endpoint_chat(c, i % 2 ? S("one") : S("two"), &e, &why);
+		if (!got) {
+			if (!model_info(endpoint_model(e))->layers)
+				FAIL("a model was freed under its user");
+			usleep(1000);
+			endpoint_put(e);
+		} else if (got != ERR_BUSY) {
+			FAIL("%s", why.msg);
+		}
+	}
+	return NULL;
+}
+
+static void test_endpoint__a_budget_closes_what_nobody_uses(void)
+{
+	struct endpoint *one, *x;
+	char budget[32];
+	struct croft *c = open_with_budget("0");
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "one");
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "two");
+	CHECK_OK(endpoint_load(c, S("one"), &et), &et);
+	uint64_t each = endpoint_each_live(c, nothing, NULL);
+	CHECK(each > 50000000);
+	CHECK_OK(endpoint_load(c, S("two"), &et), &et);
+	CHECK_STR(str_c(open_now(c)), "two:0 one:0 "); /* no limit */
+	CHECK_OK(endpoint_unload(c, S("two"), &et), &et);
+	CHECK_ERR(endpoint_unload(c, S("two"), &et), ERR_NOT_FOUND);
+	CHECK_ERR(endpoint_load(c, S("three"), &et), ERR_NOT_FOUND);
+	CHECK_INT(endpoint_each_live(c, nothing, NULL), each);
+	croft_close(c);
+
+	snprintf(budget, sizeof budget, "%llu", (unsigned long long)(each + each / 2));
+	c = open_with_budget(budget);
+	CHECK_OK(endpoint_chat(c, S("one"), &one, &et), &et);
+	CHECK_ERR(endpoint_chat(c, S("two"), &x, &et), ERR_BUSY); /* one is in use */
+	CHECK(strstr(et.msg, budget) && strstr(et.msg, "two"));
+	CHECK_ERR(endpoint_unload(c, S("one"), &et), ERR_BUSY);
+	CHECK_STR(str_c(open_now(c)), "one:1 ");
+	endpoint_put(one);
+	CHECK_OK(endpoint_load(c, S("two"), &et), &et);
+	CHECK_STR(str_c(open_now(c)), "two:0 ");
+	pthread_t t[4];
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		CHECK_OK(thread_start(&t[i], use_twin, c, "use", &et), &et);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		pthread_join(t[i], NULL);
+	CHECK(endpoint_each_live(c, nothing, NULL) <= each);
+	croft_close(c);
+
+	c = open_with_budget("1000000");
+	CHECK_ERR(endpoint_load(c, S("one"), &et), ERR_LIMIT);
+	CHECK(strstr(et.msg, "1000000") && strstr(et.msg, "bytes"));
+	tap_note("%s", et.msg);
+	CHECK_INT(endpoint_each_live(c, nothing, NULL), 0);
+	croft_close(c);
+}
+
 TESTS(T(test_endpoint__one_opening_for_all_who_wait), T(test_endpoint__chat_by_name_and_default),
 	T(test_endpoint__ready_once_the_defaults_are_open),
-	T(test_endpoint__a_model_that_fails_to_open))
+	T(test_endpoint__a_model_that_fails_to_open),
+	{"test_endpoint__a_budget_closes_what_nobody_uses",
+		test_endpoint__a_budget_closes_what_nobody_uses, 120})

@@ -91,6 +91,8 @@ export const probability = (tokens: Token[]): number =>
 /** Five shades: 0 is the least likely. */
 export const shade = (p: number): number => (p < 0.1 ? 0 : p < 0.35 ? 1 : p < 0.65 ? 2 : p < 0.9 ? 3 : 4)
 
+const RATE_MS = 25 // less than that: they came together, and the clock says nothing
+
 /** Tokens a second after the first one; null when that says nothing. */
 export const rate = (tokens: number, firstMs: number | undefined, endMs: number): number | null =>
-  firstMs === undefined || tokens < 2 || endMs <= firstMs ? null : ((tokens - 1) * 1000) / (endMs - firstMs)
+  firstMs === undefined || tokens < 2 || endMs - firstMs < RATE_MS ? null : ((tokens - 1) * 1000) / (endMs - firstMs)

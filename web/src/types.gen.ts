@@ -50,6 +50,7 @@ export type Log = { time: string; trace: (string | null); span: (string | null);
 export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failures_in_a_row: number; attempts: number; failed: number; mean_ms: (number | null) };
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
+export type ModelLive = { name: string; purpose: ("chat" | "embed"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -318,6 +319,12 @@ export interface Routes {
   "DELETE /api/v1/endpoints/{name}": { query: undefined; body: undefined; reply: undefined };
   /** Ask a remote provider something: one attempt, no fallback. */
   "POST /api/v1/endpoints/{name}/test": { query: { what?: ("chat" | "embed") }; body: undefined; reply: EndpointTest };
+  /** What the open models do and take now; clock_ms is for rates between two of these. */
+  "GET /api/v1/models/live": { query: undefined; body: undefined; reply: { clock_ms: number; memory_bytes: number; models: (ModelLive)[]; used_bytes: number } };
+  /** Open a model, closing others that nobody uses when memory is short. */
+  "POST /api/v1/models/{name}/load": { query: undefined; body: undefined; reply: { loaded: boolean } };
+  /** Close a model that nobody uses. */
+  "POST /api/v1/models/{name}/unload": { query: undefined; body: undefined; reply: { loaded: boolean } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */

@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks'
 import { call } from '../api'
-import { duration, parameters, size } from '../format'
+import { count, duration, parameters, size } from '../format'
 import { refreshStatus } from '../health'
+import { useLiveModels, type Live } from '../live_models'
 import { pull, pulls, stopPull, type Pull } from '../pulling'
 import { useStore } from '../store'
 import { Badge, Button, Confirm, Facts, Failure, Icon, PageHead, Progress, useLoad } from '../ui'
@@ -14,6 +15,7 @@ export function ModelsPage() {
   const finished = going.filter((p) => p.state === 'done').length
   const { data, error, reload } = useLoad(
     (signal) => call('GET /api/v1/models', { signal }), [finished])
+  const live = useLiveModels()
   const [other, setOther] = useState('')
   const [removing, setRemoving] = useState<Model | null>(null)
   const installed = data?.models.filter((m) => m.installed) ?? []
@@ -26,11 +28,12 @@ export function ModelsPage() {
       {error && <Failure error={error} retry={reload} />}
       {data && (
         <>
+          <Memory live={live} />
           <h2 class="small-head">Installed</h2>
           {installed.length ? (
             <ul class="cards">
               {installed.map((m) => <Card key={m.name} m={m} pull={going.find((p) => p.model === m.name)}
-                onRemove={() => setRemoving(m)} />)}
+                onRemove={() => setRemoving(m)} live={live} />)}
             </ul>
           ) : <p class="dim">None yet. The two defaults are small; fetch them below.</p>}
           {catalogue.length > 0 && <h2 class="small-head">Catalogue</h2>}
@@ -67,20 +70,82 @@ export function ModelsPage() {
   )
 }
 
-function Card({ m, pull: p, onRemove }: { m: Model; pull?: Pull; onRemove?: () => void }) {
+/** What all open models take, beside their files. */
+function Memory({ live: { look } }: { live: Live }) {
+  if (!look) return null
+  const { used_bytes: used, memory_bytes: most } = look
+  return (
+    <div class="memory-line">
+      <p class="small dim num">
+        {look.models.length ? <>Open models take {size(used)} of memory{most > 0 && <> of {size(most)}</>}, beside their files.</> : 'No model is open.'}
+      </p>
+      {most > 0 && <Progress value={Math.min(1, used / most)} label="Memory of open models" />}
+    </div>
+  )
+}
+
+function LoadButton({ m, live }: { m: Model; live: Live }) {
+  const [state, setState] = useState<'going' | Error | null>(null)
+  const l = live.of(m.name)
+  const act = async () => {
+    setState('going')
+    try {
+      if (l) await call('POST /api/v1/models/{name}/unload', { params: { name: m.name } })
+      else await call('POST /api/v1/models/{name}/load', { params: { name: m.name } })
+      setState(null)
+    } catch (e) {
+      setState(e as Error)
+    }
+    live.refresh()
+  }
+  if (!live.look) return null
+  return (
+    <>
+      {state instanceof Error && <span class="reason small" role="alert"><Icon name="warn" /> {state.message}</span>}
+      <Button disabled={state === 'going' || l?.state === 'opening'} onClick={act} label={`${l ? 'Unload' : 'Load'} ${m.name}`}>
+        {state === 'going' ? (l ? 'Unloading …' : 'Loading …') : l ? 'Unload' : 'Load'}
+      </Button>
+    </>
+  )
+}
+
+function LiveLine({ name, live }: { name: string; live: Live }) {
+  const l = live.of(name)
+  const r = live.rates(name)
+  if (!l) return null
+  if (l.state === 'opening') return <p class="small dim">Opening …</p>
+  const number = (n: number) => Math.round(n).toLocaleString('en')
+  return (
+    <p class="live small" aria-label={`${name}, live`}>
+      <span><b>{size(l.bytes)}</b> of memory{l.kv_bytes > 0 && `, ${size(l.kv_bytes)} of it for keys and values`}</span>
+      {l.purpose === 'chat' && <>
+        <span><b>{l.running}</b> of {l.running_max} running</span>
+        <span><b>{l.queued}</b> waiting</span>
+        <span><b>{r ? number(r.read) : '–'}</b> tokens/s read</span>
+        <span><b>{r ? number(r.written) : '–'}</b> tokens/s written</span>
+        <span><b>{number(l.kv_tokens_max ? (l.kv_tokens * 100) / l.kv_tokens_max : 0)} %</b> of the cache filled</span>
+        <span class="dim">{count(l.requests, 'answer')}: {number(l.prompt_tokens)} tokens read, {number(l.cached_tokens)} known, {number(l.generated_tokens)} written</span>
+      </>}
+    </p>
+  )
+}
+
+function Card({ m, pull: p, onRemove, live }: { m: Model; pull?: Pull; onRemove?: () => void; live?: Live }) {
   const busy = p?.state === 'going'
+  const open = live?.look ? live.of(m.name)?.state === 'open' : m.loaded
   return (
     <li class="card">
       <div class="card-head">
         <div>
           <strong>{m.name}</strong>{' '}
           {m.is_default && <Badge kind="good">default</Badge>}{' '}
-          {m.loaded && <Badge kind="good">loaded</Badge>}
+          {open && <Badge kind="good">loaded</Badge>}
           <span class="dim small">{m.about}</span>
         </div>
         {!m.installed && !busy && (
           <Button icon="download" kind="main" onClick={() => void pull(m.name)}>Fetch</Button>
         )}
+        {live && <LoadButton m={m} live={live} />}
         {onRemove && <Button icon="trash" kind="quiet" label={`Delete ${m.name}`} onClick={onRemove} />}
       </div>
       <p class="meta small">
@@ -89,6 +154,7 @@ function Card({ m, pull: p, onRemove }: { m: Model; pull?: Pull; onRemove?: () =
         {m.bytes > 0 && <span>{size(m.bytes)}</span>}
         {m.licence && <span>{m.licence === 'not stated' ? 'licence not stated' : m.licence}</span>}
       </p>
+      {live && <LiveLine name={m.name} live={live} />}
       {p && p.state !== 'done' && <PullView pull={p} />}
       <details class="small">
         <summary>Details</summary>
