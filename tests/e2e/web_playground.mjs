@@ -42,9 +42,9 @@ async function settings(side, values) {
 async function all() {
   await test('web_playground__an_answer_streams_with_its_numbers', async () => {
     const w = await open('/playground')
-    await settings(sides(w.page).first(), { Temperature: '0', 'Most tokens': '24' })
+    await settings(sides(w.page).first(), { Temperature: '0', 'Most tokens': '120' })
     await w.page.getByLabel('System prompt').fill('You are a helpful assistant.')
-    await send(w.page, 'What is the capital of France?')
+    await send(w.page, 'Write a paragraph about the capital of France.')
     await complete(w.page)
     await becomes(async () => (await lastAnswer(w.page).locator('.play-text').innerText()).includes('France'), 'France in the answer')
     for (const what of [/\d+ tokens/, /\d tokens\/s/, /first after/, /prompt \d+/])

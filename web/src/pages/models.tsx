@@ -142,11 +142,13 @@ function Card({ m, pull: p, onRemove, live }: { m: Model; pull?: Pull; onRemove?
           {open && <Badge kind="good">loaded</Badge>}
           <span class="dim small">{m.about}</span>
         </div>
-        {!m.installed && !busy && (
-          <Button icon="download" kind="main" onClick={() => void pull(m.name)}>Fetch</Button>
-        )}
-        {live && <LoadButton m={m} live={live} />}
-        {onRemove && <Button icon="trash" kind="quiet" label={`Delete ${m.name}`} onClick={onRemove} />}
+        <div class="card-acts">
+          {!m.installed && !busy && (
+            <Button icon="download" kind="main" onClick={() => void pull(m.name)}>Fetch</Button>
+          )}
+          {live && <LoadButton m={m} live={live} />}
+          {onRemove && <Button icon="trash" kind="quiet" label={`Delete ${m.name}`} onClick={onRemove} />}
+        </div>
       </div>
       <p class="meta small">
         <span>{purposes[m.purpose] ?? m.purpose}</span>
