@@ -77,8 +77,9 @@ static void generate(struct model *m, unsigned prompt, unsigned decode, unsigned
 {
 	struct generator *g;
 	struct errtext et;
-	struct generator_options o = {
-		.context_tokens = prompt + decode + 8, .sequences_max = streams};
+	struct generator_options o = {.context_tokens = prompt + decode + 8,
+		.sequences_max = streams,
+		.no_drafts = true}; /* the peer guesses nothing either */
 	enum err e = generator_new(m, &o, &g, &et);
 	if (e)
 		die(e, &et);

@@ -121,7 +121,8 @@ static enum err open_generator(
 		context = most;
 	struct generator_options o = {.context_tokens = context,
 		.sequences_max = (uint32_t)setting_int(c, "chat.sequences_max"),
-		.queue_max = (uint32_t)setting_int(c, "chat.queue_max")};
+		.queue_max = (uint32_t)setting_int(c, "chat.queue_max"),
+		.no_drafts = !setting_bool(c, "chat.speculation")};
 	return generator_new(m, &o, out, et);
 }
 
@@ -768,6 +769,9 @@ static const struct setting settings[] = {
 		1 << 20},
 	{"chat.sequences_max", SET_INT, "4", "Answers that a model writes at the same time", 1,
 		256},
+	{"chat.speculation", SET_BOOL, "true",
+		"Guess tokens from what followed the same words before, and verify them together; "
+		"never changes an answer"},
 	{"chat.queue_max", SET_INT, "64", "Answers that wait for their turn before 429", 1, 100000},
 };
 

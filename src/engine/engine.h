@@ -75,6 +75,7 @@ struct generator_options {
 	uint32_t context_tokens; /* per sequence; 0: the model's own, at most 8,192 */
 	uint32_t sequences_max;  /* decoded together; 0: 8. More wait in a queue */
 	uint32_t queue_max;      /* more than this many waiting: ERR_BUSY; 0: 64 */
+	bool no_drafts; /* no speculation: see gen_result.drafted_tokens. Answers are the same */
 };
 
 struct logit_bias {
@@ -144,6 +145,9 @@ struct gen_result {
 	/* completion: tokens delivered, without the one that ends the answer; cached: prompt tokens
 	 * that were known from an earlier request */
 	uint32_t prompt_tokens, completion_tokens, cached_tokens;
+	/* Tokens that were guessed from what came after the same words earlier in the prompt or the
+	 * answer, and those of them that the model would have written itself: each saved a pass. */
+	uint32_t drafted_tokens, accepted_tokens;
 	uint64_t queued_ns, prompt_ns, decode_ns, first_token_ns;
 };
 

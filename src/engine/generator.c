@@ -16,7 +16,11 @@
  *  3. slot.ids[0..n) are exactly the tokens whose keys and values the slot holds, so a later
  *request that begins with the same tokens continues from there. As every value depends on the
  *tokens before it only, and not on the batch, the answer is the same as without.
- *  4. Strings are the callers' business: a slow on_token delays only its own caller. The room for
+ *  4. A pass may read, after the newest token of an answer, a draft of those that could follow:
+ *what came after the same three tokens earlier in the prompt or answer. Its rows are sampled in
+ *order, each as if it stood alone, until one differs from the draft; the rest is forgotten. As a
+ *row's logits and draw depend on neither, the answer is the same as without, sooner.
+ *  5. Strings are the callers' business: a slow on_token delays only its own caller. The room for
  *     its tokens was allocated when it came. */
 #include "engine/model_int.h"
 
@@ -35,6 +39,10 @@ enum {
 	PROMPT_SHARE = 128, /* and when somebody does, so that no answer stalls for long */
 	TOP_MAX = 20,
 	MASKS_BYTES = 32 << 20, /* cached, of all languages */
+	DRAFT_MAX = 8,          /* tokens of a draft */
+	DRAFT_ROWS = 16,        /* of all drafts of a pass */
+	DRAFT_LIKE = 3,         /* tokens that must have occurred before */
+	DRAFT_PAUSE = 64,       /* tokens without one, at most, after some that were wrong */
 	POLL_MS = 20,           /* how soon a caller sees its cancel flag while it waits */
 };
 
@@ -50,6 +58,8 @@ struct job {
 	uint32_t slot, done_prompt, cached;
 	bool active;
 	bool over; /* the language allows nothing but the end */
+	/* how long the next draft may be, how long to wait until then, and the last such wait */
+	uint32_t reach, wait, pause, drafted, accepted;
 	enum err e;
 	struct errtext et; /* why it could not go on */
 
@@ -72,9 +82,16 @@ struct slot {
 	uint64_t used;   /* step of last use */
 };
 
+/* An answer's part of a pass: its rows of logits, and how many gave a token. */
+struct turn {
+	struct job *job;
+	uint32_t first, n, picked;
+};
+
 struct generator {
 	struct model *m;
 	uint32_t context, sequences, queue_max;
+	bool drafts;
 	struct kv kv;
 	struct decoder *d;
 	struct slot *slots;
@@ -83,11 +100,11 @@ struct generator {
 	/* the scheduler's own, one pass */
 	struct span *spans;    /* [sequences] */
 	struct job **span_job; /* [sequences] */
-	uint32_t *rows;        /* [sequences] */
-	struct job **row_job;  /* [sequences] */
-	int32_t *ids, *picked; /* [batch], [sequences] */
-	float *logits;         /* [sequences][vocab] */
-	uint32_t n_spans, n_rows, n_ids;
+	uint32_t *rows;        /* [sequences + DRAFT_ROWS] */
+	struct turn *turns;    /* [sequences] */
+	int32_t *ids;          /* [batch] */
+	float *logits;         /* [sequences + DRAFT_ROWS][vocab] */
+	uint32_t n_spans, n_rows, n_ids, n_turns;
 	uint64_t step;
 
 	pthread_mutex_t masker_mu;
@@ -183,7 +200,9 @@ static void admit(struct generator *g)
 	}
 }
 
-static void add_span(struct generator *g, struct job *j, const int32_t *ids, uint32_t n, bool row)
+/* n tokens of a sequence, of which the last n_rows want logits. */
+static void add_span(
+	struct generator *g, struct job *j, const int32_t *ids, uint32_t n, uint32_t n_rows)
 {
 	struct slot *s = &g->slots[j->slot];
 	g->spans[g->n_spans] = (struct span){.seq = j->slot, .pos = s->n, .n = n};
@@ -192,10 +211,47 @@ static void add_span(struct generator *g, struct job *j, const int32_t *ids, uin
 	memcpy(s->ids + s->n, ids, n * sizeof *ids);
 	s->n += n;
 	g->n_ids += n;
-	if (row) {
-		g->rows[g->n_rows] = g->n_ids - 1;
-		g->row_job[g->n_rows++] = j;
+	if (n_rows)
+		g->turns[g->n_turns++] = (struct turn){.job = j, .first = g->n_rows, .n = n_rows};
+	for (uint32_t i = n_rows; i > 0; i--)
+		g->rows[g->n_rows++] = g->n_ids - i;
+}
+
+/* After the newest token of j in out[0], what may follow: *n of them in all. */
+static void add_draft(struct generator *g, struct job *j, int32_t out[1 + DRAFT_MAX], uint32_t *n)
+{
+	struct slot *s = &g->slots[j->slot];
+	if (j->wait) {
+		j->wait--;
+		return;
 	}
+	/* room in the answer, the context and the pass, which keeps a row for every sequence */
+	uint32_t most = MIN(MIN(j->reach, j->max_tokens - j->n_tokens - 1), g->context - s->n - 1),
+		 len = s->n + 1;
+	most = MIN(most, DRAFT_ROWS - (g->n_rows - g->n_turns));
+	if (!most || len <= DRAFT_LIKE)
+		return;
+	s->ids[s->n] = out[0];
+	const int32_t *like = s->ids + len - DRAFT_LIKE;
+	for (uint32_t at = len - DRAFT_LIKE; at-- > 0;)
+		if (!memcmp(s->ids + at, like, DRAFT_LIKE * sizeof *like)) {
+			for (at += DRAFT_LIKE; at < len && *n <= most; at++)
+				out[(*n)++] = s->ids[at];
+			return;
+		}
+}
+
+/* A draft was right so far: the next one may be longer; all wrong: not so soon again. */
+static void judge_draft(struct job *j, uint32_t drafted, uint32_t right)
+{
+	j->drafted += drafted;
+	j->accepted += right;
+	if (right == drafted)
+		j->reach = MIN(2 * j->reach, (uint32_t)DRAFT_MAX);
+	else if (!right)
+		j->reach = MAX(j->reach / 2, 2u);
+	j->pause = right ? 0 : MIN(MAX(2 * j->pause, 2u), (uint32_t)DRAFT_PAUSE);
+	j->wait = j->pause;
 }
 
 static bool in_prompt(const struct job *j)
@@ -210,8 +266,13 @@ static void plan_answers(struct generator *g)
 		struct job *j = g->slots[i].job;
 		if (j && unwanted(j))
 			finish(g, j, GEN_CANCELLED);
-		else if (j && j->n_tokens)
-			add_span(g, j, &j->tokens[j->n_tokens - 1], 1, true);
+		else if (j && j->n_tokens) {
+			int32_t ids[1 + DRAFT_MAX] = {j->tokens[j->n_tokens - 1]};
+			uint32_t n = 1;
+			if (g->drafts)
+				add_draft(g, j, ids, &n);
+			add_span(g, j, ids, n, n);
+		}
 	}
 }
 
@@ -229,7 +290,7 @@ static void plan_prompts(struct generator *g)
 		uint32_t todo = (uint32_t)j->r->n_prompt - j->done_prompt,
 			 share = MAX(room / waiting, (uint32_t)LEAST),
 			 n = MIN(todo, MIN(share, room));
-		add_span(g, j, j->r->prompt + j->done_prompt, n, n == todo);
+		add_span(g, j, j->r->prompt + j->done_prompt, n, n == todo ? 1 : 0);
 		j->done_prompt += n;
 		g->prompt_tokens += n;
 		room -= n;
@@ -240,62 +301,87 @@ static void plan_prompts(struct generator *g)
 /* With the lock: what the next pass reads. False: nothing to do. */
 static bool plan(struct generator *g)
 {
-	g->n_spans = g->n_rows = g->n_ids = 0;
+	g->n_spans = g->n_rows = g->n_ids = g->n_turns = 0;
 	plan_answers(g);
 	plan_prompts(g);
 	return g->n_spans > 0;
 }
 
-static int32_t pick(struct job *j, const float *logits)
+/* Token `at` of the answer. */
+static int32_t pick(struct job *j, const float *logits, uint32_t at)
 {
-	return sampler_pick(j->sampler, logits,
-		j->n_top ? j->top + (size_t)j->n_tokens * j->n_top : NULL, j->n_top,
-		j->r->top_logprobs >= 0 ? &j->logprob[j->n_tokens] : NULL);
+	return sampler_pick(j->sampler, logits, j->n_top ? j->top + (size_t)at * j->n_top : NULL,
+		j->n_top, j->r->top_logprobs >= 0 ? &j->logprob[at] : NULL);
 }
 
-/* One row, on any thread of the team. */
-static void sample(void *arg, size_t i, unsigned thread)
+/* The next token from one row; false when the answer cannot go on. */
+static bool sample_row(struct generator *g, struct job *j, uint32_t row, uint32_t at)
 {
-	struct generator *g = arg;
-	struct job *j = g->row_job[i];
 	const uint64_t *allowed = NULL;
 	if (j->mask)
 		j->e = mask_next(j->mask, &allowed, &j->et);
 	if (j->e)
-		return;
+		return false;
 	sampler_allow(j->sampler, allowed);
-	int32_t id = pick(j, g->logits + i * g->m->hp.vocab);
+	int32_t id = pick(j, g->logits + (size_t)row * g->m->hp.vocab, at);
 	if (j->mask && !tokenizer_is_end(g->m->tokenizer, id))
 		j->e = mask_take(j->mask, id, &j->over, &j->et);
 	sampler_accept(j->sampler, id);
-	j->tokens[j->n_tokens] = g->picked[i] = id;
+	j->tokens[at] = id;
+	return !j->e;
 }
 
-/* With the lock: the tokens of this pass become the callers'. */
-static void publish(struct generator *g)
+/* One answer's rows in order, on any thread of the team, as far as its draft was right. */
+static void sample(void *arg, size_t i, unsigned thread)
 {
-	uint64_t now = clock_mono_ns();
-	for (uint32_t i = 0; i < g->n_rows; i++) {
-		struct job *j = g->row_job[i];
-		if (!j->n_tokens)
-			j->first_ns = now;
-		if (j->e) {
-			finish(g, j, GEN_CANCELLED);
-			continue;
-		}
-		if (tokenizer_is_end(g->m->tokenizer, g->picked[i])) {
+	struct generator *g = arg;
+	struct turn *t = &g->turns[i];
+	struct job *j = t->job;
+	while (t->picked < t->n) {
+		uint32_t row = t->first + t->picked, at = j->n_tokens + t->picked;
+		if (!sample_row(g, j, row, at))
+			return;
+		t->picked++;
+		if (j->over || tokenizer_is_end(g->m->tokenizer, j->tokens[at]))
+			return;
+		if (t->picked < t->n && g->ids[g->rows[row] + 1] != j->tokens[at])
+			return;
+	}
+}
+
+/* With the lock: the tokens of an answer's turn become its caller's. */
+static void publish_turn(struct generator *g, struct turn *t, uint64_t now)
+{
+	struct job *j = t->job;
+	uint32_t right = t->picked ? t->picked - 1 : 0;
+	if (!j->n_tokens)
+		j->first_ns = now;
+	g->slots[j->slot].n -= t->n - 1 - right; /* what was read of a wrong draft */
+	if (t->n > 1)
+		judge_draft(j, t->n - 1, right);
+	for (uint32_t i = 0; i < t->picked; i++) {
+		if (tokenizer_is_end(g->m->tokenizer, j->tokens[j->n_tokens])) {
 			finish(g, j, GEN_STOP);
-			continue;
+			return;
 		}
 		j->n_tokens++;
 		g->generated_tokens++;
-		if (j->over)
-			finish(g, j, GEN_STOP);
-		else if (j->n_tokens == j->max_tokens)
-			finish(g, j, GEN_LENGTH);
-		else
-			pthread_cond_signal(&j->changed);
 	}
+	if (j->e)
+		finish(g, j, GEN_CANCELLED);
+	else if (j->over)
+		finish(g, j, GEN_STOP);
+	else if (j->n_tokens == j->max_tokens)
+		finish(g, j, GEN_LENGTH);
+	else
+		pthread_cond_signal(&j->changed);
+}
+
+static void publish(struct generator *g)
+{
+	uint64_t now = clock_mono_ns();
+	for (uint32_t i = 0; i < g->n_turns; i++)
+		publish_turn(g, &g->turns[i], now);
 }
 
 static void pass(struct generator *g)
@@ -303,7 +389,7 @@ static void pass(struct generator *g)
 	pthread_mutex_lock(&g->m->compute);
 	decoder_pass(
 		g->d, g->m, &g->kv, g->ids, g->spans, g->n_spans, g->rows, g->n_rows, g->logits);
-	kern_team_run(g->m->team, sample, g, g->n_rows);
+	kern_team_run(g->m->team, sample, g, g->n_turns);
 	pthread_mutex_unlock(&g->m->compute);
 	g->step++;
 }
@@ -347,21 +433,20 @@ static enum err allocate(struct generator *g, struct errtext *et)
 	g->slots = calloc(n, sizeof *g->slots);
 	g->spans = calloc(n, sizeof *g->spans);
 	g->span_job = calloc(n, sizeof(struct job *));
-	g->rows = calloc(n, sizeof *g->rows);
-	g->row_job = calloc(n, sizeof(struct job *));
-	g->ids = calloc(PROMPT_BATCH + n, sizeof *g->ids);
-	g->picked = calloc(n, sizeof *g->picked);
-	g->logits = mem_get(n * m->hp.vocab * sizeof *g->logits, true);
-	bool all = g->slots && g->spans && g->span_job && g->rows && g->row_job && g->ids &&
-		   g->picked && g->logits;
+	g->rows = calloc(n + DRAFT_ROWS, sizeof *g->rows);
+	g->turns = calloc(n, sizeof *g->turns);
+	g->ids = calloc(PROMPT_BATCH + n + DRAFT_ROWS, sizeof *g->ids);
+	g->logits = mem_get((n + DRAFT_ROWS) * m->hp.vocab * sizeof *g->logits, true);
+	bool all =
+		g->slots && g->spans && g->span_job && g->rows && g->turns && g->ids && g->logits;
 	for (size_t i = 0; i < n && all; i++)
 		all = (g->slots[i].ids = calloc(g->context, sizeof *g->slots[i].ids));
 	if (!all)
 		return err_set(et, ERR_NOMEM, "no memory for %zu sequences", n);
 	enum err e = kv_new(m, g->sequences, g->context, &g->kv, et);
 	if (!e)
-		e = decoder_new(
-			m, PROMPT_BATCH + g->sequences, g->sequences, g->context, &g->d, et);
+		e = decoder_new(m, PROMPT_BATCH + g->sequences + DRAFT_ROWS,
+			g->sequences + DRAFT_ROWS, g->context, &g->d, et);
 	if (!e && m->memory_max) {
 		uint64_t need = m->mem_bytes + g->kv.bytes + decoder_bytes(g->d);
 		if (need > m->memory_max)
@@ -382,10 +467,10 @@ static void release(struct generator *g)
 	free(g->spans);
 	free(g->span_job);
 	free(g->rows);
-	free(g->row_job);
+	free(g->turns);
 	free(g->ids);
-	free(g->picked);
-	mem_put(g->logits, g->sequences * (size_t)g->m->hp.vocab * sizeof *g->logits);
+	mem_put(g->logits,
+		(g->sequences + (size_t)DRAFT_ROWS) * g->m->hp.vocab * sizeof *g->logits);
 	kv_free(&g->kv);
 	decoder_free(g->d);
 	masker_free(g->masker);
@@ -419,6 +504,7 @@ enum err generator_new(struct model *m, const struct generator_options *o, struc
 	g->m = model_ref(m);
 	g->context = want;
 	g->sequences = seqs;
+	g->drafts = !o || !o->no_drafts;
 	g->queue_max = o && o->queue_max ? o->queue_max : QUEUE_DEFAULT;
 	g->last = &g->first;
 	pthread_mutex_init(&g->mu, NULL);
@@ -527,6 +613,7 @@ static enum err prepare(
 {
 	uint32_t room = g->context - (uint32_t)r->n_prompt;
 	j->r = r;
+	j->reach = DRAFT_MAX / 2;
 	j->max_tokens = r->max_tokens ? MIN(r->max_tokens, room) : room;
 	j->n_top = r->top_logprobs > 0 ? MIN((uint32_t)r->top_logprobs, g->m->hp.vocab) : 0;
 	cond_init(&j->changed);
@@ -646,6 +733,8 @@ static void account(const struct answer *a, struct gen_result *out)
 	out->prompt_tokens = (uint32_t)a->r->n_prompt;
 	out->completion_tokens = a->n;
 	out->cached_tokens = j->cached;
+	out->drafted_tokens = j->drafted;
+	out->accepted_tokens = j->accepted;
 	uint64_t admitted = j->admitted_ns ? j->admitted_ns : j->last_ns;
 	out->queued_ns = admitted - j->submitted_ns;
 	if (j->first_ns) {

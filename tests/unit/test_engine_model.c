@@ -386,6 +386,86 @@ static void test_engine_model__logprobs_are_those_of_the_logits(void)
 	model_unref(m);
 }
 
+/* What an answer is, to the last bit. */
+struct told {
+	struct buf text, bits;
+};
+
+static bool on_told(void *ctx, const struct gen_event *ev)
+{
+	struct told *t = ctx;
+	buf_adds(&t->text, ev->text);
+	if (ev->token >= 0) {
+		buf_add(&t->bits, (const char *)&ev->token, sizeof ev->token);
+		buf_add(&t->bits, (const char *)&ev->logprob, sizeof ev->logprob);
+		for (uint32_t i = 0; i < ev->n_top; i++)
+			buf_add(&t->bits, (const char *)&ev->top[i].logprob, sizeof(float));
+	}
+	return true;
+}
+
+static struct gen_result tell(struct generator *g, struct gen_request r, struct told *out)
+{
+	struct gen_result res;
+	r.on_token = on_told;
+	r.ctx = out;
+	CHECK_OK(generator_run(g, &r, &res, &et), &et);
+	buf_free(&res.text);
+	return res;
+}
+
+/* A text that repeats itself is guessed well; whatever is guessed, the answer is the same bits. */
+static void test_engine_model__drafts_change_nothing(void)
+{
+	static const char *const texts[] = {
+		CHAT("Repeat after me: one two three four five six seven. one two three four five "
+		     "six seven. one two three four five six seven."),
+		"a b c d e f g a b c d e f g a b c d e f g a b c d", "Once upon a time there was",
+		CHAT("Name three fruits.")};
+	struct model *m = open_model(SMOLLM2);
+	struct generator_options o = {.context_tokens = 300, .sequences_max = 3};
+	struct generator *with = new_generator(m, o);
+	o.no_drafts = true;
+	struct generator *without = new_generator(m, o);
+	unsigned drafted = 0, accepted = 0, passes = 0;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		for (unsigned how = 0; how < 4; how++) {
+			struct tokens t = encode(m, str_c(texts[i]));
+			struct sampling s = how ? sampled(7 * i + how) : greedy();
+			if (how == 2)
+				s.repeat_penalty = 1.1f, s.repeat_last = -1,
+				s.presence_penalty = 0.3f;
+			if (how == 3)
+				s.temperature = 0.2f, s.top_k = 20;
+			struct gen_request r = {.prompt = t.id,
+				.n_prompt = t.n,
+				.max_tokens = 40 + 7 * how,
+				.sampling = s,
+				.top_logprobs = 2};
+			struct told a = {0}, b = {0};
+			struct gen_result x = tell(with, r, &a), y = tell(without, r, &b);
+			CHECK_INT(x.completion_tokens, y.completion_tokens);
+			CHECK_INT(x.finish, y.finish);
+			CHECK_INT(y.drafted_tokens, 0);
+			CHECK(x.accepted_tokens <= x.drafted_tokens);
+			if (!str_eq(buf_str(&a.text), buf_str(&b.text)) ||
+				!str_eq(buf_str(&a.bits), buf_str(&b.bits)))
+				FAIL("text %zu, way %u: '%s' with drafts, '%s' without", i, how,
+					buf_c(&a.text), buf_c(&b.text));
+			drafted += x.drafted_tokens;
+			accepted += x.accepted_tokens;
+			passes += x.completion_tokens - x.accepted_tokens;
+			buf_free(&a.text), buf_free(&a.bits);
+			buf_free(&b.text), buf_free(&b.bits);
+			tokens_free(&t);
+		}
+	tap_note("%u tokens drafted, %u right, %u passes", drafted, accepted, passes);
+	CHECK(drafted > 40 && accepted > 20);
+	generator_free(with);
+	generator_free(without);
+	model_unref(m);
+}
+
 /* ---- embeddings ---- */
 
 static void test_engine_model__vectors_do_not_depend_on_the_batch(void)
@@ -453,5 +533,6 @@ TESTS(T(test_engine_model__decoder_is_described), T(test_engine_model__encoder_i
 	T(test_engine_model__limits_are_errors_and_cancelling_is_prompt),
 	T(test_engine_model__a_full_queue_is_busy_and_freeing_cancels),
 	T(test_engine_model__logprobs_are_those_of_the_logits),
+	T(test_engine_model__drafts_change_nothing),
 	T(test_engine_model__vectors_do_not_depend_on_the_batch),
 	T(test_engine_model__long_texts_are_errors_unless_cut))
