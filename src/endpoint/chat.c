@@ -80,6 +80,10 @@ static void note_answer(struct span *s, const struct chat_result *r)
 	span_i64(s, "prompt_tokens", r->prompt_tokens);
 	span_i64(s, "completion_tokens", r->completion_tokens);
 	span_i64(s, "cached_tokens", r->cached_tokens);
+	if (r->drafted_tokens) {
+		span_i64(s, "drafted_tokens", r->drafted_tokens);
+		span_i64(s, "accepted_tokens", r->accepted_tokens);
+	}
 	if (r->reasoning_tokens)
 		span_i64(s, "reasoning_tokens", r->reasoning_tokens);
 	span_text(s, "finish_reason", str_c(finish_word(r->finish)));

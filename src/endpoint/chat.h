@@ -97,6 +97,7 @@ struct chat_result {
 	enum chat_finish finish;
 	struct buf stop_string; /* CHAT_STOP_STRING */
 	uint32_t prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens;
+	uint32_t drafted_tokens, accepted_tokens; /* as gen_result's */
 	uint64_t queued_ns, prompt_ns, decode_ns, first_token_ns;
 	/* What makes the answer repeatable, a JSON object: {model, model_sha256, template_sha256,
 	 * sampling, seed, context_tokens, cached_tokens, engine} or, of a remote provider,

@@ -275,6 +275,8 @@ static void account(struct answer *a, const struct gen_result *g)
 		to->first_token_ns = g->first_token_ns;
 	}
 	to->completion_tokens += g->completion_tokens;
+	to->drafted_tokens += g->drafted_tokens;
+	to->accepted_tokens += g->accepted_tokens;
 	to->queued_ns += g->queued_ns;
 	to->prompt_ns += g->prompt_ns;
 	to->decode_ns += g->decode_ns;
