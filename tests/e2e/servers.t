@@ -157,6 +157,20 @@ def run(pg, servers):
     tap.ok(within(1, lambda: not finds(a, "quokka1") and not finds(b, "quokka1")) is not None,
            "gone from A and B within a second")
 
+    def url_of(server):
+        status, e = server.json("GET", "/api/v1/endpoints/far")
+        return e["url"] if status == 200 else None
+
+    far = {"name": "far", "url": "http://127.0.0.1:1/v1", "model": "m"}
+    tap.ok(a.json("POST", "/api/v1/endpoints", far)[0] == 201 and
+           within(1, lambda: url_of(b) == url_of(c) == far["url"]) is not None,
+           "a provider that was added through A is known to B and C within a second")
+    moved = dict(far, url="http://127.0.0.1:2/v1")
+    tap.ok(b.json("PUT", "/api/v1/endpoints/far", moved)[0] == 200 and
+           within(1, lambda: url_of(a) == url_of(c) == moved["url"]) is not None, "so is where it has moved to")
+    tap.ok(c.request("DELETE", "/api/v1/endpoints/far")[0] == 204 and
+           within(1, lambda: url_of(a) is None and url_of(b) is None) is not None, "and that it is gone")
+
     load = Load(servers)
     time.sleep(1)
     for _ in range(KILLS):
