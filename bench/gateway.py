@@ -9,6 +9,7 @@ ROUNDS, SECONDS and RATE change how much is measured.
 import json
 import os
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -137,13 +138,19 @@ def main():
             stub = start([BENCH, "stub"], stdout=subprocess.PIPE, text=True)
             stub_port = int(stub.stdout.readline())
             croft, croft_port = start_croft(work, stub_port)
-            for port in (stub_port, croft_port):
-                load(port, 200, "whole", 1)
+            load(stub_port, 200, "whole", 1)
+            answered = {"n": load(croft_port, 200, "whole", 1)["answered"]}
             verdict = []
             for kind in ("whole", "stream"):
-                added = table(RATE, kind, rounds({"direct": stub_port, "croft": croft_port}, RATE, kind))
+                measured = rounds({"direct": stub_port, "croft": croft_port}, RATE, kind)
+                answered["n"] += measured["croft"]["answered"]
+                added = table(RATE, kind, measured)
                 verdict += [(f"Croft adds at {RATE}/s, {kind}, p50 (ms)", added["croft"][0], GOALS["p50"]),
                             (f"Croft adds at {RATE}/s, {kind}, p99 (ms)", added["croft"][1], GOALS["p99"])]
+            time.sleep(1)
+            with sqlite3.connect(os.path.join(work, "croft", "croft.db")) as db:
+                stored, = db.execute("SELECT count(*) FROM run WHERE kind = 'chat' AND status = 'ok'").fetchone()
+            print(f"\ncroft stored {stored} runs of the {answered['n']} requests that it answered so far")
             litellm, litellm_port = start_litellm(work, stub_port)
             ratios = []
             if litellm_port:

@@ -346,7 +346,7 @@ static const struct setting settings[] = {
 	{"remote.connect_timeout", SET_DURATION, "5s", "How long connecting to a provider may take",
 		1, 3600000},
 	{"remote.idle_timeout", SET_DURATION, "60s",
-		"Silence of a provider after which it is given up", 1000, 3600000},
+		"Silence in a provider's stream after which it is given up", 1000, 3600000},
 	{"remote.retry_pause", SET_DURATION, "250ms",
 		"Before the first repetition; twice as long before each next one, half of it "
 		"chance",

@@ -84,10 +84,14 @@ static uint64_t left_ms(uint64_t deadline_ns)
 static enum err send_it(struct remote_attempt *a, struct reading *g, struct errtext *et)
 {
 	struct buf key = {0};
-	struct http_pair h[4] = {{S("content-type"), S("application/json")},
+	struct http_pair h[5] = {{S("content-type"), S("application/json")},
 		{S("accept"), a->stream ? S("text/event-stream, application/json")
 					: S("application/json")}};
 	size_t n = 2;
+	/* no "Expect: 100-continue" before a long prompt: servers that do not know it cost a second
+	 */
+	h[n++] = (struct http_pair){S("expect"), S("")};
+	bool streams = a->stream && a->stream->on_event;
 	bool anthropic = a->p->row.kind == REMOTE_ANTHROPIC;
 	if (!anthropic && a->p->row.key_secret.n)
 		buf_addc(&key, "Bearer ");
@@ -107,7 +111,8 @@ static enum err send_it(struct remote_attempt *a, struct reading *g, struct errt
 		.body = a->body,
 		.connect_ms =
 			(uint32_t)MIN((uint64_t)setting_int(a->c, "remote.connect_timeout"), left),
-		.idle_ms = (uint32_t)setting_int(a->c, "remote.idle_timeout"),
+		/* an answer that comes whole is preceded by silence */
+		.idle_ms = streams ? (uint32_t)setting_int(a->c, "remote.idle_timeout") : left,
 		.total_ms = left,
 		.reply_max = REPLY_MAX,
 		.cancel = a->cancel,

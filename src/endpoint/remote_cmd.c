@@ -201,7 +201,7 @@ static const struct option add_options[] = {
 	{"kind", 0, "KIND", "openai (if not given) or anthropic: what it speaks"},
 	{"key-secret", 0, "NAME", "The secret of the project default with its key"},
 	{"fallback", 0, "NAMES", "Who is asked when it fails: endpoints or models, by commas"},
-	{"timeout", 0, "TIME", "For an answer, repetitions included; 2m if not given"},
+	{"timeout", 0, "TIME", "For an answer, repetitions included; 10m if not given"},
 	{"retries", 0, "N", "Repetitions after a failure on the way; 2 if not given"},
 	{"replace", 0, NULL, "It may exist: replace all that is said of it"},
 };

@@ -346,7 +346,7 @@ static enum err check_secret(struct croft *c, struct str name, struct errtext *e
 static void store(struct croft *c, struct http_request *rq, struct http_response *rs, bool add)
 {
 	struct errtext et = {0};
-	struct remote_row row = {.key_secret = S(""), .timeout_ms = 120000, .retries = 2};
+	struct remote_row row = {.key_secret = S(""), .timeout_ms = 600000, .retries = 2};
 	struct change k = {.rq = rq, .row = &row, .add = add};
 	yyjson_doc *doc = NULL;
 	enum err e = json_parse(rq->body, &doc, &et);

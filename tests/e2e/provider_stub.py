@@ -153,6 +153,15 @@ class Stub:
     def hang(self, h, body):
         time.sleep(30)
 
+    def mute(self, h, body):
+        self.begin(h)
+        self.delta(h, {"content": "a"})
+        time.sleep(30)
+
+    def late(self, h, body):
+        time.sleep(2.2)
+        self.stream(h, body, "late")
+
     def half(self, h, body):
         self.begin(h)
         self.delta(h, {"content": "half an "})

@@ -52,7 +52,8 @@ def run_span_names(c, head):
     return [s["name"] for s in c.json("GET", "/api/v1/runs/" + head["x-croft-run"])[1]["spans"]]
 
 
-QUICK = {"remote.retry_pause": "20ms", "remote.breaker_pause": "1s", "remote.breaker_failures": 3}
+QUICK = {"remote.retry_pause": "20ms", "remote.breaker_pause": "1s", "remote.breaker_failures": 3,
+         "remote.idle_timeout": "1s"}
 
 with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
     stub = Stub()
@@ -113,6 +114,12 @@ with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
     add(c, "s-hang", stub.url, "hang", timeout_ms=700, retries=3)
     s = chat(c, "s-hang")
     tap.ok(s[0] == 504 and 0.6 < s[3] < 2.5, "the time-out holds, repetitions included", s)
+    add(c, "s-mute", stub.url, "mute", retries=0)
+    s = chat(c, "s-mute", stream=True)
+    tap.ok(0.9 < s[3] < 4 and "s-mute" in s[2], "a stream that falls silent is given up", s)
+    add(c, "s-late", stub.url, "late", retries=0)
+    s = chat(c, "s-late")
+    tap.ok(s[2] == "late" and s[3] > 2, "an answer that comes whole may take its time", s)
     add(c, "s-closed", "http://127.0.0.1:1/v1", "m", retries=1)
     tap.ok(chat(c, "s-closed")[0] == 502, "nobody listens")
     s = chat(c, "s-ok", logprobs=True, top_logprobs=1)
