@@ -1,4 +1,5 @@
 #include "net/client.h"
+#include "base/clock.h"
 #include "net/trace_context.h"
 
 #include <curl/curl.h>
@@ -23,6 +24,9 @@ struct transfer {
 	bool may_follow;
 	bool has_location;
 	bool blocked; /* the address was not allowed */
+	bool silent;  /* for longer than it may be */
+	curl_off_t moved;
+	uint64_t moved_ns;
 	size_t received;
 	struct buf *body;
 	enum err err; /* of a callback */
@@ -169,10 +173,23 @@ static size_t got_data(char *p, size_t size, size_t count, void *arg)
 	return t->err ? 0 : n;
 }
 
-static int progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+static uint64_t idle_ms(const struct client_request *rq)
+{
+	return rq->idle_ms ? rq->idle_ms : IDLE_MS;
+}
+
+/* Called when something moves, and once a second. curl's own measure of silence is a mean of
+ * several seconds. */
+static int progress(void *arg, curl_off_t a, curl_off_t down, curl_off_t b, curl_off_t up)
 {
 	struct transfer *t = arg;
-	return cancelled(t->rq->cancel);
+	uint64_t now = clock_mono_ns();
+	if (down + up != t->moved || !t->moved_ns) {
+		t->moved = down + up;
+		t->moved_ns = now;
+	}
+	t->silent = now - t->moved_ns > idle_ms(t->rq) * 1000000;
+	return cancelled(t->rq->cancel) || t->silent;
 }
 
 /* For messages: without the query, which may hold a secret. */
@@ -194,6 +211,9 @@ static enum err outcome(struct transfer *t, CURLcode rc, const char *detail, str
 		return err_set(et, ERR_FORBIDDEN, "%.*s: its address is %s, so nothing was sent",
 			STR_FMT(url_shown(t->rq->url)),
 			t->rq->public_only ? "not public" : "link-local or of a metadata service");
+	if (t->silent)
+		return err_set(et, ERR_TIMEOUT, "%.*s: silent for more than %llu ms",
+			STR_FMT(url_shown(t->rq->url)), (unsigned long long)idle_ms(t->rq));
 	const char *text = *detail ? detail : curl_easy_strerror(rc);
 	enum err e = rc == CURLE_OPERATION_TIMEDOUT                                  ? ERR_TIMEOUT
 		     : rc == CURLE_OUT_OF_MEMORY                                     ? ERR_NOMEM
@@ -301,11 +321,8 @@ static void set_body(CURL *curl, const struct client_request *rq)
 
 static void set_limits(CURL *curl, const struct client_request *rq)
 {
-	uint32_t idle_s = ((rq->idle_ms ? rq->idle_ms : IDLE_MS) + 999) / 1000;
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
 		(long)(rq->connect_ms ? rq->connect_ms : CONNECT_MS));
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)idle_s);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)rq->total_ms);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -383,6 +400,7 @@ static enum err run_once(struct transfer *t, CURLU *url, bool same_host, struct 
 		set_limits(curl, t->rq);
 		set_body(curl, t->rq);
 		t->status = 0;
+		t->moved_ns = 0;
 		t->redirecting = false;
 		e = outcome(t, curl_easy_perform(curl), detail, et);
 	}
