@@ -4,6 +4,7 @@
 #include "access/oidc.h"
 #include "access/secret.h"
 #include "api/api.h"
+#include "api/files.h"
 #include "api/mlflow.h"
 #include "api/mlflow_dataset.h"
 #include "api/mlflow_registry.h"
@@ -44,6 +45,7 @@ const struct module *const app_modules[] = {
 	&rag_module,
 	&api_module,
 	&tokenize_module,
+	&files_module,
 	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,

@@ -69,6 +69,7 @@ export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { 
 export type OpenAICompletion = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; response_format?: { type: ("text" | "json_object" | "json_schema"); json_schema?: { name: string; strict?: boolean; schema: Record<string, unknown> } }; json_schema?: Record<string, unknown>; guided_json?: (Record<string, unknown> | string); grammar?: string; guided_regex?: string; guided_grammar?: string; guided_choice?: (string)[]; structured_outputs?: { json?: (Record<string, unknown> | string); regex?: string; grammar?: string; choice?: (string)[]; json_object?: boolean }; logprobs?: number; prompt: (string | (string)[] | (number)[] | ((number)[])[]) };
 export type OpenAIEmbedding = { model?: string; input: (string | (string)[] | (number)[] | ((number)[])[]); encoding_format?: ("float" | "base64"); dimensions?: number };
 export type TokenizeRequest = { model?: string; prompt?: string; messages?: (OpenAIMessage)[]; tools?: ({ type: "function"; function: OpenAIFunction })[]; add_special_tokens?: boolean; return_token_strs?: boolean };
+export type OpenAIFile = { id: string; object: "file"; bytes: number; created_at: number; expires_at: (number | null); filename: string; purpose: string; status: "processed" };
 export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: (string | null); documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
@@ -411,6 +412,16 @@ export interface Routes {
   "POST /detokenize": { query: undefined; body: { model?: string; tokens: (number)[] }; reply: { prompt: string } };
   /** What a model's tokenizer is. */
   "GET /tokenizer_info": { query: { model?: string }; body: undefined; reply: { model: string; tokenizer_class: string; vocab_size: number; model_max_length: number; bos_token: (string | null); eos_token: (string | null); chat_template: (string | null) } };
+  /** Store a file: a form with file, purpose and perhaps expires_after. */
+  "POST /v1/files": { query: undefined; body: undefined; reply: OpenAIFile };
+  /** List the files of the project. */
+  "GET /v1/files": { query: { purpose?: string; limit?: number; order?: ("asc" | "desc"); after?: string }; body: undefined; reply: { object: "list"; data: (OpenAIFile)[]; first_id: (string | null); last_id: (string | null); has_more: boolean } };
+  /** Show a file. */
+  "GET /v1/files/{id}": { query: undefined; body: undefined; reply: OpenAIFile };
+  /** The bytes of a file. */
+  "GET /v1/files/{id}/content": { query: undefined; body: undefined; reply: undefined };
+  /** Remove a file. */
+  "DELETE /v1/files/{id}": { query: undefined; body: undefined; reply: { id: string; object: "file"; deleted: boolean } };
   /** Say OK, as an MLflow server does. */
   "GET /health": { query: undefined; body: undefined; reply: undefined };
   /** The version of MLflow whose interface this is. */
