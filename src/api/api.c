@@ -103,6 +103,7 @@ static const struct command commands[] = {
 		"Talk with a model: one message, or line by line",
 		"Without a message each line of standard input is a turn; the model is told the "
 		"whole conversation.\n"
+		"Lines that begin with / are commands: /help lists them. "
 		"What it thinks before it answers is dim. --json prints the replies of the API. "
 		"Examples:\n\n"
 		"  croft chat name three rivers --temperature 0\n"

@@ -18,8 +18,11 @@ const struct option chat_options[N_CHAT_OPTIONS] = {
 
 struct chat {
 	struct cmd *cmd;
-	struct buf messages; /* JSON, comma separated */
-	struct buf answer;   /* of the present turn */
+	struct buf messages;                                     /* JSON, comma separated */
+	struct buf answer;                                       /* of the present turn */
+	struct buf last;                                         /* the last question, for /again */
+	size_t before_last;                                      /* of messages: where it begins */
+	struct buf model, system, temperature, seed, max_tokens; /* "": as the option or default */
 	bool thinks;
 	enum err e;
 	struct errtext failure;
@@ -36,16 +39,15 @@ static void add_message(struct chat *c, const char *role, struct str text)
 	jw_end(&w);
 }
 
-static enum err number(
-	struct chat *c, struct jw *w, const char *option, const char *key, struct errtext *et)
+static enum err number(struct jw *w, const struct buf *value, const char *key, struct errtext *et)
 {
-	struct str s = cmd_opt(c->cmd, option);
+	struct str s = buf_str(value);
 	int64_t i;
 	double d;
-	if (!s.p)
+	if (!s.n)
 		return OK;
 	if (!str_f64(s, &d))
-		return err_set(et, ERR_INVALID, "--%s wants a number", option);
+		return err_set(et, ERR_INVALID, "%s wants a number, not \"%.*s\"", key, STR_FMT(s));
 	jw_key(w, key);
 	if (str_i64(s, &i))
 		jw_i64(w, i);
@@ -58,15 +60,26 @@ static enum err write_request(struct chat *c, bool stream, struct buf *out, stru
 {
 	struct buf list = {0};
 	struct jw w = {.out = out};
-	buf_addf(&list, "[%s]", buf_c(&c->messages));
+	struct jw first = {.out = &list};
+	buf_putc(&list, '[');
+	if (c->system.n) {
+		jw_obj(&first);
+		jw_kc(&first, "role", "system");
+		jw_kstr(&first, "content", buf_str(&c->system));
+		jw_end(&first);
+		if (c->messages.n)
+			buf_putc(&list, ',');
+	}
+	buf_adds(&list, buf_str(&c->messages));
+	buf_putc(&list, ']');
 	jw_obj(&w);
-	if (cmd_opt(c->cmd, "model").n)
-		jw_kstr(&w, "model", cmd_opt(c->cmd, "model"));
+	if (c->model.n)
+		jw_kstr(&w, "model", buf_str(&c->model));
 	jw_key(&w, "messages");
 	jw_raw(&w, buf_str(&list));
-	enum err e = number(c, &w, "temperature", "temperature", et);
-	e = e ? e : number(c, &w, "seed", "seed", et);
-	e = e ? e : number(c, &w, "max-tokens", "max_tokens", et);
+	enum err e = number(&w, &c->temperature, "temperature", et);
+	e = e ? e : number(&w, &c->seed, "seed", et);
+	e = e ? e : number(&w, &c->max_tokens, "max_tokens", et);
 	jw_kbool(&w, "stream", stream);
 	jw_end(&w);
 	if (!e && (list.err || !jw_done(&w)))
@@ -132,6 +145,8 @@ static enum err turn(struct chat *c, struct str text, struct errtext *et)
 {
 	struct buf request = {0}, reply = {0};
 	bool stream = !cmd_json(c->cmd);
+	c->before_last = c->messages.n;
+	c->e = OK;
 	add_message(c, "user", text);
 	buf_clear(&c->answer);
 	enum err e = write_request(c, stream, &request, et);
@@ -152,10 +167,100 @@ static enum err turn(struct chat *c, struct str text, struct errtext *et)
 		note_whole(c, buf_str(&reply));
 	c->thinks = false;
 	cmd_flush(c->cmd);
-	add_message(c, "assistant", buf_str(&c->answer));
+	if (e)
+		c->messages.n = c->before_last; /* as if it had not been asked */
+	else
+		add_message(c, "assistant", buf_str(&c->answer));
 	buf_free(&request);
 	buf_free(&reply);
 	return e;
+}
+
+/* ---- lines that are commands */
+
+static void put(struct buf *b, struct str value)
+{
+	buf_clear(b);
+	buf_adds(b, value);
+}
+
+static void help(struct chat *c)
+{
+	cmd_note(c->cmd, "/again           ask the last question again");
+	cmd_note(c->cmd, "/new             begin a new conversation");
+	cmd_note(c->cmd, "/system TEXT     what the model is told first; without TEXT: nothing");
+	cmd_note(c->cmd, "/model NAME      who answers from now on; without NAME: the default");
+	cmd_note(c->cmd, "/set NAME VALUE  temperature, seed or max_tokens");
+	cmd_note(c->cmd, "/quit            the end, as Ctrl+D is");
+}
+
+static void set_number(struct chat *c, struct str rest)
+{
+	size_t space = str_chr(rest, ' ');
+	struct str name = str_sub(rest, 0, space == STR_NONE ? rest.n : space),
+		   value = space == STR_NONE ? S("") : str_trim(str_sub(rest, space, rest.n));
+	if (str_eq_c(name, "temperature"))
+		put(&c->temperature, value);
+	else if (str_eq_c(name, "seed"))
+		put(&c->seed, value);
+	else if (str_eq_c(name, "max_tokens"))
+		put(&c->max_tokens, value);
+	else
+		cmd_note(c->cmd, "/set temperature, seed or max_tokens; not \"%.*s\"",
+			STR_FMT(name));
+}
+
+static enum err again(struct chat *c, struct errtext *et)
+{
+	if (!c->last.n) {
+		cmd_note(c->cmd, "nothing has been asked yet");
+		return OK;
+	}
+	c->messages.n = c->before_last;
+	return turn(c, buf_str(&c->last), et);
+}
+
+/* *ends is set by /quit. */
+static enum err command(struct chat *c, struct str line, bool *ends, struct errtext *et)
+{
+	size_t space = str_chr(line, ' ');
+	struct str word = str_sub(line, 0, space == STR_NONE ? line.n : space),
+		   rest = space == STR_NONE ? S("") : str_trim(str_sub(line, space, line.n));
+	if (str_eq_c(word, "/again"))
+		return again(c, et);
+	if (str_eq_c(word, "/new"))
+		c->messages.n = c->last.n = 0;
+	else if (str_eq_c(word, "/system"))
+		put(&c->system, rest);
+	else if (str_eq_c(word, "/model"))
+		put(&c->model, rest);
+	else if (str_eq_c(word, "/set"))
+		set_number(c, rest);
+	else if (str_eq_c(word, "/quit"))
+		*ends = true;
+	else if (str_eq_c(word, "/help"))
+		help(c);
+	else
+		cmd_note(c->cmd, "there is no %.*s; /help lists what there is", STR_FMT(word));
+	return OK;
+}
+
+static enum err line_of(struct chat *c, struct str text, bool *ends, struct errtext *et)
+{
+	if (text.n > LINE_MAX_BYTES)
+		return err_set(
+			et, ERR_TOO_LARGE, "a line may have at most %d bytes", LINE_MAX_BYTES);
+	if (text.p[0] == '/')
+		return command(c, text, ends, et);
+	put(&c->last, text);
+	return turn(c, text, et);
+}
+
+/* Worth going on after: the next line may say it better. */
+static bool is_passing(enum err e)
+{
+	return e == ERR_INVALID || e == ERR_NOT_FOUND || e == ERR_TOO_LARGE || e == ERR_LIMIT ||
+	       e == ERR_UNSUPPORTED || err_retryable(e);
 }
 
 /* Lines until there are no more; empty ones are passed over. */
@@ -165,7 +270,8 @@ static enum err converse(struct chat *c, struct errtext *et)
 	size_t cap = 0;
 	enum err e = OK;
 	bool asks = isatty(STDIN_FILENO) && term_is_tty() && !cmd_json(c->cmd);
-	while (!e && !cancelled(cmd_cancel(c->cmd))) {
+	bool ends = false;
+	while (!e && !ends && !cancelled(cmd_cancel(c->cmd))) {
 		if (asks) {
 			cmd_outf(c->cmd, "%s>%s ", cmd_style(c->cmd, "bold"),
 				cmd_style(c->cmd, "reset"));
@@ -175,11 +281,14 @@ static enum err converse(struct chat *c, struct errtext *et)
 		if (n < 0)
 			break;
 		struct str text = str_trim(str_mk(line, (size_t)n));
-		if (text.n > LINE_MAX_BYTES)
-			e = err_set(et, ERR_TOO_LARGE, "a line may have at most %d bytes",
-				LINE_MAX_BYTES);
-		else if (text.n)
-			e = turn(c, text, et);
+		struct errtext why = {0};
+		e = text.n ? line_of(c, text, &ends, &why) : OK;
+		if (e && is_passing(e)) {
+			cmd_note(c->cmd, "error: %s", err_text(e, &why));
+			e = OK;
+		} else if (e && et) {
+			*et = why;
+		}
 	}
 	free(line);
 	return e;
@@ -191,11 +300,20 @@ enum err run_chat(struct cmd *cmd, struct errtext *et)
 	struct buf text = {0};
 	for (size_t i = 0; i < cmd_n_args(cmd); i++)
 		buf_addf(&text, "%s%.*s", i ? " " : "", STR_FMT(cmd_arg(cmd, i)));
-	if (cmd_opt(cmd, "system").n)
-		add_message(&c, "system", cmd_opt(cmd, "system"));
+	buf_adds(&c.system, cmd_opt(cmd, "system"));
+	buf_adds(&c.model, cmd_opt(cmd, "model"));
+	buf_adds(&c.temperature, cmd_opt(cmd, "temperature"));
+	buf_adds(&c.seed, cmd_opt(cmd, "seed"));
+	buf_adds(&c.max_tokens, cmd_opt(cmd, "max-tokens"));
 	enum err e = text.n ? turn(&c, buf_str(&text), et) : converse(&c, et);
 	buf_free(&text);
 	buf_free(&c.messages);
 	buf_free(&c.answer);
+	buf_free(&c.last);
+	buf_free(&c.system);
+	buf_free(&c.model);
+	buf_free(&c.temperature);
+	buf_free(&c.seed);
+	buf_free(&c.max_tokens);
 	return e;
 }

@@ -775,8 +775,19 @@ static const struct setting settings[] = {
 	{"chat.queue_max", SET_INT, "64", "Answers that wait for their turn before 429", 1, 100000},
 };
 
+static const struct command commands[] = {
+	{"bench", run_bench, "", bench_options, N_BENCH_OPTIONS,
+		"How fast a local model reads and writes, at 1, 2, 4, ... streams",
+		"Random prompts of which nothing is known already are read (READ), and answers to "
+		"short prompts\n"
+		"written (WRITE, of all streams together). On a server that others use the numbers "
+		"are lower.\n\n"
+		"  croft bench --prompt 256 --tokens 64 --streams 4"},
+};
+
 const struct module endpoint_module = {
 	.name = "endpoint",
+	TABLE(commands),
 	.routes = live_routes,
 	.n_routes = N_LIVE_ROUTES,
 	.shapes = live_shapes,

@@ -88,4 +88,11 @@ const struct route live_routes[N_LIVE_ROUTES] = {
 		"{ loaded: boolean }", 0},
 	{HTTP_POST, "/api/v1/models/{name}/unload", post_unload, PERM_MODEL_MANAGE,
 		"Close a model that nobody uses", NULL, NULL, "{ loaded: boolean }", 0},
+	{HTTP_POST, "/api/v1/models/{name}/bench", post_bench, PERM_MODEL_MANAGE,
+		"Measure how fast a local model (default: the default one) reads and writes", NULL,
+		"{ streams?: int, prompt_tokens?: int, tokens?: int }",
+		"{ model, weights, parameters: int, streams: int, streams_max: int, prompt_tokens: "
+		"int, tokens: int, read_tokens_per_s: number, written_tokens_per_s: number, "
+		"first_token_ms: number }",
+		0},
 };

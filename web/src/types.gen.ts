@@ -326,6 +326,8 @@ export interface Routes {
   "POST /api/v1/models/{name}/load": { query: undefined; body: undefined; reply: { loaded: boolean } };
   /** Close a model that nobody uses. */
   "POST /api/v1/models/{name}/unload": { query: undefined; body: undefined; reply: { loaded: boolean } };
+  /** Measure how fast a local model (default: the default one) reads and writes. */
+  "POST /api/v1/models/{name}/bench": { query: undefined; body: { streams?: number; prompt_tokens?: number; tokens?: number }; reply: { model: string; weights: string; parameters: number; streams: number; streams_max: number; prompt_tokens: number; tokens: number; read_tokens_per_s: number; written_tokens_per_s: number; first_token_ms: number } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */
