@@ -139,6 +139,28 @@ async function all() {
     await w.close()
   })
 
+  await test('web_playground__tool_calls_and_their_results', async () => {
+    const w = await open('/playground')
+    await settings(sides(w.page).first(), { Temperature: '0', 'Most tokens': '80' })
+    await w.page.getByText('Tools', { exact: true }).click()
+    await w.page.getByLabel('Tools, as OpenAI writes them').fill(JSON.stringify([{ type: 'function', function: { name: 'weather',
+      description: 'The weather of a city', parameters: { type: 'object', additionalProperties: false,
+        properties: { city: { type: 'string', maxLength: 20 } }, required: ['city'] }, strict: true } }]))
+    await w.page.getByLabel('The model calls').selectOption('required')
+    await send(w.page, 'What is the weather in Oslo?')
+    await complete(w.page)
+    const call = w.page.locator('.call').first()
+    await call.getByText('weather', { exact: true }).waitFor()
+    expect(typeof JSON.parse(await call.locator('pre').innerText()).city === 'string', 'arguments as the schema says')
+    await w.page.getByLabel('What it returns').first().fill('{"sky": "clear"}')
+    await w.shot('tools')
+    await w.page.getByLabel('The model calls').selectOption('none')
+    await w.page.getByRole('button', { name: /^Continue with/ }).click()
+    await settles(() => w.page.locator('.play-turn').count(), 2, 'turns')
+    await complete(w.page)
+    await w.close()
+  })
+
   await test('web_playground__as_code_that_runs', async () => {
     const w = await open('/playground')
     await settings(sides(w.page).first(), { Temperature: '0', 'Most tokens': '8', 'Top k': '3' })
