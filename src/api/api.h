@@ -6,5 +6,6 @@
 
 extern const struct module api_module;
 extern const struct module tokenize_module;
+extern const struct module batch_module;
 
 #endif

@@ -46,6 +46,7 @@ const struct module *const app_modules[] = {
 	&api_module,
 	&tokenize_module,
 	&files_module,
+	&batch_module,
 	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,

@@ -70,6 +70,7 @@ export type OpenAICompletion = { model?: string; stream?: boolean; stream_option
 export type OpenAIEmbedding = { model?: string; input: (string | (string)[] | (number)[] | ((number)[])[]); encoding_format?: ("float" | "base64"); dimensions?: number };
 export type TokenizeRequest = { model?: string; prompt?: string; messages?: (OpenAIMessage)[]; tools?: ({ type: "function"; function: OpenAIFunction })[]; add_special_tokens?: boolean; return_token_strs?: boolean };
 export type OpenAIFile = { id: string; object: "file"; bytes: number; created_at: number; expires_at: (number | null); filename: string; purpose: string; status: "processed" };
+export type OpenAIBatch = { id: string; object: "batch"; endpoint: string; input_file_id: string; completion_window: string; status: string; output_file_id: (string | null); error_file_id: (string | null); created_at: number; expires_at: number; request_counts: { total: number; completed: number; failed: number }; metadata: (Record<string, unknown> | null) };
 export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: (string | null); documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
@@ -424,6 +425,14 @@ export interface Routes {
   "GET /v1/files/{id}/content": { query: undefined; body: undefined; reply: undefined };
   /** Remove a file. */
   "DELETE /v1/files/{id}": { query: undefined; body: undefined; reply: { id: string; object: "file"; deleted: boolean } };
+  /** Answer a file of requests. */
+  "POST /v1/batches": { query: undefined; body: { input_file_id: string; endpoint: string; completion_window: "24h"; metadata?: Record<string, unknown> }; reply: OpenAIBatch };
+  /** List the batches of the project. */
+  "GET /v1/batches": { query: { limit?: number; after?: string }; body: undefined; reply: { object: "list"; data: (OpenAIBatch)[]; first_id: (string | null); last_id: (string | null); has_more: boolean } };
+  /** Show a batch. */
+  "GET /v1/batches/{id}": { query: undefined; body: undefined; reply: OpenAIBatch };
+  /** Cancel a batch. */
+  "POST /v1/batches/{id}/cancel": { query: undefined; body: undefined; reply: OpenAIBatch };
   /** Say OK, as an MLflow server does. */
   "GET /health": { query: undefined; body: undefined; reply: undefined };
   /** The version of MLflow whose interface this is. */
