@@ -1,5 +1,4 @@
-/* The faces that other people's clients speak. Today OpenAI's: models, chat completions,
- * completions, embeddings, usable by the official clients unmodified. */
+/* The faces that other people's clients speak, unmodified: OpenAI's, Anthropic's, MLflow's, OTLP. */
 #ifndef API_API_H
 #define API_API_H
 #include "module/module.h"
@@ -7,5 +6,6 @@
 extern const struct module api_module;
 extern const struct module tokenize_module;
 extern const struct module batch_module;
+extern const struct module anthropic_module;
 
 #endif

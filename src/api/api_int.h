@@ -8,6 +8,7 @@
  *	openai_chat.c       chat completions and completions: run and render
  *	openai_embed.c      embeddings
  *	openai_models.c     models
+ *	anthropic.h         Anthropic's messages
  *	tokenize.c          texts to tokens and back; a module of its own
  *
  * What a request asks for is either done or refused with the name of the parameter; what cannot
@@ -108,6 +109,8 @@ struct detokenize_params {
 	struct prompt tokens;
 };
 
+/* A JSON object; the arena frees the document. */
+enum err api_parse_body(struct str body, struct arena *a, yyjson_val **root, struct api_error *x);
 /* Strings point into the document, which the arena frees. */
 enum err api_parse_chat(
 	struct str body, struct arena *a, struct chat_params *out, struct api_error *x);

@@ -220,7 +220,7 @@ static enum err parse_gen(yyjson_val *o, struct arena *a, struct gen_params *p, 
 	return e;
 }
 
-static enum err parse_body(struct str body, struct arena *a, yyjson_val **root, struct api_error *x)
+enum err api_parse_body(struct str body, struct arena *a, yyjson_val **root, struct api_error *x)
 {
 	yyjson_doc *doc = NULL;
 	struct errtext why = {0};
@@ -369,7 +369,7 @@ enum err api_parse_chat(
 	bool logprobs = false;
 	int64_t top = 0;
 	*p = (struct chat_params){.last_user = {"", 0}};
-	enum err e = parse_body(body, a, &o, x);
+	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_gen(o, a, &p->gen, x);
 	e = e ? e : refuse_unsupported(o, x);
 	e = e ? e : api_parse_tools(o, a, p, x);
@@ -456,7 +456,7 @@ enum err api_parse_completion(
 	yyjson_val *o;
 	int64_t logprobs = -1, best_of = 1;
 	*p = (struct completion_params){0};
-	enum err e = parse_body(body, a, &o, x);
+	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_gen(o, a, &p->gen, x);
 	e = e ? e : want_bool(o, "echo", &p->gen.echo, x);
 	e = e ? e : want_i64(o, "logprobs", 0, 5, &logprobs, x);
@@ -483,7 +483,7 @@ enum err api_parse_embed(
 {
 	yyjson_val *o, *format;
 	*p = (struct embed_params){0};
-	enum err e = parse_body(body, a, &o, x);
+	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_model(o, &p->model, x);
 	e = e ? e : want_i64(o, "dimensions", 1, INT32_MAX, &p->dimensions, x);
 	e = e ? e : parse_prompts(o, "input", INPUTS_MAX, a, &p->inputs, &p->n_inputs, x);
@@ -508,7 +508,7 @@ enum err api_parse_tokenize(
 {
 	yyjson_val *o, *prompt;
 	*p = (struct tokenize_params){0};
-	enum err e = parse_body(body, a, &o, x);
+	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_model(o, &p->model, x);
 	e = e ? e : want_bool(o, "return_token_strs", &p->pieces, x);
 	if (e)
@@ -542,7 +542,7 @@ enum err api_parse_detokenize(
 {
 	yyjson_val *o, *tokens;
 	*p = (struct detokenize_params){0};
-	enum err e = parse_body(body, a, &o, x);
+	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_model(o, &p->model, x);
 	if (e)
 		return e;
