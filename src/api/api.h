@@ -1,4 +1,5 @@
-/* The faces that other people's clients speak, unmodified: OpenAI's, Anthropic's, MLflow's, OTLP. */
+/* The faces that other people's clients speak, unmodified: OpenAI's, Anthropic's, MLflow's, OTLP.
+ */
 #ifndef API_API_H
 #define API_API_H
 #include "module/module.h"
