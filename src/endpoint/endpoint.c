@@ -246,7 +246,12 @@ static enum err open_within(struct endpoint *ep, uint64_t budget, struct errtext
 				*et = why;
 			return e;
 		}
-		if (need > budget - MIN(busy, budget) || !close_idlest(s))
+		if (need > budget - MIN(busy, budget))
+			return too_large(ep, budget, busy, need, &why, et);
+		if (close_idlest(s))
+			continue;
+		count(s, &used, &busy);
+		if (busy || !used) /* else what somebody took meanwhile is idle again */
 			return too_large(ep, budget, busy, need, &why, et);
 	}
 }
