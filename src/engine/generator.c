@@ -1,12 +1,12 @@
 /* The scheduler of a decoder: one thread that owns the keys and values and advances all requests
  * together.
  *
- *	generator_run (caller)                        scheduler thread
- *	  submit: queue += job, wake ---------------->  admit: a free slot, longest shared prefix
- *	  wait for tokens  <-------------------------   step: one token of every job that decodes,
- *	  detokenise, stop strings, on_token            then a share of every prompt, up to the
- *batch; a stop string or false: job->quit = true      one pass; sample; publish until job->done,
- *all tokens delivered         quit or cancelled: free the slot, job->done
+ *	generator_run (caller)                   scheduler thread
+ *	  submit: queue += job, wake --------->  admit: a free slot, longest shared prefix
+ *	  wait for tokens  <------------------   plan: one token of every job that decodes, its
+ *	  detokenise, stop strings, on_token       draft, then a share of every prompt
+ *	  a stop string or false: job->quit      one pass; sample; publish until job->done
+ *	  all tokens delivered                   quit or cancelled: free the slot, job->done
  *
  * Invariants
  *  1. A job lives on its caller's stack. The scheduler touches it only between submit and the
@@ -14,12 +14,12 @@
  *  2. tokens[0..n_tokens) and what belongs to them are written by the scheduler before n_tokens is
  *     raised under the lock, and not changed after. The caller reads them without the lock.
  *  3. slot.ids[0..n) are exactly the tokens whose keys and values the slot holds, so a later
- *request that begins with the same tokens continues from there. As every value depends on the
- *tokens before it only, and not on the batch, the answer is the same as without.
+ *     request that begins with the same tokens continues from there. As every value depends on
+ *     the tokens before it only, and not on the batch, the answer is the same as without.
  *  4. A pass may read, after the newest token of an answer, a draft of those that could follow:
- *what came after the same three tokens earlier in the prompt or answer. Its rows are sampled in
- *order, each as if it stood alone, until one differs from the draft; the rest is forgotten. As a
- *row's logits and draw depend on neither, the answer is the same as without, sooner.
+ *     what came after the same three tokens earlier in the prompt or answer. Its rows are sampled
+ *     in order, each as if it stood alone, until one differs; the rest is forgotten. As a row's
+ *     logits and draw depend on neither, the answer is the same as without, sooner.
  *  5. Strings are the callers' business: a slow on_token delays only its own caller. The room for
  *     its tokens was allocated when it came. */
 #include "engine/model_int.h"
