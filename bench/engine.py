@@ -177,7 +177,7 @@ def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
     global ONLY
     ONLY, repeats = only, int(repeats)
     peer = [sys.executable, "-c", PEER]
-    print(f"{'what (' + str(THREADS) + ' threads)':58} {'croft':>9} {'peer':>9} {'':6} {'ratio':>6} {'goal':>5}")
+    print(f"{'what (' + str(THREADS) + ' threads)':58} {'ours':>9} {'peer':>9} {'':6} {'ratio':>6} {'goal':>5}")
     for name in GOALS["135M"]:
         path = smollm2 if name == "Q4_1" else f"{made}/smollm2-{name.lower()}.gguf"
         decoder(bench, peer, "135M", name, path, repeats)

@@ -19,7 +19,8 @@ llama)
 st)
 	[ -z "${CROFT_ORACLE_ST:-}" ] || { echo "$CROFT_ORACLE_ST"; exit; }
 	if [ ! -x "$dir/ok" ]; then
-		dpkg -s python3-torch >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-torch python3-venv >&2
+		dpkg -s python3-torch libopenblas0-pthread >/dev/null 2>&1 ||
+			apt-get install -y --no-install-recommends python3-torch libopenblas0-pthread python3-venv >&2
 		/usr/bin/python3 -m venv --system-site-packages "$dir" >&2
 		"$dir/bin/pip" install -q --no-deps sentence-transformers==2.7.0 transformers==4.41.2 huggingface-hub==0.23.4 \
 			tokenizers==0.19.1 safetensors==0.4.5 tqdm regex requests pyyaml filelock packaging scikit-learn==1.4.2 \
