@@ -43,15 +43,5 @@ case $files in
 */e2e/*/e2e/*) tools/setup-clients.sh all ;; # one test by itself installs what it uses
 esac
 jobs=$(nproc 2>/dev/null || echo 2)
-state=$build/prove-${kind:-all}.state
-rm -f "$state"
 # shellcheck disable=SC2086
-tests/pg.py prove -j "$jobs" --timer --statefile "$state" --state=save -e '' $files && exit
-# Whole programs that talk over sockets may miss a deadline beside other tests on a busy machine: what
-# failed there has to pass alone, and it is said. Nothing else gets a second run.
-failed=$(prove --statefile "$state" --state=failed --dry 2>/dev/null || true)
-[ -n "$failed" ] && [ -z "${CROFT_TEST_ONCE:-}" ] || exit 1
-! printf '%s\n' "$failed" | grep -qv '^tests/e2e/' || exit 1
-printf '\ntools/test.sh: once more, one after the other:\n%s\n' "$failed"
-# shellcheck disable=SC2086
-exec tests/pg.py prove --timer -e '' $failed
+exec tests/pg.py prove -j "$jobs" --timer -e '' $files

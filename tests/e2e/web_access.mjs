@@ -2,8 +2,7 @@
 // shown once, projects, members with rules, the audit log; in the dark, at 380 px. Any error on the
 // console and any failed request that a step did not expect fails the test. No models are needed.
 import { join } from 'node:path'
-import { becomes, dir, equal, expect, main, open, overflow,
-  run, settles, startServer, test, use } from './browser.mjs'
+import { dir, equal, expect, main, open, overflow, run, settles, startServer, test, use } from './browser.mjs'
 
 let server
 const setUp = async () => { server = use(await startServer({}, undefined, { bare: true })) }
@@ -65,7 +64,7 @@ async function all() {
     await w.shot('key-once')
     await button(dialogOf(w.page), 'I have kept it').click()
     await w.page.locator('.keys-table').getByText('nightly').waitFor()
-    await becomes(async () => !(await w.page.content()).includes(key), 'the key is not in the page any more')
+    expect(!(await w.page.content()).includes(key), 'the key is not in the page any more')
     const me = await fetch(`${server.base}/api/v1/me`, { headers: { authorization: `Bearer ${key}` } })
     equal((await me.json()).name, 'ada', 'whose key it is')
     await w.shot('keys')
@@ -152,12 +151,12 @@ async function all() {
       await w.page.getByRole('link', { name: tab, exact: true }).click()
       await w.page.waitForTimeout(150)
       await w.shot(`380-${tab.toLowerCase()}`)
-      await settles(() => overflow(w.page), 0, `pixels beyond the right edge of ${tab}`)
+      equal(await overflow(w.page), 0, `pixels beyond the right edge of ${tab}`)
     }
     await w.page.getByRole('link', { name: 'Audit log' }).click()
     await w.page.locator('.audit-table').waitFor()
     await w.shot('380-audit')
-    await settles(() => overflow(w.page), 0, 'pixels beyond the right edge of the log')
+    equal(await overflow(w.page), 0, 'pixels beyond the right edge of the log')
     await w.close()
   })
 }

@@ -98,7 +98,7 @@ async function all() {
     await w.page.getByRole('link', { name: 'router' }).click()
     await rows(w).nth(20).waitFor()
     await w.shot('experiment')
-    await becomes(async () => await rows(w).count() < COUNT, 'only the rows in view are there')
+    expect(await rows(w).count() < COUNT, 'only the rows in view are there')
     await w.page.getByRole('button', { name: 'Columns' }).click()
     const dialog = w.page.locator('dialog[open]')
     await dialog.getByLabel('a key').check()
@@ -302,7 +302,7 @@ async function all() {
     const w = await open(`/experiments/${experiment}/compare?ids=${ids[5]},${ids[0]}`)
     const code = w.page.getByRole('region', { name: 'Code', exact: true })
     await code.getByText('+lr = 3e-4').waitFor()
-    await settles(() => code.locator('.left:not(.none) code').count(), 0, 'lines of the run that had committed all')
+    equal(await code.locator('.left:not(.none) code').count(), 0, 'lines of the run that had committed all')
     await w.close()
   })
 
@@ -339,7 +339,7 @@ async function all() {
       await w.page.goto(server.base + path)
       await w.page.waitForSelector('main h1')
       await w.page.waitForTimeout(400)
-      await settles(() => overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
+      equal(await overflow(w.page), 0, `pixels beyond the right edge of ${path}`)
       await w.shot('narrow')
     }
     await w.close()

@@ -1,6 +1,6 @@
 // Traces on the page, in headless Chromium: the live list, a trace of 10,000 spans, messages, folding
 // by keyboard, feedback; in the dark and at 380 px. Needs no models.
-import { becomes, equal, main, open, overflow, settles, startServer, test, use } from './browser.mjs'
+import { becomes, equal, expect, main, open, overflow, settles, startServer, test, use } from './browser.mjs'
 
 let server
 const T = (i) => i.toString(16).padStart(32, '0'), S = (i) => i.toString(16).padStart(16, '0')
@@ -112,7 +112,7 @@ async function all() {
   await test('web_traces__ten_thousand_spans_in_the_dark', async () => {
     const w = await open(`/runs/${T(2)}`, { dark: true })
     await w.page.locator('.span').first().waitFor()
-    await becomes(async () => await w.page.locator('.span').count() < 60, 'only those in view are drawn')
+    expect(await w.page.locator('.span').count() < 60, 'only those in view are drawn')
     await w.page.locator('.span-box').evaluate(async (box) => {
       for (let i = 1; i <= 20; i++) {
         box.scrollTop = (box.scrollHeight * i) / 20
@@ -130,10 +130,10 @@ async function all() {
   await test('web_traces__fits_380_pixels', async () => {
     const w = await open(`/runs/${T(1)}?span=${S(2)}`, { width: 380 })
     await w.page.locator('.message.assistant').waitFor()
-    await settles(() => overflow(w.page), 0, 'pixels beyond the right edge of a trace')
+    equal(await overflow(w.page), 0, 'pixels beyond the right edge of a trace')
     await w.page.goto(`${server.base}/runs`)
     await w.page.locator('.runs-table tr', { hasText: 'answer' }).waitFor()
-    await settles(() => overflow(w.page), 0, 'pixels beyond the right edge of the list')
+    equal(await overflow(w.page), 0, 'pixels beyond the right edge of the list')
     await w.shot('traces-narrow')
     await w.close()
   })
