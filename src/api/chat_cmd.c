@@ -294,6 +294,19 @@ static enum err converse(struct chat *c, struct errtext *et)
 	return e;
 }
 
+/* An option is named as it was typed; a value of /set when it is used. */
+static enum err number_option(
+	struct cmd *cmd, const char *name, struct buf *out, struct errtext *et)
+{
+	struct str s = cmd_opt(cmd, name);
+	double d;
+	if (s.n && !str_f64(s, &d))
+		return err_set(
+			et, ERR_INVALID, "--%s wants a number, not \"%.*s\"", name, STR_FMT(s));
+	buf_adds(out, s);
+	return OK;
+}
+
 enum err run_chat(struct cmd *cmd, struct errtext *et)
 {
 	struct chat c = {.cmd = cmd};
@@ -302,10 +315,11 @@ enum err run_chat(struct cmd *cmd, struct errtext *et)
 		buf_addf(&text, "%s%.*s", i ? " " : "", STR_FMT(cmd_arg(cmd, i)));
 	buf_adds(&c.system, cmd_opt(cmd, "system"));
 	buf_adds(&c.model, cmd_opt(cmd, "model"));
-	buf_adds(&c.temperature, cmd_opt(cmd, "temperature"));
-	buf_adds(&c.seed, cmd_opt(cmd, "seed"));
-	buf_adds(&c.max_tokens, cmd_opt(cmd, "max-tokens"));
-	enum err e = text.n ? turn(&c, buf_str(&text), et) : converse(&c, et);
+	enum err e = number_option(cmd, "temperature", &c.temperature, et);
+	e = e ? e : number_option(cmd, "seed", &c.seed, et);
+	e = e ? e : number_option(cmd, "max-tokens", &c.max_tokens, et);
+	if (!e)
+		e = text.n ? turn(&c, buf_str(&text), et) : converse(&c, et);
 	buf_free(&text);
 	buf_free(&c.messages);
 	buf_free(&c.answer);

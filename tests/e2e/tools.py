@@ -191,6 +191,6 @@ with Croft(models=True, key="test-key") as c:
     tap.ok(code == 0 and len(replies) == 2 and replies[1]["usage"]["prompt_tokens"]
            > replies[0]["usage"]["prompt_tokens"] + 8, "croft chat: lines are turns of one conversation", out)
     code, out, err = c.cli("chat", "x", "--temperature", "warm")
-    tap.ok(code == 2 and "temperature wants a number" in err, "croft chat: a bad option", (code, err))
+    tap.ok(code == 2 and "--temperature wants a number" in err, "croft chat: a bad option", (code, err))
     tap.same(c.stop(), 0, "the server ends with 0")
 tap.done()
