@@ -354,28 +354,6 @@ static void reply_whole(struct turn *t)
 
 /* ---- one request ---- */
 
-static struct chat_request request_of(struct turn *t)
-{
-	const struct chat_params *p = &t->p;
-	return (struct chat_request){.messages = p->messages,
-		.n_messages = p->n_messages,
-		.tools = p->tools,
-		.n_tools = p->n_tools,
-		.tool_choice = p->tool_choice,
-		.tool_name = p->tool_name,
-		.one_call = p->one_call,
-		.reasoning = p->reasoning,
-		.sampling = p->gen.sampling,
-		.max_tokens = p->gen.max_tokens,
-		.stop = p->gen.stop,
-		.n_stop = p->gen.n_stop,
-		.top_logprobs = -1,
-		.format = p->gen.format.kind,
-		.format_source = p->gen.format.source,
-		.who = t->rq->who,
-		.cancel = t->rq->cancel};
-}
-
 /* message_start has the prompt's tokens, before the first one is written. A remote provider tells
  * them at the end only. */
 static enum err count(struct turn *t, const struct chat_request *r)
@@ -395,7 +373,7 @@ static enum err find(struct turn *t)
 
 static enum err converse(struct turn *t)
 {
-	struct chat_request r = request_of(t);
+	struct chat_request r = api_chat_request(&t->p, t->rq);
 	enum err e = OK;
 	if (t->p.gen.stream && endpoint_model(t->ep))
 		e = count(t, &r);
@@ -462,7 +440,7 @@ static void count_tokens(struct croft *c, struct http_request *rq, struct http_r
 	struct turn t = {.c = c, .rq = rq, .rs = rs};
 	enum err e = anthropic_parse(rq->body, true, rq->arena, &t.p, &t.x);
 	e = e ? e : find(&t);
-	struct chat_request r = request_of(&t);
+	struct chat_request r = api_chat_request(&t.p, t.rq);
 	e = e ? e : count(&t, &r);
 	if (e) {
 		reply_error(&t);

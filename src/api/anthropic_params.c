@@ -7,17 +7,6 @@
 
 enum { MESSAGES_MAX = 4096, BLOCKS_MAX = 65536, STOPS_MAX = 16 };
 
-static yyjson_val *get(yyjson_val *obj, const char *key)
-{
-	yyjson_val *v = yyjson_obj_get(obj, key);
-	return yyjson_is_null(v) ? NULL : v;
-}
-
-static enum err no_memory(struct api_error *x)
-{
-	return api_fail(x, ERR_NOMEM, NULL, NULL, "no memory for the request");
-}
-
 static enum err bad(struct api_error *x, const char *where, const char *want)
 {
 	return api_fail(x, ERR_INVALID, NULL, where, "%s: it must be %s", where, want);
@@ -26,7 +15,7 @@ static enum err bad(struct api_error *x, const char *where, const char *want)
 static enum err want_number(
 	yyjson_val *o, const char *key, double min, double max, double *out, struct api_error *x)
 {
-	yyjson_val *v = get(o, key);
+	yyjson_val *v = api_get(o, key);
 	double d = yyjson_get_num(v);
 	if (!v)
 		return OK;
@@ -35,16 +24,6 @@ static enum err want_number(
 			key, min, max);
 	*out = d;
 	return OK;
-}
-
-static enum err json_of(yyjson_val *v, struct arena *a, struct str *out, struct api_error *x)
-{
-	size_t n;
-	char *json = yyjson_val_write(v, 0, &n);
-	if (json)
-		*out = arena_str(a, str_mk(json, n));
-	free(json);
-	return json && out->p ? OK : no_memory(x);
 }
 
 /* ---- content ---- */
@@ -78,7 +57,7 @@ static enum err text_of(
 		struct str type = json_str(b, "type");
 		if (!e && !str_eq_c(type, "text"))
 			e = refuse_block(type, where, x);
-		else if (!e && !yyjson_is_str(get(b, "text")))
+		else if (!e && !yyjson_is_str(api_get(b, "text")))
 			e = bad(x, where, "blocks with a text");
 		if (!e)
 			buf_adds(&all, json_str(b, "text"));
@@ -86,7 +65,7 @@ static enum err text_of(
 	if (!e) {
 		*out = arena_str(a, buf_str(&all));
 		if (all.err || !out->p)
-			e = no_memory(x);
+			e = api_no_memory(x);
 	}
 	buf_free(&all);
 	return e;
@@ -99,13 +78,13 @@ struct turn {
 
 static enum err add_call(struct turn *t, yyjson_val *b, const char *where, struct api_error *x)
 {
-	yyjson_val *input = get(b, "input");
+	yyjson_val *input = api_get(b, "input");
 	if (!json_str(b, "id").n || !json_str(b, "name").n || !yyjson_is_obj(input))
 		return bad(x, where, "a tool_use with id, name and an object as input");
 	size_t n;
 	char *json = yyjson_val_write(input, 0, &n);
 	if (!json)
-		return no_memory(x);
+		return api_no_memory(x);
 	struct buf one = {0};
 	struct jw w = {.out = &one};
 	jw_obj(&w);
@@ -123,7 +102,7 @@ static enum err add_call(struct turn *t, yyjson_val *b, const char *where, struc
 	buf_adds(&t->calls, buf_str(&one));
 	buf_free(&one);
 	free(json);
-	return whole && !t->calls.err ? OK : no_memory(x);
+	return whole && !t->calls.err ? OK : api_no_memory(x);
 }
 
 /* A result is a message of its own, before what the user says beside it. */
@@ -134,10 +113,10 @@ static enum err add_result(struct chat_params *p, yyjson_val *b, const char *whe
 	*m = (struct chat_message){.role = S("tool"), .tool_call_id = json_str(b, "tool_use_id")};
 	if (!m->tool_call_id.n)
 		return bad(x, where, "a tool_result with the tool_use_id that it answers");
-	enum err e = text_of(get(b, "content"), where, a, &m->content, x);
-	if (!e && yyjson_get_bool(get(b, "is_error"))) {
+	enum err e = text_of(api_get(b, "content"), where, a, &m->content, x);
+	if (!e && yyjson_get_bool(api_get(b, "is_error"))) {
 		m->content = arena_fmt(a, "error: %.*s", STR_FMT(m->content));
-		e = m->content.p ? OK : no_memory(x);
+		e = m->content.p ? OK : api_no_memory(x);
 	}
 	if (!e)
 		p->n_messages++;
@@ -149,7 +128,7 @@ static enum err add_block(struct chat_params *p, struct turn *t, yyjson_val *b, 
 {
 	struct str type = json_str(b, "type");
 	if (str_eq_c(type, "text")) {
-		if (!yyjson_is_str(get(b, "text")))
+		if (!yyjson_is_str(api_get(b, "text")))
 			return bad(x, where, "a text block with a text");
 		buf_adds(&t->text, json_str(b, "text"));
 		return OK;
@@ -172,7 +151,7 @@ static enum err end_turn(
 	if (t->calls.n)
 		m.tool_calls_json = arena_fmt(a, "[%.*s]", STR_FMT(buf_str(&t->calls)));
 	if (t->text.err || !m.content.p || (t->calls.n && !m.tool_calls_json.p))
-		return no_memory(x);
+		return api_no_memory(x);
 	if (m.content.n || t->calls.n)
 		p->messages[p->n_messages++] = m;
 	return OK;
@@ -182,7 +161,7 @@ static enum err add_message(
 	struct chat_params *p, yyjson_val *m, size_t i, struct arena *a, struct api_error *x)
 {
 	char where[64];
-	yyjson_val *content = get(m, "content"), *b;
+	yyjson_val *content = api_get(m, "content"), *b;
 	bool user = str_eq_c(json_str(m, "role"), "user");
 	snprintf(where, sizeof where, "messages.%zu.role", i);
 	if (!user && !str_eq_c(json_str(m, "role"), "assistant"))
@@ -213,22 +192,22 @@ static enum err add_message(
 static enum err parse_messages(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *all = get(o, "messages"), *m;
+	yyjson_val *all = api_get(o, "messages"), *m;
 	size_t i, n, most = 2;
 	if (!yyjson_is_arr(all) || !yyjson_arr_size(all))
 		return bad(x, "messages", "a list with a message");
 	if (yyjson_arr_size(all) > MESSAGES_MAX)
 		return api_fail(x, ERR_INVALID, NULL, "messages",
 			"messages: at most %d are possible", MESSAGES_MAX);
-	yyjson_arr_foreach(all, i, n, m) most += 1 + yyjson_arr_size(get(m, "content"));
+	yyjson_arr_foreach(all, i, n, m) most += 1 + yyjson_arr_size(api_get(m, "content"));
 	if (most > BLOCKS_MAX)
 		return api_fail(x, ERR_INVALID, NULL, "messages",
 			"messages: at most %d blocks are possible", BLOCKS_MAX);
 	p->messages = arena_array_of(a, most, struct chat_message);
 	if (!p->messages)
-		return no_memory(x);
+		return api_no_memory(x);
 	struct str system;
-	enum err e = text_of(get(o, "system"), "system", a, &system, x);
+	enum err e = text_of(api_get(o, "system"), "system", a, &system, x);
 	if (!e && system.n)
 		p->messages[p->n_messages++] =
 			(struct chat_message){.role = S("system"), .content = system};
@@ -255,22 +234,22 @@ static enum err parse_tool(
 			STR_FMT(str_sub(type, 0, 40)));
 	*out = (struct chat_tool){.name = json_str(t, "name"),
 		.description = json_str(t, "description"),
-		.strict = yyjson_get_bool(get(t, "strict"))};
+		.strict = yyjson_get_bool(api_get(t, "strict"))};
 	if (!out->name.n || out->name.n > 128)
 		return bad(x, where, "a tool with a name of at most 128 bytes");
-	if (!yyjson_is_obj(get(t, "input_schema")))
+	if (!yyjson_is_obj(api_get(t, "input_schema")))
 		return bad(x, where, "a tool with an input_schema");
-	return json_of(get(t, "input_schema"), a, &out->parameters, x);
+	return api_json_of(api_get(t, "input_schema"), a, &out->parameters, x);
 }
 
 static enum err parse_choice(yyjson_val *o, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "tool_choice");
+	yyjson_val *v = api_get(o, "tool_choice");
 	struct str type = json_str(v, "type");
 	p->tool_choice = p->n_tools ? TOOLS_AUTO : TOOLS_NONE;
 	if (!v)
 		return OK;
-	p->one_call = yyjson_get_bool(get(v, "disable_parallel_tool_use"));
+	p->one_call = yyjson_get_bool(api_get(v, "disable_parallel_tool_use"));
 	if (str_eq_c(type, "none")) {
 		p->tool_choice = TOOLS_NONE;
 	} else if (str_eq_c(type, "any") || str_eq_c(type, "tool")) {
@@ -290,7 +269,7 @@ static enum err parse_choice(yyjson_val *o, struct chat_params *p, struct api_er
 static enum err parse_tools(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *all = get(o, "tools"), *t;
+	yyjson_val *all = api_get(o, "tools"), *t;
 	size_t i, n = yyjson_arr_size(all);
 	enum err e = OK;
 	if (all && (!yyjson_is_arr(all) || n > TOOLS_MAX))
@@ -298,7 +277,7 @@ static enum err parse_tools(
 			"tools: it must be a list of at most %d", TOOLS_MAX);
 	p->tools = arena_array_of(a, n + 1, struct chat_tool);
 	if (!p->tools)
-		return no_memory(x);
+		return api_no_memory(x);
 	yyjson_arr_foreach(all, i, n, t) e = e ? e : parse_tool(t, i, a, &p->tools[i], x);
 	p->n_tools = n;
 	return e ? e : parse_choice(o, p, x);
@@ -309,14 +288,14 @@ static enum err parse_tools(
 static enum err parse_stops(
 	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "stop_sequences"), *s;
+	yyjson_val *v = api_get(o, "stop_sequences"), *s;
 	size_t i, n = yyjson_arr_size(v);
 	if (v && (!yyjson_is_arr(v) || n > STOPS_MAX))
 		return api_fail(x, ERR_INVALID, NULL, "stop_sequences",
 			"stop_sequences: it must be a list of at most %d", STOPS_MAX);
 	p->stop = arena_array_of(a, n + 1, struct str);
 	if (!p->stop)
-		return no_memory(x);
+		return api_no_memory(x);
 	yyjson_arr_foreach(v, i, n, s)
 	{
 		if (!json_val_str(s).n)
@@ -330,7 +309,7 @@ static enum err parse_sampling(
 	yyjson_val *o, bool counting, struct gen_params *p, struct api_error *x)
 {
 	double temperature = 1, top_p = 1, top_k = 0, max = 0;
-	if (!counting && !get(o, "max_tokens"))
+	if (!counting && !api_get(o, "max_tokens"))
 		return bad(x, "max_tokens", "given");
 	enum err e = want_number(o, "max_tokens", 1, INT32_MAX, &max, x);
 	e = e ? e : want_number(o, "temperature", 0, 1, &temperature, x);
@@ -354,7 +333,7 @@ static enum err parse_sampling(
 
 static enum err parse_thinking(yyjson_val *o, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "thinking");
+	yyjson_val *v = api_get(o, "thinking");
 	struct str type = json_str(v, "type");
 	if (!v)
 		return OK;
@@ -369,16 +348,16 @@ static enum err parse_thinking(yyjson_val *o, struct chat_params *p, struct api_
 static enum err parse_format(
 	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
-	yyjson_val *f = get(get(o, "output_config"), "format");
+	yyjson_val *f = api_get(api_get(o, "output_config"), "format");
 	if (!f)
-		f = get(o, "output_format");
+		f = api_get(o, "output_format");
 	if (!f)
 		return OK;
-	if (!str_eq_c(json_str(f, "type"), "json_schema") || !yyjson_is_obj(get(f, "schema")))
+	if (!str_eq_c(json_str(f, "type"), "json_schema") || !yyjson_is_obj(api_get(f, "schema")))
 		return bad(x, "output_config.format", "of type json_schema with a schema");
 	p->format.kind = CONSTRAINT_SCHEMA;
 	snprintf(p->format.param, sizeof p->format.param, "output_config.format");
-	return json_of(get(f, "schema"), a, &p->format.source, x);
+	return api_json_of(api_get(f, "schema"), a, &p->format.source, x);
 }
 
 enum err anthropic_parse(
@@ -389,13 +368,13 @@ enum err anthropic_parse(
 	enum err e = api_parse_body(body, a, &o, x);
 	if (e)
 		return e;
-	model = get(o, "model");
+	model = api_get(o, "model");
 	if (model && !yyjson_is_str(model))
 		return bad(x, "model", "a string");
 	p->gen.model = json_val_str(model);
 	if (!model || str_eq_c(p->gen.model, "default"))
 		p->gen.model = S("");
-	stream = get(o, "stream");
+	stream = api_get(o, "stream");
 	if (stream && !yyjson_is_bool(stream))
 		return bad(x, "stream", "true or false");
 	p->gen.stream = yyjson_get_bool(stream);

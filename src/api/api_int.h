@@ -2,6 +2,7 @@
  *
  *	api.c               the module and its rows
  *	openai_error.c      errors in OpenAI's shape
+ *	chat_params.c       what the faces of chats share
  *	openai_params.c     request bodies to structs
  *	openai_format.c     what an answer is held to
  *	openai_tools.c      tools, calls in messages, thinking
@@ -108,6 +109,14 @@ struct detokenize_params {
 	struct str model;
 	struct prompt tokens;
 };
+
+/* A member that is there and not null. */
+yyjson_val *api_get(yyjson_val *obj, const char *key);
+enum err api_no_memory(struct api_error *x);
+/* The text of a value, whose order of keys is kept. */
+enum err api_json_of(yyjson_val *v, struct arena *a, struct str *out, struct api_error *x);
+/* The turn that the parameters ask for, on behalf of the request; who listens is the caller's. */
+struct chat_request api_chat_request(const struct chat_params *p, const struct http_request *rq);
 
 /* A JSON object; the arena frees the document. */
 enum err api_parse_body(struct str body, struct arena *a, yyjson_val **root, struct api_error *x);

@@ -549,32 +549,13 @@ static void on_provider(void *ctx, struct str provider, unsigned attempts)
 
 static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 {
-	struct chat_request r = {.messages = p->messages,
-		.n_messages = p->n_messages,
-		.tools = p->tools,
-		.n_tools = p->n_tools,
-		.tool_choice = p->tool_choice,
-		.tool_name = p->tool_name,
-		.one_call = p->one_call,
-		.reasoning = p->reasoning,
-		.template_json = p->template_json,
-		.sampling = j->p->sampling,
-		.max_tokens = j->p->max_tokens,
-		.stop = j->p->stop,
-		.n_stop = j->p->n_stop,
-		.top_logprobs = j->p->top_logprobs,
-		.format = j->p->format.kind,
-		.format_source = j->p->format.source,
-		.format_name = j->p->format.name,
-		.who = j->rq->who,
-		.cancel = j->rq->cancel,
-		/* without a listener, a provider that breaks off in the middle can be asked again
-		 */
-		.on_event = j->p->stream || j->p->top_logprobs >= 0 ? on_event : NULL,
-		.on_provider = on_provider,
-		.ctx = j};
+	struct chat_request r = api_chat_request(p, j->rq);
 	struct chat_result *res = &j->choice->res;
 	r.sampling.seed += k;
+	/* without a listener, a provider that breaks off in the middle can be asked again */
+	r.on_event = j->p->stream || j->p->top_logprobs >= 0 ? on_event : NULL;
+	r.on_provider = on_provider;
+	r.ctx = j;
 	enum err e = chat_run(j->c, j->ep, j->run, &r, res, &j->x.et);
 	if (e)
 		return api_fail_from(&j->x, e, j->param);

@@ -4,7 +4,6 @@
 #include "api/api_int.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 struct field {
 	const char *key; /* in the body, or within structured_outputs */
@@ -28,20 +27,9 @@ static const struct field structured_fields[] = {
 	{"json_object", CONSTRAINT_OBJECT},
 };
 
-static yyjson_val *get(yyjson_val *obj, const char *key)
-{
-	yyjson_val *v = yyjson_obj_get(obj, key);
-	return yyjson_is_null(v) ? NULL : v;
-}
-
 static enum err bad_type(struct api_error *x, const char *param, const char *want)
 {
 	return api_fail(x, ERR_INVALID, "invalid_type", param, "%s must be %s", param, want);
-}
-
-static enum err no_memory(struct api_error *x)
-{
-	return api_fail(x, ERR_NOMEM, NULL, NULL, "no memory for the request");
 }
 
 static enum err hold(struct format *f, enum constraint_kind kind, struct str source,
@@ -55,17 +43,6 @@ static enum err hold(struct format *f, enum constraint_kind kind, struct str sou
 	f->source = source;
 	snprintf(f->param, sizeof f->param, "%s", param);
 	return OK;
-}
-
-/* The text of a value, whose order of keys is kept. */
-static enum err json_of(yyjson_val *v, struct arena *a, struct str *out, struct api_error *x)
-{
-	size_t n;
-	char *json = yyjson_val_write(v, 0, &n);
-	if (json)
-		*out = arena_str(a, str_mk(json, n));
-	free(json);
-	return json && out->p ? OK : no_memory(x);
 }
 
 static enum err take(struct format *f, const struct field *k, yyjson_val *v, const char *param,
@@ -83,7 +60,7 @@ static enum err take(struct format *f, const struct field *k, yyjson_val *v, con
 	case CONSTRAINT_CHOICE:
 		if (!yyjson_is_arr(v) || !yyjson_arr_size(v))
 			return bad_type(x, param, "a list of strings");
-		e = json_of(v, a, &source, x);
+		e = api_json_of(v, a, &source, x);
 		break;
 	case CONSTRAINT_SCHEMA:
 		if (yyjson_is_str(v)) {
@@ -92,7 +69,7 @@ static enum err take(struct format *f, const struct field *k, yyjson_val *v, con
 		}
 		if (!yyjson_is_obj(v) && !yyjson_is_bool(v))
 			return bad_type(x, param, "a JSON Schema");
-		e = json_of(v, a, &source, x);
+		e = api_json_of(v, a, &source, x);
 		break;
 	default:
 		if (!yyjson_is_str(v))
@@ -109,7 +86,7 @@ static enum err take_all(struct format *f, const struct field *fields, size_t n,
 {
 	enum err e = OK;
 	for (size_t i = 0; i < n && !e; i++) {
-		yyjson_val *v = get(o, fields[i].key);
+		yyjson_val *v = api_get(o, fields[i].key);
 		char param[64];
 		snprintf(param, sizeof param, "%s%s", within, fields[i].key);
 		if (v)
@@ -128,7 +105,7 @@ static enum err missing(struct api_error *x, const char *param)
 static enum err json_schema(struct format *f, yyjson_val *v, struct arena *a, struct api_error *x)
 {
 	static const struct field field = {"schema", CONSTRAINT_SCHEMA};
-	yyjson_val *name = get(v, "name"), *schema = get(v, "schema");
+	yyjson_val *name = api_get(v, "name"), *schema = api_get(v, "schema");
 	if (!v)
 		return missing(x, "response_format.json_schema");
 	if (!yyjson_is_obj(v))
@@ -150,7 +127,7 @@ static enum err response_format(
 {
 	static const struct field field = {"schema", CONSTRAINT_SCHEMA};
 	struct str type = json_str(v, "type");
-	yyjson_val *schema = get(v, "schema"); /* as llama.cpp has it */
+	yyjson_val *schema = api_get(v, "schema"); /* as llama.cpp has it */
 	if (!yyjson_is_obj(v))
 		return bad_type(x, "response_format", "an object with a type");
 	if (str_eq_c(type, "text"))
@@ -159,7 +136,7 @@ static enum err response_format(
 	if (schema && (object || any))
 		return take(f, &field, schema, "response_format", a, x);
 	if (any)
-		return json_schema(f, get(v, "json_schema"), a, x);
+		return json_schema(f, api_get(v, "json_schema"), a, x);
 	if (object)
 		return hold(f, CONSTRAINT_OBJECT, S(""), "response_format", x);
 	return api_fail(x, ERR_INVALID, "invalid_value", "response_format.type",
@@ -173,7 +150,7 @@ static enum err refuse(
 	for (size_t i = 0; i < n; i++) {
 		char param[64];
 		snprintf(param, sizeof param, "%s%s", within, keys[i]);
-		if (get(o, keys[i]))
+		if (api_get(o, keys[i]))
 			return api_fail(x, ERR_INVALID, "unsupported_parameter", param,
 				"%s is not supported", param);
 	}
@@ -185,7 +162,8 @@ enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *f, stru
 	static const char *const refused[] = {
 		"guided_whitespace_pattern", "grammar_lazy", "grammar_triggers", "structural_tag"};
 	static const char *const refused_within[] = {"whitespace_pattern", "structural_tag"};
-	yyjson_val *format = get(o, "response_format"), *more = get(o, "structured_outputs");
+	yyjson_val *format = api_get(o, "response_format"),
+		   *more = api_get(o, "structured_outputs");
 	*f = (struct format){0};
 	enum err e = format ? response_format(f, format, a, x) : OK;
 	if (!e)

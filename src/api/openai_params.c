@@ -3,25 +3,13 @@
 #include "api/api_int.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { MESSAGES_MAX = 4096, STOPS_MAX = 16, CHOICES_MAX = 8, INPUTS_MAX = 2048, BIAS_MAX = 1024 };
 enum { PROMPT_IDS_MAX = 1 << 20, REPEAT_LAST = 64, COMPLETION_TOKENS = 16 };
 
-static yyjson_val *get(yyjson_val *obj, const char *key)
-{
-	yyjson_val *v = yyjson_obj_get(obj, key);
-	return yyjson_is_null(v) ? NULL : v;
-}
-
 static enum err bad_type(struct api_error *x, const char *key, const char *want)
 {
 	return api_fail(x, ERR_INVALID, "invalid_type", key, "%s must be %s", key, want);
-}
-
-static enum err no_memory(struct api_error *x)
-{
-	return api_fail(x, ERR_NOMEM, NULL, NULL, "no memory for the request");
 }
 
 static enum err refused(struct api_error *x, const char *key, const char *why)
@@ -32,7 +20,7 @@ static enum err refused(struct api_error *x, const char *key, const char *why)
 static enum err want_f64(
 	yyjson_val *o, const char *key, double min, double max, double *out, struct api_error *x)
 {
-	yyjson_val *v = get(o, key);
+	yyjson_val *v = api_get(o, key);
 	if (!v)
 		return OK;
 	if (!yyjson_is_num(v))
@@ -48,7 +36,7 @@ static enum err want_f64(
 static enum err want_i64(
 	yyjson_val *o, const char *key, int64_t min, int64_t max, int64_t *out, struct api_error *x)
 {
-	yyjson_val *v = get(o, key);
+	yyjson_val *v = api_get(o, key);
 	if (!v)
 		return OK;
 	if (!yyjson_is_int(v))
@@ -63,7 +51,7 @@ static enum err want_i64(
 
 static enum err want_bool(yyjson_val *o, const char *key, bool *out, struct api_error *x)
 {
-	yyjson_val *v = get(o, key);
+	yyjson_val *v = api_get(o, key);
 	if (!v)
 		return OK;
 	if (!yyjson_is_bool(v))
@@ -77,7 +65,7 @@ static enum err want_bool(yyjson_val *o, const char *key, bool *out, struct api_
 static enum err parse_stop(
 	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "stop"), *s;
+	yyjson_val *v = api_get(o, "stop"), *s;
 	size_t i, n;
 	if (!v)
 		return OK;
@@ -89,7 +77,7 @@ static enum err parse_stop(
 			"stop has %zu strings; at most %d are possible", n, STOPS_MAX);
 	p->stop = arena_array_of(a, n + 1, struct str);
 	if (!p->stop)
-		return no_memory(x);
+		return api_no_memory(x);
 	if (yyjson_is_str(v)) {
 		p->stop[p->n_stop++] = json_val_str(v);
 	} else {
@@ -111,7 +99,7 @@ static enum err parse_stop(
 static enum err parse_bias(
 	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "logit_bias"), *key, *value;
+	yyjson_val *v = api_get(o, "logit_bias"), *key, *value;
 	size_t i, n;
 	if (!v)
 		return OK;
@@ -123,7 +111,7 @@ static enum err parse_bias(
 			"logit_bias has %zu entries; at most %d are possible", n, BIAS_MAX);
 	struct logit_bias *all = arena_array_of(a, n + 1, struct logit_bias);
 	if (!all)
-		return no_memory(x);
+		return api_no_memory(x);
 	yyjson_obj_foreach(v, i, n, key, value)
 	{
 		int64_t id;
@@ -164,7 +152,7 @@ static enum err parse_sampling(
 		top_p = 1;
 		top_k = 1;
 	}
-	if (!get(o, "seed"))
+	if (!api_get(o, "seed"))
 		random_bytes(&seed, sizeof seed);
 	p->sampling = (struct sampling){.temperature = (float)temperature,
 		.top_k = (int32_t)MAX(top_k, (int64_t)0),
@@ -180,7 +168,7 @@ static enum err parse_sampling(
 
 static enum err parse_stream(yyjson_val *o, struct gen_params *p, struct api_error *x)
 {
-	yyjson_val *options = get(o, "stream_options");
+	yyjson_val *options = api_get(o, "stream_options");
 	enum err e = want_bool(o, "stream", &p->stream, x);
 	if (e || !options)
 		return e;
@@ -194,7 +182,7 @@ static enum err parse_stream(yyjson_val *o, struct gen_params *p, struct api_err
 
 static enum err parse_model(yyjson_val *o, struct str *model, struct api_error *x)
 {
-	yyjson_val *v = get(o, "model");
+	yyjson_val *v = api_get(o, "model");
 	if (v && !yyjson_is_str(v))
 		return bad_type(x, "model", "a string");
 	*model = json_val_str(v);
@@ -229,7 +217,7 @@ enum err api_parse_body(struct str body, struct arena *a, yyjson_val **root, str
 		return api_fail(x, e, "invalid_json", NULL, "the body: %s", err_text(e, &why));
 	if (!arena_on_free(a, (void (*)(void *))yyjson_doc_free, doc)) {
 		yyjson_doc_free(doc);
-		return no_memory(x);
+		return api_no_memory(x);
 	}
 	*root = yyjson_doc_get_root(doc);
 	return yyjson_is_obj(*root) ? OK
@@ -277,7 +265,7 @@ static enum err parse_content(
 	*out = arena_str(a, buf_str(&b));
 	bool failed = b.err || !out->p;
 	buf_free(&b);
-	return failed ? no_memory(x) : OK;
+	return failed ? api_no_memory(x) : OK;
 }
 
 static enum err parse_message(
@@ -305,7 +293,7 @@ static enum err parse_message(
 	out->content = str_mk("", 0);
 	out->name = json_str(m, "name");
 	out->tool_call_id = str_eq_c(role, "function") ? out->name : json_str(m, "tool_call_id");
-	yyjson_val *content = get(m, "content");
+	yyjson_val *content = api_get(m, "content");
 	enum err e = api_parse_calls(m, i, a, out, x);
 	if (e)
 		return e;
@@ -323,7 +311,7 @@ static enum err parse_message(
 static enum err parse_messages(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *all = get(o, "messages"), *m;
+	yyjson_val *all = api_get(o, "messages"), *m;
 	size_t i, n = yyjson_arr_size(all);
 	if (!all)
 		return api_fail(x, ERR_INVALID, "missing_required_parameter", "messages",
@@ -335,7 +323,7 @@ static enum err parse_messages(
 			"messages has %zu entries; it must have from 1 to %d", n, MESSAGES_MAX);
 	p->messages = arena_array_of(a, n, struct chat_message);
 	if (!p->messages)
-		return no_memory(x);
+		return api_no_memory(x);
 	yyjson_arr_foreach(all, i, n, m)
 	{
 		enum err e = parse_message(m, i, a, &p->messages[i], x);
@@ -352,12 +340,12 @@ static enum err parse_messages(
 static enum err refuse_unsupported(yyjson_val *o, struct api_error *x)
 {
 	yyjson_val *v;
-	if (get(o, "audio"))
+	if (api_get(o, "audio"))
 		return refused(x, "audio", "the models here write text only");
-	v = get(o, "modalities");
+	v = api_get(o, "modalities");
 	if (v && !(yyjson_arr_size(v) == 1 && str_eq_c(json_val_str(yyjson_arr_get(v, 0)), "text")))
 		return refused(x, "modalities", "the models here write text only");
-	if (get(o, "web_search_options"))
+	if (api_get(o, "web_search_options"))
 		return refused(x, "web_search_options", "there is no web search");
 	return OK;
 }
@@ -377,7 +365,7 @@ enum err api_parse_chat(
 	e = e ? e : want_bool(o, "receipt", &p->receipt, x);
 	e = e ? e : want_bool(o, "logprobs", &logprobs, x);
 	e = e ? e : want_i64(o, "top_logprobs", 0, 20, &top, x);
-	if (!e && get(o, "top_logprobs") && !logprobs)
+	if (!e && api_get(o, "top_logprobs") && !logprobs)
 		e = api_fail(x, ERR_INVALID, "invalid_value", "top_logprobs",
 			"top_logprobs is only possible when logprobs is true");
 	p->gen.top_logprobs = logprobs ? (int32_t)top : -1;
@@ -397,7 +385,7 @@ static enum err parse_ids(
 			PROMPT_IDS_MAX);
 	out->ids = arena_array_of(a, n, int32_t);
 	if (!out->ids)
-		return no_memory(x);
+		return api_no_memory(x);
 	yyjson_arr_foreach(v, i, n, id)
 	{
 		if (!yyjson_is_uint(id) || yyjson_get_uint(id) > INT32_MAX)
@@ -411,7 +399,7 @@ static enum err parse_ids(
 static enum err parse_prompts(yyjson_val *o, const char *key, size_t max, struct arena *a,
 	struct prompt **out, size_t *count, struct api_error *x)
 {
-	yyjson_val *v = get(o, key), *first = yyjson_arr_get_first(v), *one;
+	yyjson_val *v = api_get(o, key), *first = yyjson_arr_get_first(v), *one;
 	size_t i, n = 1;
 	if (!v)
 		return api_fail(
@@ -426,7 +414,7 @@ static enum err parse_prompts(yyjson_val *o, const char *key, size_t max, struct
 			"%s has %zu entries; it must have from 1 to %zu", key, n, max);
 	struct prompt *all = arena_array_of(a, n, struct prompt);
 	if (!all)
-		return no_memory(x);
+		return api_no_memory(x);
 	*out = all;
 	*count = n;
 	if (ids)
@@ -470,7 +458,7 @@ enum err api_parse_completion(
 				x, ERR_INVALID, "invalid_value", "prompt", "prompt is empty");
 	if (best_of > (int64_t)p->gen.n)
 		return refused(x, "best_of", "more than n is not supported");
-	if (get(o, "suffix") && json_str(o, "suffix").n)
+	if (api_get(o, "suffix") && json_str(o, "suffix").n)
 		return refused(x, "suffix", "inserting text is not supported");
 	if (!p->gen.max_tokens)
 		p->gen.max_tokens = COMPLETION_TOKENS; /* OpenAI's default here */
@@ -489,7 +477,7 @@ enum err api_parse_embed(
 	e = e ? e : parse_prompts(o, "input", INPUTS_MAX, a, &p->inputs, &p->n_inputs, x);
 	if (e)
 		return e;
-	format = get(o, "encoding_format");
+	format = api_get(o, "encoding_format");
 	p->base64 = str_eq_c(json_val_str(format), "base64");
 	if (format && !p->base64 && !str_eq_c(json_val_str(format), "float"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "encoding_format",
@@ -513,8 +501,8 @@ enum err api_parse_tokenize(
 	e = e ? e : want_bool(o, "return_token_strs", &p->pieces, x);
 	if (e)
 		return e;
-	prompt = get(o, "prompt");
-	p->conversation = get(o, "messages") != NULL;
+	prompt = api_get(o, "prompt");
+	p->conversation = api_get(o, "messages") != NULL;
 	if (p->conversation == (prompt != NULL))
 		return api_fail(x, ERR_INVALID,
 			prompt ? "invalid_value" : "missing_required_parameter", "prompt",
@@ -546,7 +534,7 @@ enum err api_parse_detokenize(
 	e = e ? e : parse_model(o, &p->model, x);
 	if (e)
 		return e;
-	tokens = get(o, "tokens");
+	tokens = api_get(o, "tokens");
 	if (!tokens)
 		return api_fail(x, ERR_INVALID, "missing_required_parameter", "tokens",
 			"tokens is missing");

@@ -3,34 +3,12 @@
 #include "api/api_int.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define NO_PARAMETERS "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}"
-
-static yyjson_val *get(yyjson_val *obj, const char *key)
-{
-	yyjson_val *v = yyjson_obj_get(obj, key);
-	return yyjson_is_null(v) ? NULL : v;
-}
-
-static enum err no_memory(struct api_error *x)
-{
-	return api_fail(x, ERR_NOMEM, NULL, NULL, "no memory for the request");
-}
 
 static enum err bad(struct api_error *x, const char *param, const char *want)
 {
 	return api_fail(x, ERR_INVALID, "invalid_type", param, "%s must be %s", param, want);
-}
-
-static enum err json_of(yyjson_val *v, struct arena *a, struct str *out, struct api_error *x)
-{
-	size_t n;
-	char *json = yyjson_val_write(v, 0, &n);
-	if (json)
-		*out = arena_str(a, str_mk(json, n));
-	free(json);
-	return json && out->p ? OK : no_memory(x);
 }
 
 /* ---- tools ---- */
@@ -59,15 +37,15 @@ static enum err parse_function(yyjson_val *f, const char *where, struct arena *a
 			"%s must have 1 to 64 letters, digits, _, - or .", param);
 	out->description = json_str(f, "description");
 	snprintf(param, sizeof param, "%s.strict", where);
-	if ((v = get(f, "strict")) && !yyjson_is_bool(v))
+	if ((v = api_get(f, "strict")) && !yyjson_is_bool(v))
 		return bad(x, param, "true or false");
 	out->strict = yyjson_get_bool(v);
 	snprintf(param, sizeof param, "%s.parameters", where);
-	v = get(f, "parameters");
+	v = api_get(f, "parameters");
 	if (v && !yyjson_is_obj(v))
 		return bad(x, param, "a JSON Schema");
 	if (v && yyjson_obj_size(v))
-		return json_of(v, a, &out->parameters, x);
+		return api_json_of(v, a, &out->parameters, x);
 	out->parameters = S(NO_PARAMETERS);
 	return OK;
 }
@@ -86,13 +64,13 @@ static enum err parse_tool(
 			"%s is \"%.*s\"; only \"function\" is supported", param,
 			STR_FMT(str_sub(type, 0, 40)));
 	snprintf(param, sizeof param, "tools[%zu].function", i);
-	return parse_function(get(t, "function"), param, a, out, x);
+	return parse_function(api_get(t, "function"), param, a, out, x);
 }
 
 static enum err parse_list(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *tools = get(o, "tools"), *functions = get(o, "functions"), *t;
+	yyjson_val *tools = api_get(o, "tools"), *functions = api_get(o, "functions"), *t;
 	const char *key = tools ? "tools" : "functions";
 	yyjson_val *all = tools ? tools : functions;
 	size_t i, n = yyjson_arr_size(all);
@@ -109,7 +87,7 @@ static enum err parse_list(
 			"%s has %zu entries; at most %d are possible", key, n, TOOLS_MAX);
 	p->tools = arena_array_of(a, n + 1, struct chat_tool);
 	if (!p->tools)
-		return no_memory(x);
+		return api_no_memory(x);
 	yyjson_arr_foreach(all, i, n, t)
 	{
 		char param[64];
@@ -163,7 +141,7 @@ static enum err choose_word(
 static enum err allow(struct chat_params *p, yyjson_val *o, struct api_error *x)
 {
 	static const char param[] = "tool_choice.allowed_tools";
-	yyjson_val *list = get(o, "tools"), *t;
+	yyjson_val *list = api_get(o, "tools"), *t;
 	size_t i, n, kept = 0;
 	if (!yyjson_is_arr(list) || !yyjson_arr_size(list))
 		return bad(x, param, "an object with a list of tools");
@@ -171,7 +149,7 @@ static enum err allow(struct chat_params *p, yyjson_val *o, struct api_error *x)
 		bool allowed = false;
 		yyjson_arr_foreach(list, i, n, t)
 		{
-			yyjson_val *f = get(t, "function");
+			yyjson_val *f = api_get(t, "function");
 			allowed |= str_eq(json_str(f ? f : t, "name"), p->tools[k].name);
 		}
 		if (allowed)
@@ -180,14 +158,14 @@ static enum err allow(struct chat_params *p, yyjson_val *o, struct api_error *x)
 	if (!kept)
 		return api_fail(x, ERR_INVALID, "invalid_value", param, "%s names no tool", param);
 	p->n_tools = kept;
-	return choose_word(p, get(o, "mode") ? json_str(o, "mode") : S("auto"), param, x);
+	return choose_word(p, api_get(o, "mode") ? json_str(o, "mode") : S("auto"), param, x);
 }
 
 static enum err parse_choice(yyjson_val *o, struct chat_params *p, struct api_error *x)
 {
-	bool old = !get(o, "tool_choice") && get(o, "function_call");
+	bool old = !api_get(o, "tool_choice") && api_get(o, "function_call");
 	const char *param = old ? "function_call" : "tool_choice";
-	yyjson_val *v = get(o, param);
+	yyjson_val *v = api_get(o, param);
 	p->tool_choice = p->n_tools ? TOOLS_AUTO : TOOLS_NONE;
 	if (!v)
 		return OK;
@@ -196,17 +174,17 @@ static enum err parse_choice(yyjson_val *o, struct chat_params *p, struct api_er
 	if (!yyjson_is_obj(v))
 		return bad(x, param, "a word or an object");
 	if (str_eq_c(json_str(v, "type"), "allowed_tools"))
-		return allow(p, get(v, "allowed_tools"), x);
+		return allow(p, api_get(v, "allowed_tools"), x);
 	if (!old && !str_eq_c(json_str(v, "type"), "function"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "tool_choice.type",
 			"tool_choice.type must be \"function\" or \"allowed_tools\"");
-	yyjson_val *f = old ? NULL : get(v, "function");
+	yyjson_val *f = old ? NULL : api_get(v, "function");
 	return choose(p, json_str(f ? f : v, "name"), param, x);
 }
 
 enum err api_parse_tools(yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
-	yyjson_val *parallel = get(o, "parallel_tool_calls");
+	yyjson_val *parallel = api_get(o, "parallel_tool_calls");
 	enum err e = parse_list(o, a, p, x);
 	e = e ? e : parse_choice(o, p, x);
 	if (!e && parallel && !yyjson_is_bool(parallel))
@@ -225,9 +203,9 @@ enum err api_parse_tools(yyjson_val *o, struct arena *a, struct chat_params *p, 
 
 static enum err check_call(yyjson_val *c, const char *param, struct api_error *x)
 {
-	yyjson_val *f = get(c, "function");
+	yyjson_val *f = api_get(c, "function");
 	if (!yyjson_is_obj(c) || !json_str(c, "id").n || !yyjson_is_obj(f) ||
-		!json_str(f, "name").n || !yyjson_is_str(get(f, "arguments")))
+		!json_str(f, "name").n || !yyjson_is_str(api_get(f, "arguments")))
 		return bad(x, param,
 			"{id, type: \"function\", function: {name, arguments}} with arguments as "
 			"text");
@@ -239,7 +217,7 @@ static enum err old_call(
 {
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	if (!json_str(c, "name").n || !yyjson_is_str(get(c, "arguments")))
+	if (!json_str(c, "name").n || !yyjson_is_str(api_get(c, "arguments")))
 		return bad(x, param, "{name, arguments} with arguments as text");
 	jw_arr(&w);
 	jw_obj(&w);
@@ -251,13 +229,13 @@ static enum err old_call(
 	jw_end(&w);
 	*out = jw_done(&w) ? arena_str(a, buf_str(&b)) : (struct str){0};
 	buf_free(&b);
-	return out->p ? OK : no_memory(x);
+	return out->p ? OK : api_no_memory(x);
 }
 
 enum err api_parse_calls(
 	yyjson_val *m, size_t index, struct arena *a, struct chat_message *out, struct api_error *x)
 {
-	yyjson_val *calls = get(m, "tool_calls"), *old = get(m, "function_call"), *c;
+	yyjson_val *calls = api_get(m, "tool_calls"), *old = api_get(m, "function_call"), *c;
 	char param[80];
 	size_t i, n;
 	snprintf(param, sizeof param, "messages[%zu].function_call", index);
@@ -274,7 +252,7 @@ enum err api_parse_calls(
 		if (check_call(c, param, x))
 			return x->e;
 	}
-	return json_of(calls, a, &out->tool_calls_json, x);
+	return api_json_of(calls, a, &out->tool_calls_json, x);
 }
 
 /* ---- thinking ---- */
@@ -285,7 +263,8 @@ enum err api_parse_reasoning(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
 	static const char *const words[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
-	yyjson_val *effort = get(o, "reasoning_effort"), *more = get(o, "chat_template_kwargs");
+	yyjson_val *effort = api_get(o, "reasoning_effort"),
+		   *more = api_get(o, "chat_template_kwargs");
 	if (effort) {
 		size_t i = 0;
 		while (i < ARRAY_LEN(words) && !str_eq_c(json_val_str(effort), words[i]))
@@ -300,8 +279,8 @@ enum err api_parse_reasoning(
 		return OK;
 	if (!yyjson_is_obj(more))
 		return bad(x, "chat_template_kwargs", "an object");
-	yyjson_val *on = get(more, "enable_thinking");
+	yyjson_val *on = api_get(more, "enable_thinking");
 	if (on)
 		p->reasoning = yyjson_get_bool(on) ? REASONING_ON : REASONING_OFF;
-	return json_of(more, a, &p->template_json, x);
+	return api_json_of(more, a, &p->template_json, x);
 }

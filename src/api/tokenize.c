@@ -42,18 +42,7 @@ static enum err encode_chat(struct croft *c, struct http_request *rq, struct end
 	if (!endpoint_generator(ep))
 		return api_fail(x, ERR_INVALID, "unsupported_value", "messages",
 			"messages: %.*s is no chat model", STR_FMT(endpoint_name(ep)));
-	struct chat_request r = {.messages = p.messages,
-		.n_messages = p.n_messages,
-		.tools = p.tools,
-		.n_tools = p.n_tools,
-		.tool_choice = p.tool_choice,
-		.tool_name = p.tool_name,
-		.one_call = p.one_call,
-		.reasoning = p.reasoning,
-		.template_json = p.template_json,
-		.who = rq->who,
-		.top_logprobs = -1,
-		.cancel = rq->cancel};
+	struct chat_request r = api_chat_request(&p, rq);
 	e = chat_prompt_tokens(c, ep, &r, out, &x->et);
 	return e ? api_fail_from(x, e, "messages") : OK;
 }
