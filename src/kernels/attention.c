@@ -26,9 +26,28 @@ size_t kern_attn_scratch(size_t n_pos, size_t head_dim)
 	return ATTN_ROWS * (d + up16(n_pos) + ATTN_CUT + d) + ATTN_CUT * d;
 }
 
-static const void *kv_at(const struct kern_attn *a, const void *base, size_t i)
+static size_t value_bytes(const struct kern_attn *a)
 {
-	return (const char *)base + i * (a->kv_type == KERN_F32 ? 4 : 2);
+	return a->kv_type == KERN_F32 ? 4 : a->kv_type == KERN_F16 ? 2 : 1;
+}
+
+/* What belongs to position p, at `each` bytes per position. A panel of keys begins where its
+ * first position would. */
+static const void *at(const struct kern_attn *a, const void *base, size_t p, size_t each)
+{
+	if (!a->blocks)
+		return (const char *)base + p * each;
+	return (const char *)base + a->blocks[p / ATTN_CUT] * a->block + p % ATTN_CUT * each;
+}
+
+static const void *key(const struct kern_attn *a, size_t p)
+{
+	return at(a, a->k, p, (a->k_panels ? a->head_dim : a->k_pos) * value_bytes(a));
+}
+
+static const void *value(const struct kern_attn *a, size_t p)
+{
+	return at(a, a->v, p, a->v_pos * value_bytes(a));
 }
 
 static void span(const struct kern_attn *a, size_t row, size_t *lo, size_t *hi)
@@ -38,24 +57,61 @@ static void span(const struct kern_attn *a, size_t row, size_t *lo, size_t *hi)
 	*lo = a->window && *hi > a->window ? *hi - a->window : 0;
 }
 
+static void to_f32(const struct kern_attn *a, float *to, const void *from, size_t n)
+{
+	if (a->kv_type == KERN_F32)
+		memcpy(to, from, n * sizeof *to);
+	else if (a->kv_type == KERN_F16)
+		kern->from_f16(to, from, n);
+	else
+		leaves->from_i8(to, from, n);
+}
+
 /* Keys [p, hi) of a block as panels [head_dim][16] in w->kv. */
 static void load_keys(const struct kern_attn *a, const struct work *w, size_t p, size_t hi)
 {
 	size_t d = a->head_dim, panels = (hi - p + 15) / 16;
 	if (a->k_panels) {
-		kern->from_f16(w->kv, (const kern_f16 *)a->k + p * d, panels * 16 * d);
+		to_f32(a, w->kv, key(a, p), panels * 16 * d);
 		return;
 	}
 	for (size_t j = 0; j < panels; j++)
-		leaves->transpose(a->kv_type, kv_at(a, a->k, (p + 16 * j) * a->k_pos), a->k_pos,
+		leaves->transpose(a->kv_type, key(a, p + 16 * j), a->k_pos,
 			MIN(hi - p - 16 * j, (size_t)16), d,
 			(float(*)[KERN_PANEL])(w->kv + j * 16 * d));
+}
+
+/* n panels, n_dims rows of 16 each, of f16 or bytes straight from where they stand. */
+static void tile_direct(const struct kern_attn *a, const void *w, size_t panel, size_t row,
+	size_t n_panels, size_t n, const float *x, size_t ldx, size_t rows, float *y, size_t ldy)
+{
+	if (a->kv_type == KERN_F16)
+		leaves->tile_h(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, y, ldy);
+	else
+		leaves->tile_b(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, y, ldy);
+}
+
+static bool has_direct(const struct kern_attn *a)
+{
+	return a->kv_type == KERN_F16 ? leaves->tile_h != NULL
+				      : a->kv_type == KERN_Q8_0 && leaves->tile_b;
+}
+
+/* s[n][ld], from position p on to `end`, times the factors of the positions. */
+static void times_factors(const struct kern_attn *a, const float *factors, float *s, size_t ld,
+	size_t n, size_t p, size_t end)
+{
+	if (a->kv_type != KERN_Q8_0)
+		return;
+	const float *f = at(a, factors, p, sizeof *f);
+	for (size_t r = 0; r < n; r++)
+		kern->mul(s + r * ld, s + r * ld, f, end - p);
 }
 
 static void scores(const struct kern_attn *a, const struct work *w, size_t n, size_t hi)
 {
 	size_t d = a->head_dim;
-	bool direct = a->k_panels && leaves->tile_h;
+	bool direct = a->k_panels && has_direct(a);
 	for (size_t r = 0; r < n; r++)
 		memset(w->s + r * w->ld, 0, up16(hi - w->base) * sizeof(float));
 	for (size_t p = w->base; p < hi; p += ATTN_CUT) {
@@ -66,13 +122,14 @@ static void scores(const struct kern_attn *a, const struct work *w, size_t n, si
 			size_t rows = MIN(n - r, (size_t)leaves->tok_tile_f);
 			float *s = w->s + r * w->ld + (p - w->base);
 			if (direct)
-				leaves->tile_h((const kern_f16 *)a->k + p * d, 16 * d, 16,
-					(unsigned)panels, d, w->q + r * d, d, rows, s, w->ld);
+				tile_direct(a, key(a, p), 16 * d, 16, panels, d, w->q + r * d, d,
+					rows, s, w->ld);
 			for (size_t j = 0; j < panels && !direct; j += 2)
 				leaves->tile_f(w->kv + j * 16 * d, 16 * d,
 					(unsigned)MIN(panels - j, (size_t)2), d, w->q + r * d, d, 1,
 					rows, s + 16 * j, w->ld);
 		}
+		times_factors(a, a->k_factor, w->s + (p - w->base), w->ld, n, p, end);
 	}
 }
 
@@ -101,33 +158,32 @@ static void load_values(const struct kern_attn *a, const struct work *w, size_t 
 		size_t c = MIN(a->head_dim - j, (size_t)16);
 		float *to = w->kv + j * ATTN_CUT;
 		for (size_t i = 0; i < n; i++, to += 16) {
-			const void *from = kv_at(a, a->v, (p + i) * a->v_pos + j);
+			const char *from = value(a, p + i);
 			if (c < 16)
 				memset(to, 0, 16 * sizeof *to);
-			if (a->kv_type == KERN_F32)
-				memcpy(to, from, c * sizeof *to);
-			else
-				kern->from_f16(to, from, c);
+			to_f32(a, to, from + j * value_bytes(a), c);
 		}
 	}
 }
 
 static void values(const struct kern_attn *a, const struct work *w, size_t n, size_t lo, size_t hi)
 {
-	bool direct = a->kv_type == KERN_F16 && a->head_dim % 16 == 0 && leaves->tile_h;
+	bool direct = a->head_dim % 16 == 0 && has_direct(a);
 	memset(w->out, 0, n * w->dims * sizeof *w->out);
 	for (size_t p = lo, next; p < hi; p = next) {
 		next = MIN((p / ATTN_CUT + 1) * ATTN_CUT, hi);
 		if (!direct)
 			load_values(a, w, p, next - p);
+		const char *v = value(a, p);
+		times_factors(a, a->v_factor, w->s + (p - w->base), w->ld, n, p, next);
 		for (size_t r = 0; r < n; r += leaves->tok_tile_f) {
 			size_t rows = MIN(n - r, (size_t)leaves->tok_tile_f);
 			const float *s = w->s + r * w->ld + (p - w->base);
 			float *out = w->out + r * w->dims;
 			for (size_t j = 0; j < w->dims && direct; j += 64)
-				leaves->tile_h((const kern_f16 *)a->v + p * a->v_pos + j, 16,
-					a->v_pos, (unsigned)MIN((w->dims - j) / 16, (size_t)4),
-					next - p, s, w->ld, rows, out + j, w->dims);
+				tile_direct(a, v + j * value_bytes(a), 16, a->v_pos,
+					MIN((w->dims - j) / 16, (size_t)4), next - p, s, w->ld,
+					rows, out + j, w->dims);
 			for (size_t j = 0; j < w->dims && !direct; j += 32)
 				leaves->tile_f(w->kv + j * ATTN_CUT, 16 * ATTN_CUT,
 					w->dims - j > 16 ? 2 : 1, next - p, s, w->ld, 1, rows,

@@ -1076,6 +1076,16 @@ static void transpose(enum kern_type type, const void *rows, size_t stride, size
 	transpose_kind(type == KERN_F32 ? ROW_F32 : ROW_F16, rows, stride, n_rows, n, out);
 }
 
+static void from_i8(float *y, const int8_t *x, size_t n)
+{
+	size_t i = 0;
+	for (; i + 8 <= n; i += 8)
+		_mm256_storeu_ps(y + i, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(
+						_mm_loadl_epi64((const __m128i *)(x + i)))));
+	for (; i < n; i++)
+		y[i] = x[i];
+}
+
 const struct leaves leaves_avx2 = {
 	.tok_tile = TOK,
 	.tok_tile_f = TOK_F,
@@ -1086,4 +1096,5 @@ const struct leaves leaves_avx2 = {
 	.unpack_f = unpack_f,
 	.tile_f = tile_f,
 	.transpose = transpose,
+	.from_i8 = from_i8,
 };

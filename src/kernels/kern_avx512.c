@@ -1039,8 +1039,20 @@ static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, 
 	}
 }
 
-INLINE void tile_h_body(unsigned P, unsigned T, const kern_f16 *w, size_t w_panel, size_t w_row,
-	size_t n, const float *a, size_t a_row, float *y, size_t ldy)
+/* 16 values of f16, or of bytes, as f32 */
+INLINE __m512 load_h(const void *p)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+INLINE __m512 load_b(const void *p)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+/* w_panel and w_row in bytes */
+INLINE void tile_x_body(__m512 (*load)(const void *), unsigned P, unsigned T, const char *w,
+	size_t w_panel, size_t w_row, size_t n, const float *a, size_t a_row, float *y, size_t ldy)
 {
 	__m512 acc[4][12];
 	UNROLL_FOR (t, 0, T)
@@ -1050,8 +1062,7 @@ INLINE void tile_h_body(unsigned P, unsigned T, const kern_f16 *w, size_t w_pane
 	for (size_t i = 0; i < n; i++, w += w_row) {
 		__m512 v[4];
 		UNROLL_FOR (p, 0, P)
-			v[p] = _mm512_cvtph_ps(
-				_mm256_loadu_si256((const __m256i *)(w + p * w_panel)));
+			v[p] = load(w + p * w_panel);
 		UNROLL_FOR (t, 0, T) {
 			const float *row = t < 3 ? a0 : t < 6 ? a3 : t < 9 ? a6 : a9;
 			__m512 x = _mm512_set1_ps(row[t % 3 * a_row + i]);
@@ -1066,34 +1077,60 @@ INLINE void tile_h_body(unsigned P, unsigned T, const kern_f16 *w, size_t w_pane
 		}
 }
 
-#define TILE_H(P, T)                                                       \
-	case (P)*16 + (T):                                                 \
-		tile_h_body(P, T, w, w_panel, w_row, n, a, a_row, y, ldy); \
+#define TILE_X(P, T)                                                             \
+	case (P)*16 + (T):                                                       \
+		tile_x_body(load, P, T, w, w_panel, w_row, n, a, a_row, y, ldy); \
 		break;
-#define TILES_H(P) TILE_H(P, 1) TILE_H(P, 2) TILE_H(P, 3)
-#define TILES_H_MORE(P) \
-	TILE_H(P, 4)    \
-	TILE_H(P, 5)    \
-	TILE_H(P, 6)    \
-	TILE_H(P, 7) TILE_H(P, 8) TILE_H(P, 9) TILE_H(P, 10) TILE_H(P, 11) TILE_H(P, 12)
+#define TILES_X(P) TILE_X(P, 1) TILE_X(P, 2) TILE_X(P, 3)
+#define TILES_X_MORE(P) \
+	TILE_X(P, 4)    \
+	TILE_X(P, 5)    \
+	TILE_X(P, 6)    \
+	TILE_X(P, 7) TILE_X(P, 8) TILE_X(P, 9) TILE_X(P, 10) TILE_X(P, 11) TILE_X(P, 12)
+
+INLINE void tile_x(__m512 (*load)(const void *), const char *w, size_t w_panel, size_t w_row,
+	unsigned n_panels, size_t n, const float *a, size_t a_row, size_t n_tok, float *y,
+	size_t ldy)
+{
+	for (;;) {
+		/* more sums than registers: two panels at a time */
+		unsigned k = n_tok > 3 ? MIN(n_panels, 2u) : n_panels;
+		switch (k * 16 + n_tok) {
+			TILES_X(1)
+			TILES_X_MORE(1)
+			TILES_X(2)
+			TILES_X_MORE(2)
+			TILES_X(3)
+			TILES_X(4)
+		}
+		if (k == n_panels)
+			return;
+		n_panels -= k;
+		w += k * w_panel;
+		y += (size_t)16 * k;
+	}
+}
 
 static void tile_h(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
 	const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy)
 {
-	if (n_tok > 3 && n_panels > 2) { /* more sums than registers: two halves */
-		tile_h(w, w_panel, w_row, 2, n, a, a_row, n_tok, y, ldy);
-		tile_h(w + 2 * w_panel, w_panel, w_row, n_panels - 2, n, a, a_row, n_tok, y + 32,
-			ldy);
-		return;
-	}
-	switch (n_panels * 16 + n_tok) {
-		TILES_H(1)
-		TILES_H_MORE(1)
-		TILES_H(2)
-		TILES_H_MORE(2)
-		TILES_H(3)
-		TILES_H(4)
-	}
+	tile_x(load_h, (const char *)w, 2 * w_panel, 2 * w_row, n_panels, n, a, a_row, n_tok, y,
+		ldy);
+}
+
+static void tile_b(const int8_t *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
+	const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy)
+{
+	tile_x(load_b, (const char *)w, w_panel, w_row, n_panels, n, a, a_row, n_tok, y, ldy);
+}
+
+static void from_i8(float *y, const int8_t *x, size_t n)
+{
+	size_t i = 0;
+	for (; i + 16 <= n; i += 16)
+		_mm512_storeu_ps(y + i, load_b(x + i));
+	for (; i < n; i++)
+		y[i] = x[i];
 }
 
 /* One token times P panels, sums cut every KC_F like tile_f's. */
@@ -1217,4 +1254,6 @@ const struct leaves leaves_avx512 = {
 	.tile_f = tile_f,
 	.transpose = transpose,
 	.tile_h = tile_h,
+	.tile_b = tile_b,
+	.from_i8 = from_i8,
 };

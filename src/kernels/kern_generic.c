@@ -478,18 +478,37 @@ static void transpose(enum kern_type type, const void *rows, size_t stride, size
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-static float kv_at(const struct kern_attn *a, const void *base, size_t i)
+/* What belongs to position p of a block, or of the whole; i: its value. */
+static float kv_at(const struct kern_attn *a, const void *base, size_t p, size_t i)
 {
-	return a->kv_type == KERN_F32 ? ((const float *)base)[i]
-				      : f16_to_f32(((const uint16_t *)base)[i]);
+	base = (const char *)base + (a->blocks ? a->blocks[p / ATTN_CUT] * a->block : 0);
+	if (a->kv_type == KERN_F32)
+		return ((const float *)base)[i];
+	if (a->kv_type == KERN_F16)
+		return f16_to_f32(((const uint16_t *)base)[i]);
+	return ((const int8_t *)base)[i];
 }
 
-/* Where value i of position p's key stands. */
-static size_t key_at(const struct kern_attn *a, size_t p, size_t i)
+static float factor(const struct kern_attn *a, const float *f, size_t p)
 {
+	if (a->kv_type != KERN_Q8_0)
+		return 1;
+	f = (const float *)((const char *)f + (a->blocks ? a->blocks[p / ATTN_CUT] * a->block : 0));
+	return f[a->blocks ? p % ATTN_CUT : p];
+}
+
+static float key_at(const struct kern_attn *a, size_t p, size_t i)
+{
+	size_t in = a->blocks ? p % ATTN_CUT : p;
 	if (!a->k_panels)
-		return p * a->k_pos + i;
-	return p / KERN_PANEL * KERN_PANEL * a->head_dim + KERN_PANEL * i + p % KERN_PANEL;
+		return kv_at(a, a->k, p, in * a->k_pos + i);
+	return kv_at(a, a->k, p,
+		in / KERN_PANEL * KERN_PANEL * a->head_dim + KERN_PANEL * i + in % KERN_PANEL);
+}
+
+static float value_at(const struct kern_attn *a, size_t p, size_t i)
+{
+	return kv_at(a, a->v, p, (a->blocks ? p % ATTN_CUT : p) * a->v_pos + i);
 }
 
 static void attend_one(const struct kern_attn *a, const float *q, size_t lo, size_t hi, float *out)
@@ -498,15 +517,17 @@ static void attend_one(const struct kern_attn *a, const float *q, size_t lo, siz
 	for (size_t p = lo; p < hi; p++) {
 		float d = 0;
 		for (size_t i = 0; i < a->head_dim; i++)
-			d = fmaf(q[i], kv_at(a, a->k, key_at(a, p, i)), d);
-		d *= a->scale;
+			d = fmaf(q[i], key_at(a, p, i), d);
+		d *= a->scale * factor(a, a->k_factor, p);
 		s[p - lo] = a->softcap > 0 ? a->softcap * tanhf(d / a->softcap) : d;
 	}
 	softmax(s, s, hi - lo);
 	memset(out, 0, a->head_dim * sizeof *out);
-	for (size_t p = lo; p < hi; p++)
+	for (size_t p = lo; p < hi; p++) {
+		float w = s[p - lo] * factor(a, a->v_factor, p);
 		for (size_t i = 0; i < a->head_dim; i++)
-			out[i] = fmaf(s[p - lo], kv_at(a, a->v, p * a->v_pos + i), out[i]);
+			out[i] = fmaf(w, value_at(a, p, i), out[i]);
+	}
 }
 
 static void attention(const struct kern_attn *a)

@@ -34,8 +34,8 @@ enum {
 	FEW = 8,           /* tokens that a quantised panel is multiplied with in registers */
 	KC_B = 128,        /* pairs of BF16 per pass; where their sums are cut */
 	KC_BLKS = KC / BLK,
-	ATTN_ROWS = 48, /* query rows that attention takes at once */
-	ATTN_CUT = 64,  /* positions of a block; where sums over positions are cut */
+	ATTN_ROWS = 48,             /* query rows that attention takes at once */
+	ATTN_CUT = KERN_ATTN_BLOCK, /* where sums over positions are cut */
 };
 
 /* A block of activations whose largest value is below this counts as zero: 127 / it must be finite
@@ -130,6 +130,10 @@ struct leaves {
 	 * n_panels is 1 to 4. NULL: unpack first. */
 	void (*tile_h)(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
 		const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy);
+	/* The same for signed bytes. NULL: unpack first. */
+	void (*tile_b)(const int8_t *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
+		const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy);
+	void (*from_i8)(float *y, const int8_t *x, size_t n);
 	void (*attention)(const struct kern_attn *a); /* NULL: attention.c's, over tile_f */
 };
 

@@ -162,7 +162,8 @@ void kern_gemm(struct kern_team *team, const struct kern_gemm *g);
  * Strides are in elements. Query head g of token t starts at q + t * q_tok + g * q_head; position
  * p of the keys at k + p * k_pos. out must not overlap. Same bits for any n_tok and n_group. */
 struct kern_attn {
-	enum kern_type kv_type; /* KERN_F32 or KERN_F16 */
+	/* KERN_F32, KERN_F16, or KERN_Q8_0: one signed byte, times a factor of its position */
+	enum kern_type kv_type;
 	bool causal;
 	size_t n_tok, n_group, head_dim, n_pos, pos0, window; /* window 0: none */
 	const float *q;
@@ -170,14 +171,22 @@ struct kern_attn {
 	const void *k, *v;
 	size_t k_pos, v_pos;
 	/* Keys stand in panels of 16 positions, which needs no transposing: value i of position p
-	 * at k[p / 16 * 16 * head_dim + 16 * i + p % 16]. F16 only; the last panel is whole (its
-	 * unused positions may hold anything); k_pos is not used. The results are the same bits. */
+	 * at k[p / 16 * 16 * head_dim + 16 * i + p % 16]. F16 and Q8_0 only; the last panel is
+	 * whole (its unused positions may hold anything); k_pos is not used. The results are the
+	 * same bits. */
 	bool k_panels;
-	float scale, softcap; /* softcap 0: none; else s = cap * tanh(s / cap) */
+	/* Positions stand in blocks of KERN_ATTN_BLOCK, that of position p blocks[p /
+	 * KERN_ATTN_BLOCK] * block bytes after k, v and their factors, which point to a block 0;
+	 * inside a block they stand as they do in one piece. NULL: in one piece. The same bits. */
+	const uint32_t *blocks;
+	size_t block;
+	const float *k_factor, *v_factor; /* of position 0; Q8_0, which needs k_panels */
+	float scale, softcap;             /* softcap 0: none; else s = cap * tanh(s / cap) */
 	float *out;
 	size_t out_tok, out_head;
 	float *scratch; /* kern_attn_scratch floats, aligned to 64; one per running thread */
 };
+enum { KERN_ATTN_BLOCK = 64 };
 size_t kern_attn_scratch(size_t n_pos, size_t head_dim);
 void kern_attention(const struct kern_attn *a);
 

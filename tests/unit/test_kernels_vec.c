@@ -358,6 +358,57 @@ static void attend_exact(const struct kern_attn *a, size_t t, size_t g, double *
 			out[i] += s[p] / sum * KV(a->v, p * a->v_pos + i);
 }
 
+/* b's attention is a's, bit by bit. */
+static void same_attention(const char *table, const struct kern_attn *a, struct kern_attn b)
+{
+	size_t n = a->n_tok * a->out_tok;
+	float *mine = calloc(n, sizeof *mine);
+	b.out = mine;
+	kern_attention(&b);
+	for (size_t t = 0; t < a->n_tok; t++)
+		for (size_t i = 0; i < a->n_group * a->head_dim; i++) {
+			float x = mine[t * a->out_tok + i], y = a->out[t * a->out_tok + i];
+			if (memcmp(&x, &y, sizeof x))
+				FAIL("%s: attention of %zu x %zu over %zu keys%s: [%zu][%zu] is "
+				     "%.9g, not %.9g",
+					table, a->n_tok, a->n_group, a->n_pos,
+					b.blocks ? " in blocks" : "", t, i, x, y);
+		}
+	free(mine);
+}
+
+/* Moves keys (in panels) and values into blocks of a pool, the first ones last, and between them
+ * what must not be read. */
+static void *in_blocks(struct kern_attn *a)
+{
+	static uint32_t where[16];
+	size_t each = a->kv_type == KERN_F16 ? 2 : 1, d = a->head_dim, n = (a->n_pos + 63) / 64;
+	size_t keys = 64 * d * each, factors = 64 * sizeof(float);
+	a->block = 2 * (keys + factors);
+	char *pool = malloc(2 * n * a->block);
+	memset(pool, 0x7f, 2 * n * a->block);
+	for (size_t i = 0; i < n; i++) {
+		where[i] = (uint32_t)(2 * (n - i) - 1);
+		char *to = pool + where[i] * a->block;
+		size_t have = MIN(a->n_pos - 64 * i, (size_t)64);
+		memcpy(to, (const char *)a->k + i * keys, (have + 15) / 16 * 16 * d * each);
+		for (size_t p = 0; p < have; p++)
+			memcpy(to + keys + p * d * each,
+				(const char *)a->v + (64 * i + p) * a->v_pos * each, d * each);
+		if (a->kv_type == KERN_Q8_0) {
+			memcpy(to + 2 * keys, a->k_factor + 64 * i, have * sizeof(float));
+			memcpy(to + 2 * keys + factors, a->v_factor + 64 * i, have * sizeof(float));
+		}
+	}
+	a->k = pool;
+	a->v = pool + keys;
+	a->k_factor = (const float *)(pool + 2 * keys);
+	a->v_factor = (const float *)(pool + 2 * keys + factors);
+	a->v_pos = d;
+	a->blocks = where;
+	return pool;
+}
+
 static void attention_case(const char *table, enum kern_type type, size_t n_tok, size_t n_group,
 	size_t d, size_t pos0, size_t n_pos, bool causal, size_t window, float softcap)
 {
@@ -427,15 +478,10 @@ static void attention_case(const char *table, enum kern_type type, size_t n_tok,
 		struct kern_attn b = a;
 		b.k = panels;
 		b.k_panels = true;
-		b.out = one;
-		memset(one, 0, n_tok * q_tok * 4);
-		kern_attention(&b);
-		if (memcmp(one, out, n_tok * q_tok * 4))
-			for (size_t i = 0; i < n_tok * q_tok; i++)
-				if (one[i] != out[i])
-					FAIL("%s: attention of %zu x %zu over panels of %zu keys: "
-					     "[%zu] is %.9g, not %.9g",
-						table, n_tok, n_group, n_pos, i, one[i], out[i]);
+		same_attention(table, &a, b);
+		void *pool = in_blocks(&b);
+		same_attention(table, &a, b);
+		free(pool);
 		free(panels);
 	}
 	free(k);
@@ -444,6 +490,92 @@ static void attention_case(const char *table, enum kern_type type, size_t n_tok,
 	free(out);
 	free(one);
 	free(scratch);
+}
+
+/* Keys and values as bytes with a factor per position: what their f32 values give. */
+static void bytes_case(const char *table, size_t n_tok, size_t n_group, size_t d, size_t pos0,
+	size_t n_pos, bool causal, size_t window)
+{
+	size_t whole = (n_pos + 15) / 16 * 16;
+	int8_t *kb = calloc(whole * d, 1), *vb = calloc(whole * d, 1);
+	float *kf = calloc(whole, 4), *vf = calloc(whole, 4), *k = calloc(n_pos * d, 4),
+	      *v = calloc(n_pos * d, 4), *q = calloc(n_tok * n_group * d, 4),
+	      *out = calloc(n_tok * n_group * d, 4);
+	float *scratch = aligned_alloc(64, (kern_attn_scratch(n_pos, d) * 4 + 63) / 64 * 64);
+	fill(q, n_tok * n_group * d, 2);
+	fill(kf, n_pos, 0.02f);
+	fill(vf, n_pos, 0.02f);
+	for (size_t p = 0; p < n_pos; p++)
+		for (size_t i = 0; i < d; i++) {
+			int8_t x = (int8_t)((p * 37 + i * 91) % 255 - 127),
+			       y = (int8_t)((p * 53 + i * 29) % 255 - 127);
+			kb[p / 16 * 16 * d + 16 * i + p % 16] = x;
+			vb[p * d + i] = y;
+			k[p * d + i] = kf[p] * x;
+			v[p * d + i] = vf[p] * y;
+		}
+	struct kern_attn f32 = {.kv_type = KERN_F32,
+		.causal = causal,
+		.n_tok = n_tok,
+		.n_group = n_group,
+		.head_dim = d,
+		.n_pos = n_pos,
+		.pos0 = pos0,
+		.window = window,
+		.q = q,
+		.q_tok = n_group * d,
+		.q_head = d,
+		.k = k,
+		.v = v,
+		.k_pos = d,
+		.v_pos = d,
+		.scale = 1 / sqrtf((float)d),
+		.out = out,
+		.out_tok = n_group * d,
+		.out_head = d,
+		.scratch = scratch};
+	struct kern_attn a = f32;
+	a.kv_type = KERN_Q8_0;
+	a.k = kb;
+	a.v = vb;
+	a.k_factor = kf;
+	a.v_factor = vf;
+	a.k_panels = true;
+	kern_attention(&a);
+	double want[256];
+	for (size_t t = 0; t < n_tok; t++)
+		for (size_t g = 0; g < n_group; g++) {
+			attend_exact(&f32, t, g, want);
+			for (size_t i = 0; i < d; i++)
+				CHECK_NEAR(out[(t * n_group + g) * d + i], want[i], 2e-5);
+			struct kern_attn one = a; /* the same bits alone */
+			one.n_tok = one.n_group = 1;
+			one.q += (t * n_group + g) * d;
+			one.out = a.out + (t * n_group + g) * d;
+			one.pos0 += t;
+			one.n_pos = causal ? one.pos0 + 1 : n_pos;
+			same_attention(table, &one, one);
+		}
+	struct kern_attn b = a;
+	void *pool = in_blocks(&b);
+	same_attention(table, &a, b);
+	free(pool);
+	free(kb), free(vb), free(kf), free(vf), free(k), free(v), free(q), free(out), free(scratch);
+}
+
+static void test_kernels_vec__attention_over_bytes(void)
+{
+	EACH_TABLE(t)
+	{
+		bytes_case(tables[t], 1, 3, 64, 0, 1, true, 0);
+		bytes_case(tables[t], 1, 3, 64, 149, 150, true, 0);
+		bytes_case(tables[t], 41, 3, 64, 100, 141, true, 0);
+		bytes_case(tables[t], 70, 1, 32, 0, 70, false, 0);
+		bytes_case(tables[t], 19, 2, 40, 0, 19, true, 0);
+		bytes_case(tables[t], 130, 1, 80, 60, 190, true, 37);
+		bytes_case(tables[t], 33, 4, 128, 7, 40, true, 0);
+		bytes_case(tables[t], 3, 1, 256, 30, 33, true, 8);
+	}
 }
 
 static void test_kernels_vec__attention(void)
@@ -466,4 +598,5 @@ static void test_kernels_vec__attention(void)
 TESTS(T(test_kernels_vec__exp_is_within_two_ulp), T(test_kernels_vec__activation_functions),
 	T(test_kernels_vec__elementwise_and_sums), T(test_kernels_vec__argmax),
 	T(test_kernels_vec__softmax_and_norms), T(test_kernels_vec__rope),
-	T(test_kernels_vec__distances), T(test_kernels_vec__attention))
+	T(test_kernels_vec__distances), T(test_kernels_vec__attention),
+	T(test_kernels_vec__attention_over_bytes))
