@@ -79,6 +79,7 @@ static void generate(struct model *m, unsigned prompt, unsigned decode, unsigned
 	struct errtext et;
 	struct generator_options o = {.context_tokens = prompt + decode + 8,
 		.sequences_max = streams,
+		.kv_tokens = (uint64_t)streams * (prompt + decode + 64),
 		.no_drafts = true}; /* the peer guesses nothing either */
 	enum err e = generator_new(m, &o, &g, &et);
 	if (e)

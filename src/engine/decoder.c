@@ -3,32 +3,45 @@
 #include "engine/model_int.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include "engine/layers.h"
 
 /* ---- keys and values ------------------------------------------------------------------------- */
 
-enum err kv_new(const struct model *m, uint32_t sequences, uint32_t context, struct kv *out,
-	struct errtext *et)
+/* The strides, of a cache without blocks; false when they overflow. */
+static bool kv_shape(const struct model *m, bool q8, struct kv *out)
 {
 	const struct hparams *hp = &m->hp;
-	size_t head, layer, seq, bytes;
-	size_t whole = ((size_t)context + 15) / 16 * 16; /* whole panels of keys */
-	if (__builtin_mul_overflow(whole, hp->head_dim, &head) ||
-		__builtin_mul_overflow(head, 2 * (size_t)hp->kv_heads, &layer) ||
-		__builtin_mul_overflow(layer, hp->layers, &seq) ||
-		__builtin_mul_overflow(seq, sequences * sizeof(kern_f16), &bytes))
-		return err_set(et, ERR_TOO_LARGE, "%u sequences of %u tokens are too many",
-			sequences, context);
-	struct kv kv = {.bytes = bytes,
-		.head = head,
-		.layer = layer,
-		.seq = seq,
-		.context = context,
-		.sequences = sequences};
-	kv.mem = mem_get(bytes, false);
+	size_t each = q8 ? sizeof(int8_t) : sizeof(kern_f16);
+	struct kv kv = {.q8 = q8};
+	if (__builtin_mul_overflow(KV_BLOCK * each, hp->head_dim, &kv.head) ||
+		__builtin_add_overflow(kv.head, q8 ? KV_BLOCK * sizeof(float) : 0, &kv.head) ||
+		__builtin_mul_overflow(kv.head, 2 * (size_t)hp->kv_heads, &kv.layer) ||
+		__builtin_mul_overflow(kv.layer, hp->layers, &kv.block))
+		return false;
+	*out = kv;
+	return true;
+}
+
+size_t kv_block_bytes(const struct model *m, bool q8)
+{
+	struct kv kv;
+	return kv_shape(m, q8, &kv) ? kv.block : 0;
+}
+
+enum err kv_new(
+	const struct model *m, uint32_t n_blocks, bool q8, struct kv *out, struct errtext *et)
+{
+	struct kv kv;
+	if (!kv_shape(m, q8, &kv) || __builtin_mul_overflow(kv.block, n_blocks, &kv.bytes))
+		return err_set(et, ERR_TOO_LARGE, "keys and values of %llu tokens are too many",
+			(unsigned long long)n_blocks * KV_BLOCK);
+	kv.n_blocks = n_blocks;
+	kv.mem = mem_get(kv.bytes, false);
 	if (!kv.mem)
-		return err_set(et, ERR_NOMEM, "no memory for %zu bytes of keys and values", bytes);
+		return err_set(
+			et, ERR_NOMEM, "no memory for %zu bytes of keys and values", kv.bytes);
 	*out = kv;
 	return OK;
 }
@@ -39,10 +52,22 @@ void kv_free(struct kv *kv)
 	*kv = (struct kv){0};
 }
 
-/* Position 0 of head 0 of a layer's keys (which 0) or values (1). */
-static kern_f16 *kv_at(const struct kv *kv, uint32_t seq, uint32_t layer, unsigned which)
+/* Head 0 of a layer's keys (which 0) or values (1) in a block. */
+static char *kv_at(const struct kv *kv, uint32_t block, uint32_t layer, unsigned which)
 {
-	return kv->mem + seq * kv->seq + layer * kv->layer + which * kv->layer / 2;
+	return kv->mem + block * kv->block + layer * kv->layer + which * kv->layer / 2;
+}
+
+/* The factors of a head, which end it. */
+static float *factors(const struct kv *kv, char *head)
+{
+	return (float *)(head + kv->head - KV_BLOCK * sizeof(float));
+}
+
+void kv_copy(struct kv *kv, struct kvcopy c)
+{
+	/* Whole: the panels of keys hold more positions than c.n, and nobody reads those. */
+	memcpy(kv_at(kv, c.to, 0, 0), kv_at(kv, c.from, 0, 0), kv->block);
 }
 
 /* ---- workspace ------------------------------------------------------------------------------- */
@@ -149,22 +174,47 @@ static void look_up(void *arg, size_t from, size_t to)
 			p->d->x + i * t->k, t->k);
 }
 
-/* Rotated keys, in panels of 16 positions, and values into the sequences' memory. */
+/* x[dim] as bytes `step` apart, times the factor that is returned. */
+static float to_bytes(int8_t *y, size_t step, const float *x, size_t dim)
+{
+	float most = 0;
+	for (size_t i = 0; i < dim; i++)
+		most = fmaxf(most, fabsf(x[i]));
+	float inverse = most > 0 ? 127 / most : 0;
+	if (!isfinite(inverse)) /* too small to matter */
+		inverse = most = 0;
+	for (size_t i = 0; i < dim; i++) /* to the nearest, halves away from 0 */
+		y[i * step] = (int8_t)(x[i] * inverse + copysignf(0.5f, x[i]));
+	return most / 127;
+}
+
+/* Rotated keys, in panels of 16 positions, and values into the sequences' blocks. */
 static void store(void *arg, size_t from, size_t to)
 {
 	const struct pass *p = arg;
 	const struct hparams *hp = &p->m->hp;
+	const struct kv *kv = p->kv;
 	size_t dim = hp->head_dim, row = hp->kv_heads * dim;
 	for (size_t i = from; i < to; i++) {
-		uint32_t seq = p->spans[p->d->span_of[i]].seq, pos = p->d->pos[i];
-		kern_f16 *k = kv_at(p->kv, seq, p->layer, 0) + pos / 16 * 16 * dim + pos % 16;
-		kern_f16 *v = kv_at(p->kv, seq, p->layer, 1) + pos * dim;
+		uint32_t pos = p->d->pos[i], in = pos % KV_BLOCK,
+			 block = p->spans[p->d->span_of[i]].blocks[pos / KV_BLOCK];
+		char *k = kv_at(kv, block, p->layer, 0), *v = kv_at(kv, block, p->layer, 1);
+		size_t panel = in / 16 * 16 * dim + in % 16;
+		const float *x = p->d->k + i * row, *y = p->d->v + i * row;
 		kern_f16 *half = p->d->half + i * row;
-		kern->to_f16(half, p->d->k + i * row, row);
-		for (size_t h = 0; h < hp->kv_heads; h++) {
+		if (!kv->q8)
+			kern->to_f16(half, x, row);
+		for (size_t h = 0; h < hp->kv_heads; h++, k += kv->head, v += kv->head) {
+			if (kv->q8) {
+				factors(kv, k)[in] =
+					to_bytes((int8_t *)k + panel, 16, x + h * dim, dim);
+				factors(kv, v)[in] =
+					to_bytes((int8_t *)v + in * dim, 1, y + h * dim, dim);
+				continue;
+			}
 			for (size_t c = 0; c < dim; c++)
-				k[h * p->kv->head + 16 * c] = half[h * dim + c];
-			kern->to_f16(v + h * p->kv->head, p->d->v + i * row + h * dim, dim);
+				((kern_f16 *)k)[panel + 16 * c] = half[h * dim + c];
+			kern->to_f16((kern_f16 *)v + in * dim, y + h * dim, dim);
 		}
 	}
 }
@@ -180,10 +230,12 @@ static void attend(struct pass *p)
 		.head_dim = hp->head_dim,
 		.causal = true,
 		.window = hp->window,
-		.kv_type = KERN_F16,
+		.kv_type = p->kv->q8 ? KERN_Q8_0 : KERN_F16,
 		.kv_head = p->kv->head,
 		.kv_pos = hp->head_dim,
 		.k_panels = true,
+		.block = p->kv->block,
+		.factors = p->kv->head - KV_BLOCK * sizeof(float),
 		.scratch = d->scratch,
 		.scratch_each = d->scratch_each,
 	};
@@ -192,8 +244,9 @@ static void attend(struct pass *p)
 		d->seqs[i] = (struct attn_seq){
 			.q = d->q + at * row,
 			.out = d->att + at * row,
-			.k = kv_at(p->kv, sp->seq, p->layer, 0),
-			.v = kv_at(p->kv, sp->seq, p->layer, 1),
+			.k = kv_at(p->kv, 0, p->layer, 0),
+			.v = kv_at(p->kv, 0, p->layer, 1),
+			.blocks = sp->blocks,
 			.n_tok = sp->n,
 			.pos0 = sp->pos,
 			.n_pos = sp->pos + sp->n,

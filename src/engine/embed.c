@@ -137,9 +137,9 @@ enum { SCORE_BATCH = 128 };
 /* Logits of up to SCORE_BATCH positions, from the first on. */
 typedef void (*score_fn)(void *ctx, size_t first, size_t n, const float *logits);
 
-static enum err score(struct model *m, struct decoder *d, struct kv *kv, const int32_t *ids,
-	size_t n, float *logits, score_fn fn, void *ctx, const struct cancel *cancel,
-	struct errtext *et)
+static enum err score(struct model *m, struct decoder *d, struct kv *kv, const uint32_t *blocks,
+	const int32_t *ids, size_t n, float *logits, score_fn fn, void *ctx,
+	const struct cancel *cancel, struct errtext *et)
 {
 	uint32_t rows[SCORE_BATCH];
 	for (uint32_t i = 0; i < SCORE_BATCH; i++)
@@ -148,7 +148,7 @@ static enum err score(struct model *m, struct decoder *d, struct kv *kv, const i
 		if (cancelled(cancel))
 			return err_set(et, ERR_CANCELLED, "cancelled");
 		uint32_t k = (uint32_t)MIN(n - i, (size_t)SCORE_BATCH);
-		struct span s = {.seq = 0, .pos = (uint32_t)i, .n = k};
+		struct span s = {.blocks = blocks, .pos = (uint32_t)i, .n = k};
 		float *to = fn ? logits : logits + i * m->hp.vocab;
 		pthread_mutex_lock(&m->compute);
 		decoder_pass(d, m, kv, ids + i, &s, 1, rows, k, to);
@@ -171,17 +171,22 @@ static enum err score_all(struct model *m, const int32_t *ids, size_t n, float *
 	enum err e = check_ids(m, ids, n, et);
 	if (e || !n)
 		return e;
-	struct kv kv;
-	struct decoder *d;
-	e = kv_new(m, 1, (uint32_t)n, &kv, et);
-	if (e)
-		return e;
-	e = decoder_new(m, SCORE_BATCH, SCORE_BATCH, (uint32_t)n, &d, et);
-	if (!e) {
-		e = score(m, d, &kv, ids, n, logits, fn, ctx, cancel, et);
-		decoder_free(d);
-	}
+	struct kv kv = {0};
+	struct decoder *d = NULL;
+	uint32_t n_blocks = (uint32_t)((n + KV_BLOCK - 1) / KV_BLOCK),
+		 *blocks = malloc(n_blocks * sizeof *blocks);
+	if (!blocks)
+		return err_set(et, ERR_NOMEM, "no memory for %zu tokens", n);
+	for (uint32_t i = 0; i < n_blocks; i++)
+		blocks[i] = i;
+	e = kv_new(m, n_blocks, false, &kv, et);
+	if (!e)
+		e = decoder_new(m, SCORE_BATCH, SCORE_BATCH, (uint32_t)n, &d, et);
+	if (!e)
+		e = score(m, d, &kv, blocks, ids, n, logits, fn, ctx, cancel, et);
+	decoder_free(d);
 	kv_free(&kv);
+	free(blocks);
 	return e;
 }
 

@@ -121,7 +121,7 @@ static void attend(struct pass *p)
 		.kv_heads = hp->heads,
 		.head_dim = hp->head_dim,
 		.kv_type = KERN_F32,
-		.kv_head = hp->head_dim,
+		.kv_head = hp->head_dim * sizeof(float),
 		.kv_pos = row,
 		.scratch = e->scratch,
 		.scratch_each = e->scratch_each,

@@ -74,7 +74,14 @@ const char *model_identity(struct model *m);
 struct generator_options {
 	uint32_t context_tokens; /* per sequence; 0: the model's own, at most 8,192 */
 	uint32_t sequences_max;  /* decoded together; 0: 8. More wait in a queue */
-	uint32_t queue_max;      /* more than this many waiting: ERR_BUSY; 0: 64 */
+	/* Tokens whose keys and values are held, of what runs and of what ran: at least
+	 * context_tokens; 0: four contexts, fewer of fewer sequences. When they are all in use the
+	 * last request gives way and goes on later. Less than that when model_options.memory_max
+	 * leaves less. */
+	uint64_t kv_tokens;
+	bool kv_q8; /* a byte for each value, and not two: half the memory, not quite the same text
+		     */
+	uint32_t queue_max; /* more than this many waiting: ERR_BUSY; 0: 64 */
 	bool no_drafts; /* no speculation: see gen_result.drafted_tokens. Answers are the same */
 };
 
@@ -129,6 +136,13 @@ struct gen_request {
 	/* NULL, or what the text is held to: it is one of the language's texts when the answer ends
 	 * with GEN_STOP, and the beginning of one otherwise. It must outlive the call. */
 	const struct language *language;
+	/* Who goes first when not all can: lower goes before higher, and gives way to lower; among
+	 * equals those who ask share the machine, whatever the number of their requests. */
+	int priority;
+	uint64_t client; /* who asks; 0: the house */
+	/* What a request has read is known to later ones of its realm only: how fast an answer
+	 * begins tells what others have asked. */
+	uint64_t realm;
 	const struct cancel *cancel;
 	/* Called in order for each token on the thread that called generator_run; return false to
 	 * stop (as if cancelled). NULL: only the result's text. */
@@ -148,6 +162,7 @@ struct gen_result {
 	/* Tokens that were guessed from what came after the same words earlier in the prompt or the
 	 * answer, and those of them that the model would have written itself: each saved a pass. */
 	uint32_t drafted_tokens, accepted_tokens;
+	uint32_t preemptions; /* times that it gave way to others and went on later */
 	uint64_t queued_ns, prompt_ns, decode_ns, first_token_ns;
 };
 
@@ -160,6 +175,8 @@ void generator_free(struct generator *g); /* cancels what runs, then joins */
 enum err generator_run(struct generator *g, const struct gen_request *r, struct gen_result *out,
 	struct errtext *et) MUST_CHECK;
 uint32_t generator_context(const struct generator *g);
+/* model_plan's lines, and the generator's: what is allocated, whatever is asked of it. */
+void generator_plan(const struct generator *g, struct buf *out);
 
 /* What a generator does now, and what it has done since it was made. */
 struct generator_stats {
@@ -168,7 +185,9 @@ struct generator_stats {
 	uint64_t prompt_tokens;   /* read, without the cached ones */
 	uint64_t cached_tokens, generated_tokens;
 	uint64_t requests;           /* that ended, however */
+	uint64_t preemptions;        /* times that one gave way to another */
 	uint64_t kv_tokens, kv_room; /* positions whose keys and values are held; at most */
+	uint64_t kv_used;            /* by what runs; a shared position counts for each */
 	uint64_t kv_bytes;           /* reserved for kv_room */
 	uint64_t work_bytes;         /* of a pass: activations and logits */
 };

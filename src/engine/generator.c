@@ -1,33 +1,9 @@
-/* The scheduler of a decoder: one thread that owns the keys and values and advances all requests
- * together.
- *
- *	generator_run (caller)                   scheduler thread
- *	  submit: queue += job, wake --------->  admit: a free slot, longest shared prefix
- *	  wait for tokens  <------------------   plan: one token of every job that decodes, its
- *	  detokenise, stop strings, on_token       draft, then a share of every prompt
- *	  a stop string or false: job->quit      one pass; sample; publish until job->done
- *	  all tokens delivered                   quit or cancelled: free the slot, job->done
- *
- * Invariants
- *  1. A job lives on its caller's stack. The scheduler touches it only between submit and the
- *     moment it sets job->done under the lock; then never again.
- *  2. tokens[0..n_tokens) and what belongs to them are written by the scheduler before n_tokens is
- *     raised under the lock, and not changed after. The caller reads them without the lock.
- *  3. slot.ids[0..n) are exactly the tokens whose keys and values the slot holds, so a later
- *     request that begins with the same tokens continues from there. As every value depends on
- *     the tokens before it only, and not on the batch, the answer is the same as without.
- *  4. A pass may read, after the newest token of an answer, a draft of those that could follow:
- *     what came after the same three tokens earlier in the prompt or answer. Its rows are sampled
- *     in order, each as if it stood alone, until one differs; the rest is forgotten. As a row's
- *     logits and draw depend on neither, the answer is the same as without, sooner.
- *  5. Strings are the callers' business: a slow on_token delays only its own caller. The room for
- *     its tokens was allocated when it came. */
-#include "engine/model_int.h"
+/* A generator: its memory, and a request on its caller's thread. The scheduler is schedule.c's. */
+#include "engine/generator_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "engine/mask.h"
-#include "engine/sampler.h"
 #include "engine/stopper.h"
 
 enum {
@@ -35,443 +11,86 @@ enum {
 	SEQUENCES_DEFAULT = 8,
 	SEQUENCES_MAX = 256,
 	QUEUE_DEFAULT = 64,
-	PROMPT_BATCH = 512, /* prompt tokens of a pass when nobody decodes */
-	PROMPT_SHARE = 128, /* and when somebody does, so that no answer stalls for long */
+	CONTEXTS_DEFAULT = 4, /* whose keys and values are held */
 	TOP_MAX = 20,
 	MASKS_BYTES = 32 << 20, /* cached, of all languages */
-	DRAFT_MAX = 8,          /* tokens of a draft */
-	DRAFT_ROWS = 16,        /* of all drafts of a pass */
-	DRAFT_LIKE = 3,         /* tokens that must have occurred before */
-	DRAFT_PAUSE = 64,       /* tokens without one, at most, after some that were wrong */
 	POLL_MS = 20,           /* how soon a caller sees its cancel flag while it waits */
 };
 
-struct job {
-	const struct gen_request *r;
-	struct job *next; /* in the queue */
-	struct sampler *sampler;
-	struct mask *mask; /* NULL: any text */
-	uint32_t max_tokens;
-	uint64_t submitted_ns, admitted_ns, first_ns, last_ns;
-
-	/* scheduler's */
-	uint32_t slot, done_prompt, cached;
-	bool active;
-	bool over; /* the language allows nothing but the end */
-	/* how long the next draft may be, how long to wait until then, and the last such wait */
-	uint32_t reach, wait, pause, drafted, accepted;
-	enum err e;
-	struct errtext et; /* why it could not go on */
-
-	/* shared, see 2. */
-	int32_t *tokens;
-	float *logprob;
-	struct token_logprob *top; /* [max_tokens][n_top] */
-	uint32_t n_top;
-	uint32_t n_tokens;
-	enum gen_finish finish;
-	bool done;
-	atomic_bool quit; /* the caller wants no more */
-	pthread_cond_t changed;
-};
-
-struct slot {
-	int32_t *ids; /* [context] */
-	uint32_t n;
-	struct job *job; /* NULL: free */
-	uint64_t used;   /* step of last use */
-};
-
-/* An answer's part of a pass: its rows of logits, and how many gave a token. */
-struct turn {
-	struct job *job;
-	uint32_t first, n, picked;
-};
-
-struct generator {
-	struct model *m;
-	uint32_t context, sequences, queue_max;
-	bool drafts;
-	struct kv kv;
-	struct decoder *d;
-	struct slot *slots;
-	pthread_t thread;
-
-	/* the scheduler's own, one pass */
-	struct span *spans;    /* [sequences] */
-	struct job **span_job; /* [sequences] */
-	uint32_t *rows;        /* [sequences + DRAFT_ROWS] */
-	struct turn *turns;    /* [sequences] */
-	int32_t *ids;          /* [batch] */
-	float *logits;         /* [sequences + DRAFT_ROWS][vocab] */
-	uint32_t n_spans, n_rows, n_ids, n_turns;
-	uint64_t step;
-
-	pthread_mutex_t masker_mu;
-	struct masker *masker; /* made for the first request with a language */
-
-	pthread_mutex_t mu;
-	pthread_cond_t work, left;
-	struct job *first, **last; /* the queue */
-	uint32_t queued, inside;
-	bool stop;
-	/* for generator_stats */
-	uint64_t prompt_tokens, cached_tokens, generated_tokens, requests;
-};
-
-/* ---- the scheduler's steps ------------------------------------------------------------------- */
-
-static bool unwanted(const struct job *j)
-{
-	return atomic_load_explicit(&j->quit, memory_order_relaxed) || cancelled(j->r->cancel);
-}
-
-/* With the lock. The job is the caller's again afterwards. */
-static void finish(struct generator *g, struct job *j, enum gen_finish how)
-{
-	if (j->active) {
-		g->slots[j->slot].job = NULL;
-		g->slots[j->slot].used = g->step;
-	}
-	j->active = false;
-	g->requests++;
-	j->last_ns = clock_mono_ns();
-	j->finish = how;
-	j->done = true;
-	pthread_cond_signal(&j->changed);
-}
-
-static uint32_t shared(const struct slot *s, const struct gen_request *r)
-{
-	uint32_t n = 0, most = (uint32_t)MIN((size_t)s->n, r->n_prompt - 1);
-	while (n < most && s->ids[n] == r->prompt[n])
-		n++;
-	return n;
-}
-
-/* The free slot that holds most of the prompt; among equals the one unused for longest. */
-static struct slot *choose(struct generator *g, const struct gen_request *r, uint32_t *n_shared)
-{
-	struct slot *best = NULL;
-	for (uint32_t i = 0; i < g->sequences; i++) {
-		struct slot *s = &g->slots[i];
-		if (s->job)
-			continue;
-		uint32_t n = shared(s, r);
-		if (!best || n > *n_shared || (n == *n_shared && s->used < best->used)) {
-			best = s;
-			*n_shared = n;
-		}
-	}
-	return best;
-}
-
-/* With the lock: takes *at, a link of the queue, out of it. */
-static struct job *unlink_job(struct generator *g, struct job **at)
-{
-	struct job *j = *at;
-	*at = j->next;
-	if (!*at)
-		g->last = at;
-	g->queued--;
-	return j;
-}
-
-/* With the lock: from the queue into free slots, in order. */
-static void admit(struct generator *g)
-{
-	for (struct job **at = &g->first; *at;)
-		if (unwanted(*at))
-			finish(g, unlink_job(g, at), GEN_CANCELLED);
-		else
-			at = &(*at)->next;
-	while (g->first) {
-		uint32_t n = 0;
-		struct slot *s = choose(g, g->first->r, &n);
-		if (!s)
-			return;
-		struct job *j = unlink_job(g, &g->first);
-		j->slot = (uint32_t)(s - g->slots);
-		j->active = true;
-		j->admitted_ns = clock_mono_ns();
-		j->cached = j->done_prompt = s->n = n;
-		g->cached_tokens += n;
-		s->job = j;
-	}
-}
-
-/* n tokens of a sequence, of which the last n_rows want logits. */
-static void add_span(
-	struct generator *g, struct job *j, const int32_t *ids, uint32_t n, uint32_t n_rows)
-{
-	struct slot *s = &g->slots[j->slot];
-	g->spans[g->n_spans] = (struct span){.seq = j->slot, .pos = s->n, .n = n};
-	g->span_job[g->n_spans++] = j;
-	memcpy(g->ids + g->n_ids, ids, n * sizeof *ids);
-	memcpy(s->ids + s->n, ids, n * sizeof *ids);
-	s->n += n;
-	g->n_ids += n;
-	if (n_rows)
-		g->turns[g->n_turns++] = (struct turn){.job = j, .first = g->n_rows, .n = n_rows};
-	for (uint32_t i = n_rows; i > 0; i--)
-		g->rows[g->n_rows++] = g->n_ids - i;
-}
-
-/* After the newest token of j in out[0], what may follow: *n of them in all. */
-static void add_draft(struct generator *g, struct job *j, int32_t out[1 + DRAFT_MAX], uint32_t *n)
-{
-	struct slot *s = &g->slots[j->slot];
-	if (j->wait) {
-		j->wait--;
-		return;
-	}
-	/* room in the answer, the context and the pass, which keeps a row for every sequence */
-	uint32_t most = MIN(MIN(j->reach, j->max_tokens - j->n_tokens - 1), g->context - s->n - 1),
-		 len = s->n + 1;
-	most = MIN(most, DRAFT_ROWS - (g->n_rows - g->n_turns));
-	if (!most || len <= DRAFT_LIKE)
-		return;
-	s->ids[s->n] = out[0];
-	const int32_t *like = s->ids + len - DRAFT_LIKE;
-	for (uint32_t at = len - DRAFT_LIKE; at-- > 0;)
-		if (!memcmp(s->ids + at, like, DRAFT_LIKE * sizeof *like)) {
-			for (at += DRAFT_LIKE; at < len && *n <= most; at++)
-				out[(*n)++] = s->ids[at];
-			return;
-		}
-}
-
-/* A draft was right so far: the next one may be longer; all wrong: not so soon again. */
-static void judge_draft(struct job *j, uint32_t drafted, uint32_t right)
-{
-	j->drafted += drafted;
-	j->accepted += right;
-	if (right == drafted)
-		j->reach = MIN(2 * j->reach, (uint32_t)DRAFT_MAX);
-	else if (!right)
-		j->reach = MAX(j->reach / 2, 2u);
-	j->pause = right ? 0 : MIN(MAX(2 * j->pause, 2u), (uint32_t)DRAFT_PAUSE);
-	j->wait = j->pause;
-}
-
-static bool in_prompt(const struct job *j)
-{
-	return j && j->done_prompt < j->r->n_prompt;
-}
-
-/* The tokens that answers wait for; what is no longer wanted ends here. */
-static void plan_answers(struct generator *g)
-{
-	for (uint32_t i = 0; i < g->sequences; i++) {
-		struct job *j = g->slots[i].job;
-		if (j && unwanted(j))
-			finish(g, j, GEN_CANCELLED);
-		else if (j && j->n_tokens) {
-			int32_t ids[1 + DRAFT_MAX] = {j->tokens[j->n_tokens - 1]};
-			uint32_t n = 1;
-			if (g->drafts)
-				add_draft(g, j, ids, &n);
-			add_span(g, j, ids, n, n);
-		}
-	}
-}
-
-/* Prompts share what room there is, so that a short one is not kept by a long one before it. */
-static void plan_prompts(struct generator *g)
-{
-	enum { LEAST = 32 };
-	uint32_t room = g->n_spans ? PROMPT_SHARE : PROMPT_BATCH, waiting = 0;
-	for (uint32_t i = 0; i < g->sequences; i++)
-		waiting += in_prompt(g->slots[i].job);
-	for (uint32_t k = 0; k < g->sequences && waiting && room; k++) {
-		struct job *j = g->slots[(g->step + k) % g->sequences].job;
-		if (!in_prompt(j))
-			continue;
-		uint32_t todo = (uint32_t)j->r->n_prompt - j->done_prompt,
-			 share = MAX(room / waiting, (uint32_t)LEAST),
-			 n = MIN(todo, MIN(share, room));
-		add_span(g, j, j->r->prompt + j->done_prompt, n, n == todo ? 1 : 0);
-		j->done_prompt += n;
-		g->prompt_tokens += n;
-		room -= n;
-		waiting--;
-	}
-}
-
-/* With the lock: what the next pass reads. False: nothing to do. */
-static bool plan(struct generator *g)
-{
-	g->n_spans = g->n_rows = g->n_ids = g->n_turns = 0;
-	plan_answers(g);
-	plan_prompts(g);
-	return g->n_spans > 0;
-}
-
-/* Token `at` of the answer. */
-static int32_t pick(struct job *j, const float *logits, uint32_t at)
-{
-	return sampler_pick(j->sampler, logits, j->n_top ? j->top + (size_t)at * j->n_top : NULL,
-		j->n_top, j->r->top_logprobs >= 0 ? &j->logprob[at] : NULL);
-}
-
-/* The next token from one row; false when the answer cannot go on. */
-static bool sample_row(struct generator *g, struct job *j, uint32_t row, uint32_t at)
-{
-	const uint64_t *allowed = NULL;
-	if (j->mask)
-		j->e = mask_next(j->mask, &allowed, &j->et);
-	if (j->e)
-		return false;
-	sampler_allow(j->sampler, allowed);
-	int32_t id = pick(j, g->logits + (size_t)row * g->m->hp.vocab, at);
-	if (j->mask && !tokenizer_is_end(g->m->tokenizer, id))
-		j->e = mask_take(j->mask, id, &j->over, &j->et);
-	sampler_accept(j->sampler, id);
-	j->tokens[at] = id;
-	return !j->e;
-}
-
-/* One answer's rows in order, on any thread of the team, as far as its draft was right. */
-static void sample(void *arg, size_t i, unsigned thread)
-{
-	struct generator *g = arg;
-	struct turn *t = &g->turns[i];
-	struct job *j = t->job;
-	while (t->picked < t->n) {
-		uint32_t row = t->first + t->picked, at = j->n_tokens + t->picked;
-		if (!sample_row(g, j, row, at))
-			return;
-		t->picked++;
-		if (j->over || tokenizer_is_end(g->m->tokenizer, j->tokens[at]))
-			return;
-		if (t->picked < t->n && g->ids[g->rows[row] + 1] != j->tokens[at])
-			return;
-	}
-}
-
-/* With the lock: the tokens of an answer's turn become its caller's. */
-static void publish_turn(struct generator *g, struct turn *t, uint64_t now)
-{
-	struct job *j = t->job;
-	uint32_t right = t->picked ? t->picked - 1 : 0;
-	if (!j->n_tokens)
-		j->first_ns = now;
-	g->slots[j->slot].n -= t->n - 1 - right; /* what was read of a wrong draft */
-	if (t->n > 1)
-		judge_draft(j, t->n - 1, right);
-	for (uint32_t i = 0; i < t->picked; i++) {
-		if (tokenizer_is_end(g->m->tokenizer, j->tokens[j->n_tokens])) {
-			finish(g, j, GEN_STOP);
-			return;
-		}
-		j->n_tokens++;
-		g->generated_tokens++;
-	}
-	if (j->e)
-		finish(g, j, GEN_CANCELLED);
-	else if (j->over)
-		finish(g, j, GEN_STOP);
-	else if (j->n_tokens == j->max_tokens)
-		finish(g, j, GEN_LENGTH);
-	else
-		pthread_cond_signal(&j->changed);
-}
-
-static void publish(struct generator *g)
-{
-	uint64_t now = clock_mono_ns();
-	for (uint32_t i = 0; i < g->n_turns; i++)
-		publish_turn(g, &g->turns[i], now);
-}
-
-static void pass(struct generator *g)
-{
-	pthread_mutex_lock(&g->m->compute);
-	decoder_pass(
-		g->d, g->m, &g->kv, g->ids, g->spans, g->n_spans, g->rows, g->n_rows, g->logits);
-	kern_team_run(g->m->team, sample, g, g->n_turns);
-	pthread_mutex_unlock(&g->m->compute);
-	g->step++;
-}
-
-static void *schedule(void *arg)
-{
-	struct generator *g = arg;
-	pthread_mutex_lock(&g->mu);
-	while (!g->stop) {
-		admit(g);
-		if (!plan(g)) {
-			if (!g->first)
-				pthread_cond_wait(&g->work, &g->mu);
-			continue;
-		}
-		pthread_mutex_unlock(&g->mu);
-		pass(g);
-		pthread_mutex_lock(&g->mu);
-		publish(g);
-	}
-	for (uint32_t i = 0; i < g->sequences; i++)
-		if (g->slots[i].job)
-			finish(g, g->slots[i].job, GEN_CANCELLED);
-	for (struct job *j = g->first; j;) {
-		struct job *next = j->next; /* read before the job is its caller's again */
-		finish(g, j, GEN_CANCELLED);
-		j = next;
-	}
-	g->first = NULL;
-	g->last = &g->first;
-	pthread_mutex_unlock(&g->mu);
-	return NULL;
-}
-
 /* ---- making and freeing ---------------------------------------------------------------------- */
 
-static enum err allocate(struct generator *g, struct errtext *et)
+static size_t logits_bytes(const struct generator *g)
+{
+	return (g->sequences + (size_t)DRAFT_ROWS) * g->m->hp.vocab * sizeof *g->logits;
+}
+
+static enum err allocate_pass(struct generator *g, struct errtext *et)
 {
 	size_t n = g->sequences;
-	struct model *m = g->m;
-	g->slots = calloc(n, sizeof *g->slots);
+	g->running = calloc(n, sizeof(struct job *));
 	g->spans = calloc(n, sizeof *g->spans);
 	g->span_job = calloc(n, sizeof(struct job *));
 	g->rows = calloc(n + DRAFT_ROWS, sizeof *g->rows);
 	g->turns = calloc(n, sizeof *g->turns);
 	g->ids = calloc(PROMPT_BATCH + n + DRAFT_ROWS, sizeof *g->ids);
-	g->logits = mem_get((n + DRAFT_ROWS) * m->hp.vocab * sizeof *g->logits, true);
-	bool all =
-		g->slots && g->spans && g->span_job && g->rows && g->turns && g->ids && g->logits;
-	for (size_t i = 0; i < n && all; i++)
-		all = (g->slots[i].ids = calloc(g->context, sizeof *g->slots[i].ids));
-	if (!all)
+	g->logits = mem_get(logits_bytes(g), true);
+	if (!g->running || !g->spans || !g->span_job || !g->rows || !g->turns || !g->ids ||
+		!g->logits)
 		return err_set(et, ERR_NOMEM, "no memory for %zu sequences", n);
-	enum err e = kv_new(m, g->sequences, g->context, &g->kv, et);
-	if (!e)
-		e = decoder_new(m, PROMPT_BATCH + g->sequences + DRAFT_ROWS,
-			g->sequences + DRAFT_ROWS, g->context, &g->d, et);
-	if (!e && m->memory_max) {
-		uint64_t need = m->mem_bytes + g->kv.bytes + decoder_bytes(g->d);
-		if (need > m->memory_max)
-			e = err_set(et, ERR_LIMIT,
-				"weights, keys and values of %u sequences of %u tokens need %llu "
-				"bytes; the limit is %llu",
-				g->sequences, g->context, (unsigned long long)need,
-				(unsigned long long)m->memory_max);
-	}
-	return e;
+	return decoder_new(g->m, PROMPT_BATCH + g->sequences + DRAFT_ROWS,
+		g->sequences + DRAFT_ROWS, g->context, &g->d, et);
+}
+
+/* As many blocks as were asked for, or fewer when the model's limit of memory leaves fewer, but one
+ * context at least. */
+static enum err allocate_blocks(struct generator *g, uint64_t tokens, bool q8, struct errtext *et)
+{
+	struct model *m = g->m;
+	uint64_t least = (g->context + KV_BLOCK - 1) / KV_BLOCK,
+		 n = MAX((tokens + KV_BLOCK - 1) / KV_BLOCK, least), each = kv_block_bytes(m, q8),
+		 rest = m->mem_bytes + decoder_bytes(g->d) + logits_bytes(g);
+	if (!each || n > UINT32_MAX)
+		return err_set(et, ERR_TOO_LARGE, "keys and values of %llu tokens are too many",
+			(unsigned long long)n * KV_BLOCK);
+	if (m->memory_max && rest + least * each > m->memory_max)
+		return err_set(et, ERR_LIMIT,
+			"weights (%llu bytes), a pass (%llu) and keys and values of one context of "
+			"%u tokens (%llu) need %llu bytes; the limit is %llu",
+			(unsigned long long)m->mem_bytes, (unsigned long long)(rest - m->mem_bytes),
+			g->context, (unsigned long long)(least * each),
+			(unsigned long long)(rest + least * each),
+			(unsigned long long)m->memory_max);
+	if (m->memory_max)
+		n = MIN(n, (m->memory_max - rest) / each);
+	enum err e = kv_new(m, (uint32_t)n, q8, &g->kv, et);
+	return e ? e : kvcache_new((uint32_t)n, &g->cache, et);
+}
+
+void generator_plan(const struct generator *g, struct buf *out)
+{
+	char what[64];
+	snprintf(what, sizeof what, "keys and values, %s, %u tokens", g->kv.q8 ? "q8" : "f16",
+		g->kv.n_blocks * KV_BLOCK);
+	model_plan(g->m, out);
+	plan_line(out, what, g->kv.bytes);
+	plan_line(out, "activations of a pass", decoder_bytes(g->d));
+	plan_line(out, "logits of a pass", logits_bytes(g));
+	plan_line(out, "in all",
+		g->m->mem_bytes + g->kv.bytes + decoder_bytes(g->d) + logits_bytes(g));
 }
 
 static void release(struct generator *g)
 {
-	for (uint32_t i = 0; g->slots && i < g->sequences; i++)
-		free(g->slots[i].ids);
-	free(g->slots);
+	free(g->running);
 	free(g->spans);
 	free(g->span_job);
 	free(g->rows);
 	free(g->turns);
 	free(g->ids);
-	mem_put(g->logits,
-		(g->sequences + (size_t)DRAFT_ROWS) * g->m->hp.vocab * sizeof *g->logits);
+	mem_put(g->logits, logits_bytes(g));
 	kv_free(&g->kv);
+	kvcache_free(g->cache);
+	fair_free(&g->queue);
 	decoder_free(g->d);
 	masker_free(g->masker);
 	pthread_mutex_destroy(&g->masker_mu);
@@ -498,6 +117,11 @@ enum err generator_new(struct model *m, const struct generator_options *o, struc
 	if (seqs > SEQUENCES_MAX)
 		return err_set(
 			et, ERR_INVALID, "%u sequences at once; at most %d", seqs, SEQUENCES_MAX);
+	uint64_t tokens = o ? o->kv_tokens : 0;
+	if (tokens && tokens < want)
+		return err_set(et, ERR_INVALID,
+			"keys and values of %llu tokens were asked for; one context has %u",
+			(unsigned long long)tokens, want);
 	struct generator *g = calloc(1, sizeof *g);
 	if (!g)
 		return err_set(et, ERR_NOMEM, "no memory");
@@ -506,14 +130,17 @@ enum err generator_new(struct model *m, const struct generator_options *o, struc
 	g->sequences = seqs;
 	g->drafts = !o || !o->no_drafts;
 	g->queue_max = o && o->queue_max ? o->queue_max : QUEUE_DEFAULT;
-	g->last = &g->first;
 	pthread_mutex_init(&g->mu, NULL);
 	pthread_mutex_init(&g->masker_mu, NULL);
 	cond_init(&g->work);
 	cond_init(&g->left);
-	enum err e = allocate(g, et);
+	if (!tokens)
+		tokens = (uint64_t)want * MIN(seqs, (uint32_t)CONTEXTS_DEFAULT);
+	enum err e = allocate_pass(g, et);
 	if (!e)
-		e = thread_start(&g->thread, schedule, g, "generator", et);
+		e = allocate_blocks(g, tokens, o && o->kv_q8, et);
+	if (!e)
+		e = thread_start(&g->thread, generator_schedule, g, "generator", et);
 	if (e)
 		release(g);
 	else
@@ -546,19 +173,22 @@ void generator_stats(const struct generator *from, struct generator_stats *out)
 {
 	struct generator *g = (struct generator *)from; /* its lock */
 	pthread_mutex_lock(&g->mu);
-	*out = (struct generator_stats){.queued = g->queued,
+	*out = (struct generator_stats){.running = g->n_running,
+		.queued = g->queue.n,
 		.sequences_max = g->sequences,
 		.prompt_tokens = g->prompt_tokens,
 		.cached_tokens = g->cached_tokens,
 		.generated_tokens = g->generated_tokens,
 		.requests = g->requests,
-		.kv_room = (uint64_t)g->sequences * g->context,
+		.preemptions = g->preemptions,
+		.kv_tokens = kvcache_known_tokens(g->cache),
+		.kv_room = (uint64_t)g->kv.n_blocks * KV_BLOCK,
 		.kv_bytes = g->kv.bytes,
-		.work_bytes = decoder_bytes(g->d) +
-			      (uint64_t)g->sequences * g->m->hp.vocab * sizeof *g->logits};
-	for (uint32_t i = 0; i < g->sequences; i++) {
-		out->running += g->slots[i].job != NULL;
-		out->kv_tokens += g->slots[i].n;
+		.work_bytes = decoder_bytes(g->d) + logits_bytes(g)};
+	for (uint32_t i = 0; i < g->n_running; i++) {
+		const struct kvseq *s = &g->running[i]->seq;
+		out->kv_used += s->n;
+		out->kv_tokens += s->n - s->n_shared * KV_BLOCK;
 	}
 	pthread_mutex_unlock(&g->mu);
 }
@@ -618,12 +248,17 @@ static enum err prepare(
 	j->n_top = r->top_logprobs > 0 ? MIN((uint32_t)r->top_logprobs, g->m->hp.vocab) : 0;
 	cond_init(&j->changed);
 	/* one more than max_tokens: sample() writes there before the end is known */
-	j->tokens = malloc((j->max_tokens + 1) * sizeof *j->tokens);
-	j->logprob = malloc((j->max_tokens + 1) * sizeof *j->logprob);
-	j->top = malloc(((size_t)j->max_tokens + 1) * MAX(j->n_top, 1u) * sizeof *j->top);
-	if (!j->tokens || !j->logprob || !j->top)
+	size_t n = j->max_tokens + 1;
+	j->ids = malloc((r->n_prompt + n + DRAFT_MAX) * sizeof *j->ids);
+	j->logprob = malloc(n * sizeof *j->logprob);
+	j->top = malloc(n * MAX(j->n_top, 1u) * sizeof *j->top);
+	j->seq = (struct kvseq){.kind.realm = r->realm};
+	j->seq.blocks = malloc((g->context / KV_BLOCK + 1) * sizeof *j->seq.blocks);
+	if (!j->ids || !j->logprob || !j->top || !j->seq.blocks)
 		return err_set(
 			et, ERR_NOMEM, "no memory for an answer of %u tokens", j->max_tokens);
+	memcpy(j->ids, r->prompt, r->n_prompt * sizeof *j->ids);
+	j->tokens = j->ids + r->n_prompt;
 	enum err e = sampler_new(&r->sampling, g->m->hp.vocab, &j->sampler, et);
 	if (!e)
 		sampler_prompt(j->sampler, r->prompt, r->n_prompt);
@@ -636,9 +271,10 @@ static void drop(struct job *j)
 {
 	sampler_free(j->sampler);
 	mask_free(j->mask);
-	free(j->tokens);
+	free(j->ids);
 	free(j->logprob);
 	free(j->top);
+	free(j->seq.blocks);
 	pthread_cond_destroy(&j->changed);
 }
 
@@ -648,13 +284,13 @@ static enum err submit(struct generator *g, struct job *j, struct errtext *et)
 	pthread_mutex_lock(&g->mu);
 	if (g->stop) {
 		e = err_set(et, ERR_NOT_READY, "the model is being unloaded");
-	} else if (g->queued >= g->queue_max) {
-		e = err_set(et, ERR_BUSY, "%u requests wait for this model already", g->queued);
+	} else if (g->queue.n >= g->queue_max) {
+		e = err_set(et, ERR_BUSY, "%u requests wait for this model already", g->queue.n);
+	} else if (!(j->client = client_enter(&g->queue, j->r->client))) {
+		e = err_set(et, ERR_NOMEM, "no memory for another client");
 	} else {
 		j->submitted_ns = clock_mono_ns();
-		*g->last = j;
-		g->last = &j->next;
-		g->queued++;
+		fair_add(&g->queue, j);
 		g->inside++;
 		pthread_cond_signal(&g->work);
 	}
@@ -733,6 +369,7 @@ static void account(const struct answer *a, struct gen_result *out)
 	out->prompt_tokens = (uint32_t)a->r->n_prompt;
 	out->completion_tokens = a->n;
 	out->cached_tokens = j->cached;
+	out->preemptions = j->preempted;
 	out->drafted_tokens = j->drafted;
 	out->accepted_tokens = j->accepted;
 	uint64_t admitted = j->admitted_ns ? j->admitted_ns : j->last_ns;

@@ -18,6 +18,7 @@
  * Bookkeeping alone: the values are decoder.c's. One thread at a time. */
 #ifndef ENGINE_KVCACHE_H
 #define ENGINE_KVCACHE_H
+#include <stdint.h>
 #include "base/err.h"
 
 enum { KV_BLOCK = 64 };

@@ -43,8 +43,9 @@ static void task(void *arg, size_t t, unsigned thread)
 	const struct attn_seq *q = owner(a, t);
 	size_t head = (t - q->first) % s->kv_heads, from = (t - q->first) / s->kv_heads * BLOCK;
 	size_t n_tok = MIN(q->n_tok - from, (size_t)BLOCK), group = s->heads / s->kv_heads;
-	size_t size = s->kv_type == KERN_F16 ? 2 : 4, row = s->heads * s->head_dim;
-	size_t at = from * row + head * group * s->head_dim, kv = head * s->kv_head * size;
+	size_t row = s->heads * s->head_dim, at = from * row + head * group * s->head_dim;
+	const char *k = (const char *)q->k + head * s->kv_head,
+		   *v = (const char *)q->v + head * s->kv_head;
 	kern_attention(&(struct kern_attn){
 		.kv_type = s->kv_type,
 		.causal = s->causal,
@@ -57,11 +58,15 @@ static void task(void *arg, size_t t, unsigned thread)
 		.q = q->q + at,
 		.q_tok = row,
 		.q_head = s->head_dim,
-		.k = (const char *)q->k + kv,
-		.v = (const char *)q->v + kv,
+		.k = k,
+		.v = v,
 		.k_pos = s->kv_pos,
 		.v_pos = s->kv_pos,
 		.k_panels = s->k_panels,
+		.blocks = q->blocks,
+		.block = s->block,
+		.k_factor = (const float *)(k + s->factors),
+		.v_factor = (const float *)(v + s->factors),
 		.scale = 1 / sqrtf((float)s->head_dim),
 		.out = q->out + at,
 		.out_tok = row,

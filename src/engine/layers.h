@@ -53,9 +53,12 @@ struct attn_shape {
 	bool causal;
 	size_t window; /* 0: none */
 	enum kern_type kv_type;
-	size_t kv_head, kv_pos; /* strides of keys and values, in elements */
-	bool k_panels;          /* keys in panels of 16 positions, see kernels.h */
-	float *scratch;         /* attn_scratch(n_pos_max, head_dim) floats for each thread */
+	size_t kv_head; /* stride of the heads' keys and values, in bytes */
+	size_t kv_pos;  /* of their positions, in elements */
+	bool k_panels;  /* keys in panels of 16 positions, see kernels.h */
+	size_t block;   /* of attn_seq.blocks, in bytes */
+	size_t factors; /* where a head's factors stand after it, in bytes; KERN_Q8_0 */
+	float *scratch; /* attn_scratch(n_pos_max, head_dim) floats for each thread */
 	size_t scratch_each;
 };
 
@@ -64,7 +67,8 @@ struct attn_shape {
 struct attn_seq {
 	const float *q;
 	float *out;
-	const void *k, *v; /* position 0 of head 0 */
+	const void *k, *v;      /* position 0 of head 0, of block 0 */
+	const uint32_t *blocks; /* kern_attn.blocks; NULL: in one piece */
 	size_t n_tok, pos0, n_pos;
 	size_t first; /* filled by layer_attention */
 };

@@ -7,13 +7,14 @@
  *	layers.h    linear, norm, rope, attention, mlp: each takes its inputs and outputs explicitly
  *	decoder.c   a pass of a decoder over spans of tokens of several sequences
  *	encoder.c   a pass of an encoder over whole sequences, one after the other
- *	generator.c the scheduler of a decoder;  embed.c the front of an encoder
+ *	generator.c a decoder's requests (generator_int.h);  embed.c the front of an encoder
  *
  * To add a family whose blocks are those of an existing one: one row in arch.c. */
 #ifndef ENGINE_MODEL_INT_H
 #define ENGINE_MODEL_INT_H
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "engine/kvcache.h"
 #include "kernels/kernels.h"
 
 /* ---- tensors of the files ---- */
@@ -162,21 +163,29 @@ void plan_line(struct buf *plan, const char *what, uint64_t bytes);
 
 /* ---- passes ---- */
 
-/* The keys and values of some sequences, f16: [sequence][layer][k, v][head][position][head_dim],
- * the keys in panels of 16 positions (kern_attn.k_panels).
- * The pages of positions that were never written take no memory. */
+/* Keys and values in blocks of KV_BLOCK positions, all layers of a block together:
+ * [block][layer][k, v][head][KV_BLOCK][head_dim], the keys in panels of 16 positions
+ * (kern_attn.k_panels). f16, or bytes, and then each [head] ends with the KV_BLOCK factors, f32.
+ * Which block holds what is kvcache.h's business. The pages of blocks that were never written take
+ * no memory. */
 struct kv {
-	kern_f16 *mem;
-	size_t bytes, head, layer, seq; /* strides in elements: of a head's positions, ... */
-	uint32_t context, sequences;
+	char *mem;
+	size_t bytes, head, layer, block; /* strides in bytes: of a head's positions, ... */
+	uint32_t n_blocks;
+	bool q8;
 };
-enum err kv_new(const struct model *m, uint32_t sequences, uint32_t context, struct kv *out,
+enum err kv_new(const struct model *m, uint32_t n_blocks, bool q8, struct kv *out,
 	struct errtext *et) MUST_CHECK;
 void kv_free(struct kv *kv);
+/* Bytes of a block; 0 when they overflow. */
+size_t kv_block_bytes(const struct model *m, bool q8);
+void kv_copy(struct kv *kv, struct kvcopy c);
 
-/* n tokens of one sequence from position pos on. */
+/* n tokens of one sequence from position pos on, whose position p stands in block
+ * blocks[p / KV_BLOCK]. */
 struct span {
-	uint32_t seq, pos, n;
+	const uint32_t *blocks;
+	uint32_t pos, n;
 };
 
 struct decoder;
