@@ -9,16 +9,17 @@
 
 /* ---- keys and values ------------------------------------------------------------------------- */
 
-/* The strides, of a cache without blocks; false when they overflow. */
-static bool kv_shape(const struct model *m, bool q8, struct kv *out)
+/* The strides of n blocks, at least one; false when they overflow. */
+static bool kv_shape(const struct model *m, uint32_t n, bool q8, struct kv *out)
 {
 	const struct hparams *hp = &m->hp;
 	size_t each = q8 ? sizeof(int8_t) : sizeof(kern_f16);
-	struct kv kv = {.q8 = q8};
-	if (__builtin_mul_overflow(KV_BLOCK * each, hp->head_dim, &kv.head) ||
-		__builtin_add_overflow(kv.head, q8 ? KV_BLOCK * sizeof(float) : 0, &kv.head) ||
+	struct kv kv = {.q8 = q8, .n_blocks = n};
+	if (__builtin_mul_overflow(KV_BLOCK * each, hp->head_dim, &kv.block) ||
+		__builtin_add_overflow(kv.block, q8 ? KV_BLOCK * sizeof(float) : 0, &kv.block) ||
+		__builtin_mul_overflow(kv.block, n, &kv.head) ||
 		__builtin_mul_overflow(kv.head, 2 * (size_t)hp->kv_heads, &kv.layer) ||
-		__builtin_mul_overflow(kv.layer, hp->layers, &kv.block))
+		__builtin_mul_overflow(kv.layer, hp->layers, &kv.bytes))
 		return false;
 	*out = kv;
 	return true;
@@ -27,17 +28,16 @@ static bool kv_shape(const struct model *m, bool q8, struct kv *out)
 size_t kv_block_bytes(const struct model *m, bool q8)
 {
 	struct kv kv;
-	return kv_shape(m, q8, &kv) ? kv.block : 0;
+	return kv_shape(m, 1, q8, &kv) ? kv.bytes : 0;
 }
 
 enum err kv_new(
 	const struct model *m, uint32_t n_blocks, bool q8, struct kv *out, struct errtext *et)
 {
 	struct kv kv;
-	if (!kv_shape(m, q8, &kv) || __builtin_mul_overflow(kv.block, n_blocks, &kv.bytes))
+	if (!kv_shape(m, n_blocks, q8, &kv))
 		return err_set(et, ERR_TOO_LARGE, "keys and values of %llu tokens are too many",
 			(unsigned long long)n_blocks * KV_BLOCK);
-	kv.n_blocks = n_blocks;
 	kv.mem = mem_get(kv.bytes, false);
 	if (!kv.mem)
 		return err_set(
@@ -52,22 +52,23 @@ void kv_free(struct kv *kv)
 	*kv = (struct kv){0};
 }
 
-/* Head 0 of a layer's keys (which 0) or values (1) in a block. */
+/* Head 0's part of a block of a layer's keys (which 0) or values (1). */
 static char *kv_at(const struct kv *kv, uint32_t block, uint32_t layer, unsigned which)
 {
-	return kv->mem + block * kv->block + layer * kv->layer + which * kv->layer / 2;
+	return kv->mem + layer * kv->layer + which * kv->layer / 2 + block * kv->block;
 }
 
-/* The factors of a head, which end it. */
-static float *factors(const struct kv *kv, char *head)
+/* Where the factors stand in a head's part of a block. */
+static size_t factors_at(const struct kv *kv)
 {
-	return (float *)(head + kv->head - KV_BLOCK * sizeof(float));
+	return kv->block - KV_BLOCK * sizeof(float);
 }
 
 void kv_copy(struct kv *kv, struct kvcopy c)
 {
 	/* Whole: the panels of keys hold more positions than c.n, and nobody reads those. */
-	memcpy(kv_at(kv, c.to, 0, 0), kv_at(kv, c.from, 0, 0), kv->block);
+	for (char *at = kv->mem; at < kv->mem + kv->bytes; at += kv->head)
+		memcpy(at + c.to * kv->block, at + c.from * kv->block, kv->block);
 }
 
 /* ---- workspace ------------------------------------------------------------------------------- */
@@ -206,9 +207,9 @@ static void store(void *arg, size_t from, size_t to)
 			kern->to_f16(half, x, row);
 		for (size_t h = 0; h < hp->kv_heads; h++, k += kv->head, v += kv->head) {
 			if (kv->q8) {
-				factors(kv, k)[in] =
+				((float *)(k + factors_at(kv)))[in] =
 					to_bytes((int8_t *)k + panel, 16, x + h * dim, dim);
-				factors(kv, v)[in] =
+				((float *)(v + factors_at(kv)))[in] =
 					to_bytes((int8_t *)v + in * dim, 1, y + h * dim, dim);
 				continue;
 			}
@@ -235,7 +236,7 @@ static void attend(struct pass *p)
 		.kv_pos = hp->head_dim,
 		.k_panels = true,
 		.block = p->kv->block,
-		.factors = p->kv->head - KV_BLOCK * sizeof(float),
+		.factors = factors_at(p->kv),
 		.scratch = d->scratch,
 		.scratch_each = d->scratch_each,
 	};
