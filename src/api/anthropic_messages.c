@@ -373,7 +373,7 @@ static enum err find(struct turn *t)
 
 static enum err converse(struct turn *t)
 {
-	struct chat_request r = api_chat_request(&t->p, t->rq);
+	struct chat_request r = api_chat_request(&t->p, t->rq->who, t->rq->cancel);
 	enum err e = OK;
 	if (t->p.gen.stream && endpoint_model(t->ep))
 		e = count(t, &r);
@@ -440,7 +440,7 @@ static void count_tokens(struct croft *c, struct http_request *rq, struct http_r
 	struct turn t = {.c = c, .rq = rq, .rs = rs};
 	enum err e = anthropic_parse(rq->body, true, rq->arena, &t.p, &t.x);
 	e = e ? e : find(&t);
-	struct chat_request r = api_chat_request(&t.p, t.rq);
+	struct chat_request r = api_chat_request(&t.p, rq->who, rq->cancel);
 	e = e ? e : count(&t, &r);
 	if (e) {
 		reply_error(&t);

@@ -115,8 +115,26 @@ yyjson_val *api_get(yyjson_val *obj, const char *key);
 enum err api_no_memory(struct api_error *x);
 /* The text of a value, whose order of keys is kept. */
 enum err api_json_of(yyjson_val *v, struct arena *a, struct str *out, struct api_error *x);
-/* The turn that the parameters ask for, on behalf of the request; who listens is the caller's. */
-struct chat_request api_chat_request(const struct chat_params *p, const struct http_request *rq);
+/* The turn that the parameters ask for; who listens is the caller's. */
+struct chat_request api_chat_request(
+	const struct chat_params *p, const struct principal *who, const struct cancel *cancel);
+/* {token, logprob, bytes, top_logprobs}: a token and the n_top likeliest in its place. */
+void api_token_entry(
+	const struct tokenizer *tk, const struct gen_event *ev, uint32_t n_top, struct buf *out);
+
+/* Members with bounds; absent leaves *out as it is. */
+enum err api_want_f64(
+	yyjson_val *o, const char *key, double min, double max, double *out, struct api_error *x);
+enum err api_want_i64(yyjson_val *o, const char *key, int64_t min, int64_t max, int64_t *out,
+	struct api_error *x);
+enum err api_want_bool(yyjson_val *o, const char *key, bool *out, struct api_error *x);
+/* `metadata` of a body as JSON: at most 16 short texts; `absent` when there is none. */
+enum err api_parse_metadata(
+	yyjson_val *o, struct str absent, struct arena *a, struct str *out, struct api_error *x);
+enum err api_parse_model(yyjson_val *o, struct str *model, struct api_error *x);
+enum err api_parse_stop(yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x);
+enum err api_parse_sampling(
+	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x);
 
 /* A JSON object; the arena frees the document. */
 enum err api_parse_body(struct str body, struct arena *a, yyjson_val **root, struct api_error *x);
@@ -139,7 +157,13 @@ enum err api_parse_calls(yyjson_val *m, size_t index, struct arena *a, struct ch
 	struct api_error *x);
 enum err api_parse_reasoning(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x);
+/* A word for the effort; `param` is where it stands. */
+enum err api_parse_effort(
+	yyjson_val *effort, const char *param, struct chat_params *p, struct api_error *x);
 enum err api_parse_format(yyjson_val *o, struct arena *a, struct format *out, struct api_error *x);
+/* `format` of the Responses API's `text`. */
+enum err api_parse_text_format(
+	yyjson_val *format, struct arena *a, struct format *out, struct api_error *x);
 /* The compiled language, counted; NULL when any text will do. */
 enum err api_format_get(
 	struct croft *c, const struct format *f, struct constraint **out, struct api_error *x);

@@ -3,7 +3,7 @@
 #include "api/batch_int.h"
 #include "base/clock.h"
 
-enum { WINDOW_MS = 24 * 3600 * 1000, METADATA_MAX = 16 };
+enum { WINDOW_MS = 24 * 3600 * 1000 };
 
 static void key_id(struct jw *w, const char *key, struct id id)
 {
@@ -84,27 +84,6 @@ static enum err fail(struct api_error *x, enum err e, const char *param)
 	return api_fail(x, e, NULL, param, "%s", err_text(e, &said));
 }
 
-static enum err parse_metadata(yyjson_val *o, struct arena *a, struct batch *b, struct api_error *x)
-{
-	yyjson_val *m = yyjson_obj_get(o, "metadata"), *k, *v;
-	struct buf text = {0};
-	struct jw w = {.out = &text};
-	size_t i, n;
-	b->metadata = S("");
-	if (!m || yyjson_is_null(m))
-		return OK;
-	bool good = yyjson_is_obj(m) && yyjson_obj_size(m) <= METADATA_MAX;
-	yyjson_obj_foreach(m, i, n, k, v) good &=
-		yyjson_is_str(v) && yyjson_get_len(k) <= 64 && yyjson_get_len(v) <= 512;
-	if (!good)
-		return api_fail(x, ERR_INVALID, "invalid_value", "metadata",
-			"metadata must be at most 16 texts of 512 bytes, with keys of 64");
-	jw_val(&w, m);
-	b->metadata = arena_str(a, buf_str(&text));
-	buf_free(&text);
-	return b->metadata.p ? OK : api_fail(x, ERR_NOMEM, NULL, NULL, "no memory for a batch");
-}
-
 static enum err parse(yyjson_val *o, struct arena *a, struct batch *b, struct api_error *x)
 {
 	struct str endpoint = json_str(o, "endpoint");
@@ -121,7 +100,7 @@ static enum err parse(yyjson_val *o, struct arena *a, struct batch *b, struct ap
 	b->endpoint = arena_str(a, endpoint);
 	if (!b->endpoint.p)
 		return api_fail(x, ERR_NOMEM, NULL, NULL, "no memory for a batch");
-	return parse_metadata(o, a, b, x);
+	return api_parse_metadata(o, S(""), a, &b->metadata, x);
 }
 
 static enum err make(struct croft *c, struct http_request *rq, struct batch *b, struct api_error *x)

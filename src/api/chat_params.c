@@ -28,7 +28,58 @@ enum err api_json_of(yyjson_val *v, struct arena *a, struct str *out, struct api
 	return OK;
 }
 
-struct chat_request api_chat_request(const struct chat_params *p, const struct http_request *rq)
+enum err api_parse_metadata(
+	yyjson_val *o, struct str absent, struct arena *a, struct str *out, struct api_error *x)
+{
+	enum { PAIRS_MAX = 16, KEY_MAX = 64, VALUE_MAX = 512 };
+	yyjson_val *m = api_get(o, "metadata"), *k, *v;
+	size_t i, n;
+	if (!m) {
+		*out = absent;
+		return OK;
+	}
+	bool good = yyjson_is_obj(m) && yyjson_obj_size(m) <= PAIRS_MAX;
+	yyjson_obj_foreach(m, i, n, k, v) good &=
+		yyjson_is_str(v) && yyjson_get_len(k) <= KEY_MAX && yyjson_get_len(v) <= VALUE_MAX;
+	if (!good)
+		return api_fail(x, ERR_INVALID, "invalid_value", "metadata",
+			"metadata must be at most 16 texts of 512 bytes, with keys of 64");
+	return api_json_of(m, a, out, x);
+}
+
+static void token_members(const struct tokenizer *tk, struct jw *w, int32_t id, float logprob)
+{
+	struct buf piece = {0};
+	tokenizer_piece(tk, id, true, &piece);
+	jw_kstr(w, "token", buf_str(&piece));
+	jw_kf64(w, "logprob", (double)logprob);
+	jw_key(w, "bytes");
+	jw_arr(w);
+	for (size_t i = 0; i < piece.n; i++)
+		jw_i64(w, (unsigned char)piece.p[i]);
+	jw_end(w);
+	buf_free(&piece);
+}
+
+void api_token_entry(
+	const struct tokenizer *tk, const struct gen_event *ev, uint32_t n_top, struct buf *out)
+{
+	struct jw w = {.out = out};
+	jw_obj(&w);
+	token_members(tk, &w, ev->token, ev->logprob);
+	jw_key(&w, "top_logprobs");
+	jw_arr(&w);
+	for (uint32_t i = 0; i < ev->n_top && i < n_top; i++) {
+		jw_obj(&w);
+		token_members(tk, &w, ev->top[i].id, ev->top[i].logprob);
+		jw_end(&w);
+	}
+	jw_end(&w);
+	jw_end(&w);
+}
+
+struct chat_request api_chat_request(
+	const struct chat_params *p, const struct principal *who, const struct cancel *cancel)
 {
 	return (struct chat_request){.messages = p->messages,
 		.n_messages = p->n_messages,
@@ -47,6 +98,6 @@ struct chat_request api_chat_request(const struct chat_params *p, const struct h
 		.format = p->gen.format.kind,
 		.format_source = p->gen.format.source,
 		.format_name = p->gen.format.name,
-		.who = rq->who,
-		.cancel = rq->cancel};
+		.who = who,
+		.cancel = cancel};
 }

@@ -89,35 +89,10 @@ static void receipt_member(struct job *j, struct jw *w, const struct chat_result
 	jw_end(w);
 }
 
-static void token_members(const struct job *j, struct jw *w, int32_t id, float logprob)
-{
-	struct buf piece = {0};
-	tokenizer_piece(j->tk, id, true, &piece);
-	jw_kstr(w, "token", buf_str(&piece));
-	jw_kf64(w, "logprob", (double)logprob);
-	jw_key(w, "bytes");
-	jw_arr(w);
-	for (size_t i = 0; i < piece.n; i++)
-		jw_i64(w, (unsigned char)piece.p[i]);
-	jw_end(w);
-	buf_free(&piece);
-}
-
 /* One entry of choices[].logprobs.content */
 static void token_entry(const struct job *j, const struct gen_event *ev, struct buf *out)
 {
-	struct jw w = {.out = out};
-	jw_obj(&w);
-	token_members(j, &w, ev->token, ev->logprob);
-	jw_key(&w, "top_logprobs");
-	jw_arr(&w);
-	for (uint32_t i = 0; i < ev->n_top && i < (uint32_t)j->p->top_logprobs; i++) {
-		jw_obj(&w);
-		token_members(j, &w, ev->top[i].id, ev->top[i].logprob);
-		jw_end(&w);
-	}
-	jw_end(&w);
-	jw_end(&w);
+	api_token_entry(j->tk, ev, (uint32_t)MAX(j->p->top_logprobs, 0), out);
 }
 
 static bool is_first(yyjson_val *top, size_t at)
@@ -549,7 +524,7 @@ static void on_provider(void *ctx, struct str provider, unsigned attempts)
 
 static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 {
-	struct chat_request r = api_chat_request(p, j->rq);
+	struct chat_request r = api_chat_request(p, j->rq->who, j->rq->cancel);
 	struct chat_result *res = &j->choice->res;
 	r.sampling.seed += k;
 	/* without a listener, a provider that breaks off in the middle can be asked again */

@@ -143,6 +143,33 @@ static enum err response_format(
 		"response_format.type must be \"text\", \"json_object\" or \"json_schema\"");
 }
 
+enum err api_parse_text_format(
+	yyjson_val *v, struct arena *a, struct format *f, struct api_error *x)
+{
+	static const struct field field = {"schema", CONSTRAINT_SCHEMA};
+	struct str type = json_str(v, "type");
+	yyjson_val *name = api_get(v, "name"), *schema = api_get(v, "schema");
+	*f = (struct format){0};
+	if (!yyjson_is_obj(v))
+		return bad_type(x, "text.format", "an object with a type");
+	if (str_eq_c(type, "text"))
+		return OK;
+	if (str_eq_c(type, "json_object"))
+		return hold(f, CONSTRAINT_OBJECT, S(""), "text.format", x);
+	if (!str_eq_c(type, "json_schema"))
+		return api_fail(x, ERR_INVALID, "invalid_value", "text.format.type",
+			"text.format.type must be \"text\", \"json_object\" or "
+			"\"json_schema\"");
+	if (!yyjson_is_str(name))
+		return name ? bad_type(x, "text.format.name", "a string")
+			    : missing(x, "text.format.name");
+	if (!yyjson_is_obj(schema))
+		return schema ? bad_type(x, "text.format.schema", "an object")
+			      : missing(x, "text.format.schema");
+	f->name = json_val_str(name);
+	return take(f, &field, schema, "text.format.schema", a, x);
+}
+
 /* What would change the answer and is not carried out. */
 static enum err refuse(
 	yyjson_val *o, const char *const *keys, size_t n, const char *within, struct api_error *x)

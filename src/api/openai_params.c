@@ -17,7 +17,7 @@ static enum err refused(struct api_error *x, const char *key, const char *why)
 	return api_fail(x, ERR_INVALID, "unsupported_parameter", key, "%s: %s", key, why);
 }
 
-static enum err want_f64(
+enum err api_want_f64(
 	yyjson_val *o, const char *key, double min, double max, double *out, struct api_error *x)
 {
 	yyjson_val *v = api_get(o, key);
@@ -33,7 +33,7 @@ static enum err want_f64(
 	return OK;
 }
 
-static enum err want_i64(
+enum err api_want_i64(
 	yyjson_val *o, const char *key, int64_t min, int64_t max, int64_t *out, struct api_error *x)
 {
 	yyjson_val *v = api_get(o, key);
@@ -49,7 +49,7 @@ static enum err want_i64(
 	return OK;
 }
 
-static enum err want_bool(yyjson_val *o, const char *key, bool *out, struct api_error *x)
+enum err api_want_bool(yyjson_val *o, const char *key, bool *out, struct api_error *x)
 {
 	yyjson_val *v = api_get(o, key);
 	if (!v)
@@ -62,8 +62,7 @@ static enum err want_bool(yyjson_val *o, const char *key, bool *out, struct api_
 
 /* ---- what chat and completions have in common ---- */
 
-static enum err parse_stop(
-	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
+enum err api_parse_stop(yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
 	yyjson_val *v = api_get(o, "stop"), *s;
 	size_t i, n;
@@ -132,20 +131,20 @@ static enum err parse_bias(
 	return OK;
 }
 
-static enum err parse_sampling(
+enum err api_parse_sampling(
 	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
 	double temperature = 1, top_p = 1, min_p = 0, repeat = 1, presence = 0, frequency = 0;
 	int64_t top_k = 0, seed = 0;
-	enum err e = want_f64(o, "temperature", 0, 2, &temperature, x);
-	e = e ? e : want_f64(o, "top_p", 0, 1, &top_p, x);
-	e = e ? e : want_i64(o, "top_k", -1, INT32_MAX, &top_k, x);
-	e = e ? e : want_f64(o, "min_p", 0, 1, &min_p, x);
-	e = e ? e : want_f64(o, "repetition_penalty", 0.01, 10, &repeat, x);
-	e = e ? e : want_f64(o, "repeat_penalty", 0.01, 10, &repeat, x);
-	e = e ? e : want_f64(o, "presence_penalty", -2, 2, &presence, x);
-	e = e ? e : want_f64(o, "frequency_penalty", -2, 2, &frequency, x);
-	e = e ? e : want_i64(o, "seed", INT64_MIN, INT64_MAX, &seed, x);
+	enum err e = api_want_f64(o, "temperature", 0, 2, &temperature, x);
+	e = e ? e : api_want_f64(o, "top_p", 0, 1, &top_p, x);
+	e = e ? e : api_want_i64(o, "top_k", -1, INT32_MAX, &top_k, x);
+	e = e ? e : api_want_f64(o, "min_p", 0, 1, &min_p, x);
+	e = e ? e : api_want_f64(o, "repetition_penalty", 0.01, 10, &repeat, x);
+	e = e ? e : api_want_f64(o, "repeat_penalty", 0.01, 10, &repeat, x);
+	e = e ? e : api_want_f64(o, "presence_penalty", -2, 2, &presence, x);
+	e = e ? e : api_want_f64(o, "frequency_penalty", -2, 2, &frequency, x);
+	e = e ? e : api_want_i64(o, "seed", INT64_MIN, INT64_MAX, &seed, x);
 	if (e)
 		return e;
 	if (top_p == 0) { /* the smallest cut that leaves something */
@@ -169,7 +168,7 @@ static enum err parse_sampling(
 static enum err parse_stream(yyjson_val *o, struct gen_params *p, struct api_error *x)
 {
 	yyjson_val *options = api_get(o, "stream_options");
-	enum err e = want_bool(o, "stream", &p->stream, x);
+	enum err e = api_want_bool(o, "stream", &p->stream, x);
 	if (e || !options)
 		return e;
 	if (!yyjson_is_obj(options))
@@ -177,10 +176,10 @@ static enum err parse_stream(yyjson_val *o, struct gen_params *p, struct api_err
 	if (!p->stream)
 		return api_fail(x, ERR_INVALID, "invalid_value", "stream_options",
 			"stream_options is only possible when stream is true");
-	return want_bool(options, "include_usage", &p->include_usage, x);
+	return api_want_bool(options, "include_usage", &p->include_usage, x);
 }
 
-static enum err parse_model(yyjson_val *o, struct str *model, struct api_error *x)
+enum err api_parse_model(yyjson_val *o, struct str *model, struct api_error *x)
 {
 	yyjson_val *v = api_get(o, "model");
 	if (v && !yyjson_is_str(v))
@@ -195,13 +194,13 @@ static enum err parse_gen(yyjson_val *o, struct arena *a, struct gen_params *p, 
 {
 	int64_t n = 1, max_tokens = 0;
 	p->top_logprobs = -1;
-	enum err e = parse_model(o, &p->model, x);
+	enum err e = api_parse_model(o, &p->model, x);
 	e = e ? e : parse_stream(o, p, x);
-	e = e ? e : want_i64(o, "n", 1, CHOICES_MAX, &n, x);
-	e = e ? e : want_i64(o, "max_tokens", 1, INT32_MAX, &max_tokens, x);
-	e = e ? e : want_i64(o, "max_completion_tokens", 1, INT32_MAX, &max_tokens, x);
-	e = e ? e : parse_sampling(o, a, p, x);
-	e = e ? e : parse_stop(o, a, p, x);
+	e = e ? e : api_want_i64(o, "n", 1, CHOICES_MAX, &n, x);
+	e = e ? e : api_want_i64(o, "max_tokens", 1, INT32_MAX, &max_tokens, x);
+	e = e ? e : api_want_i64(o, "max_completion_tokens", 1, INT32_MAX, &max_tokens, x);
+	e = e ? e : api_parse_sampling(o, a, p, x);
+	e = e ? e : api_parse_stop(o, a, p, x);
 	e = e ? e : api_parse_format(o, a, &p->format, x);
 	p->n = (unsigned)n;
 	p->max_tokens = (uint32_t)max_tokens;
@@ -362,9 +361,9 @@ enum err api_parse_chat(
 	e = e ? e : refuse_unsupported(o, x);
 	e = e ? e : api_parse_tools(o, a, p, x);
 	e = e ? e : api_parse_reasoning(o, a, p, x);
-	e = e ? e : want_bool(o, "receipt", &p->receipt, x);
-	e = e ? e : want_bool(o, "logprobs", &logprobs, x);
-	e = e ? e : want_i64(o, "top_logprobs", 0, 20, &top, x);
+	e = e ? e : api_want_bool(o, "receipt", &p->receipt, x);
+	e = e ? e : api_want_bool(o, "logprobs", &logprobs, x);
+	e = e ? e : api_want_i64(o, "top_logprobs", 0, 20, &top, x);
 	if (!e && api_get(o, "top_logprobs") && !logprobs)
 		e = api_fail(x, ERR_INVALID, "invalid_value", "top_logprobs",
 			"top_logprobs is only possible when logprobs is true");
@@ -446,9 +445,9 @@ enum err api_parse_completion(
 	*p = (struct completion_params){0};
 	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_gen(o, a, &p->gen, x);
-	e = e ? e : want_bool(o, "echo", &p->gen.echo, x);
-	e = e ? e : want_i64(o, "logprobs", 0, 5, &logprobs, x);
-	e = e ? e : want_i64(o, "best_of", 1, 20, &best_of, x);
+	e = e ? e : api_want_bool(o, "echo", &p->gen.echo, x);
+	e = e ? e : api_want_i64(o, "logprobs", 0, 5, &logprobs, x);
+	e = e ? e : api_want_i64(o, "best_of", 1, 20, &best_of, x);
 	e = e ? e : parse_prompts(o, "prompt", 64, a, &p->prompts, &p->n_prompts, x);
 	if (e)
 		return e;
@@ -472,8 +471,8 @@ enum err api_parse_embed(
 	yyjson_val *o, *format;
 	*p = (struct embed_params){0};
 	enum err e = api_parse_body(body, a, &o, x);
-	e = e ? e : parse_model(o, &p->model, x);
-	e = e ? e : want_i64(o, "dimensions", 1, INT32_MAX, &p->dimensions, x);
+	e = e ? e : api_parse_model(o, &p->model, x);
+	e = e ? e : api_want_i64(o, "dimensions", 1, INT32_MAX, &p->dimensions, x);
 	e = e ? e : parse_prompts(o, "input", INPUTS_MAX, a, &p->inputs, &p->n_inputs, x);
 	if (e)
 		return e;
@@ -497,8 +496,8 @@ enum err api_parse_tokenize(
 	yyjson_val *o, *prompt;
 	*p = (struct tokenize_params){0};
 	enum err e = api_parse_body(body, a, &o, x);
-	e = e ? e : parse_model(o, &p->model, x);
-	e = e ? e : want_bool(o, "return_token_strs", &p->pieces, x);
+	e = e ? e : api_parse_model(o, &p->model, x);
+	e = e ? e : api_want_bool(o, "return_token_strs", &p->pieces, x);
 	if (e)
 		return e;
 	prompt = api_get(o, "prompt");
@@ -513,9 +512,9 @@ enum err api_parse_tokenize(
 	p->add_special = true;
 	/* the template of a conversation writes its own special tokens, and asks for an answer */
 	bool ask = true, special = false, go_on = false;
-	e = want_bool(o, "add_special_tokens", p->conversation ? &special : &p->add_special, x);
-	e = e ? e : want_bool(o, "add_generation_prompt", &ask, x);
-	e = e ? e : want_bool(o, "continue_final_message", &go_on, x);
+	e = api_want_bool(o, "add_special_tokens", p->conversation ? &special : &p->add_special, x);
+	e = e ? e : api_want_bool(o, "add_generation_prompt", &ask, x);
+	e = e ? e : api_want_bool(o, "continue_final_message", &go_on, x);
 	if (!e && p->conversation && (special || !ask || go_on))
 		e = refused(x,
 			special ? "add_special_tokens"
@@ -531,7 +530,7 @@ enum err api_parse_detokenize(
 	yyjson_val *o, *tokens;
 	*p = (struct detokenize_params){0};
 	enum err e = api_parse_body(body, a, &o, x);
-	e = e ? e : parse_model(o, &p->model, x);
+	e = e ? e : api_parse_model(o, &p->model, x);
 	if (e)
 		return e;
 	tokens = api_get(o, "tokens");

@@ -63,8 +63,11 @@ static enum err parse_tool(
 		return api_fail(x, ERR_INVALID, "unsupported_value", param,
 			"%s is \"%.*s\"; only \"function\" is supported", param,
 			STR_FMT(str_sub(type, 0, 40)));
-	snprintf(param, sizeof param, "tools[%zu].function", i);
-	return parse_function(api_get(t, "function"), param, a, out, x);
+	/* the Responses API has the function's members beside the type */
+	yyjson_val *f = api_get(t, "function");
+	bool flat = !f && api_get(t, "name");
+	snprintf(param, sizeof param, flat ? "tools[%zu]" : "tools[%zu].function", i);
+	return parse_function(flat ? t : f, param, a, out, x);
 }
 
 static enum err parse_list(
@@ -174,7 +177,7 @@ static enum err parse_choice(yyjson_val *o, struct chat_params *p, struct api_er
 	if (!yyjson_is_obj(v))
 		return bad(x, param, "a word or an object");
 	if (str_eq_c(json_str(v, "type"), "allowed_tools"))
-		return allow(p, api_get(v, "allowed_tools"), x);
+		return allow(p, api_get(v, "allowed_tools") ? api_get(v, "allowed_tools") : v, x);
 	if (!old && !str_eq_c(json_str(v, "type"), "function"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "tool_choice.type",
 			"tool_choice.type must be \"function\" or \"allowed_tools\"");
@@ -259,22 +262,29 @@ enum err api_parse_calls(
 
 /* An effort of "none" (or "minimal") turns thinking off, any other turns it on, where the model's
  * template leaves the choice. */
+enum err api_parse_effort(
+	yyjson_val *effort, const char *param, struct chat_params *p, struct api_error *x)
+{
+	static const char *const words[] = {
+		"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+	size_t i = 0;
+	while (i < ARRAY_LEN(words) && !str_eq_c(json_val_str(effort), words[i]))
+		i++;
+	if (i == ARRAY_LEN(words))
+		return api_fail(x, ERR_INVALID, "invalid_value", param,
+			"%s must be none, minimal, low, medium, high, xhigh or max", param);
+	p->reasoning = i < 2 ? REASONING_OFF : REASONING_ON;
+	return OK;
+}
+
 enum err api_parse_reasoning(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
-	static const char *const words[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
-	yyjson_val *effort = api_get(o, "reasoning_effort"),
-		   *more = api_get(o, "chat_template_kwargs");
-	if (effort) {
-		size_t i = 0;
-		while (i < ARRAY_LEN(words) && !str_eq_c(json_val_str(effort), words[i]))
-			i++;
-		if (i == ARRAY_LEN(words))
-			return api_fail(x, ERR_INVALID, "invalid_value", "reasoning_effort",
-				"reasoning_effort must be none, minimal, low, medium, high or "
-				"xhigh");
-		p->reasoning = i < 2 ? REASONING_OFF : REASONING_ON;
-	}
+	yyjson_val *effort = api_get(o, "reasoning_effort");
+	yyjson_val *more = api_get(o, "chat_template_kwargs");
+	enum err e = effort ? api_parse_effort(effort, "reasoning_effort", p, x) : OK;
+	if (e)
+		return e;
 	if (!more)
 		return OK;
 	if (!yyjson_is_obj(more))

@@ -42,7 +42,7 @@ static enum err encode_chat(struct croft *c, struct http_request *rq, struct end
 	if (!endpoint_generator(ep))
 		return api_fail(x, ERR_INVALID, "unsupported_value", "messages",
 			"messages: %.*s is no chat model", STR_FMT(endpoint_name(ep)));
-	struct chat_request r = api_chat_request(&p, rq);
+	struct chat_request r = api_chat_request(&p, rq->who, rq->cancel);
 	e = chat_prompt_tokens(c, ep, &r, out, &x->et);
 	return e ? api_fail_from(x, e, "messages") : OK;
 }

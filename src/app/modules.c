@@ -10,6 +10,7 @@
 #include "api/mlflow_registry.h"
 #include "api/mlflow_scorer.h"
 #include "api/mlflow_webhook.h"
+#include "api/responses.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
 #include "cli/cli.h"
@@ -48,6 +49,8 @@ const struct module *const app_modules[] = {
 	&anthropic_module,
 	&files_module,
 	&batch_module,
+	&responses_module,
+	&conversations_module,
 	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,

@@ -72,6 +72,10 @@ export type TokenizeRequest = { model?: string; prompt?: string; messages?: (Ope
 export type AnthropicMessages = { model?: string; max_tokens?: number; system?: (string | (Record<string, unknown>)[]); messages: ({ role: ("user" | "assistant"); content: (string | (Record<string, unknown>)[]) })[]; stop_sequences?: (string)[]; temperature?: number; top_p?: number; top_k?: number; stream?: boolean; tools?: ({ name: string; description?: string; input_schema: Record<string, unknown>; strict?: boolean })[]; tool_choice?: { type: ("auto" | "any" | "tool" | "none"); name?: string; disable_parallel_tool_use?: boolean }; thinking?: { type: ("enabled" | "adaptive" | "disabled") }; output_config?: { format?: { type: "json_schema"; schema: Record<string, unknown> } } };
 export type OpenAIFile = { id: string; object: "file"; bytes: number; created_at: number; expires_at: (number | null); filename: string; purpose: string; status: "processed" };
 export type OpenAIBatch = { id: string; object: "batch"; endpoint: string; input_file_id: string; completion_window: string; status: string; output_file_id: (string | null); error_file_id: (string | null); created_at: number; expires_at: number; request_counts: { total: number; completed: number; failed: number }; metadata: (Record<string, unknown> | null) };
+export type OpenAIItems = { object: "list"; data: (Record<string, unknown>)[]; first_id: (string | null); last_id: (string | null); has_more: boolean };
+export type OpenAIResponseRequest = { model?: string; input?: (string | (Record<string, unknown>)[]); instructions?: string; previous_response_id?: string; conversation?: (string | { id: string }); tools?: ({ type: "function"; name: string; description?: string; parameters?: Record<string, unknown>; strict?: boolean })[]; tool_choice?: (string | Record<string, unknown>); parallel_tool_calls?: boolean; text?: { format?: Record<string, unknown> }; reasoning?: { effort?: string; summary?: string }; max_output_tokens?: number; temperature?: number; top_p?: number; top_logprobs?: number; seed?: number; stop?: (string | (string)[]); truncation?: ("auto" | "disabled"); include?: (string)[]; metadata?: Record<string, unknown>; store?: boolean; background?: boolean; stream?: boolean };
+export type OpenAIResponse = { id: string; object: "response"; created_at: number; completed_at: (number | null); status: ("queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled"); background: boolean; model: string; output: (Record<string, unknown>)[]; error: ({ code: string; message: string } | null); incomplete_details: ({ reason: string } | null); previous_response_id: (string | null); conversation: ({ id: string } | null); usage: (Record<string, unknown> | null); metadata: Record<string, unknown>; croft: { run: (string | null); dropped_messages?: number } };
+export type OpenAIConversation = { id: string; object: "conversation"; created_at: number; metadata: Record<string, unknown> };
 export type Status = { version: string; uptime_ms: number; ready: boolean; reason: (string | null); home: (string | null); documents: number; chunks: number; failed: number; models: number; chat_model: (string | null); embed_model: (string | null) };
 export type Setting = { name: string; value: string; origin: string; type: ("text" | "int" | "bytes" | "duration" | "bool" | "secret"); help: string };
 
@@ -438,6 +442,36 @@ export interface Routes {
   "GET /v1/batches/{id}": { query: undefined; body: undefined; reply: OpenAIBatch };
   /** Cancel a batch. */
   "POST /v1/batches/{id}/cancel": { query: undefined; body: undefined; reply: OpenAIBatch };
+  /** Answer a conversation as OpenAI's Responses API does; with stream, as events. */
+  "POST /v1/responses": { query: undefined; body: OpenAIResponseRequest; reply: OpenAIResponse };
+  /** How many tokens the model would read. */
+  "POST /v1/responses/input_tokens": { query: undefined; body: OpenAIResponseRequest; reply: { object: "response.input_tokens"; input_tokens: number } };
+  /** Show a stored response, or follow its events. */
+  "GET /v1/responses/{id}": { query: { stream?: boolean; starting_after?: number; include?: string }; body: undefined; reply: OpenAIResponse };
+  /** Remove a stored response. */
+  "DELETE /v1/responses/{id}": { query: undefined; body: undefined; reply: { id: string; object: "response"; deleted: boolean } };
+  /** Cancel a response that is made in the background. */
+  "POST /v1/responses/{id}/cancel": { query: undefined; body: undefined; reply: OpenAIResponse };
+  /** What a response was asked with, and what it continues. */
+  "GET /v1/responses/{id}/input_items": { query: { limit?: number; order?: ("asc" | "desc"); after?: string; include?: string }; body: undefined; reply: OpenAIItems };
+  /** List the stored responses of the project, newest first. */
+  "GET /api/v1/responses": { query: { limit?: number; before?: string }; body: undefined; reply: { responses: ({ id: string; run: (string | null); status: string; model: string; title: string; background: boolean; created_ms: number; expires_ms: (number | null); previous: (string | null); conversation: (string | null) })[]; more: boolean } };
+  /** Begin a conversation. */
+  "POST /v1/conversations": { query: undefined; body: { metadata?: Record<string, unknown>; items?: (Record<string, unknown>)[] }; reply: OpenAIConversation };
+  /** Show a conversation. */
+  "GET /v1/conversations/{id}": { query: undefined; body: undefined; reply: OpenAIConversation };
+  /** Give a conversation other metadata. */
+  "POST /v1/conversations/{id}": { query: undefined; body: { metadata: Record<string, unknown> }; reply: OpenAIConversation };
+  /** Remove a conversation. */
+  "DELETE /v1/conversations/{id}": { query: undefined; body: undefined; reply: { id: string; object: "conversation.deleted"; deleted: boolean } };
+  /** Add items to a conversation. */
+  "POST /v1/conversations/{id}/items": { query: undefined; body: { items: (Record<string, unknown>)[] }; reply: OpenAIItems };
+  /** List the items of a conversation. */
+  "GET /v1/conversations/{id}/items": { query: { limit?: number; order?: ("asc" | "desc"); after?: string; include?: string }; body: undefined; reply: OpenAIItems };
+  /** Show an item of a conversation. */
+  "GET /v1/conversations/{id}/items/{item}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Remove an item of a conversation. */
+  "DELETE /v1/conversations/{id}/items/{item}": { query: undefined; body: undefined; reply: OpenAIConversation };
   /** Say OK, as an MLflow server does. */
   "GET /health": { query: undefined; body: undefined; reply: undefined };
   /** The version of MLflow whose interface this is. */
