@@ -7,8 +7,6 @@
  * `error`. */
 #include "api/anthropic.h"
 
-#include "base/log.h"
-
 #include <stdio.h>
 
 enum block { BLOCK_NONE, BLOCK_TEXT, BLOCK_THINKING, BLOCK_CALL };
@@ -33,63 +31,9 @@ struct turn {
 
 /* ---- errors ---- */
 
-static int status_of(const struct api_error *x)
-{
-	int status = x->status ? x->status : err_http(x->e);
-	return status == 503 ? 529 : status;
-}
-
-static const char *type_of(int status)
-{
-	switch (status) {
-	case 401:
-		return "authentication_error";
-	case 403:
-		return "permission_error";
-	case 404:
-		return "not_found_error";
-	case 413:
-		return "request_too_large";
-	case 429:
-		return "rate_limit_error";
-	case 504:
-		return "timeout_error";
-	case 529:
-		return "overloaded_error";
-	default:
-		return status >= 500 ? "api_error" : "invalid_request_error";
-	}
-}
-
-static void error_json(const struct api_error *x, struct id request, struct buf *out)
-{
-	char hex[ID_HEX + 1];
-	struct jw w = {.out = out};
-	id_hex(request, hex);
-	jw_obj(&w);
-	jw_kc(&w, "type", "error");
-	jw_key(&w, "error");
-	jw_obj(&w);
-	jw_kc(&w, "type", type_of(status_of(x)));
-	jw_kc(&w, "message", err_text(x->e, &x->et));
-	jw_end(&w);
-	jw_kc(&w, "request_id", id_is_zero(request) ? NULL : hex);
-	jw_end(&w);
-}
-
 static void reply_error(struct turn *t)
 {
-	int status = status_of(&t->x);
-	buf_clear(&t->json);
-	error_json(&t->x, t->rq->id, &t->json);
-	if (status == 429 || status == 529)
-		http_set_header(t->rs, "retry-after", S("1"));
-	if (status == 409 || status >= 500)
-		http_set_header(
-			t->rs, "x-should-retry", err_retryable(t->x.e) ? S("true") : S("false"));
-	if (status >= 500 && status != 529)
-		log_error("messages: %s", err_text(t->x.e, &t->x.et));
-	http_reply(t->rs, status, "application/json", buf_str(&t->json));
+	anthropic_reply_error(t->rs, t->rq->id, &t->x);
 }
 
 /* ---- pieces ---- */
@@ -295,7 +239,7 @@ static enum err end_stream(struct turn *t)
 static void fail_stream(struct turn *t)
 {
 	buf_clear(&t->json);
-	error_json(&t->x, t->rq->id, &t->json);
+	anthropic_error_json(&t->x, t->rq->id, &t->json);
 	http_sse_event(t->rs, "error", buf_str(&t->json));
 }
 
@@ -459,10 +403,7 @@ static void count_tokens(struct croft *c, struct http_request *rq, struct http_r
 static void refuse(struct http_response *rs, enum err e, const struct errtext *et)
 {
 	struct api_error x = {.e = e, .et = *et};
-	struct buf b = {0};
-	error_json(&x, (struct id){0}, &b);
-	http_reply(rs, status_of(&x), "application/json", buf_str(&b));
-	buf_free(&b);
+	anthropic_reply_error(rs, (struct id){0}, &x);
 }
 
 static const struct route routes[] = {

@@ -169,6 +169,19 @@ enum err api_format_get(
 	struct croft *c, const struct format *f, struct constraint **out, struct api_error *x);
 void api_format_put(struct croft *c, struct constraint *held); /* accepts NULL */
 
+/* ---- models ---- */
+
+struct model_entry {
+	struct str name, owner; /* owner: "croft", or the kind of a provider */
+	const char *purpose;    /* "chat", "embed", "remote" */
+	int64_t created_s;
+};
+enum err api_models(
+	struct croft *c, struct arena *a, struct model_entry **out, size_t *n, struct api_error *x);
+/* "default" is the default one for chats. */
+enum err api_model(struct croft *c, struct arena *a, struct str name, struct model_entry *out,
+	struct api_error *x);
+
 /* ---- routes ---- */
 
 void openai_models(struct croft *c, struct http_request *rq, struct http_response *rs);

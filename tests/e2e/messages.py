@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, os.path.dirname(__file__))
 for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
     os.environ.pop(name, None)
-from croft_server import CHAT, Croft, Tap  # noqa: E402
+from croft_server import CHAT, EMBED, Croft, Tap  # noqa: E402
 
 import anthropic  # noqa: E402
 
@@ -87,6 +87,19 @@ def wrong(client, base):
     tap.same(error and error["type"], "authentication_error", "its type")
 
 
+def models(client, c):
+    page = client.models.list()
+    tap.same([m.id for m in page.data], [CHAT], "models: those that answer messages")
+    tap.ok(page.data[0].type == "model" and page.data[0].created_at.year >= 2024 and page.has_more is False
+           and page.first_id == page.last_id == CHAT, "as this client reads them", page)
+    tap.same(client.models.retrieve(CHAT).display_name, CHAT, "one of them")
+    tap.raises(anthropic.NotFoundError, lambda: client.models.retrieve("nobody"), "none of that name")
+    tap.raises(anthropic.NotFoundError, lambda: client.models.retrieve(EMBED), "one that only embeds")
+    tap.same([m.id for m in client.models.list(after_id=CHAT)], [], "nothing after the last")
+    tap.raises(anthropic.BadRequestError, lambda: client.models.list(limit=0), "a page of none")
+    tap.same(len(c.json("GET", "/v1/models")[1]["data"]), 2, "without the header: OpenAI's shape, all of them")
+
+
 with Croft(models=True, key="test-key") as c:
     for header in ({"api_key": "test-key"}, {"auth_token": "test-key"}):
         client = anthropic.Anthropic(base_url=c.base, max_retries=0, timeout=120, **header)
@@ -94,4 +107,5 @@ with Croft(models=True, key="test-key") as c:
     plain(client)
     tools(client)
     wrong(client, c.base)
+    models(client, c)
 tap.done()

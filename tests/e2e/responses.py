@@ -285,10 +285,10 @@ def refused(c, client):
 
 
 def retention(c, client):
-    first = client.responses.create(model=CHAT, input="Hi", max_output_tokens=2)
+    first = client.responses.create(model=CHAT, input="Expire me.", max_output_tokens=2)
     second = client.responses.create(model=CHAT, input="Hi", max_output_tokens=2, previous_response_id=first.id)
     c.stop()
-    c.sql("UPDATE api_response SET expires_ms = 1 WHERE expires_ms > 0 AND previous = (SELECT MIN(previous) FROM api_response)")
+    c.sql("UPDATE api_response SET expires_ms = 1 WHERE title = 'Expire me.'")
     c.start()
     client = client_of(c)
     tap.raises(openai.NotFoundError, lambda: client.responses.retrieve(first.id), "an expired response is not shown")
