@@ -369,7 +369,8 @@ static void end_turn(struct turn *t, enum err e)
 static void messages(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct turn t = {.c = c, .rq = rq, .rs = rs};
-	if (anthropic_parse(rq->body, false, rq->arena, &t.p, &t.x)) {
+	if (anthropic_parse(rq->body, false, rq->arena, &t.p, &t.x) ||
+		api_priority(rq, &t.p.gen.priority, &t.x)) {
 		reply_error(&t);
 		buf_free(&t.json);
 		return;

@@ -57,10 +57,12 @@ struct gen_params {
 	size_t n_stop;
 	int32_t top_logprobs; /* -1: none */
 	bool echo;            /* completions: the prompt is a part of the text */
+	int priority;         /* gen_request's, after api_priority */
+	bool tier;            /* asked for by service_tier, and answered so */
 	struct format format;
 };
 
-enum { TOOLS_MAX = 128 };
+enum { TOOLS_MAX = 128, PRIORITY_MAX = 1000 };
 
 struct chat_params {
 	struct gen_params gen;
@@ -132,9 +134,16 @@ enum err api_want_bool(yyjson_val *o, const char *key, bool *out, struct api_err
 enum err api_parse_metadata(
 	yyjson_val *o, struct str absent, struct arena *a, struct str *out, struct api_error *x);
 enum err api_parse_model(yyjson_val *o, struct str *model, struct api_error *x);
+/* service_tier and priority; then api_priority decides. */
+enum err api_parse_priority(yyjson_val *o, struct gen_params *p, struct api_error *x);
+const char *api_tier(int priority); /* service_tier's word */
 enum err api_parse_stop(yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x);
 enum err api_parse_sampling(
 	yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x);
+
+/* The header X-Croft-Priority, an integer, goes before what the body asks for. To go before others
+ * takes the permission model.manage; without it a request is one like any other. */
+enum err api_priority(const struct http_request *rq, int *priority, struct api_error *x);
 
 /* A JSON object; the arena frees the document. */
 enum err api_parse_body(struct str body, struct arena *a, yyjson_val **root, struct api_error *x);

@@ -95,8 +95,9 @@ static void write_line(struct jw *w, struct str custom_id, const struct reply *r
 static enum err ask(struct worker *k, const struct batch *b, struct str body, struct reply *r,
 	struct errtext *et)
 {
-	const struct http_pair headers[] = {
-		{S("content-type"), S("application/json")}, {S("x-croft-project"), b->project}};
+	const struct http_pair headers[] = {{S("content-type"), S("application/json")},
+		{S("x-croft-project"), b->project},
+		{S("x-croft-priority"), S("10")}}; /* after whoever waits for an answer */
 	const struct http_local to = {on_head, on_data, r};
 	do {
 		r->status = 0;

@@ -99,5 +99,19 @@ struct chat_request api_chat_request(
 		.format_source = p->gen.format.source,
 		.format_name = p->gen.format.name,
 		.who = who,
+		.priority = p->gen.priority,
 		.cancel = cancel};
+}
+
+enum err api_priority(const struct http_request *rq, int *priority, struct api_error *x)
+{
+	struct str header = http_header(rq, "x-croft-priority");
+	int64_t v = *priority;
+	if (header.p && (!str_i64(header, &v) || v < -PRIORITY_MAX || v > PRIORITY_MAX))
+		return api_fail(x, ERR_INVALID, "invalid_value", NULL,
+			"the header X-Croft-Priority is \"%.*s\"; it must be an integer from %d to "
+			"%d, lower ones go first",
+			STR_FMT(str_sub(header, 0, 40)), -PRIORITY_MAX, PRIORITY_MAX);
+	*priority = v < 0 && !may_house(rq, PERM_MODEL_MANAGE) ? 0 : (int)v;
+	return OK;
 }

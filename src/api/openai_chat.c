@@ -54,6 +54,8 @@ static void common_members(struct job *j, struct jw *w, const char *object)
 	jw_ki64(w, "created", j->created);
 	jw_kstr(w, "model", endpoint_name(j->ep));
 	jw_kc(w, "system_fingerprint", "croft-" CROFT_VERSION);
+	if (j->p->tier)
+		jw_kc(w, "service_tier", api_tier(j->p->priority));
 }
 
 static void usage_member(struct job *j, struct jw *w)
@@ -468,12 +470,14 @@ static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 		.n_stop = j->p->n_stop,
 		.top_logprobs = j->p->top_logprobs,
 		.language = constraint_language(j->held),
+		.priority = j->p->priority,
 		.cancel = j->rq->cancel,
 		.on_token = on_token,
 		.ctx = j};
 	struct gen_result r = {0};
 	if (j->p->echo && echo(j, prompt))
 		return j->x.e;
+	endpoint_share(&g, j->rq->who, project_of(j->rq));
 	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
 	j->span = span_begin(j->run, NULL, "generate", "llm");
 	span_text(j->span, "model", endpoint_name(j->ep));
@@ -721,7 +725,8 @@ void openai_chat(struct croft *c, struct http_request *rq, struct http_response 
 {
 	struct chat_params p;
 	struct job j = {.rq = rq, .rs = rs, .p = &p.gen, .chat = true, .cp = &p};
-	if (api_parse_chat(rq->body, rq->arena, &p, &j.x)) {
+	if (api_parse_chat(rq->body, rq->arena, &p, &j.x) ||
+		api_priority(rq, &p.gen.priority, &j.x)) {
 		api_reply_error(rs, &j.x);
 		return;
 	}
@@ -759,7 +764,8 @@ void openai_completion(struct croft *c, struct http_request *rq, struct http_res
 {
 	struct completion_params p;
 	struct job j = {.rq = rq, .rs = rs, .p = &p.gen};
-	if (api_parse_completion(rq->body, rq->arena, &p, &j.x)) {
+	if (api_parse_completion(rq->body, rq->arena, &p, &j.x) ||
+		api_priority(rq, &p.gen.priority, &j.x)) {
 		api_reply_error(rs, &j.x);
 		return;
 	}

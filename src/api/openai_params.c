@@ -190,6 +190,36 @@ enum err api_parse_model(yyjson_val *o, struct str *model, struct api_error *x)
 	return OK;
 }
 
+const char *api_tier(int priority)
+{
+	return priority < 0 ? "priority" : priority > 0 ? "flex" : "default";
+}
+
+/* OpenAI's words for it, and vLLM's number. */
+enum err api_parse_priority(yyjson_val *o, struct gen_params *p, struct api_error *x)
+{
+	static const struct {
+		const char *word;
+		int priority;
+	} tiers[] = {{"auto", 0}, {"default", 0}, {"scale", 0}, {"flex", 1}, {"priority", -1}};
+	yyjson_val *tier = api_get(o, "service_tier");
+	int64_t priority = 0;
+	size_t i = 0;
+	if (tier && !yyjson_is_str(tier))
+		return bad_type(x, "service_tier", "a string");
+	while (tier && i < ARRAY_LEN(tiers) && !str_eq_c(json_val_str(tier), tiers[i].word))
+		i++;
+	if (i == ARRAY_LEN(tiers))
+		return api_fail(x, ERR_INVALID, "invalid_value", "service_tier",
+			"service_tier is \"%.*s\"; it must be auto, default, flex or priority",
+			STR_FMT(str_sub(json_val_str(tier), 0, 40)));
+	p->tier = tier != NULL;
+	priority = tiers[i].priority;
+	enum err e = api_want_i64(o, "priority", -PRIORITY_MAX, PRIORITY_MAX, &priority, x);
+	p->priority = (int)priority;
+	return e;
+}
+
 static enum err parse_gen(yyjson_val *o, struct arena *a, struct gen_params *p, struct api_error *x)
 {
 	int64_t n = 1, max_tokens = 0;
@@ -201,6 +231,7 @@ static enum err parse_gen(yyjson_val *o, struct arena *a, struct gen_params *p, 
 	e = e ? e : api_want_i64(o, "max_completion_tokens", 1, INT32_MAX, &max_tokens, x);
 	e = e ? e : api_parse_sampling(o, a, p, x);
 	e = e ? e : api_parse_stop(o, a, p, x);
+	e = e ? e : api_parse_priority(o, p, x);
 	e = e ? e : api_parse_format(o, a, &p->format, x);
 	p->n = (unsigned)n;
 	p->max_tokens = (uint32_t)max_tokens;

@@ -270,7 +270,8 @@ static void create(struct croft *c, struct http_request *rq, struct http_respons
 {
 	struct asking q = {.rq = rq, .rs = rs};
 	begin_asking(&q, c);
-	if (response_parse(rq->body, false, rq->arena, &q.t.p, &q.t.x)) {
+	if (response_parse(rq->body, false, rq->arena, &q.t.p, &q.t.x) ||
+		api_priority(rq, &q.t.p.chat.gen.priority, &q.t.x)) {
 		api_reply_error(rs, &q.t.x);
 		return;
 	}

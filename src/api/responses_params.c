@@ -155,6 +155,7 @@ static enum err parse_numbers(
 	e = e ? e : api_want_i64(o, "max_tool_calls", 1, INT32_MAX, &calls, x);
 	e = e ? e : api_parse_sampling(o, a, &p->chat.gen, x);
 	e = e ? e : api_parse_stop(o, a, &p->chat.gen, x);
+	e = e ? e : api_parse_priority(o, &p->chat.gen, x);
 	e = e ? e : parse_include(o, &logprobs, x);
 	p->chat.gen.max_tokens = (uint32_t)max;
 	p->chat.gen.top_logprobs = logprobs || top ? (int32_t)top : -1;
@@ -324,7 +325,7 @@ void response_fixed(const struct response_params *p, struct str model, struct bu
 	jw_key(&w, "frequency_penalty"), jw_f32(&w, s->frequency_penalty);
 	jw_ki64(&w, "top_logprobs", MAX(p->chat.gen.top_logprobs, 0));
 	jw_kc(&w, "truncation", p->truncate ? "auto" : "disabled");
-	jw_kc(&w, "service_tier", "default");
+	jw_kc(&w, "service_tier", api_tier(p->chat.gen.priority));
 	jw_kbool(&w, "store", p->store);
 	jw_key(&w, "metadata"), jw_raw(&w, p->metadata);
 	jw_end(&w);

@@ -112,6 +112,19 @@ static struct endpoint *endpoint_new(struct endpoints *s, const struct installed
 	return NULL;
 }
 
+void endpoint_share(struct gen_request *g, const struct principal *who, struct str project)
+{
+	char name[ID_HEX + 1 + 256];
+	g->realm = hash64(project);
+	g->client = 0;
+	if (who) { /* keys of one user are one */
+		id_hex(who->id, name);
+		snprintf(name + ID_HEX, sizeof name - ID_HEX, "/%.*s",
+			STR_FMT(str_sub(who->name, 0, 200)));
+		g->client = hash64(str_c(name));
+	}
+}
+
 static enum err open_generator(
 	struct croft *c, struct model *m, struct generator **out, struct errtext *et)
 {
@@ -119,11 +132,29 @@ static enum err open_generator(
 	uint32_t context = (uint32_t)setting_int(c, "chat.context_tokens");
 	if (context && most && context > most)
 		context = most;
+	struct str type = setting_text(c, "chat.kv_type");
+	if (!str_eq_c(type, "f16") && !str_eq_c(type, "q8"))
+		return err_set(et, ERR_INVALID, "chat.kv_type is \"%.*s\"; it must be f16 or q8",
+			STR_FMT(type));
 	struct generator_options o = {.context_tokens = context,
 		.sequences_max = (uint32_t)setting_int(c, "chat.sequences_max"),
 		.queue_max = (uint32_t)setting_int(c, "chat.queue_max"),
+		.kv_tokens = (uint64_t)setting_int(c, "chat.kv_tokens"),
+		.kv_q8 = str_eq_c(type, "q8"),
 		.no_drafts = !setting_bool(c, "chat.speculation")};
-	return generator_new(m, &o, out, et);
+	if (o.kv_tokens && context)
+		o.kv_tokens = MAX(o.kv_tokens, context);
+	enum err e = generator_new(m, &o, out, et);
+	if (e)
+		return e;
+	struct generator_stats s;
+	generator_stats(*out, &s);
+	log_info("memory: %llu bytes at most beside the file: weights %llu, keys and values of "
+		 "%llu tokens %llu, a pass %llu",
+		(unsigned long long)(model_info(m)->resident_bytes + s.kv_bytes + s.work_bytes),
+		(unsigned long long)model_info(m)->resident_bytes, (unsigned long long)s.kv_room,
+		(unsigned long long)s.kv_bytes, (unsigned long long)s.work_bytes);
+	return OK;
 }
 
 /* memory_max 0: any; *need gets what the weights alone need when that is more. */
@@ -704,7 +735,9 @@ VALUE(prompt_tokens)
 VALUE(cached_tokens)
 VALUE(generated_tokens)
 VALUE(requests)
+VALUE(preemptions)
 VALUE(kv_tokens)
+VALUE(kv_used)
 VALUE(kv_room)
 #undef VALUE
 
@@ -718,6 +751,10 @@ static const struct metric live_metrics[] = {
 		value_cached_tokens},
 	{"croft_generation_tokens_total", "counter", "Tokens written.", value_generated_tokens},
 	{"croft_request_finished_total", "counter", "Answers that ended, however.", value_requests},
+	{"croft_num_preemptions_total", "counter",
+		"Times that an answer gave way to another and went on later.", value_preemptions},
+	{"croft_kv_cache_tokens_in_use", "gauge", "Positions of the answers that run.",
+		value_kv_used},
 	{"croft_kv_cache_tokens", "gauge", "Positions whose keys and values are held.",
 		value_kv_tokens},
 	{"croft_kv_cache_tokens_max", "gauge", "Positions that there is room for.", value_kv_room},
@@ -772,8 +809,16 @@ static const struct setting settings[] = {
 	{"chat.context_tokens", SET_INT, "4096",
 		"Tokens of prompt and answer together, at most; 0: the model's own limit", 0,
 		1 << 20},
-	{"chat.sequences_max", SET_INT, "4", "Answers that a model writes at the same time", 1,
+	{"chat.sequences_max", SET_INT, "16", "Answers that a model writes at the same time", 1,
 		256},
+	{"chat.kv_tokens", SET_INT, "0",
+		"Tokens whose keys and values a model holds, of what it answers and of what it has "
+		"answered; 0: four contexts. When all are in use the last answer gives way and "
+		"goes on later",
+		0, 1 << 24},
+	{"chat.kv_type", SET_TEXT, "f16",
+		"Keys and values as f16, or as q8: a byte each, half the memory, and not quite the "
+		"same answers"},
 	{"chat.speculation", SET_BOOL, "true",
 		"Guess tokens from what followed the same words before, and verify them together; "
 		"never changes an answer"},

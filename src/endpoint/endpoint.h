@@ -24,6 +24,9 @@ struct remote *endpoint_remote(const struct endpoint *e);       /* NULL: a local
 /* For what only a local model can do; `what` is named: "completions". ERR_UNSUPPORTED. */
 enum err endpoint_need_model(
 	const struct endpoint *e, const char *what, struct errtext *et) MUST_CHECK;
+/* Whose share of the model a request takes: of who asks (NULL: the house), known to what else the
+ * project asks and to nobody else. */
+void endpoint_share(struct gen_request *g, const struct principal *who, struct str project);
 /* Of the model's files, in hex, as its entry in the registry has it; "" when there is none. */
 struct str endpoint_sha256(const struct endpoint *e);
 

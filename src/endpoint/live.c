@@ -18,11 +18,13 @@ static void write_live(void *ctx, const struct endpoint_live *l)
 	jw_ki64(w, "kv_bytes", (int64_t)g->kv_bytes);
 	jw_ki64(w, "work_bytes", (int64_t)g->work_bytes);
 	jw_ki64(w, "kv_tokens", (int64_t)g->kv_tokens);
+	jw_ki64(w, "kv_tokens_used", (int64_t)g->kv_used);
 	jw_ki64(w, "kv_tokens_max", (int64_t)g->kv_room);
 	jw_ki64(w, "running", g->running);
 	jw_ki64(w, "running_max", g->sequences_max);
 	jw_ki64(w, "queued", g->queued);
 	jw_ki64(w, "requests", (int64_t)g->requests);
+	jw_ki64(w, "preemptions", (int64_t)g->preemptions);
 	jw_ki64(w, "prompt_tokens", (int64_t)g->prompt_tokens);
 	jw_ki64(w, "cached_tokens", (int64_t)g->cached_tokens);
 	jw_ki64(w, "generated_tokens", (int64_t)g->generated_tokens);
@@ -73,7 +75,9 @@ const struct shape live_shapes[N_LIVE_SHAPES] = {
 	{"ModelLive",
 		"{ name, purpose: \"chat\" | \"embed\", state: \"open\" | \"opening\", users: int, "
 		"bytes: int, weight_bytes: int, kv_bytes: int, work_bytes: int, kv_tokens: int, "
-		"kv_tokens_max: int, running: int, running_max: int, queued: int, requests: int, "
+		"kv_tokens_used: int, kv_tokens_max: int, running: int, running_max: int, queued: "
+		"int, "
+		"requests: int, preemptions: int, "
 		"prompt_tokens: int, cached_tokens: int, generated_tokens: int, open_ms: number, "
 		"idle_ms: number }"},
 };

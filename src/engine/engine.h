@@ -175,8 +175,6 @@ void generator_free(struct generator *g); /* cancels what runs, then joins */
 enum err generator_run(struct generator *g, const struct gen_request *r, struct gen_result *out,
 	struct errtext *et) MUST_CHECK;
 uint32_t generator_context(const struct generator *g);
-/* model_plan's lines, and the generator's: what is allocated, whatever is asked of it. */
-void generator_plan(const struct generator *g, struct buf *out);
 
 /* What a generator does now, and what it has done since it was made. */
 struct generator_stats {

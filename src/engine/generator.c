@@ -1,7 +1,6 @@
 /* A generator: its memory, and a request on its caller's thread. The scheduler is schedule.c's. */
 #include "engine/generator_int.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
 #include "engine/stopper.h"
@@ -64,19 +63,6 @@ static enum err allocate_blocks(struct generator *g, uint64_t tokens, bool q8, s
 		n = MIN(n, (m->memory_max - rest) / each);
 	enum err e = kv_new(m, (uint32_t)n, q8, &g->kv, et);
 	return e ? e : kvcache_new((uint32_t)n, &g->cache, et);
-}
-
-void generator_plan(const struct generator *g, struct buf *out)
-{
-	char what[64];
-	snprintf(what, sizeof what, "keys and values, %s, %u tokens", g->kv.q8 ? "q8" : "f16",
-		g->kv.n_blocks * KV_BLOCK);
-	model_plan(g->m, out);
-	plan_line(out, what, g->kv.bytes);
-	plan_line(out, "activations of a pass", decoder_bytes(g->d));
-	plan_line(out, "logits of a pass", logits_bytes(g));
-	plan_line(out, "in all",
-		g->m->mem_bytes + g->kv.bytes + decoder_bytes(g->d) + logits_bytes(g));
 }
 
 static void release(struct generator *g)

@@ -123,7 +123,8 @@ function LiveLine({ name, live }: { name: string; live: Live }) {
         <span><b>{l.queued}</b> waiting</span>
         <span><b>{r ? number(r.read) : '–'}</b> tokens/s read</span>
         <span><b>{r ? number(r.written) : '–'}</b> tokens/s written</span>
-        <span><b>{number(l.kv_tokens_max ? (l.kv_tokens * 100) / l.kv_tokens_max : 0)} %</b> of the cache filled</span>
+        <span><b>{number(l.kv_tokens_max ? (l.kv_tokens * 100) / l.kv_tokens_max : 0)} %</b> of the cache filled, <b>{number(l.kv_tokens_max ? (l.kv_tokens_used * 100) / l.kv_tokens_max : 0)} %</b> in use</span>
+        {l.preemptions > 0 && <span><b>{number(l.preemptions)}</b> times given way</span>}
         <span class="dim">{count(l.requests, 'answer')}: {number(l.prompt_tokens)} tokens read, {number(l.cached_tokens)} known, {number(l.generated_tokens)} written</span>
       </>}
     </p>
