@@ -1,10 +1,11 @@
 /* What the engine does by itself, one JSON object a line; bench/engine.py sets it beside its peers.
  *
- *	bench_engine generate MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
+ *	bench_engine generate|sample MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
  *	bench_engine prefix MODEL THREADS PREFIX_TOKENS MORE_TOKENS REPEATS
  *	bench_engine embed|embed_bf16 MODEL THREADS TOKENS BATCH CALLS
  *
  * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
+ * `sample` draws at temperature 1 from all tokens, `generate` takes the most likely.
  */
 #include "base/clock.h"
 #include "base/json.h"
@@ -73,7 +74,8 @@ static void common(double load_ms)
 	report("rss_mb", (double)ru.ru_maxrss / 1024);
 }
 
-static void generate(struct model *m, unsigned prompt, unsigned decode, unsigned streams)
+static void generate(
+	struct model *m, float temperature, unsigned prompt, unsigned decode, unsigned streams)
 {
 	struct generator *g;
 	struct errtext et;
@@ -101,7 +103,8 @@ static void generate(struct model *m, unsigned prompt, unsigned decode, unsigned
 				.n_prompt = prompt,
 				.max_tokens = decode,
 				.top_logprobs = -1,
-				.sampling = {.top_p = 1,
+				.sampling = {.temperature = temperature,
+					.top_p = 1,
 					.repeat_penalty = 1,
 					.bias = never,
 					.n_bias = n_never}}};
@@ -225,7 +228,8 @@ int main(int argc, char **argv)
 	else if (strcmp(argv[1], "prefix") == 0)
 		prefix(m, number(argv[4]), number(argv[5]), number(argv[6]));
 	else
-		generate(m, number(argv[4]), number(argv[5]), number(argv[6]));
+		generate(m, strcmp(argv[1], "sample") == 0, number(argv[4]), number(argv[5]),
+			number(argv[6]));
 	common(load_ms);
 	model_unref(m);
 	return 0;

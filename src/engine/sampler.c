@@ -1,8 +1,14 @@
+/* Logits in, one token out. Whole vocabularies are gone through in strips of 64 by the kernels:
+ * their sums say in which strip a draw falls, and the k-th largest of their maxima is a bound below
+ * which none of the k best tokens lies, so that only few candidates are ever gathered and sorted.
+ */
 #include "engine/sampler.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include "kernels/kernels.h"
+
+enum { STRIP = 64 };
 
 struct candidate {
 	float logit;
@@ -19,8 +25,11 @@ struct sampler {
 	uint8_t *seen; /* scratch: penalised already in this step */
 	uint64_t step;
 	const uint64_t *allowed; /* for the next pick; NULL: all */
-	struct candidate *c;     /* scratch [vocab] */
-	float *p;                /* scratch [vocab] */
+	/* scratch; w and p end with a whole strip */
+	size_t strips;
+	float *w, *p;    /* what is drawn from: logits, impossible ones beyond the last; weights */
+	float *of_strip; /* [strips] */
+	struct candidate *c; /* [vocab] */
 };
 
 static enum err range(struct errtext *et, const char *name, double v, double min, double max)
@@ -71,11 +80,15 @@ enum err sampler_new(
 		x->vocab = vocab;
 		x->generated = calloc(vocab, sizeof *x->generated);
 		x->seen = calloc(vocab, 1);
+		x->strips = (vocab + STRIP - 1) / STRIP;
 		x->c = malloc(vocab * sizeof *x->c);
-		x->p = malloc(vocab * sizeof *x->p);
+		x->w = malloc(x->strips * STRIP * sizeof *x->w);
+		x->p = malloc(x->strips * STRIP * sizeof *x->p);
+		x->of_strip = malloc(x->strips * sizeof *x->of_strip);
 		x->bias = malloc((s->n_bias + 1) * sizeof *x->bias);
 	}
-	if (!x || !x->generated || !x->seen || !x->c || !x->p || !x->bias) {
+	if (!x || !x->generated || !x->seen || !x->c || !x->w || !x->p || !x->of_strip ||
+		!x->bias) {
 		sampler_free(x);
 		return err_set(et, ERR_NOMEM, "no memory to sample");
 	}
@@ -94,7 +107,9 @@ void sampler_free(struct sampler *s)
 	free(s->recent);
 	free(s->seen);
 	free(s->c);
+	free(s->w);
 	free(s->p);
+	free(s->of_strip);
 	free(s->bias);
 	free(s);
 }
@@ -154,26 +169,50 @@ static float sane(float x)
 	return x == x ? x : -INFINITY;
 }
 
-/* s->p = exp of its n values; returns their sum. */
-static double exp_all(struct sampler *s, size_t n)
+/* The two loops over all tokens that no kernel does; of constant length, so that every compiler
+ * makes vectors of them. */
+static void strip_sane(float *restrict w, const float *restrict x)
+{
+	for (size_t i = 0; i < STRIP; i++)
+		w[i] = sane(x[i]);
+}
+
+static void strip_over(float *restrict p, const float *restrict w, float max, float times)
+{
+	for (size_t i = 0; i < STRIP; i++)
+		p[i] = (w[i] - max) * times;
+}
+
+/* s->w = the logits, without NaN. */
+static void take(struct sampler *s, const float *logits)
+{
+	size_t i = 0;
+	for (; i + STRIP <= s->vocab; i += STRIP)
+		strip_sane(s->w + i, logits + i);
+	for (; i < s->strips * STRIP; i++)
+		s->w[i] = i < s->vocab ? sane(logits[i]) : -INFINITY;
+}
+
+/* s->p = exp((s->w - max) / temperature), s->of_strip = its sums; returns their sum. */
+static double weigh(struct sampler *s, float max, float temperature)
 {
 	double sum = 0;
-	kern->exp(s->p, s->p, n);
-	for (size_t i = 0; i < n; i++)
-		sum += (double)s->p[i];
+	float times = MIN(1 / temperature, 1e30f); /* 0 stays 0 */
+	for (size_t i = 0; i < s->strips; i++) {
+		float *p = s->p + i * STRIP;
+		strip_over(p, s->w + i * STRIP, max, times);
+		kern->exp(p, p, STRIP);
+		s->of_strip[i] = kern->sum(p, STRIP);
+		sum += (double)s->of_strip[i];
+	}
 	return sum;
 }
 
 static float log_sum_exp(struct sampler *s, const float *logits)
 {
-	float max = -INFINITY;
-	for (size_t i = 0; i < s->vocab; i++)
-		max = logits[i] > max ? logits[i] : max;
-	if (isinf(max))
-		return max;
-	for (size_t i = 0; i < s->vocab; i++)
-		s->p[i] = sane(logits[i]) - max;
-	return max + (float)log(exp_all(s, s->vocab));
+	take(s, logits);
+	float max = s->w[kern->argmax(s->w, s->vocab)];
+	return isinf(max) ? max : max + (float)log(weigh(s, max, 1));
 }
 
 /* The n_top largest, by insertion into a short sorted list; ties: the lower id first. */
@@ -201,7 +240,6 @@ static void top_logprobs(
 static void penalise(struct sampler *s)
 {
 	const struct sampling *p = &s->s;
-	struct candidate *c = s->c;
 	if (p->repeat_penalty != 1 && p->repeat_last) {
 		size_t n =
 			p->repeat_last < 0 ? s->n_recent : MIN((size_t)p->repeat_last, s->n_recent);
@@ -210,7 +248,7 @@ static void penalise(struct sampler *s)
 			if (r[i] < 0 || (size_t)r[i] >= s->vocab || s->seen[r[i]])
 				continue;
 			s->seen[r[i]] = 1;
-			float *x = &c[r[i]].logit;
+			float *x = &s->w[r[i]];
 			*x = *x > 0 ? *x / p->repeat_penalty : *x * p->repeat_penalty;
 		}
 		for (size_t i = 0; i < n; i++)
@@ -220,10 +258,10 @@ static void penalise(struct sampler *s)
 	if (p->presence_penalty != 0 || p->frequency_penalty != 0)
 		for (size_t i = 0; i < s->vocab; i++)
 			if (s->generated[i])
-				c[i].logit -= p->presence_penalty +
-					      p->frequency_penalty * (float)s->generated[i];
+				s->w[i] -= p->presence_penalty +
+					   p->frequency_penalty * (float)s->generated[i];
 	for (size_t i = 0; i < p->n_bias; i++)
-		c[p->bias[i].id].logit += p->bias[i].bias;
+		s->w[p->bias[i].id] += p->bias[i].bias;
 }
 
 /* Something but the bias moves the logits before the choice. */
@@ -241,15 +279,6 @@ static bool stands(const struct sampling *p, int32_t id)
 		if (p->bias[i].bias > 0 || p->bias[i].id == id)
 			return false;
 	return true;
-}
-
-static int32_t argmax(const struct candidate *c, size_t n)
-{
-	size_t best = 0;
-	for (size_t i = 1; i < n; i++)
-		if (c[i].logit > c[best].logit)
-			best = i;
-	return c[best].id;
 }
 
 static bool before(const struct candidate *a, const struct candidate *b)
@@ -312,45 +341,119 @@ static size_t cut(const struct sampling *p, const struct candidate *c, size_t n,
 	return MAX(keep, 1);
 }
 
+/* Where u falls among the n weights, summed in their order; the last that is possible, when
+ * rounding leaves it beyond. */
+static size_t fall(const float *p, size_t n, double u)
+{
+	size_t last = 0;
+	double run = 0;
+	for (size_t i = 0; i < n; i++) {
+		run += (double)p[i];
+		if (u < run)
+			return i;
+		last = p[i] > 0 ? i : last;
+	}
+	return last;
+}
+
+/* All tokens take part. */
+static int32_t draw_all(struct sampler *s, float max)
+{
+	double u = sampler_uniform(s->s.seed, s->step) * weigh(s, max, s->s.temperature);
+	size_t strip = 0, last = 0;
+	for (; strip < s->strips && u >= (double)s->of_strip[strip]; strip++) {
+		u -= (double)s->of_strip[strip];
+		last = s->of_strip[strip] > 0 ? strip : last;
+	}
+	strip = strip < s->strips ? strip : last;
+	return (int32_t)(strip * STRIP + fall(s->p + strip * STRIP, STRIP, u));
+}
+
+/* The first n of s->c take part. */
+static int32_t draw_some(struct sampler *s, size_t n, float max)
+{
+	double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		s->p[i] = (s->c[i].logit - max) / s->s.temperature;
+	kern->exp(s->p, s->p, n);
+	for (size_t i = 0; i < n; i++)
+		sum += (double)s->p[i];
+	return s->c[fall(s->p, n, sampler_uniform(s->s.seed, s->step) * sum)].id;
+}
+
+static void strip_maxima(struct sampler *s)
+{
+	for (size_t i = 0; i < s->strips; i++) {
+		const float *w = s->w + i * STRIP;
+		s->of_strip[i] = w[kern->argmax(w, STRIP)];
+	}
+}
+
+/* A logit that at least k tokens reach: the k-th largest of the strips' maxima. */
+static float bound(struct sampler *s, size_t k)
+{
+	if (k > s->strips)
+		return -INFINITY;
+	for (size_t i = 0; i < s->strips; i++)
+		s->c[i] = (struct candidate){s->of_strip[i], (int32_t)i};
+	best_first(s->c, s->strips, k);
+	return s->c[k - 1].logit;
+}
+
+/* s->c = all tokens that reach `least`, the lowest id first; returns how many. */
+static size_t gather(struct sampler *s, float least)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->strips; i++)
+		for (size_t id = i * STRIP;
+			s->of_strip[i] >= least && id < MIN((i + 1) * STRIP, s->vocab); id++)
+			if (s->w[id] >= least)
+				s->c[n++] = (struct candidate){s->w[id], (int32_t)id};
+	return n;
+}
+
+/* s->c = what top_p and min_p leave of all tokens, sorted: as many are gathered as can matter. */
+static size_t under_top_p(struct sampler *s, float max)
+{
+	double total = weigh(s, max, 1);
+	strip_maxima(s);
+	for (size_t reach = STRIP;; reach *= 8) {
+		size_t n = gather(s, bound(s, reach));
+		best_first(s->c, n, n);
+		size_t keep = cut(&s->s, s->c, n, total);
+		if (keep < n || n == s->vocab)
+			return keep;
+	}
+}
+
+/* s->c = what top_k, top_p and min_p leave. */
+static size_t under_top_k(struct sampler *s, size_t k, float max)
+{
+	double total = 0;
+	strip_maxima(s);
+	size_t n = gather(s, bound(s, k));
+	best_first(s->c, n, k);
+	n = MIN(n, k);
+	for (size_t i = 0; i < n && s->s.top_p < 1; i++)
+		total += exp((double)(s->c[i].logit - max));
+	return cut(&s->s, s->c, n, total);
+}
+
 static int32_t draw(struct sampler *s)
 {
 	const struct sampling *p = &s->s;
-	struct candidate *c = s->c;
-	size_t n = s->vocab;
-	bool cuts = p->top_p < 1 || p->min_p > 0;
-	size_t k = p->top_k > 0 ? MIN((size_t)p->top_k, n) : n;
-	float max = -INFINITY;
-	for (size_t i = 0; i < n; i++)
-		max = c[i].logit > max ? c[i].logit : max;
+	size_t best = kern->argmax(s->w, s->vocab);
+	float max = s->w[best];
 	if (isinf(max))
-		return argmax(c, n);
-	if (k < n) {
-		best_first(c, n, k);
-		n = k;
-	}
-	if (cuts) {
-		for (size_t i = 0; i < n; i++)
-			s->p[i] = c[i].logit - max;
-		double total = exp_all(s, n);
-		/* sort only as many as can matter: grow until the cut falls inside */
-		size_t sorted = k < s->vocab ? n : 0;
-		for (size_t try = MIN(n, 256); sorted < n; try = MIN(n, try * 8)) {
-			best_first(c, n, try);
-			sorted = try;
-			if (cut(p, c, sorted, total) < sorted)
-				break;
-		}
-		n = cut(p, c, sorted, total);
-	}
-	for (size_t i = 0; i < n; i++)
-		s->p[i] = (c[i].logit - max) / p->temperature;
-	double u = sampler_uniform(p->seed, s->step) * exp_all(s, n), run = 0;
-	for (size_t i = 0; i < n; i++) {
-		run += (double)s->p[i];
-		if (u < run)
-			return c[i].id;
-	}
-	return argmax(c, n);
+		return (int32_t)best;
+	if (p->top_k > 0 && (size_t)p->top_k < s->vocab)
+		return draw_some(s, under_top_k(s, (size_t)p->top_k, max), max);
+	if (p->top_p < 1)
+		return draw_some(s, under_top_p(s, max), max);
+	if (!(p->min_p > 0))
+		return draw_all(s, max);
+	strip_maxima(s);
+	return draw_some(s, gather(s, max + logf(p->min_p)), max);
 }
 
 void sampler_allow(struct sampler *s, const uint64_t *allowed)
@@ -365,11 +468,11 @@ static bool allows(const struct sampler *s, size_t id)
 
 static int32_t choose(struct sampler *s, const float *logits)
 {
-	for (size_t i = 0; i < s->vocab; i++)
-		s->c[i] =
-			(struct candidate){allows(s, i) ? sane(logits[i]) : -INFINITY, (int32_t)i};
+	take(s, logits);
+	for (size_t i = 0; s->allowed && i < s->vocab; i++)
+		s->w[i] = allows(s, i) ? s->w[i] : -INFINITY;
 	penalise(s);
-	int32_t id = s->s.temperature > 0 ? draw(s) : argmax(s->c, s->vocab);
+	int32_t id = s->s.temperature > 0 ? draw(s) : (int32_t)kern->argmax(s->w, s->vocab);
 	if (allows(s, (size_t)id))
 		return id;
 	/* all that is allowed is as impossible to the model as the rest */

@@ -106,6 +106,16 @@ static void test_engine_sampler__draws_follow_the_distribution(void)
 			     .repeat_penalty = 1,
 			     .seed = 4},
 		4);
+	draws_follow(
+		(struct sampling){
+			.temperature = 1, .top_p = 1, .top_k = 7, .repeat_penalty = 1, .seed = 5},
+		5);
+	draws_follow((struct sampling){.temperature = 1,
+			     .top_p = 1,
+			     .min_p = 0.02f,
+			     .repeat_penalty = 1,
+			     .seed = 6},
+		6);
 }
 
 static void test_engine_sampler__greedy_and_ties(void)
