@@ -1,5 +1,5 @@
-/* Chat completions and completions: one request is one Run and up to n answers, one after the
- * other on this thread (the generator advances other requests meanwhile).
+/* Chat completions and completions: one request is one Run and up to n answers to each prompt, some
+ * at a time, each on a thread of its own (the generator reads what they begin with once).
  *
  * The stream, exactly: all chunks share id, created and model; the first of a choice has the role,
  * its last an empty delta and the reason; with include_usage every chunk has "usage":null and one
@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/trace_context.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +21,19 @@ struct choice {
 	struct chat_result res; /* of a chat: calls, thoughts, receipt */
 };
 
+/* What the answers of one request share. */
+struct sink {
+	pthread_mutex_t mu;   /* of all here, and of what is sent */
+	bool begun;           /* the stream */
+	struct cancel cancel; /* the client is gone, or an answer failed */
+	unsigned next;        /* answer that nobody has begun yet */
+	struct api_error x;   /* of the first that failed */
+	enum err e;
+};
+
+/* One thread's part in it. */
 struct job {
+	struct sink *sink;
 	struct http_request *rq;
 	struct http_response *rs;
 	const struct gen_params *p;
@@ -34,11 +47,11 @@ struct job {
 	struct span *span; /* of the present answer */
 	char id[64];
 	int64_t created;
-	bool begun;            /* the stream */
 	unsigned index;        /* of the present answer */
 	bool opened;           /* its first chunk is sent */
 	struct choice *choice; /* the present answer */
 	struct buf chunk;      /* reused */
+	/* counts of this thread's answers, in the end of all */
 	uint64_t prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens;
 	uint64_t queued_ns, prompt_ns, decode_ns, first_ns;
 	struct api_error x;
@@ -195,12 +208,20 @@ static const char *stream_object(const struct job *j)
 	return j->chat ? "chat.completion.chunk" : "text_completion";
 }
 
+static enum err send_event(struct job *j, struct str data)
+{
+	pthread_mutex_lock(&j->sink->mu);
+	enum err e = http_sse_event(j->rs, NULL, data);
+	pthread_mutex_unlock(&j->sink->mu);
+	return e;
+}
+
 static enum err send_chunk(struct job *j, struct jw *w)
 {
 	if (j->p->include_usage)
 		jw_key(w, "usage"), jw_null(w);
 	jw_end(w);
-	return jw_done(w) ? http_sse_event(j->rs, NULL, buf_str(&j->chunk)) : ERR_NOMEM;
+	return jw_done(w) ? send_event(j, buf_str(&j->chunk)) : ERR_NOMEM;
 }
 
 static void begin_delta(struct job *j, struct jw *w)
@@ -253,10 +274,12 @@ static enum err send_delta(
 static enum err open_choice(struct job *j)
 {
 	enum err e = OK;
-	if (!j->begun) {
-		j->begun = true;
+	pthread_mutex_lock(&j->sink->mu);
+	if (!j->sink->begun) {
+		j->sink->begun = true;
 		e = http_sse_begin(j->rs);
 	}
+	pthread_mutex_unlock(&j->sink->mu);
 	if (!e && !j->opened) {
 		j->opened = true;
 		if (j->chat)
@@ -356,9 +379,9 @@ static enum err end_stream(struct job *j)
 		jw_end(&w);
 		usage_member(j, &w);
 		jw_end(&w);
-		e = jw_done(&w) ? http_sse_event(j->rs, NULL, buf_str(&j->chunk)) : ERR_NOMEM;
+		e = jw_done(&w) ? send_event(j, buf_str(&j->chunk)) : ERR_NOMEM;
 	}
-	return e ? e : http_sse_event(j->rs, NULL, S("[DONE]"));
+	return e ? e : send_event(j, S("[DONE]"));
 }
 
 /* The stream has begun: an error is an event that clients raise. */
@@ -373,7 +396,7 @@ static void fail_stream(struct job *j)
 	jw_end(&w);
 	jw_end(&w);
 	if (jw_done(&w))
-		http_sse_event(j->rs, NULL, buf_str(&j->chunk));
+		send_event(j, buf_str(&j->chunk));
 }
 
 /* ---- one answer ---- */
@@ -420,7 +443,7 @@ static enum err echo_entries(struct job *j, const struct tokens *prompt, struct 
 	struct token_logprob *top = calloc(prompt->n * MAX(n_top, 1u), sizeof *top);
 	enum err e = logprob && top
 			     ? model_score(endpoint_model(j->ep), prompt->id, prompt->n, n_top,
-				       logprob, top, j->rq->cancel, &j->x.et)
+				       logprob, top, &j->sink->cancel, &j->x.et)
 			     : err_set(&j->x.et, ERR_NOMEM, "no memory for the log probabilities");
 	for (size_t i = 0; i < prompt->n && !e; i++) {
 		struct gen_event ev = {.token = prompt->id[i],
@@ -471,7 +494,7 @@ static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 		.top_logprobs = j->p->top_logprobs,
 		.language = constraint_language(j->held),
 		.priority = j->p->priority,
-		.cancel = j->rq->cancel,
+		.cancel = &j->sink->cancel,
 		.on_token = on_token,
 		.ctx = j};
 	struct gen_result r = {0};
@@ -519,16 +542,18 @@ static void on_provider(void *ctx, struct str provider, unsigned attempts)
 {
 	struct job *j = ctx;
 	char n[16];
-	if (j->begun)
-		return;
 	snprintf(n, sizeof n, "%u", attempts);
-	http_set_header(j->rs, "x-croft-provider", provider);
-	http_set_header(j->rs, "x-croft-attempts", str_c(n));
+	pthread_mutex_lock(&j->sink->mu);
+	if (!j->sink->begun) {
+		http_set_header(j->rs, "x-croft-provider", provider);
+		http_set_header(j->rs, "x-croft-attempts", str_c(n));
+	}
+	pthread_mutex_unlock(&j->sink->mu);
 }
 
 static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 {
-	struct chat_request r = api_chat_request(p, j->rq->who, j->rq->cancel);
+	struct chat_request r = api_chat_request(p, j->rq->who, &j->sink->cancel);
 	struct chat_result *res = &j->choice->res;
 	r.sampling.seed += k;
 	/* without a listener, a provider that breaks off in the middle can be asked again */
@@ -539,8 +564,8 @@ static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 	if (e)
 		return api_fail_from(&j->x, e, j->param);
 	if (k == 0) {
-		j->prompt_tokens = res->prompt_tokens;
-		j->cached_tokens = res->cached_tokens;
+		j->prompt_tokens += res->prompt_tokens;
+		j->cached_tokens += res->cached_tokens;
 		j->first_ns = res->first_token_ns;
 	}
 	j->completion_tokens += res->completion_tokens;
@@ -666,7 +691,7 @@ static enum err find_model(struct job *j, struct croft *c)
 /* Tells the client how it ended, the run what happened. */
 static void end_job(struct job *j, enum err e)
 {
-	if (e && j->begun)
+	if (e && j->sink->begun)
 		fail_stream(j);
 	else if (e)
 		api_reply_error(j->rs, &j->x);
@@ -683,31 +708,112 @@ static void end_job(struct job *j, enum err e)
 	buf_free(&j->chunk);
 }
 
+/* What there is to answer: the messages of p, or prompts, n answers to each. */
+struct task {
+	const struct chat_params *p; /* NULL: prompts */
+	const struct tokens *prompts;
+	struct choice *choices; /* [n] */
+	unsigned n;
+};
+
+struct worker {
+	struct job j;
+	const struct task *t;
+	struct trace_context context; /* of the request, for what the thread asks of others */
+	pthread_t thread;
+	bool started;
+};
+
+static enum err answer(struct job *j, const struct task *t)
+{
+	enum err e = t->p ? converse(j, t->p, j->index)
+			  : complete(j, &t->prompts[j->index / j->p->n], j->index % j->p->n);
+	if (!e && (j->choice->text.err || j->choice->logprobs.err))
+		e = api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory for the answer");
+	return e;
+}
+
+/* One answer after the other, until there are none left or one failed. */
+static void *answer_some(void *arg)
+{
+	struct worker *k = arg;
+	struct job *j = &k->j;
+	struct sink *s = j->sink;
+	trace_context_set(k->context);
+	for (enum err e = OK; !e;) {
+		pthread_mutex_lock(&s->mu);
+		j->index = s->next;
+		e = s->e ? s->e : j->index == k->t->n ? ERR_NOT_FOUND : OK;
+		s->next += !e;
+		pthread_mutex_unlock(&s->mu);
+		if (e)
+			break;
+		j->choice = &k->t->choices[j->index];
+		j->opened = false;
+		e = answer(j, k->t);
+		pthread_mutex_lock(&s->mu);
+		if (e && !s->e) {
+			s->e = e;
+			s->x = j->x;
+			cancel_set(&s->cancel);
+		}
+		pthread_mutex_unlock(&s->mu);
+	}
+	return NULL;
+}
+
+static void add_counts(struct job *to, const struct job *from)
+{
+	to->prompt_tokens += from->prompt_tokens;
+	to->completion_tokens += from->completion_tokens;
+	to->cached_tokens += from->cached_tokens;
+	to->reasoning_tokens += from->reasoning_tokens;
+	to->queued_ns += from->queued_ns;
+	to->prompt_ns += from->prompt_ns;
+	to->decode_ns += from->decode_ns;
+	if (!to->first_ns || (from->first_ns && from->first_ns < to->first_ns))
+		to->first_ns = from->first_ns;
+}
+
+/* All answers, some at a time; where threads are short, on fewer, at least on this one. */
+static enum err answer_each(struct job *j, const struct task *t)
+{
+	enum { AT_ONCE = 16 };
+	struct worker k[AT_ONCE];
+	unsigned n = MIN(t->n, (unsigned)AT_ONCE);
+	for (unsigned i = 0; i < n; i++)
+		k[i] = (struct worker){.j = *j, .t = t, .context = trace_context_now()};
+	for (unsigned i = 1; i < n; i++)
+		k[i].started = !thread_start(&k[i].thread, answer_some, &k[i], "answer", NULL);
+	answer_some(&k[0]);
+	for (unsigned i = 0; i < n; i++) {
+		if (k[i].started)
+			pthread_join(k[i].thread, NULL);
+		add_counts(j, &k[i].j);
+		buf_free(&k[i].j.chunk);
+	}
+	j->x = j->sink->x;
+	return j->sink->e;
+}
+
 /* The answers to all prompts, n each, in order; to the messages of p when it is a chat. */
 static enum err answer_all(
 	struct job *j, const struct chat_params *p, const struct tokens *prompts, size_t n_prompts)
 {
-	unsigned n = (unsigned)n_prompts * j->p->n;
-	struct choice *choices = calloc(n, sizeof *choices);
-	enum err e = choices ? OK : api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory");
-	for (j->index = 0; j->index < n && !e; j->index++) {
-		j->choice = &choices[j->index];
-		j->opened = false;
-		e = p ? converse(j, p, j->index)
-		      : complete(j, &prompts[j->index / j->p->n], j->index % j->p->n);
-		if (!e && (j->choice->text.err || j->choice->logprobs.err))
-			e = api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory for the answer");
-	}
+	struct task t = {.p = p, .prompts = prompts, .n = (unsigned)n_prompts * j->p->n};
+	t.choices = calloc(t.n, sizeof *t.choices);
+	enum err e = t.choices ? answer_each(j, &t)
+			       : api_fail(&j->x, ERR_NOMEM, NULL, NULL, "no memory");
 	if (!e && j->p->stream)
 		e = end_stream(j);
 	else if (!e)
-		reply_whole(j, choices, n);
-	for (unsigned i = 0; choices && i < n; i++) {
-		buf_free(&choices[i].text);
-		buf_free(&choices[i].logprobs);
-		chat_result_free(&choices[i].res);
+		reply_whole(j, t.choices, t.n);
+	for (unsigned i = 0; t.choices && i < t.n; i++) {
+		buf_free(&t.choices[i].text);
+		buf_free(&t.choices[i].logprobs);
+		chat_result_free(&t.choices[i].res);
 	}
-	free(choices);
+	free(t.choices);
 	return e;
 }
 
@@ -724,7 +830,8 @@ static void note_request(struct job *j)
 void openai_chat(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct chat_params p;
-	struct job j = {.rq = rq, .rs = rs, .p = &p.gen, .chat = true, .cp = &p};
+	struct sink s = {.mu = PTHREAD_MUTEX_INITIALIZER, .cancel.parent = rq->cancel};
+	struct job j = {.sink = &s, .rq = rq, .rs = rs, .p = &p.gen, .chat = true, .cp = &p};
 	if (api_parse_chat(rq->body, rq->arena, &p, &j.x) ||
 		api_priority(rq, &p.gen.priority, &j.x)) {
 		api_reply_error(rs, &j.x);
@@ -763,7 +870,8 @@ static enum err prompt_tokens(struct job *j, const struct prompt *in, struct tok
 void openai_completion(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct completion_params p;
-	struct job j = {.rq = rq, .rs = rs, .p = &p.gen};
+	struct sink s = {.mu = PTHREAD_MUTEX_INITIALIZER, .cancel.parent = rq->cancel};
+	struct job j = {.sink = &s, .rq = rq, .rs = rs, .p = &p.gen};
 	if (api_parse_completion(rq->body, rq->arena, &p, &j.x) ||
 		api_priority(rq, &p.gen.priority, &j.x)) {
 		api_reply_error(rs, &j.x);

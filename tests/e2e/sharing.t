@@ -110,6 +110,40 @@ def crowd(bob, eve):
     tap.ok(all(m.answer["usage"]["completion_tokens"] == 150 for m in many), "and is served whole")
 
 
+def several(bob):
+    """n answers are those of n requests, whatever comes first in a stream."""
+    ask = {"temperature": 0.9, "logit_bias": {}}
+    alone = [told(bob.chat("Name a colour.", 12, seed=40 + k, **ask)[1]) for k in range(5)]
+    tap.ok(len(set(alone)) > 1, "seeds matter", alone)
+    status, r = bob.chat("Name a colour.", 12, seed=40, n=5, **ask)
+    tap.same([c["message"]["content"] for c in r["choices"]], alone, "n answers are those of the seeds that follow")
+    tap.same([c["index"] for c in r["choices"]], [0, 1, 2, 3, 4], "in order")
+    _, events = bob.c.request("POST", "/v1/chat/completions", {
+        "model": CHAT, "max_tokens": 12, "seed": 40, "n": 5, "stream": True, "stream_options": {"include_usage": True},
+        "temperature": 0.9, "messages": [{"role": "user", "content": "Name a colour."}]}, headers=bob.headers)
+    lines = [line[6:] for line in events.decode().split("\n\n") if line]
+    tap.same(lines[-1], "[DONE]", "streamed: to the end")
+    texts, ends = [""] * 5, [None] * 5
+    for line in lines[:-1]:
+        for choice in json.loads(line)["choices"]:
+            tap.failed += ends[choice["index"]] is not None
+            texts[choice["index"]] += choice["delta"].get("content") or ""
+            ends[choice["index"]] = choice["finish_reason"]
+    tap.same(texts, alone, "streamed: the same answers, by their index")
+    tap.ok(all(ends), "each with its end last", ends)
+    usage = json.loads(lines[-2])["usage"]
+    tap.same([usage[k] for k in ("prompt_tokens", "completion_tokens")],
+             [r["usage"][k] for k in ("prompt_tokens", "completion_tokens")], "and counted the same")
+    prompts = [f"{word} of the world" for word in ("The end", "The map", "The salt", "All", "A history")] * 4
+    _, r = bob.c.json("POST", "/v1/completions", {"model": CHAT, "prompt": prompts, "max_tokens": 6, "temperature": 0},
+                      headers=bob.headers)
+    got = [c["text"] for c in r["choices"]]
+    tap.same(got[:5] * 4, got, "twenty prompts of one request: the same ones answer the same")
+    _, one = bob.c.json("POST", "/v1/completions", {"model": CHAT, "prompt": prompts[3], "max_tokens": 6, "temperature": 0},
+                        headers=bob.headers)
+    tap.same(one["choices"][0]["text"], got[3], "as alone")
+
+
 def keys(c):
     def croft(*args, input=None):
         code, out, err = c.cli(*args, input=input)
@@ -133,6 +167,7 @@ with c:
     ada, bob, eve = Client(c, ada_key, "alpha"), Client(c, bob_key, "alpha"), Client(c, eve_key, "beta")
     knows(bob, eve)
     words(bob, ada)
+    several(bob)
     urgent(bob, ada)
     crowd(bob, eve)
     live = c.json("GET", "/api/v1/models/live", headers=ada.headers)[1]["models"]

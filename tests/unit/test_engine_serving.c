@@ -93,7 +93,7 @@ static void prepare(struct ask *a, struct model *m, struct generator *g, unsigne
 		s.presence_penalty = 0.5f, s.repeat_penalty = 1.1f, s.repeat_last = -1;
 	a->r = (struct gen_request){.prompt = a->toks.id,
 		.n_prompt = a->toks.n,
-		.max_tokens = 10 + i * 7 % 50,
+		.max_tokens = 8 + i * 7 % 32,
 		.sampling = s,
 		.top_logprobs = 1,
 		.client = i % 3,
@@ -118,7 +118,7 @@ static void ask_free(struct ask *a)
 	tokens_free(&a->toks);
 }
 
-enum { N = 12 };
+enum { N = 9 };
 
 /* Each of the mix alone, on a generator that has seen nothing else. */
 static void answer_alone(struct model *m, struct generator_options o, struct ask out[N])
@@ -399,9 +399,14 @@ static void test_engine_serving__a_limit_of_memory_is_kept_or_refused(void)
 	model_unref(m);
 }
 
-TESTS(T(test_engine_serving__an_answer_is_its_own_whatever_else_is_served),
-	T(test_engine_serving__bytes_for_keys_and_values_change_little_and_not_by_chance),
+/* the long ones have time under a sanitizer as well */
+TESTS({"test_engine_serving__an_answer_is_its_own_whatever_else_is_served",
+	      test_engine_serving__an_answer_is_its_own_whatever_else_is_served, 240},
+	{"test_engine_serving__bytes_for_keys_and_values_change_little_and_not_by_chance",
+		test_engine_serving__bytes_for_keys_and_values_change_little_and_not_by_chance,
+		240},
 	T(test_engine_serving__what_several_begin_with_is_read_once),
 	T(test_engine_serving__what_is_urgent_goes_first_and_the_other_loses_nothing),
-	T(test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting),
+	{"test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting",
+		test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting, 240},
 	T(test_engine_serving__a_limit_of_memory_is_kept_or_refused))
