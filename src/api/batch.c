@@ -88,9 +88,10 @@ static enum err parse(yyjson_val *o, struct arena *a, struct batch *b, struct ap
 {
 	struct str endpoint = json_str(o, "endpoint");
 	if (!str_eq_c(endpoint, "/v1/chat/completions") && !str_eq_c(endpoint, "/v1/completions") &&
-		!str_eq_c(endpoint, "/v1/embeddings"))
+		!str_eq_c(endpoint, "/v1/embeddings") && !str_eq_c(endpoint, "/v1/responses"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "endpoint",
-			"endpoint must be /v1/chat/completions, /v1/completions or /v1/embeddings");
+			"endpoint must be /v1/chat/completions, /v1/completions, /v1/embeddings or "
+			"/v1/responses");
 	if (!str_eq_c(json_str(o, "completion_window"), "24h"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "completion_window",
 			"completion_window must be 24h");

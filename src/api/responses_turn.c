@@ -3,6 +3,7 @@
 #include "api/responses.h"
 
 #include "base/clock.h"
+#include "endpoint/remote.h"
 
 #include <stdio.h>
 
@@ -303,9 +304,22 @@ static enum err ended(struct turn *t)
 	return write_usage(t);
 }
 
+/* The turn as a chat, which needs nothing that is stored: `croft replay` asks that again. */
+static void note_request(struct turn *t, const struct chat_request *r)
+{
+	struct buf b = {0};
+	struct errtext et;
+	struct span *s = span_begin(t->run, NULL, "request", "request");
+	if (!remote_chat_json(endpoint_name(t->ep), r, &b, &et))
+		span_json(s, "input", buf_str(&b));
+	span_end(s, OK, NULL);
+	buf_free(&b);
+}
+
 static enum err run_model(struct turn *t)
 {
 	struct chat_request r = api_chat_request(&t->p.chat, t->who, t->cancel);
+	note_request(t, &r);
 	/* without a listener, a provider that breaks off in the middle can be asked again */
 	if (t->answer.emit || r.top_logprobs >= 0)
 		r.on_event = on_event;
@@ -316,6 +330,8 @@ static enum err run_model(struct turn *t)
 	do
 		e = chat_run(t->c, t->ep, t->run, &r, &t->res, &t->x.et);
 	while (e == ERR_BUSY && t->on_busy && t->on_busy(t));
+	if (e == ERR_CANCELLED && t->answer.e && t->answer.e != ERR_CANCELLED)
+		return api_fail(&t->x, t->answer.e, NULL, NULL, "no memory for the answer");
 	if (e)
 		return api_fail_from(&t->x, e, "input");
 	e = begin(t);

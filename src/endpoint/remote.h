@@ -36,6 +36,11 @@ void remote_each(struct croft *c, bool (*fn)(void *ctx, const struct remote *p),
 enum err remote_chat(struct croft *c, struct remote *p, struct run *run,
 	const struct chat_request *r, struct chat_result *out, struct errtext *et) MUST_CHECK;
 
+/* A turn as the body of POST /v1/chat/completions, without log probabilities: what `croft replay`
+ * sends again. ERR_UNSUPPORTED: it is held to what that API has no words for. */
+enum err remote_chat_json(struct str model, const struct chat_request *r, struct buf *out,
+	struct errtext *et) MUST_CHECK;
+
 struct remote_vectors {
 	float *v; /* n rows of dim */
 	size_t n, dim;

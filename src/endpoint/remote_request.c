@@ -239,12 +239,9 @@ static enum err write_body(struct jw *w, const struct remote_row *p, const struc
 	return e;
 }
 
-enum err remote_openai_body(const struct remote_row *p, const struct chat_request *r, bool stream,
+static enum err write_whole(const struct remote_row *p, const struct chat_request *r, bool stream,
 	struct buf *out, struct errtext *et)
 {
-	if (r->top_logprobs >= 0)
-		return err_set(et, ERR_UNSUPPORTED,
-			"logprobs: a remote provider's tokens are not known here");
 	struct jw w = {.out = out};
 	jw_obj(&w);
 	enum err e = write_body(&w, p, r, stream, et);
@@ -252,4 +249,20 @@ enum err remote_openai_body(const struct remote_row *p, const struct chat_reques
 		return e;
 	jw_end(&w);
 	return jw_done(&w) ? OK : err_set(et, ERR_NOMEM, "no memory for the request");
+}
+
+enum err remote_openai_body(const struct remote_row *p, const struct chat_request *r, bool stream,
+	struct buf *out, struct errtext *et)
+{
+	if (r->top_logprobs >= 0)
+		return err_set(et, ERR_UNSUPPORTED,
+			"logprobs: a remote provider's tokens are not known here");
+	return write_whole(p, r, stream, out, et);
+}
+
+enum err remote_chat_json(
+	struct str model, const struct chat_request *r, struct buf *out, struct errtext *et)
+{
+	const struct remote_row p = {.model = model, .url = S("")};
+	return write_whole(&p, r, false, out, et);
 }

@@ -72,6 +72,8 @@ def plain(c, client):
     tap.raises(openai.NotFoundError, lambda: client.responses.retrieve(gone.id), "store false: it is not")
     run = c.json("GET", "/api/v1/runs/" + raw["croft"]["run"])[1]
     tap.ok(run["run"]["kind"] == "response" and run["run"]["attributes"]["response"] == r.id, "a response is a run", run)
+    code, out, err = c.cli("replay", raw["croft"]["run"])
+    tap.ok(code == 0 and out.startswith("reproduced: 1 answer"), "which can be asked again", out + err)
     logged = client.responses.create(**COLD, input="Hi", max_output_tokens=3, top_logprobs=2,
                                      include=["message.output_text.logprobs"]).output[0].content[0]
     tap.ok(len(logged.logprobs) == 3 and all(len(t.top_logprobs) == 2 for t in logged.logprobs)
@@ -284,6 +286,23 @@ def refused(c, client):
         model=CHAT, input=[{"type": "item_reference", "id": mine.output[0].id}]), "nor refer to it")
 
 
+def elsewhere(c, client):
+    """A provider behind a name, which is this server itself."""
+    c.cli("endpoint", "add", "far", "--url", c.base + "/v1", "--model", CHAT)
+    ask = {"input": "Count to three.", "max_output_tokens": 8, "temperature": 0}
+    known = client.responses.create(model=CHAT, **ask)
+    raw = client.responses.with_raw_response.create(model="far", **ask)
+    r = raw.parse()
+    tap.ok(r.output_text == known.output_text and r.model == "far" and raw.headers["x-croft-provider"] == "far",
+           "a remote provider answers", r)
+    events = list(client.responses.create(model="far", **ask, stream=True, tools=TOOLS))
+    tap.ok(kinds(events)[-1] in ("response.completed", "response.incomplete") and gapless(events), "as a stream", events)
+    tap.same(wait(client, client.responses.create(model="far", **ask, background=True)).output_text,
+             known.output_text, "and in the background")
+    tap.raises(openai.BadRequestError, lambda: client.responses.create(model="far", input="Hi", truncation="auto"),
+               "its tokens are not known here")
+
+
 def retention(c, client):
     first = client.responses.create(model=CHAT, input="Expire me.", max_output_tokens=2)
     second = client.responses.create(model=CHAT, input="Hi", max_output_tokens=2, previous_response_id=first.id)
@@ -306,5 +325,6 @@ with Croft(models=True, settings={"chat.context_tokens": 1024}) as c:
     background(c, client)
     client = killed(c, client)
     refused(c, client)
+    elsewhere(c, client)
     retention(c, client)
 tap.done()

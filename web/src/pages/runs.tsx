@@ -10,7 +10,7 @@ import type { Trace } from '../types'
 
 const states = [['', 'All'], ['running', 'Running'], ['ok', 'Done'], ['error', 'Failed'],
   ['interrupted', 'Interrupted']] as const
-const kinds = ['trace', 'ask', 'search', 'chat', 'embedding', 'ingest']
+const kinds = ['trace', 'ask', 'search', 'chat', 'response', 'embedding', 'ingest']
 
 export function RunsPage() {
   const { query } = usePlace()
