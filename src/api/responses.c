@@ -584,6 +584,23 @@ static const struct setting settings[] = {
 		32},
 };
 
+static const struct option list_options[] = {
+	{"limit", 'n', "N", "How many; 20 if not given"},
+	{"before", 0, "ID", "Older ones than this"},
+};
+
+static const struct command commands[] = {
+	{"responses", run_responses, "", list_options, ARRAY_LEN(list_options),
+		"List the stored responses of the OpenAI API",
+		"They are kept for as long as the setting responses.keep_days says."},
+	{"responses show", run_responses_show, "ID", NULL, 0,
+		"Show a response: what was asked, and the answer", NULL},
+	{"responses cancel", run_responses_cancel, "ID...", NULL, 0,
+		"Cancel responses that are made in the background", NULL},
+	{"responses delete", run_responses_delete, "ID...", NULL, 0, "Remove stored responses",
+		"A response that continues a deleted one stays, but cannot be continued itself."},
+};
+
 const struct module responses_module = {
 	.name = "responses",
 	.migrations = responses_migrations,
@@ -591,6 +608,7 @@ const struct module responses_module = {
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(settings),
+	TABLE(commands),
 	.start = responses_start,
 	.stop = responses_stop,
 };

@@ -8,6 +8,7 @@
  *	responses_turn.c    one answer: what came before, the model, the end
  *	responses_run.c     threads that answer in the background, and who follows them
  *	responses.c         routes and the module
+ *	responses_cmd.c     `croft responses`
  *	conversations.c     routes of conversations
  *
  *  1. A response that was told to a client as completed is stored, unless it asked for
@@ -249,6 +250,12 @@ enum err item_page_parse(const struct http_request *rq, struct item_page *out, s
 void reply_items(struct http_response *rs, const struct item *items, size_t n, bool more);
 /* What the store said; not found is 404 with the parameter's name. */
 enum err store_failed(struct api_error *x, enum err e, const char *param);
+
+struct cmd;
+enum err run_responses(struct cmd *cmd, struct errtext *et);
+enum err run_responses_show(struct cmd *cmd, struct errtext *et);
+enum err run_responses_cancel(struct cmd *cmd, struct errtext *et);
+enum err run_responses_delete(struct cmd *cmd, struct errtext *et);
 
 extern const struct module responses_module;
 extern const struct module conversations_module;

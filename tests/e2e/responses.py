@@ -240,6 +240,22 @@ def killed(c, client):
     return client
 
 
+def commands(c, client):
+    r = client.responses.create(**COLD, input="Count to three.", max_output_tokens=4)
+    code, out, _ = c.cli("responses", "-n", "2")
+    lines = out.splitlines()
+    tap.ok(code == 0 and len(lines) == 3 and lines[1].startswith(r.id) and "incomplete" in lines[1]
+           and lines[1].endswith("Count to three.") and max(map(len, lines)) <= 80, "croft responses", out)
+    code, out, _ = c.cli("responses", "show", r.id)
+    tap.ok(code == 0 and "user\nCount to three.\n\nassistant\n" + r.output_text in out and r.croft["run"] in out,
+           "croft responses show", out)
+    code, out, _ = c.cli("responses", "show", r.id, "--json")
+    tap.same(json.loads(out)["id"], r.id, "as JSON")
+    tap.same(c.cli("responses", "delete", r.id)[0], 0, "croft responses delete")
+    code, _, err = c.cli("responses", "show", r.id)
+    tap.ok(code == 4 and r.id in err, "and it is gone", err)
+
+
 def refused(c, client):
     def no(what, param, kind=openai.BadRequestError, **more):
         e = tap.raises(kind, lambda: client.responses.create(**{"model": CHAT, "input": "Hi", **more}), what)
@@ -324,6 +340,7 @@ with Croft(models=True, settings={"chat.context_tokens": 1024}) as c:
     conversations(client)
     background(c, client)
     client = killed(c, client)
+    commands(c, client)
     refused(c, client)
     elsewhere(c, client)
     retention(c, client)
