@@ -40,7 +40,7 @@ static void send_again(const struct response_params *p, struct arena *a)
 	struct buf list = {0};
 	struct item *again;
 	struct api_error x = {0};
-	yyjson_doc *doc;
+	yyjson_doc *doc = NULL;
 	size_t n;
 	buf_putc(&list, '[');
 	for (size_t i = 0; i < p->n_items; i++)

@@ -122,6 +122,7 @@ static void begin_row(struct asking *q)
 		.previous = t->p.previous,
 		.conversation = t->p.conversation,
 		.seed = (int64_t)t->p.chat.gen.sampling.seed,
+		.priority = t->p.chat.gen.priority,
 		.created_ms = now,
 		.expires_ms = days ? now + days * DAY_MS : 0,
 		.who = q->rq->who ? q->rq->who->id : (struct id){0},

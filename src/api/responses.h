@@ -81,7 +81,7 @@ struct response {
 	const char *status; /* "queued", "in_progress", "completed", "incomplete", "failed",
 			       "cancelled" */
 	bool stored, background, streams;
-	int64_t seed, dropped; /* dropped: messages, of truncation "auto" */
+	int64_t seed, priority, dropped; /* dropped: messages, of truncation "auto" */
 	int64_t created_ms, ended_ms, expires_ms;
 	struct str fixed, request; /* request: its body, while it waits in the background */
 	struct str error, usage;   /* JSON, or "" */
@@ -125,7 +125,7 @@ void answer_release(struct answer *w);
 
 /* ---- rows ---- */
 
-extern const struct migration responses_migrations[1];
+extern const struct migration responses_migrations[2];
 
 struct item_page {
 	struct str after; /* an item's id, "": from the beginning */

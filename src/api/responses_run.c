@@ -236,6 +236,7 @@ static enum err begin(struct task *w, struct response *row, struct str project)
 	if (e)
 		return e;
 	p->chat.gen.sampling.seed = (uint64_t)row->seed;
+	p->chat.gen.priority = (int)row->priority; /* as far as who asked was allowed it */
 	e = response_input(t->c, row->id, t->a, &p->items, &p->n_items, &t->x.et);
 	return e ? store_failed(&t->x, e, NULL) : turn_context(t);
 }

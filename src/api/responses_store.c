@@ -3,7 +3,7 @@
 #include "api/responses.h"
 #include "base/clock.h"
 
-const struct migration responses_migrations[1] = {
+const struct migration responses_migrations[2] = {
 	{1, "responses and conversations",
 		"CREATE TABLE api_response ("
 		"  id BLOB PRIMARY KEY,"
@@ -49,6 +49,8 @@ const struct migration responses_migrations[1] = {
 		"  item TEXT NOT NULL,"
 		"  PRIMARY KEY (owner, place));"
 		"CREATE INDEX api_item_id ON api_item (project, id);"},
+	{2, "priority of responses",
+		"ALTER TABLE api_response ADD COLUMN priority BIGINT NOT NULL DEFAULT 0;"},
 };
 
 enum { EVENTS_KEPT_MS = 24 * 3600 * 1000, SWEEP_MAX = 500 };
@@ -190,14 +192,15 @@ static enum err insert_row(struct tx *tx, const struct response *r, struct errte
 	return db_exec(tx, et,
 		"INSERT INTO api_response (id, project, run, previous, conversation, who, "
 		"who_name, model, title, status, background, streams, seed, dropped, created_ms, "
-		"ended_ms, expires_ms, fixed, request, error, incomplete, used) VALUES (?, ?, ?, "
-		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"ended_ms, expires_ms, fixed, request, error, incomplete, used, priority) VALUES "
+		"(?, "
+		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		P_ID(r->id), P_TEXT(r->project), P_ID(r->run), P_ID(r->previous),
 		P_ID(r->conversation), P_ID(r->who), P_TEXT(r->who_name), P_TEXT(r->model),
 		P_TEXT(r->title), P_TEXT(str_c(r->status)), P_I64(r->background), P_I64(r->streams),
 		P_I64(r->seed), P_I64(r->dropped), P_I64(r->created_ms), P_I64(r->ended_ms),
 		P_I64(r->expires_ms), P_TEXT(r->fixed), P_TEXT(r->request), P_TEXT(r->error),
-		P_TEXT(r->incomplete), P_TEXT(r->usage));
+		P_TEXT(r->incomplete), P_TEXT(r->usage), P_I64(r->priority));
 }
 
 /* What was asked and what was answered become a part of the conversation together. */
@@ -312,7 +315,7 @@ enum err response_started(struct croft *c, struct id id, struct id run, struct s
 #define COLUMNS                                                                                  \
 	"id, project, run, previous, conversation, who, who_name, model, title, status, "        \
 	"background, streams, seed, dropped, created_ms, ended_ms, expires_ms, fixed, request, " \
-	"error, incomplete, used"
+	"error, incomplete, used, priority"
 
 static const char *status_word(struct str s)
 {
@@ -348,7 +351,8 @@ static enum err read_row(struct row *r, struct arena *a, struct response *v, str
 		.request = arena_str(a, row_text(r, 18)),
 		.error = arena_str(a, row_text(r, 19)),
 		.incomplete = arena_str(a, row_text(r, 20)),
-		.usage = arena_str(a, row_text(r, 21))};
+		.usage = arena_str(a, row_text(r, 21)),
+		.priority = row_i64(r, 22)};
 	const struct str *texts[] = {&v->project, &v->who_name, &v->model, &v->title, &v->fixed,
 		&v->request, &v->error, &v->incomplete, &v->usage};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)

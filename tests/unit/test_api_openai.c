@@ -57,6 +57,10 @@ enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out,
 	return endpoint_of(&embed_endpoint, "vectors", name, out, et);
 }
 
+void endpoint_share(struct gen_request *g, const struct principal *who, struct str project)
+{
+}
+
 void endpoint_put(struct endpoint *e)
 {
 	endpoints_out -= e != NULL;
