@@ -1,11 +1,12 @@
 /* What the engine does by itself, one JSON object a line; bench/engine.py sets it beside its peers.
  *
- *	bench_engine generate|sample MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
+ *	bench_engine generate|generate_q8|sample MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
  *	bench_engine prefix MODEL THREADS PREFIX_TOKENS MORE_TOKENS REPEATS
  *	bench_engine embed|embed_bf16 MODEL THREADS TOKENS BATCH CALLS
  *
  * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
- * `sample` draws at temperature 1 from all tokens, `generate` takes the most likely.
+ * `sample` draws at temperature 1 from all tokens, `generate` takes the most likely, `generate_q8`
+ * with keys and values as bytes.
  */
 #include "base/clock.h"
 #include "base/json.h"
@@ -74,14 +75,20 @@ static void common(double load_ms)
 	report("rss_mb", (double)ru.ru_maxrss / 1024);
 }
 
+struct how {
+	float temperature;
+	bool q8;
+};
+
 static void generate(
-	struct model *m, float temperature, unsigned prompt, unsigned decode, unsigned streams)
+	struct model *m, struct how how, unsigned prompt, unsigned decode, unsigned streams)
 {
 	struct generator *g;
 	struct errtext et;
 	struct generator_options o = {.context_tokens = prompt + decode + 8,
 		.sequences_max = streams,
 		.kv_tokens = (uint64_t)streams * (prompt + decode + 64),
+		.kv_q8 = how.q8,
 		.no_drafts = true}; /* the peer guesses nothing either */
 	enum err e = generator_new(m, &o, &g, &et);
 	if (e)
@@ -103,7 +110,7 @@ static void generate(
 				.n_prompt = prompt,
 				.max_tokens = decode,
 				.top_logprobs = -1,
-				.sampling = {.temperature = temperature,
+				.sampling = {.temperature = how.temperature,
 					.top_p = 1,
 					.repeat_penalty = 1,
 					.bias = never,
@@ -127,6 +134,9 @@ static void generate(
 	} else {
 		report("streams_tps", (tokens - streams) / (total - (double)prompt_ns / 1e9));
 	}
+	struct generator_stats stats;
+	generator_stats(g, &stats);
+	report("kv_mb", (double)stats.kv_bytes / (1 << 20));
 	for (unsigned i = 0; i < streams; i++) {
 		buf_free(&s[i].res.text);
 		free((void *)s[i].rq.prompt);
@@ -228,8 +238,10 @@ int main(int argc, char **argv)
 	else if (strcmp(argv[1], "prefix") == 0)
 		prefix(m, number(argv[4]), number(argv[5]), number(argv[6]));
 	else
-		generate(m, strcmp(argv[1], "sample") == 0, number(argv[4]), number(argv[5]),
-			number(argv[6]));
+		generate(m,
+			(struct how){.temperature = strcmp(argv[1], "sample") == 0,
+				.q8 = strcmp(argv[1], "generate_q8") == 0},
+			number(argv[4]), number(argv[5]), number(argv[6]));
 	common(load_ms);
 	model_unref(m);
 	return 0;

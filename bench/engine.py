@@ -173,6 +173,15 @@ def prefix(bench, path, repeats):
         row(f"{title} (goal: 5 %)", got["again_percent"], 5, "%", 1, less=True)
 
 
+def bytes_kept(bench, path, repeats):
+    title = "135M, 8 streams after 512 tokens, keys and values"
+    if wanted(title):
+        args = [path, str(THREADS), "512", "64", "8"]
+        q8, f16 = medians(([bench, "generate_q8"] + args, [bench, "generate"] + args), max(repeats, 3))
+        row(f"{title}: q8 / f16", q8["streams_tps"], f16["streams_tps"], "tok/s", 0.9)
+        row(f"{title}, bytes: q8 / f16", q8["kv_mb"], f16["kv_mb"], "MB", 1.85, less=True)
+
+
 def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
     global ONLY
     ONLY, repeats = only, int(repeats)
@@ -183,6 +192,7 @@ def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
         decoder(bench, peer, "135M", name, path, repeats)
     cold(bench, smollm2, repeats)
     prefix(bench, smollm2, repeats)
+    bytes_kept(bench, smollm2, repeats)
     for name in GOALS["1B"]:
         path = f"{made}/random1b-{name.lower()}.gguf"
         if os.path.exists(path):

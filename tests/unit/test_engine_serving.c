@@ -400,13 +400,9 @@ static void test_engine_serving__a_limit_of_memory_is_kept_or_refused(void)
 }
 
 /* the long ones have time under a sanitizer as well */
-TESTS({"test_engine_serving__an_answer_is_its_own_whatever_else_is_served",
-	      test_engine_serving__an_answer_is_its_own_whatever_else_is_served, 240},
-	{"test_engine_serving__bytes_for_keys_and_values_change_little_and_not_by_chance",
-		test_engine_serving__bytes_for_keys_and_values_change_little_and_not_by_chance,
-		240},
+TESTS(T_LONG(test_engine_serving__an_answer_is_its_own_whatever_else_is_served, 240),
+	T_LONG(test_engine_serving__bytes_for_keys_and_values_change_little_and_not_by_chance, 240),
 	T(test_engine_serving__what_several_begin_with_is_read_once),
 	T(test_engine_serving__what_is_urgent_goes_first_and_the_other_loses_nothing),
-	{"test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting",
-		test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting, 240},
+	T_LONG(test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting, 240),
 	T(test_engine_serving__a_limit_of_memory_is_kept_or_refused))
