@@ -321,6 +321,7 @@ static enum err run(struct answer *a, enum phase phase, const struct language *l
 		.top_logprobs = r->top_logprobs,
 		.language = language,
 		.priority = r->priority,
+		.goes_on = a->runs > 0,
 		.cancel = r->cancel,
 		.on_token = on_token,
 		.ctx = a};

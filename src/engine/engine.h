@@ -140,6 +140,9 @@ struct gen_request {
 	 * equals those who ask share the machine, whatever the number of their requests. */
 	int priority;
 	uint64_t client; /* who asks; 0: the house */
+	/* The prompt ends with what an earlier request of the same answer wrote: it does not queue
+	 * behind others again, nor is it refused because many wait. */
+	bool goes_on;
 	/* What a request has read is known to later ones of its realm only: how fast an answer
 	 * begins tells what others have asked. */
 	uint64_t realm;

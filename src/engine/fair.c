@@ -1,5 +1,5 @@
-/* Who goes next: the lowest priority number; among equals the client that the machine has done
- * least for; of one client's the oldest.
+/* Who goes next: the lowest priority number; among equals what goes on with an answer; then the
+ * client that the machine has done least for; of one client's the oldest.
  *
  * What was done for a client is counted in prompt tokens read, a written token as WRITTEN of them
  * (schedule.c). Somebody who comes after a while starts from the least that was done for those who
@@ -79,6 +79,8 @@ static bool goes_before(const struct job *a, const struct job *b)
 {
 	if (a->r->priority != b->r->priority)
 		return a->r->priority < b->r->priority;
+	if (a->r->goes_on != b->r->goes_on)
+		return a->r->goes_on;
 	if (a->client->service != b->client->service)
 		return a->client->service < b->client->service;
 	return a->submitted_ns < b->submitted_ns;

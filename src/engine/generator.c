@@ -270,7 +270,7 @@ static enum err submit(struct generator *g, struct job *j, struct errtext *et)
 	pthread_mutex_lock(&g->mu);
 	if (g->stop) {
 		e = err_set(et, ERR_NOT_READY, "the model is being unloaded");
-	} else if (g->queue.n >= g->queue_max) {
+	} else if (g->queue.n >= g->queue_max && !j->r->goes_on) {
 		e = err_set(et, ERR_BUSY, "%u requests wait for this model already", g->queue.n);
 	} else if (!(j->client = client_enter(&g->queue, j->r->client))) {
 		e = err_set(et, ERR_NOMEM, "no memory for another client");

@@ -176,7 +176,27 @@ with c:
     tap.ok(model["preemptions"] >= 1 and model["kv_tokens"] <= 1536, "and is not exceeded", model)
     halves = model["kv_bytes"]
 
-with Croft(models=True, settings={**SETTINGS, "chat.kv_type": "q8"}) as c:
+TOOL = {"type": "function", "function": {"name": "get_weather", "description": "The weather of a city", "parameters": {
+    "type": "object", "required": ["city"], "additionalProperties": False,
+    "properties": {"city": {"type": "string", "maxLength": 12}}}}}
+
+
+def calls(c):
+    """An answer with calls is several runs of the model: one that has begun is not refused in the middle."""
+    anyone = Client(c, "", "default")
+    anyone.headers = {}
+    many = [Asking(anyone, f"What is the weather in {city}?", 40, tools=[TOOL], tool_choice="required", logit_bias={})
+            for city in ("Bonn", "Rome", "Oslo", "Cairo", "Lima", "Delhi", "Paris", "Perth")]
+    for one in many:
+        one.join()
+    good = [m.answer["choices"][0]["message"]["tool_calls"][0]["function"] for m in many if m.status == 200]
+    tap.ok(all(m.status in (200, 429) for m in many), "more than may wait: answered, or told to come again", [m.status for m in many])
+    tap.ok(good and all(set(json.loads(f["arguments"])) == {"city"} for f in good), "and what was begun is whole", good)
+    tap.ok(any(m.status == 429 for m in many), "some were told so", [m.status for m in many])
+
+
+with Croft(models=True, settings={**SETTINGS, "chat.kv_type": "q8", "chat.sequences_max": 1, "chat.queue_max": 2}) as c:
+    calls(c)
     model = next(m for m in c.json("GET", "/api/v1/models/live")[1]["models"] if m["purpose"] == "chat")
     tap.ok(model["kv_bytes"] * 100 < halves * 54, "as bytes they take half", (model["kv_bytes"], halves))
     status, r = c.json("POST", "/v1/chat/completions", {
