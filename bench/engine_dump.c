@@ -64,7 +64,7 @@ static int logits(struct model *m)
 	float *out = malloc(n * vocab * sizeof *out + 1);
 	if (!ids || !out)
 		must(ERR_NOMEM);
-	must(model_logits(m, ids, n, out, NULL, &et));
+	must(model_logits(m, NULL, ids, n, out, NULL, &et));
 	fwrite(out, sizeof *out, n * vocab, stdout);
 	free(out);
 	free(ids);

@@ -442,8 +442,8 @@ static enum err echo_entries(struct job *j, const struct tokens *prompt, struct 
 	float *logprob = calloc(prompt->n, sizeof *logprob);
 	struct token_logprob *top = calloc(prompt->n * MAX(n_top, 1u), sizeof *top);
 	enum err e = logprob && top
-			     ? model_score(endpoint_model(j->ep), prompt->id, prompt->n, n_top,
-				       logprob, top, &j->sink->cancel, &j->x.et)
+			     ? model_score(endpoint_model(j->ep), NULL, prompt->id, prompt->n,
+				       n_top, logprob, top, &j->sink->cancel, &j->x.et)
 			     : err_set(&j->x.et, ERR_NOMEM, "no memory for the log probabilities");
 	for (size_t i = 0; i < prompt->n && !e; i++) {
 		struct gen_event ev = {.token = prompt->id[i],

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include "engine/adapter_int.h"
 #include "engine/layers.h"
 
 /* ---- keys and values ------------------------------------------------------------------------- */
@@ -85,7 +86,10 @@ struct decoder {
 	void *act;
 	float *scratch;
 	size_t scratch_each;
+	struct lora_job *lora; /* [LINEAR_OUTS * batch] */
 };
+
+enum { LINEAR_OUTS = 3 };
 
 /* Cuts the workspace: called once to measure (mem NULL), once to point. */
 static void *cut(char *mem, size_t *at, size_t bytes)
@@ -117,6 +121,7 @@ static size_t lay_out(struct decoder *d, const struct model *m, char *mem)
 	d->seqs = cut(mem, &at, b * sizeof *d->seqs);
 	d->act = cut(mem, &at, kern_act_bytes(MAX(b, d->rows), widest));
 	d->scratch = cut(mem, &at, kern_team_size(m->team) * d->scratch_each * f);
+	d->lora = cut(mem, &at, LINEAR_OUTS * MAX(b, d->rows) * sizeof *d->lora);
 	return at;
 }
 
@@ -128,7 +133,7 @@ enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint3
 		return err_set(et, ERR_NOMEM, "no memory");
 	d->batch = batch;
 	d->rows = rows;
-	d->scratch_each = attn_scratch(context, m->hp.head_dim);
+	d->scratch_each = MAX(attn_scratch(context, m->hp.head_dim), lora_scratch());
 	d->bytes = lay_out(d, m, NULL);
 	d->mem = mem_get(d->bytes, true);
 	if (!d->mem) {
@@ -163,6 +168,7 @@ struct pass {
 	const struct span *spans;
 	size_t n_spans, n; /* n: tokens */
 	uint32_t layer;
+	bool adapted; /* a span has an adapter */
 };
 
 static void look_up(void *arg, size_t from, size_t to)
@@ -257,6 +263,53 @@ static void attend(struct pass *p)
 	layer_attention(p->m->team, &s, d->seqs, p->n_spans);
 }
 
+/* What the adapter of these n rows adds to the products of x. */
+static size_t add_jobs(struct pass *p, const struct adapter *a, size_t n_jobs, const float *x,
+	const struct linear *out, size_t n_out, size_t from, size_t n)
+{
+	for (size_t i = 0; i < n_out; i++) {
+		const struct kern_mat *w = out[i].w;
+		const struct lora *l = adapter_of(a, p->m, p->layer, w);
+		if (l)
+			p->d->lora[n_jobs++] =
+				(struct lora_job){l, x + from * w->k, out[i].y + from * w->n, n, 0};
+	}
+	return n_jobs;
+}
+
+/* Products of x, a row for each token, and what the spans' adapters add. */
+static void linear(struct pass *p, const float *x, size_t k, const struct linear *out, size_t n_out)
+{
+	struct decoder *d = p->d;
+	size_t n_jobs = 0, at = 0, n;
+	layer_linear(p->m->team, x, p->n, k, d->act, out, n_out);
+	if (!p->adapted)
+		return;
+	for (size_t i = 0; i < p->n_spans; i++, at += n) {
+		const struct adapter *a = p->spans[i].adapter;
+		for (n = p->spans[i].n; i + 1 < p->n_spans && p->spans[i + 1].adapter == a; i++)
+			n += p->spans[i + 1].n;
+		if (a)
+			n_jobs = add_jobs(p, a, n_jobs, x, out, n_out, at, n);
+	}
+	layer_lora(p->m->team, d->lora, n_jobs, d->act, d->scratch, d->scratch_each);
+}
+
+/* The last product, of the chosen rows. */
+static void output(struct pass *p, const uint32_t *rows, size_t n_rows, float *logits)
+{
+	struct decoder *d = p->d;
+	struct linear out = {&p->m->output, NULL, logits};
+	size_t n_jobs = 0;
+	layer_linear(p->m->team, d->out, n_rows, p->m->hp.width, d->act, &out, 1);
+	for (size_t i = 0; i < n_rows && p->adapted; i++) {
+		const struct adapter *a = p->spans[d->span_of[rows[i]]].adapter;
+		if (a)
+			n_jobs = add_jobs(p, a, n_jobs, d->out, &out, 1, i, 1);
+	}
+	layer_lora(p->m->team, d->lora, n_jobs, d->act, d->scratch, d->scratch_each);
+}
+
 /* One block: x in d->x, its norm in d->norm; leaves in d->norm what is to be added to x. */
 static void block(struct pass *p)
 {
@@ -265,7 +318,7 @@ static void block(struct pass *p)
 	const struct layer *l = &p->m->layers[p->layer];
 	struct kern_team *team = p->m->team;
 	size_t n = p->n, half = hp->rope_dim / 2, q = (size_t)hp->heads * hp->head_dim;
-	layer_linear(team, d->norm, n, hp->width, d->act,
+	linear(p, d->norm, hp->width,
 		(struct linear[]){
 			{&l->q, l->q_b, d->q}, {&l->k, l->k_b, d->k}, {&l->v, l->v_b, d->v}},
 		3);
@@ -278,22 +331,23 @@ static void block(struct pass *p)
 	layer_rope(team, d->k, n, hp->kv_heads, hp->head_dim, d->cs, half, p->m->rope_pairs);
 	rows_run(team, n, store, p);
 	attend(p);
-	layer_linear(team, d->att, n, q, d->act, &(struct linear){&l->o, l->o_b, d->norm}, 1);
+	linear(p, d->att, q, &(struct linear){&l->o, l->o_b, d->norm}, 1);
 	layer_add_rmsnorm(team, d->x, d->norm, n, hp->width, l->mlp_norm, hp->norm_eps, d->norm);
-	layer_linear(team, d->norm, n, hp->width, d->act,
+	linear(p, d->norm, hp->width,
 		(struct linear[]){{&l->gate, l->gate_b, d->gate}, {&l->up, l->up_b, d->up}}, 2);
 	layer_silu_mul(team, d->gate, d->up, n, hp->ffn);
-	layer_linear(team, d->gate, n, hp->ffn, d->act,
-		&(struct linear){&l->down, l->down_b, d->norm}, 1);
+	linear(p, d->gate, hp->ffn, &(struct linear){&l->down, l->down_b, d->norm}, 1);
 }
 
 static void number(struct pass *p)
 {
-	for (size_t s = 0; s < p->n_spans; s++)
+	for (size_t s = 0; s < p->n_spans; s++) {
+		p->adapted |= p->spans[s].adapter != NULL;
 		for (uint32_t i = 0; i < p->spans[s].n; i++) {
 			p->d->span_of[p->n] = (uint32_t)s;
 			p->d->pos[p->n++] = p->spans[s].pos + i;
 		}
+	}
 }
 
 void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const int32_t *ids,
@@ -301,7 +355,7 @@ void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const
 	float *logits)
 {
 	const struct hparams *hp = &m->hp;
-	struct pass p = {d, m, kv, ids, spans, n_spans, 0, 0};
+	struct pass p = {d, m, kv, ids, spans, n_spans, 0, 0, false};
 	number(&p);
 	assert(p.n <= d->batch && n_rows <= d->rows);
 	rope_angles(m->team, d->pos, p.n, m->inv_freq, hp->rope_dim / 2, d->cs);
@@ -318,6 +372,5 @@ void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const
 			d->norm + rows[i] * (size_t)hp->width, hp->width);
 	layer_add_rmsnorm(
 		m->team, d->out, NULL, n_rows, hp->width, m->out_norm, hp->norm_eps, d->out);
-	layer_linear(m->team, d->out, n_rows, hp->width, d->act,
-		&(struct linear){&m->output, NULL, logits}, 1);
+	output(&p, rows, n_rows, logits);
 }

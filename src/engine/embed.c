@@ -137,8 +137,8 @@ enum { SCORE_BATCH = 128 };
 /* Logits of up to SCORE_BATCH positions, from the first on. */
 typedef void (*score_fn)(void *ctx, size_t first, size_t n, const float *logits);
 
-static enum err score(struct model *m, struct decoder *d, struct kv *kv, const uint32_t *blocks,
-	const int32_t *ids, size_t n, float *logits, score_fn fn, void *ctx,
+static enum err score(struct model *m, const struct adapter *a, struct decoder *d, struct kv *kv,
+	const uint32_t *blocks, const int32_t *ids, size_t n, float *logits, score_fn fn, void *ctx,
 	const struct cancel *cancel, struct errtext *et)
 {
 	uint32_t rows[SCORE_BATCH];
@@ -148,7 +148,7 @@ static enum err score(struct model *m, struct decoder *d, struct kv *kv, const u
 		if (cancelled(cancel))
 			return err_set(et, ERR_CANCELLED, "cancelled");
 		uint32_t k = (uint32_t)MIN(n - i, (size_t)SCORE_BATCH);
-		struct span s = {.blocks = blocks, .pos = (uint32_t)i, .n = k};
+		struct span s = {.blocks = blocks, .adapter = a, .pos = (uint32_t)i, .n = k};
 		float *to = fn ? logits : logits + i * m->hp.vocab;
 		pthread_mutex_lock(&m->compute);
 		decoder_pass(d, m, kv, ids + i, &s, 1, rows, k, to);
@@ -159,8 +159,8 @@ static enum err score(struct model *m, struct decoder *d, struct kv *kv, const u
 	return OK;
 }
 
-static enum err score_all(struct model *m, const int32_t *ids, size_t n, float *logits, score_fn fn,
-	void *ctx, const struct cancel *cancel, struct errtext *et)
+static enum err score_all(struct model *m, const struct adapter *a, const int32_t *ids, size_t n,
+	float *logits, score_fn fn, void *ctx, const struct cancel *cancel, struct errtext *et)
 {
 	if (m->arch->task != MODEL_DECODER)
 		return err_set(et, ERR_INVALID, "'%s' (%s) is an encoder; it has no logits",
@@ -168,6 +168,8 @@ static enum err score_all(struct model *m, const int32_t *ids, size_t n, float *
 	if (n > m->hp.context)
 		return err_set(et, ERR_TOO_LARGE, "%zu tokens; the model's context holds %u", n,
 			m->hp.context);
+	if (a && adapter_model(a) != m)
+		return err_set(et, ERR_INVALID, "the adapter was made for another model");
 	enum err e = check_ids(m, ids, n, et);
 	if (e || !n)
 		return e;
@@ -183,17 +185,17 @@ static enum err score_all(struct model *m, const int32_t *ids, size_t n, float *
 	if (!e)
 		e = decoder_new(m, SCORE_BATCH, SCORE_BATCH, (uint32_t)n, &d, et);
 	if (!e)
-		e = score(m, d, &kv, blocks, ids, n, logits, fn, ctx, cancel, et);
+		e = score(m, a, d, &kv, blocks, ids, n, logits, fn, ctx, cancel, et);
 	decoder_free(d);
 	kv_free(&kv);
 	free(blocks);
 	return e;
 }
 
-enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
-	const struct cancel *cancel, struct errtext *et)
+enum err model_logits(struct model *m, const struct adapter *a, const int32_t *ids, size_t n,
+	float *logits, const struct cancel *cancel, struct errtext *et)
 {
-	return score_all(m, ids, n, logits, NULL, NULL, cancel, et);
+	return score_all(m, a, ids, n, logits, NULL, NULL, cancel, et);
 }
 
 /* ---- log probabilities of a text that is there ---- */
@@ -241,8 +243,9 @@ static void note_scores(void *ctx, size_t first, size_t n, const float *logits)
 	}
 }
 
-enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_top, float *logprob,
-	struct token_logprob *top, const struct cancel *cancel, struct errtext *et)
+enum err model_score(struct model *m, const struct adapter *a, const int32_t *ids, size_t n,
+	uint32_t n_top, float *logprob, struct token_logprob *top, const struct cancel *cancel,
+	struct errtext *et)
 {
 	struct scored s = {.ids = ids,
 		.n = n,
@@ -254,7 +257,7 @@ enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_t
 	float *logits = malloc(MAX(rows, (size_t)1) * m->hp.vocab * sizeof *logits);
 	if (!logits)
 		return err_set(et, ERR_NOMEM, "no memory to score %zu tokens", n);
-	enum err e = score_all(m, ids, n, logits, note_scores, &s, cancel, et);
+	enum err e = score_all(m, a, ids, n, logits, note_scores, &s, cancel, et);
 	free(logits);
 	return e;
 }

@@ -69,6 +69,33 @@ void model_plan(const struct model *m, struct buf *out);
  * normalisation), in hex; computed once, then remembered. */
 const char *model_identity(struct model *m);
 
+/* ---- adapters ----
+ *
+ * A LoRA adapter belongs to an open decoder model: for some of its matrices W it holds two small
+ * ones, and an answer with it is what W + scale * B A would write, while other requests of the same
+ * pass use W alone or another adapter. Immutable, counted, shared by threads; it keeps its model
+ * open. From a folder as PEFT writes it (adapter_config.json, adapter_model.safetensors), or a GGUF
+ * file of that type (general.type "adapter"), for a base in either format. */
+
+struct adapter;
+
+struct adapter_info {
+	const char *format; /* "gguf" or "safetensors" */
+	const char *base;   /* the model it was trained on, as its files name it; may be "" */
+	uint32_t rank_max, matrices;
+	uint64_t parameters, file_bytes, resident_bytes, load_ns;
+};
+
+/* Of the options memory_max, memory_need and check count. What Croft does not compute (DoRA, saved
+ * modules, ...) is ERR_UNSUPPORTED by its name; a matrix of another shape is ERR_INVALID and names
+ * the tensor and both shapes. */
+enum err adapter_open(const char *path, struct model *m, const struct model_options *o,
+	struct adapter **out, struct errtext *et) MUST_CHECK;
+struct adapter *adapter_ref(struct adapter *a);
+void adapter_unref(struct adapter *a); /* accepts NULL */
+const struct adapter_info *adapter_info(const struct adapter *a);
+const struct model *adapter_model(const struct adapter *a);
+
 /* ---- generation ---- */
 
 struct generator_options {
@@ -136,6 +163,8 @@ struct gen_request {
 	/* NULL, or what the text is held to: it is one of the language's texts when the answer ends
 	 * with GEN_STOP, and the beginning of one otherwise. It must outlive the call. */
 	const struct language *language;
+	/* NULL, or one of the generator's model. It must outlive the call. */
+	const struct adapter *adapter;
 	/* Who goes first when not all can: lower goes before higher, and gives way to lower; among
 	 * equals those who ask share the machine, whatever the number of their requests. */
 	int priority;
@@ -212,15 +241,17 @@ enum err model_chat_render(const struct model *m, const struct chat_message *msg
 	const struct chat_vars *v, struct buf *out, bool *used_default,
 	struct errtext *et) MUST_CHECK;
 
-/* ---- scoring (oracles, perplexity): logits of every position, row-major [n][vocab] ---- */
-enum err model_logits(struct model *m, const int32_t *ids, size_t n, float *logits,
-	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* ---- scoring (oracles, perplexity): logits of every position, row-major [n][vocab], with an
+ * adapter of the model or NULL ---- */
+enum err model_logits(struct model *m, const struct adapter *a, const int32_t *ids, size_t n,
+	float *logits, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 
 /* What the model thinks of a text: logprob[i] of ids[i] after those before it, and the n_top
  * likeliest in its place, top[i][n_top], likeliest first. Those of the first token are not set:
  * nothing comes before it. */
-enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_top, float *logprob,
-	struct token_logprob *top, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+enum err model_score(struct model *m, const struct adapter *a, const int32_t *ids, size_t n,
+	uint32_t n_top, float *logprob, struct token_logprob *top, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
 
 /* ---- embeddings ---- */
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include "base/clock.h"
+#include "engine/adapter_int.h"
 #include "engine/stopper.h"
 
 enum {
@@ -202,6 +203,8 @@ static enum err check(const struct generator *g, const struct gen_request *r, st
 			"the prompt has %zu tokens; the context holds %u, of which one must be "
 			"left for the answer",
 			r->n_prompt, g->context);
+	if (r->adapter && adapter_model(r->adapter) != g->m)
+		return err_set(et, ERR_INVALID, "the adapter was made for another model");
 	if (r->top_logprobs > TOP_MAX)
 		return err_set(et, ERR_INVALID, "top_logprobs is %d, at most %d are given",
 			r->top_logprobs, TOP_MAX);
@@ -238,7 +241,7 @@ static enum err prepare(
 	j->ids = malloc((r->n_prompt + n + DRAFT_MAX) * sizeof *j->ids);
 	j->logprob = malloc(n * sizeof *j->logprob);
 	j->top = malloc(n * MAX(j->n_top, 1u) * sizeof *j->top);
-	j->seq = (struct kvseq){.kind.realm = r->realm};
+	j->seq = (struct kvseq){.kind = {adapter_id(r->adapter), r->realm}};
 	j->seq.blocks = malloc((g->context / KV_BLOCK + 1) * sizeof *j->seq.blocks);
 	if (!j->ids || !j->logprob || !j->top || !j->seq.blocks)
 		return err_set(

@@ -23,6 +23,26 @@ struct linear {
 void layer_linear(struct kern_team *team, const float *x, size_t n, size_t k, void *act,
 	const struct linear *out, size_t n_out);
 
+/* ---- adapters: y += scale * b (a x) of n rows ---- */
+
+enum { LORA_RANK_MAX = 1024 };
+
+struct lora {
+	struct kern_mat a, b; /* [rank][k], [width][rank], F32 or F16; b.n 0: there is none */
+	float scale;
+};
+struct lora_job {
+	const struct lora *l;
+	const float *x; /* [n][a.k] */
+	float *y;       /* [n][b.n] */
+	size_t n;
+	size_t first; /* filled by layer_lora */
+};
+size_t lora_scratch(void); /* floats for each thread */
+/* act: any workspace of kern_act; it is not written */
+void layer_lora(struct kern_team *team, struct lora_job *jobs, size_t n, void *act, float *scratch,
+	size_t scratch_each);
+
 /* ---- norms ---- */
 
 /* x += r (r may be NULL), then y = rmsnorm(x) * w. y may be x. */

@@ -4,6 +4,7 @@
  *	            GGUF and in Hugging Face's layout, and how hyperparameters are read from either
  *	weights.c   tensors by name, from a GGUF file or from one or more safetensors files
  *	model.c     opening: find, check, plan, pack
+ *	adapter.c   what a LoRA adapter adds to a model's matrices: find, check, pack
  *	layers.h    linear, norm, rope, attention, mlp: each takes its inputs and outputs explicitly
  *	decoder.c   a pass of a decoder over spans of tokens of several sequences
  *	encoder.c   a pass of an encoder over whole sequences, one after the other
@@ -31,6 +32,13 @@ struct tensor {
 /* Opens a .gguf file, a .safetensors file with its folder, or a folder. */
 enum err weights_open(const char *path, const struct file_check *check, struct weights **out,
 	struct errtext *et) MUST_CHECK;
+/* An adapter's: a .gguf file, or a folder with adapter_config.json and adapter_model.safetensors.
+ */
+enum err weights_open_adapter(const char *path, const struct file_check *check,
+	struct weights **out, struct errtext *et) MUST_CHECK;
+/* The same of bytes that outlive it: GGUF, or safetensors with that adapter_config.json. */
+enum err weights_parse_adapter(
+	struct str config, struct str bytes, struct weights **out, struct errtext *et) MUST_CHECK;
 /* As given; only until the model is open. */
 const struct file_check *weights_check(const struct weights *w);
 void weights_opened(struct weights *w);
@@ -183,9 +191,10 @@ size_t kv_block_bytes(const struct model *m, bool q8);
 void kv_copy(struct kv *kv, struct kvcopy c);
 
 /* n tokens of one sequence from position pos on, whose position p stands in block
- * blocks[p / KV_BLOCK]. */
+ * blocks[p / KV_BLOCK], read with an adapter or NULL. */
 struct span {
 	const uint32_t *blocks;
+	const struct adapter *adapter;
 	uint32_t pos, n;
 };
 

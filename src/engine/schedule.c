@@ -185,7 +185,8 @@ static void add_span(
 	struct generator *g, struct job *j, const int32_t *ids, uint32_t n, uint32_t n_rows)
 {
 	struct kvseq *s = &j->seq;
-	g->spans[g->n_spans] = (struct span){.blocks = s->blocks, .pos = s->n, .n = n};
+	g->spans[g->n_spans] =
+		(struct span){.blocks = s->blocks, .adapter = j->r->adapter, .pos = s->n, .n = n};
 	g->span_job[g->n_spans++] = j;
 	memcpy(g->ids + g->n_ids, ids, n * sizeof *ids);
 	s->n += n;

@@ -83,7 +83,8 @@ static enum err open_sharded(struct weights *w, const char *index, struct errtex
 }
 
 /* A folder without safetensors: one .gguf serves; a pickle is told as such. */
-static enum err open_other(struct weights *w, const char *folder, bool *gguf, struct errtext *et)
+static enum err open_other(
+	struct weights *w, const char *folder, const char *lacks, bool *gguf, struct errtext *et)
 {
 	DIR *d = opendir(folder);
 	if (!d)
@@ -112,8 +113,7 @@ static enum err open_other(struct weights *w, const char *folder, bool *gguf, st
 			"read. Get the model's safetensors or GGUF file",
 			folder);
 	} else {
-		e = err_set(et, ERR_NOT_FOUND, "%s holds no model.safetensors and no GGUF file",
-			folder);
+		e = err_set(et, ERR_NOT_FOUND, "%s holds no %s and no GGUF file", folder, lacks);
 	}
 	buf_free(&found);
 	return e;
@@ -134,7 +134,7 @@ static enum err open_folder(struct weights *w, const char *folder, struct errtex
 	else if (os_exists(buf_c(&index)))
 		e = open_sharded(w, buf_c(&index), et);
 	else
-		e = open_other(w, folder, &gguf, et);
+		e = open_other(w, folder, "model.safetensors", &gguf, et);
 	if (!e && !gguf) {
 		buf_clear(&p);
 		buf_addf(&p, "%s/config.json", folder);
@@ -181,6 +181,67 @@ enum err weights_open(
 		return err_set(et, ERR_NOMEM, "%s: no memory", path);
 	w->check = check;
 	enum err e = os_is_dir(path) ? open_folder(w, path, et) : open_file(w, path, et);
+	if (e)
+		weights_free(w);
+	else
+		*out = w;
+	return e;
+}
+
+/* ---- an adapter's ---- */
+
+static enum err open_peft(struct weights *w, const char *folder, struct errtext *et)
+{
+	struct buf p = {0};
+	bool gguf = false;
+	w->folder = str_dup(str_c(folder));
+	buf_addf(&p, "%s/adapter_model.safetensors", folder);
+	if (!w->folder || p.err) {
+		buf_free(&p);
+		return err_set(et, ERR_NOMEM, "no memory");
+	}
+	bool has = os_exists(buf_c(&p));
+	enum err e = has ? add_shard(w, S("adapter_model.safetensors"), et)
+			 : open_other(w, folder, "adapter_model.safetensors", &gguf, et);
+	buf_clear(&p);
+	buf_addf(&p, "%s/adapter_config.json", folder);
+	if (!e && !gguf)
+		e = file_read(buf_c(&p), CONFIG_MAX, w->check, &w->config, et);
+	buf_free(&p);
+	return e;
+}
+
+enum err weights_open_adapter(
+	const char *path, const struct file_check *check, struct weights **out, struct errtext *et)
+{
+	struct weights *w = calloc(1, sizeof *w);
+	if (!w)
+		return err_set(et, ERR_NOMEM, "%s: no memory", path);
+	w->check = check;
+	enum err e =
+		os_is_dir(path) ? open_peft(w, path, et) : gguf_open(path, check, &w->gguf, et);
+	if (e)
+		weights_free(w);
+	else
+		*out = w;
+	return e;
+}
+
+enum err weights_parse_adapter(
+	struct str config, struct str bytes, struct weights **out, struct errtext *et)
+{
+	struct weights *w = calloc(1, sizeof *w);
+	if (!w)
+		return err_set(et, ERR_NOMEM, "no memory");
+	enum err e;
+	if (str_starts(bytes, S("GGUF")))
+		e = gguf_parse(bytes.p, bytes.n, "adapter", &w->gguf, et);
+	else
+		e = safetensors_parse(bytes.p, bytes.n, "adapter", &w->shard[0], et);
+	w->n_shards = !e && !w->gguf;
+	buf_adds(&w->config, config);
+	if (!e && w->config.err)
+		e = err_set(et, ERR_NOMEM, "no memory");
 	if (e)
 		weights_free(w);
 	else

@@ -220,8 +220,9 @@ enum err tokenizer_decode(
 	return OK;
 }
 
-enum err model_score(struct model *m, const int32_t *ids, size_t n, uint32_t n_top, float *logprob,
-	struct token_logprob *top, const struct cancel *cancel, struct errtext *et)
+enum err model_score(struct model *m, const struct adapter *a, const int32_t *ids, size_t n,
+	uint32_t n_top, float *logprob, struct token_logprob *top, const struct cancel *cancel,
+	struct errtext *et)
 {
 	for (size_t i = 1; i < n; i++) {
 		logprob[i] = -(float)i;

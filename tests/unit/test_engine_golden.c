@@ -47,7 +47,7 @@ static void test_engine_golden__logits(void)
 	tokens_free(&t);
 	float *logits = malloc(n * vocab * sizeof *logits);
 	CHECK(logits);
-	CHECK_OK(model_logits(m, ids, n, logits, NULL, &et), &et);
+	CHECK_OK(model_logits(m, NULL, ids, n, logits, NULL, &et), &et);
 	double kl = 0, worst = 0;
 	yyjson_arr_foreach(rows, i, max, row)
 	{

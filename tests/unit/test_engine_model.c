@@ -69,7 +69,7 @@ static void test_engine_model__encoder_is_described(void)
 	struct generator *g;
 	CHECK_ERR(generator_new(m, NULL, &g, &et), ERR_INVALID);
 	float v;
-	CHECK_ERR(model_logits(m, &(int32_t){1}, 1, &v, NULL, &et), ERR_INVALID);
+	CHECK_ERR(model_logits(m, NULL, &(int32_t){1}, 1, &v, NULL, &et), ERR_INVALID);
 	model_unref(m);
 }
 
