@@ -6,7 +6,9 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { ROW_PANELS = 4, AHEAD = 2048 };
+/* How far ahead memory is asked for, in bytes or blocks: where it counts, with one token at four
+ * panels and with few at one or two, each was the best of 2, 4 and 8 kB. */
+enum { ROW_PANELS = 4, AHEAD = 2048, AHEAD_TILE = 4096, AHEAD_BLOCKS = 16 };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
@@ -923,7 +925,8 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 		UNROLL_FOR (p, 0, P) {
 			const unsigned char *at = panel + p * panel_bytes;
 			UNROLL_FOR (i, 0, bits)
-				_mm_prefetch((const char *)at + (b * bits + i) * LINE + AHEAD,
+				_mm_prefetch(
+					(const char *)at + ((b + AHEAD_BLOCKS) * bits + i) * LINE,
 					_MM_HINT_T1);
 			few_block(type, bits, T, at, k, b, q, ldq, meta, ldm, acc[p]);
 		}
@@ -1061,8 +1064,10 @@ INLINE void tile_x_body(__m512 (*load)(const void *), unsigned P, unsigned T, co
 	const float *a0 = a, *a3 = a + 3 * a_row, *a6 = a + 6 * a_row, *a9 = a + 9 * a_row;
 	for (size_t i = 0; i < n; i++, w += w_row) {
 		__m512 v[4];
-		UNROLL_FOR (p, 0, P)
+		UNROLL_FOR (p, 0, P) {
+			_mm_prefetch(w + p * w_panel + AHEAD_TILE, _MM_HINT_T0);
 			v[p] = load(w + p * w_panel);
+		}
 		UNROLL_FOR (t, 0, T) {
 			const float *row = t < 3 ? a0 : t < 6 ? a3 : t < 9 ? a6 : a9;
 			__m512 x = _mm512_set1_ps(row[t % 3 * a_row + i]);

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { AHEAD = 2048 };
+enum { AHEAD = 2048, AHEAD_TILE = 4096 }; /* kern_avx512.c's */
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
@@ -48,8 +48,11 @@ INLINE void tile_body(unsigned P, unsigned T, const unsigned char *panel, size_t
 	const uint16_t *a0 = a, *a3 = a + 3 * lda, *a6 = a + 6 * lda, *a9 = a + 9 * lda;
 	for (size_t i = 0; i < n; i++, panel += LINE, a0 += 2, a3 += 2, a6 += 2, a9 += 2) {
 		__m512i v[2];
-		UNROLL_FOR (p, 0, P)
+		UNROLL_FOR (p, 0, P) {
+			_mm_prefetch(
+				(const char *)panel + p * panel_bytes + AHEAD_TILE, _MM_HINT_T0);
 			v[p] = _mm512_load_si512(panel + p * panel_bytes);
+		}
 		UNROLL_FOR (t, 0, T) {
 			const uint16_t *row = t < 3 ? a0 : t < 6 ? a3 : t < 9 ? a6 : a9;
 			UNROLL_FOR (p, 0, P)
