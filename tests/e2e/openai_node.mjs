@@ -1,5 +1,5 @@
 import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
 const CHAT = "smollm2-135m-instruct";
@@ -114,6 +114,38 @@ const many = await Promise.all(Array.from({ length: 6 }, async (_, i) => {
   return t;
 }));
 ok(many.every((t, i) => t === many[i % 2]), "concurrent: equal requests have equal answers", many);
+
+const question = { model: CHAT, input: "Count to three.", max_output_tokens: 12, temperature: 0 };
+const first = await client.responses.create(question);
+ok(first.output_text.length > 0 && first.id.startsWith("resp_"), "responses: a text", first);
+const told = client.responses.stream(question);
+const types = [];
+for await (const event of told) types.push(event.type);
+const end = await told.finalResponse();
+ok(end.output_text === first.output_text && types[0] === "response.created", "responses: streamed, the same", types);
+const kept = await client.responses.retrieve(first.id);
+ok(kept.output_text === first.output_text, "responses: stored", kept);
+const cat = await client.responses.parse({
+  model: CHAT, input: "Invent a cat.", max_output_tokens: 200, text: { format: zodTextFormat(Cat, "cat") },
+});
+ok(Cat.safeParse(cat.output_parsed).success, "responses: parsed by a schema", cat.output_text);
+const talk = await client.conversations.create({ items: [{ role: "user", content: "My name is Ada." }] });
+await client.responses.create({ ...question, input: "What is my name?", conversation: talk.id });
+const said = [];
+for await (const item of client.conversations.items.list(talk.id, { order: "asc", limit: 2 })) said.push(item.role);
+ok(said.join() === "user,user,assistant", "conversations: all its items, in pages", said);
+const before = [];
+const second = await client.responses.create({ ...question, previous_response_id: first.id });
+for await (const item of client.responses.inputItems.list(second.id, { limit: 1 })) before.push(item.type);
+ok(before.length === 3, "responses: what it continues", before);
+let later = await client.responses.create({ ...question, background: true });
+while (["queued", "in_progress"].includes(later.status)) {
+  await new Promise((f) => setTimeout(f, 50));
+  later = await client.responses.retrieve(later.id);
+}
+ok(later.output_text === first.output_text, "responses: in the background", later);
+await client.responses.delete(first.id);
+await raises(OpenAI.NotFoundError, () => client.responses.retrieve(first.id), "responses: deleted");
 
 console.log(`1..${n}`);
 process.exit(failed ? 1 : 0);
