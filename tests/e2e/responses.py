@@ -283,7 +283,7 @@ def refused(c, client):
     tap.ok(0 < dropped < 40 and dropped % 2 == 0, "truncation auto: whole turns are left out, and it says how many", r)
     short = client.responses.create(model=CHAT, input=long[dropped:], max_output_tokens=16, temperature=0)
     tap.same(r.output_text, short.output_text, "the answer is that to the rest")
-    bodies = [b"", b"[]", b"{", b'{"input":{}}', b'{"input":[1]}', b'{"input":[{"role":"user"}]}', b'{"input":"\\u0000"}',
+    bodies = [b"", b"[]", b"{", b'{"input":{}}', b'{"input":[1]}', b'{"input":[{"role":"user"}]}', b'{"input":"\\u0000","max_output_tokens":3}',
               b'{"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"' + b"\xff" + b'"}]}]}',
               b'{"input":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"input":[],"instructions":7}',
               b'{"input":"x","metadata":{"a":1}}', b'{"input":"x","include":["everything"]}']
