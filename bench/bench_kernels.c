@@ -224,7 +224,7 @@ struct packing {
 static void pack_run(void *arg)
 {
 	struct packing *p = arg;
-	kern_mat_pack_team(team, p->w, p->rows);
+	kern_mat_pack_team(team, p->w, p->rows, 0, p->w->n);
 }
 
 static void bench_mul(enum kern_type t, size_t m, size_t n, size_t k)

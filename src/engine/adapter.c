@@ -366,7 +366,7 @@ static enum err pack(
 			kern_dequant(t->type, src, (float *)(void *)(rows + r * row), t->cols);
 	}
 	kern_mat_init(to, type, t->rows, t->cols, p->mem + at);
-	kern_mat_pack_team(NULL, to, rows);
+	kern_mat_pack_team(NULL, to, rows, 0, to->n);
 	free(rows);
 	return OK;
 }

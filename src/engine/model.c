@@ -89,10 +89,24 @@ static enum err pack_bf16(struct loader *l, const struct tensor *t, struct kern_
 		kern_quant(KERN_BF16, x, rows + r * t->cols, t->cols);
 	}
 	if (!e)
-		kern_mat_pack_team(l->m->team, w, rows);
+		kern_mat_pack_team(l->m->team, w, rows, 0, w->n);
 	mem_put(rows, bytes);
 	free(x);
+	weights_forget(t->data, t->rows * row);
 	return e;
+}
+
+/* Slice by slice, so that the file is never in memory beside the packed matrices. */
+static void pack_slices(struct kern_team *team, struct kern_mat *w, const char *rows)
+{
+	enum { SLICE = 16 << 20 };
+	size_t row = kern_row_bytes(w->type, w->k),
+	       step = (SLICE / row / KERN_PANEL + 1) * KERN_PANEL;
+	for (size_t r = 0; r < w->n; r += step) {
+		size_t n = MIN(step, w->n - r);
+		kern_mat_pack_team(team, w, rows, r, r + n);
+		weights_forget(rows + r * row, n * row);
+	}
 }
 
 static enum err place_mat(struct loader *l, const struct tensor *t, struct kern_mat *w)
@@ -107,10 +121,8 @@ static enum err place_mat(struct loader *l, const struct tensor *t, struct kern_
 			return e;
 	} else if (l->mem) {
 		kern_mat_init(w, t->type, t->rows, t->cols, l->mem + l->at);
-		kern_mat_pack_team(l->m->team, w, t->data);
+		pack_slices(l->m->team, w, t->data);
 	}
-	if (l->mem) /* so that the file is never in memory beside the packed matrices */
-		weights_forget(t->data, t->rows * kern_row_bytes(t->type, t->cols));
 	l->at += up(bytes);
 	l->mats += bytes;
 	return bytes ? OK

@@ -136,10 +136,11 @@ struct kern_mul {
 };
 /* Several products at once (q, k and v; gate and up), split between the team's threads. */
 void kern_matmul_team(struct kern_team *team, const struct kern_mul *jobs, size_t n_jobs);
-/* kern_act_quant, kern_act_half and kern_mat_pack over the team. */
+/* kern_act_quant, kern_act_half and kern_mat_pack (rows [from, to)) over the team. */
 void kern_act_quant_team(struct kern_team *team, struct kern_act *a);
 void kern_act_half_team(struct kern_team *team, struct kern_act *a);
-void kern_mat_pack_team(struct kern_team *team, struct kern_mat *w, const void *rows);
+void kern_mat_pack_team(
+	struct kern_team *team, struct kern_mat *w, const void *rows, size_t from, size_t to);
 
 /* C[m][n] = alpha * op(A) * op(B) + beta * C in f32. op(A) is m x k: A[m][lda], or with ta its
  * transpose, A[k][lda]. op(B) is k x n: B[k][ldb], or with tb its transpose, B[n][ldb]. beta 0

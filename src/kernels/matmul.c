@@ -286,19 +286,22 @@ void kern_act_half_team(struct kern_team *team, struct kern_act *a)
 struct pack {
 	struct kern_mat *w;
 	const void *rows;
+	size_t from, to;
 };
 
 static void pack_chunk(void *arg, size_t chunk, unsigned thread)
 {
 	struct pack *p = arg;
-	size_t step = 4 * KERN_PANEL;
-	kern_mat_pack(p->w, p->rows, chunk * step, MIN((chunk + 1) * step, p->w->n));
+	size_t step = 4 * KERN_PANEL, from = p->from + chunk * step;
+	kern_mat_pack(p->w, p->rows, from, MIN(from + step, p->to));
 }
 
-void kern_mat_pack_team(struct kern_team *team, struct kern_mat *w, const void *rows)
+void kern_mat_pack_team(
+	struct kern_team *team, struct kern_mat *w, const void *rows, size_t from, size_t to)
 {
 	size_t step = 4 * KERN_PANEL;
-	kern_team_run(team, pack_chunk, &(struct pack){w, rows}, (w->n + step - 1) / step);
+	kern_team_run(
+		team, pack_chunk, &(struct pack){w, rows, from, to}, (to - from + step - 1) / step);
 }
 
 /* ---- f32 GEMM -------------------------------------------------------------------------------- */
