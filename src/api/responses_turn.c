@@ -348,6 +348,10 @@ static void note_run(struct turn *t)
 	if (t->p.chat.gen.format.kind)
 		run_text(t->run, "held_to", str_c(t->p.chat.gen.format.param));
 	run_text(t->run, "status", str_c(t->r.status));
+	if (t->p.chat.last_user.n)
+		run_text(t->run, "input", t->p.chat.last_user);
+	if (r->text.n)
+		run_text(t->run, "output", buf_str(&r->text));
 	run_i64(t->run, "prompt_tokens", r->prompt_tokens);
 	run_i64(t->run, "completion_tokens", r->completion_tokens);
 	run_f64(t->run, "queued_ms", (double)r->queued_ns / 1e6);

@@ -2,6 +2,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(__file__))
 for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -14,6 +15,7 @@ from typing import Literal  # noqa: E402
 
 tap = Tap()
 COLD = {"model": CHAT, "temperature": 0}
+ENDLESS = {"logit_bias": {"2": -100, "0": -100}}
 SCHEMA = {"type": "object", "additionalProperties": False, "required": ["city", "unit"], "properties": {
     "city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["celsius", "fahrenheit"]}}}
 TOOLS = [{"type": "function", "name": "get_weather", "description": "The weather of a city",
@@ -201,7 +203,7 @@ def background(c, client):
     tap.same(rest, events[10:], "followed again, from the middle")
     whole = client.responses.retrieve(id, stream=True)
     tap.same(list(whole), events, "and from the beginning")
-    long = {"model": CHAT, "input": "Tell me a long story.", "extra_body": {"logit_bias": {"2": -100, "0": -100}}}
+    long = {"model": CHAT, "input": "Tell me a long story.", "extra_body": ENDLESS}
     r = client.responses.create(**long, background=True, stream=True)
     seen = [e for e, _ in zip(r, range(20))]
     cancelled = client.responses.cancel(seen[0].response.id)
@@ -216,6 +218,33 @@ def background(c, client):
     tap.raises(openai.BadRequestError, lambda: client.responses.retrieve(plain.id, stream=True), "nor followed")
     tap.raises(openai.BadRequestError, lambda: client.responses.create(**ask, background=True, store=False),
                "background needs store")
+
+
+def gone(client):
+    stream = client.responses.create(model=CHAT, input="Tell me a long story.", stream=True, extra_body=ENDLESS)
+    id = [e for e, _ in zip(stream, range(12))][0].response.id
+    stream.close()
+    end, status = time.time() + 20, None
+    while status != "cancelled" and time.time() < end:
+        time.sleep(0.05)
+        try:
+            r = client.responses.retrieve(id)
+            status = r.status
+        except openai.NotFoundError:  # it is stored when it has ended
+            pass
+    tap.ok(status == "cancelled" and r.output[0].status == "incomplete" and r.output_text,
+           "a client that goes away cancels it; what there is of it is kept", status)
+
+
+def at_once(client):
+    c = client.conversations.create()
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda i: client.responses.create(
+            model=CHAT, input=f"Say {i}.", conversation=c.id, max_output_tokens=4), range(6)))
+    items = list(client.conversations.items.list(c.id, order="asc"))
+    pairs = sorted((items[i].content[0].text, items[i + 1].content[0].text) for i in range(0, 12, 2))
+    tap.same(pairs, sorted((f"Say {i}.", r.output_text) for i, r in enumerate(made)),
+             "six at once in one conversation: each question with its answer")
 
 
 def killed(c, client):
@@ -339,6 +368,8 @@ with Croft(models=True, settings={"chat.context_tokens": 1024}) as c:
     chain(client)
     conversations(client)
     background(c, client)
+    gone(client)
+    at_once(client)
     client = killed(c, client)
     commands(c, client)
     refused(c, client)
