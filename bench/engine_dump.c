@@ -1,7 +1,7 @@
 /* What the engine computes, for the oracles in tools/oracle (bench_engine.c measures how fast).
  *
  *	engine_dump tokens MODEL              stdin: text; stdout: ids, one a line
- *	engine_dump logits MODEL              stdin: ids, one a line; stdout: f32 [n][vocab]
+ *	engine_dump logits MODEL [ADAPTER]    stdin: ids, one a line; stdout: f32 [n][vocab]
  *	engine_dump embed MODEL               stdin: texts, one a line; stdout: f32 [n][dim]
  *	engine_dump greedy MODEL N            stdin: a prompt's text; stdout: N tokens' text */
 #include "base/os.h"
@@ -51,8 +51,11 @@ static int tokens(struct model *m)
 	return 0;
 }
 
-static int logits(struct model *m)
+static int logits(struct model *m, const char *adapter)
 {
+	struct adapter *a = NULL;
+	if (adapter)
+		must(adapter_open(adapter, m, NULL, &a, &et));
 	struct buf text = input();
 	struct str rest = buf_str(&text), line;
 	size_t n = 0, vocab = model_info(m)->vocab;
@@ -64,8 +67,9 @@ static int logits(struct model *m)
 	float *out = malloc(n * vocab * sizeof *out + 1);
 	if (!ids || !out)
 		must(ERR_NOMEM);
-	must(model_logits(m, NULL, ids, n, out, NULL, &et));
+	must(model_logits(m, a, ids, n, out, NULL, &et));
 	fwrite(out, sizeof *out, n * vocab, stdout);
+	adapter_unref(a);
 	free(out);
 	free(ids);
 	buf_free(&text);
@@ -131,7 +135,7 @@ int main(int argc, char **argv)
 	if (str_eq_c(what, "tokens"))
 		rc = tokens(m);
 	else if (str_eq_c(what, "logits"))
-		rc = logits(m);
+		rc = logits(m, argc > 3 ? argv[3] : NULL);
 	else if (str_eq_c(what, "embed"))
 		rc = embed(m);
 	else if (str_eq_c(what, "greedy"))

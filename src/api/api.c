@@ -45,7 +45,8 @@ static const struct route routes[] = {
 	"choice?: string[], json_object?: boolean }, "
 
 static const struct shape shapes[] = {
-	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, purpose: \"chat\" | "
+	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, root, parent: string | "
+			"null, purpose: \"chat\" | "
 			"\"embed\" | \"remote\" }"},
 	{"OpenAIMessage",
 		"{ role: \"system\" | \"developer\" | \"user\" | \"assistant\" | "

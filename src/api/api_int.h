@@ -184,6 +184,7 @@ struct model_entry {
 	struct str name, owner; /* owner: "croft", or the kind of a provider */
 	const char *purpose;    /* "chat", "embed", "remote" */
 	int64_t created_s;
+	struct str base; /* of an adapter the model that it is for; "" otherwise */
 };
 enum err api_models(
 	struct croft *c, struct arena *a, struct model_entry **out, size_t *n, struct api_error *x);

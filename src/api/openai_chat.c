@@ -441,10 +441,11 @@ static enum err echo_entries(struct job *j, const struct tokens *prompt, struct 
 	uint32_t n_top = (uint32_t)MAX(j->p->top_logprobs, 0);
 	float *logprob = calloc(prompt->n, sizeof *logprob);
 	struct token_logprob *top = calloc(prompt->n * MAX(n_top, 1u), sizeof *top);
-	enum err e = logprob && top
-			     ? model_score(endpoint_model(j->ep), NULL, prompt->id, prompt->n,
-				       n_top, logprob, top, &j->sink->cancel, &j->x.et)
-			     : err_set(&j->x.et, ERR_NOMEM, "no memory for the log probabilities");
+	enum err e =
+		logprob && top
+			? model_score(endpoint_model(j->ep), endpoint_adapter(j->ep), prompt->id,
+				  prompt->n, n_top, logprob, top, &j->sink->cancel, &j->x.et)
+			: err_set(&j->x.et, ERR_NOMEM, "no memory for the log probabilities");
 	for (size_t i = 0; i < prompt->n && !e; i++) {
 		struct gen_event ev = {.token = prompt->id[i],
 			.logprob = i ? logprob[i] : NAN,
@@ -500,7 +501,7 @@ static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 	struct gen_result r = {0};
 	if (j->p->echo && echo(j, prompt))
 		return j->x.e;
-	endpoint_share(&g, j->rq->who, project_of(j->rq));
+	endpoint_share(j->ep, &g, j->rq->who, project_of(j->rq));
 	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
 	j->span = span_begin(j->run, NULL, "generate", "llm");
 	span_text(j->span, "model", endpoint_name(j->ep));

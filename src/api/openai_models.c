@@ -38,6 +38,7 @@ static struct model_entry entry_of(const struct installed_model *m)
 	bool there = m->path.p && stat(m->path.p, &st) == 0;
 	return (struct model_entry){.name = m->name,
 		.owner = S("croft"),
+		.base = m->base,
 		.purpose = m->purpose == PURPOSE_CHAT ? "chat" : "embed",
 		/* when it was installed: its file's own time */
 		.created_s = there ? (int64_t)st.st_mtime : 0};
@@ -129,6 +130,12 @@ static void write_model(struct jw *w, const struct model_entry *m)
 	jw_kc(w, "object", "model");
 	jw_ki64(w, "created", m->created_s);
 	jw_kstr(w, "owned_by", m->owner);
+	jw_kstr(w, "root", m->name);
+	jw_key(w, "parent"); /* as vLLM lists adapters */
+	if (m->base.n)
+		jw_str(w, m->base);
+	else
+		jw_null(w);
 	jw_kc(w, "purpose", m->purpose);
 	jw_end(w);
 }

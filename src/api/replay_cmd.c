@@ -129,8 +129,8 @@ static bool same(struct replay *r, yyjson_val *a, yyjson_val *b, size_t answer, 
 /* What the answers were made with, as far as it could have changed. */
 static void compare_receipts(struct replay *r, yyjson_val *a, yyjson_val *b)
 {
-	static const char *const keys[] = {
-		"model", "model_sha256", "template_sha256", "engine", "context_tokens"};
+	static const char *const keys[] = {"model", "model_sha256", "base", "base_sha256",
+		"template_sha256", "engine", "context_tokens"};
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		struct buf x = {0}, y = {0};
 		text_of(yyjson_obj_get(yyjson_obj_get(a, "receipt"), keys[i]), &x);

@@ -86,6 +86,7 @@ static enum err to_installed(struct croft *c, const struct model_row *r, struct 
 		.sha256 = r->sha256,
 		.licence = r->licence,
 		.source = r->source,
+		.base = r->base,
 		.bytes = r->bytes,
 		.path = arena_fmt(a, "%s%s%.*s", path, r->file.n ? "/" : "", STR_FMT(r->file)),
 	};

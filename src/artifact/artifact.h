@@ -48,6 +48,7 @@ struct installed_model {
 	enum model_purpose purpose;
 	struct str path; /* what model_open takes */
 	struct str sha256, licence, source;
+	struct str base; /* "", or it is an adapter of that model, and the path is adapter_open's */
 	uint64_t bytes;
 };
 
@@ -87,6 +88,10 @@ typedef void (*pull_progress_fn)(void *ctx, const char *what, uint64_t done, uin
  * `what`. The callback gets a label, bytes done and bytes in all (0: not known yet). */
 enum err model_pull(struct croft *c, struct str what, struct str as_name, pull_progress_fn fn,
 	void *ctx, const struct cancel *cancel, struct buf *installed_name,
+	struct errtext *et) MUST_CHECK;
+/* The same of a LoRA adapter of the installed model `base`: a folder of PEFT, or a GGUF file. */
+enum err adapter_pull(struct croft *c, struct str what, struct str base, struct str as_name,
+	pull_progress_fn fn, void *ctx, const struct cancel *cancel, struct buf *installed_name,
 	struct errtext *et) MUST_CHECK;
 
 /* ---- artifacts ---- */

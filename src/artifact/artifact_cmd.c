@@ -43,7 +43,11 @@ static enum err models_list(struct cmd *cmd, struct errtext *et)
 							      : "-",
 				json_bool(m, "is_default", false) ? ", default" : "");
 			cmd_cell(t, "%.*s", STR_FMT(json_str(m, "licence")));
-			cmd_cell(t, "%.*s", STR_FMT(json_str(m, "about")));
+			struct str base = json_str(m, "base");
+			if (base.n)
+				cmd_cell(t, "LoRA of %.*s", STR_FMT(base));
+			else
+				cmd_cell(t, "%.*s", STR_FMT(json_str(m, "about")));
 		}
 		cmd_table_end(t);
 	}
@@ -136,6 +140,7 @@ static enum err whole_path(struct str what, char out[PATH_MAX], struct errtext *
 static enum err pull_one(struct cmd *cmd, struct str what, struct str as_name, struct errtext *et)
 {
 	char path[PATH_MAX];
+	struct str base = cmd_opt(cmd, "base");
 	if (is_path(what)) {
 		enum err e = whole_path(what, path, et);
 		if (e)
@@ -148,6 +153,8 @@ static enum err pull_one(struct cmd *cmd, struct str what, struct str as_name, s
 	jw_kstr(&w, "model", what);
 	if (as_name.n)
 		jw_kstr(&w, "name", as_name);
+	if (base.n)
+		jw_kstr(&w, "base", base);
 	jw_end(&w);
 	buf_addf(&label, "%.*s", STR_FMT(as_name.n ? as_name : what));
 	struct pulling p = {.progress = progress_begin(cmd, buf_c(&label), "B", 0)};
@@ -183,6 +190,8 @@ static enum err pull_run(struct cmd *cmd, struct errtext *et)
 	struct str as_name = cmd_opt(cmd, "name");
 	if (as_name.n && n != 1)
 		return err_set(et, ERR_INVALID, "--name goes with one model");
+	if (cmd_opt(cmd, "base").n && !n)
+		return err_set(et, ERR_INVALID, "--base goes with the adapter to fetch");
 	enum err e = OK;
 	for (size_t i = 0; !e && i < (n ? n : ARRAY_LEN(defaults)); i++)
 		e = pull_one(cmd, n ? cmd_arg(cmd, i) : str_c(defaults[i]), as_name, et);
@@ -191,6 +200,7 @@ static enum err pull_run(struct cmd *cmd, struct errtext *et)
 
 static const struct option pull_options[] = {
 	{"name", 0, "NAME", "Install it under this name"},
+	{"base", 0, "MODEL", "It is a LoRA adapter of this installed model"},
 };
 
 const struct command artifact_commands[3] = {
@@ -202,10 +212,12 @@ const struct command artifact_commands[3] = {
 		"hf:ORG/REPO/FILE.gguf of\n"
 		"the model hub, the https URL of a .gguf file (with #sha256=HEX it is verified), "
 		"or a\n"
-		"local file or folder. A download that was cut off goes on where it ended.\n\n"
+		"local file or folder. A download that was cut off goes on where it ended.\n"
+		"With --base it is a LoRA adapter: a folder of PEFT or a GGUF file.\n\n"
 		"Examples:\n"
 		"  croft pull\n"
 		"  croft pull qwen2.5-0.5b-instruct\n"
 		"  croft pull hf:BAAI/bge-small-en-v1.5\n"
-		"  croft pull ~/models/my.gguf --name mine"},
+		"  croft pull ~/models/my.gguf --name mine\n"
+		"  croft pull ~/adapters/sql --base smollm2-135m-instruct --name sql"},
 };

@@ -51,12 +51,13 @@ const struct known_model *catalogue_find(struct str name);
 
 struct model_row {
 	struct str name, source, licence, sha256, file, info; /* file "": the folder itself */
+	struct str base; /* "", or it is an adapter of that model */
 	enum model_purpose purpose;
 	uint64_t bytes;
 	int64_t added_ms;
 };
 
-extern const struct migration artifact_migrations[1];
+extern const struct migration artifact_migrations[2];
 enum err model_row_put(struct db *db, const struct model_row *m, struct errtext *et) MUST_CHECK;
 enum err model_row_delete(struct db *db, struct str name, struct errtext *et) MUST_CHECK;
 enum err model_rows(struct db *db, struct arena *a, struct model_row **rows, size_t *n,
@@ -91,6 +92,7 @@ struct pull {
 	struct pulled_file files[MODEL_FILES_MAX];
 	size_t n_files;
 	struct buf source, licence; /* as found */
+	struct str base;            /* "", or it is to be an adapter of that model */
 	uint64_t said_ns;
 };
 

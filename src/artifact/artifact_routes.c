@@ -46,6 +46,8 @@ static void installed_object(struct croft *c, struct jw *w, const struct model_r
 	jw_kstr(w, "sha256", r->sha256);
 	jw_kstr(w, "source", r->source);
 	jw_kc(w, "about", k ? k->about : "");
+	if (r->base.n)
+		jw_kstr(w, "base", r->base);
 	info_members(w, r->info);
 	jw_end(w);
 }
@@ -149,12 +151,14 @@ static void post_pull(struct croft *c, struct http_request *rq, struct http_resp
 {
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
-	struct str model = {0}, as_name = {0};
+	struct str model = {0}, as_name = {0}, base = {0};
 	enum err e = json_parse(rq->body, &doc, &et);
 	if (!e)
 		e = json_want_str(yyjson_doc_get_root(doc), "model", &model, &et);
 	if (!e)
 		e = json_want_str(yyjson_doc_get_root(doc), "name", &as_name, &et);
+	if (!e)
+		e = json_want_str(yyjson_doc_get_root(doc), "base", &base, &et);
 	if (!e && !model.n)
 		e = err_set(&et, ERR_INVALID, "model: the model to pull is missing");
 	if (e || http_sse_begin(rs)) {
@@ -165,7 +169,8 @@ static void post_pull(struct croft *c, struct http_request *rq, struct http_resp
 	}
 	struct buf name = {0};
 	struct stream s = {.rs = rs, .cancel = {.parent = rq->cancel}};
-	e = model_pull(c, model, as_name, on_progress, &s, &s.cancel, &name, &et);
+	e = base.n ? adapter_pull(c, model, base, as_name, on_progress, &s, &s.cancel, &name, &et)
+		   : model_pull(c, model, as_name, on_progress, &s, &s.cancel, &name, &et);
 	e ? error_event(&s, e, &et) : done_event(&s, buf_str(&name));
 	buf_free(&name);
 	yyjson_doc_free(doc);
@@ -187,7 +192,7 @@ const struct shape artifact_shapes[1] = {
 		"boolean, "
 		"is_default: boolean, licence: string, bytes: int, sha256: string, source: string, "
 		"about: string, architecture?: string, weights?: string, parameters?: int, "
-		"context?: int, dim?: int }"},
+		"context?: int, dim?: int, base?: string, rank?: int }"},
 };
 
 const struct route artifact_routes[3] = {
@@ -195,8 +200,9 @@ const struct route artifact_routes[3] = {
 		"List the models that are installed and those that are known", NULL, NULL,
 		"{ models: Model[] }", 0},
 	{HTTP_POST, "/api/v1/models/pull", post_pull, PERM_MODEL_MANAGE,
-		"Fetch a model; server-sent events: progress, then done or error", NULL,
-		"{ model: string, name?: string }", "{ name: string }", 0},
+		"Fetch a model, or with base a LoRA adapter of that model; server-sent events: "
+		"progress, then done or error",
+		NULL, "{ model: string, name?: string, base?: string }", "{ name: string }", 0},
 	{HTTP_DELETE, "/api/v1/models/{name}", delete_model, PERM_MODEL_MANAGE, "Remove a model",
 		NULL, NULL, "{ deleted: boolean }", 0},
 };

@@ -1,6 +1,6 @@
 #include "artifact/artifact_int.h"
 
-const struct migration artifact_migrations[1] = {
+const struct migration artifact_migrations[2] = {
 	{1, "installed models",
 		"CREATE TABLE model ("
 		"  name TEXT PRIMARY KEY,"
@@ -12,6 +12,8 @@ const struct migration artifact_migrations[1] = {
 		"  file TEXT NOT NULL,"
 		"  info TEXT NOT NULL,"
 		"  added_ms BIGINT NOT NULL);"},
+	/* base: of an adapter the model that it is for */
+	{2, "adapters of models", "ALTER TABLE model ADD COLUMN base TEXT NOT NULL DEFAULT '';"},
 };
 
 const char *purpose_word(enum model_purpose p)
@@ -39,10 +41,10 @@ enum err model_row_put(struct db *db, const struct model_row *m, struct errtext 
 		e = db_exec(tx, et,
 			"INSERT INTO model (name, purpose, source, licence, sha256, bytes, file, "
 			"info, "
-			"added_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"added_ms, base) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			P_TEXT(m->name), P_TEXT(str_c(purpose_word(m->purpose))), P_TEXT(m->source),
 			P_TEXT(m->licence), P_TEXT(m->sha256), P_I64((int64_t)m->bytes),
-			P_TEXT(m->file), P_TEXT(m->info), P_I64(m->added_ms));
+			P_TEXT(m->file), P_TEXT(m->info), P_I64(m->added_ms), P_TEXT(m->base));
 	if (!e)
 		e = installed_note(tx, m, et);
 	return write_one(db, &tx, e, et);
@@ -81,6 +83,7 @@ static enum err read_row(struct row *r, struct arena *a, struct model_row *out)
 		.file = copy(a, row_text(r, 6), &e),
 		.info = copy(a, row_text(r, 7), &e),
 		.added_ms = row_i64(r, 8),
+		.base = copy(a, row_text(r, 9), &e),
 	};
 	return e;
 }
@@ -116,7 +119,7 @@ enum err model_rows(
 	if (!e)
 		e = db_query(tx, &r, et,
 			"SELECT name, purpose, source, licence, sha256, bytes, file, info, "
-			"added_ms "
+			"added_ms, base "
 			"FROM model ORDER BY name");
 	while (!e && k < max && row_next(r, &e, et))
 		e = read_row(r, a, &list[k++]);

@@ -196,34 +196,77 @@ static void whole_hash(struct pull *p, char hex[SHA256_HEX + 1])
 	buf_free(&list);
 }
 
-static void info_json(const struct model_info *i, struct buf *out)
+/* a NULL: a model itself. */
+static void info_json(const struct model_info *i, const struct adapter_info *a, struct buf *out)
 {
 	struct jw w = {.out = out};
 	jw_obj(&w);
 	jw_kc(&w, "architecture", i->architecture);
-	jw_kc(&w, "weights", i->weights);
-	jw_ki64(&w, "parameters", (int64_t)i->parameters);
+	jw_kc(&w, "weights", a ? "LoRA" : i->weights);
+	jw_ki64(&w, "parameters", (int64_t)(a ? a->parameters : i->parameters));
 	jw_ki64(&w, "context", i->context_max);
+	if (a)
+		jw_ki64(&w, "rank", a->rank_max);
 	if (i->task == MODEL_ENCODER)
 		jw_ki64(&w, "dim", i->embedding_dim);
 	jw_end(&w);
 }
 
-/* Opens it once: what the engine refuses is not installed. */
-static enum err inspect(const char *stage, const char *file, struct model_row *row,
-	struct buf *info, struct errtext *et)
+static enum err inspect_model(
+	const char *path, struct model_row *row, struct buf *info, struct errtext *et)
 {
-	char path[PATH_MAX];
 	struct model *m;
-	snprintf(path, sizeof path, "%s%s%s", stage, *file ? "/" : "", file);
+	if (adapter_is(path))
+		return err_set(et, ERR_INVALID,
+			"this is a LoRA adapter: name the installed model that it is for with "
+			"--base (base)");
 	enum err e = model_open(path, &(struct model_options){.threads = 1}, &m, et);
 	if (e)
 		return err_wrap(et, e, "the model cannot be used");
 	const struct model_info *i = model_info(m);
 	row->purpose = i->task == MODEL_ENCODER ? PURPOSE_EMBED : PURPOSE_CHAT;
-	info_json(i, info);
+	info_json(i, NULL, info);
 	model_unref(m);
-	return info->err ? err_set(et, ERR_NOMEM, "no memory") : OK;
+	return OK;
+}
+
+/* An adapter, with the model that it is for. */
+static enum err inspect_adapter(const struct pull *p, const char *path, struct model_row *row,
+	struct buf *info, struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct installed_model base;
+	struct model *m = NULL;
+	struct adapter *ad;
+	enum err e = a ? installed_find(p->c, p->base, PURPOSE_CHAT, a, &base, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (!e && base.base.n)
+		e = err_set(et, ERR_INVALID, "%.*s is an adapter itself", STR_FMT(base.name));
+	if (!e)
+		e = model_open(base.path.p, &(struct model_options){.threads = 1}, &m, et);
+	if (!e)
+		e = adapter_open(path, m, NULL, &ad, et);
+	if (e) {
+		err_wrap(et, e, "the adapter cannot be used");
+	} else {
+		info_json(model_info(m), adapter_info(ad), info);
+		row->purpose = PURPOSE_CHAT;
+		adapter_unref(ad);
+	}
+	model_unref(m);
+	arena_free(a);
+	return e;
+}
+
+/* Opens it once: what the engine refuses is not installed. */
+static enum err inspect(const struct pull *p, const char *file, struct model_row *row,
+	struct buf *info, struct errtext *et)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof path, "%s%s%s", p->stage, *file ? "/" : "", file);
+	enum err e = p->base.n ? inspect_adapter(p, path, row, info, et)
+			       : inspect_model(path, row, info, et);
+	return !e && info->err ? err_set(et, ERR_NOMEM, "no memory") : e;
 }
 
 static enum err write_manifest(
@@ -240,6 +283,8 @@ static enum err write_manifest(
 	jw_kstr(&w, "sha256", row->sha256);
 	jw_ki64(&w, "bytes", (int64_t)row->bytes);
 	jw_kstr(&w, "file", row->file);
+	if (row->base.n)
+		jw_kstr(&w, "base", row->base);
 	jw_key(&w, "info");
 	jw_raw(&w, row->info);
 	jw_key(&w, "files");
@@ -303,10 +348,11 @@ static enum err install(
 		.licence = buf_str(&p->licence),
 		.sha256 = str_c(hex),
 		.file = str_c(file),
+		.base = p->base,
 		.added_ms = clock_unix_ms()};
 	for (size_t i = 0; i < p->n_files; i++)
 		row.bytes += p->files[i].bytes;
-	enum err e = inspect(p->stage, file, &row, &info, et);
+	enum err e = inspect(p, file, &row, &info, et);
 	row.info = buf_str(&info);
 	if (!e && k && k->purpose != row.purpose)
 		e = err_set(et, ERR_CORRUPT, "%s turned out to be a model for %s", k->name,
@@ -436,7 +482,7 @@ static enum err fetch(
 }
 
 /* There already, from the same source? Another source under the same name is a conflict. */
-static enum err there_already(struct croft *c, struct str name, struct str what,
+static enum err there_already(struct croft *c, struct str name, struct str what, struct str base,
 	const struct known_model *k, bool *yes, struct errtext *et)
 {
 	struct arena *a = arena_new(0);
@@ -465,6 +511,7 @@ static enum err there_already(struct croft *c, struct str name, struct str what,
 		if (!*yes && str_starts(what, S("/")))
 			*yes = str_starts(rows[i].source, S("file:")) &&
 			       str_eq(str_sub(rows[i].source, 5, rows[i].source.n), what);
+		*yes &= str_eq(rows[i].base, base);
 		if (!*yes)
 			e = err_set(et, ERR_CONFLICT,
 				"a model named %.*s is there already, from %.*s: choose another "
@@ -488,7 +535,7 @@ static enum err prepare(
 	return e ? e : os_mkdirs(stage, et);
 }
 
-static enum err pull_named(struct croft *c, const char *name, struct str what,
+static enum err pull_named(struct croft *c, const char *name, struct str what, struct str base,
 	const struct known_model *k, pull_progress_fn fn, void *ctx, const struct cancel *cancel,
 	struct errtext *et)
 {
@@ -496,7 +543,7 @@ static enum err pull_named(struct croft *c, const char *name, struct str what,
 	struct pull *p = calloc(1, sizeof *p);
 	if (!p)
 		return err_set(et, ERR_NOMEM, "no memory");
-	*p = (struct pull){.c = c, .fn = fn, .ctx = ctx, .cancel = cancel};
+	*p = (struct pull){.c = c, .fn = fn, .ctx = ctx, .cancel = cancel, .base = base};
 	enum err e = prepare(p, name, partial, stage, et);
 	if (!e)
 		e = fetch(p, what, k, et);
@@ -513,8 +560,9 @@ static enum err pull_named(struct croft *c, const char *name, struct str what,
 	return e;
 }
 
-enum err model_pull(struct croft *c, struct str what, struct str as_name, pull_progress_fn fn,
-	void *ctx, const struct cancel *cancel, struct buf *installed_name, struct errtext *et)
+static enum err pull_any(struct croft *c, struct str what, struct str base, struct str as_name,
+	pull_progress_fn fn, void *ctx, const struct cancel *cancel, struct buf *installed_name,
+	struct errtext *et)
 {
 	struct buf name = {0};
 	what = str_trim(what);
@@ -535,9 +583,9 @@ enum err model_pull(struct croft *c, struct str what, struct str as_name, pull_p
 	if (!e)
 		e = artifact_claim(c, buf_str(&name), et);
 	if (!e) {
-		e = there_already(c, buf_str(&name), what, k, &there, et);
+		e = there_already(c, buf_str(&name), what, base, k, &there, et);
 		if (!e && !there)
-			e = pull_named(c, buf_c(&name), what, k, fn, ctx, cancel, et);
+			e = pull_named(c, buf_c(&name), what, base, k, fn, ctx, cancel, et);
 		artifact_release(c, buf_str(&name));
 	}
 	if (!e && installed_name)
@@ -546,7 +594,39 @@ enum err model_pull(struct croft *c, struct str what, struct str as_name, pull_p
 	return e;
 }
 
+enum err model_pull(struct croft *c, struct str what, struct str as_name, pull_progress_fn fn,
+	void *ctx, const struct cancel *cancel, struct buf *installed_name, struct errtext *et)
+{
+	return pull_any(c, what, S(""), as_name, fn, ctx, cancel, installed_name, et);
+}
+
+enum err adapter_pull(struct croft *c, struct str what, struct str base, struct str as_name,
+	pull_progress_fn fn, void *ctx, const struct cancel *cancel, struct buf *installed_name,
+	struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct installed_model m;
+	enum err e = a ? installed_find(c, base, PURPOSE_CHAT, a, &m, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (!e) /* the name as it is installed */
+		e = pull_any(c, what, m.name, as_name, fn, ctx, cancel, installed_name, et);
+	arena_free(a);
+	return e;
+}
+
 /* ---- removing, adopting ---- */
+
+/* A model goes after its adapters. */
+static enum err check_adapters(
+	struct str name, const struct model_row *rows, size_t n, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(rows[i].base, name))
+			return err_set(et, ERR_CONFLICT,
+				"the adapter %.*s is for the model %.*s: remove it first",
+				STR_FMT(rows[i].name), STR_FMT(name));
+	return OK;
+}
 
 enum err installed_remove(struct croft *c, struct str name, struct errtext *et)
 {
@@ -567,6 +647,8 @@ enum err installed_remove(struct croft *c, struct str name, struct errtext *et)
 		found |= str_eq(rows[i].name, name);
 	if (!e && !found)
 		e = err_set(et, ERR_NOT_FOUND, "no model %.*s is installed", STR_FMT(name));
+	if (!e)
+		e = check_adapters(name, rows, n, et);
 	char c_name[MODEL_NAME_MAX + 1];
 	snprintf(c_name, sizeof c_name, "%.*s", STR_FMT(name));
 	models_path(c, c_name, from);
@@ -612,6 +694,7 @@ static enum err adopt_one(struct croft *c, const char *name, struct errtext *et)
 		.licence = json_str(root, "licence"),
 		.sha256 = json_str(root, "sha256"),
 		.file = json_str(root, "file"),
+		.base = json_str(root, "base").n ? json_str(root, "base") : S(""),
 		.info = buf_str(&info),
 		.purpose =
 			str_eq_c(json_str(root, "purpose"), "embed") ? PURPOSE_EMBED : PURPOSE_CHAT,

@@ -111,8 +111,8 @@ enum file_role file_role(struct str path)
 		"tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
 		"vocab.txt", "vocab.json", "merges.txt", "modules.json",
 		"sentence_bert_config.json", "config_sentence_transformers.json",
-		"chat_template.jinja", "added_tokens.json", "1_Pooling/config.json",
-		"2_Normalize/config.json", "model.safetensors.index.json"};
+		"chat_template.jinja", "added_tokens.json", "adapter_config.json",
+		"1_Pooling/config.json", "2_Normalize/config.json", "model.safetensors.index.json"};
 	if (!model_path_ok(path))
 		return FILE_OTHER;
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
@@ -121,7 +121,8 @@ enum file_role file_role(struct str path)
 	if (str_ends_nocase(path, S(".gguf")))
 		return FILE_GGUF;
 	bool top = str_chr(path, '/') == STR_NONE;
-	if (top && str_starts(path, S("model")) && str_ends(path, S(".safetensors")))
+	if (top && (str_starts(path, S("model")) || str_eq_c(path, "adapter_model.safetensors")) &&
+		str_ends(path, S(".safetensors")))
 		return FILE_WEIGHTS;
 	for (size_t i = 0; i < ARRAY_LEN(pickles); i++)
 		if (str_ends_nocase(path, str_c(pickles[i])))

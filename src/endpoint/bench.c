@@ -27,6 +27,7 @@ struct stream {
 
 struct bench {
 	struct generator *g;
+	const struct adapter *adapter;
 	const struct tokenizer *tk;
 	const struct cancel *cancel;
 	struct logit_bias ends[ENDS_MAX];
@@ -95,6 +96,7 @@ static enum err run_all(struct bench *b, size_t n, size_t prompt, uint32_t token
 					.bias = b->ends,
 					.n_bias = b->n_ends},
 				.top_logprobs = -1,
+				.adapter = b->adapter,
 				.cancel = b->cancel}};
 		e = thread_start(&threads[started], run_stream, s, "bench", et);
 	}
@@ -213,6 +215,7 @@ void post_bench(struct croft *c, struct http_request *rq, struct http_response *
 		e = endpoint_need_model(ep, "bench", &et);
 	if (!e) {
 		b.g = endpoint_generator(ep);
+		b.adapter = endpoint_adapter(ep);
 		b.tk = model_tokenizer(endpoint_model(ep));
 		generator_stats(b.g, &now);
 		e = read_task(rq->body, generator_context(b.g), now.sequences_max, &t, &et);

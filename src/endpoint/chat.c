@@ -34,6 +34,10 @@ static void write_receipt(struct chat_turn *t)
 	jw_obj(&w);
 	jw_kstr(&w, "model", endpoint_name(t->ep));
 	jw_kstr(&w, "model_sha256", endpoint_sha256(t->ep));
+	if (endpoint_base(t->ep).n) { /* it is an adapter */
+		jw_kstr(&w, "base", endpoint_base(t->ep));
+		jw_kstr(&w, "base_sha256", endpoint_base_sha256(t->ep));
+	}
 	jw_kc(&w, "template_sha256", template.n ? hex : NULL); /* null: ChatML */
 	write_sampling(&w, t->r);
 	jw_ki64(&w, "context_tokens", generator_context(endpoint_generator(t->ep)));

@@ -326,7 +326,7 @@ static enum err run(struct answer *a, enum phase phase, const struct language *l
 		.on_token = on_token,
 		.ctx = a};
 	struct gen_result g = {0};
-	endpoint_share(&q, r->who, r->who ? r->who->project : S(""));
+	endpoint_share(a->t->ep, &q, r->who, r->who ? r->who->project : S(""));
 	q.sampling.seed += (uint64_t)a->runs * 0x9E3779B97F4A7C15u;
 	enum err e = generator_run(endpoint_generator(a->t->ep), &q, &g, a->et);
 	if (!e)

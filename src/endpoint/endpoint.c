@@ -7,7 +7,9 @@
  *  3. With a budget (engine.memory_bytes) models are opened one after the other: used_bytes is
  *     what all open ones take, those too that are out of the table and still have users. Room is
  *     made by closing what nobody uses, the one unused for longest first.
- *  4. While a server runs, one thread opens the default models, and looks again while they are not
+ *  4. An adapter is an endpoint that holds a count of its base's and has no model of its own. So a
+ *     base is not closed before its adapters; as long as nobody uses these, it counts as unused.
+ *  5. While a server runs, one thread opens the default models, and looks again while they are not
  *     installed yet; the server is ready once they are open. */
 #include "endpoint/endpoint.h"
 #include "endpoint/chat_int.h"
@@ -28,6 +30,8 @@ struct endpoint {
 	enum model_purpose purpose;
 	struct model *model;
 	struct generator *generator;
+	struct endpoint *base; /* an adapter's; then it has no model and no generator */
+	struct adapter *adapter;
 	struct remote *remote; /* instead of a model; then it is in no table */
 	uint64_t open_ns;
 	/* guarded by owner->mu */
@@ -66,7 +70,9 @@ static void endpoint_free(struct endpoint *ep)
 {
 	remote_put(ep->remote);
 	generator_free(ep->generator);
+	adapter_unref(ep->adapter);
 	model_unref(ep->model);
+	endpoint_put(ep->base);
 	if (ep->bytes) {
 		pthread_mutex_lock(&ep->owner->mu);
 		ep->owner->used_bytes -= ep->bytes;
@@ -112,9 +118,11 @@ static struct endpoint *endpoint_new(struct endpoints *s, const struct installed
 	return NULL;
 }
 
-void endpoint_share(struct gen_request *g, const struct principal *who, struct str project)
+void endpoint_share(const struct endpoint *e, struct gen_request *g, const struct principal *who,
+	struct str project)
 {
 	char name[ID_HEX + 1 + 256];
+	g->adapter = e->adapter;
 	g->realm = hash64(project);
 	g->client = 0;
 	if (who) { /* keys of one user are one */
@@ -172,14 +180,17 @@ static enum err open_model(
 	enum err e = trust_begin(c, str_c(ep->name), &trust, et);
 	o.check = (struct file_check){trust ? trust_file : NULL, trust};
 	if (!e)
-		e = model_open(ep->path, &o, &ep->model, et);
+		e = ep->base ? adapter_open(ep->path, ep->base->model, &o, &ep->adapter, et)
+			     : model_open(ep->path, &o, &ep->model, et);
 	enum err trusted = trust_end(trust, e ? &ignored : et);
 	if (!e && trusted) {
 		model_unref(ep->model);
+		adapter_unref(ep->adapter);
 		ep->model = NULL;
+		ep->adapter = NULL;
 		e = trusted;
 	}
-	if (!e && ep->purpose == PURPOSE_CHAT) {
+	if (!e && !ep->base && ep->purpose == PURPOSE_CHAT) {
 		e = open_generator(c, ep->model, &ep->generator, et);
 		if (e) {
 			model_unref(ep->model);
@@ -193,6 +204,8 @@ static enum err open_model(
 static uint64_t bytes_of(const struct endpoint *ep)
 {
 	struct generator_stats g = {0};
+	if (ep->adapter)
+		return adapter_info(ep->adapter)->resident_bytes;
 	if (ep->generator)
 		generator_stats(ep->generator, &g);
 	return model_info(ep->model)->resident_bytes + g.kv_bytes + g.work_bytes;
@@ -219,6 +232,21 @@ static bool is_idle(const struct endpoint *ep)
 	return ep->state == OPEN && ep->refs == 1;
 }
 
+/* With the mutex: adapters of it in the table; all, or those that are idle. */
+static unsigned adapters_of(const struct endpoints *s, const struct endpoint *ep, bool idle)
+{
+	unsigned n = 0;
+	for (const struct endpoint *a = s->list; a; a = a->next)
+		n += a->base == ep && (!idle || is_idle(a));
+	return n;
+}
+
+/* With the mutex: open, and only adapters have it that nobody but the table has. */
+static bool is_unused(const struct endpoints *s, const struct endpoint *ep)
+{
+	return ep->state == OPEN && ep->refs == 1 + adapters_of(s, ep, true);
+}
+
 static struct endpoint *idlest(struct endpoints *s)
 {
 	struct endpoint *best = NULL;
@@ -234,7 +262,7 @@ static void count(struct endpoints *s, uint64_t *used, uint64_t *busy)
 	pthread_mutex_lock(&s->mu);
 	*used = *busy = s->used_bytes;
 	for (struct endpoint *ep = s->list; ep; ep = ep->next)
-		*busy -= is_idle(ep) ? ep->bytes : 0;
+		*busy -= is_unused(s, ep) ? ep->bytes : 0;
 	pthread_mutex_unlock(&s->mu);
 }
 
@@ -353,28 +381,33 @@ static enum err wait_open(struct endpoints *s, struct endpoint *ep, struct errte
 	return e;
 }
 
-static enum err get_installed(struct endpoints *s, const struct installed_model *m,
-	struct endpoint **out, struct errtext *et)
+/* base: NULL, or a count of what m is an adapter of, which is taken in any case. */
+static enum err get_with(struct endpoints *s, const struct installed_model *m,
+	struct endpoint *base, struct endpoint **out, struct errtext *et)
 {
 	struct endpoint *dead = NULL, *ep;
 	enum err e = OK;
 	pthread_mutex_lock(&s->mu);
 	ep = find(s, m->name);
-	if (ep && !str_eq_c(m->sha256, ep->sha256)) {
-		dead = detach(s, ep); /* another model has taken the name */
+	if (ep && (!str_eq_c(m->sha256, ep->sha256) || ep->base != base)) {
+		dead = detach(s, ep); /* another model has taken the name, or the base's */
 		ep = NULL;
 	}
 	if (ep) {
 		ep->refs++;
 		ep->used_ns = clock_mono_ns();
 		e = wait_open(s, ep, et);
+		endpoint_put(base);
 	} else {
 		ep = endpoint_new(s, m);
 		if (ep) {
+			ep->base = base;
 			ep->next = s->list;
 			s->list = ep;
 		}
 		pthread_mutex_unlock(&s->mu);
+		if (!ep)
+			endpoint_put(base);
 		e = ep ? open_entry(s, ep, et) : err_set(et, ERR_NOMEM, "no memory");
 	}
 	if (dead)
@@ -382,6 +415,25 @@ static enum err get_installed(struct endpoints *s, const struct installed_model 
 	if (!e)
 		*out = ep;
 	return e;
+}
+
+static enum err get_installed(struct endpoints *s, const struct installed_model *m,
+	struct endpoint **out, struct errtext *et)
+{
+	if (!m->base.n)
+		return get_with(s, m, NULL, out, et);
+	struct arena *a = arena_new(0);
+	struct installed_model of;
+	struct endpoint *base = NULL;
+	enum err e = a ? installed_find(s->c, m->base, PURPOSE_CHAT, a, &of, et)
+		       : err_set(et, ERR_NOMEM, "no memory");
+	if (!e && of.base.n)
+		e = err_set(et, ERR_INVALID, "%.*s, the base of the adapter %.*s, is one itself",
+			STR_FMT(of.name), STR_FMT(m->name));
+	if (!e)
+		e = get_with(s, &of, NULL, &base, et);
+	arena_free(a);
+	return e ? e : get_with(s, m, base, out, et);
 }
 
 static void forget(struct endpoints *s, struct str name)
@@ -456,6 +508,23 @@ enum err endpoint_load(struct croft *c, struct str name, struct errtext *et)
 	return e;
 }
 
+/* Out of the table with its adapters, which nobody uses. */
+static void close_adapters(struct endpoints *s, const struct endpoint *base)
+{
+	for (struct endpoint *dead = NULL;; dead = NULL) {
+		pthread_mutex_lock(&s->mu);
+		for (struct endpoint *ep = s->list; ep && !dead; ep = ep->next)
+			if (ep->base == base && is_idle(ep))
+				dead = ep;
+		if (dead)
+			dead = detach(s, dead);
+		pthread_mutex_unlock(&s->mu);
+		if (!dead)
+			return;
+		endpoint_free(dead);
+	}
+}
+
 enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et)
 {
 	struct endpoints *s = state_of(c);
@@ -463,6 +532,14 @@ enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et)
 	enum err e = OK;
 	pthread_mutex_lock(&s->mu);
 	struct endpoint *ep = find(s, name);
+	if (ep && is_unused(s, ep)) {
+		ep->refs++;
+		pthread_mutex_unlock(&s->mu);
+		close_adapters(s, ep);
+		endpoint_put(ep);
+		pthread_mutex_lock(&s->mu);
+		ep = find(s, name);
+	}
 	if (!ep)
 		e = err_set(et, ERR_NOT_FOUND, "the model %.*s is not loaded",
 			STR_FMT(str_sub(name, 0, 200)));
@@ -477,18 +554,20 @@ enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et)
 	return e;
 }
 
-static void live_of(const struct endpoint *ep, uint64_t now, struct endpoint_live *out)
+static void live_of(const struct endpoints *s, const struct endpoint *ep, uint64_t now,
+	struct endpoint_live *out)
 {
 	*out = (struct endpoint_live){.name = str_c(ep->name),
+		.base = endpoint_base(ep),
 		.purpose = ep->purpose,
 		.open = ep->state == OPEN,
-		.users = ep->refs - 1,
+		.users = ep->refs - 1 - adapters_of(s, ep, false),
 		.bytes = ep->bytes,
 		.open_ns = ep->open_ns,
-		.idle_ns = is_idle(ep) ? now - MIN(ep->used_ns, now) : 0};
+		.idle_ns = is_unused(s, ep) ? now - MIN(ep->used_ns, now) : 0};
 	if (ep->state != OPEN)
 		return;
-	out->weight_bytes = model_info(ep->model)->resident_bytes;
+	out->weight_bytes = ep->adapter ? ep->bytes : model_info(ep->model)->resident_bytes;
 	if (ep->generator)
 		generator_stats(ep->generator, &out->generator);
 }
@@ -501,7 +580,7 @@ uint64_t endpoint_each_live(
 	pthread_mutex_lock(&s->mu);
 	for (struct endpoint *ep = s->list; ep; ep = ep->next) {
 		struct endpoint_live l;
-		live_of(ep, now, &l);
+		live_of(s, ep, now, &l);
 		fn(ctx, &l);
 	}
 	uint64_t used = s->used_bytes;
@@ -521,11 +600,12 @@ struct remote *endpoint_remote(const struct endpoint *e)
 
 enum err endpoint_need_model(const struct endpoint *e, const char *what, struct errtext *et)
 {
-	return e->model ? OK
-			: err_set(et, ERR_UNSUPPORTED,
-				  "%s: the endpoint %.*s is a remote provider, and this needs a "
-				  "local model",
-				  what, STR_FMT(endpoint_name(e)));
+	return endpoint_model(e)
+		       ? OK
+		       : err_set(et, ERR_UNSUPPORTED,
+				 "%s: the endpoint %.*s is a remote provider, and this needs a "
+				 "local model",
+				 what, STR_FMT(endpoint_name(e)));
 }
 
 enum err endpoint_remote_chat(struct croft *c, struct endpoint *ep, struct run *run,
@@ -536,12 +616,27 @@ enum err endpoint_remote_chat(struct croft *c, struct endpoint *ep, struct run *
 
 struct model *endpoint_model(const struct endpoint *e)
 {
-	return e->model;
+	return e->base ? e->base->model : e->model;
 }
 
 struct generator *endpoint_generator(const struct endpoint *e)
 {
-	return e->generator;
+	return e->base ? e->base->generator : e->generator;
+}
+
+const struct adapter *endpoint_adapter(const struct endpoint *e)
+{
+	return e->adapter;
+}
+
+struct str endpoint_base(const struct endpoint *e)
+{
+	return e->base ? str_c(e->base->name) : S("");
+}
+
+struct str endpoint_base_sha256(const struct endpoint *e)
+{
+	return e->base ? str_c(e->base->sha256) : S("");
 }
 
 struct str endpoint_sha256(const struct endpoint *e)
@@ -690,7 +785,7 @@ static void stop(struct croft *c)
 	pthread_mutex_unlock(&s->mu);
 	if (s->started)
 		pthread_join(s->opener, NULL);
-	while (s->list) {
+	while (s->list) { /* a base that its adapters still hold goes with the last of them */
 		pthread_mutex_lock(&s->mu);
 		struct endpoint *dead = detach(s, s->list);
 		pthread_mutex_unlock(&s->mu);
@@ -791,7 +886,9 @@ static void metrics(struct croft *c, struct buf *out)
 	for (struct endpoint *ep = s->list; ep; ep = ep->next)
 		if (ep->state == OPEN)
 			buf_addf(out, "croft_model_resident_bytes{model=\"%s\"} %llu\n", ep->name,
-				(unsigned long long)model_info(ep->model)->resident_bytes);
+				(unsigned long long)(ep->adapter ? ep->bytes
+								 : model_info(ep->model)
+									   ->resident_bytes));
 	generator_metrics(s, out);
 	pthread_mutex_unlock(&s->mu);
 }

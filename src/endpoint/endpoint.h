@@ -21,12 +21,17 @@ struct str endpoint_name(const struct endpoint *e);
 struct model *endpoint_model(const struct endpoint *e);         /* NULL: a provider (remote.h) */
 struct generator *endpoint_generator(const struct endpoint *e); /* NULL for embedders */
 struct remote *endpoint_remote(const struct endpoint *e);       /* NULL: a local model */
+/* Of an endpoint that is an adapter; its model and generator are the base's. Else NULL. */
+const struct adapter *endpoint_adapter(const struct endpoint *e);
+struct str endpoint_base(const struct endpoint *e);        /* the base's name, or "" */
+struct str endpoint_base_sha256(const struct endpoint *e); /* of its files, or "" */
 /* For what only a local model can do; `what` is named: "completions". ERR_UNSUPPORTED. */
 enum err endpoint_need_model(
 	const struct endpoint *e, const char *what, struct errtext *et) MUST_CHECK;
-/* Whose share of the model a request takes: of who asks (NULL: the house), known to what else the
- * project asks and to nobody else. */
-void endpoint_share(struct gen_request *g, const struct principal *who, struct str project);
+/* With which adapter, and whose share of the model a request takes: of who asks (NULL: the house),
+ * known to what else the project asks and to nobody else. */
+void endpoint_share(const struct endpoint *e, struct gen_request *g, const struct principal *who,
+	struct str project);
 /* Of the model's files, in hex, as its entry in the registry has it; "" when there is none. */
 struct str endpoint_sha256(const struct endpoint *e);
 
@@ -38,7 +43,7 @@ enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et) M
 
 /* What an open model does and takes. bytes: weights, keys and values, workspace; beside its file */
 struct endpoint_live {
-	struct str name;
+	struct str name, base; /* base: what an adapter is for, or "" */
 	enum model_purpose purpose;
 	bool open; /* false: it is being opened */
 	unsigned users;

@@ -573,6 +573,23 @@ enum err adapter_open(const char *path, struct model *m, const struct model_opti
 	return OK;
 }
 
+bool adapter_is(const char *path)
+{
+	struct buf config = {0};
+	struct gguf *g;
+	if (os_is_dir(path)) {
+		buf_addf(&config, "%s/adapter_config.json", path);
+		bool is = !config.err && os_exists(buf_c(&config));
+		buf_free(&config);
+		return is;
+	}
+	if (gguf_open(path, NULL, &g, NULL))
+		return false;
+	bool is = str_eq_c(gguf_str(g, "general.type"), "adapter");
+	gguf_free(g);
+	return is;
+}
+
 struct adapter *adapter_ref(struct adapter *a)
 {
 	atomic_fetch_add(&a->refs, 1);

@@ -91,6 +91,8 @@ struct adapter_info {
  * the tensor and both shapes. */
 enum err adapter_open(const char *path, struct model *m, const struct model_options *o,
 	struct adapter **out, struct errtext *et) MUST_CHECK;
+/* Whether the file or folder is one, or says so. */
+bool adapter_is(const char *path);
 struct adapter *adapter_ref(struct adapter *a);
 void adapter_unref(struct adapter *a); /* accepts NULL */
 const struct adapter_info *adapter_info(const struct adapter *a);

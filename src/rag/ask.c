@@ -288,7 +288,7 @@ static enum err generate(struct asking *k, int64_t max_tokens)
 		.cancel = k->cancel,
 		.on_token = on_token,
 		.ctx = k};
-	endpoint_share(&g, NULL, k->rq->query.project);
+	endpoint_share(k->chat, &g, NULL, k->rq->query.project);
 	g.sampling.temperature = (float)k->rq->temperature;
 	g.sampling.frequency_penalty = FREQUENCY_PENALTY;
 	g.sampling.seed = (uint64_t)k->rq->seed;

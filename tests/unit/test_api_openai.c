@@ -57,7 +57,23 @@ enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out,
 	return endpoint_of(&embed_endpoint, "vectors", name, out, et);
 }
 
-void endpoint_share(struct gen_request *g, const struct principal *who, struct str project)
+const struct adapter *endpoint_adapter(const struct endpoint *e)
+{
+	return NULL;
+}
+
+struct str endpoint_base(const struct endpoint *e)
+{
+	return S("");
+}
+
+struct str endpoint_base_sha256(const struct endpoint *e)
+{
+	return S("");
+}
+
+void endpoint_share(const struct endpoint *e, struct gen_request *g, const struct principal *who,
+	struct str project)
 {
 }
 

@@ -227,8 +227,99 @@ static void test_endpoint__a_budget_closes_what_nobody_uses(void)
 	croft_close(c);
 }
 
+/* ---- adapters ---- */
+
+/* An adapter of layer `layer`'s v, of rank 2 and zeros, as PEFT has it. */
+static void write_adapter(const char *dir, unsigned layer)
+{
+	enum { RANK = 2, WIDTH = 576, KV = 192, BYTES = 4 * RANK * (WIDTH + KV) };
+	char path[4096];
+	struct buf head = {0}, b = {0};
+	static const char zeros[BYTES];
+	CHECK_OK(os_mkdirs(dir, &et), &et);
+	buf_addc(&b, "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4}");
+	snprintf(path, sizeof path, "%s/adapter_config.json", dir);
+	CHECK_OK(os_write_atomic(path, buf_str(&b), &et), &et);
+	buf_clear(&b);
+	for (int i = 0; i < 2; i++)
+		buf_addf(&head,
+			"%s\"base_model.model.model.layers.%u.self_attn.v_proj.lora_%c.weight\":"
+			"{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]}",
+			i ? "," : "{", layer, i ? 'B' : 'A', i ? KV : RANK, i ? RANK : WIDTH,
+			i ? 4 * RANK * WIDTH : 0, i ? BYTES : 4 * RANK * WIDTH);
+	buf_addc(&head, "}");
+	buf_add(&b, &(uint64_t){head.n}, 8);
+	buf_adds(&b, buf_str(&head));
+	buf_add(&b, zeros, BYTES);
+	snprintf(path, sizeof path, "%s/adapter_model.safetensors", dir);
+	CHECK_OK(os_write_atomic(path, buf_str(&b), &et), &et);
+	buf_free(&head);
+	buf_free(&b);
+}
+
+static void pull_adapter(struct croft *c, const char *name, unsigned layer)
+{
+	char dir[4096];
+	snprintf(dir, sizeof dir, "%s/of-%s", tap_tmpdir(), name);
+	write_adapter(dir, layer);
+	CHECK_OK(adapter_pull(c, str_c(dir), S("one"), str_c(name), NULL, NULL, NULL, NULL, &et),
+		&et);
+}
+
+static void test_endpoint__adapters_stand_on_one_base(void)
+{
+	struct endpoint *a, *b, *x;
+	struct croft *c = open_with_budget("0");
+	char budget[32], dir[4096];
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "one");
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "two");
+	pull_adapter(c, "first", 0);
+	pull_adapter(c, "second", 29);
+	snprintf(dir, sizeof dir, "%s/of-none", tap_tmpdir());
+	write_adapter(dir, 30); /* the model has 30: 0 to 29 */
+	CHECK_ERR(adapter_pull(c, str_c(dir), S("one"), S("none"), NULL, NULL, NULL, NULL, &et),
+		ERR_INVALID);
+	CHECK(strstr(et.msg, "layers.30") != NULL);
+	CHECK_ERR(adapter_pull(c, str_c(dir), S("first"), S("none"), NULL, NULL, NULL, NULL, &et),
+		ERR_INVALID); /* on an adapter */
+	CHECK_OK(endpoint_chat(c, S("first"), &a, &et), &et);
+	uint64_t with = endpoint_each_live(c, nothing, NULL);
+	CHECK_OK(endpoint_chat(c, S("second"), &b, &et), &et);
+	CHECK(a != b && endpoint_model(a) == endpoint_model(b));
+	CHECK(endpoint_generator(a) && endpoint_generator(a) == endpoint_generator(b));
+	CHECK(endpoint_adapter(a) != endpoint_adapter(b));
+	CHECK_STR(endpoint_base(a), "one");
+	CHECK(!str_eq(endpoint_sha256(a), endpoint_base_sha256(a)));
+	CHECK_STR(str_c(open_now(c)), "second:1 first:1 one:0 ");
+	CHECK(endpoint_each_live(c, nothing, NULL) < with + 100000);
+	CHECK_ERR(endpoint_unload(c, S("one"), &et), ERR_BUSY);
+	endpoint_put(b);
+	CHECK_ERR(endpoint_unload(c, S("one"), &et), ERR_BUSY); /* a is in use */
+	endpoint_put(a);
+	CHECK_OK(endpoint_unload(c, S("one"), &et), &et);
+	CHECK_INT(endpoint_each_live(c, nothing, NULL), 0);
+	CHECK_ERR(installed_remove(c, S("one"), &et), ERR_CONFLICT);
+	croft_close(c);
+
+	snprintf(budget, sizeof budget, "%llu", (unsigned long long)(with + with / 2));
+	c = open_with_budget(budget);
+	CHECK_OK(endpoint_chat(c, S("first"), &a, &et), &et);
+	CHECK_ERR(endpoint_chat(c, S("two"), &x, &et), ERR_BUSY);
+	endpoint_put(a);
+	CHECK_OK(endpoint_load(c, S("two"), &et), &et); /* the adapter goes, then its base */
+	CHECK_STR(str_c(open_now(c)), "two:0 ");
+	CHECK_OK(endpoint_load(c, S("second"), &et), &et);
+	CHECK_STR(str_c(open_now(c)), "second:0 one:0 ");
+	CHECK_OK(installed_remove(c, S("second"), &et), &et);
+	CHECK_ERR(endpoint_chat(c, S("second"), &x, &et), ERR_NOT_FOUND);
+	CHECK_STR(str_c(open_now(c)), "one:0 ");
+	croft_close(c);
+}
+
 TESTS(T(test_endpoint__one_opening_for_all_who_wait), T(test_endpoint__chat_by_name_and_default),
 	T(test_endpoint__ready_once_the_defaults_are_open),
 	T(test_endpoint__a_model_that_fails_to_open),
 	{"test_endpoint__a_budget_closes_what_nobody_uses",
-		test_endpoint__a_budget_closes_what_nobody_uses, 120})
+		test_endpoint__a_budget_closes_what_nobody_uses, 120},
+	{"test_endpoint__adapters_stand_on_one_base", test_endpoint__adapters_stand_on_one_base,
+		120})

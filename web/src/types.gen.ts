@@ -28,7 +28,7 @@ export type RowsColumn = { name: string; before: RowsStats; after: RowsStats; ch
 export type RowsDiff = { format: ("csv" | "tsv" | "jsonl"); key: (string | null); before: number; after: number; same: number; added: number; removed: number; changed: number; cut: boolean; columns: (RowsColumn)[]; rows: ({ change: ("added" | "removed" | "changed"); row: string })[] };
 export type TreeSum = { digest: string; files: number; bytes: number };
 export type TreeFile = { path: string; sha256: string; size: number; executable?: boolean; chunks?: ({ id: string; size: number })[] };
-export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number };
+export type Model = { name: string; purpose: ("chat" | "embed"); installed: boolean; loaded: boolean; is_default: boolean; licence: string; bytes: number; sha256: string; source: string; about: string; architecture?: string; weights?: string; parameters?: number; context?: number; dim?: number; base?: string; rank?: number };
 export type Run = { id: string; kind: string; name: string; status: ("running" | "ok" | "error" | "interrupted"); started: string; ended: (string | null); duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Span = { id: string; parent: (string | null); name: string; kind: string; status: ("running" | "ok" | "error" | "interrupted"); start_ms: number; duration_ms: (number | null); error: (string | null); attributes: Record<string, unknown> };
 export type Experiment = { id: string; name: string; location: string; created: string; updated: string; deleted: (string | null); tags: Record<string, unknown> };
@@ -50,7 +50,7 @@ export type Log = { time: string; trace: (string | null); span: (string | null);
 export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failures_in_a_row: number; attempts: number; failed: number; mean_ms: (number | null) };
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
-export type ModelLive = { name: string; purpose: ("chat" | "embed"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
+export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -62,7 +62,7 @@ export type BestSentence = { n: number; text: string; score: number; document: s
 export type Citation = { n: number; status: ("verbatim" | "supported" | "unsupported"); added_by: ("model" | "check"); reason: (string | null); answer_from: number; answer_to: number; quote: string; score: number; document: string; title: string; path: string; page: number; from: number; to: number };
 export type Source = { n: number; document: string; title: string; path: string; page: number; heading_path: string; quote: string; from: number; to: number };
 export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; lead_to: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; document_set: (string | null); document_changes: number; model: string; run: string };
-export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; purpose: ("chat" | "embed" | "remote") };
+export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; root: string; parent: (string | null); purpose: ("chat" | "embed" | "remote") };
 export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistant" | "tool" | "function"); content?: (string | ({ type: "text"; text: string })[]); name?: string; tool_call_id?: string; tool_calls?: ({ id: string; type: "function"; function: { name: string; arguments: string } })[] };
 export type OpenAIFunction = { name: string; description?: string; parameters?: Record<string, unknown>; strict?: boolean };
 export type OpenAIChat = { model?: string; stream?: boolean; stream_options?: { include_usage?: boolean }; n?: number; max_tokens?: number; temperature?: number; top_p?: number; top_k?: number; min_p?: number; repeat_penalty?: number; presence_penalty?: number; frequency_penalty?: number; seed?: number; stop?: (string | (string)[]); logit_bias?: Record<string, unknown>; response_format?: { type: ("text" | "json_object" | "json_schema"); json_schema?: { name: string; strict?: boolean; schema: Record<string, unknown> } }; json_schema?: Record<string, unknown>; guided_json?: (Record<string, unknown> | string); grammar?: string; guided_regex?: string; guided_grammar?: string; guided_choice?: (string)[]; structured_outputs?: { json?: (Record<string, unknown> | string); regex?: string; grammar?: string; choice?: (string)[]; json_object?: boolean }; max_completion_tokens?: number; logprobs?: boolean; top_logprobs?: number; messages: (OpenAIMessage)[]; tools?: ({ type: "function"; function: OpenAIFunction })[]; tool_choice?: (string | Record<string, unknown>); parallel_tool_calls?: boolean; functions?: (OpenAIFunction)[]; function_call?: (string | Record<string, unknown>); reasoning_effort?: string; chat_template_kwargs?: Record<string, unknown>; receipt?: boolean };
@@ -244,8 +244,8 @@ export interface Routes {
   "GET /api/v1/trees/{digest}/files/{path...}": { query: { offset?: number; length?: number }; body: undefined; reply: undefined };
   /** List the models that are installed and those that are known. */
   "GET /api/v1/models": { query: undefined; body: undefined; reply: { models: (Model)[] } };
-  /** Fetch a model; server-sent events: progress, then done or error. */
-  "POST /api/v1/models/pull": { query: undefined; body: { model: string; name?: string }; reply: { name: string } };
+  /** Fetch a model, or with base a LoRA adapter of that model; server-sent events: progress, then done or error. */
+  "POST /api/v1/models/pull": { query: undefined; body: { model: string; name?: string; base?: string }; reply: { name: string } };
   /** Remove a model. */
   "DELETE /api/v1/models/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** List runs, newest first. */
@@ -420,6 +420,10 @@ export interface Routes {
   "POST /detokenize": { query: undefined; body: { model?: string; tokens: (number)[] }; reply: { prompt: string } };
   /** What a model's tokenizer is. */
   "GET /tokenizer_info": { query: { model?: string }; body: undefined; reply: { model: string; tokenizer_class: string; vocab_size: number; model_max_length: number; bos_token: (string | null); eos_token: (string | null); chat_template: (string | null) } };
+  /** Install a LoRA adapter of a model (base_model_name; the default one) and open it; answers with a text. */
+  "POST /v1/load_lora_adapter": { query: undefined; body: { lora_name: string; lora_path: string; base_model_name?: string; load_inplace?: boolean }; reply: undefined };
+  /** Close a LoRA adapter and remove it; answers with a text. */
+  "POST /v1/unload_lora_adapter": { query: undefined; body: { lora_name: string; lora_int_id?: number }; reply: undefined };
   /** Answer a conversation as Anthropic's API does; with stream, as events. */
   "POST /v1/messages": { query: undefined; body: AnthropicMessages; reply: Record<string, unknown> };
   /** How many tokens a conversation has. */
