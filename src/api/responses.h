@@ -26,6 +26,7 @@
 
 enum {
 	ITEMS_MAX = 4096,     /* that one answer can be made from */
+	OUTPUT_ROOM = 512,    /* beyond them, for what an answer adds to a conversation */
 	ITEMS_ADDED_MAX = 20, /* to a conversation at once, as OpenAI has it */
 	CHAIN_MAX = 1000,     /* responses that continue each other */
 	PAGE_MAX = 100,       /* of items */

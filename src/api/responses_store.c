@@ -53,7 +53,7 @@ const struct migration responses_migrations[2] = {
 		"ALTER TABLE api_response ADD COLUMN priority BIGINT NOT NULL DEFAULT 0;"},
 };
 
-enum { EVENTS_KEPT_MS = 24 * 3600 * 1000, SWEEP_MAX = 500 };
+enum { EVENTS_KEPT_MS = 24 * 3600 * 1000, SWEEP_MAX = 100 };
 
 static enum err no_response(struct id id, struct errtext *et)
 {
@@ -133,15 +133,19 @@ static enum err put_items(struct tx *tx, struct str project, struct id owner, in
 	return e;
 }
 
-static enum err next_place(struct tx *tx, struct id owner, int64_t *out, struct errtext *et)
+static enum err next_place(
+	struct tx *tx, struct id owner, int64_t *out, int64_t *count, struct errtext *et)
 {
 	struct row *r;
 	enum err e = db_query(tx, &r, et,
-		"SELECT COALESCE(MAX(place) + 1, 0) FROM api_item WHERE owner = ?", P_ID(owner));
+		"SELECT COALESCE(MAX(place) + 1, 0), COUNT(*) FROM api_item WHERE owner = ?",
+		P_ID(owner));
 	if (e)
 		return e;
-	if (row_next(r, &e, et))
+	if (row_next(r, &e, et)) {
 		*out = row_i64(r, 0);
+		*count = row_i64(r, 1);
+	}
 	row_free(r);
 	return e;
 }
@@ -171,8 +175,13 @@ static enum err need_conversation(
 static enum err append(struct tx *tx, struct str project, struct id conversation, bool made,
 	const struct item *v, size_t n, struct errtext *et)
 {
-	int64_t place = 0;
-	enum err e = next_place(tx, conversation, &place, et);
+	int64_t place = 0, count = 0;
+	enum err e = next_place(tx, conversation, &place, &count, et);
+	if (!e && count + (int64_t)n > ITEMS_MAX + OUTPUT_ROOM)
+		e = err_set(et, ERR_LIMIT,
+			"the conversation has %lld items; more than %d are not possible: begin a "
+			"new one",
+			(long long)count, ITEMS_MAX);
 	return e ? e : put_items(tx, project, conversation, place, made, v, n, et);
 }
 

@@ -79,6 +79,7 @@ enum err turn_context(struct turn *t)
 		&t->n_context, &more, &t->x.et);
 	if (e)
 		return store_failed(&t->x, e, "conversation");
+	more |= t->n_context + t->p.n_items > ITEMS_MAX;
 	return !more ? OK
 		     : api_fail(&t->x, ERR_INVALID, "invalid_value", "conversation",
 			       "the conversation has more than %d items: begin a new one",
