@@ -37,6 +37,8 @@ struct ask {
 	struct buf bits;
 	double logprobs;
 	atomic_uint events;
+	unsigned stop_after; /* 0: never */
+	struct cancel cancel;
 	uint64_t done_ns;
 	pthread_t thread;
 };
@@ -52,7 +54,7 @@ static bool on_token(void *ctx, const struct gen_event *ev)
 		a->logprobs += (double)ev->logprob;
 		a->events++;
 	}
-	return true;
+	return !a->stop_after || a->events < a->stop_after;
 }
 
 static void *run(void *arg)
@@ -370,6 +372,58 @@ static void test_engine_serving__a_crowd_of_one_client_does_not_keep_another_wai
 	model_unref(m);
 }
 
+/* Requests that come, go away at any moment and are more or less urgent, with room for one and a
+ * half: what stays is answered as ever, and nothing is left behind. */
+static void test_engine_serving__who_goes_away_leaves_nothing_behind(void)
+{
+	enum { ROUNDS = 3, CROWD = 14 };
+	static struct ask alone[2], a[CROWD];
+	struct model *m = open_model(2);
+	struct generator_options o = {.context_tokens = 512, .sequences_max = 5, .kv_tokens = 768};
+	struct generator *g = new_generator(m, o);
+	struct generator_stats s;
+	for (unsigned i = 0; i < 2; i++) {
+		prepare(&alone[i], m, g, i + 1);
+		begin(&alone[i]);
+		end(&alone[i]);
+	}
+	uint32_t random = 7;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned i = 0; i < CROWD; i++) {
+			random = random * 1664525 + 1013904223;
+			prepare(&a[i], m, g, i < 2 ? i + 1 : random >> 28);
+			if (i >= 2) {
+				a[i].r.priority = (int)(random >> 20 & 3) - 1;
+				a[i].stop_after = random >> 16 & 1 ? 1 + (random >> 8 & 7) : 0;
+				a[i].r.cancel = &a[i].cancel;
+			}
+			begin(&a[i]);
+		}
+		for (unsigned i = 2; i < CROWD; i++) {
+			random = random * 1664525 + 1013904223;
+			clock_sleep_ms(random >> 28);
+			if (random & 0x10000)
+				cancel_set(&a[i].cancel);
+		}
+		for (unsigned i = 0; i < CROWD; i++) {
+			end(&a[i]);
+			if (i < 2)
+				CHECK(str_eq(buf_str(&a[i].bits), buf_str(&alone[i].bits)));
+			ask_free(&a[i]);
+		}
+		generator_stats(g, &s);
+		CHECK_INT(s.running + s.queued + s.kv_used, 0);
+		CHECK(s.kv_tokens <= s.kv_room);
+	}
+	tap_note("%llu requests, %llu times given way", (unsigned long long)s.requests,
+		(unsigned long long)s.preemptions);
+	CHECK_INT(s.requests, 2 + ROUNDS * CROWD);
+	ask_free(&alone[0]);
+	ask_free(&alone[1]);
+	generator_free(g);
+	model_unref(m);
+}
+
 static void test_engine_serving__a_limit_of_memory_is_kept_or_refused(void)
 {
 	struct model *m;
@@ -405,4 +459,5 @@ TESTS(T_LONG(test_engine_serving__an_answer_is_its_own_whatever_else_is_served, 
 	T(test_engine_serving__what_several_begin_with_is_read_once),
 	T(test_engine_serving__what_is_urgent_goes_first_and_the_other_loses_nothing),
 	T_LONG(test_engine_serving__a_crowd_of_one_client_does_not_keep_another_waiting, 240),
+	T_LONG(test_engine_serving__who_goes_away_leaves_nothing_behind, 240),
 	T(test_engine_serving__a_limit_of_memory_is_kept_or_refused))
