@@ -112,6 +112,9 @@ struct generator_options {
 		     */
 	uint32_t queue_max; /* more than this many waiting: ERR_BUSY; 0: 64 */
 	bool no_drafts; /* no speculation: see gen_result.drafted_tokens. Answers are the same */
+	/* A small model with the same vocabulary that writes drafts where the text has none;
+	 * NULL: none. ERR_INVALID when its vocabulary is another. */
+	struct model *drafting;
 };
 
 struct logit_bias {
@@ -193,8 +196,9 @@ struct gen_result {
 	/* completion: tokens delivered, without the one that ends the answer; cached: prompt tokens
 	 * that were known from an earlier request */
 	uint32_t prompt_tokens, completion_tokens, cached_tokens;
-	/* Tokens that were guessed from what came after the same words earlier in the prompt or the
-	 * answer, and those of them that the model would have written itself: each saved a pass. */
+	/* Tokens that were guessed, from what came after the same words earlier in the prompt or
+	 * the answer or by the drafting model, and those of them that the model would have written
+	 * itself: each saved a pass. */
 	uint32_t drafted_tokens, accepted_tokens;
 	uint32_t preemptions; /* times that it gave way to others and went on later */
 	uint64_t queued_ns, prompt_ns, decode_ns, first_token_ns;
@@ -222,6 +226,7 @@ struct generator_stats {
 	uint64_t kv_used;            /* by what runs; a shared position counts for each */
 	uint64_t kv_bytes;           /* reserved for kv_room */
 	uint64_t work_bytes;         /* of a pass: activations and logits */
+	uint64_t drafting_bytes;     /* all of the drafting model */
 };
 void generator_stats(const struct generator *g, struct generator_stats *out); /* any thread */
 

@@ -43,12 +43,17 @@ static enum err allocate_pass(struct generator *g, struct errtext *et)
 
 /* As many blocks as were asked for, or fewer when the model's limit of memory leaves fewer, but one
  * context at least. */
-static enum err allocate_blocks(struct generator *g, uint64_t tokens, bool q8, struct errtext *et)
+static enum err allocate_blocks(
+	struct generator *g, uint64_t tokens, bool q8, struct model *drafting, struct errtext *et)
 {
 	struct model *m = g->m;
 	uint64_t least = (g->context + KV_BLOCK - 1) / KV_BLOCK,
 		 n = MAX((tokens + KV_BLOCK - 1) / KV_BLOCK, least), each = kv_block_bytes(m, q8),
 		 rest = m->mem_bytes + decoder_bytes(g->d) + logits_bytes(g);
+	if (drafting) { /* a pass of it takes less than one of the other */
+		each += kv_block_bytes(drafting, false);
+		rest += drafting->mem_bytes + decoder_bytes(g->d) + logits_bytes(g);
+	}
 	if (!each || n > UINT32_MAX)
 		return err_set(et, ERR_TOO_LARGE, "keys and values of %llu tokens are too many",
 			(unsigned long long)n * KV_BLOCK);
@@ -63,7 +68,10 @@ static enum err allocate_blocks(struct generator *g, uint64_t tokens, bool q8, s
 	if (m->memory_max)
 		n = MIN(n, (m->memory_max - rest) / each);
 	enum err e = kv_new(m, (uint32_t)n, q8, &g->kv, et);
-	return e ? e : kvcache_new((uint32_t)n, &g->cache, et);
+	e = e ? e : kvcache_new((uint32_t)n, &g->cache, et);
+	if (!e && drafting)
+		e = drafter_new(drafting, m, g->sequences, (uint32_t)n, &g->drafter, et);
+	return e;
 }
 
 static void release(struct generator *g)
@@ -77,6 +85,7 @@ static void release(struct generator *g)
 	mem_put(g->logits, logits_bytes(g));
 	kv_free(&g->kv);
 	kvcache_free(g->cache);
+	drafter_free(g->drafter);
 	fair_free(&g->queue);
 	decoder_free(g->d);
 	masker_free(g->masker);
@@ -125,7 +134,7 @@ enum err generator_new(struct model *m, const struct generator_options *o, struc
 		tokens = (uint64_t)want * MIN(seqs, (uint32_t)CONTEXTS_DEFAULT);
 	enum err e = allocate_pass(g, et);
 	if (!e)
-		e = allocate_blocks(g, tokens, o && o->kv_q8, et);
+		e = allocate_blocks(g, tokens, o && o->kv_q8, o ? o->drafting : NULL, et);
 	if (!e)
 		e = thread_start(&g->thread, generator_schedule, g, "generator", et);
 	if (e)
@@ -171,7 +180,8 @@ void generator_stats(const struct generator *from, struct generator_stats *out)
 		.kv_tokens = kvcache_known_tokens(g->cache),
 		.kv_room = (uint64_t)g->kv.n_blocks * KV_BLOCK,
 		.kv_bytes = g->kv.bytes,
-		.work_bytes = decoder_bytes(g->d) + logits_bytes(g)};
+		.work_bytes = decoder_bytes(g->d) + logits_bytes(g),
+		.drafting_bytes = drafter_bytes(g->drafter)};
 	for (uint32_t i = 0; i < g->n_running; i++) {
 		const struct kvseq *s = &g->running[i]->seq;
 		out->kv_used += s->n;
@@ -242,8 +252,11 @@ static enum err prepare(
 	j->logprob = malloc(n * sizeof *j->logprob);
 	j->top = malloc(n * MAX(j->n_top, 1u) * sizeof *j->top);
 	j->seq = (struct kvseq){.kind = {adapter_id(r->adapter), r->realm}};
-	j->seq.blocks = malloc((g->context / KV_BLOCK + 1) * sizeof *j->seq.blocks);
-	if (!j->ids || !j->logprob || !j->top || !j->seq.blocks)
+	j->draft_seq = j->seq;
+	size_t table = (g->context / KV_BLOCK + 1) * sizeof *j->seq.blocks;
+	j->seq.blocks = malloc(table);
+	j->draft_seq.blocks = malloc(g->drafter ? table : 1);
+	if (!j->ids || !j->logprob || !j->top || !j->seq.blocks || !j->draft_seq.blocks)
 		return err_set(
 			et, ERR_NOMEM, "no memory for an answer of %u tokens", j->max_tokens);
 	memcpy(j->ids, r->prompt, r->n_prompt * sizeof *j->ids);
@@ -264,6 +277,7 @@ static void drop(struct job *j)
 	free(j->logprob);
 	free(j->top);
 	free(j->seq.blocks);
+	free(j->draft_seq.blocks);
 	pthread_cond_destroy(&j->changed);
 }
 

@@ -2,6 +2,7 @@
  *
  *	fair.c      who goes next: priorities, fair shares
  *	schedule.c   the scheduler's thread: admit, reserve, plan, pass, publish
+ *	draft.c      what may follow an answer's newest token
  *	generator.c  making one; a request on its caller's thread
  *
  * Invariants
@@ -12,10 +13,10 @@
  *  3. The keys and values of position i depend on ids[0..i] only: not on the batch, the cut into
  *     passes, or who computed them. So a block may come from another request, and a job may lose
  *     its blocks and read its text again: the answer is the same bits (kvcache.h).
- *  4. A pass may read, after the newest token of an answer, a draft of those that could follow:
- *     what came after the same three tokens earlier in the prompt or answer. Its rows are sampled
- *     in order, each as if it stood alone, until one differs; the rest is forgotten. As a row's
- *     logits and draw depend on neither, the answer is the same as without, sooner.
+ *  4. A pass may read, after the newest token of an answer, a draft of those that could follow
+ *     (draft.c). Its rows are sampled in order, each as if it stood alone, until one differs; the
+ *     rest is forgotten. As a row's logits and draw depend on neither, the answer is the same as
+ *     without, sooner.
  *  5. The pool of blocks holds one whole context at least, and a job gives way only to those
  *     before it, so the first of all always gets on.
  *  6. Strings are the callers' business: a slow on_token delays only its own caller. The room for
@@ -50,11 +51,12 @@ struct job {
 	uint64_t submitted_ns, admitted_ns, first_ns, last_ns;
 
 	/* scheduler's */
-	int32_t *ids; /* the prompt, the answer, room for a draft */
-	struct kvseq seq;
+	int32_t *ids;                /* the prompt, the answer, room for a draft */
+	struct kvseq seq, draft_seq; /* draft_seq: of the drafting model */
 	uint32_t cached, preempted;
 	bool active;
-	bool over; /* the language allows nothing but the end */
+	bool over;                    /* the language allows nothing but the end */
+	uint32_t n_draft, draft_room; /* of the next pass: tokens behind the text; that may be */
 	/* how long the next draft may be, how long to wait until then, and the last such wait */
 	uint32_t reach, wait, pause, drafted, accepted;
 	enum err e;
@@ -71,6 +73,18 @@ struct job {
 	atomic_bool quit; /* the caller wants no more */
 	pthread_cond_t changed;
 };
+
+/* Prompt and answer so far. */
+static inline uint32_t job_length(const struct job *j)
+{
+	return (uint32_t)j->r->n_prompt + j->n_tokens;
+}
+
+/* Its newest token alone is to be read. */
+static inline bool job_writes(const struct job *j)
+{
+	return j->n_tokens && j->seq.n + 1 == job_length(j);
+}
 
 /* ---- who goes next (fair.c), all with the lock ---- */
 
@@ -102,7 +116,8 @@ struct generator {
 	struct kv kv;
 	struct kvcache *cache;
 	struct decoder *d;
-	struct job **running; /* [sequences], in the order of job_before */
+	struct drafter *drafter; /* NULL: drafts are from the text alone */
+	struct job **running;    /* [sequences], in the order of job_before */
 	uint32_t n_running;
 	pthread_t thread;
 
@@ -127,6 +142,23 @@ struct generator {
 	/* for generator_stats */
 	uint64_t prompt_tokens, cached_tokens, generated_tokens, requests, preemptions;
 };
+
+/* ---- drafts (draft.c) ---- */
+
+struct drafter;
+/* A model that writes drafts: ERR_INVALID when its tokens are not the other's. */
+enum err drafter_new(struct model *m, const struct model *of, uint32_t sequences, uint32_t n_blocks,
+	struct drafter **out, struct errtext *et) MUST_CHECK;
+void drafter_free(struct drafter *d); /* accepts NULL */
+uint64_t drafter_bytes(const struct drafter *d);
+/* Before a pass: with the lock, from the text; then without it, from the model. */
+void draft_begin(struct generator *g);
+void draft_more(struct generator *g);
+/* How it came out: a draft that was right so far may be longer next time; all wrong: not so soon
+ * again. Then, when the job's text is longer, and when it leaves. */
+void draft_judge(struct job *j, uint32_t drafted, uint32_t right);
+void draft_settle(struct generator *g, struct job *j);
+void draft_leave(struct generator *g, struct job *j);
 
 void *generator_schedule(void *generator); /* the scheduler's thread, until g->stop */
 

@@ -4,9 +4,10 @@
  *	generator_run (caller)                   scheduler thread
  *	  submit: queue += job, wake --------->  admit: what goes next, with what is known of it
  *	  wait for tokens  <------------------   reserve: blocks, at need those of the last in order
- *	  detokenise, stop strings, on_token     plan: a token of every answer and its draft, then
- *	  a stop string or false: job->quit        a share of every prompt
- *	  all tokens delivered                   one pass; sample; publish until job->done
+ *	  detokenise, stop strings, on_token     draft: what may follow each answer
+ *	  a stop string or false: job->quit      plan: a token of every answer and its draft, then
+ *	  all tokens delivered                     a share of every prompt
+ *						 one pass; sample; publish until job->done
  *
  * A job that gives way goes back to the queue with its answer so far; what it read stays known as
  * long as its blocks are not needed, and is read again otherwise. */
@@ -15,10 +16,8 @@
 #include "base/clock.h"
 
 enum {
-	DRAFT_LIKE = 3,   /* tokens that must have occurred before */
-	DRAFT_PAUSE = 64, /* tokens without one, at most, after some that were wrong */
-	WRITTEN = 4,      /* what a written token costs, in tokens that are read */
-	HOG = 2,          /* a client with so many more running gives way to another */
+	WRITTEN = 4, /* what a written token costs, in tokens that are read */
+	HOG = 2,     /* a client with so many more running gives way to another */
 };
 
 /* ---- the states of a job --------------------------------------------------------------------- */
@@ -28,27 +27,16 @@ static bool unwanted(const struct job *j)
 	return atomic_load_explicit(&j->quit, memory_order_relaxed) || cancelled(j->r->cancel);
 }
 
-/* Prompt and answer so far. */
-static uint32_t length(const struct job *j)
-{
-	return (uint32_t)j->r->n_prompt + j->n_tokens;
-}
-
 /* Tokens of it whose keys and values are to be computed. */
 static uint32_t unread(const struct job *j)
 {
-	return length(j) - j->seq.n;
+	return job_length(j) - j->seq.n;
 }
 
-/* What a pass is to read of it: its newest token alone, or more; neither when it is planned. */
-static bool writes(const struct job *j)
-{
-	return j->n_tokens && j->seq.n + 1 == length(j);
-}
-
+/* More than that is to be read; neither when it is planned already. */
 static bool reads(const struct job *j)
 {
-	return j->seq.n < length(j) && !writes(j);
+	return j->seq.n < job_length(j) && !job_writes(j);
 }
 
 /* With the lock: out of the running ones; what it computed stays known. */
@@ -60,6 +48,7 @@ static void leave(struct generator *g, struct job *j)
 	g->n_running--;
 	memmove(g->running + i, g->running + i + 1, (g->n_running - i) * sizeof(struct job *));
 	kvcache_end(g->cache, &j->seq, j->ids);
+	draft_leave(g, j);
 	j->client->running--;
 	j->active = false;
 }
@@ -94,7 +83,7 @@ static bool fits(const struct generator *g, const struct job *j)
 		return false;
 	if (!g->n_running)
 		return true;
-	uint32_t idle, n = length(j),
+	uint32_t idle, n = job_length(j),
 		       known = kvcache_known(g->cache, j->seq.kind, j->ids, n - 1, &idle);
 	uint32_t need = n / KV_BLOCK + 1 - known / KV_BLOCK + g->n_running;
 	return need + idle <= kvcache_room(g->cache);
@@ -121,7 +110,7 @@ static void start(struct generator *g, struct job *j)
 {
 	struct kvcopy copy;
 	fair_remove(&g->queue, j);
-	if (kvcache_begin(g->cache, &j->seq, j->ids, length(j) - 1, &copy))
+	if (kvcache_begin(g->cache, &j->seq, j->ids, job_length(j) - 1, &copy))
 		kv_copy(&g->kv, copy);
 	if (!j->admitted_ns) {
 		j->admitted_ns = clock_mono_ns();
@@ -168,7 +157,7 @@ static void reserve(struct generator *g)
 	for (uint32_t i = 0; i < g->n_running; i++) {
 		struct job *j = g->running[i];
 		if (reads(j)) {
-			uint32_t n = kvcache_catch_up(g->cache, &j->seq, j->ids, length(j) - 1);
+			uint32_t n = kvcache_catch_up(g->cache, &j->seq, j->ids, job_length(j) - 1);
 			if (!j->preempted) {
 				j->cached += n;
 				g->cached_tokens += n;
@@ -197,61 +186,13 @@ static void add_span(
 		g->rows[g->n_rows++] = g->n_ids - i;
 }
 
-/* Tokens of a draft that there is room for: in the answer, the context, the blocks, and the pass,
- * which keeps a row for every sequence. */
-static uint32_t draft_room(struct generator *g, struct job *j)
-{
-	struct kvseq *s = &j->seq;
-	uint32_t most = MIN(MIN(j->reach, j->max_tokens - j->n_tokens - 1), g->context - s->n - 1);
-	most = MIN(most, DRAFT_ROWS - (g->n_rows - g->n_turns));
-	if (kvcache_room(g->cache) > g->n_running && !kvcache_grow(g->cache, s, s->n + 1 + most))
-		return 0;
-	return MIN(most, s->n_blocks * KV_BLOCK - s->n - 1);
-}
-
-/* After the newest token of j what may follow, behind it in j->ids; how many. */
-static uint32_t add_draft(struct generator *g, struct job *j)
-{
-	uint32_t len = length(j), n = 0;
-	if (j->wait) {
-		j->wait--;
-		return 0;
-	}
-	uint32_t most = draft_room(g, j);
-	if (!most || len <= DRAFT_LIKE)
-		return 0;
-	int32_t *out = j->ids + len;
-	const int32_t *like = out - DRAFT_LIKE;
-	for (uint32_t at = len - DRAFT_LIKE; at-- > 0;)
-		if (!memcmp(j->ids + at, like, DRAFT_LIKE * sizeof *like)) {
-			for (at += DRAFT_LIKE; at < len && n < most; at++)
-				out[n++] = j->ids[at];
-			break;
-		}
-	return n;
-}
-
-/* A draft was right so far: the next one may be longer; all wrong: not so soon again. */
-static void judge_draft(struct job *j, uint32_t drafted, uint32_t right)
-{
-	j->drafted += drafted;
-	j->accepted += right;
-	if (right == drafted)
-		j->reach = MIN(2 * j->reach, (uint32_t)DRAFT_MAX);
-	else if (!right)
-		j->reach = MAX(j->reach / 2, 2u);
-	j->pause = right ? 0 : MIN(MAX(2 * j->pause, 2u), (uint32_t)DRAFT_PAUSE);
-	j->wait = j->pause;
-}
-
 static void plan_answers(struct generator *g)
 {
 	for (uint32_t i = 0; i < g->n_running; i++) {
 		struct job *j = g->running[i];
-		if (!writes(j))
+		if (!job_writes(j))
 			continue;
-		uint32_t n = 1 + (g->drafts ? add_draft(g, j) : 0);
-		add_span(g, j, j->ids + j->seq.n, n, n);
+		add_span(g, j, j->ids + j->seq.n, 1 + j->n_draft, 1 + j->n_draft);
 	}
 }
 
@@ -265,7 +206,8 @@ static bool is_read_by_another(const struct generator *g, uint32_t i)
 	for (uint32_t k = 0; k < g->n_running; k++) {
 		const struct job *x = g->running[k];
 		if (k == i || x->seq.n_shared != j->seq.n_shared || (x->seq.n == from && k > i) ||
-			length(x) < from + KV_BLOCK || x->seq.kind.adapter != j->seq.kind.adapter ||
+			job_length(x) < from + KV_BLOCK ||
+			x->seq.kind.adapter != j->seq.kind.adapter ||
 			x->seq.kind.realm != j->seq.kind.realm)
 			continue;
 		if (from &&
@@ -379,7 +321,7 @@ static void publish_turn(struct generator *g, struct turn *t, uint64_t now)
 	j->seq.n -= t->n - 1 - right; /* what was read of a wrong draft */
 	kvcache_commit(g->cache, &j->seq, j->ids);
 	if (t->n > 1)
-		judge_draft(j, t->n - 1, right);
+		draft_judge(j, t->n - 1, right);
 	for (uint32_t i = 0; i < t->picked; i++) {
 		if (tokenizer_is_end(g->m->tokenizer, j->tokens[j->n_tokens])) {
 			finish(g, j, GEN_STOP);
@@ -395,8 +337,10 @@ static void publish_turn(struct generator *g, struct turn *t, uint64_t now)
 		finish(g, j, GEN_STOP);
 	else if (j->n_tokens == j->max_tokens)
 		finish(g, j, GEN_LENGTH);
-	else
+	else {
+		draft_settle(g, j);
 		pthread_cond_signal(&j->changed);
+	}
 }
 
 static void publish(struct generator *g)
@@ -404,7 +348,7 @@ static void publish(struct generator *g)
 	uint64_t now = clock_mono_ns();
 	for (uint32_t i = 0; i < g->n_spans; i++) {
 		struct job *j = g->span_job[i];
-		if (length(j) > j->seq.n) /* no turn: that commits what it was right about */
+		if (job_length(j) > j->seq.n) /* no turn: that commits what it was right about */
 			kvcache_commit(g->cache, &j->seq, j->ids);
 	}
 	for (uint32_t i = 0; i < g->n_turns; i++)
@@ -428,8 +372,14 @@ void *generator_schedule(void *generator)
 	while (!g->stop) {
 		admit(g);
 		reserve(g);
+		draft_begin(g);
+		if (g->drafter) {
+			pthread_mutex_unlock(&g->mu);
+			draft_more(g);
+			pthread_mutex_lock(&g->mu);
+		}
 		if (!plan(g)) {
-			if (!g->queue.first)
+			if (!g->queue.first && !g->stop) /* both may be new, after a draft */
 				pthread_cond_wait(&g->work, &g->mu);
 			continue;
 		}

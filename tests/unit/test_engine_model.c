@@ -68,6 +68,13 @@ static void test_engine_model__encoder_is_described(void)
 	CHECK(model_identity(m) == id);
 	struct generator *g;
 	CHECK_ERR(generator_new(m, NULL, &g, &et), ERR_INVALID);
+	struct model *decoder = open_model(SMOLLM2);
+	CHECK_ERR(
+		generator_new(decoder,
+			&(struct generator_options){.context_tokens = 64, .drafting = m}, &g, &et),
+		ERR_INVALID);
+	CHECK(strstr(et.msg, "vocabular") != NULL);
+	model_unref(decoder);
 	float v;
 	CHECK_ERR(model_logits(m, NULL, &(int32_t){1}, 1, &v, NULL, &et), ERR_INVALID);
 	model_unref(m);
