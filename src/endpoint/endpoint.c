@@ -133,9 +133,45 @@ void endpoint_share(const struct endpoint *e, struct gen_request *g, const struc
 	}
 }
 
-static enum err open_generator(
-	struct croft *c, struct model *m, struct generator **out, struct errtext *et)
+/* The small model that writes drafts for the endpoint's, or NULL: one that cannot is no reason not
+ * to answer. */
+static struct model *open_drafting(const struct endpoint *ep)
 {
+	struct croft *c = ep->owner->c;
+	struct str name = setting_text(c, "chat.draft_model");
+	struct installed_model found;
+	struct errtext et = {0};
+	struct trust *trust = NULL;
+	struct model *m = NULL;
+	if (!name.n || str_eq_c(name, ep->name) || !setting_bool(c, "chat.speculation"))
+		return NULL;
+	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads")};
+	struct arena *a = arena_new(1 << 20);
+	enum err e = a ? installed_find(c, name, PURPOSE_CHAT, a, &found, &et) : ERR_NOMEM;
+	e = e ? e : trust_begin(c, found.name, &trust, &et);
+	o.check = (struct file_check){trust ? trust_file : NULL, trust};
+	if (!e) {
+		char *path = str_dup(found.path);
+		e = path ? model_open(path, &o, &m, &et) : ERR_NOMEM;
+		free(path);
+		struct errtext ignored;
+		enum err trusted = trust_end(trust, e ? &ignored : &et);
+		e = e ? e : trusted;
+	}
+	if (e) {
+		log_warn("%s is answered without drafts of %.*s: %s", ep->name, STR_FMT(name),
+			err_text(e, &et));
+		model_unref(m);
+		m = NULL;
+	}
+	arena_free(a);
+	return m;
+}
+
+static enum err open_generator(
+	struct endpoint *ep, struct model *m, struct generator **out, struct errtext *et)
+{
+	struct croft *c = ep->owner->c;
 	uint32_t most = model_info(m)->context_max;
 	uint32_t context = (uint32_t)setting_int(c, "chat.context_tokens");
 	if (context && most && context > most)
@@ -149,19 +185,29 @@ static enum err open_generator(
 		.queue_max = (uint32_t)setting_int(c, "chat.queue_max"),
 		.kv_tokens = (uint64_t)setting_int(c, "chat.kv_tokens"),
 		.kv_q8 = str_eq_c(type, "q8"),
-		.no_drafts = !setting_bool(c, "chat.speculation")};
+		.no_drafts = !setting_bool(c, "chat.speculation"),
+		.drafting = open_drafting(ep)};
 	if (o.kv_tokens && context)
 		o.kv_tokens = MAX(o.kv_tokens, context);
 	enum err e = generator_new(m, &o, out, et);
+	if (e == ERR_INVALID && o.drafting) { /* its vocabulary is another */
+		log_warn("%s is answered without drafts: %s", ep->name, et->msg);
+		model_unref(o.drafting);
+		o.drafting = NULL;
+		e = generator_new(m, &o, out, et);
+	}
+	model_unref(o.drafting);
 	if (e)
 		return e;
 	struct generator_stats s;
 	generator_stats(*out, &s);
 	log_info("memory: %llu bytes at most beside the file: weights %llu, keys and values of "
-		 "%llu tokens %llu, a pass %llu",
-		(unsigned long long)(model_info(m)->resident_bytes + s.kv_bytes + s.work_bytes),
+		 "%llu tokens %llu, a pass %llu, drafts %llu",
+		(unsigned long long)(model_info(m)->resident_bytes + s.kv_bytes + s.work_bytes +
+				     s.drafting_bytes),
 		(unsigned long long)model_info(m)->resident_bytes, (unsigned long long)s.kv_room,
-		(unsigned long long)s.kv_bytes, (unsigned long long)s.work_bytes);
+		(unsigned long long)s.kv_bytes, (unsigned long long)s.work_bytes,
+		(unsigned long long)s.drafting_bytes);
 	return OK;
 }
 
@@ -191,7 +237,7 @@ static enum err open_model(
 		e = trusted;
 	}
 	if (!e && !ep->base && ep->purpose == PURPOSE_CHAT) {
-		e = open_generator(c, ep->model, &ep->generator, et);
+		e = open_generator(ep, ep->model, &ep->generator, et);
 		if (e) {
 			model_unref(ep->model);
 			ep->model = NULL;
@@ -208,7 +254,7 @@ static uint64_t bytes_of(const struct endpoint *ep)
 		return adapter_info(ep->adapter)->resident_bytes;
 	if (ep->generator)
 		generator_stats(ep->generator, &g);
-	return model_info(ep->model)->resident_bytes + g.kv_bytes + g.work_bytes;
+	return model_info(ep->model)->resident_bytes + g.kv_bytes + g.work_bytes + g.drafting_bytes;
 }
 
 /* ---- the budget of memory ---- */
@@ -919,6 +965,9 @@ static const struct setting settings[] = {
 	{"chat.speculation", SET_BOOL, "true",
 		"Guess tokens from what followed the same words before, and verify them together; "
 		"never changes an answer"},
+	{"chat.draft_model", SET_TEXT, "",
+		"An installed model that guesses what follows, for larger ones with the same "
+		"vocabulary; never changes an answer"},
 	{"chat.queue_max", SET_INT, "64", "Answers that wait for their turn before 429", 1, 100000},
 };
 

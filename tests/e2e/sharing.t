@@ -7,7 +7,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from croft_server import CHAT, Croft, Tap  # noqa: E402
+from croft_server import CHAT, MODELS, Croft, Tap  # noqa: E402
 
 tap = Tap()
 TEXT = "The harbour master writes down every ship that comes and every ship that goes. " * 12
@@ -204,8 +204,28 @@ with Croft(models=True, settings={**SETTINGS, "chat.kv_type": "q8", "chat.sequen
         "messages": [{"role": "user", "content": "Name the capital of France."}]})
     tap.ok(status == 200 and "Paris" in told(r), "and answer", r)
 
-code, out, err = Croft(models=True, settings={"chat.kv_type": "f8"}, ready=False).start(), "", ""
-code.stop()
-tap.ok("chat.kv_type" in code.logged() and "f16 or q8" in code.logged(), "a type that is none is named", code.logged())
-code.remove()
+STORY = {"model": CHAT, "temperature": 0.7, "seed": 3, "max_tokens": 60,
+         "messages": [{"role": "user", "content": "Tell me a story about a goose."}]}
+stories = []
+for small in ("", "small", "nobody"):
+    c = Croft(models=True, settings={"chat.draft_model": small}, ready=False)
+    if small == "small":
+        code, out, err = c.cli("pull", os.path.join(MODELS, "smollm2"), "--name", "small")
+        tap.ok(code == 0, "another model is installed", err)
+    with c:
+        stories.append(told(c.json("POST", "/v1/chat/completions", STORY)[1]))
+        live = c.json("GET", "/api/v1/models/live")[1]["models"]
+        took = next(m["bytes"] for m in live if m["name"] == CHAT)
+        if not small:
+            without = took
+        elif small == "small":
+            tap.ok(took > without * 1.5, "a model that writes drafts is counted", (took, without))
+        else:
+            tap.ok("without drafts of nobody" in c.logged(), "one that is not installed is named, and not needed", c.logged())
+tap.same(stories, [stories[0]] * 3, "drafts change no answer")
+
+c = Croft(models=True, settings={"chat.kv_type": "f8"}, ready=False).start()
+c.stop()
+tap.ok("chat.kv_type" in c.logged() and "f16 or q8" in c.logged(), "a type that is none is named", c.logged())
+c.remove()
 tap.done()
