@@ -1,12 +1,13 @@
 /* What the engine does by itself, one JSON object a line; bench/engine.py sets it beside its peers.
  *
- *	bench_engine generate|generate_q8|sample MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS
+ *	bench_engine generate|generate_q8|sample MODEL THREADS PROMPT_TOKENS DECODE_TOKENS STREAMS \
+ *		[ADAPTER...]
  *	bench_engine prefix MODEL THREADS PREFIX_TOKENS MORE_TOKENS REPEATS
  *	bench_engine embed|embed_bf16 MODEL THREADS TOKENS BATCH CALLS
  *
  * Prompts are pseudo-random token ids; end tokens are forbidden, so that every run does the same.
  * `sample` draws at temperature 1 from all tokens, `generate` takes the most likely, `generate_q8`
- * with keys and values as bytes.
+ * with keys and values as bytes. Streams take the adapters in turn.
  */
 #include "base/clock.h"
 #include "base/json.h"
@@ -78,7 +79,19 @@ static void common(double load_ms)
 struct how {
 	float temperature;
 	bool q8;
+	char **adapters;
+	unsigned n_adapters;
 };
+
+static struct adapter *open_adapter(struct model *m, const char *path)
+{
+	struct adapter *a;
+	struct errtext et;
+	enum err e = adapter_open(path, m, NULL, &a, &et);
+	if (e)
+		die(e, &et);
+	return a;
+}
 
 static void generate(
 	struct model *m, struct how how, unsigned prompt, unsigned decode, unsigned streams)
@@ -102,14 +115,18 @@ static void generate(
 			never[n_never++] = (struct logit_bias){id, -1000};
 	struct stream *s = calloc(streams, sizeof *s);
 	pthread_t *t = calloc(streams, sizeof *t);
-	if (!s || !t)
+	struct adapter **a = calloc(how.n_adapters + 1, sizeof(struct adapter *));
+	if (!s || !t || !a)
 		die(ERR_NOMEM, NULL);
+	for (unsigned i = 0; i < how.n_adapters; i++)
+		a[i] = open_adapter(m, how.adapters[i]);
 	for (unsigned i = 0; i < streams; i++)
 		s[i] = (struct stream){.g = g,
 			.rq = {.prompt = random_ids(prompt, model_info(m)->vocab, i + 1),
 				.n_prompt = prompt,
 				.max_tokens = decode,
 				.top_logprobs = -1,
+				.adapter = how.n_adapters ? a[i % how.n_adapters] : NULL,
 				.sampling = {.temperature = how.temperature,
 					.top_p = 1,
 					.repeat_penalty = 1,
@@ -144,6 +161,9 @@ static void generate(
 	free(s);
 	free(t);
 	generator_free(g);
+	for (unsigned i = 0; i < how.n_adapters; i++)
+		adapter_unref(a[i]);
+	free(a);
 }
 
 static uint64_t first_token_ns(struct generator *g, const int32_t *prompt, unsigned n)
@@ -221,7 +241,7 @@ static void embed(struct model *m, unsigned tokens, unsigned batch, unsigned cal
 
 int main(int argc, char **argv)
 {
-	if (argc != 7)
+	if (argc < 7)
 		die(ERR_INVALID,
 			&(struct errtext){"usage stands at the head of bench/bench_engine.c"});
 	struct model *m;
@@ -240,7 +260,9 @@ int main(int argc, char **argv)
 	else
 		generate(m,
 			(struct how){.temperature = strcmp(argv[1], "sample") == 0,
-				.q8 = strcmp(argv[1], "generate_q8") == 0},
+				.q8 = strcmp(argv[1], "generate_q8") == 0,
+				.adapters = argv + 7,
+				.n_adapters = (unsigned)argc - 7},
 			number(argv[4]), number(argv[5]), number(argv[6]));
 	common(load_ms);
 	model_unref(m);

@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 PEER = r"""
@@ -182,6 +183,22 @@ def bytes_kept(bench, path, repeats):
         row(f"{title}, bytes: q8 / f16", q8["kv_mb"], f16["kv_mb"], "MB", 1.85, less=True)
 
 
+def adapters(bench, path, repeats):
+    """Of all matrices, rank 16, four of them by turns; and of attention alone, rank 8."""
+    title = "135M Q8_0, decode, 8 streams, 4 LoRA adapters"
+    if not wanted(title):
+        return
+    sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
+    import lora_files
+    with tempfile.TemporaryDirectory() as folder:
+        for what, rank, modules, goal in (("attention, rank 8", 8, lora_files.ATTENTION, 0.8),
+                                          ("all, rank 16", 16, tuple(lora_files.MODULES), 0.7)):
+            made = [lora_files.peft(os.path.join(folder, f"{rank}-{i}"), i, rank, 16, modules) for i in range(4)]
+            args = [bench, "generate", path, str(THREADS), "32", "64", "8"]
+            some, none = medians((args + made, args), max(repeats, 3))
+            row(f"{title}, {what} / none", some["streams_tps"], none["streams_tps"], "tok/s", goal)
+
+
 def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
     global ONLY
     ONLY, repeats = only, int(repeats)
@@ -193,6 +210,7 @@ def main(bench, smollm2, minilm, made, st="", repeats=3, only=""):
     cold(bench, smollm2, repeats)
     prefix(bench, smollm2, repeats)
     bytes_kept(bench, smollm2, repeats)
+    adapters(bench, f"{made}/smollm2-q8_0.gguf", repeats)
     for name in GOALS["1B"]:
         path = f"{made}/random1b-{name.lower()}.gguf"
         if os.path.exists(path):

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import struct
+import sys
 
 WIDTH, FFN, LAYERS, HEADS, KV_HEADS, HEAD = 576, 1536, 30, 9, 3, 64
 # PEFT's name, GGUF's name, rows (outputs), columns (inputs), heads whose rows GGUF has in pairs
@@ -100,3 +101,7 @@ def gguf(path, seed, rank=8, alpha=16, modules=ATTENTION):
             v.tofile(f)
             f.write(bytes(-4 * len(v) % 32))
     return path
+
+
+if __name__ == "__main__":  # lora_files.py FOLDER|FILE.gguf SEED
+    (gguf if sys.argv[1].endswith(".gguf") else peft)(sys.argv[1], int(sys.argv[2]))

@@ -240,7 +240,28 @@ static double most_apart(const float *a, const float *b)
 	return most;
 }
 
-static void one_family(const char *dir, const struct family *f, const struct spec *s)
+/* golden/engine/adapters.json: {"reference": ..., "llama-plain": [[position, [logits...]], ...] */
+static void beside_llama_cpp(yyjson_val *golden, const char *name, const float *got)
+{
+	yyjson_val *rows = yyjson_obj_get(golden, name), *row;
+	double most = 0;
+	size_t k, n;
+	yyjson_arr_foreach(rows, k, n, row)
+	{
+		size_t at = yyjson_get_uint(yyjson_arr_get(row, 0));
+		yyjson_val *want = yyjson_arr_get(row, 1);
+		CHECK(at < N_IDS && yyjson_arr_size(want) == VOCAB);
+		for (size_t c = 0; c < VOCAB; c++)
+			most = fmax(most, fabs(yyjson_get_num(yyjson_arr_get(want, c)) -
+						  (double)got[at * VOCAB + c]));
+	}
+	CHECK(yyjson_arr_size(rows) >= 3);
+	tap_note("%s: %.2g from llama.cpp's", name, most);
+	CHECK(most < 1.5e-2); /* the keys and values are halves on both sides */
+}
+
+static void one_family(
+	const char *dir, const struct family *f, const struct spec *s, yyjson_val *golden)
 {
 	char base[2][4096], of[2][4096], whole[4096];
 	path_of(base[0], dir, f, ".gguf");
@@ -267,6 +288,10 @@ static void one_family(const char *dir, const struct family *f, const struct spe
 			CHECK(off < 2e-3);
 			free(got);
 		}
+	char name[64];
+	snprintf(name, sizeof name, "%s-%s", f->name, s->name);
+	if (golden && !s->patterns)
+		beside_llama_cpp(golden, name, want);
 	free(want);
 	free(plain);
 }
@@ -274,9 +299,19 @@ static void one_family(const char *dir, const struct family *f, const struct spe
 static void test_engine_adapter__is_the_merged_model(void)
 {
 	const char *out = getenv("CROFT_TINY_OUT"), *dir = out ? out : tap_tmpdir();
+	struct buf text = {0};
+	yyjson_doc *doc = NULL;
+	if (!out) {
+		CHECK_OK(os_read_file(
+				 tap_source("tests/golden/engine/adapters.json"), 0, &text, &et),
+			&et);
+		CHECK_OK(json_parse(buf_str(&text), &doc, &et), &et);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		for (size_t k = 0; k < ARRAY_LEN(specs); k++)
-			one_family(dir, &families[i], &specs[k]);
+			one_family(dir, &families[i], &specs[k], yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	buf_free(&text);
 }
 
 /* ---- many at once ---- */

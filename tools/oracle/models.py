@@ -13,8 +13,8 @@ import numpy as np
 
 def requantise(source, out, stem, names=("f16", "bf16", "q8_0", "q4_0", "q4_k_m")):
     import llama_cpp as ll
-    types = {"f16": ll.LLAMA_FTYPE_MOSTLY_F16, "bf16": ll.LLAMA_FTYPE_MOSTLY_BF16, "q8_0": ll.LLAMA_FTYPE_MOSTLY_Q8_0,
-             "q4_0": ll.LLAMA_FTYPE_MOSTLY_Q4_0, "q4_k_m": ll.LLAMA_FTYPE_MOSTLY_Q4_K_M}
+    types = {"f32": ll.LLAMA_FTYPE_ALL_F32, "f16": ll.LLAMA_FTYPE_MOSTLY_F16, "bf16": ll.LLAMA_FTYPE_MOSTLY_BF16,
+             "q8_0": ll.LLAMA_FTYPE_MOSTLY_Q8_0, "q4_0": ll.LLAMA_FTYPE_MOSTLY_Q4_0, "q4_k_m": ll.LLAMA_FTYPE_MOSTLY_Q4_K_M}
     for name in names:
         ftype = types[name]
         target = os.path.join(out, f"{stem}-{name}.gguf")

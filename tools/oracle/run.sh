@@ -17,6 +17,8 @@ echo "== embeddings, beside sentence-transformers"
 "$st" tools/oracle/embeddings.py "$dump" "$models/minilm" tests/golden/engine/embeddings.json "${CROFT_SHARED_DATA:-$PWD/../shared/data}/finetune/state_union.zip"
 echo "== small models of every family, beside llama.cpp"
 "$llama" tools/oracle/families.py "$build/tests/test_engine_families" build/oracle/families tests/golden/engine/families.json
+echo "== LoRA adapters, beside llama.cpp and merged weights"
+"$llama" tools/oracle/adapters.py "$dump" "$build/tests/test_engine_adapter" build/oracle/adapters tests/golden/engine/adapters.json "$made"/smollm2-f16.gguf "$made"/smollm2-q8_0.gguf "$made"/smollm2-q4_0.gguf
 echo "== regular expressions, beside node"
 mkdir -p build/oracle/json-schema
 tar xJf "${CROFT_SHARED_DATA:-$PWD/../shared/data}/conformance/json-schema-test-suite.tar.xz" -C build/oracle/json-schema

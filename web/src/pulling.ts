@@ -6,6 +6,7 @@ import { createStore } from './store'
 
 export interface Pull {
   model: string
+  base?: string
   state: 'going' | 'done' | 'failed' | 'stopped'
   what: string
   done: number
@@ -22,12 +23,13 @@ const stops = new Map<string, AbortController>()
 
 export const stopPull = (model: string): void => stops.get(model)?.abort()
 
-export async function pull(model: string): Promise<void> {
+/** base: what it is an adapter of; none: a model itself. */
+export async function pull(model: string, base?: string): Promise<void> {
   if (stops.has(model)) return
   const stop = new AbortController()
   stops.set(model, stop)
   const now = Date.now()
-  let p: Pull = { model, state: 'going', what: 'Beginning', done: 0, total: 0, before: 0,
+  let p: Pull = { model, base, state: 'going', what: 'Beginning', done: 0, total: 0, before: 0,
     started: now, seen: now, why: '' }
   const update = (part: Partial<Pull>) => {
     p = { ...p, ...part }
@@ -36,7 +38,7 @@ export async function pull(model: string): Promise<void> {
   update({})
   try {
     for await (const e of stream<PullEvents, 'POST /api/v1/models/pull'>(
-      'POST /api/v1/models/pull', { body: { model }, signal: stop.signal })) {
+      'POST /api/v1/models/pull', { body: { model, ...(base ? { base } : {}) }, signal: stop.signal })) {
       if (e.event === 'progress') {
         const fresh = e.data.what !== p.what
         update({ ...e.data, seen: Date.now(),

@@ -17,6 +17,7 @@ export function ModelsPage() {
     (signal) => call('GET /api/v1/models', { signal }), [finished])
   const live = useLiveModels()
   const [other, setOther] = useState('')
+  const [base, setBase] = useState('')
   const [removing, setRemoving] = useState<Model | null>(null)
   const installed = data?.models.filter((m) => m.installed) ?? []
   const catalogue = data?.models.filter((m) => !m.installed) ?? []
@@ -43,11 +44,17 @@ export function ModelsPage() {
           <h2 class="small-head">Another one</h2>
           <form class="search-box" onSubmit={(e) => {
             e.preventDefault()
-            if (other.trim()) void pull(other.trim())
+            if (other.trim()) void pull(other.trim(), base || undefined)
           }}>
             <input value={other} aria-label="Name, URL or path of a model" spellcheck={false}
               placeholder="hub name, URL, or path on the server"
               onInput={(e) => setOther(e.currentTarget.value)} />
+            <select value={base} aria-label="A model, or an adapter of one" onChange={(e) => setBase(e.currentTarget.value)}>
+              <option value="">a model</option>
+              {installed.filter((m) => m.purpose === 'chat' && !m.base).map((m) => (
+                <option key={m.name} value={m.name}>a LoRA adapter of {m.name}</option>
+              ))}
+            </select>
             <Button icon="download" type="submit">Fetch</Button>
           </form>
           <p class="dim small">GGUF files and safetensors folders. Pickled checkpoints are refused: they can run code.</p>
@@ -118,7 +125,7 @@ function LiveLine({ name, live }: { name: string; live: Live }) {
   return (
     <p class="live small" aria-label={`${name}, live`}>
       <span><b>{size(l.bytes)}</b> of memory{l.kv_bytes > 0 && `, ${size(l.kv_bytes)} of it for keys and values`}</span>
-      {l.purpose === 'chat' && <>
+      {l.purpose === 'chat' && !l.base && <>
         <span><b>{l.running}</b> of {l.running_max} running</span>
         <span><b>{l.queued}</b> waiting</span>
         <span><b>{r ? number(r.read) : '–'}</b> tokens/s read</span>
@@ -141,7 +148,8 @@ function Card({ m, pull: p, onRemove, live }: { m: Model; pull?: Pull; onRemove?
           <strong>{m.name}</strong>{' '}
           {m.is_default && <Badge kind="good">default</Badge>}{' '}
           {open && <Badge kind="good">loaded</Badge>}
-          <span class="dim small">{m.about}</span>
+          {m.base && <Badge>adapter</Badge>}{' '}
+          <span class="dim small">{m.base ? <>LoRA of {m.base}{m.rank ? `, rank ${m.rank}` : ''}</> : m.about}</span>
         </div>
         <div class="card-acts">
           {!m.installed && !busy && (
@@ -177,7 +185,7 @@ function Card({ m, pull: p, onRemove, live }: { m: Model; pull?: Pull; onRemove?
 function PullView({ pull: p }: { pull: Pull }) {
   if (p.state === 'failed')
     return <p class="reason" role="alert"><Icon name="warn" /> {p.why}{' '}
-      <Button icon="retry" onClick={() => void pull(p.model)}>Try again</Button></p>
+      <Button icon="retry" onClick={() => void pull(p.model, p.base)}>Try again</Button></p>
   if (p.state === 'stopped')
     return <p class="dim">Stopped. What has come stays, and is continued next time.</p>
   const seconds = (p.seen - p.started) / 1000
