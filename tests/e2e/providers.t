@@ -229,6 +229,30 @@ with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
     everything = c.get("/api/v1/endpoints")[1] + c.get("/api/v1/audit")[1] + c.logged().encode()
     tap.ok(b"sk-very-secret" not in everything and b"claude" in everything, "the key is in no list, log or audit")
 
+    # ---- Anthropic's API of another Croft, a real model ----
+    status, made = add(c, "far-messages", upstream.base + "/v1", CHAT, kind="anthropic")
+    tap.same(status, 201, "another Croft by its messages")
+    for streamed in (False, True):
+        s = chat(c, "far-messages", stream=streamed)
+        tap.same((s[0], s[2]), (200, direct[2]), f"the answer is the model's own (stream: {streamed})")
+    tool = {"name": "get_weather", "description": "The weather of a city", "parameters": {
+        "type": "object", "required": ["city"], "additionalProperties": False,
+        "properties": {"city": {"type": "string", "maxLength": 12}}}}
+    asked = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Weather in Bonn?"}],
+             "tools": [{"type": "function", "function": tool}], "tool_choice": "required", "temperature": 0, "max_tokens": 60}
+    calls = []
+    for server, model in ((upstream, CHAT), (c, "far"), (c, "far-messages")):
+        status, r = server.json("POST", "/v1/chat/completions", {**asked, "model": model})
+        if tap.ok(status == 200 and r["choices"][0]["finish_reason"] == "tool_calls", f"a call through {model}", r):
+            calls.append([(x["function"]["name"], json.loads(x["function"]["arguments"]))
+                          for x in r["choices"][0]["message"]["tool_calls"]])
+    tap.same(calls, [calls[0]] * 3, "the same call, straight and through both kinds")
+    heads = {"anthropic-version": "2023-06-01"}
+    asked = {"max_tokens": 8, "temperature": 0, "messages": [{"role": "user", "content": "Hello"}]}
+    said = [s.json("POST", "/v1/messages", {**asked, "model": m}, headers=heads)[1]["content"][0]["text"]
+            for s, m in ((upstream, CHAT), (c, "far"), (c, "far-messages"))]
+    tap.same(said, [said[0]] * 3, "messages pass through both kinds as well")
+
     # ---- what may be added ----
     for url, want in (("ftp://h/v1", 400), ("http://u:p@h/v1", 400), ("http://h/v1?x=1", 400), ("http://", 400),
                       ("http://169.254.169.254/v1", 403), ("http://[fe80::1]/v1", 403),
