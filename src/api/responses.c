@@ -214,6 +214,20 @@ static enum err name_model(struct turn *t)
 	return OK;
 }
 
+static enum err need_room(struct turn *t)
+{
+	struct queue_counts n = {0};
+	int64_t most = setting_int(t->c, "responses.queue_max");
+	enum err e = queue_count(croft_db(t->c), "response", &n, &t->x.et);
+	if (e)
+		return store_failed(&t->x, e, NULL);
+	return n.waiting < most ? OK
+				: api_fail(&t->x, ERR_BUSY, "rate_limit_exceeded", NULL,
+					  "%lld responses wait in the background already (setting "
+					  "responses.queue_max)",
+					  (long long)n.waiting);
+}
+
 static enum err queue_it(struct asking *q)
 {
 	struct turn *t = &q->t;
@@ -221,7 +235,8 @@ static enum err queue_it(struct asking *q)
 	t->r.id = id_new();
 	t->r.status = "queued";
 	t->r.request = q->rq->body;
-	enum err e = name_model(t);
+	enum err e = need_room(t);
+	e = e ? e : name_model(t);
 	e = e ? e : turn_context(t); /* what cannot be found is said at once */
 	if (e)
 		return e;
@@ -581,6 +596,8 @@ static const struct shape shapes[] = {
 static const struct setting settings[] = {
 	{"responses.keep_days", SET_INT, "30",
 		"How long stored responses of the OpenAI API are kept; 0: for ever", 0, 36500},
+	{"responses.queue_max", SET_INT, "1000",
+		"Responses that may wait in the background; more are refused with 429", 1, 1000000},
 	{"responses.workers", SET_INT, "4", "Responses that are made in the background at once", 1,
 		32},
 };

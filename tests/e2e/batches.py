@@ -63,6 +63,16 @@ def embeddings(client):
     tap.same([x.id for x in client.batches.list()], [b.id], "listed")
 
 
+def responses(client):
+    url = "/v1/responses"
+    lines = [line(i, url, model=CHAT, input=f"Say {i}.", max_output_tokens=3, temperature=0) for i in range(2)]
+    b = wait(client, begin(client, lines, url), over)
+    bodies = [g["response"]["body"] for g in out(client, b.output_file_id)]
+    tap.ok(len(bodies) == 2 and all(client.responses.retrieve(r["id"]).output[0].content[0].text ==
+                                    r["output"][0]["content"][0]["text"] for r in bodies),
+           "responses too, which are stored", b)
+
+
 def refused(client):
     good = line(0, TEXTS, model=EMBED, input="x")
     for lines, code, number in (([good, "{"], "invalid_json_line", 2), ([good, good], "duplicate_custom_id", 2),
@@ -115,6 +125,7 @@ def killed(c, client):
 
 with Croft(models=True, key="test-key") as c:
     embeddings(client_of(c))
+    responses(client_of(c))
     refused(client_of(c))
     other = openai.OpenAI(base_url=c.base + "/p/default/v1", api_key="wrong", max_retries=0)
     tap.raises(openai.AuthenticationError, lambda: other.batches.list(), "not without a key")

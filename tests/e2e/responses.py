@@ -331,6 +331,22 @@ def refused(c, client):
         model=CHAT, input=[{"type": "item_reference", "id": mine.output[0].id}]), "nor refer to it")
 
 
+def full(client):
+    ask = {"model": CHAT, "input": "Tell me a long story.", "background": True, "extra_body": ENDLESS}
+    made = []
+    tap.raises(openai.RateLimitError, lambda: [made.append(client.responses.create(**ask)) for _ in range(5)],
+               "more than may wait are refused")
+    states = [client.responses.cancel(r.id).status for r in made]
+    tap.ok(2 <= len(made) <= 3 and set(states) == {"cancelled"}, "those that wait can be cancelled", states)
+    end, room = time.time() + 20, False
+    while not room and time.time() < end:
+        try:
+            room = client.responses.create(**COLD, input="Hi", max_output_tokens=2, background=True).id
+        except openai.RateLimitError:
+            time.sleep(0.1)
+    tap.ok(room, "and make room")
+
+
 def elsewhere(c, client):
     """A provider behind a name, which is this server itself."""
     c.cli("endpoint", "add", "far", "--url", c.base + "/v1", "--model", CHAT)
@@ -352,12 +368,14 @@ def retention(c, client):
     first = client.responses.create(model=CHAT, input="Expire me.", max_output_tokens=2)
     second = client.responses.create(model=CHAT, input="Hi", max_output_tokens=2, previous_response_id=first.id)
     c.stop()
+    c.settings.update({"responses.workers": 1, "responses.queue_max": 2})
     c.sql("UPDATE api_response SET expires_ms = 1 WHERE title = 'Expire me.'")
     c.start()
     client = client_of(c)
     tap.raises(openai.NotFoundError, lambda: client.responses.retrieve(first.id), "an expired response is not shown")
     third = client.responses.create(model=CHAT, input="Hi", max_output_tokens=2, previous_response_id=second.id)
     tap.same(len(client.responses.input_items.list(third.id).data), 5, "but kept while another continues it")
+    return client
 
 
 with Croft(models=True, settings={"chat.context_tokens": 1024}) as c:
@@ -374,5 +392,5 @@ with Croft(models=True, settings={"chat.context_tokens": 1024}) as c:
     commands(c, client)
     refused(c, client)
     elsewhere(c, client)
-    retention(c, client)
+    full(retention(c, client))
 tap.done()
