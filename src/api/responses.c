@@ -150,14 +150,6 @@ static enum err store(struct turn *t)
 	return e ? store_failed(&t->x, e, NULL) : OK;
 }
 
-static const char *end_type(const struct response *r)
-{
-	struct str s = str_c(r->status);
-	return str_eq_c(s, "completed") ? "response.completed"
-	       : str_eq_c(s, "failed")  ? "response.failed"
-					: "response.incomplete";
-}
-
 /* Its id was told already: what became of it is stored and said, if anybody is there. */
 static void fail_stream(struct asking *q, enum err e)
 {
@@ -168,7 +160,7 @@ static void fail_stream(struct asking *q, enum err e)
 		t->r.stored = false;
 	t->x = x;
 	t->answer.emit = to_client;
-	(void)answer_state(&t->answer, end_type(&t->r));
+	(void)answer_state(&t->answer, response_end_type(&t->r));
 }
 
 static enum err answer_now(struct asking *q)
@@ -186,7 +178,7 @@ static enum err answer_now(struct asking *q)
 	else if (e)
 		api_reply_error(q->rs, &t->x);
 	else if (t->answer.emit)
-		(void)answer_state(&t->answer, end_type(&t->r));
+		(void)answer_state(&t->answer, response_end_type(&t->r));
 	else
 		reply_response(q->rs, &t->r, t->answer.items, t->answer.n_items);
 	run_end(t->run, e, &t->x.et);

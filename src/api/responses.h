@@ -90,6 +90,8 @@ struct response {
 };
 
 bool response_over(const struct response *r); /* nothing changes any more */
+/* The event it ends with; what was cancelled is incomplete. */
+const char *response_end_type(const struct response *r);
 /* The object; items is its output. */
 void response_write(
 	struct jw *w, const struct response *r, const struct item *items, size_t n_items);

@@ -2,11 +2,6 @@
  * null is the same as absent. */
 #include "api/responses.h"
 
-static yyjson_val *get(yyjson_val *o, const char *key)
-{
-	return api_get(o, key);
-}
-
 static enum err bad(struct api_error *x, const char *key, const char *want)
 {
 	return api_fail(x, ERR_INVALID, "invalid_type", key, "%s must be %s", key, want);
@@ -46,7 +41,7 @@ void conversation_id(struct id id, char out[RESPONSE_ID + 1])
 
 static enum err parse_previous(yyjson_val *o, struct response_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "previous_response_id"), *c = get(o, "conversation");
+	yyjson_val *v = api_get(o, "previous_response_id"), *c = api_get(o, "conversation");
 	struct str id = yyjson_is_str(c) ? json_val_str(c) : json_str(c, "id");
 	if (v && c)
 		return api_fail(x, ERR_INVALID, "mutually_exclusive_parameters",
@@ -70,7 +65,7 @@ static enum err parse_include(yyjson_val *o, bool *logprobs, struct api_error *x
 		"web_search_call.action.sources", "message.input_image.image_url",
 		"computer_call_output.output.image_url", "code_interpreter_call.outputs",
 		"reasoning.encrypted_content", "message.output_text.logprobs"};
-	yyjson_val *all = get(o, "include"), *v;
+	yyjson_val *all = api_get(o, "include"), *v;
 	size_t i, n, k;
 	if (all && !yyjson_is_arr(all))
 		return bad(x, "include", "a list");
@@ -90,9 +85,9 @@ static enum err parse_include(yyjson_val *o, bool *logprobs, struct api_error *x
 static enum err parse_text(
 	yyjson_val *o, struct arena *a, struct response_params *p, struct api_error *x)
 {
-	yyjson_val *text = get(o, "text"), *format = get(text, "format");
-	yyjson_val *words = get(text, "verbosity");
-	if (get(o, "response_format"))
+	yyjson_val *text = api_get(o, "text"), *format = api_get(text, "format");
+	yyjson_val *words = api_get(text, "verbosity");
+	if (api_get(o, "response_format"))
 		return api_fail(x, ERR_INVALID, "unsupported_parameter", "response_format",
 			"response_format is text.format in the Responses API");
 	if (text && !yyjson_is_obj(text))
@@ -107,9 +102,9 @@ static enum err parse_text(
 static enum err parse_reasoning(
 	yyjson_val *o, struct arena *a, struct response_params *p, struct api_error *x)
 {
-	yyjson_val *v = get(o, "reasoning");
-	const char *key = get(v, "summary") ? "summary" : "generate_summary";
-	yyjson_val *summary = get(v, key);
+	yyjson_val *v = api_get(o, "reasoning");
+	const char *key = api_get(v, "summary") ? "summary" : "generate_summary";
+	yyjson_val *summary = api_get(v, key);
 	enum err e = api_parse_reasoning(o, a, &p->chat, x); /* the names of chat completions */
 	if (e || !v)
 		return e;
@@ -120,14 +115,14 @@ static enum err parse_reasoning(
 			"reasoning.%s: only \"auto\" is supported: thoughts come whole, as the "
 			"content of a reasoning item",
 			key);
-	return get(v, "effort")
-		       ? api_parse_effort(get(v, "effort"), "reasoning.effort", &p->chat, x)
+	return api_get(v, "effort")
+		       ? api_parse_effort(api_get(v, "effort"), "reasoning.effort", &p->chat, x)
 		       : OK;
 }
 
 static enum err parse_flags(yyjson_val *o, struct response_params *p, struct api_error *x)
 {
-	yyjson_val *truncation = get(o, "truncation");
+	yyjson_val *truncation = api_get(o, "truncation");
 	p->store = true;
 	p->truncate = str_eq_c(json_val_str(truncation), "auto");
 	enum err e = api_want_bool(o, "store", &p->store, x);
@@ -173,7 +168,7 @@ static enum err refuse(yyjson_val *o, struct api_error *x)
 		{"audio", "the models here write text"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-		if (get(o, refused[i].key))
+		if (api_get(o, refused[i].key))
 			return api_fail(x, ERR_INVALID, "unsupported_parameter", refused[i].key,
 				"%s: %s", refused[i].key, refused[i].why);
 	return OK;
@@ -182,7 +177,7 @@ static enum err refuse(yyjson_val *o, struct api_error *x)
 static enum err parse_input(yyjson_val *o, bool counting, struct arena *a,
 	struct response_params *p, struct api_error *x)
 {
-	yyjson_val *input = get(o, "input"), *instructions = get(o, "instructions");
+	yyjson_val *input = api_get(o, "input"), *instructions = api_get(o, "instructions");
 	bool before = !id_is_zero(p->previous) || !id_is_zero(p->conversation);
 	if (instructions && !yyjson_is_str(instructions))
 		return bad(x, "instructions", "a string");
@@ -219,7 +214,7 @@ enum err response_parse(struct str body, bool counting, struct arena *a, struct 
 
 static void key_or_null(struct jw *w, yyjson_val *o, const char *key)
 {
-	yyjson_val *v = get(o, key);
+	yyjson_val *v = api_get(o, key);
 	jw_key(w, key);
 	if (v)
 		jw_val(w, v);
@@ -233,9 +228,9 @@ static void write_tools(struct jw *w, const struct response_params *p)
 	size_t i, n;
 	jw_key(w, "tools");
 	jw_arr(w);
-	yyjson_arr_foreach(get(p->body, "tools"), i, n, t)
+	yyjson_arr_foreach(api_get(p->body, "tools"), i, n, t)
 	{
-		yyjson_val *f = get(t, "function") ? get(t, "function") : t;
+		yyjson_val *f = api_get(t, "function") ? api_get(t, "function") : t;
 		jw_obj(w);
 		jw_kc(w, "type", "function");
 		jw_kstr(w, "name", json_str(f, "name"));
@@ -246,8 +241,8 @@ static void write_tools(struct jw *w, const struct response_params *p)
 	}
 	jw_end(w);
 	jw_key(w, "tool_choice");
-	if (get(p->body, "tool_choice"))
-		jw_val(w, get(p->body, "tool_choice"));
+	if (api_get(p->body, "tool_choice"))
+		jw_val(w, api_get(p->body, "tool_choice"));
 	else
 		jw_c(w, "auto");
 	jw_kbool(w, "parallel_tool_calls", !p->chat.one_call);
@@ -255,7 +250,7 @@ static void write_tools(struct jw *w, const struct response_params *p)
 
 static void write_text(struct jw *w, yyjson_val *o)
 {
-	yyjson_val *f = get(get(o, "text"), "format"), *k, *v;
+	yyjson_val *f = api_get(api_get(o, "text"), "format"), *k, *v;
 	size_t i, n;
 	jw_key(w, "text");
 	jw_obj(w);
@@ -281,7 +276,7 @@ static void write_text(struct jw *w, yyjson_val *o)
 
 static void write_reasoning(struct jw *w, yyjson_val *o)
 {
-	yyjson_val *v = get(o, "reasoning");
+	yyjson_val *v = api_get(o, "reasoning");
 	jw_key(w, "reasoning");
 	jw_obj(w);
 	key_or_null(w, v, "effort");

@@ -185,14 +185,6 @@ static enum err on_begin(struct turn *t)
 	return e ? e : answer_state(&t->answer, "response.in_progress");
 }
 
-static const char *end_type(const struct response *r)
-{
-	struct str s = str_c(r->status);
-	return str_eq_c(s, "completed") ? "response.completed"
-	       : str_eq_c(s, "failed")  ? "response.failed"
-					: "response.incomplete";
-}
-
 /* The last event, not shown yet. */
 static void write_end(struct task *w)
 {
@@ -208,7 +200,7 @@ static void write_end(struct task *w)
 	pthread_mutex_unlock(&w->k->of->mu);
 	w->t.answer.emit = to_feed;
 	w->t.answer.e = OK;
-	(void)answer_state(&w->t.answer, end_type(&w->t.r));
+	(void)answer_state(&w->t.answer, response_end_type(&w->t.r));
 }
 
 /* Stored, and shown. What was cancelled meanwhile ends so. */
@@ -525,7 +517,7 @@ static enum err send_lines(struct follower *f, struct str lines)
 	return e;
 }
 
-/* Until the feed is over: *whole says whether its last event was among them. */
+/* Until the feed is over, with or without a last event. */
 static enum err follow_feed(struct responder *s, struct follower *f, struct feed *feed)
 {
 	size_t at = 0;
@@ -567,12 +559,12 @@ static enum err follow_stored(struct croft *c, struct follower *f, struct respon
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	jw_obj(&w);
-	jw_kc(&w, "type", end_type(row));
+	jw_kc(&w, "type", response_end_type(row));
 	jw_ki64(&w, "sequence_number", f->after + 1);
 	jw_key(&w, "response");
 	response_write(&w, row, items, n);
 	jw_end(&w);
-	e = jw_done(&w) ? http_sse_event(f->rs, end_type(row), buf_str(&b)) : ERR_NOMEM;
+	e = jw_done(&w) ? http_sse_event(f->rs, response_end_type(row), buf_str(&b)) : ERR_NOMEM;
 	buf_free(&b);
 	return e;
 }

@@ -18,6 +18,14 @@ bool response_over(const struct response *r)
 	return !str_eq_c(s, "queued") && !str_eq_c(s, "in_progress");
 }
 
+const char *response_end_type(const struct response *r)
+{
+	struct str s = str_c(r->status);
+	return str_eq_c(s, "completed") ? "response.completed"
+	       : str_eq_c(s, "failed")  ? "response.failed"
+					: "response.incomplete";
+}
+
 /* ---- the object ---- */
 
 static void key_json(struct jw *w, const char *key, struct str json)
