@@ -29,12 +29,13 @@ enum {
 	BLK = 32,          /* values per block of int8 activations */
 	LINE = 64,         /* bytes */
 	BLK_U8 = 8 * LINE, /* an unpacked block of a panel */
-	KC = 512,          /* k per pass over an unpacked pair of panels, quantised */
+	KC = 576,          /* k per pass over an unpacked pair of panels, quantised */
 	KC_F = 256,        /* the same in f32; also where f32 sums are cut */
 	FEW = 8,           /* tokens that a quantised panel is multiplied with in registers */
 	KC_B = 128,        /* pairs of BF16 per pass; where their sums are cut */
 	KC_BLKS = KC / BLK,
-	ATTN_ROWS = 48,             /* query rows that attention takes at once */
+	MANY_PANELS = 8, /* that many tokens are multiplied with between two passes over k */
+	ATTN_ROWS = 48,  /* query rows that attention takes at once */
 	ATTN_CUT = KERN_ATTN_BLOCK, /* where sums over positions are cut */
 };
 

@@ -117,20 +117,27 @@ static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t 
 	}
 }
 
-static void pair_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	unsigned n_panels, float *y, size_t ldy)
+/* Many tokens: a pass over k takes all panels before the next one begins, so that the columns of
+ * the activations that it reads stay in the second cache. */
+static void many_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	size_t n_panels, float *y, size_t ldy)
 {
 	struct tile_w t;
-	size_t ldm = w->k / BLK;
-	for (size_t b = 0; b < ldm; b += KC_BLKS) {
-		size_t n = MIN(ldm - b, (size_t)KC_BLKS);
-		for (unsigned p = 0; p < n_panels; p++)
-			leaves->unpack(w->type, panel_at(w, panel + p), w->k, b, n, &t, p);
-		for (size_t m = 0; m < a->m; m += leaves->tok_tile)
-			leaves->tile(layout_of(w->type), &t, n_panels, n, a->q + m * a->k + b * BLK,
-				a->k, a->meta + m * ldm + b, ldm,
-				MIN(a->m - m, (size_t)leaves->tok_tile), y + m * ldy, ldy);
-	}
+	size_t ldm = w->k / BLK, passes = (ldm + KC_BLKS - 1) / KC_BLKS,
+	       step = (ldm + passes - 1) / passes;
+	for (size_t b = 0; b < ldm; b += step)
+		for (size_t i = 0; i < n_panels; i += 2) {
+			size_t n = MIN(ldm - b, step);
+			unsigned both = (unsigned)MIN(n_panels - i, (size_t)2);
+			for (unsigned p = 0; p < both; p++)
+				leaves->unpack(
+					w->type, panel_at(w, panel + i + p), w->k, b, n, &t, p);
+			for (size_t m = 0; m < a->m; m += leaves->tok_tile)
+				leaves->tile(layout_of(w->type), &t, both, n,
+					a->q + m * a->k + b * BLK, a->k, a->meta + m * ldm + b, ldm,
+					MIN(a->m - m, (size_t)leaves->tok_tile),
+					y + m * ldy + i * KERN_PANEL, ldy);
+		}
 }
 
 /* The same for F16: converted in registers. */
@@ -150,13 +157,16 @@ static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_
 	unsigned n_panels, float *y, size_t ldy)
 {
 	struct tile_f t;
+	bool whole = w->type == KERN_F32; /* already what unpack_f makes */
+	size_t apart = whole ? w->panel_bytes / sizeof(float) : KC_F * KERN_PANEL;
+	const float *first = (const float *)(const void *)panel_at(w, panel);
 	for (size_t k = 0; k < w->k; k += KC_F) {
 		size_t n = MIN(w->k - k, (size_t)KC_F);
-		for (unsigned p = 0; p < n_panels; p++)
+		for (unsigned p = 0; p < n_panels && !whole; p++)
 			leaves->unpack_f(w->type, panel_at(w, panel + p), k, n, t.w[p]);
 		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
-			leaves->tile_f(t.w[0][0], KC_F * KERN_PANEL, n_panels, n,
-				a->x + m * a->ldx + k, a->ldx, 1,
+			leaves->tile_f(whole ? first + k * KERN_PANEL : t.w[0][0], apart, n_panels,
+				n, a->x + m * a->ldx + k, a->ldx, 1,
 				MIN(a->m - m, (size_t)leaves->tok_tile_f), y + m * ldy, ldy);
 	}
 }
@@ -172,7 +182,7 @@ static void pair(const struct kern_mat *w, const struct kern_act *a, size_t pane
 	else if (kern_type_int8(w->type) && a->m > 1 && a->m <= few_max(w->type))
 		few_int8(w, a, panel, n_panels, y, ldy);
 	else if (kern_type_int8(w->type))
-		pair_int8(w, a, panel, n_panels, y, ldy);
+		many_int8(w, a, panel, n_panels, y, ldy);
 	else if (w->type == KERN_F16 && leaves->tile_h && a->m <= 3 * leaves->tok_tile_f)
 		few_f16(w, a, panel, n_panels, y, ldy);
 	else
@@ -205,10 +215,14 @@ void kern_matmul(const struct kern_mat *w, const struct kern_act *a, float *y, s
 		rows_one(w, a, from / KERN_PANEL, whole / KERN_PANEL, y + from);
 		from += whole;
 	}
-	for (; from + KERN_PANEL <= to;) {
-		unsigned n_panels = from + 2 * KERN_PANEL <= to ? 2 : 1;
-		pair(w, a, from / KERN_PANEL, n_panels, y + from, ldy);
-		from += n_panels * KERN_PANEL;
+	bool many = kern_type_int8(w->type) && a->m > MAX(few_max(w->type), (size_t)1);
+	while (from + KERN_PANEL <= to) {
+		size_t n = MIN((to - from) / KERN_PANEL, (size_t)(many ? MANY_PANELS : 2));
+		if (many)
+			many_int8(w, a, from / KERN_PANEL, n, y + from, ldy);
+		else
+			pair(w, a, from / KERN_PANEL, (unsigned)n, y + from, ldy);
+		from += n * KERN_PANEL;
 	}
 	if (from < to)
 		ragged(w, a, from / KERN_PANEL, to - from, y + from, ldy);
@@ -216,24 +230,42 @@ void kern_matmul(const struct kern_mat *w, const struct kern_act *a, float *y, s
 
 /* ---- over a team ----------------------------------------------------------------------------- */
 
-enum { MULS = 16, CHUNK_BYTES = 48 << 10 };
+/* A chunk is some rows of a matrix times some tokens. Its activations are read once for every two
+ * panels: they are to stay in the second cache. */
+enum { MULS = 16, CHUNK_BYTES = 48 << 10, ACT_BYTES = 384 << 10, TOKS_MIN = 48, TOKS_INT8 = 512 };
 
 struct muls {
 	const struct kern_mul *jobs;
-	size_t n, step[MULS], first[MULS + 1]; /* rows of a chunk; index of a job's first chunk */
+	size_t n;
+	size_t step[MULS], toks[MULS]; /* rows and tokens of a chunk */
+	size_t first[MULS + 1];        /* index of a job's first chunk */
 };
 
-/* Rows of a chunk: two panels for many tokens; for few, enough that the work pays for the hand-out.
- */
-static size_t rows_of_chunk(const struct kern_mul *j, unsigned threads)
+/* Quantised weights are unpacked for every chunk, which more tokens pay for; they go by in passes
+ * over k. */
+static size_t toks_of_chunk(const struct kern_mul *j)
 {
-	size_t step = 2 * KERN_PANEL;
-	if (j->a->m <= 4 * FEW) {
-		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) / (j->a->m / FEW + 1) + 1;
+	if (kern_type_int8(j->w->type))
+		return TOKS_INT8;
+	size_t fit = ACT_BYTES / (j->w->k * (kern_type_bf16(j->w->type) ? 2 : 4) + 1);
+	return MAX(fit / leaves->tok_tile_f * leaves->tok_tile_f, (size_t)TOKS_MIN);
+}
+
+/* Rows of a chunk: for many tokens two panels, or more where their activations are large and rows
+ * enough for all threads; for few, enough that the work pays for the hand-out. */
+static size_t rows_of_chunk(const struct kern_mul *j, size_t toks, unsigned threads)
+{
+	size_t step = 2 * KERN_PANEL, m = MIN(j->a->m, toks);
+	if (threads == 1)
+		return j->w->n;
+	if (m <= 4 * FEW) {
+		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) / (m / FEW + 1) + 1;
 		size_t fair = (j->w->n / step + 4 * threads - 1) / (4 * threads);
-		step *= MAX(MIN(pairs, fair), (size_t)1);
+		return step * MAX(MIN(pairs, fair), (size_t)1);
 	}
-	return step;
+	bool large = kern_type_int8(j->w->type) ? m * j->w->k > ACT_BYTES : j->a->m > toks;
+	return large && j->w->n >= 8 * threads * MANY_PANELS * KERN_PANEL ? MANY_PANELS * KERN_PANEL
+									  : step;
 }
 
 static void mul_chunk(void *arg, size_t chunk, unsigned thread)
@@ -243,8 +275,10 @@ static void mul_chunk(void *arg, size_t chunk, unsigned thread)
 	while (chunk >= s->first[i + 1])
 		i++;
 	const struct kern_mul *j = &s->jobs[i];
-	size_t from = (chunk - s->first[i]) * s->step[i];
-	kern_matmul(j->w, j->a, j->y, j->ldy, j->bias, from, MIN(from + s->step[i], j->w->n));
+	size_t step = s->step[i], across = (j->w->n + step - 1) / step, at = chunk - s->first[i],
+	       m = at / across * s->toks[i], from = at % across * step;
+	struct kern_act a = kern_act_rows(j->a, m, MIN(s->toks[i], j->a->m - m));
+	kern_matmul(j->w, &a, j->y + m * j->ldy, j->ldy, j->bias, from, MIN(from + step, j->w->n));
 }
 
 void kern_matmul_team(struct kern_team *team, const struct kern_mul *jobs, size_t n)
@@ -252,10 +286,12 @@ void kern_matmul_team(struct kern_team *team, const struct kern_mul *jobs, size_
 	for (; n; jobs += MIN(n, (size_t)MULS), n -= MIN(n, (size_t)MULS)) {
 		struct muls s = {.jobs = jobs, .n = MIN(n, (size_t)MULS)};
 		for (size_t i = 0; i < s.n; i++) {
-			s.step[i] = kern_team_size(team) == 1
-					    ? jobs[i].w->n
-					    : rows_of_chunk(&jobs[i], kern_team_size(team));
-			s.first[i + 1] = s.first[i] + (jobs[i].w->n + s.step[i] - 1) / s.step[i];
+			const struct kern_mul *j = &jobs[i];
+			s.toks[i] = toks_of_chunk(j);
+			s.step[i] = rows_of_chunk(j, s.toks[i], kern_team_size(team));
+			s.first[i + 1] =
+				s.first[i] + (j->w->n + s.step[i] - 1) / s.step[i] *
+						     ((j->a->m + s.toks[i] - 1) / s.toks[i]);
 		}
 		kern_team_run(team, mul_chunk, &s, s.first[s.n]);
 	}
