@@ -17,7 +17,7 @@ bool anthropic_speaks(const struct http_request *rq)
 
 static bool answers(const struct model_entry *m)
 {
-	return !str_eq_c(str_c(m->purpose), "embed");
+	return str_eq_c(str_c(m->purpose), "chat") || str_eq_c(str_c(m->purpose), "remote");
 }
 
 static void write_model(struct jw *w, const struct model_entry *m)

@@ -47,7 +47,7 @@ static const struct route routes[] = {
 static const struct shape shapes[] = {
 	{"OpenAIModel", "{ id, object: \"model\", created: int, owned_by, root, parent: string | "
 			"null, purpose: \"chat\" | "
-			"\"embed\" | \"remote\" }"},
+			"\"embed\" | \"rerank\" | \"remote\" }"},
 	{"OpenAIMessage",
 		"{ role: \"system\" | \"developer\" | \"user\" | \"assistant\" | "
 		"\"tool\" | \"function\", content?: string | { type: \"text\", text }[], "

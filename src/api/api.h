@@ -6,6 +6,7 @@
 
 extern const struct module api_module;
 extern const struct module tokenize_module;
+extern const struct module rerank_module;
 extern const struct module adapters_module;
 extern const struct module batch_module;
 extern const struct module anthropic_module;

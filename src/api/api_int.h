@@ -182,7 +182,7 @@ void api_format_put(struct croft *c, struct constraint *held); /* accepts NULL *
 
 struct model_entry {
 	struct str name, owner; /* owner: "croft", or the kind of a provider */
-	const char *purpose;    /* "chat", "embed", "remote" */
+	const char *purpose;    /* "chat", "embed", "rerank", "remote" */
 	int64_t created_s;
 	struct str base; /* of an adapter the model that it is for; "" otherwise */
 };

@@ -39,7 +39,7 @@ static struct model_entry entry_of(const struct installed_model *m)
 	return (struct model_entry){.name = m->name,
 		.owner = S("croft"),
 		.base = m->base,
-		.purpose = m->purpose == PURPOSE_CHAT ? "chat" : "embed",
+		.purpose = purpose_word(m->purpose),
 		/* when it was installed: its file's own time */
 		.created_s = there ? (int64_t)st.st_mtime : 0};
 }

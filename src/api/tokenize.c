@@ -2,20 +2,20 @@
  * shapes of vLLM, which lm-evaluation-harness and others look for at the server's root. */
 #include "api/api_int.h"
 
-/* An embedder when that is what the name is of, else what answers chats. */
+/* An embedder or a cross-encoder when that is what the name is of, else what answers chats. */
 static enum err find_model(struct croft *c, struct http_request *rq, struct str name,
 	struct endpoint **out, struct api_error *x)
 {
 	struct installed_model *all = NULL;
 	size_t n = 0;
-	bool embeds = false;
+	enum model_purpose purpose = PURPOSE_CHAT;
 	enum err e = name.n ? installed_list(c, rq->arena, &all, &n, &x->et) : OK;
 	for (size_t i = 0; i < n && !e; i++)
 		if (str_eq(all[i].name, name))
-			embeds = all[i].purpose == PURPOSE_EMBED;
+			purpose = all[i].purpose;
 	struct endpoint *ep = NULL;
 	if (!e)
-		e = (embeds ? endpoint_embed : endpoint_chat)(c, name, &ep, &x->et);
+		e = endpoint_open(c, name, purpose, &ep, &x->et);
 	if (!e)
 		e = endpoint_need_model(ep, "tokens", &x->et);
 	if (e) {

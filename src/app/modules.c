@@ -46,6 +46,7 @@ const struct module *const app_modules[] = {
 	&rag_module,
 	&api_module,
 	&tokenize_module,
+	&rerank_module,
 	&adapters_module,
 	&anthropic_module,
 	&files_module,

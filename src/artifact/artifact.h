@@ -41,7 +41,8 @@ extern const struct module artifact_module; /* the models on this machine */
 enum err artifact_run_needed(struct tx *tx, struct str project, struct id run, const char **why,
 	struct errtext *et) MUST_CHECK;
 
-enum model_purpose { PURPOSE_CHAT, PURPOSE_EMBED };
+enum model_purpose { PURPOSE_CHAT, PURPOSE_EMBED, PURPOSE_RERANK };
+const char *purpose_word(enum model_purpose p); /* "chat", "embed", "rerank" */
 
 struct installed_model {
 	struct str name; /* "smollm2-135m-instruct" */
@@ -52,7 +53,8 @@ struct installed_model {
 	uint64_t bytes;
 };
 
-/* name may be "" for the default of that purpose (settings chat.model, embed.model). Strings are
+/* name may be "" for the default of that purpose (settings chat.model, embed.model,
+ * rerank.model). Strings are
  * in `a`. ERR_NOT_FOUND says how to pull it. */
 enum err installed_find(struct croft *c, struct str name, enum model_purpose purpose,
 	struct arena *a, struct installed_model *out, struct errtext *et) MUST_CHECK;

@@ -70,7 +70,8 @@ enum err installed_forget(struct tx *tx, struct str name, struct errtext *et) MU
 /* The same for all that were installed before there were artifacts. */
 enum err installed_note_all(struct db *db, struct errtext *et) MUST_CHECK;
 
-const char *purpose_word(enum model_purpose p); /* "chat", "embed" */
+enum model_purpose purpose_of(struct str word);    /* what is no word of these: chat */
+const char *purpose_setting(enum model_purpose p); /* that names the default */
 bool model_name_ok(struct str name);
 
 /* ---- one pull ---- */

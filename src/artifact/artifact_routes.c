@@ -6,8 +6,7 @@
 
 static bool is_default(struct croft *c, struct str name, enum model_purpose purpose)
 {
-	return str_eq_nocase(
-		name, setting_text(c, purpose == PURPOSE_EMBED ? "embed.model" : "chat.model"));
+	return str_eq_nocase(name, setting_text(c, purpose_setting(purpose)));
 }
 
 static void members(
@@ -188,7 +187,8 @@ static void delete_model(struct croft *c, struct http_request *rq, struct http_r
 
 const struct shape artifact_shapes[1] = {
 	{"Model",
-		"{ name: string, purpose: \"chat\" | \"embed\", installed: boolean, loaded: "
+		"{ name: string, purpose: \"chat\" | \"embed\" | \"rerank\", installed: boolean, "
+		"loaded: "
 		"boolean, "
 		"is_default: boolean, licence: string, bytes: int, sha256: string, source: string, "
 		"about: string, architecture?: string, weights?: string, parameters?: int, "

@@ -16,9 +16,30 @@ const struct migration artifact_migrations[2] = {
 	{2, "adapters of models", "ALTER TABLE model ADD COLUMN base TEXT NOT NULL DEFAULT '';"},
 };
 
+static const struct {
+	const char *word, *setting;
+} purposes[] = {
+	[PURPOSE_CHAT] = {"chat", "chat.model"},
+	[PURPOSE_EMBED] = {"embed", "embed.model"},
+	[PURPOSE_RERANK] = {"rerank", "rerank.model"},
+};
+
 const char *purpose_word(enum model_purpose p)
 {
-	return p == PURPOSE_EMBED ? "embed" : "chat";
+	return purposes[p].word;
+}
+
+enum model_purpose purpose_of(struct str word)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(purposes); i++)
+		if (str_eq_c(word, purposes[i].word))
+			return (enum model_purpose)i;
+	return PURPOSE_CHAT;
+}
+
+const char *purpose_setting(enum model_purpose p)
+{
+	return purposes[p].setting;
 }
 
 static enum err write_one(struct db *db, struct tx **tx, enum err e, struct errtext *et)
@@ -75,7 +96,7 @@ static enum err read_row(struct row *r, struct arena *a, struct model_row *out)
 	enum err e = OK;
 	*out = (struct model_row){
 		.name = copy(a, row_text(r, 0), &e),
-		.purpose = str_eq_c(row_text(r, 1), "embed") ? PURPOSE_EMBED : PURPOSE_CHAT,
+		.purpose = purpose_of(row_text(r, 1)),
 		.source = copy(a, row_text(r, 2), &e),
 		.licence = copy(a, row_text(r, 3), &e),
 		.sha256 = copy(a, row_text(r, 4), &e),

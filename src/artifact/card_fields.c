@@ -43,7 +43,9 @@ static void task(const struct card_source *s, struct buf *value, struct buf *fro
 	struct str purpose = json_str(s->metadata, "purpose");
 	if (!purpose.n)
 		return;
-	buf_addc(value, str_eq_c(purpose, "embed") ? "feature-extraction" : "text-generation");
+	buf_addc(value, str_eq_c(purpose, "embed")    ? "feature-extraction"
+			: str_eq_c(purpose, "rerank") ? "text-ranking"
+						      : "text-generation");
 	buf_addc(from, "metadata:purpose");
 }
 

@@ -80,6 +80,9 @@ const struct known_model catalogue[] = {
 		FROM({"hf:intfloat/e5-small-v2", ""})},
 	{"gte-small", PURPOSE_EMBED, "MIT", "GTE small, 384 dimensions, English", 67 * MB,
 		FROM({"hf:thenlper/gte-small", ""})},
+	{"ms-marco-minilm-l6-v2", PURPOSE_RERANK, "Apache-2.0",
+		"MiniLM trained on MS MARCO, English: the default for ranking", 91 * MB,
+		FROM({"hf:cross-encoder/ms-marco-MiniLM-L6-v2", ""})},
 };
 const size_t n_catalogue = ARRAY_LEN(catalogue);
 

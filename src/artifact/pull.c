@@ -207,7 +207,7 @@ static void info_json(const struct model_info *i, const struct adapter_info *a, 
 	jw_ki64(&w, "context", i->context_max);
 	if (a)
 		jw_ki64(&w, "rank", a->rank_max);
-	if (i->task == MODEL_ENCODER)
+	if (i->embedding_dim)
 		jw_ki64(&w, "dim", i->embedding_dim);
 	jw_end(&w);
 }
@@ -224,7 +224,9 @@ static enum err inspect_model(
 	if (e)
 		return err_wrap(et, e, "the model cannot be used");
 	const struct model_info *i = model_info(m);
-	row->purpose = i->task == MODEL_ENCODER ? PURPOSE_EMBED : PURPOSE_CHAT;
+	row->purpose = i->task == MODEL_DECODER  ? PURPOSE_CHAT
+		       : i->pooling == POOL_RANK ? PURPOSE_RERANK
+						 : PURPOSE_EMBED;
 	info_json(i, NULL, info);
 	model_unref(m);
 	return OK;
@@ -696,8 +698,7 @@ static enum err adopt_one(struct croft *c, const char *name, struct errtext *et)
 		.file = json_str(root, "file"),
 		.base = json_str(root, "base").n ? json_str(root, "base") : S(""),
 		.info = buf_str(&info),
-		.purpose =
-			str_eq_c(json_str(root, "purpose"), "embed") ? PURPOSE_EMBED : PURPOSE_CHAT,
+		.purpose = purpose_of(json_str(root, "purpose")),
 		.bytes = (uint64_t)json_i64(root, "bytes", 0),
 		.added_ms = clock_unix_ms()};
 	bool complete = whole && row.source.p && row.licence.p && row.sha256.p && row.file.p &&

@@ -506,7 +506,7 @@ static enum err get_remote(struct remote *p, struct endpoint **out, struct errte
 	return OK;
 }
 
-static enum err get(struct croft *c, struct str name, enum model_purpose purpose,
+enum err endpoint_open(struct croft *c, struct str name, enum model_purpose purpose,
 	struct endpoint **out, struct errtext *et)
 {
 	struct endpoints *s = state_of(c);
@@ -527,12 +527,18 @@ static enum err get(struct croft *c, struct str name, enum model_purpose purpose
 
 enum err endpoint_chat(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
 {
-	return get(c, name, PURPOSE_CHAT, out, et);
+	return endpoint_open(c, name, PURPOSE_CHAT, out, et);
 }
 
 enum err endpoint_embed(struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
 {
-	return get(c, name, PURPOSE_EMBED, out, et);
+	return endpoint_open(c, name, PURPOSE_EMBED, out, et);
+}
+
+enum err endpoint_rerank(
+	struct croft *c, struct str name, struct endpoint **out, struct errtext *et)
+{
+	return endpoint_open(c, name, PURPOSE_RERANK, out, et);
 }
 
 /* ---- opening and closing on request ---- */
@@ -544,8 +550,10 @@ enum err endpoint_load(struct croft *c, struct str name, struct errtext *et)
 	struct endpoint *ep = NULL;
 	enum err e = a ? installed_find(c, name, PURPOSE_CHAT, a, &m, et)
 		       : err_set(et, ERR_NOMEM, "no memory");
-	if (e == ERR_INVALID) /* it embeds */
+	if (e == ERR_INVALID) /* it does not write */
 		e = installed_find(c, name, PURPOSE_EMBED, a, &m, et);
+	if (e == ERR_INVALID) /* nor embeds */
+		e = installed_find(c, name, PURPOSE_RERANK, a, &m, et);
 	if (!e)
 		e = get_installed(state_of(c), &m, &ep, et);
 	arena_free(a);
@@ -926,7 +934,7 @@ static void metrics(struct croft *c, struct buf *out)
 	pthread_mutex_lock(&s->mu);
 	for (struct endpoint *ep = s->list; ep; ep = ep->next)
 		buf_addf(out, "croft_model_open{model=\"%s\",purpose=\"%s\"} %d\n", ep->name,
-			ep->purpose == PURPOSE_EMBED ? "embed" : "chat", ep->state == OPEN);
+			purpose_word(ep->purpose), ep->state == OPEN);
 	buf_addc(out, "# HELP croft_model_resident_bytes Memory of an open model beside its file.\n"
 		      "# TYPE croft_model_resident_bytes gauge\n");
 	for (struct endpoint *ep = s->list; ep; ep = ep->next)

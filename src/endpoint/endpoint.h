@@ -16,6 +16,10 @@ enum err endpoint_chat(
 	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
 enum err endpoint_embed(
 	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
+enum err endpoint_rerank(
+	struct croft *c, struct str name, struct endpoint **out, struct errtext *et) MUST_CHECK;
+enum err endpoint_open(struct croft *c, struct str name, enum model_purpose purpose,
+	struct endpoint **out, struct errtext *et) MUST_CHECK;
 void endpoint_put(struct endpoint *e); /* accepts NULL */
 struct str endpoint_name(const struct endpoint *e);
 struct model *endpoint_model(const struct endpoint *e);         /* NULL: a provider (remote.h) */

@@ -12,7 +12,7 @@ static void write_live(void *ctx, const struct endpoint_live *l)
 	jw_kstr(w, "name", l->name);
 	if (l->base.n)
 		jw_kstr(w, "base", l->base);
-	jw_kc(w, "purpose", l->purpose == PURPOSE_EMBED ? "embed" : "chat");
+	jw_kc(w, "purpose", purpose_word(l->purpose));
 	jw_kc(w, "state", l->open ? "open" : "opening");
 	jw_ki64(w, "users", l->users);
 	jw_ki64(w, "bytes", (int64_t)l->bytes);
@@ -75,7 +75,8 @@ static void post_unload(struct croft *c, struct http_request *rq, struct http_re
 
 const struct shape live_shapes[N_LIVE_SHAPES] = {
 	{"ModelLive",
-		"{ name, base?: string, purpose: \"chat\" | \"embed\", state: \"open\" | "
+		"{ name, base?: string, purpose: \"chat\" | \"embed\" | \"rerank\", state: "
+		"\"open\" | "
 		"\"opening\", users: int, "
 		"bytes: int, weight_bytes: int, kv_bytes: int, work_bytes: int, kv_tokens: int, "
 		"kv_tokens_used: int, kv_tokens_max: int, running: int, running_max: int, queued: "

@@ -91,6 +91,19 @@ static const struct tensor_row bert_rows[] = {
 	VEC("layer_output_norm.bias", BERT("output.LayerNorm.bias"), DIM_WIDTH, mlp_norm_b),
 };
 
+/* GGUF: cls and cls.output as llama.cpp names them; the first may be left out there. */
+const struct tensor_row arch_rank_rows[] = {
+	{"cls.weight", "pooler.dense.weight", TENSOR_MAT, false, true, DIM_WIDTH, DIM_WIDTH,
+		IN_MODEL(pooler)},
+	{"cls.bias", "pooler.dense.bias", TENSOR_VEC, false, true, DIM_1, DIM_WIDTH,
+		IN_MODEL(pooler_b)},
+	{"cls.output.weight", "classifier.weight", TENSOR_VEC, false, false, DIM_1, DIM_WIDTH,
+		IN_MODEL(score)},
+	{"cls.output.bias", "classifier.bias", TENSOR_VEC, false, true, DIM_1, DIM_1,
+		IN_MODEL(score_b)},
+};
+const size_t n_arch_rank_rows = ARRAY_LEN(arch_rank_rows);
+
 /* The families. A row: name, model types of config.json, task, flags, tensors. */
 static const struct arch archs[] = {
 	{"llama", {"llama", "mistral"}, MODEL_DECODER, ARCH_GGUF_PAIRS, decoder_rows,
@@ -318,6 +331,26 @@ static void decoder_hparams(struct meta *m, struct hparams *hp)
 	rope(m, hp);
 }
 
+/* A Bert that sorts texts into classes scores pairs when there is one class. */
+static void scoring(struct meta *m, struct hparams *hp)
+{
+	yyjson_val *list = yyjson_obj_get(m->config, "architectures"), *name;
+	size_t i, n;
+	bool scores = false;
+	yyjson_arr_foreach(list, i, n, name) scores |=
+		str_ends(json_val_str(name), S("ForSequenceClassification"));
+	if (!scores)
+		return;
+	yyjson_val *labels = yyjson_obj_get(m->config, "id2label");
+	/* two labels are the default where neither is told */
+	int64_t classes = json_i64(m->config, "num_labels",
+		yyjson_is_obj(labels) ? (int64_t)yyjson_obj_size(labels) : 2);
+	if (classes != 1)
+		bad(m, "a classifier of several classes is not supported; a cross-encoder has one");
+	hp->pooling = POOL_RANK;
+	hp->normalised = false;
+}
+
 static void encoder_hparams(struct meta *m, struct hparams *hp)
 {
 	char key[96];
@@ -328,9 +361,10 @@ static void encoder_hparams(struct meta *m, struct hparams *hp)
 	hp->normalised = true;
 	if (m->g) {
 		int64_t p = gguf_i64(m->g, full_key(m, "pooling_type", key), 1);
-		hp->pooling = p == 2 ? POOL_CLS : POOL_MEAN;
-		if (p < 1 || p > 2)
-			bad(m, "the file's pooling_type is not supported (mean and CLS are)");
+		hp->pooling = p == 4 ? POOL_RANK : p == 2 ? POOL_CLS : POOL_MEAN;
+		hp->normalised = hp->pooling != POOL_RANK;
+		if (p != 1 && p != 2 && p != 4)
+			bad(m, "the file's pooling_type is not supported (mean, CLS and rank are)");
 		if (gguf_bool(m->g, full_key(m, "attention.causal", key), false))
 			bad(m, "an encoder with causal attention is not supported");
 		return;
@@ -343,6 +377,7 @@ static void encoder_hparams(struct meta *m, struct hparams *hp)
 		bad(m, "a hidden_act other than gelu is not supported here");
 	if (pos.p && !str_eq_c(pos, "absolute"))
 		bad(m, "a position_embedding_type other than absolute is not supported");
+	scoring(m, hp);
 }
 
 /* ---- the folder's files of sentence-transformers ---- */
@@ -415,8 +450,9 @@ static enum err read_modules(const struct weights *w, struct hparams *hp, struct
 
 static enum err sentence_settings(const struct weights *w, struct hparams *hp, struct errtext *et)
 {
-	enum err e = read_pooling(w, hp, et);
-	if (!e)
+	bool ranks = hp->pooling == POOL_RANK;
+	enum err e = ranks ? OK : read_pooling(w, hp, et);
+	if (!e && !ranks)
 		e = read_modules(w, hp, et);
 	yyjson_doc *doc = NULL;
 	if (!e)

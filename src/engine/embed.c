@@ -1,5 +1,5 @@
-/* The front of an encoder: texts to tokens, tokens to batches without padding, batches to vectors.
- * Also the scoring of a decoder's positions. */
+/* The front of an encoder: texts to tokens, tokens to batches without padding, batches to vectors
+ * or scores. Also the scoring of a decoder's positions. */
 #include "engine/model_int.h"
 
 #include <math.h>
@@ -9,8 +9,13 @@
 
 static enum err must_encode(const struct model *m, struct errtext *et)
 {
-	if (m->arch->task == MODEL_ENCODER)
+	if (m->arch->task == MODEL_ENCODER && m->hp.pooling != POOL_RANK)
 		return OK;
+	if (m->arch->task == MODEL_ENCODER)
+		return err_set(et, ERR_INVALID,
+			"'%s' (%s) is a cross-encoder: it scores pairs of texts and makes no "
+			"embeddings",
+			m->info.name, m->info.architecture);
 	return err_set(et, ERR_INVALID, "'%s' (%s) writes text; it makes no embeddings",
 		m->info.name, m->info.architecture);
 }
@@ -25,9 +30,10 @@ static enum err check_ids(const struct model *m, const int32_t *ids, size_t n, s
 	return OK;
 }
 
-/* Sequences are taken in order while they fit into a pass. */
-static enum err run_batches(struct model *m, const struct tokens *seqs, size_t n, float *out,
-	const struct cancel *cancel, struct errtext *et)
+/* Sequences are taken in order while they fit into a pass, to out[n][dim]. firsts: NULL, or as
+ * encoder_pass has them. */
+static enum err run_batches(struct model *m, const struct tokens *seqs, const uint32_t *firsts,
+	size_t n, size_t dim, float *out, const struct cancel *cancel, struct errtext *et)
 {
 	uint32_t most = encoder_batch(m->encoder);
 	int32_t *ids = malloc(most * sizeof *ids);
@@ -46,8 +52,8 @@ static enum err run_batches(struct model *m, const struct tokens *seqs, size_t n
 			break;
 		}
 		pthread_mutex_lock(&m->compute);
-		encoder_pass(m->encoder, m, ids, lengths, i - first,
-			out + first * m->info.embedding_dim);
+		encoder_pass(m->encoder, m, ids, lengths, firsts ? firsts + first : NULL, i - first,
+			out + first * dim);
 		pthread_mutex_unlock(&m->compute);
 	}
 	free(ids);
@@ -69,7 +75,7 @@ enum err embed_tokens(struct model *m, const struct tokens *seqs, size_t n, floa
 		else
 			e = check_ids(m, seqs[i].id, seqs[i].n, et);
 	}
-	return e ? e : run_batches(m, seqs, n, out, cancel, et);
+	return e ? e : run_batches(m, seqs, NULL, n, m->info.embedding_dim, out, cancel, et);
 }
 
 /* Cuts to the model's length; a closing special token ([SEP]) stays the last. */
@@ -128,6 +134,100 @@ enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool tr
 	if (n_tokens)
 		*n_tokens = total;
 	return OK;
+}
+
+/* ---- scores of pairs ------------------------------------------------------------------------- */
+
+struct pairs {
+	struct model *m;
+	struct tokens query; /* [CLS] query [SEP] */
+	uint32_t doc_max;    /* tokens of a document */
+	struct tokens *seqs;
+	uint32_t *firsts;
+	size_t total;
+};
+
+static enum err read_query(
+	struct pairs *p, struct str query, uint32_t doc_tokens_max, struct errtext *et)
+{
+	enum err e = tokenizer_encode(p->m->tokenizer, query, TOKENIZE_ADD_SPECIAL, &p->query, et);
+	if (e)
+		return err_wrap(et, e, "the query");
+	size_t n = p->query.n, most = p->m->hp.read_max;
+	if (n < 2 || !tokenizer_is_control(p->m->tokenizer, p->query.id[n - 1]))
+		return err_set(et, ERR_UNSUPPORTED,
+			"the tokenizer of '%s' does not say how texts are parted", p->m->info.name);
+	if (n + 2 > most)
+		return err_set(et, ERR_TOO_LARGE,
+			"the query has %zu tokens; the model reads at most %zu of query and "
+			"document together",
+			n, most);
+	p->doc_max = (uint32_t)(most - n - 1);
+	if (doc_tokens_max)
+		p->doc_max = MIN(p->doc_max, doc_tokens_max);
+	return OK;
+}
+
+/* Appended to the query's tokens, and closed as these are. */
+static enum err read_pair(struct pairs *p, struct str doc, size_t i, bool *cut, struct errtext *et)
+{
+	struct tokens t = {0};
+	size_t q = p->query.n;
+	enum err e = tokenizer_encode(p->m->tokenizer, doc, 0, &t, et);
+	if (e) {
+		tokens_free(&t);
+		return err_wrap(et, e, "document %zu", i);
+	}
+	size_t d = MIN(t.n, (size_t)p->doc_max);
+	int32_t *ids = malloc((q + d + 1) * sizeof *ids);
+	if (ids) {
+		memcpy(ids, p->query.id, q * sizeof *ids);
+		memcpy(ids + q, t.n ? t.id : ids, d * sizeof *ids);
+		ids[q + d] = ids[q - 1];
+		*cut = d < t.n;
+		p->seqs[i] = (struct tokens){.id = ids, .n = q + d + 1, .cap = q + d + 1};
+		p->firsts[i] = (uint32_t)q;
+		p->total += q + d + 1;
+		e = check_ids(p->m, ids, q + d + 1, et);
+	}
+	tokens_free(&t);
+	return ids ? e : err_set(et, ERR_NOMEM, "no memory for document %zu", i);
+}
+
+static enum err rank_all(struct pairs *p, const struct str *docs, size_t n, float *score, bool *cut,
+	const struct cancel *cancel, struct errtext *et)
+{
+	for (size_t i = 0; i < n; i++) {
+		enum err e = cancelled(cancel) ? err_set(et, ERR_CANCELLED, "cancelled")
+					       : read_pair(p, docs[i], i, &cut[i], et);
+		if (e)
+			return e;
+	}
+	return run_batches(p->m, p->seqs, p->firsts, n, 1, score, cancel, et);
+}
+
+enum err rank_texts(struct model *m, struct str query, const struct str *docs, size_t n,
+	uint32_t doc_tokens_max, float *score, bool *cut, size_t *n_tokens,
+	const struct cancel *cancel, struct errtext *et)
+{
+	if (m->hp.pooling != POOL_RANK || m->arch->task != MODEL_ENCODER)
+		return err_set(et, ERR_INVALID, "'%s' (%s) is no cross-encoder; it scores no pairs",
+			m->info.name, m->info.architecture);
+	struct pairs p = {.m = m};
+	p.seqs = calloc(n + 1, sizeof *p.seqs);
+	p.firsts = calloc(n + 1, sizeof *p.firsts);
+	enum err e = p.seqs && p.firsts ? read_query(&p, query, doc_tokens_max, et)
+					: err_set(et, ERR_NOMEM, "no memory for %zu pairs", n);
+	if (!e)
+		e = rank_all(&p, docs, n, score, cut, cancel, et);
+	if (!e && n_tokens)
+		*n_tokens = p.total;
+	for (size_t i = 0; i < n && p.seqs; i++)
+		tokens_free(&p.seqs[i]);
+	tokens_free(&p.query);
+	free(p.seqs);
+	free(p.firsts);
+	return e;
 }
 
 /* ---- scoring --------------------------------------------------------------------------------- */

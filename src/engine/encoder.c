@@ -3,6 +3,7 @@
 #include "engine/model_int.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include "engine/layers.h"
 
@@ -11,7 +12,7 @@ struct encoder {
 	uint64_t bytes;
 	void *mem;
 	float *x, *q, *k, *v, *att, *up; /* [batch][...] */
-	uint32_t *pos;                   /* [batch] */
+	uint32_t *pos, *type;            /* [batch] */
 	struct attn_seq *seqs;           /* [batch] */
 	void *act;
 	float *scratch;
@@ -37,6 +38,7 @@ static size_t lay_out(struct encoder *e, const struct model *m, char *mem)
 	e->att = cut(mem, &at, b * MAX(q, hp->width) * f);
 	e->up = cut(mem, &at, b * hp->ffn * f);
 	e->pos = cut(mem, &at, b * sizeof *e->pos);
+	e->type = cut(mem, &at, b * sizeof *e->type);
 	e->seqs = cut(mem, &at, b * sizeof *e->seqs);
 	e->act = cut(mem, &at, kern_act_bytes(b, MAX(MAX(hp->width, hp->ffn), q)));
 	e->scratch = cut(mem, &at, kern_team_size(m->team) * e->scratch_each * f);
@@ -97,7 +99,7 @@ static void add_row(const struct table *t, size_t row, float *x, float *tmp)
 	kern->add(x, x, tmp, t->k);
 }
 
-/* x = word + position + type 0; the attention buffer serves as scratch. */
+/* x = word + position + type; the attention buffer serves as scratch. */
 static void look_up(void *arg, size_t from, size_t to)
 {
 	const struct pass *p = arg;
@@ -106,7 +108,7 @@ static void look_up(void *arg, size_t from, size_t to)
 	for (size_t i = from; i < to; i++) {
 		float *x = p->e->x + i * t->k, *tmp = p->e->att + i * t->k;
 		kern_dequant(t->type, (const char *)t->rows + (size_t)p->ids[i] * row, x, t->k);
-		add_row(&p->m->types, 0, x, tmp);
+		add_row(&p->m->types, p->e->type[i], x, tmp);
 		add_row(&p->m->positions, p->e->pos[i], x, tmp);
 	}
 }
@@ -181,13 +183,36 @@ static void pool(struct pass *p)
 	}
 }
 
+/* The sequences' scores: score . tanh(pooler x + b) + b of their first tokens. */
+static void rank(struct pass *p)
+{
+	const struct model *m = p->m;
+	struct encoder *e = p->e;
+	size_t w = m->hp.width, at = 0;
+	float *first = e->att, *head = e->att;
+	for (size_t i = 0; i < p->n_seqs; i++) {
+		memcpy(first + i * w, e->x + at * w, w * sizeof *first);
+		at += p->lengths[i];
+	}
+	if (m->pooler.n) {
+		head = e->q;
+		layer_linear(m->team, first, p->n_seqs, w, e->act,
+			&(struct linear){&m->pooler, m->pooler_b, head}, 1);
+		for (size_t i = 0; i < p->n_seqs * w; i++)
+			head[i] = tanhf(head[i]);
+	}
+	for (size_t i = 0; i < p->n_seqs; i++)
+		p->out[i] = kern->dot(head + i * w, m->score, w) + (m->score_b ? *m->score_b : 0);
+}
+
 void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
-	const uint32_t *lengths, size_t n_seqs, float *out)
+	const uint32_t *lengths, const uint32_t *firsts, size_t n_seqs, float *out)
 {
 	struct pass p = {e, m, ids, lengths, n_seqs, 0, out};
 	for (size_t s = 0; s < n_seqs; s++)
 		for (uint32_t i = 0; i < lengths[s]; i++) {
 			assert(p.n < e->batch);
+			e->type[p.n] = firsts && i >= firsts[s];
 			e->pos[p.n++] = i;
 		}
 	rows_run(m->team, p.n, look_up, &p);
@@ -195,5 +220,5 @@ void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
 		m->hp.norm_eps);
 	for (uint32_t i = 0; i < m->hp.layers; i++)
 		block(&p, &m->layers[i]);
-	pool(&p);
+	m->hp.pooling == POOL_RANK ? rank(&p) : pool(&p);
 }

@@ -40,7 +40,8 @@ struct model_options {
 };
 
 enum model_task { MODEL_DECODER, MODEL_ENCODER };
-enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST };
+/* POOL_RANK: a cross-encoder; it gives a pair of texts a score, and no text a vector. */
+enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST, POOL_RANK };
 
 struct model_info {
 	enum model_task task;
@@ -51,7 +52,7 @@ struct model_info {
 	uint64_t parameters, file_bytes,
 		resident_bytes; /* resident: what we allocated beside the map */
 	uint32_t layers, width, heads, kv_heads, vocab, context_max;
-	uint32_t embedding_dim; /* encoders, else 0 */
+	uint32_t embedding_dim; /* encoders that embed, else 0 */
 	enum pooling pooling;
 	bool normalised; /* embeddings have length 1 */
 	uint64_t load_ns;
@@ -270,6 +271,17 @@ enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool tr
 	struct errtext *et) MUST_CHECK;
 /* The same from token ids, special tokens included by the caller. */
 enum err embed_tokens(struct model *m, const struct tokens *seqs, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+/* ---- scores of pairs: cross-encoders ---- */
+
+/* score[i]: how well docs[i] answers the query: what the head gives, from minus to plus infinity,
+ * of which the logistic function makes what is mostly shown. Query and document are read as one,
+ * [CLS] query [SEP] document [SEP]. Of a document that does not fit the end is left out, never of
+ * the query: cut[i] says so. doc_tokens_max (0: what fits) cuts sooner. A query that leaves a
+ * document no room is ERR_TOO_LARGE. Scores do not depend on what else is scored. */
+enum err rank_texts(struct model *m, struct str query, const struct str *docs, size_t n,
+	uint32_t doc_tokens_max, float *score, bool *cut, size_t *n_tokens,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 
 #endif

@@ -199,15 +199,25 @@ static enum err place_output(struct loader *l)
 	return place_mat(l, &t, &l->m->output);
 }
 
-static enum err place_all(struct loader *l)
+static enum err place_rows(struct loader *l, const struct tensor_row *rows, size_t n)
 {
-	const struct arch *a = l->m->arch;
-	for (size_t i = 0; i < a->n_rows; i++)
-		for (uint32_t j = 0; j < (a->rows[i].in_layer ? l->m->hp.layers : 1); j++) {
-			enum err e = place(l, &a->rows[i], j);
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < (rows[i].in_layer ? l->m->hp.layers : 1); j++) {
+			enum err e = place(l, &rows[i], j);
 			if (e)
 				return e;
 		}
+	return OK;
+}
+
+static enum err place_all(struct loader *l)
+{
+	const struct arch *a = l->m->arch;
+	enum err e = place_rows(l, a->rows, a->n_rows);
+	if (!e && l->m->hp.pooling == POOL_RANK)
+		e = place_rows(l, arch_rank_rows, n_arch_rank_rows);
+	if (e)
+		return e;
 	return a->task == MODEL_DECODER ? place_output(l) : OK;
 }
 
@@ -227,6 +237,11 @@ static enum err check_family(const struct model *m, struct errtext *et)
 		return err_set(et, ERR_UNSUPPORTED,
 			"the file has a tensor that architecture %s does not know: %s",
 			m->arch->name, unused);
+	if (m->hp.pooling == POOL_RANK && !m->pooler.n && !weights_gguf(m->weights))
+		return err_set(et, ERR_CORRUPT, "the file lacks the tensor pooler.dense.weight");
+	if (m->hp.pooling == POOL_RANK && m->hp.token_types < 2)
+		return err_set(et, ERR_UNSUPPORTED,
+			"a cross-encoder with one type of tokens is not supported");
 	for (uint32_t i = 0; i < m->hp.layers; i++) {
 		const struct layer *l = &m->layers[i];
 		if (m->arch->flags & ARCH_QKV_BIAS && !(l->q_b && l->k_b && l->v_b))
@@ -384,7 +399,8 @@ static void describe(struct model *m)
 		.kv_heads = hp->kv_heads,
 		.vocab = hp->vocab,
 		.context_max = m->arch->task == MODEL_ENCODER ? hp->read_max : hp->context,
-		.embedding_dim = m->arch->task == MODEL_ENCODER ? hp->width : 0,
+		.embedding_dim =
+			m->arch->task == MODEL_ENCODER && hp->pooling != POOL_RANK ? hp->width : 0,
 		.pooling = hp->pooling,
 		.normalised = hp->normalised,
 	};

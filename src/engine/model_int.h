@@ -113,6 +113,10 @@ struct arch {
 	size_t n_rows;
 };
 
+/* The head of a cross-encoder; its rows belong to a model of POOL_RANK. */
+extern const struct tensor_row arch_rank_rows[];
+extern const size_t n_arch_rank_rows;
+
 enum err arch_of(const struct weights *w, const struct arch **out, struct errtext *et) MUST_CHECK;
 enum err arch_hparams(const struct weights *w, const struct arch *a, struct hparams *hp,
 	struct errtext *et) MUST_CHECK;
@@ -146,6 +150,8 @@ struct model {
 	struct table tokens, positions, types;
 	const float *embd_norm, *embd_norm_b, *out_norm, *rope_freqs;
 	struct kern_mat output;
+	struct kern_mat pooler; /* cross-encoders; .n 0: there is none */
+	const float *pooler_b, *score, *score_b;
 	struct layer *layers;
 	bool bf16;        /* matrices were rounded to BF16 */
 	bool rope_pairs;  /* rotate (2i, 2i+1), else (i, i + half) */
@@ -215,9 +221,11 @@ enum { ENCODER_BATCH = 1024 }; /* tokens of a pass; a longer sequence makes it l
 enum err encoder_new(const struct model *m, struct encoder **out, struct errtext *et) MUST_CHECK;
 void encoder_free(struct encoder *e);
 uint64_t encoder_bytes(const struct encoder *e);
-/* n_seqs sequences, together at most encoder_batch tokens, to out[n_seqs][width]. */
+/* n_seqs sequences, together at most encoder_batch tokens, to out[n_seqs][width], or [n_seqs] of a
+ * cross-encoder. The first firsts[i] tokens of a sequence are of type 0, the rest of type 1; NULL:
+ * all are of type 0. */
 void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
-	const uint32_t *lengths, size_t n_seqs, float *out);
+	const uint32_t *lengths, const uint32_t *firsts, size_t n_seqs, float *out);
 uint32_t encoder_batch(const struct encoder *e);
 
 #endif

@@ -8,7 +8,7 @@ import { useStore } from '../store'
 import { Badge, Button, Confirm, Facts, Failure, Icon, PageHead, Progress, useLoad } from '../ui'
 import type { Model } from '../types'
 
-const purposes: Record<string, string> = { chat: 'writes answers', embed: 'finds passages' }
+const purposes: Record<string, string> = { chat: 'writes answers', embed: 'finds passages', rerank: 'ranks passages' }
 
 export function ModelsPage() {
   const going = useStore(pulls)

@@ -16,7 +16,7 @@ export function PlaygroundPage() {
   const p = useStore(play)
   const models = useLoad((signal) => call('GET /v1/models', { signal }), [])
   const [code, setCode] = useState(false)
-  const names = (models.data?.data ?? []).filter((m) => m.purpose !== 'embed').map((m) => m.id)
+  const names = (models.data?.data ?? []).filter((m) => m.purpose !== 'embed' && m.purpose !== 'rerank').map((m) => m.id)
   const open = p.sides.some(sideIsOpen)
   const any = p.sides.some((s) => s.turns.length)
   const send = () => {
