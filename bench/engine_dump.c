@@ -3,6 +3,7 @@
  *	engine_dump tokens MODEL              stdin: text; stdout: ids, one a line
  *	engine_dump logits MODEL [ADAPTER]    stdin: ids, one a line; stdout: f32 [n][vocab]
  *	engine_dump embed MODEL               stdin: texts, one a line; stdout: f32 [n][dim]
+ *	engine_dump rank MODEL                stdin: query, documents, one a line; stdout: scores
  *	engine_dump greedy MODEL N            stdin: a prompt's text; stdout: N tokens' text */
 #include "base/os.h"
 #include "engine/engine.h"
@@ -94,6 +95,30 @@ static int embed(struct model *m)
 	return 0;
 }
 
+/* The first line is the query: a score for each of the others. */
+static int rank(struct model *m)
+{
+	struct buf text = input();
+	struct str rest = buf_str(&text), line, query, *docs = malloc((text.n + 1) * sizeof *docs);
+	size_t n = 0;
+	if (!docs || !str_next_line(&rest, &query))
+		must(ERR_INVALID);
+	while (str_next_line(&rest, &line))
+		docs[n++] = line;
+	float *score = malloc(n * sizeof *score + 1);
+	bool *cut = malloc(n + 1);
+	if (!score || !cut)
+		must(ERR_NOMEM);
+	must(rank_texts(m, query, docs, n, 0, score, cut, NULL, NULL, &et));
+	for (size_t i = 0; i < n; i++)
+		printf("%.9g\n", (double)score[i]);
+	free(score);
+	free(cut);
+	free(docs);
+	buf_free(&text);
+	return 0;
+}
+
 static int greedy(struct model *m, unsigned n)
 {
 	struct buf text = input();
@@ -120,7 +145,7 @@ static int greedy(struct model *m, unsigned n)
 
 static int usage(void)
 {
-	fprintf(stderr, "engine_dump tokens|logits|embed|greedy MODEL ...\n");
+	fprintf(stderr, "engine_dump tokens|logits|embed|rank|greedy MODEL ...\n");
 	return 2;
 }
 
@@ -138,6 +163,8 @@ int main(int argc, char **argv)
 		rc = logits(m, argc > 3 ? argv[3] : NULL);
 	else if (str_eq_c(what, "embed"))
 		rc = embed(m);
+	else if (str_eq_c(what, "rank"))
+		rc = rank(m);
 	else if (str_eq_c(what, "greedy"))
 		rc = greedy(m, a);
 	else

@@ -32,6 +32,7 @@ clients() {
 	case $1 in
 	python) pip openai==3.54.0 ;;
 	anthropic) pip anthropic==2.14.0 ;;
+	cohere) pip cohere==7.3.1 ;;
 	otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
 	otel-openai) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 openai==3.54.0 httpx==0.28.1 \
 		opentelemetry-instrumentation-openai-v2==2.4b0 opentelemetry-util-genai==0.4b0 ;;
@@ -58,13 +59,13 @@ clients() {
 case ${1:-} in
 all)
 	# before the tests start: an install must not change packages under a running one
-	for group in python anthropic otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai; do
+	for group in python anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai; do
 		(clients $group) || echo "setup-clients: $group cannot be fetched; its tests are skipped" >&2
 	done
 	;;
 *)
 	clients "${1:-}" || {
-		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|anthropic|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai" >&2
+		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai" >&2
 		exit 1
 	}
 	;;

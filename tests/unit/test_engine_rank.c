@@ -1,0 +1,209 @@
+/* Cross-encoders: scores of pairs beside transformers' (make oracle records them), and what is no
+ * cross-encoder. The model is MiniLM with a head of values from a formula, as
+ * tests/e2e/cross_encoder.py makes it. */
+#include "tap.h"
+#include "base/json.h"
+#include "base/os.h"
+#include "engine/engine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct errtext et;
+
+static float head(size_t i)
+{
+	uint64_t z = (i + 1) * 0x9E3779B97F4A7C15u;
+	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+	z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+	z ^= z >> 31;
+	return (float)(((double)(z >> 40) * 0x1p-24 - 0.5) * 4);
+}
+
+static void put(const char *dir, const char *name, struct str data)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	CHECK_OK(os_write_atomic(path, data, &et), &et);
+}
+
+static void copy(const char *dir, const char *name)
+{
+	char from[128];
+	struct buf b = {0};
+	snprintf(from, sizeof from, "minilm/%s", name);
+	CHECK_OK(os_read_file(tap_model(from), 0, &b, &et), &et);
+	put(dir, name, buf_str(&b));
+	buf_free(&b);
+}
+
+/* MiniLM's file with two more tensors at the end, the pooler's under another name if asked. */
+static void write_weights(const char *dir, bool pooler)
+{
+	enum { WIDTH = 384 };
+	struct buf in = {0}, out = {0};
+	uint64_t n;
+	CHECK_OK(os_read_file(tap_model("minilm/model.safetensors"), 0, &in, &et), &et);
+	memcpy(&n, in.p, sizeof n);
+	struct str header = str_trim(str_sub(buf_str(&in), 8, 8 + n)),
+		   data = str_sub(buf_str(&in), 8 + n, in.n);
+	size_t at = data.n;
+	if (!pooler) {
+		size_t from = str_find(header, S("pooler.dense.weight"));
+		CHECK(from != STR_NONE);
+		memcpy((char *)header.p + from, "pooler.other", 12);
+	}
+	buf_adds(&out, S("12345678"));
+	buf_adds(&out, str_sub(header, 0, header.n - 1));
+	buf_addf(&out,
+		",\"classifier.weight\":{\"dtype\":\"F32\",\"shape\":[1,%d],\"data_offsets\":[%zu,%"
+		"zu]}"
+		",\"classifier.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}"
+		"}",
+		WIDTH, at, at + WIDTH * 4, at + WIDTH * 4, at + WIDTH * 4 + 4);
+	n = out.n - 8;
+	memcpy(out.p, &n, sizeof n);
+	buf_adds(&out, data);
+	for (size_t i = 0; i <= WIDTH; i++) {
+		float v = head(i);
+		buf_add(&out, &v, sizeof v);
+	}
+	put(dir, "model.safetensors", buf_str(&out));
+	buf_free(&in);
+	buf_free(&out);
+}
+
+#define CONFIG(labels)                                                                      \
+	"{\"architectures\":[\"BertForSequenceClassification\"],\"model_type\":\"bert\","   \
+	"\"hidden_size\":384,\"num_hidden_layers\":6,\"num_attention_heads\":12,"           \
+	"\"intermediate_size\":1536,\"max_position_embeddings\":512,\"type_vocab_size\":2," \
+	"\"vocab_size\":30522,\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12" labels "}"
+
+static const char *make(const char *config, bool pooler)
+{
+	const char *dir = tap_tmpdir();
+	copy(dir, "tokenizer.json");
+	copy(dir, "tokenizer_config.json");
+	put(dir, "config.json", str_c(config));
+	write_weights(dir, pooler);
+	return dir;
+}
+
+static struct model *open_ranker(unsigned threads)
+{
+	struct model *m;
+	const char *dir = make(CONFIG(",\"id2label\":{\"0\":\"LABEL_0\"}"), true);
+	CHECK_OK(model_open(dir, &(struct model_options){.threads = threads}, &m, &et), &et);
+	return m;
+}
+
+static size_t texts(yyjson_val *list, struct str **out)
+{
+	size_t i, n = yyjson_arr_size(list);
+	yyjson_val *v;
+	*out = malloc(n * sizeof **out);
+	CHECK(*out != NULL);
+	yyjson_arr_foreach(list, i, n, v)(*out)[i] = json_val_str(v);
+	return n;
+}
+
+static void test_engine_rank__scores_are_the_references(void)
+{
+	struct buf text = {0};
+	yyjson_doc *doc;
+	struct model *m = open_ranker(2);
+	CHECK_OK(os_read_file(tap_source("tests/golden/engine/ranking.json"), 0, &text, &et), &et);
+	CHECK_OK(json_parse(buf_str(&text), &doc, &et), &et);
+	yyjson_val *o = yyjson_doc_get_root(doc), *want = yyjson_obj_get(o, "scores");
+	struct str *queries, *docs;
+	size_t nq = texts(yyjson_obj_get(o, "queries"), &queries),
+	       n = texts(yyjson_obj_get(o, "docs"), &docs), tokens = 0;
+	float *score = malloc(n * sizeof *score), alone;
+	bool *cut = malloc(n * sizeof *cut), c;
+	double worst = 0;
+	CHECK(nq >= 3 && n >= 40 && score && cut);
+	for (size_t q = 0; q < nq; q++) {
+		CHECK_OK(
+			rank_texts(m, queries[q], docs, n, 0, score, cut, &tokens, NULL, &et), &et);
+		for (size_t i = 0; i < n; i++) {
+			double w = yyjson_get_num(yyjson_arr_get(yyjson_arr_get(want, q), i));
+			worst = fmax(worst, fabs(w - (double)score[i]));
+			CHECK(cut[i] == (docs[i].n > 4000));
+		}
+		CHECK_OK(rank_texts(m, queries[q], &docs[7], 1, 0, &alone, &c, NULL, NULL, &et),
+			&et);
+		CHECK(memcmp(&alone, &score[7], sizeof alone) == 0); /* whatever else is asked */
+	}
+	tap_note("%zu pairs: largest difference %.2g", nq * n, worst);
+	CHECK(worst < 1e-4 && tokens > n * 20);
+	free(queries);
+	free(docs);
+	free(score);
+	free(cut);
+	yyjson_doc_free(doc);
+	buf_free(&text);
+	model_unref(m);
+}
+
+static void test_engine_rank__documents_are_cut_and_queries_are_not(void)
+{
+	struct model *m = open_ranker(1);
+	struct str docs[3] = {S("hens eat grain and grass"), S("hens eat grain"), S("")};
+	float score[3];
+	bool cut[3];
+	size_t tokens;
+	CHECK_OK(rank_texts(m, S("food of hens"), docs, 3, 3, score, cut, &tokens, NULL, &et), &et);
+	/* [CLS] food of hen ##s [SEP] ... [SEP] */
+	CHECK_INT(tokens, 3 * 7 + 3 + 3 + 0);
+	CHECK(cut[0] && cut[1] && !cut[2]); /* hens is two tokens */
+	CHECK(score[0] == score[1] && score[0] != score[2]);
+	struct buf query = {0};
+	for (unsigned i = 0; i < 508; i++)
+		buf_addc(&query, "hen ");
+	CHECK_OK(rank_texts(m, buf_str(&query), docs, 1, 0, score, cut, &tokens, NULL, &et), &et);
+	CHECK(tokens == 512 && cut[0]);
+	buf_addc(&query, "hen ");
+	CHECK_ERR(rank_texts(m, buf_str(&query), docs, 1, 0, score, cut, &tokens, NULL, &et),
+		ERR_TOO_LARGE);
+	CHECK(strstr(et.msg, "511") && strstr(et.msg, "512"));
+	struct cancel gone = {0};
+	cancel_set(&gone);
+	CHECK_ERR(rank_texts(m, S("q"), docs, 3, 0, score, cut, NULL, &gone, &et), ERR_CANCELLED);
+	buf_free(&query);
+	model_unref(m);
+}
+
+static void test_engine_rank__each_kind_does_its_own(void)
+{
+	struct model *m = open_ranker(1);
+	struct str text = S("a");
+	float v[384];
+	bool cut;
+	CHECK(model_info(m)->pooling == POOL_RANK && !model_info(m)->embedding_dim);
+	CHECK_ERR(embed_texts(m, &text, 1, false, v, NULL, NULL, NULL, &et), ERR_INVALID);
+	CHECK(strstr(et.msg, "cross-encoder") != NULL);
+	model_unref(m);
+	CHECK_OK(model_open(tap_model("minilm"), NULL, &m, &et), &et);
+	CHECK_ERR(rank_texts(m, text, &text, 1, 0, v, &cut, NULL, NULL, &et), ERR_INVALID);
+	CHECK(strstr(et.msg, "no cross-encoder") != NULL);
+	model_unref(m);
+}
+
+static void test_engine_rank__what_is_no_cross_encoder_is_said(void)
+{
+	struct model *m;
+	CHECK_ERR(model_open(make(CONFIG(""), true), NULL, &m, &et), ERR_UNSUPPORTED);
+	CHECK(strstr(et.msg, "several classes") != NULL);
+	CHECK_ERR(model_open(
+			  make(CONFIG(",\"id2label\":{\"0\":\"a\",\"1\":\"b\",\"2\":\"c\"}"), true),
+			  NULL, &m, &et),
+		ERR_UNSUPPORTED);
+	CHECK_ERR(model_open(make(CONFIG(",\"num_labels\":1"), false), NULL, &m, &et), ERR_CORRUPT);
+	CHECK(strstr(et.msg, "pooler.dense.weight") != NULL);
+}
+
+TESTS(T_LONG(test_engine_rank__scores_are_the_references, 120),
+	T(test_engine_rank__documents_are_cut_and_queries_are_not),
+	T(test_engine_rank__each_kind_does_its_own),
+	T(test_engine_rank__what_is_no_cross_encoder_is_said))
