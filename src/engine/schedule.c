@@ -186,13 +186,16 @@ static void add_span(
 		g->rows[g->n_rows++] = g->n_ids - i;
 }
 
+/* Those of one adapter stand together, so that its matrices are read once for all their rows. */
 static void plan_answers(struct generator *g)
 {
 	for (uint32_t i = 0; i < g->n_running; i++) {
-		struct job *j = g->running[i];
-		if (!job_writes(j))
-			continue;
-		add_span(g, j, j->ids + j->seq.n, 1 + j->n_draft, 1 + j->n_draft);
+		bool writes = job_writes(g->running[i]); /* not planned yet */
+		for (uint32_t k = i; writes && k < g->n_running; k++) {
+			struct job *j = g->running[k];
+			if (job_writes(j) && j->r->adapter == g->running[i]->r->adapter)
+				add_span(g, j, j->ids + j->seq.n, 1 + j->n_draft, 1 + j->n_draft);
+		}
 	}
 }
 

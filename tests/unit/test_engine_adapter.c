@@ -7,6 +7,7 @@
 #include "tiny_model.h"
 
 #include "base/thread.h"
+#include "kernels/kernels.h"
 
 enum { RANK = 5, DOWN_RANK = 3 };
 
@@ -49,19 +50,25 @@ static double scale_of(const struct spec *s, const struct tensor *t)
 	return alpha / (s->rslora ? sqrt(rank) : rank);
 }
 
+/* As F16 holds it, which is what they are packed as. */
+static float half(float v)
+{
+	return kern_f16_to_f32(kern_f32_to_f16(v));
+}
+
 /* Values of A[j][col] and, at the row of the GGUF tensor, B[row][j]. */
 static float a_at(const struct spec *s, const struct tensor *t, size_t j, size_t col)
 {
 	char name[128];
 	snprintf(name, sizeof name, "%s %s a", s->name, t->gguf);
-	return 0.3f * value(name, j * t->cols + col);
+	return half(0.3f * value(name, j * t->cols + col));
 }
 
 static float b_at(const struct spec *s, const struct tensor *t, size_t row, size_t j)
 {
 	char name[128];
 	snprintf(name, sizeof name, "%s %s b", s->name, t->gguf);
-	return 0.3f * value(name, row * rank_of(s, t) + j);
+	return half(0.3f * value(name, row * rank_of(s, t) + j));
 }
 
 static float more(const struct family *f, const struct tensor *t, size_t row, size_t col)

@@ -90,7 +90,7 @@ def compare(what, want, got):
 
 def main(dump, test, folder, golden, models):
     import models as made
-    small(test, folder, golden)
+    small(test, os.path.join(folder, "small"), golden)
     made.requantise(models[0], folder, "smollm2", ("f32",))
     f32 = os.path.join(folder, "smollm2-f32.gguf")
     peft = lora_files.peft(os.path.join(folder, "smollm2-peft"), SEED, RANK, ALPHA, ALL)
