@@ -8,7 +8,7 @@
 
 /* How far ahead memory is asked for, in bytes or blocks: where it counts, with one token at four
  * panels and with few at one or two, each was the best of 2, 4 and 8 kB. */
-enum { ROW_PANELS = 4, AHEAD = 2048, AHEAD_TILE = 4096, AHEAD_BLOCKS = 16 };
+enum { ROW_PANELS = 4, AHEAD = 2048, AHEAD_TILE = 4096 };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
@@ -915,20 +915,19 @@ INLINE void few_block(enum kern_type type, unsigned bits, unsigned T, const unsi
 
 INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 	const unsigned char *panel, size_t panel_bytes, size_t k, const int8_t *q, size_t ldq,
-	const struct kern_act_meta *meta, size_t ldm, float *y, size_t ldy)
+	const struct kern_act_meta *meta, size_t ldm, size_t ahead, float *y, size_t ldy)
 {
 	__m512 acc[2][FEW];
 	UNROLL_FOR (p, 0, P)
 		UNROLL_FOR (t, 0, T)
 			acc[p][t] = _mm512_loadu_ps(y + t * ldy + 16 * p);
-	for (size_t b = 0; b < k / BLK; b++)
+	const char *far = (const char *)panel + ahead;
+	for (size_t b = 0; b < k / BLK; b++, far += bits * LINE)
 		UNROLL_FOR (p, 0, P) {
-			const unsigned char *at = panel + p * panel_bytes;
 			UNROLL_FOR (i, 0, bits)
-				_mm_prefetch(
-					(const char *)at + ((b + AHEAD_BLOCKS) * bits + i) * LINE,
-					_MM_HINT_T1);
-			few_block(type, bits, T, at, k, b, q, ldq, meta, ldm, acc[p]);
+				_mm_prefetch(far + p * panel_bytes + i * LINE, _MM_HINT_T1);
+			few_block(type, bits, T, panel + p * panel_bytes, k, b, q, ldq, meta, ldm,
+				acc[p]);
 		}
 	UNROLL_FOR (p, 0, P)
 		UNROLL_FOR (t, 0, T)
@@ -938,26 +937,28 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 /* Two, four or eight tokens, one panel or two; the compiler has enough with these. */
 INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
 	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
-	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, float *y, size_t ldy)
+	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, float *y,
+	size_t ldy)
 {
 	if (n_tok == 8)
 		for (; n; n--, panel += panel_bytes, y += 16)
-			few_body(
-				type, bits, 1, 8, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+			few_body(type, bits, 1, 8, panel, panel_bytes, k, q, ldq, meta, ldm, ahead,
+				y, ldy);
 	else if (n_tok == 4)
 		for (; n; n--, panel += panel_bytes, y += 16)
-			few_body(
-				type, bits, 1, 4, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+			few_body(type, bits, 1, 4, panel, panel_bytes, k, q, ldq, meta, ldm, ahead,
+				y, ldy);
 	else if (n == 2)
-		few_body(type, bits, 2, 2, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+		few_body(type, bits, 2, 2, panel, panel_bytes, k, q, ldq, meta, ldm, ahead, y, ldy);
 	else
-		few_body(type, bits, 1, 2, panel, panel_bytes, k, q, ldq, meta, ldm, y, ldy);
+		few_body(type, bits, 1, 2, panel, panel_bytes, k, q, ldq, meta, ldm, ahead, y, ldy);
 }
 
 static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
 	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-	size_t n_tok, float *y, size_t ldy){
-#define CALL(t, bits) few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, y, ldy)
+	size_t n_tok, size_t ahead, float *y, size_t ldy){
+#define CALL(t, bits) \
+	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, y, ldy)
 	EACH_TYPE(CALL)
 #undef CALL
 }

@@ -34,6 +34,7 @@ enum {
 	FEW = 8,           /* tokens that a quantised panel is multiplied with in registers */
 	KC_B = 128,        /* pairs of BF16 per pass; where their sums are cut */
 	KC_BLKS = KC / BLK,
+	AHEAD_BLKS = 16, /* that many blocks before they are used, few asks for them */
 	MANY_PANELS = 8, /* that many tokens are multiplied with between two passes over k */
 	ATTN_ROWS = 48,  /* query rows that attention takes at once */
 	ATTN_CUT = KERN_ATTN_BLOCK, /* where sums over positions are cut */
@@ -111,11 +112,12 @@ struct leaves {
 	void (*row)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const float *x, const int8_t *q,
 		const struct kern_act_meta *meta, float *y);
-	/* The same for 2, 4 or FEW tokens, one panel or two, and a quantised type. NULL: unpack and
-	 * tile. */
+	/* The same for 2, 4 or FEW tokens, one panel or two, and a quantised type; memory is asked
+	 * for what stands `ahead` bytes further. NULL: unpack and tile. */
 	void (*few)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const int8_t *q, size_t ldq,
-		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, float *y, size_t ldy);
+		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, float *y,
+		size_t ldy);
 	/* n columns of a F32/F16/BF16 panel from column k0 to f32. */
 	void (*unpack_f)(enum kern_type type, const unsigned char *panel, size_t k0, size_t n,
 		float (*out)[KERN_PANEL]);

@@ -100,7 +100,9 @@ static size_t few_max(enum kern_type t)
 	return !leaves->few ? 0 : layout_of(t)->halves ? FEW : 4 * FEW;
 }
 
-/* Few tokens do not pay for unpacking to memory: they go by in eights, four, two and one. */
+/* Few tokens do not pay for unpacking to memory: they go by in eights, four, two and one. The first
+ * eight waits for memory; the second, which finds the panels in the cache, asks for the next ones.
+ */
 static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
 	unsigned n_panels, float *y, size_t ldy)
 {
@@ -113,7 +115,11 @@ static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t 
 			continue;
 		}
 		leaves->few(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k,
-			a->q + m * a->k, a->k, a->meta + m * ldm, ldm, n, y + m * ldy, ldy);
+			a->q + m * a->k, a->k, a->meta + m * ldm, ldm, n,
+			m == 0     ? AHEAD_BLKS * LINE * layout_of(w->type)->lines
+			: m == FEW ? n_panels * w->panel_bytes
+				   : 0,
+			y + m * ldy, ldy);
 	}
 }
 
@@ -259,7 +265,7 @@ static size_t rows_of_chunk(const struct kern_mul *j, size_t toks, unsigned thre
 	if (threads == 1)
 		return j->w->n;
 	if (m <= 4 * FEW) {
-		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) / (m / FEW + 1) + 1;
+		size_t pairs = CHUNK_BYTES / (2 * j->w->panel_bytes) / (m / FEW + 1) + 2;
 		size_t fair = (j->w->n / step + 4 * threads - 1) / (4 * threads);
 		return step * MAX(MIN(pairs, fair), (size_t)1);
 	}
