@@ -183,6 +183,7 @@ static enum err listen_and_run(
 		.tls = tls,
 		.redirect_listen = setting_text(c, "tls.redirect_listen").p,
 		.workers = (unsigned)setting_int(c, "http.workers"),
+		.waiting_max = (unsigned)setting_int(c, "http.waiting_max"),
 		.queue_max = (unsigned)setting_int(c, "http.queue_max"),
 		.connections_max = (unsigned)setting_int(c, "http.connections_max"),
 		.header_max = (size_t)setting_int(c, "http.header_max"),

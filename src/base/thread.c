@@ -16,13 +16,17 @@ struct job {
  * when it has come and there is still more to do than it takes, it wakes the next before it begins.
  * Jobs that are short are done by the few that are awake, jobs that block bring up as many as they
  * need. The one that began to wait last is called first: what it uses is still in the caches, and
- * of many threads only as many are touched as there is work for at a time. */
+ * of many threads only as many are touched as there is work for at a time.
+ *
+ * A job that says that it only waits (pool_wait_begin) is replaced by another thread. There is one
+ * too many when it goes on; who then finds nothing to do for a while ends. */
 struct member {
 	struct pool *pool;
-	pthread_t thread;
 	pthread_cond_t called_cond;
 	bool called;
+	unsigned waits;      /* nested pool_wait_begin of its job */
 	struct member *next; /* in pool->idle */
+	struct member *prev_of_all, *next_of_all;
 };
 
 struct pool {
@@ -30,11 +34,18 @@ struct pool {
 	struct job *ring;
 	unsigned head, n, cap;
 	struct member *idle; /* those that wait for work, the newest first */
-	bool waking;         /* one of them has been called and has not come yet */
+	struct member *all;
+	bool waking; /* one of them has been called and has not come yet */
 	bool stop;
-	unsigned n_threads;
-	struct member members[];
+	unsigned threads, threads_max; /* wanted beside those that wait; in all */
+	unsigned live, waiting;
+	pthread_cond_t gone;
+	char name[16];
 };
+
+enum { LINGER_MS = 10000 };
+
+static _Thread_local struct member *self;
 
 /* Under the lock: is another thread to be woken, and which? Its signal is sent after the lock is
  * given back, or it would wake only to wait for it. */
@@ -54,28 +65,76 @@ static void send_call(struct member *m)
 		pthread_cond_signal(&m->called_cond);
 }
 
-/* Under the lock. */
-static void wait_for_call(struct pool *p, struct member *m)
+static bool too_many(const struct pool *p)
 {
+	return p->live - p->waiting > p->threads;
+}
+
+static unsigned long long now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (unsigned long long)t.tv_sec * 1000000000u + (unsigned long long)t.tv_nsec;
+}
+
+/* Under the lock. False: nobody called for long, and it is one too many. */
+static bool wait_for_call(struct pool *p, struct member *m)
+{
+	bool lingers = too_many(p), in_time = true;
+	unsigned long long until = lingers ? now_ns() + LINGER_MS * 1000000ull : 0;
 	m->called = false;
 	m->next = p->idle;
 	p->idle = m;
-	while (!m->called && !p->stop)
-		pthread_cond_wait(&m->called_cond, &p->mu);
-	if (m->called)
+	while (!m->called && !p->stop && in_time)
+		if (lingers)
+			in_time = cond_wait_until(&m->called_cond, &p->mu, until);
+		else
+			pthread_cond_wait(&m->called_cond, &p->mu);
+	if (m->called) {
 		p->waking = false;
+		return true;
+	}
+	struct member **at = &p->idle;
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	return p->stop || !too_many(p);
+}
+
+static void stop_waiting(struct member *m)
+{
+	m->waits = 0;
+	m->pool->waiting--;
+}
+
+/* Under the lock. */
+static void end_member(struct pool *p, struct member *m)
+{
+	if (m->prev_of_all)
+		m->prev_of_all->next_of_all = m->next_of_all;
+	else
+		p->all = m->next_of_all;
+	if (m->next_of_all)
+		m->next_of_all->prev_of_all = m->prev_of_all;
+	pthread_cond_destroy(&m->called_cond);
+	free(m);
+	if (!--p->live)
+		pthread_cond_signal(&p->gone);
 }
 
 static void *worker(void *arg)
 {
 	struct member *m = arg;
 	struct pool *p = m->pool;
+	bool stays = true;
+	self = m;
 	pthread_mutex_lock(&p->mu);
 	for (;;) {
-		while (!p->n && !p->stop)
-			wait_for_call(p, m);
+		while (!p->n && !p->stop && stays)
+			stays = wait_for_call(p, m);
 		if (!p->n)
 			break;
+		stays = true;
 		struct job j = p->ring[p->head];
 		p->head = (p->head + 1) % p->cap;
 		p->n--;
@@ -84,15 +143,48 @@ static void *worker(void *arg)
 		send_call(next);
 		j.fn(j.arg);
 		pthread_mutex_lock(&p->mu);
+		if (m->waits)
+			stop_waiting(m);
 	}
+	end_member(p, m);
 	pthread_mutex_unlock(&p->mu);
 	return NULL;
+}
+
+/* One thread more, which the caller has counted in p->live. */
+static enum err add_member(struct pool *p, struct errtext *et)
+{
+	struct member *m = calloc(1, sizeof *m);
+	pthread_t t;
+	enum err e = m ? OK : err_set(et, ERR_NOMEM, "no memory for a thread");
+	if (m) {
+		m->pool = p;
+		cond_init(&m->called_cond);
+		pthread_mutex_lock(&p->mu);
+		m->next_of_all = p->all;
+		if (p->all)
+			p->all->prev_of_all = m;
+		p->all = m;
+		pthread_mutex_unlock(&p->mu);
+		e = thread_start(&t, worker, m, p->name, et);
+	}
+	if (!e) {
+		pthread_detach(t);
+		return OK;
+	}
+	pthread_mutex_lock(&p->mu);
+	if (m)
+		end_member(p, m);
+	else
+		p->live--;
+	pthread_mutex_unlock(&p->mu);
+	return e;
 }
 
 enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct pool **out,
 	struct errtext *et)
 {
-	struct pool *p = calloc(1, sizeof *p + threads * sizeof p->members[0]);
+	struct pool *p = calloc(1, sizeof *p);
 	if (p)
 		p->ring = calloc(queue_max, sizeof *p->ring);
 	if (!p || !p->ring) {
@@ -100,20 +192,54 @@ enum err pool_new(unsigned threads, unsigned queue_max, const char *name, struct
 		return err_set(et, ERR_NOMEM, "no memory for %u worker threads", threads);
 	}
 	p->cap = queue_max;
+	p->threads = p->threads_max = threads;
+	strncpy(p->name, name, sizeof p->name - 1);
 	pthread_mutex_init(&p->mu, NULL);
-	for (; p->n_threads < threads; p->n_threads++) {
-		struct member *m = &p->members[p->n_threads];
-		m->pool = p;
-		cond_init(&m->called_cond);
-		enum err e = thread_start(&m->thread, worker, m, name, et);
-		if (e) {
-			pthread_cond_destroy(&m->called_cond);
-			pool_free(p);
-			return e;
-		}
+	cond_init(&p->gone);
+	enum err e = OK;
+	for (unsigned i = 0; i < threads && !e; i++) {
+		pthread_mutex_lock(&p->mu);
+		p->live++;
+		pthread_mutex_unlock(&p->mu);
+		e = add_member(p, et);
 	}
-	*out = p;
-	return OK;
+	if (e)
+		pool_free(p);
+	else
+		*out = p;
+	return e;
+}
+
+void pool_may_wait(struct pool *p, unsigned more)
+{
+	pthread_mutex_lock(&p->mu);
+	p->threads_max = p->threads + more;
+	pthread_mutex_unlock(&p->mu);
+}
+
+void pool_wait_begin(void)
+{
+	struct member *m = self;
+	if (!m || m->waits++)
+		return;
+	struct pool *p = m->pool;
+	pthread_mutex_lock(&p->mu);
+	p->waiting++;
+	bool replace = !p->stop && p->live < p->threads_max && p->live - p->waiting < p->threads;
+	p->live += replace;
+	pthread_mutex_unlock(&p->mu);
+	if (replace && add_member(p, NULL) == OK)
+		pool_call(p); /* for what is queued already */
+}
+
+void pool_wait_end(void)
+{
+	struct member *m = self;
+	if (!m || !m->waits || --m->waits)
+		return;
+	pthread_mutex_lock(&m->pool->mu);
+	stop_waiting(m);
+	pthread_mutex_unlock(&m->pool->mu);
 }
 
 enum err pool_submit_later(struct pool *p, void (*fn)(void *), void *arg)
@@ -156,13 +282,12 @@ void pool_free(struct pool *p)
 		return;
 	pthread_mutex_lock(&p->mu);
 	p->stop = true;
-	for (unsigned i = 0; i < p->n_threads; i++)
-		pthread_cond_signal(&p->members[i].called_cond);
+	for (struct member *m = p->all; m; m = m->next_of_all)
+		pthread_cond_signal(&m->called_cond);
+	while (p->live)
+		pthread_cond_wait(&p->gone, &p->mu);
 	pthread_mutex_unlock(&p->mu);
-	for (unsigned i = 0; i < p->n_threads; i++)
-		pthread_join(p->members[i].thread, NULL);
-	for (unsigned i = 0; i < p->n_threads; i++)
-		pthread_cond_destroy(&p->members[i].called_cond);
+	pthread_cond_destroy(&p->gone);
 	pthread_mutex_destroy(&p->mu);
 	free(p->ring);
 	free(p);

@@ -36,6 +36,12 @@ enum err pool_submit(struct pool *p, void (*fn)(void *), void *arg);
 enum err pool_submit_later(struct pool *p, void (*fn)(void *), void *arg);
 void pool_call(struct pool *p);
 unsigned pool_queued(struct pool *p);
+/* A job that will only wait for long says so: another thread takes its place, as long as there are
+ * not more than `more` beside the pool's own. They nest, and end with the job. On a thread that is
+ * no pool's they do nothing. */
+void pool_may_wait(struct pool *p, unsigned more);
+void pool_wait_begin(void);
+void pool_wait_end(void);
 void pool_free(struct pool *p); /* runs what is queued, then joins; accepts NULL */
 
 enum err thread_start(

@@ -345,6 +345,7 @@ static void follow(struct generator *g, struct answer *a)
 {
 	struct job *j = a->j;
 	bool wanted = true;
+	pool_wait_begin();
 	pthread_mutex_lock(&g->mu);
 	for (;;) {
 		while (a->n < j->n_tokens && wanted) {
@@ -364,6 +365,7 @@ static void follow(struct generator *g, struct answer *a)
 	if (!g->inside)
 		pthread_cond_signal(&g->left);
 	pthread_mutex_unlock(&g->mu);
+	pool_wait_end();
 }
 
 static void account(const struct answer *a, struct gen_result *out)

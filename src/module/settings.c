@@ -20,7 +20,13 @@ const struct setting house_settings[] = {
 		"S3: access key id, unless blobs.url or AWS_ACCESS_KEY_ID has it", 0, 0},
 	{"blobs.secret", SET_SECRET, "", "S3: secret access key", 0, 0},
 	{"http.workers", SET_INT, "128",
-		"Requests handled at the same time; keep above what models take", 1, 4096},
+		"Requests handled at the same time; those that stream or wait for a model not "
+		"counted",
+		1, 4096},
+	{"http.waiting_max", SET_INT, "4096",
+		"Requests that stream or wait for a model at the same time; more take the place of "
+		"others",
+		0, 100000},
 	{"http.queue_max", SET_INT, "64", "Requests waiting for a worker before 503", 1, 10000},
 	{"http.connections_max", SET_INT, "10000", "Open connections", 8, 100000},
 	{"http.header_max", SET_BYTES, "32k", "Bytes of request line and headers", 1024, 1 << 20},

@@ -242,6 +242,7 @@ void http_reply_error(struct http_response *rs, enum err e, const struct errtext
 enum err http_stream_begin(struct http_response *rs, int status, const char *type)
 {
 	send_head(rs, status, type, str_mk("", 0), false, true);
+	pool_wait_begin(); /* most of its time, to the end */
 	return cancelled(rs->rq->cancel) ? ERR_CANCELLED : OK;
 }
 

@@ -456,6 +456,8 @@ enum err server_start(const struct server_options *o, struct server **out, struc
 	if (!e)
 		e = pool_new(s->o.workers, s->o.queue_max, "http-worker", &s->pool, et);
 	if (!e)
+		pool_may_wait(s->pool, s->o.waiting_max);
+	if (!e)
 		e = thread_start(&s->io, io_loop, s, "http-io", et);
 	if (e) {
 		server_free(s);

@@ -32,6 +32,7 @@ struct server_options {
 	struct tls *tls;             /* net/tls.h, borrowed until server_stop; NULL: plain HTTP */
 	const char *redirect_listen; /* with tls: plain HTTP that only redirects; NULL: none */
 	unsigned workers, queue_max, connections_max;
+	unsigned waiting_max; /* streams, and what waits (pool_wait_begin), beside the workers */
 	size_t header_max, body_max, body_memory_max;
 	const char *spool_dir;
 	uint32_t read_timeout_ms, write_timeout_ms;

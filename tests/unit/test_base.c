@@ -301,6 +301,79 @@ static void test_base_pool__full_is_busy_and_free_drains(void)
 	CHECK_INT(atomic_load(&done_jobs), accepted);
 }
 
+static struct {
+	pthread_mutex_t mu;
+	pthread_cond_t open;
+	bool is_open;
+	int inside, passed;
+} gate = {.mu = PTHREAD_MUTEX_INITIALIZER, .open = PTHREAD_COND_INITIALIZER};
+
+static void wait_at_gate(void *p)
+{
+	(void)p;
+	pool_wait_begin();
+	pool_wait_begin(); /* they nest */
+	pool_wait_end();
+	pthread_mutex_lock(&gate.mu);
+	gate.inside++;
+	while (!gate.is_open)
+		pthread_cond_wait(&gate.open, &gate.mu);
+	gate.passed++;
+	pthread_mutex_unlock(&gate.mu);
+}
+
+static int inside_gate(void)
+{
+	pthread_mutex_lock(&gate.mu);
+	int n = gate.inside;
+	pthread_mutex_unlock(&gate.mu);
+	return n;
+}
+
+static void wait_until(int (*what)(void), int want)
+{
+	for (int i = 0; i < 5000 && what() != want; i++)
+		clock_sleep_ms(1);
+	CHECK_INT(what(), want);
+}
+
+static int jobs_done(void)
+{
+	return atomic_load(&done_jobs);
+}
+
+static void test_base_pool__who_waits_makes_room_for_others(void)
+{
+	enum { THREADS = 2, MORE = 5 };
+	struct pool *p;
+	atomic_store(&done_jobs, 0);
+	CHECK_OK(pool_new(THREADS, 64, "test", &p, NULL), NULL);
+	pool_may_wait(p, MORE);
+	for (int i = 0; i < MORE; i++)
+		CHECK_OK(pool_submit(p, wait_at_gate, NULL), NULL);
+	wait_until(inside_gate, MORE);
+	for (int i = 0; i < 20; i++)
+		CHECK_OK(pool_submit(p, count_job, NULL), NULL);
+	wait_until(jobs_done, 20);
+	/* more than may wait: they take the pool's own threads, and the rest queues */
+	for (int i = 0; i < THREADS; i++)
+		CHECK_OK(pool_submit(p, wait_at_gate, NULL), NULL);
+	wait_until(inside_gate, MORE + THREADS);
+	CHECK_OK(pool_submit(p, count_job, NULL), NULL);
+	clock_sleep_ms(20);
+	CHECK_INT(jobs_done(), 20);
+	CHECK_INT(pool_queued(p), 1);
+	pthread_mutex_lock(&gate.mu);
+	gate.is_open = true;
+	pthread_cond_broadcast(&gate.open);
+	pthread_mutex_unlock(&gate.mu);
+	wait_until(jobs_done, 21);
+	pool_wait_begin(); /* no thread of a pool: nothing */
+	pool_wait_end();
+	pool_free(p);
+	CHECK_INT(gate.passed, MORE + THREADS);
+}
+
 static void test_base_os__atomic_write_and_beneath(void)
 {
 	char path[512], root[512];
@@ -392,5 +465,6 @@ TESTS(T(test_base_room__lists_grow), T(test_base_err__rows_and_text), T(test_bas
 	T(test_base_json__errors_say_where), T(test_base_json__published_suite),
 	T(test_base_clock__rfc3339), T(test_base_id__sorted_and_parsed),
 	T(test_base_hash__published_vectors), T(test_base_map__against_a_plain_array),
-	T(test_base_pool__full_is_busy_and_free_drains), T(test_base_os__atomic_write_and_beneath),
-	T(test_base_os__lock_is_exclusive))
+	T(test_base_pool__full_is_busy_and_free_drains),
+	T(test_base_pool__who_waits_makes_room_for_others),
+	T(test_base_os__atomic_write_and_beneath), T(test_base_os__lock_is_exclusive))
