@@ -73,6 +73,10 @@ bench-http: all ## requests a second, plain and TLS, beside nginx when it is ins
 bench-mask: all models ## masks of whole vocabularies for structured output, beside llguidance
 	@bench/mask.sh $(BUILD)
 
+.PHONY: bench-load
+bench-load: all models ## thousands of idle streams, hundreds of clients, and hostile ones (SECONDS=600)
+	@CROFT_TEST_MODELS=$(BUILD)/models CROFT_BUILD=$(BUILD) python3 bench/load.py $(BUILD)
+
 .PHONY: bench-gateway
 bench-gateway: all ## what a gateway adds to a provider's latency, beside LiteLLM's proxy
 	@bench/gateway.sh $(BUILD)

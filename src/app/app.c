@@ -237,7 +237,7 @@ static void get_page(struct croft *c, struct http_request *rq, struct http_respo
 
 static const struct route routes[] = {
 	{HTTP_GET, "/healthz", get_healthz, PERM_PUBLIC, "The process is alive", NULL, NULL, NULL,
-		0},
+		0, true},
 	{HTTP_GET, "/readyz", get_readyz, PERM_PUBLIC, "Models and indexes are usable", NULL, NULL,
 		NULL, 0},
 	{HTTP_GET, "/metrics", get_metrics, PERM_SYSTEM_READ, "Metrics in Prometheus' text format",

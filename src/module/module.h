@@ -128,6 +128,7 @@ struct route {
 	 * }". Named types come from the module's `shapes`. NULL: none. */
 	const char *query, *body, *reply;
 	size_t body_max; /* bytes; 0: the setting http.body_max */
+	bool at_once;    /* answered by the thread that reads, when all workers are taken too */
 };
 
 /* A part of the path space that speaks another's protocol: what the router itself refuses there (no

@@ -309,6 +309,14 @@ static const struct route *admit(struct croft *c, struct http_request *rq, struc
 	return r;
 }
 
+static void run_route(
+	struct croft *c, const struct route *r, struct http_request *rq, struct http_response *rs)
+{
+	uint64_t from = clock_mono_ns();
+	r->fn(c, rq, rs);
+	route_metrics_add(c, r, http_reply_status(rs), clock_mono_ns() - from);
+}
+
 bool croft_check(void *croft, struct http_request *rq, struct http_response *rs)
 {
 	struct croft *c = croft;
@@ -326,7 +334,9 @@ bool croft_check(void *croft, struct http_request *rq, struct http_response *rs)
 			&et);
 		return false;
 	}
-	return true;
+	if (r->at_once)
+		run_route(c, r, rq, rs);
+	return !r->at_once;
 }
 
 void croft_handle(void *croft, struct http_request *rq, struct http_response *rs)
@@ -347,8 +357,6 @@ void croft_handle(void *croft, struct http_request *rq, struct http_response *rs
 	}
 	const struct http_request *outer = handling;
 	handling = rq;
-	uint64_t from = clock_mono_ns();
-	r->fn(c, rq, rs);
+	run_route(c, r, rq, rs);
 	handling = outer;
-	route_metrics_add(c, r, http_reply_status(rs), clock_mono_ns() - from);
 }

@@ -261,7 +261,7 @@ static bool admit(struct conn *c, const struct http_head *h)
 		x->keep_alive = h->keep_alive && !has_body;
 		if (!s->o.check(s->o.app, &x->rq, &x->rs)) {
 			exchange_end(x);
-			atomic_fetch_add(&s->refused, 1);
+			atomic_fetch_add(&s->refused, http_reply_status(&x->rs) >= 400);
 			c->state = CONN_RUN;
 			return false;
 		}

@@ -8,9 +8,9 @@
  * (large bodies go to a spool file), idle and total time of reading a request; refuses what is not
  * one clear HTTP/1.1 request; refuses a Host that it does not serve and, on methods that change
  * state, a foreign Origin. `check` runs after the headers and before one body byte is read: it may
- * answer itself (401, 404, 405, 413) by returning false. When all workers and the queue are
- * taken, the answer is 503 with Retry-After. A client that stops reading or goes away sets
- * rq->cancel and costs its own connection only.
+ * answer itself (401, 404, 405, 413, what must not wait) by returning false. When all workers and
+ *the queue are taken, the answer is 503 with Retry-After. A client that stops reading or goes away
+ *sets rq->cancel and costs its own connection only.
  *
  *	struct server_options o = {.listen = "127.0.0.1:0", .workers = 4, .queue_max = 16,
  *		.connections_max = 256, .header_max = 32768, .body_max = 1 << 20,

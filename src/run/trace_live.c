@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { RING = 4096, READERS_MAX = 16 };
+enum { RING = 4096, READERS_MAX = 256 };
 
 struct trace_live {
 	pthread_mutex_t mu;
