@@ -58,6 +58,27 @@ static enum err end_others(
 	return e;
 }
 
+/* An adapter is derived from the version of its base that is here. */
+static enum err note_base(struct tx *tx, const struct model_row *m, struct id artifact,
+	int64_t version, struct arena *a, struct errtext *et)
+{
+	struct artifact base;
+	struct fact *list;
+	size_t n = 0;
+	enum err e = artifact_find(tx, registry_self.project, S("model"), m->base, a, &base, et);
+	if (e == ERR_NOT_FOUND)
+		return OK;
+	if (!e)
+		e = facts_now(tx, base.id, -1, S("installed"), a, &list, &n, et);
+	if (!e && n)
+		e = lineage_add(tx, &registry_self,
+			&(struct edge){.node = node_version(a, artifact, version),
+				.kind = EDGE_DERIVED,
+				.source = node_version(a, base.id, list[0].version)},
+			et);
+	return e;
+}
+
 enum err installed_note(struct tx *tx, const struct model_row *m, struct errtext *et)
 {
 	struct arena *a = arena_new(8 << 20);
@@ -86,6 +107,8 @@ enum err installed_note(struct tx *tx, const struct model_row *m, struct errtext
 				.kind = EDGE_DERIVED,
 				.source = m->source},
 			et);
+	if (!e && m->base.n)
+		e = note_base(tx, m, of.id, version, a, et);
 	buf_free(&metadata);
 	arena_free(a);
 	return e;

@@ -23,9 +23,9 @@ def ask(client, model, text="Write a sentence about the sea.", n=24, **more):
 
 
 def install(c):
-    peft = lora_files.peft(os.path.join(folder, "one"), seed=1)
-    gguf = lora_files.gguf(os.path.join(folder, "two.gguf"), seed=2)
-    same = lora_files.gguf(os.path.join(folder, "one-gguf.gguf"), seed=1)
+    peft = lora_files.peft(os.path.join(folder, "one"), seed=1, alpha=32)
+    gguf = lora_files.gguf(os.path.join(folder, "two.gguf"), seed=2, alpha=32)
+    same = lora_files.gguf(os.path.join(folder, "one-gguf.gguf"), seed=1, alpha=32)
     code, out, err = c.cli("pull", peft)
     tap.ok(code and "--base" in err, "without its base an adapter is refused with the way to do it", err)
     code, out, err = c.cli("pull", peft, "--base", "nobody")
@@ -35,6 +35,8 @@ def install(c):
         tap.ok(code == 0, f"croft pull --base: {name}", err)
     code, out, err = c.cli("models")
     tap.ok("LoRA of " + CHAT in out, "croft models says of what", out)
+    code, out, err = c.cli("artifact", "lineage", "model/one")
+    tap.ok("derived from model/" + CHAT in out, "and so does its lineage", out + err)
     with open(os.path.join(peft, "adapter_config.json"), encoding="utf-8") as f:
         config = json.load(f)
     dora = lora_files.peft(os.path.join(folder, "dora"), seed=3, rank=2, modules=("v_proj",))
@@ -65,9 +67,9 @@ def answers(c, client):
     live = {m["name"]: m for m in c.json("GET", "/api/v1/models/live")[1]["models"]}
     tap.ok(live["one"]["base"] == CHAT and 0 < live["one"]["bytes"] < live[CHAT]["bytes"] / 10,
            "the base is open once; an adapter takes its own few bytes", live)
-    text = client.completions.create(model="two", prompt="The sea", max_tokens=8, temperature=0).choices[0].text
-    base = client.completions.create(model=CHAT, prompt="The sea", max_tokens=8, temperature=0).choices[0].text
-    tap.ok(text != base, "completions too", (text, base))
+    said = [client.completions.create(model=m, prompt="The sea", max_tokens=8, temperature=0, logprobs=1)
+            .choices[0].logprobs.token_logprobs for m in (CHAT, "two")]
+    tap.ok(said[0] != said[1], "completions too", said)
     score = [client.completions.create(model=m, prompt="The sea is wide", max_tokens=1, echo=True, logprobs=1,
                                        temperature=0).choices[0].logprobs.token_logprobs[1] for m in (CHAT, "two")]
     tap.ok(score[0] != score[1], "so are the log probabilities of a prompt", score)

@@ -104,4 +104,4 @@ def gguf(path, seed, rank=8, alpha=16, modules=ATTENTION):
 
 
 if __name__ == "__main__":  # lora_files.py FOLDER|FILE.gguf SEED
-    (gguf if sys.argv[1].endswith(".gguf") else peft)(sys.argv[1], int(sys.argv[2]))
+    (gguf if sys.argv[1].endswith(".gguf") else peft)(sys.argv[1], int(sys.argv[2]), alpha=32)
