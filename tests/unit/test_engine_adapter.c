@@ -248,7 +248,7 @@ static double most_apart(const float *a, const float *b)
 }
 
 /* golden/engine/adapters.json: {"reference": ..., "llama-plain": [[position, [logits...]], ...] */
-static void beside_llama_cpp(yyjson_val *golden, const char *name, const float *got)
+static void beside(yyjson_val *golden, const char *name, const float *got, double at_most)
 {
 	yyjson_val *rows = yyjson_obj_get(golden, name), *row;
 	double most = 0;
@@ -263,8 +263,8 @@ static void beside_llama_cpp(yyjson_val *golden, const char *name, const float *
 						  (double)got[at * VOCAB + c]));
 	}
 	CHECK(yyjson_arr_size(rows) >= 3);
-	tap_note("%s: %.2g from llama.cpp's", name, most);
-	CHECK(most < 1.5e-2); /* the keys and values are halves on both sides */
+	tap_note("%s: %.2g from the reference's", name, most);
+	CHECK(most < at_most);
 }
 
 static void one_family(
@@ -298,7 +298,7 @@ static void one_family(
 	char name[64];
 	snprintf(name, sizeof name, "%s-%s", f->name, s->name);
 	if (golden && !s->patterns)
-		beside_llama_cpp(golden, name, want);
+		beside(golden, name, want, 1.5e-2);
 	free(want);
 	free(plain);
 }
@@ -317,6 +317,35 @@ static void test_engine_adapter__is_the_merged_model(void)
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		for (size_t k = 0; k < ARRAY_LEN(specs); k++)
 			one_family(dir, &families[i], &specs[k], yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	buf_free(&text);
+}
+
+/* golden/engine/peft: an adapter that PEFT has trained and written (tools/oracle/peft_adapter.py),
+ * and the logits of Hugging Face's model with it. */
+static void test_engine_adapter__what_peft_has_trained(void)
+{
+	const char *out = getenv("CROFT_TINY_OUT"), *dir = out ? out : tap_tmpdir();
+	struct family f = families[0];
+	char base[2][4096];
+	f.llama3 = false; /* the reference is older */
+	path_of(base[0], dir, &f, ".gguf");
+	path_of(base[1], dir, &f, "");
+	write_folder(&f, base[1]);
+	if (out)
+		return;
+	struct buf text = {0};
+	yyjson_doc *doc = NULL;
+	write_gguf(&f, base[0]);
+	CHECK_OK(os_read_file(tap_source("tests/golden/engine/peft/logits.json"), 0, &text, &et),
+		&et);
+	CHECK_OK(json_parse(buf_str(&text), &doc, &et), &et);
+	for (int b = 0; b < 2; b++) {
+		float *got = logits_with(base[b], tap_source("tests/golden/engine/peft"));
+		beside(yyjson_doc_get_root(doc), "logits", got,
+			5e-2); /* keys and values are floats there, halves here */
+		free(got);
+	}
 	yyjson_doc_free(doc);
 	buf_free(&text);
 }
@@ -596,7 +625,7 @@ static void test_engine_adapter__what_does_not_fit_is_named(void)
 	model_unref(m);
 }
 
-TESTS(T(test_engine_adapter__is_the_merged_model),
+TESTS(T(test_engine_adapter__is_the_merged_model), T(test_engine_adapter__what_peft_has_trained),
 	T(test_engine_adapter__answers_are_the_same_in_any_company),
 	T(test_engine_adapter__what_one_has_read_is_not_anothers),
 	T(test_engine_adapter__what_is_not_computed_is_refused_by_name),

@@ -21,6 +21,8 @@ echo "== small models of every family, beside llama.cpp"
 "$llama" tools/oracle/families.py "$build/tests/test_engine_families" build/oracle/families tests/golden/engine/families.json
 echo "== LoRA adapters, beside llama.cpp and merged weights"
 "$llama" tools/oracle/adapters.py "$dump" "$build/tests/test_engine_adapter" build/oracle/adapters tests/golden/engine/adapters.json "$made"/smollm2-f16.gguf "$made"/smollm2-q8_0.gguf "$made"/smollm2-q4_0.gguf
+echo "== an adapter that PEFT trains"
+PYTHONPATH=$(tools/oracle/venv.sh peft) "$st" tools/oracle/peft_adapter.py "$build/tests/test_engine_adapter" build/oracle/peft-model tests/golden/engine/peft
 echo "== regular expressions, beside node"
 mkdir -p build/oracle/json-schema
 tar xJf "${CROFT_SHARED_DATA:-$PWD/../shared/data}/conformance/json-schema-test-suite.tar.xz" -C build/oracle/json-schema

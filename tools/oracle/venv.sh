@@ -3,6 +3,7 @@
 # made under build/oracle the first time.
 #   llama  llama-cpp-python, built from its source package with native flags (about 10 minutes)
 #   st     sentence-transformers on Debian's CPU build of PyTorch, ONNX Runtime
+#   peft   a folder for PYTHONPATH beside st: PEFT
 # CROFT_ORACLE_LLAMA and CROFT_ORACLE_ST name a ready Python instead.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -29,6 +30,13 @@ st)
 		"$dir/bin/pip" install -q --no-deps onnxruntime==1.17.3 coloredlogs humanfriendly flatbuffers protobuf sympy mpmath >&2
 		ln -s bin/python "$dir/ok"
 	fi ;;
-*) echo "venv.sh: llama or st" >&2; exit 2 ;;
+peft)
+	if [ ! -e "$dir/ok" ]; then
+		"$(tools/oracle/venv.sh st)" -m pip install -q --no-deps --target "$dir" peft==0.11.1 accelerate==0.30.1 psutil==5.9.8 >&2
+		touch "$dir/ok"
+	fi
+	echo "$dir"
+	exit ;;
+*) echo "venv.sh: llama, st or peft" >&2; exit 2 ;;
 esac
 echo "$dir/bin/python"
