@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #include <math.h>
 
-enum { ROW_PANELS = 2, AHEAD = 2048, TOK = 3, TOK_F = 6 };
+enum { ROW_PANELS = 2, AHEAD = 2048, TOK = 3, TOK_F = 6, FEW_TOK = 4 };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
@@ -911,6 +911,108 @@ INLINE void rows_quant(enum kern_type type, unsigned bits, const unsigned char *
 		row_quant(type, bits, 1, panel, panel_bytes, k, q, meta, y);
 }
 
+/* Lines [j0, j0 + n) of half h of a packed block times T tokens, added to d. */
+INLINE void few_lines(unsigned bits, unsigned T, unsigned j0, unsigned n, const unsigned char *src,
+	unsigned h, const int8_t *q, size_t ldq, __m256i d[FEW_TOK])
+{
+	const __m256i ones = _mm256_set1_epi16(1);
+	unsigned group = group_of(bits) < n ? group_of(bits) : n;
+	__m256i s[FEW_TOK];
+	UNROLL_FOR (i, 0, n) {
+		__m256i w = line_of(bits, src, j0 + i, h);
+		UNROLL_FOR (t, 0, T) {
+			__m256i p = pairs(bits, w, load_x(q + t * ldq, j0 + i));
+			s[t] = i % group ? _mm256_add_epi16(s[t], p) : p;
+			if ((i + 1) % group == 0)
+				d[t] = _mm256_add_epi32(d[t], _mm256_madd_epi16(s[t], ones));
+		}
+	}
+}
+
+/* A part of a block of eight rows, lines [j0, j0 + n), times T tokens and its factor. */
+INLINE void few_part(enum mode mode, unsigned bits, unsigned T, unsigned j0, unsigned n,
+	const unsigned char *src, unsigned h, __m256 s, const int8_t *q, size_t ldq,
+	const struct kern_act_meta *meta, size_t ldm, __m256 acc[FEW_TOK])
+{
+	__m256i d[FEW_TOK];
+	UNROLL_FOR (t, 0, T)
+		d[t] = start_of(mode, bits, j0 != 0, &meta[t * ldm]);
+	few_lines(bits, T, j0, n, src, h, q, ldq, d);
+	UNROLL_FOR (t, 0, T) {
+		__m256 f = _mm256_mul_ps(s, _mm256_set1_ps(meta[t * ldm].scale));
+		acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[t]), f, acc[t]);
+	}
+}
+
+/* Block b of eight rows of a panel times T tokens. */
+INLINE void few_block(enum kern_type type, unsigned bits, unsigned T, const unsigned char *panel,
+	size_t k, size_t b, unsigned h, const int8_t *q, size_t ldq,
+	const struct kern_act_meta *meta, size_t ldm, __m256 acc[FEW_TOK])
+{
+	const struct layout *l = layout_of(type);
+	enum mode mode = l->halves ? HALVES : l->minimum ? MINIMUM : CENTRED;
+	const unsigned char *src = panel + b * bits * LINE;
+	__m256 s[2], m;
+	scales_of(type, panel, k, b, h, s, &m);
+	if (mode == HALVES) {
+		few_part(mode, bits, T, 0, 4, src, h, s[0], q, ldq, meta, ldm, acc);
+		few_part(mode, bits, T, 4, 4, src, h, s[1], q, ldq, meta, ldm, acc);
+		return;
+	}
+	few_part(mode, bits, T, 0, 8, src, h, s[0], q, ldq, meta, ldm, acc);
+	if (mode == MINIMUM)
+		UNROLL_FOR (t, 0, T)
+			acc[t] = _mm256_fmadd_ps(m, _mm256_set1_ps(meta[t * ldm].sum), acc[t]);
+}
+
+/* T tokens times a panel, half by half: the second finds the panel in the cache. */
+INLINE void few_body(enum kern_type type, unsigned bits, unsigned T, const unsigned char *panel,
+	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
+	size_t ahead, float *y, size_t ldy)
+{
+	UNROLL_FOR (h, 0, 2) {
+		__m256 acc[FEW_TOK];
+		UNROLL_FOR (t, 0, T)
+			acc[t] = _mm256_loadu_ps(y + t * ldy + 8 * h);
+		for (size_t b = 0; b < k / BLK; b++) {
+			if (h == 0)
+				UNROLL_FOR (i, 0, bits)
+					_mm_prefetch(
+						(const char *)panel + ahead + (b * bits + i) * LINE,
+						_MM_HINT_T1);
+			few_block(type, bits, T, panel, k, b, h, q + b * BLK, ldq, meta + b, ldm,
+				acc);
+		}
+		UNROLL_FOR (t, 0, T)
+			_mm256_storeu_ps(y + t * ldy + 8 * h, acc[t]);
+	}
+}
+
+/* Two tokens, or four at a time. */
+INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
+	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
+	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, float *y,
+	size_t ldy)
+{
+	for (; n; n--, panel += panel_bytes, y += 16) {
+		if (n_tok == 2)
+			few_body(type, bits, 2, panel, k, q, ldq, meta, ldm, ahead, y, ldy);
+		else
+			for (size_t t = 0; t < n_tok; t += 4)
+				few_body(type, bits, 4, panel, k, q + t * ldq, ldq, meta + t * ldm,
+					ldm, t ? panel_bytes : ahead, y + t * ldy, ldy);
+	}
+}
+
+static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
+	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
+	size_t n_tok, size_t ahead, float *y, size_t ldy){
+#define CALL(t, bits) \
+	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, y, ldy)
+	EACH_TYPE(CALL)
+#undef CALL
+}
+
 /* ---- leaves of the products: floats ---------------------------------------------------------- */
 
 /* Rows 8 h .. 8 h + 7 of column i. */
@@ -1093,6 +1195,7 @@ const struct leaves leaves_avx2 = {
 	.unpack = unpack,
 	.tile = tile,
 	.row = row,
+	.few = few,
 	.unpack_f = unpack_f,
 	.tile_f = tile_f,
 	.transpose = transpose,
