@@ -2,9 +2,7 @@
 #include "api/files.h"
 #include "api/api_int.h"
 
-enum { LIVES_MIN_S = 3600, LIVES_MAX_S = 30 * 24 * 3600, NAME_MAX_BYTES = 512 };
-
-static void write_file(struct jw *w, const struct file_row *f)
+void file_json(struct jw *w, const struct file_row *f)
 {
 	char id[FILE_ID + 1];
 	file_id(f->id, id);
@@ -30,7 +28,7 @@ static void reply_file(struct http_response *rs, const struct file_row *f)
 {
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	write_file(&w, f);
+	file_json(&w, f);
 	http_reply_json(rs, 200, &w);
 	buf_free(&b);
 }
@@ -53,9 +51,10 @@ static enum err parse_expiry(
 	if (!str_eq_c(anchor, "created_at"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "expires_after[anchor]",
 			"expires_after[anchor] must be \"created_at\"");
-	if (!str_i64(seconds, &s) || s < LIVES_MIN_S || s > LIVES_MAX_S)
+	if (!str_i64(seconds, &s) || s < FILE_LIVES_MIN_S || s > FILE_LIVES_MAX_S)
 		return api_fail(x, ERR_INVALID, "invalid_value", "expires_after[seconds]",
-			"expires_after[seconds] must be from %d to %d", LIVES_MIN_S, LIVES_MAX_S);
+			"expires_after[seconds] must be from %d to %d", FILE_LIVES_MIN_S,
+			FILE_LIVES_MAX_S);
 	f->lives_ms = s * 1000;
 	return OK;
 }
@@ -71,10 +70,10 @@ static enum err check_new(const struct file_new *f, bool have_file, struct api_e
 	if (!file_purpose(f->purpose))
 		return api_fail(x, ERR_INVALID, "invalid_value", "purpose",
 			"purpose must be assistants, batch, fine-tune, vision, user_data or evals");
-	if (f->name.n > NAME_MAX_BYTES)
+	if (f->name.n > FILE_NAME_MAX)
 		return api_fail(x, ERR_INVALID, "invalid_value", "file",
 			"the file's name has %zu bytes; at most %d are possible", f->name.n,
-			NAME_MAX_BYTES);
+			FILE_NAME_MAX);
 	if (f->data.n > FILE_BYTES_MAX)
 		return api_fail(x, ERR_TOO_LARGE, NULL, "file",
 			"the file has %zu bytes; at most %d are possible", f->data.n,
@@ -175,7 +174,7 @@ static void list(struct croft *c, struct http_request *rq, struct http_response 
 	jw_key(&w, "data");
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++)
-		write_file(&w, &v[i]);
+		file_json(&w, &v[i]);
 	jw_end(&w);
 	write_edge(&w, "first_id", n ? &v[0] : NULL);
 	write_edge(&w, "last_id", n ? &v[n - 1] : NULL);

@@ -10,7 +10,14 @@
 #define API_FILES_H
 #include "module/module.h"
 
-enum { FILE_BYTES_MAX = 512 << 20, FILES_LIST_MAX = 10000, FILE_ID = 5 + ID_HEX };
+enum {
+	FILE_BYTES_MAX = 512 << 20, /* in one request; more comes in parts: uploads.h */
+	FILES_LIST_MAX = 10000,
+	FILE_NAME_MAX = 512,
+	FILE_LIVES_MIN_S = 3600,
+	FILE_LIVES_MAX_S = 30 * 24 * 3600,
+	FILE_ID = 5 + ID_HEX
+};
 
 struct file_row {
 	struct id id;
@@ -31,7 +38,8 @@ struct file_query {
 	int64_t limit;   /* 1..FILES_LIST_MAX */
 };
 
-bool file_purpose(struct str word); /* one that a client may give */
+void file_json(struct jw *w, const struct file_row *f); /* the API's object */
+bool file_purpose(struct str word);                     /* one that a client may give */
 void file_id(struct id id, char out[FILE_ID + 1]);
 bool file_id_parse(struct str text, struct id *out);
 

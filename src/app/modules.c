@@ -11,6 +11,7 @@
 #include "api/mlflow_scorer.h"
 #include "api/mlflow_webhook.h"
 #include "api/responses.h"
+#include "api/uploads.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
 #include "cli/cli.h"
@@ -50,6 +51,7 @@ const struct module *const app_modules[] = {
 	&adapters_module,
 	&anthropic_module,
 	&files_module,
+	&uploads_module,
 	&batch_module,
 	&responses_module,
 	&conversations_module,

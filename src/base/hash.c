@@ -45,6 +45,32 @@ void sha256_hex_of(struct str s, char out[SHA256_HEX + 1])
 	hex_encode(d, sizeof d, out);
 }
 
+enum err md5_init(struct md5 *h)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	if (!ctx)
+		return ERR_NOMEM;
+	if (EVP_DigestInit_ex(ctx, EVP_md5(), NULL) != 1) {
+		EVP_MD_CTX_free(ctx);
+		return ERR_UNSUPPORTED;
+	}
+	h->ctx = ctx;
+	return OK;
+}
+
+void md5_add(struct md5 *h, const void *p, size_t n)
+{
+	EVP_DigestUpdate(h->ctx, p, n);
+}
+
+void md5_end(struct md5 *h, uint8_t out[MD5_BYTES])
+{
+	if (out)
+		EVP_DigestFinal_ex(h->ctx, out, NULL);
+	EVP_MD_CTX_free(h->ctx);
+	h->ctx = NULL;
+}
+
 void hex_encode(const uint8_t *p, size_t n, char *out)
 {
 	static const char hex[] = "0123456789abcdef";

@@ -72,6 +72,7 @@ export type TokenizeRequest = { model?: string; prompt?: string; messages?: (Ope
 export type RerankRequest = { model?: string; query: string; documents?: ((string | { text: string }))[]; texts?: (string)[]; top_n?: number; return_documents?: boolean; return_text?: boolean; max_tokens_per_doc?: number; raw_scores?: boolean; truncate?: boolean };
 export type AnthropicMessages = { model?: string; max_tokens?: number; system?: (string | (Record<string, unknown>)[]); messages: ({ role: ("user" | "assistant"); content: (string | (Record<string, unknown>)[]) })[]; stop_sequences?: (string)[]; temperature?: number; top_p?: number; top_k?: number; stream?: boolean; tools?: ({ name: string; description?: string; input_schema: Record<string, unknown>; strict?: boolean })[]; tool_choice?: { type: ("auto" | "any" | "tool" | "none"); name?: string; disable_parallel_tool_use?: boolean }; thinking?: { type: ("enabled" | "adaptive" | "disabled") }; output_config?: { format?: { type: "json_schema"; schema: Record<string, unknown> } } };
 export type OpenAIFile = { id: string; object: "file"; bytes: number; created_at: number; expires_at: (number | null); filename: string; purpose: string; status: "processed" };
+export type OpenAIUpload = { id: string; object: "upload"; bytes: number; created_at: number; filename: string; purpose: string; status: ("pending" | "completed" | "cancelled"); expires_at: number; file: (OpenAIFile | null) };
 export type OpenAIBatch = { id: string; object: "batch"; endpoint: string; input_file_id: string; completion_window: string; status: string; output_file_id: (string | null); error_file_id: (string | null); created_at: number; expires_at: number; request_counts: { total: number; completed: number; failed: number }; metadata: (Record<string, unknown> | null) };
 export type OpenAIItems = { object: "list"; data: (Record<string, unknown>)[]; first_id: (string | null); last_id: (string | null); has_more: boolean };
 export type OpenAIResponseRequest = { model?: string; input?: (string | (Record<string, unknown>)[]); instructions?: string; previous_response_id?: string; conversation?: (string | { id: string }); tools?: ({ type: "function"; name: string; description?: string; parameters?: Record<string, unknown>; strict?: boolean })[]; tool_choice?: (string | Record<string, unknown>); parallel_tool_calls?: boolean; text?: { format?: Record<string, unknown> }; reasoning?: { effort?: string; summary?: string }; max_output_tokens?: number; temperature?: number; top_p?: number; top_logprobs?: number; seed?: number; stop?: (string | (string)[]); truncation?: ("auto" | "disabled"); include?: (string)[]; metadata?: Record<string, unknown>; store?: boolean; background?: boolean; stream?: boolean };
@@ -445,6 +446,14 @@ export interface Routes {
   "GET /v1/files/{id}/content": { query: undefined; body: undefined; reply: undefined };
   /** Remove a file. */
   "DELETE /v1/files/{id}": { query: undefined; body: undefined; reply: { id: string; object: "file"; deleted: boolean } };
+  /** Begin a file that comes in parts, within an hour. */
+  "POST /v1/uploads": { query: undefined; body: { bytes: number; filename: string; mime_type: string; purpose: string; expires_after?: { anchor: "created_at"; seconds: number } }; reply: OpenAIUpload };
+  /** Add a part: a form with data. */
+  "POST /v1/uploads/{id}/parts": { query: undefined; body: undefined; reply: { id: string; object: "upload.part"; created_at: number; upload_id: string } };
+  /** Make the file of its parts, in the order of the list. */
+  "POST /v1/uploads/{id}/complete": { query: undefined; body: { part_ids: (string)[]; md5?: string }; reply: OpenAIUpload };
+  /** Forget an upload and its parts. */
+  "POST /v1/uploads/{id}/cancel": { query: undefined; body: undefined; reply: OpenAIUpload };
   /** Answer a file of requests. */
   "POST /v1/batches": { query: undefined; body: { input_file_id: string; endpoint: string; completion_window: "24h"; metadata?: Record<string, unknown> }; reply: OpenAIBatch };
   /** List the batches of the project. */
