@@ -332,7 +332,9 @@ static enum err too_large(const struct endpoint *ep, uint64_t budget, uint64_t b
 	if (need)
 		snprintf(detail.msg, sizeof detail.msg, "its weights need %llu bytes",
 			(unsigned long long)need);
-	return err_set(et, busy ? ERR_BUSY : ERR_LIMIT,
+	/* the base of an adapter is in use by its opening: waiting would not help */
+	uint64_t own = ep->base ? MIN(busy, ep->base->bytes) : 0;
+	return err_set(et, busy > own ? ERR_BUSY : ERR_LIMIT,
 		"the model %s does not fit: %s; engine.memory_bytes is %llu, of which models in "
 		"use take %llu",
 		ep->name, detail.msg, (unsigned long long)budget, (unsigned long long)busy);

@@ -299,6 +299,15 @@ static void test_endpoint__adapters_stand_on_one_base(void)
 	CHECK_OK(endpoint_unload(c, S("one"), &et), &et);
 	CHECK_INT(endpoint_each_live(c, nothing, NULL), 0);
 	CHECK_ERR(installed_remove(c, S("one"), &et), ERR_CONFLICT);
+	CHECK_OK(endpoint_load(c, S("one"), &et), &et);
+	uint64_t alone = endpoint_each_live(c, nothing, NULL);
+	croft_close(c);
+
+	snprintf(budget, sizeof budget, "%llu", (unsigned long long)(alone + 1000));
+	c = open_with_budget(budget);
+	CHECK_ERR(endpoint_load(c, S("first"), &et), ERR_LIMIT); /* never, beside its base */
+	CHECK(strstr(et.msg, budget) && strstr(et.msg, "first"));
+	CHECK_STR(str_c(open_now(c)), "one:0 ");
 	croft_close(c);
 
 	snprintf(budget, sizeof budget, "%llu", (unsigned long long)(with + with / 2));
