@@ -292,7 +292,7 @@ static void one_family(
 			double off = most_apart(want, got);
 			tap_note("%s %s, base %s, adapter %s: %.2g apart", f->name, s->name,
 				b ? "folder" : "gguf", a ? "peft" : "gguf", off);
-			CHECK(off < 2e-3);
+			CHECK(off < 1e-2); /* a key or value may round to the next half */
 			free(got);
 		}
 	char name[64];
