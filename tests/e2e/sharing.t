@@ -89,7 +89,7 @@ def urgent(bob, ada):
     slow = [Asking(bob, "Tell me a long story about the sea.", 300), Asking(bob, "And one about a hill.", 300)]
     until(lambda: metric(ada, "croft_num_requests_running") == 2)
     quick = Asking(ada, "What is the capital of France?", 6, priority=-5)
-    late = Asking(bob, "What is the capital of Spain?", 6, headers={"X-Croft-Priority": "7"})
+    late = Asking(bob, "What is the capital of Spain?", 60, headers={"X-Croft-Priority": "7"})
     for one in (*slow, quick, late):
         one.join()
     tap.ok(quick.done < min(s.done for s in slow), "what is urgent does not wait for two long answers")

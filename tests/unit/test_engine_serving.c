@@ -342,7 +342,7 @@ static void test_engine_serving__what_is_urgent_goes_first_and_the_other_loses_n
 	begin(&later);
 	end(&later);
 	end(&slow);
-	CHECK(later.done_ns > slow.done_ns - 1000000);
+	CHECK(later.res.queued_ns > later.res.first_token_ns / 2);
 	CHECK_INT(slow.res.preemptions, 0);
 	ask_free(&alone), ask_free(&slow), ask_free(&quick), ask_free(&later);
 	generator_free(g);
@@ -362,7 +362,11 @@ static void test_engine_serving__a_crowd_of_one_client_does_not_keep_another_wai
 		crowd[i].r.client = 77;
 		begin(&crowd[i]);
 	}
-	wait_for_tokens(&crowd[0]);
+	struct generator_stats s;
+	do { /* whichever came first */
+		clock_sleep_ms(1);
+		generator_stats(g, &s);
+	} while (s.running < 3);
 	prepare(&other, m, g, 1);
 	other.r.client = 78;
 	begin(&other);
