@@ -37,8 +37,11 @@ enum err api_fail_from(struct api_error *x, enum err e, const char *param)
 	return e;
 }
 
+/* What is not supported is the request's fault here; 415 is for the type of its body. */
 static int status_of(const struct api_error *x)
 {
+	if (!x->status && x->e == ERR_UNSUPPORTED)
+		return 400;
 	return x->status ? x->status : err_http(x->e);
 }
 

@@ -133,6 +133,18 @@ def embeddings(client):
     one = client.embeddings.create(model=EMBED, input=texts[0])
     alone = [struct.unpack("<f", struct.pack("<f", x))[0] for x in one.data[0].embedding]
     tap.ok(alone == as32[0], "embeddings: alone as in a batch, in the client's default format")
+    many = client.embeddings.create(model=EMBED, input=[f"text {i % 64}" for i in range(2048)], dimensions=384)
+    tap.ok([d.index for d in many.data] == list(range(2048)) and many.data[2047].embedding == many.data[63].embedding
+           and many.data[0].embedding != many.data[1].embedding, "embeddings: 2,048 inputs in one request")
+    e = tap.raises(openai.BadRequestError, lambda: client.embeddings.create(model=EMBED, input=["a"] * 2049),
+                   "embeddings: not 2,049")
+    tap.ok(e and e.param == "input" and "2048" in e.message, "embeddings: and it says how many", e)
+    read = client.post("/../tokenize", body={"model": EMBED, "prompt": texts[0]}, cast_to=object)["tokens"]
+    ids = client.embeddings.create(model=EMBED, input=[read] * 3)
+    tap.ok(all(d.embedding == one.data[0].embedding for d in ids.data) and ids.usage.prompt_tokens == 3 * len(read),
+           "embeddings: lists of token ids as the text", ids.usage)
+    tap.raises(openai.BadRequestError, lambda: client.embeddings.create(model=EMBED, input=[[30522]]),
+               "embeddings: an id that is none")
 
 
 def errors(c, client):
