@@ -77,6 +77,11 @@ with Croft(models=True) as upstream, Croft(models=True, settings=QUICK) as c:
     b = upstream.json("POST", "/v1/embeddings", dict(texts, model=EMBED))[1]["data"]
     close = max(abs(x - y) for i in (0, 1) for x, y in zip(a[i]["embedding"], b[i]["embedding"]))
     tap.ok(len(a[0]["embedding"]) == 384 and close < 1e-6, "embeddings are the same", close)
+    status, got = c.json("POST", "/v1/embeddings", {"model": "far-embed", "input": [1, 2]})
+    tap.same((status, got["error"]["param"], got["error"]["type"]), (400, "input", "invalid_request_error"),
+             "token ids are not sent on, in OpenAI's shape")
+    status, got = c.json("POST", "/v1/rerank", {"model": "far-embed", "query": "q", "documents": ["a"]})
+    tap.ok(status == 400 and "local model" in got["message"], "nor is a ranking", got)
     names = [m["id"] for m in c.json("GET", "/v1/models")[1]["data"]]
     tap.ok("far" in names and CHAT in names, "it is among the models", names)
     code, out, err = c.cli("endpoint", "test", "far")
