@@ -258,11 +258,12 @@ static const char *sample_path(const char *pattern, const char *value, char out[
 
 static int expected(const struct route *r, const struct login *l)
 {
+	int yes = r->at_once ? 200 : 100;
 	if (r->perm == PERM_PUBLIC)
-		return 100;
+		return yes;
 	if (!l->valid)
 		return 401;
-	return r->perm == PERM_SIGNED_IN || (l->perms & PERM_BIT(r->perm)) ? 100 : 403;
+	return r->perm == PERM_SIGNED_IN || (l->perms & PERM_BIT(r->perm)) ? yes : 403;
 }
 
 static unsigned walk(const struct login *l)
