@@ -505,6 +505,7 @@ static enum err complete(struct job *j, const struct tokens *prompt, unsigned k)
 	g.sampling.seed += k; /* n answers differ, and again so with the same seed */
 	j->span = span_begin(j->run, NULL, "generate", "llm");
 	span_text(j->span, "model", endpoint_name(j->ep));
+	span_i64(j->span, "choice", j->index);
 	enum err e = generator_run(endpoint_generator(j->ep), &g, &r, &j->x.et);
 	if (!e && r.finish == GEN_CANCELLED)
 		e = err_set(&j->x.et, ERR_CANCELLED, "the client went away");
@@ -557,6 +558,7 @@ static enum err converse(struct job *j, const struct chat_params *p, unsigned k)
 	struct chat_request r = api_chat_request(p, j->rq->who, &j->sink->cancel);
 	struct chat_result *res = &j->choice->res;
 	r.sampling.seed += k;
+	r.choice = k;
 	/* without a listener, a provider that breaks off in the middle can be asked again */
 	r.on_event = j->p->stream || j->p->top_logprobs >= 0 ? on_event : NULL;
 	r.on_provider = on_provider;

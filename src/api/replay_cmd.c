@@ -42,6 +42,17 @@ static yyjson_val *span_at(yyjson_doc *run, const char *name, size_t k)
 	return NULL;
 }
 
+/* The k-th answer: several of one request end in any order, and their spans say which they are. */
+static yyjson_val *answer_at(yyjson_doc *run, size_t k)
+{
+	for (size_t i = 0;; i++) {
+		yyjson_val *a = span_at(run, "generate", i);
+		yyjson_val *choice = yyjson_obj_get(a, "choice");
+		if (!a || (choice ? yyjson_get_uint(choice) == k : i == k))
+			return a;
+	}
+}
+
 /* The recorded request with the seed that it got, whole and with its receipt. */
 static enum err write_request(
 	struct replay *r, yyjson_val *receipt, struct buf *out, struct errtext *et)
@@ -146,8 +157,8 @@ static size_t compare(struct replay *r, size_t *answers)
 {
 	static const char *const keys[] = {"reasoning", "output", "tool_calls", "finish_reason"};
 	size_t k = 0, differ = 0;
-	for (yyjson_val *a; (a = span_at(r->before, "generate", k)); k++) {
-		yyjson_val *b = span_at(r->after, "generate", k);
+	for (yyjson_val *a; (a = answer_at(r->before, k)); k++) {
+		yyjson_val *b = answer_at(r->after, k);
 		bool equal = true;
 		compare_receipts(r, a, b);
 		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -161,7 +172,7 @@ static size_t compare(struct replay *r, size_t *answers)
 static enum err find(struct replay *r, yyjson_val **receipt, struct errtext *et)
 {
 	yyjson_val *input = yyjson_obj_get(span_at(r->before, "request", 0), "input");
-	*receipt = yyjson_obj_get(span_at(r->before, "generate", 0), "receipt");
+	*receipt = yyjson_obj_get(answer_at(r->before, 0), "receipt");
 	if (!yyjson_is_obj(input) || !yyjson_is_obj(*receipt))
 		return err_set(et, ERR_INVALID,
 			"the run keeps no whole chat request with an answer of a local model; "

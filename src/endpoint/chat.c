@@ -106,6 +106,7 @@ static enum err run_local(struct chat_turn *t, struct run *run, struct errtext *
 	if (!e) {
 		struct span *s = span_begin(run, NULL, "generate", "llm");
 		span_text(s, "model", endpoint_name(t->ep));
+		span_i64(s, "choice", t->r->choice);
 		t->prompt = buf_str(&text);
 		e = chat_answer(t, et);
 		if (!e)
@@ -114,7 +115,8 @@ static enum err run_local(struct chat_turn *t, struct run *run, struct errtext *
 			e = err_set(et, ERR_NOMEM, "no memory for the answer");
 		if (!e) {
 			note_answer(s, &t->res);
-			run_json(run, "receipt", buf_str(&t->res.receipt));
+			if (!t->r->choice)
+				run_json(run, "receipt", buf_str(&t->res.receipt));
 		}
 		span_end(s, e, et);
 	}

@@ -75,6 +75,7 @@ struct chat_request {
 
 	const struct principal *who; /* whose share of the machine it takes; NULL: the house */
 	int priority;                /* lower goes first; 0 */
+	unsigned choice;             /* which of several answers to one request; its span tells */
 	const struct cancel *cancel;
 	/* False stops the answer, as if it were cancelled. NULL: only the result. */
 	bool (*on_event)(void *ctx, const struct chat_event *ev);

@@ -36,7 +36,7 @@ def main(tap, home):
     tap.ok(code == 0 and (got["streams"], got["prompt_tokens"], got["tokens"]) == (1, 32, 8)
               and got["parameters"] > 10**8 and got["written_tokens_per_s"] > 0, "as JSON", out + err)
 
-    for args, word in ((["--streams", "9"], "chat.sequences_max"), (["--prompt", "512"], "from 1 to 511"), (["--tokens", "no"], "number"),
+    for args, word in ((["--streams", "17"], "chat.sequences_max"), (["--prompt", "512"], "from 1 to 511"), (["--tokens", "no"], "number"),
                        (["--model", "gpt-4o"], "gpt-4o")):
         code, out, err = croft(home, "bench", "--tokens", "4", "--prompt", "8", *args)
         tap.ok(code != 0 and word in err, f"bench {' '.join(args)} is refused with the reason", out + err)
