@@ -133,6 +133,34 @@ void endpoint_share(const struct endpoint *e, struct gen_request *g, const struc
 	}
 }
 
+/* Opens a model, or an adapter of one, as the policy of signatures allows: *m or *adapter. */
+static enum err open_trusted(struct croft *c, struct str name, const char *path,
+	struct model_options *o, struct model *base, struct model **m, struct adapter **adapter,
+	struct errtext *et)
+{
+	struct trust *trust = NULL;
+	struct errtext ignored;
+	struct model *model = NULL;
+	struct adapter *opened = NULL;
+	enum err e = trust_begin(c, name, &trust, et);
+	o->check = (struct file_check){trust ? trust_file : NULL, trust};
+	if (!e)
+		e = base ? adapter_open(path, base, o, &opened, et)
+			 : model_open(path, o, &model, et);
+	enum err trusted = trust_end(trust, e ? &ignored : et);
+	e = e ? e : trusted;
+	if (e) {
+		model_unref(model);
+		adapter_unref(opened);
+		return e;
+	}
+	if (base)
+		*adapter = opened;
+	else
+		*m = model;
+	return OK;
+}
+
 /* The small model that writes drafts for the endpoint's, or NULL: one that cannot is no reason not
  * to answer. */
 static struct model *open_drafting(const struct endpoint *ep)
@@ -141,28 +169,19 @@ static struct model *open_drafting(const struct endpoint *ep)
 	struct str name = setting_text(c, "chat.draft_model");
 	struct installed_model found;
 	struct errtext et = {0};
-	struct trust *trust = NULL;
 	struct model *m = NULL;
 	if (!name.n || str_eq_c(name, ep->name) || !setting_bool(c, "chat.speculation"))
 		return NULL;
 	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads")};
 	struct arena *a = arena_new(1 << 20);
 	enum err e = a ? installed_find(c, name, PURPOSE_CHAT, a, &found, &et) : ERR_NOMEM;
-	e = e ? e : trust_begin(c, found.name, &trust, &et);
-	o.check = (struct file_check){trust ? trust_file : NULL, trust};
-	if (!e) {
-		char *path = str_dup(found.path);
-		e = path ? model_open(path, &o, &m, &et) : ERR_NOMEM;
-		free(path);
-		struct errtext ignored;
-		enum err trusted = trust_end(trust, e ? &ignored : &et);
-		e = e ? e : trusted;
-	}
+	char *path = e ? NULL : str_dup(found.path);
+	if (!e)
+		e = path ? open_trusted(c, found.name, path, &o, NULL, &m, NULL, &et) : ERR_NOMEM;
+	free(path);
 	if (e) {
 		log_warn("%s is answered without drafts of %.*s: %s", ep->name, STR_FMT(name),
 			err_text(e, &et));
-		model_unref(m);
-		m = NULL;
 	}
 	arena_free(a);
 	return m;
@@ -217,25 +236,12 @@ static enum err open_model(
 {
 	struct croft *c = ep->owner->c;
 	uint64_t begin = clock_mono_ns();
-	struct trust *trust = NULL;
-	struct errtext ignored;
 	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads"),
 		.memory_max = memory_max,
 		.memory_need = need,
 		.bf16 = str_eq_c(setting_text(c, "embed.precision"), "bf16")};
-	enum err e = trust_begin(c, str_c(ep->name), &trust, et);
-	o.check = (struct file_check){trust ? trust_file : NULL, trust};
-	if (!e)
-		e = ep->base ? adapter_open(ep->path, ep->base->model, &o, &ep->adapter, et)
-			     : model_open(ep->path, &o, &ep->model, et);
-	enum err trusted = trust_end(trust, e ? &ignored : et);
-	if (!e && trusted) {
-		model_unref(ep->model);
-		adapter_unref(ep->adapter);
-		ep->model = NULL;
-		ep->adapter = NULL;
-		e = trusted;
-	}
+	enum err e = open_trusted(c, str_c(ep->name), ep->path, &o,
+		ep->base ? ep->base->model : NULL, &ep->model, &ep->adapter, et);
 	if (!e && !ep->base && ep->purpose == PURPOSE_CHAT) {
 		e = open_generator(ep, ep->model, &ep->generator, et);
 		if (e) {

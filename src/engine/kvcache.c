@@ -177,6 +177,12 @@ static uint32_t tail_of(const struct kvseq *s)
 	return s->n_shared ? s->blocks[s->n_shared - 1] : NONE;
 }
 
+bool kvcache_same_place(const struct kvseq *a, const struct kvseq *b)
+{
+	return a->n_shared == b->n_shared && tail_of(a) == tail_of(b) &&
+	       same_kind(a->kind, b->kind);
+}
+
 uint32_t kvcache_known(
 	const struct kvcache *c, struct kvkind kind, const int32_t *ids, uint32_t n, uint32_t *idle)
 {

@@ -61,6 +61,8 @@ void kvcache_commit(struct kvcache *c, struct kvseq *s, const int32_t *ids);
 /* At the end of its last full block, and with more to read: takes what others have computed of
  * ids[0..n) meanwhile. Returns the positions gained. */
 uint32_t kvcache_catch_up(struct kvcache *c, struct kvseq *s, const int32_t *ids, uint32_t n);
+/* Whether their next blocks would be the same node, given the same tokens. */
+bool kvcache_same_place(const struct kvseq *a, const struct kvseq *b);
 /* The sequence is over: everything it computed stays known while there is room. */
 void kvcache_end(struct kvcache *c, struct kvseq *s, const int32_t *ids);
 

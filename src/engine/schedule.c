@@ -208,13 +208,8 @@ static bool is_read_by_another(const struct generator *g, uint32_t i)
 		return false;
 	for (uint32_t k = 0; k < g->n_running; k++) {
 		const struct job *x = g->running[k];
-		if (k == i || x->seq.n_shared != j->seq.n_shared || (x->seq.n == from && k > i) ||
-			job_length(x) < from + KV_BLOCK ||
-			x->seq.kind.adapter != j->seq.kind.adapter ||
-			x->seq.kind.realm != j->seq.kind.realm)
-			continue;
-		if (from &&
-			x->seq.blocks[x->seq.n_shared - 1] != j->seq.blocks[j->seq.n_shared - 1])
+		if (k == i || !kvcache_same_place(&x->seq, &j->seq) ||
+			(x->seq.n == from && k > i) || job_length(x) < from + KV_BLOCK)
 			continue;
 		if (!memcmp(x->ids + from, j->ids + from, KV_BLOCK * sizeof *x->ids))
 			return true;
