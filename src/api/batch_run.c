@@ -303,14 +303,9 @@ static bool one_job(struct worker *k)
 	struct batcher *s = k->of;
 	struct db *db = croft_db(s->c);
 	struct errtext et = {0};
-	struct queue_counts n = {0};
 	struct job job;
 	struct arena *a = arena_new(0);
-	enum err e = !a ? ERR_NOMEM : queue_count(db, "batch", &n, &et);
-	if (!e && !n.waiting)
-		e = ERR_NOT_FOUND;
-	if (!e)
-		e = queue_lease(db, "batch", LEASE_MS, a, &job, &et);
+	enum err e = a ? queue_lease(db, "batch", LEASE_MS, a, &job, &et) : ERR_NOMEM;
 	if (e) {
 		if (e != ERR_NOT_FOUND)
 			log_warn("batches: %s", err_text(e, &et));

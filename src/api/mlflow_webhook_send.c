@@ -238,15 +238,9 @@ static enum err deliver(struct croft *c, const struct job *job, struct arena *a,
 static bool one_job(struct senders *s)
 {
 	struct errtext et = {0};
-	struct queue_counts n = {0};
 	struct job job;
 	struct arena *a = arena_new(64 << 20); /* above all that WEBHOOK_DATA_MAX allows */
-	/* most looks find nothing: do not write for them */
-	enum err e = !a ? ERR_NOMEM : queue_count(croft_db(s->c), queue, &n, &et);
-	if (!e && !n.waiting)
-		e = ERR_NOT_FOUND;
-	if (!e)
-		e = queue_lease(croft_db(s->c), queue, LEASE_MS, a, &job, &et);
+	enum err e = a ? queue_lease(croft_db(s->c), queue, LEASE_MS, a, &job, &et) : ERR_NOMEM;
 	if (e) {
 		if (e != ERR_NOT_FOUND)
 			log_warn("webhooks: %s", err_text(e, &et));

@@ -309,18 +309,14 @@ static bool one_job(struct worker *k)
 	struct queue_counts n = {0};
 	struct job job;
 	struct arena *a = arena_new(0);
-	enum err e = !a ? ERR_NOMEM : queue_count(db, "response", &n, &et);
-	if (!e && !n.waiting)
-		e = ERR_NOT_FOUND;
-	if (!e)
-		e = queue_lease(db, "response", LEASE_MS, a, &job, &et);
+	enum err e = a ? queue_lease(db, "response", LEASE_MS, a, &job, &et) : ERR_NOMEM;
 	if (e) {
 		if (e != ERR_NOT_FOUND)
 			log_warn("responses: %s", err_text(e, &et));
 		arena_free(a);
 		return false;
 	}
-	if (n.waiting > 1)
+	if (!queue_count(db, "response", &n, NULL) && n.waiting)
 		responses_wake(s->c);
 	pthread_mutex_lock(&s->mu);
 	k->job = job;

@@ -123,7 +123,12 @@ enum err queue_lease(struct db *db, const char *queue, int64_t lease_ms, struct 
 {
 	struct tx *tx;
 	struct job job = {0};
-	enum err e = db_begin(db, TX_LEASE, &tx, et);
+	struct queue_counts n = {0};
+	/* most looks find nothing: do not write for them */
+	enum err e = queue_count(db, queue, &n, et);
+	if (!e && !n.waiting)
+		e = err_set(et, ERR_NOT_FOUND, "no job of the queue %s is due", queue);
+	e = e ? e : db_begin(db, TX_LEASE, &tx, et);
 	if (e)
 		return e;
 	e = lease_in(tx, queue, lease_ms, a, &job, et);

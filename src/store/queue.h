@@ -34,6 +34,7 @@ struct job {
 /* *id may be NULL. With only_one, the id of the one that waits already. */
 enum err queue_add(struct tx *tx, const char *queue, struct str body, const struct queue_options *o,
 	struct id *id, struct errtext *et) MUST_CHECK;
+/* ERR_NOT_FOUND, without a write: nothing is due. */
 enum err queue_lease(struct db *db, const char *queue, int64_t lease_ms, struct arena *a,
 	struct job *out, struct errtext *et) MUST_CHECK;
 enum err queue_keep(
