@@ -115,6 +115,10 @@ static enum err run_local(struct chat_turn *t, struct run *run, struct errtext *
 			e = err_set(et, ERR_NOMEM, "no memory for the answer");
 		if (!e) {
 			note_answer(s, &t->res);
+			if (t->misread)
+				span_text(s, "note",
+					S("what began like a call of a tool was none, and is "
+					  "text"));
 			if (!t->r->choice)
 				run_json(run, "receipt", buf_str(&t->res.receipt));
 		}

@@ -36,10 +36,13 @@ struct answer {
 	bool parses; /* calls are looked for */
 	struct stopper stopper;
 	struct str *names;
-	bool *free; /* [n_tools]: its schema cannot be enforced */
+	bool *free;      /* [n_tools]: its schema cannot be enforced */
+	size_t n_prompt; /* of the turn's tokens */
+	bool fed;        /* the parser has read something */
 
 	/* the present run */
 	struct tokens fresh; /* written by it */
+	struct buf said;     /* its text */
 	const struct gen_event *token;
 	bool told;      /* the token came with text */
 	size_t untaken; /* bytes at the end of its text that nobody wants yet */
@@ -143,6 +146,12 @@ static bool blank(struct str s)
 	return !str_trim(s).n;
 }
 
+static void reasoning(struct answer *a, struct str s)
+{
+	buf_adds(&a->t->res.reasoning, s);
+	send(a, &(struct chat_event){.kind = CHAT_REASONING, .text = s});
+}
+
 static void from_parser(void *ctx, const struct toolcall_event *ev)
 {
 	struct answer *a = ctx;
@@ -155,6 +164,9 @@ static void from_parser(void *ctx, const struct toolcall_event *ev)
 			text(a, ev->text);
 		else if (!blank(ev->text))
 			a->halt = a->take_back = true;
+		break;
+	case TOOLCALL_THOUGHT:
+		reasoning(a, ev->text);
 		break;
 	case TOOLCALL_BEGIN:
 		call_begins(a, ev->text);
@@ -173,10 +185,27 @@ static void from_parser(void *ctx, const struct toolcall_event *ev)
 	}
 }
 
+static bool prompt_opens(const struct answer *a)
+{
+	const struct toolcall_messages *m = a->t->manner.family->messages;
+	return m && str_ends(a->t->prompt, str_c(m->opened));
+}
+
+/* Before the parser reads anything: where an answer is several messages, the prompt has begun the
+ * first, and a thought has ended it. */
+static void begin_parsing(struct answer *a)
+{
+	if (!a->fed && prompt_opens(a) && !a->thinking.thought)
+		toolcall_force(&a->parser, &a->t->manner.family->syntax[0]);
+	a->fed = true;
+}
+
 static void to_parser(struct answer *a, struct str s)
 {
+	begin_parsing(a);
 	size_t took = toolcall_add(&a->parser, s);
-	if (a->parser.todo.err)
+	buf_adds(&a->said, str_sub(s, 0, took));
+	if (a->parser.todo.err || a->said.err)
 		a->e = no_memory(a);
 	a->untaken = s.n - took;
 	a->halt |= !a->parser.certain && toolcall_paused(&a->parser);
@@ -186,8 +215,7 @@ static void from_thinking(void *ctx, bool thought, struct str s)
 {
 	struct answer *a = ctx;
 	if (thought) {
-		buf_adds(&a->t->res.reasoning, s);
-		send(a, &(struct chat_event){.kind = CHAT_REASONING, .text = s});
+		reasoning(a, s);
 	} else if (a->phase == THOUGHTS) {
 		a->halt = a->take_back = true;
 	} else if (a->parses) {
@@ -199,17 +227,27 @@ static void from_thinking(void *ctx, bool thought, struct str s)
 
 /* ---- one run of the generator ---- */
 
+static bool holds(const char *sign, struct str piece)
+{
+	return sign && str_find(str_c(sign), piece) != STR_NONE;
+}
+
 static bool is_sign(const struct answer *a, struct str piece)
 {
 	const struct thinking_signs *th = a->t->manner.thinks;
-	if (th && (str_eq_c(piece, th->open) || str_eq_c(piece, th->close)))
+	if (th && (holds(th->open, piece) || holds(th->close, piece)))
 		return true;
 	const struct toolcall_family *f = a->t->manner.family;
-	bool any = a->parses && str_find(str_c(f->close), piece) != STR_NONE;
-	for (size_t i = 0; a->parses && i < ARRAY_LEN(f->syntax) && f->syntax[i].begin; i++)
-		any |= str_find(str_c(f->syntax[i].begin), piece) != STR_NONE ||
-		       str_find(str_c(f->syntax[i].end), piece) != STR_NONE;
-	return any;
+	bool any = a->parses && holds(f->close, piece);
+	for (size_t i = 0; a->parses && i < ARRAY_LEN(f->syntax) && f->syntax[i].begin; i++) {
+		const struct toolcall_syntax *s = &f->syntax[i];
+		any |= holds(s->begin, piece) || holds(s->end, piece) || holds(s->drop, piece) ||
+		       holds(s->between, piece);
+	}
+	const struct toolcall_messages *m = a->parses ? f->messages : NULL;
+	for (const char *const *end = m ? m->ends : NULL; end && *end; end++)
+		any |= holds(*end, piece);
+	return any || (m && holds(m->after_name, piece));
 }
 
 static bool push(struct tokens *t, int32_t id)
@@ -242,7 +280,7 @@ static bool on_token(void *ctx, const struct gen_event *g)
 	struct answer *a = ctx;
 	struct buf sign = {0};
 	struct str piece = g->text;
-	bool thought = a->thinking.inside;
+	bool thought = a->thinking.inside || a->parser.thought;
 	a->token = g;
 	a->told = false;
 	if (!piece.n && g->token >= 0 && tokenizer_is_control(a->tk, g->token)) {
@@ -255,7 +293,7 @@ static bool on_token(void *ctx, const struct gen_event *g)
 		a->halt = true;
 		a->untaken = piece.n - took;
 	}
-	thought |= a->thinking.inside;
+	thought |= a->thinking.inside || a->parser.thought;
 	a->t->res.reasoning_tokens += g->token >= 0 && thought;
 	if (g->token >= 0)
 		keep_token(a, g->token, piece);
@@ -314,6 +352,7 @@ static enum err run(struct answer *a, enum phase phase, const struct language *l
 	a->phase = phase;
 	a->halt = a->take_back = false;
 	a->fresh.n = 0;
+	buf_clear(&a->said);
 	struct gen_request q = {.prompt = a->t->ids.id,
 		.n_prompt = a->t->ids.n,
 		.max_tokens = r->max_tokens ? r->max_tokens - a->counted : 0,
@@ -350,8 +389,10 @@ static enum err put(struct answer *a, struct str s, bool read)
 {
 	if (a->over || !s.n)
 		return OK;
-	if (read)
+	if (read) {
+		begin_parsing(a);
 		toolcall_add(&a->parser, s);
+	}
 	return a->e ? a->e : tokenizer_encode(a->tk, s, TOKENIZE_SPECIAL, &a->t->ids, a->et);
 }
 
@@ -362,6 +403,14 @@ static enum err run_held(struct answer *a, struct constraint *k)
 	enum err e = run(a, ANY, constraint_language(k));
 	endpoint_constraint_put(a->t->c, k);
 	return e;
+}
+
+static size_t tool_called(const struct answer *a, struct str name)
+{
+	size_t i = 0;
+	while (i + 1 < a->r->n_tools && !str_eq(a->r->tools[i].name, name))
+		i++;
+	return i;
 }
 
 /* The name: written by the model when there are several. */
@@ -377,23 +426,86 @@ static enum err write_name(struct answer *a, size_t *tool)
 	if (n == 1)
 		return put(a, a->r->tools[*tool].name, true);
 	enum err e = chat_tools_names(a->t->c, a->r, &k, a->et);
+	e = e ? e : run_held(a, k);
+	*tool = tool_called(a, buf_str(&a->said));
+	return e;
+}
+
+/* The parser stands behind the sign of a call or, of a message, behind its header. */
+static enum err write_named(struct answer *a)
+{
+	const struct toolcall_messages *m = a->t->manner.family->messages;
+	struct constraint *k = NULL;
+	size_t tool = 0;
+	enum err e = OK;
+	if (!a->parser.walk.told) {
+		e = put(a, str_c(m ? m->call : ""), true);
+		e = e ? e : write_name(a, &tool);
+		e = e ? e : put(a, str_c(m ? m->after_name : a->parser.syntax->between), true);
+	}
+	if (e || a->over)
+		return e;
+	tool = tool_called(a, buf_str(&a->parser.walk.key));
+	e = chat_tools_arguments(a->t->c, a->r, tool, a->free[tool], &k, a->et);
 	return e ? e : run_held(a, k);
 }
 
-static enum err write_named(struct answer *a)
+/* What comes next among several: written by the model, or by us when there is no choice. */
+static enum err write_choice(struct answer *a, const struct chat_xml *x, struct buf *chosen)
+{
+	struct buf list = {0};
+	struct constraint *k = NULL;
+	enum err e = OK;
+	buf_clear(chosen);
+	if (chat_xml_choices(x, &list, chosen) == 1) {
+		e = put(a, buf_str(chosen), true);
+	} else {
+		e = list.err ? no_memory(a)
+			     : endpoint_constraint_get(
+				       a->t->c, CONSTRAINT_CHOICE, buf_str(&list), &k, a->et);
+		e = e ? e : run_held(a, k);
+		buf_clear(chosen);
+		buf_adds(chosen, buf_str(&a->said));
+	}
+	buf_free(&list);
+	return e || !chosen->err ? e : no_memory(a);
+}
+
+static enum err write_value(struct answer *a, struct chat_xml *x, struct str chosen)
 {
 	struct constraint *k = NULL;
+	bool ends;
+	enum err e = chat_xml_value(a->t->c, x, chosen, &k, &ends, a->et);
+	e = e ? e : run_held(a, k);
+	return e ? e : put(a, ends ? S("\n") : S("\n</parameter>\n"), true);
+}
+
+/* One argument after the other. Those of a tool that cannot be enforced are the model's. */
+static enum err write_xml(struct answer *a, bool *whole)
+{
+	struct chat_xml x = {0};
+	struct buf chosen = {0};
 	size_t tool = 0;
-	enum err e = write_name(a, &tool);
-	if (!e)
-		e = put(a, str_c(a->parser.syntax->between), true);
-	struct chat_call *c = present_call(a);
-	for (size_t i = 0; c && i < a->r->n_tools; i++)
-		if (str_eq(a->r->tools[i].name, buf_str(&c->name)))
-			tool = i;
-	if (!e && !a->over)
-		e = chat_tools_arguments(a->t->c, a->r, tool, a->free[tool], &k, a->et);
-	return e || a->over ? e : run_held(a, k);
+	enum err e = put(a, str_c(a->parser.syntax->after), true);
+	*whole = false;
+	e = e ? e : write_name(a, &tool);
+	if (e || a->over)
+		return e;
+	a->parser.certain = !a->free[tool];
+	e = put(a, str_c(a->parser.syntax->between), true);
+	if (e || a->free[tool])
+		return e;
+	*whole = true;
+	e = chat_xml_open(a->r, tool, &x, a->et);
+	do {
+		e = e ? e : write_choice(a, &x, &chosen);
+		if (e || a->over || str_eq_c(buf_str(&chosen), "</function>"))
+			break;
+		e = write_value(a, &x, buf_str(&chosen));
+	} while (!e && !a->over);
+	chat_xml_free(&x);
+	buf_free(&chosen);
+	return e;
 }
 
 /* The parser stands behind a call's beginning; afterwards behind its end. */
@@ -401,24 +513,37 @@ static enum err write_call(struct answer *a)
 {
 	const struct toolcall_syntax *s = a->parser.syntax;
 	struct constraint *k = NULL;
+	bool whole = true;
 	enum err e = OK;
 	a->parser.certain = true;
-	if (s->shape == TOOLCALL_NAMED) {
+	if (s->shape == TOOLCALL_XML) {
+		e = write_xml(a, &whole);
+	} else if (s->shape == TOOLCALL_NAMED || s->shape == TOOLCALL_MESSAGE) {
 		e = write_named(a);
 	} else {
 		e = put(a, str_c(s->after), true);
 		e = e ? e : chat_tools_calls(a->t->c, a->r, s, a->free, &k, a->et);
 		e = e ? e : run_held(a, k);
 	}
-	if (!e)
+	if (!e && whole)
 		e = put(a, str_c(s->end), true);
 	a->parser.certain = false;
 	return e;
 }
 
+/* A message of ours begins, be it that the prompt has begun one. */
+static enum err begin_message(struct answer *a, const char *header)
+{
+	const struct toolcall_messages *m = a->t->manner.family->messages;
+	bool begun = prompt_opens(a) && a->t->ids.n == a->n_prompt;
+	enum err e = begun ? OK : put(a, str_c(m->opened), false);
+	return e ? e : put(a, str_c(header), false);
+}
+
 /* Any text, and calls where the model begins one. */
 static enum err write_freely(struct answer *a)
 {
+	const struct toolcall_family *f = a->t->manner.family;
 	enum err e = OK;
 	do {
 		e = run(a, ANY, NULL);
@@ -426,6 +551,8 @@ static enum err write_freely(struct answer *a)
 			e = write_call(a);
 		else
 			break;
+		if (f->messages && !f->syntax[0].again)
+			break; /* the call ends the answer */
 	} while (!e && !a->over);
 	return e;
 }
@@ -433,9 +560,11 @@ static enum err write_freely(struct answer *a)
 /* Calls, one at least. */
 static enum err write_calls(struct answer *a)
 {
-	const struct toolcall_syntax *s = &a->t->manner.family->syntax[0];
-	enum err e = put(a, str_c(s->begin), false);
+	const struct toolcall_family *f = a->t->manner.family;
+	const struct toolcall_syntax *s = &f->syntax[0];
+	enum err e = f->messages ? begin_message(a, "") : put(a, str_c(s->begin), false);
 	toolcall_force(&a->parser, s);
+	a->fed = true;
 	e = e ? e : write_call(a);
 	while (!e && s->again && !a->over) {
 		e = run(a, ANOTHER, NULL);
@@ -461,26 +590,31 @@ static bool any_strict(const struct chat_request *r)
 	return any;
 }
 
+static enum toolcall_value meant(void *ctx, struct str tool, struct str argument)
+{
+	return chat_xml_meant(((struct answer *)ctx)->r, tool, argument);
+}
+
 static enum err prepare_tools(struct answer *a)
 {
 	const struct chat_request *r = a->r;
 	const struct toolcall_family *f = a->t->manner.family;
-	if (!r->n_tools || r->tool_choice == TOOLS_NONE)
+	bool none = !r->n_tools || r->tool_choice == TOOLS_NONE;
+	a->parses = !none || f->messages;
+	a->parser = (struct toolcall_parser){
+		.family = f, .none = none, .on = from_parser, .ctx = a, .meant = meant};
+	if (none)
 		return OK;
-	a->parses = true;
 	a->names = calloc(r->n_tools, sizeof *a->names);
 	a->free = calloc(r->n_tools, sizeof *a->free);
 	if (!a->names || !a->free)
 		return no_memory(a);
 	for (size_t i = 0; i < r->n_tools; i++)
 		a->names[i] = r->tools[i].name;
-	a->parser = (struct toolcall_parser){.family = f,
-		.names = a->names,
-		.n_names = r->n_tools,
-		.on = from_parser,
-		.ctx = a,
-		.pause = true,
-		.pause_bare = any_strict(r)};
+	a->parser.names = a->names;
+	a->parser.n_names = r->n_tools;
+	a->parser.pause = true;
+	a->parser.pause_bare = any_strict(r);
 	return chat_tools_compile(a->t->c, r, &f->syntax[0], a->free, a->et);
 }
 
@@ -493,7 +627,7 @@ static enum err stop_thinking(struct answer *a)
 		return OK;
 	if (t->inside) {
 		thinking_end(t, from_thinking, a);
-		buf_addf(&b, "%s\n\n", t->signs->close);
+		buf_addf(&b, "%s%s", t->signs->close, t->signs->after);
 	}
 	enum err e = put(a, buf_str(&b), false);
 	buf_free(&b);
@@ -517,6 +651,8 @@ static enum err write_answer(struct answer *a)
 		e = run(a, THOUGHTS, NULL);
 	if (!e && (force || k))
 		e = stop_thinking(a);
+	if (!e && k && a->t->manner.family->messages)
+		e = begin_message(a, a->t->manner.family->messages->user);
 	if (!e && force)
 		e = write_calls(a);
 	else if (!e)
@@ -555,6 +691,7 @@ enum err chat_answer(struct chat_turn *t, struct errtext *et)
 		.thinking.signs = t->manner.thinks,
 		.et = et};
 	a.thinking.inside = thinking_is_open(t->manner.thinks, t->prompt);
+	a.n_prompt = t->ids.n;
 	enum err e = stopper_init(&a.stopper, t->r->stop, t->r->n_stop, et);
 	e = e ? e : prepare_tools(&a);
 	e = e ? e : write_answer(&a);
@@ -567,7 +704,9 @@ enum err chat_answer(struct chat_turn *t, struct errtext *et)
 	for (size_t i = 0; i < t->res.n_calls && !e; i++)
 		if (t->res.calls[i].arguments.err)
 			e = no_memory(&a);
+	t->misread = a.parser.misread;
 	thinking_free(&a.thinking);
+	buf_free(&a.said);
 	toolcall_free(&a.parser);
 	stopper_free(&a.stopper);
 	tokens_free(&a.fresh);

@@ -4,10 +4,12 @@
  *	chat_answer.c    the answer: runs of the generator, and what their text means
  *	chat_prompt.c    messages and tools to the tokens of a prompt
  *	chat_tools.c     what a call must look like, as a constraint
+ *	chat_xml.c       the same where arguments stand one after the other
  */
 #ifndef ENDPOINT_CHAT_INT_H
 #define ENDPOINT_CHAT_INT_H
 #include "base/arena.h"
+#include "base/json.h"
 #include "endpoint/chat.h"
 #include "engine/stopper.h"
 #include "engine/thinking.h"
@@ -48,6 +50,29 @@ bool chat_tool_wanted(const struct chat_request *r, size_t tool);
 enum err chat_tools_compile(struct croft *c, const struct chat_request *r,
 	const struct toolcall_syntax *s, bool *free, struct errtext *et) MUST_CHECK;
 
+/* ---- arguments one after the other (TOOLCALL_XML) ---- */
+
+struct chat_xml { /* a tool's arguments, those that are still to come */
+	yyjson_doc *doc;
+	yyjson_val *root;
+	yyjson_obj_iter iter;
+	size_t n;
+};
+/* How this argument of this tool is meant when it is read. */
+enum toolcall_value chat_xml_meant(
+	const struct chat_request *r, struct str tool, struct str argument);
+/* ERR_UNSUPPORTED names what of the tool's schema cannot be enforced. */
+enum err chat_xml_check(
+	struct croft *c, const struct chat_request *r, size_t tool, struct errtext *et) MUST_CHECK;
+enum err chat_xml_open(const struct chat_request *r, size_t tool, struct chat_xml *x,
+	struct errtext *et) MUST_CHECK;
+void chat_xml_free(struct chat_xml *x);
+/* What may be written next: so many texts, as a JSON list; *only is the first. */
+size_t chat_xml_choices(const struct chat_xml *x, struct buf *list, struct buf *only);
+/* One of them was chosen: what its value is held to. *ends: that includes the sign after it. */
+enum err chat_xml_value(struct croft *c, struct chat_xml *x, struct str chosen,
+	struct constraint **out, bool *ends, struct errtext *et) MUST_CHECK;
+
 /* ---- the answer ---- */
 
 struct chat_turn {
@@ -57,6 +82,7 @@ struct chat_turn {
 	struct chat_manner manner;
 	struct tokens ids; /* the prompt, and what was written since */
 	struct str prompt; /* as text */
+	unsigned misread;  /* what began like a call and was none */
 	struct chat_result res;
 };
 enum err chat_answer(struct chat_turn *t, struct errtext *et) MUST_CHECK;

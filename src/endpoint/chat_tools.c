@@ -192,16 +192,25 @@ enum err chat_tools_check(const struct chat_request *r, struct errtext *et)
 	return OK;
 }
 
-static enum err compile_each(
-	struct croft *c, const struct chat_request *r, bool *free, struct errtext *et)
+static enum err compile_one(struct croft *c, const struct chat_request *r,
+	const struct toolcall_syntax *s, size_t tool, struct errtext *et)
+{
+	struct constraint *k = NULL;
+	if (s->shape == TOOLCALL_XML)
+		return chat_xml_check(c, r, tool, et);
+	enum err e = chat_tools_arguments(c, r, tool, false, &k, et);
+	endpoint_constraint_put(c, k);
+	return e;
+}
+
+static enum err compile_each(struct croft *c, const struct chat_request *r,
+	const struct toolcall_syntax *s, bool *free, struct errtext *et)
 {
 	bool forced = r->tool_choice == TOOLS_REQUIRED || r->tool_choice == TOOLS_NAMED;
 	for (size_t i = 0; i < r->n_tools; i++) {
-		struct constraint *k = NULL;
 		if (!chat_tool_wanted(r, i))
 			continue;
-		enum err e = chat_tools_arguments(c, r, i, false, &k, et);
-		endpoint_constraint_put(c, k);
+		enum err e = compile_one(c, r, s, i, et);
 		if (e == ERR_NOMEM || e == ERR_BUSY)
 			return e;
 		if (e && (forced || r->tools[i].strict)) {
@@ -218,11 +227,11 @@ enum err chat_tools_compile(struct croft *c, const struct chat_request *r,
 {
 	struct constraint *k = NULL;
 	struct errtext ignored;
-	if (s->shape == TOOLCALL_NAMED)
-		return compile_each(c, r, free, et);
+	if (s->shape != TOOLCALL_ONE && s->shape != TOOLCALL_LIST)
+		return compile_each(c, r, s, free, et);
 	enum err e = chat_tools_calls(c, r, s, free, &k, &ignored);
 	if (e) {
-		e = compile_each(c, r, free, et);
+		e = compile_each(c, r, s, free, et);
 		e = e ? e : chat_tools_calls(c, r, s, free, &k, et);
 	}
 	endpoint_constraint_put(c, k);

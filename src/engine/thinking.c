@@ -4,16 +4,17 @@
 typedef void told(void *ctx, bool thought, struct str text);
 
 static const struct thinking_signs all[] = {
-	{"<think>", "</think>"},
-	{"<|START_THINKING|>", "<|END_THINKING|>"},
-	{"[THINK]", "[/THINK]"},
+	{"<think>", "</think>", "\n\n"},
+	{"<|START_THINKING|>", "<|END_THINKING|>", "\n\n"},
+	{"[THINK]", "[/THINK]", "\n\n"},
+	{"<|channel|>analysis<|message|>", "<|end|>", "", true},
 };
 
 const struct thinking_signs *thinking_signs(struct str template)
 {
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (str_find(template, str_c(all[i].open)) != STR_NONE ||
-			str_find(template, str_c(all[i].close)) != STR_NONE)
+			(!all[i].shared && str_find(template, str_c(all[i].close)) != STR_NONE))
 			return &all[i];
 	return NULL;
 }
@@ -62,7 +63,7 @@ static bool decide(struct thinking *t, told *on, void *ctx)
 		return false;
 	if (str_starts(s, open)) {
 		drop(&t->held, n + open.n);
-		t->inside = true;
+		t->inside = t->thought = true;
 	} else {
 		t->decided = true;
 		give(t, t->held.n, on, ctx);

@@ -14,12 +14,15 @@
 
 struct thinking_signs {
 	const char *open, *close;
+	const char *after; /* what we write behind `close` before an answer */
+	bool shared;       /* `close` ends other things as well: a template is known by `open` */
 };
 
 struct thinking {
 	const struct thinking_signs *signs;
 	bool inside, decided; /* decided: it has ended, or there was none */
 	bool spoke;           /* something was thought, or answered */
+	bool thought;         /* there was a thought, be it empty */
 	struct buf held;
 };
 

@@ -366,6 +366,17 @@ static const char *const end_texts[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "
 	"<end_of_utterance>", "<|END_OF_TURN_TOKEN|>", "<|endofturn|>", "<|end_of_turn|>",
 	"<|return|>", "<|call|>", "<|eot|>", "</s>"};
 
+/* Where an answer is several messages (Harmony) this ends each, and others the answer. */
+static bool ends_a_part(const struct tokenizer *tk, struct str piece)
+{
+	unsigned found = 0;
+	for (size_t i = 0; i < tk->n_added && str_eq_c(piece, "<|end|>"); i++) {
+		struct str s = tk_text(tk, (uint32_t)tk->added[i].id);
+		found |= str_eq_c(s, "<|channel|>") ? 1u : str_eq_c(s, "<|call|>") ? 2u : 0u;
+	}
+	return found == 3;
+}
+
 /* SentencePiece's BPE merges over a whole text. Where no merge joins something that does not end in
  * U+2581 with something that begins with it, the words between are independent: cutting there gives
  * the same tokens, and words that the cache knows. */
@@ -400,10 +411,11 @@ enum err tk_finish(struct tokenizer *tk, const uint8_t *normalised, struct errte
 	if (tk->eos >= 0 && (uint32_t)tk->eos < tk->n)
 		tk->is_end[tk->eos] = 1;
 	for (size_t i = 0; i < tk->n_added; i++)
-		for (size_t k = 0; k < ARRAY_LEN(end_texts); k++)
-			if (tk->added[i].special &&
-				str_eq_c(tk_text(tk, (uint32_t)tk->added[i].id), end_texts[k]))
-				tk->is_end[tk->added[i].id] = 1;
+		for (size_t k = 0; k < ARRAY_LEN(end_texts); k++) {
+			struct str s = tk_text(tk, (uint32_t)tk->added[i].id);
+			if (tk->added[i].special && str_eq_c(s, end_texts[k]))
+				tk->is_end[tk->added[i].id] = !ends_a_part(tk, s);
+		}
 	return OK;
 }
 

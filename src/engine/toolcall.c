@@ -5,11 +5,9 @@
  *	  +---- no call: one byte is text, and the rest is read again <-------+ (no end: only that)
  *
  * todo[mark, pos) are the bytes that could be part of a call. A new family is a new row. */
-#include "engine/toolcall.h"
+#include "engine/toolcall_int.h"
 
 #include "base/json.h"
-
-enum { CALL_NAME_MAX = 128 };
 
 /* DeepSeek's signs have a wide bar and a low block: <|tool_call_begin|> */
 #define DS(word) "<\xEF\xBD\x9Ctool\xE2\x96\x81" word "\xEF\xBD\x9C>"
@@ -35,7 +33,84 @@ enum { CALL_NAME_MAX = 128 };
 		}                                                                       \
 	}
 
+/* Qwen's models for code leave the outer sign away at times. */
+#define XML_CALL(sign, next)                                                           \
+	{                                                                              \
+		.begin = sign, .after = next, .shape = TOOLCALL_XML, .between = ">\n", \
+		.end = "\n</tool_call>", .again = true                                 \
+	}
+
+/* ---- answers of several messages ---- */
+
+/* Functionary: who it is for, on a line of its own. */
+static enum toolcall_channel functionary_header(struct str header, struct str *name)
+{
+	*name = str_trim(header);
+	return str_eq_c(*name, "all") ? TOOLCALL_FOR_USER : TOOLCALL_FOR_TOOL;
+}
+
+/* Harmony: a role and a channel in any order, and to= with whom it is for. */
+static enum toolcall_channel harmony_header(struct str header, struct str *name)
+{
+	size_t to = str_find(header, S("to="));
+	if (to != STR_NONE) {
+		struct str s = str_sub(header, to + 3, header.n);
+		size_t n = 0;
+		while (n < s.n && s.p[n] != '<' && (unsigned char)s.p[n] > ' ')
+			n++;
+		s = str_sub(s, 0, n);
+		*name = str_starts(s, S("functions.")) ? str_sub(s, 10, s.n) : s;
+		return TOOLCALL_FOR_TOOL;
+	}
+	if (str_find(header, S("analysis")) != STR_NONE)
+		return TOOLCALL_FOR_NOBODY;
+	bool known = str_find(header, S("final")) != STR_NONE ||
+		     str_find(header, S("commentary")) != STR_NONE;
+	return known ? TOOLCALL_FOR_USER : TOOLCALL_ODD;
+}
+
+static const char *const no_ends[] = {NULL};
+static const char *const harmony_ends[] = {"<|end|>", "<|return|>", "<|call|>", NULL};
+
+static const struct toolcall_messages functionary = {
+	.opened = ">>>",
+	.user = "all\n",
+	.call = "",
+	.after_name = "\n",
+	.ends = no_ends,
+	.read = functionary_header,
+};
+
+static const struct toolcall_messages harmony = {
+	.opened = "<|start|>assistant",
+	.user = "<|channel|>final<|message|>",
+	.call = "<|channel|>commentary to=functions.",
+	.after_name = " <|constrain|>json<|message|>",
+	.ends = harmony_ends,
+	.read = harmony_header,
+};
+
 static const struct toolcall_family families[] = {
+	{"xml", {"<function=", "<parameter="},
+		{XML_CALL("<tool_call>", "\n<function="), XML_CALL("<function=", "")}, "", 0, false,
+		false},
+	{"harmony", {"<|channel|>", "<|message|>"},
+		{{.begin = "<|start|>",
+			 .shape = TOOLCALL_MESSAGE,
+			 .between = "<|message|>",
+			 .end = "<|call|>"},
+			{.begin = "<|channel|>",
+				.shape = TOOLCALL_MESSAGE,
+				.between = "<|message|>",
+				.end = "<|call|>"}},
+		"", 0, false, true, &harmony},
+	{"functionary", {">>>", "recipient"},
+		{{.begin = ">>>",
+			.shape = TOOLCALL_MESSAGE,
+			.between = "\n",
+			.end = "",
+			.again = true}},
+		"", 0, true, false, &functionary},
 	{"hermes", {"<tool_call>", "{\"name"}, HERMES, "", 0, false, false},
 	{"deepseek", {DS_CALLS, "```json"},
 		{{.begin = DS_CALLS DS_CALL "function" DS_SEP,
@@ -49,6 +124,14 @@ static const struct toolcall_family families[] = {
 				.end = "\n```" DS_END,
 				.again = true}},
 		DS_ALL_END, 0, true, false},
+	{"mistral-args", {"[TOOL_CALLS]", "[ARGS]"},
+		{{.begin = "[TOOL_CALLS]",
+			.shape = TOOLCALL_NAMED,
+			.between = "[ARGS]",
+			.drop = "[CALL_ID]",
+			.end = "",
+			.again = true}},
+		"", 9, false, false},
 	{"mistral", {"[TOOL_CALLS]", "[AVAILABLE_TOOLS]"},
 		{{.begin = "[TOOL_CALLS]",
 			.shape = TOOLCALL_LIST,
@@ -95,7 +178,10 @@ static const struct toolcall_family families[] = {
 
 const struct toolcall_family *toolcall_generic(void)
 {
-	return &families[0];
+	size_t i = 0;
+	while (strcmp(families[i].name, "hermes") != 0)
+		i++;
+	return &families[i];
 }
 
 const struct toolcall_family *toolcall_families(size_t *n)
@@ -128,7 +214,7 @@ static void tell(struct toolcall_parser *p, enum toolcall_kind kind, struct str 
 static void flush_text(struct toolcall_parser *p)
 {
 	if (p->text.n)
-		tell(p, TOOLCALL_TEXT, buf_str(&p->text));
+		tell(p, p->thought ? TOOLCALL_THOUGHT : TOOLCALL_TEXT, buf_str(&p->text));
 	buf_clear(&p->text);
 }
 
@@ -141,7 +227,7 @@ static void flush_args(struct toolcall_parser *p)
 		buf_clear(b);
 }
 
-static void open_call(struct toolcall_parser *p, struct str name)
+void tc_open_call(struct toolcall_parser *p, struct str name)
 {
 	flush_text(p);
 	tell(p, TOOLCALL_BEGIN, name);
@@ -149,7 +235,7 @@ static void open_call(struct toolcall_parser *p, struct str name)
 	p->calls++;
 }
 
-static void close_call(struct toolcall_parser *p)
+void tc_close_call(struct toolcall_parser *p)
 {
 	flush_args(p);
 	if (p->open)
@@ -165,17 +251,12 @@ static void give_byte(struct toolcall_parser *p)
 	p->wrote = true;
 }
 
-static bool known(const struct toolcall_parser *p, struct str name)
+bool tc_known(const struct toolcall_parser *p, struct str name)
 {
 	for (size_t i = 0; i < p->n_names; i++)
 		if (str_eq(p->names[i], name))
 			return true;
 	return !p->n_names && name.n;
-}
-
-static bool space(char c)
-{
-	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
 /* ---- through valid JSON ---- */
@@ -193,7 +274,7 @@ static void word_ends(struct toolcall_parser *p)
 		buf_adds(&w->key, s);
 	} else if (str_eq_c(buf_str(&w->key), p->syntax->name_key) && !w->told) {
 		w->told = true;
-		open_call(p, s);
+		tc_open_call(p, s);
 	}
 	yyjson_doc_free(doc);
 }
@@ -228,7 +309,7 @@ static void walk(struct toolcall_parser *p, char c)
 	}
 	if (at && (c == ',' || c == '}')) /* of a member; also the end of the object */
 		w->in_args = w->value = false;
-	if (w->in_args && !(at && space(c)))
+	if (w->in_args && !(at && tc_space(c)))
 		buf_putc(&w->args, c);
 	if (c == '"') {
 		w->str = true;
@@ -241,7 +322,7 @@ static void walk(struct toolcall_parser *p, char c)
 			w->told = w->value = w->in_args = false;
 	} else if (c == '}' || c == ']') {
 		if (w->depth-- == own)
-			close_call(p);
+			tc_close_call(p);
 	} else if (c == ':' && at) {
 		w->value = true;
 		w->in_args = str_eq_c(buf_str(&w->key), p->syntax->args_key);
@@ -252,8 +333,10 @@ static void walk_reset(struct toolcall_parser *p)
 {
 	struct toolcall_walk *w = &p->walk;
 	w->depth = 0;
-	w->str = w->esc = w->in_args = w->value = w->told = false;
+	w->str = w->esc = w->in_args = w->value = w->told = w->any = false;
+	w->xml = str_eq_c(S("<function="), p->syntax->begin) ? XML_NAME : XML_OPEN;
 	buf_clear(&w->args);
+	buf_clear(&w->word);
 }
 
 /* One byte of JSON whose only use is to find its end. */
@@ -278,8 +361,13 @@ static bool is_call(const struct toolcall_parser *p, yyjson_val *v)
 {
 	const struct toolcall_syntax *s = p->syntax;
 	yyjson_val *name = yyjson_obj_get(v, s->name_key);
-	return yyjson_is_str(name) && known(p, json_val_str(name)) &&
+	return yyjson_is_str(name) && tc_known(p, json_val_str(name)) &&
 	       yyjson_is_obj(yyjson_obj_get(v, s->args_key));
+}
+
+static bool is_named(const struct toolcall_parser *p)
+{
+	return p->syntax->shape == TOOLCALL_NAMED || p->syntax->shape == TOOLCALL_MESSAGE;
 }
 
 static bool are_calls(const struct toolcall_parser *p, struct str json)
@@ -291,7 +379,7 @@ static bool are_calls(const struct toolcall_parser *p, struct str json)
 		return false;
 	yyjson_val *root = yyjson_doc_get_root(doc);
 	bool good = true;
-	if (p->syntax->shape == TOOLCALL_NAMED) {
+	if (is_named(p)) {
 		good = yyjson_is_obj(root);
 	} else if (p->syntax->shape == TOOLCALL_ONE) {
 		good = is_call(p, root);
@@ -304,10 +392,11 @@ static bool are_calls(const struct toolcall_parser *p, struct str json)
 }
 
 /* What was kept back is no call: its first byte is text, the rest is read again. */
-static void no_call(struct toolcall_parser *p)
+void tc_no_call(struct toolcall_parser *p)
 {
+	p->misread += *p->syntax->begin != 0;
 	if (p->open) { /* told already, and cannot be taken back */
-		close_call(p);
+		tc_close_call(p);
 		p->mark = p->pos - 1;
 	}
 	p->state = TC_TEXT;
@@ -315,13 +404,13 @@ static void no_call(struct toolcall_parser *p)
 	p->pos = p->mark;
 }
 
-static void call_done(struct toolcall_parser *p)
+void tc_call_done(struct toolcall_parser *p)
 {
 	p->state = TC_AFTER;
 	p->mark = p->pos;
 }
 
-static struct str kept(const struct toolcall_parser *p, size_t from)
+struct str tc_kept(const struct toolcall_parser *p, size_t from)
 {
 	return str_sub(buf_str(&p->todo), from, p->pos);
 }
@@ -329,21 +418,21 @@ static struct str kept(const struct toolcall_parser *p, size_t from)
 /* The JSON from p->json to p->pos is complete. */
 static void judge(struct toolcall_parser *p)
 {
-	struct str json = kept(p, p->json);
+	struct str json = tc_kept(p, p->json);
 	if (!are_calls(p, json)) {
-		no_call(p);
+		tc_no_call(p);
 		return;
 	}
-	if (p->syntax->shape == TOOLCALL_NAMED) {
-		open_call(p, buf_str(&p->walk.key));
+	if (is_named(p)) {
+		tc_open_call(p, buf_str(&p->walk.key));
 		buf_adds(&p->walk.args, str_trim(json));
-		close_call(p);
+		tc_close_call(p);
 	} else {
 		walk_reset(p);
 		for (size_t i = 0; i < json.n; i++)
 			walk(p, json.p[i]);
 	}
-	call_done(p);
+	tc_call_done(p);
 }
 
 /* ---- the states ---- */
@@ -356,13 +445,35 @@ static void call_begins(struct toolcall_parser *p, const struct toolcall_syntax 
 	walk_reset(p);
 }
 
+static void set_thought(struct toolcall_parser *p, bool thought)
+{
+	if (p->thought != thought)
+		flush_text(p);
+	p->thought = thought;
+}
+
+/* It is the end of a message, or could be. */
+static bool ends_message(struct toolcall_parser *p, struct str s)
+{
+	const struct toolcall_messages *m = p->family->messages;
+	for (const char *const *end = m ? m->ends : NULL; end && *end; end++)
+		if (str_starts(str_c(*end), s)) {
+			if (str_eq_c(s, *end)) {
+				p->mark = p->pos;
+				set_thought(p, false);
+			}
+			return true;
+		}
+	return false;
+}
+
 /* What is kept back, without white space before it, begins a call or could. */
 static bool could_begin(struct toolcall_parser *p, const struct toolcall_syntax **begun)
 {
 	const struct toolcall_syntax *x = p->family->syntax;
-	struct str s = kept(p, p->mark), close = str_c(p->family->close);
+	struct str s = tc_kept(p, p->mark), close = str_c(p->family->close);
 	bool bare = !*x->begin;
-	while (s.n && (space(*s.p) || (bare && p->calls && *s.p == ';')))
+	while (s.n && (tc_space(*s.p) || (bare && p->calls && *s.p == ';')))
 		s = str_sub(s, 1, s.n);
 	if (!s.n)
 		return true;
@@ -376,11 +487,12 @@ static bool could_begin(struct toolcall_parser *p, const struct toolcall_syntax 
 				*begun = &x[i];
 			return true;
 		}
-	if (!p->calls || !close.n || !str_starts(close, s))
-		return false;
-	if (str_eq(s, close))
-		p->mark = p->pos;
-	return true;
+	if (p->calls && close.n && str_starts(close, s)) {
+		if (str_eq(s, close))
+			p->mark = p->pos;
+		return true;
+	}
+	return ends_message(p, s);
 }
 
 static void text_byte(struct toolcall_parser *p)
@@ -396,18 +508,41 @@ static void text_byte(struct toolcall_parser *p)
 		p->json = --p->pos; /* the brace is the JSON's */
 }
 
-/* The name ends where `between` begins. */
+/* A message for the user or for nobody is text up to the next. */
+static bool header_is_a_calls(struct toolcall_parser *p, struct str header, struct str *name)
+{
+	enum toolcall_channel c = p->family->messages->read(header, name);
+	if (c == TOOLCALL_FOR_TOOL)
+		return true;
+	if (c == TOOLCALL_ODD) {
+		tc_no_call(p);
+		return false;
+	}
+	set_thought(p, c == TOOLCALL_FOR_NOBODY);
+	p->state = TC_TEXT;
+	p->mark = p->pos;
+	return false;
+}
+
+/* The name, or a message's header, ends where `between` begins. */
 static void name_byte(struct toolcall_parser *p)
 {
-	struct str all = kept(p, p->json), between = str_c(p->syntax->between);
+	const struct toolcall_syntax *s = p->syntax;
+	struct str all = tc_kept(p, p->json), between = str_c(s->between);
 	if (!str_ends(all, between)) {
-		if (all.n > CALL_NAME_MAX + between.n)
-			no_call(p);
+		if (all.n > TC_NAME_MAX + between.n)
+			tc_no_call(p);
 		return;
 	}
+	bool message = s->shape == TOOLCALL_MESSAGE;
 	struct str name = str_trim(str_sub(all, 0, all.n - between.n));
-	if (!known(p, name) || name.n > CALL_NAME_MAX) {
-		no_call(p);
+	if (message && !header_is_a_calls(p, name, &name))
+		return;
+	size_t drop = s->drop ? str_find(name, str_c(s->drop)) : STR_NONE;
+	if (drop != STR_NONE)
+		name = str_sub(name, 0, drop);
+	if (p->none || !tc_known(p, name) || name.n > TC_NAME_MAX) {
+		tc_no_call(p);
 		return;
 	}
 	/* told with the arguments, when they must still turn out to be some */
@@ -415,31 +550,36 @@ static void name_byte(struct toolcall_parser *p)
 	buf_adds(&p->walk.key, name);
 	p->walk.told = true;
 	if (p->certain)
-		open_call(p, name);
+		tc_open_call(p, name);
+	else if (message)
+		p->state = TC_BEGUN; /* here, and not at its sign, is it known to be a call */
 	p->json = p->pos;
 }
 
 static void json_byte(struct toolcall_parser *p, char c)
 {
 	struct toolcall_walk *w = &p->walk;
-	bool named = p->syntax->shape == TOOLCALL_NAMED, empty = !w->depth;
-	if (empty && space(c))
+	bool named = is_named(p), empty = !w->depth;
+	if (empty && tc_space(c))
 		return;
 	if (empty && c != (p->syntax->shape == TOOLCALL_LIST ? '[' : '{')) {
-		no_call(p);
+		tc_no_call(p);
 		return;
 	}
 	if (p->certain && !named)
 		walk(p, c);
 	else
 		skim(w, c);
-	if (p->certain && named)
+	if (p->certain && named) {
+		if (!p->open) /* its header was written before that was certain */
+			tc_open_call(p, buf_str(&w->key));
 		buf_putc(&w->args, c);
+	}
 	if (w->depth || w->str)
 		return;
 	if (p->certain) {
-		close_call(p);
-		call_done(p);
+		tc_close_call(p);
+		tc_call_done(p);
 		return;
 	}
 	judge(p);
@@ -448,8 +588,8 @@ static void json_byte(struct toolcall_parser *p, char c)
 /* An end may follow; what does not belong to it is text. */
 static void after_byte(struct toolcall_parser *p)
 {
-	struct str s = kept(p, p->mark), end = str_trim(str_c(p->syntax->end));
-	while (s.n && space(*s.p))
+	struct str s = tc_kept(p, p->mark), end = str_trim(str_c(p->syntax->end));
+	while (s.n && tc_space(*s.p))
 		s = str_sub(s, 1, s.n);
 	if (end.n && s.n < end.n && str_starts(end, s))
 		return;
@@ -472,7 +612,9 @@ static void step(struct toolcall_parser *p)
 		p->state = TC_CALL;
 	if (p->state == TC_AFTER)
 		after_byte(p);
-	else if (p->syntax->shape == TOOLCALL_NAMED && !p->walk.told)
+	else if (p->syntax->shape == TOOLCALL_XML)
+		tc_xml_byte(p, c);
+	else if (is_named(p) && !p->walk.told)
 		name_byte(p);
 	else
 		json_byte(p, c);
@@ -492,7 +634,9 @@ static void compact(struct toolcall_parser *p)
 
 bool toolcall_paused(const struct toolcall_parser *p)
 {
-	return p->state == TC_BEGUN && (*p->syntax->begin ? p->pause : p->pause_bare);
+	if (p->state != TC_BEGUN || (p->syntax->shape == TOOLCALL_MESSAGE && !p->walk.told))
+		return false;
+	return *p->syntax->begin ? p->pause : p->pause_bare;
 }
 
 size_t toolcall_add(struct toolcall_parser *p, struct str bytes)
@@ -533,8 +677,8 @@ void toolcall_end(struct toolcall_parser *p)
 			p->state = TC_TEXT;
 			p->pos = p->mark;
 		} else if (p->state != TC_TEXT) {
-			no_call(p);
-		} else if (p->calls && !str_trim(kept(p, p->mark)).n) {
+			tc_no_call(p);
+		} else if (p->calls && !str_trim(tc_kept(p, p->mark)).n) {
 			p->mark = p->pos;
 		} else {
 			while (p->mark < p->pos)
@@ -542,7 +686,7 @@ void toolcall_end(struct toolcall_parser *p)
 		}
 	}
 	flush_text(p);
-	close_call(p);
+	tc_close_call(p);
 }
 
 void toolcall_free(struct toolcall_parser *p)

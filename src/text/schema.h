@@ -37,6 +37,8 @@ enum err schema_compile(struct str json, const struct schema_options *o, struct 
 	struct errtext *et) MUST_CHECK;
 void schema_free(struct schema *s); /* accepts NULL */
 const struct language *schema_language(const struct schema *s);
+/* The expression for the whole of a string of that "format"; NULL: none that is enforced. */
+const char *schema_format_regex(struct str name);
 size_t schema_bytes(const struct schema *s); /* about its memory */
 
 #endif

@@ -217,9 +217,6 @@ enum err schema_number_multiple(
 /* Its shortest plain decimal text. */
 enum err schema_number_text(struct compiler *c, yyjson_val *v, struct str *out);
 
-/* schema_format.c: NULL when the format is not known */
-const char *schema_format_regex(struct str name);
-
 /* schema_match.c */
 extern const struct language_ops schema_ops;
 

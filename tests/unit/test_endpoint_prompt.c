@@ -107,7 +107,36 @@ static void test_endpoint_prompt__each_kind(void)
 	       back = str_find(all, S("\"call_id\": \"")) + 12;
 	CHECK_INT(all.p[at + 9], '"');
 	CHECK(str_eq(str_sub(all, at, at + 9), str_sub(all, back, back + 9)));
-	/* one call a message */
+	use_template("mistral-small-3.2");
+	render(&r, &t);
+	has(&t, "[TOOL_CALLS]f[CALL_ID]");
+	has(&t, "[ARGS]{\"a\": 1}[TOOL_CALLS]f[CALL_ID]");
+	/* arguments one after the other */
+	use_template("qwen3-coder");
+	render(&r, &t);
+	has(&t, "<tools>\n<function>\n<name>f</name>\n<description>Does it</description>");
+	has(&t, "<|im_start|>assistant\n<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n"
+		"</function>\n</tool_call>\n<tool_call>\n<function=f>\n<parameter=a>\n2\n</"
+		"parameter>\n"
+		"</function>\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\none\n"
+		"</tool_response>\n<tool_response>\ntwo\n</tool_response>\n<|im_end|>\n"
+		"<|im_start|>assistant\n");
+	/* messages with recipients; arguments as text */
+	use_template("functionary-v3.2");
+	render(&r, &t);
+	has(&t, "// Does it\ntype f = (_: {\na?: number,\n}) => any;");
+	has(&t, ">>>f\n{\"a\": 1}>>>f\n{\"a\": 2}<|eot_id|>");
+	CHECK(str_ends(
+		buf_str(&t), S("one<|eot_id|><|start_header_id|>tool<|end_header_id|>\n\ntwo"
+			       "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n>>>")));
+	/* channels; one call a message */
+	use_template("gpt-oss");
+	render(&r, &t);
+	has(&t, "namespace functions {\n\n// Does it\ntype f = (_: {\na?: number,\n}) => any;");
+	has(&t, "<|start|>assistant to=functions.f<|channel|>commentary json<|message|>{\"a\": "
+		"1}<|call|>");
+	has(&t, "<|start|>functions.f to=assistant<|channel|>commentary<|message|>\"one\"<|end|>");
+	CHECK(str_ends(buf_str(&t), S("<|end|><|start|>assistant")));
 	use_template("llama3_2_vision");
 	render(&r, &t);
 	has(&t, "{\"name\": \"f\", \"parameters\": {\"a\": 1}}<|eot_id|>");

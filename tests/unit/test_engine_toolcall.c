@@ -9,10 +9,11 @@
 
 static void note(void *ctx, const struct toolcall_event *ev)
 {
-	static const char *const open[] = {"T:", "CALL ", "", "END\n"};
+	static const char *const open[] = {"T:", "CALL ", "", "END\n", "[thought]"};
 	static enum toolcall_kind last;
 	struct buf *b = ctx;
-	if (ev->kind != TOOLCALL_TEXT || last != TOOLCALL_TEXT || !b->n)
+	bool text = ev->kind == TOOLCALL_TEXT || ev->kind == TOOLCALL_THOUGHT;
+	if (!text || last != ev->kind || !b->n)
 		buf_addc(b, open[ev->kind]);
 	buf_adds(b, ev->text);
 	if (ev->kind == TOOLCALL_BEGIN)
@@ -31,6 +32,15 @@ static const struct toolcall_family *family(const char *name)
 	return all;
 }
 
+static enum toolcall_value meant(void *ctx, struct str tool, struct str argument)
+{
+	if (str_eq_c(argument, "city"))
+		return TOOLCALL_VALUE_TEXT;
+	return str_eq_c(argument, "note") ? TOOLCALL_VALUE_TEXT_OR_NULL : TOOLCALL_VALUE_ANY;
+}
+
+static bool opened; /* the first message, by the prompt */
+
 static void parse(
 	const char *fam, bool certain, const char *text, size_t a, size_t b, struct buf *out)
 {
@@ -40,8 +50,11 @@ static void parse(
 		.n_names = 2,
 		.on = note,
 		.ctx = out,
+		.meant = meant,
 		.certain = certain};
 	buf_clear(out);
+	if (opened)
+		toolcall_force(&p, &p.family->syntax[0]);
 	toolcall_add(&p, str_sub(s, 0, a));
 	toolcall_add(&p, str_sub(s, a, b));
 	toolcall_add(&p, str_sub(s, b, s.n));
@@ -96,6 +109,9 @@ static void test_engine_toolcall__families(void)
 		"<|python_tag|>{\"name\": \"add\", \"parameters\": {}}; {\"name\": \"add\", "
 		"\"parameters\": {\"a\": 2}}",
 		"CALL add {}END\nCALL add {\"a\": 2}END\n");
+	expect("mistral-args", true,
+		"[TOOL_CALLS]add[CALL_ID]123456789[ARGS]{\"a\": 1}[TOOL_CALLS]get_weather[ARGS]{}",
+		"CALL add {\"a\": 1}END\nCALL get_weather {}END\n");
 	expect("llama-function", true, "<function=add>{\"a\": 1}</function>",
 		"CALL add {\"a\": 1}END\n");
 	expect("command-r", true,
@@ -129,6 +145,98 @@ static void test_engine_toolcall__families(void)
 		"CALL add {\"a\": 1}END\nCALL get_weather {}END\n");
 }
 
+/* Values without quotes: whether it is a number or a text is the schema's to say. */
+static void test_engine_toolcall__values_without_quotes(void)
+{
+	expect("xml", true,
+		"I look.\n<tool_call>\n<function=get_weather>\n<parameter=city>\n\n5 \"</param\\ "
+		"K\xC3\xB6ln\t\n\n</parameter>\n<parameter=days>\n5\n</"
+		"parameter>\n<parameter=more>\n"
+		"{\"a\": [1,\n 2]}\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n"
+		"<function=add>\n</function>\n</tool_call>",
+		"T:I look.CALL get_weather {\"city\": \"\\n5 \\\"</param\\\\ K\xC3\xB6ln\\t\\n\", "
+		"\"days\": 5, "
+		"\"more\": {\"a\": [1,\n 2]}}END\nCALL add {}END\n");
+	/* as Python writes them; no line breaks; a number that is a text, and nothing at all */
+	expect("xml", true,
+		"<tool_call><function=add><parameter=a>True</parameter><parameter=b>007</parameter>"
+		"<parameter=city>12</parameter><parameter=note>None</parameter><parameter=c> x "
+		"</parameter></function></tool_call> Done",
+		"CALL add {\"a\": true, \"b\": \"007\", \"city\": \"12\", \"note\": null, \"c\": "
+		"\" x "
+		"\"}END\nT: Done");
+	expect("xml", true,
+		"<tool_call><function=add><parameter=note>\n12\n</parameter></function>",
+		"CALL add {\"note\": \"12\"}END\n");
+	/* the outer sign is missing */
+	expect("xml", true,
+		"<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
+		"CALL add {\"a\": 1}END\n");
+}
+
+/* Functionary: ">>>", whom it is for, its text. The prompt ends with the first sign. */
+static void test_engine_toolcall__recipients(void)
+{
+	opened = true;
+	expect("functionary", true, "get_weather\n{\"city\": \"Bonn\"}>>>add\n{\"a\": 1}",
+		"CALL get_weather {\"city\": \"Bonn\"}END\nCALL add {\"a\": 1}END\n");
+	expect("functionary", true, "all\nI look.\n>>>add\n{}>>>all\nSo.",
+		"T:I look.CALL add {}END\nT:So.");
+	expect("functionary", false, "Plain words", "T:Plain words");
+	expect("functionary", false, "all\nSee:\n>>> print(1)\n1", "T:See:\n>>> print(1)\n1");
+	expect("functionary", false, "unknown\n{\"a\": 1}", "T:unknown\n{\"a\": 1}");
+	opened = false;
+}
+
+/* Harmony: channels, of which one is for nobody. */
+static void test_engine_toolcall__channels(void)
+{
+	/* as the model writes them after its thoughts, which thinking.h has read */
+	expect("harmony", true,
+		"<|start|>assistant<|channel|>commentary to=functions.get_weather "
+		"<|constrain|>json<|message|>{\"city\": \"Bonn\"}<|call|>",
+		"CALL get_weather {\"city\": \"Bonn\"}END\n");
+	expect("harmony", false,
+		"<|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant"
+		"<|channel|>analysis<|message|>Hm, a < b.<|end|><|start|>assistant "
+		"to=functions.add<|channel|>commentary json<|message|>{\"a\": 1}<|call|>",
+		"T:I look.[thought]Hm, a < b.CALL add {\"a\": 1}END\n");
+	expect("harmony", false, "<|start|>assistant<|channel|>final<|message|>Yes <b>.<|return|>",
+		"T:Yes <b>.");
+	expect("harmony", false,
+		"<|start|>assistant<|channel|>commentary to=functions.other<|message|>{}",
+		"T:<|start|>assistant<|channel|>commentary to=functions.other<|message|>{}");
+	opened = true;
+	expect("harmony", false, "<|channel|>final<|message|>Yes.<|return|>", "T:Yes.");
+	expect("harmony", true, " to=functions.add<|channel|>commentary json<|message|>{}<|call|>",
+		"CALL add {}END\n");
+	expect("harmony", false, "Plain words", "T:Plain words");
+	opened = false;
+}
+
+static void test_engine_toolcall__pauses_behind_a_header(void)
+{
+	struct buf out = {0};
+	struct toolcall_parser p = {
+		.family = family("harmony"), .on = note, .ctx = &out, .pause = true};
+	toolcall_force(&p, &p.family->syntax[0]);
+	CHECK_INT(toolcall_add(&p, S("<|channel|>final<|message|>Hm")), 29);
+	CHECK(!toolcall_paused(&p));
+	CHECK_INT(toolcall_add(&p, S("<|end|><|start|>assistant<|channel|>commentary to=functions.f"
+				     " <|constrain|>json<|message|>{\"a")),
+		90);
+	CHECK(toolcall_paused(&p));
+	CHECK_STR(buf_str(&out), "T:Hm");
+	p.certain = true;
+	toolcall_add(&p, S("{\"a\": 1"));
+	CHECK_STR(buf_str(&out), "T:HmCALL f {\"a\": 1");
+	toolcall_add(&p, S("2}<|call|>"));
+	toolcall_end(&p);
+	CHECK_STR(buf_str(&out), "T:HmCALL f {\"a\": 12}END\n");
+	toolcall_free(&p);
+	buf_free(&out);
+}
+
 /* What only looks like a call stays text, to the byte. */
 static void test_engine_toolcall__no_calls(void)
 {
@@ -147,6 +255,13 @@ static void test_engine_toolcall__no_calls(void)
 		{"llama", "See {\"name\": \"add\", \"parameters\": {}}"},
 		{"llama", "<|python_tag|>print(1)"},
 		{"llama-function", "<function=other>{}</function>"},
+		{"xml", "<tool_call>\n{\"name\": \"add\", \"arguments\": {}}\n</tool_call>"},
+		{"xml", "<tool_call>\n<function=other>\n</function>\n</tool_call>"},
+		{"xml", "<tool_call>\n<function=add>\n<parameter=a>\n1\n</function>\n</tool_call>"},
+		{"xml", "<function=add><parameter=a>1</parameter><parameter=a>2</parameter></"
+			"function>"},
+		{"xml", "<function=add>\n<parameter=a>\ncut"},
+		{"mistral-args", "[TOOL_CALLS]other[ARGS]{}"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		char want[256];
@@ -195,8 +310,10 @@ static void test_engine_toolcall__templates(void)
 	static const char *const want[][2] = {{"tokenizer-qwen3", "hermes"},
 		{"tokenizer-qwen2_5", "hermes"}, {"llama3_2_vision", "llama"},
 		{"mistral_v3_tekken", "mistral"}, {"deepseek_v3", ""},
-		{"command_a_tool_use", "command-r"}, {"exaone4", "hermes"},
-		{"smollm2-135m-instruct", ""}, {"phi_4", ""}, {"llama3", ""}};
+		{"command_a_tool_use", "command-r"}, {"exaone4", "hermes"}, {"qwen3-coder", "xml"},
+		{"gpt-oss", "harmony"}, {"functionary-v3.2", "functionary"},
+		{"mistral-small-3.2", "mistral-args"}, {"smollm2-135m-instruct", ""}, {"phi_4", ""},
+		{"llama3", ""}};
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		struct buf path = {0};
 		buf_addf(&path, "tests/golden/templates/%s.json", want[i][0]);
@@ -270,5 +387,7 @@ static void test_engine_toolcall__thought_pauses(void)
 }
 
 TESTS(T(test_engine_toolcall__families), T(test_engine_toolcall__no_calls),
+	T(test_engine_toolcall__values_without_quotes), T(test_engine_toolcall__recipients),
+	T(test_engine_toolcall__channels), T(test_engine_toolcall__pauses_behind_a_header),
 	T(test_engine_toolcall__pauses_where_a_call_begins), T(test_engine_toolcall__templates),
 	T(test_engine_toolcall__thoughts), T(test_engine_toolcall__thought_pauses))

@@ -3,7 +3,7 @@
 
     pip install jinja2                 # in a virtual environment
     pip download --no-deps axolotl     # a package with the chat templates of many models
-    tools/oracle/templates.py FOLDER.whl|MODEL.gguf|tokenizer_config.json ... OUT
+    tools/oracle/templates.py FOLDER.whl|MODEL.gguf|tokenizer_config.json|NAME.jinja ... OUT
 
 Jinja is set up as the transformers library does it (sandboxed and immutable, trim_blocks,
 lstrip_blocks, loop controls, its own tojson, raise_exception, strftime_now, the generation tag).
@@ -122,6 +122,8 @@ def templates(path):
         for name in sorted(z.namelist()):
             if name.endswith(".jinja"):
                 yield pathlib.Path(name).stem, z.read(name).decode()
+    elif p.suffix == ".jinja":
+        yield p.stem, p.read_text()
     elif p.suffix == ".gguf":
         yield p.name.split(".")[0].lower(), gguf_template(p)
     else:
