@@ -437,7 +437,7 @@ void post_plan(struct croft *c, struct http_request *rq, struct http_response *r
 		db_rollback(tx);
 	}
 	if (!e && p.n_remove)
-		e = ingest_delete(c, project_of(rq), p.remove, p.n_remove, &et);
+		e = ingest_delete(c, project_of(rq), S(""), p.remove, p.n_remove, &et);
 	jw_end(&fw);
 	if (e)
 		fail(rs, e, &et);
@@ -605,7 +605,7 @@ void delete_document(struct croft *c, struct http_request *rq, struct http_respo
 	struct id id;
 	enum err e = want_id(rq, "document", http_param(rq, "id"), &id, &et);
 	if (!e)
-		e = ingest_delete(c, project_of(rq), &id, 1, &et);
+		e = ingest_delete(c, project_of(rq), S(""), &id, 1, &et);
 	if (e)
 		fail(rs, e, &et);
 	else

@@ -43,7 +43,8 @@ static void clear(struct rag *r)
 		free_shelf(r->shelves[i]);
 	for (size_t i = 0; i < r->n_docs; i++) {
 		struct index_doc *d = &r->docs[i];
-		free(d->collection), free(d->path), free(d->type), free(d->tags), free(d->language);
+		free(d->collection), free(d->path), free(d->type), free(d->tags), free(d->language),
+			free(d->owner), free(d->attributes);
 	}
 	free(r->shelves);
 	free(r->docs);
@@ -270,7 +271,8 @@ static enum err doc_slot(struct rag *r, const struct doc_row *d, uint32_t *slot)
 		return e;
 	if (!set_text(&m->collection, d->collection) || !set_text(&m->path, d->path) ||
 		!set_text(&m->type, d->type) || !set_text(&m->tags, d->tags) ||
-		!set_text(&m->language, d->language))
+		!set_text(&m->language, d->language) || !set_text(&m->owner, d->owner) ||
+		!set_text(&m->attributes, d->attributes))
 		return ERR_NOMEM;
 	m->id = d->id;
 	m->date_ms = d->created_ms ? d->created_ms : d->added_ms;
@@ -703,7 +705,7 @@ void rag_status(struct croft *c, const struct http_request *rq, struct jw *w)
 	enum err e = db_query(tx, &row, NULL,
 		"SELECT count(*), coalesce(sum(chunks), 0),"
 		" coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0) FROM "
-		"rag_document WHERE project = ?",
+		"rag_document WHERE project = ? AND owner = ''",
 		P_TEXT(project_of(rq)));
 	if (!e && row_next(row, &e, NULL)) {
 		documents = row_i64(row, 0);

@@ -50,6 +50,8 @@ static enum err find_known(struct work *w)
 static bool is_unchanged(const struct work *w)
 {
 	return w->known && str_eq_c(w->row.sha256, w->sha256) && w->row.parser == PARSER_VERSION &&
+	       w->row.chunk_tokens == w->rq->chunk_tokens &&
+	       w->row.chunk_overlap == w->rq->chunk_overlap &&
 	       (str_eq_c(w->row.status, "failed") || str_eq_c(w->row.space, w->r->space));
 }
 
@@ -60,6 +62,23 @@ static enum err announce(struct tx *tx, struct id document, struct errtext *et)
 	return db_notify(tx, RAG_CHANNEL, str_c(hex), et);
 }
 
+static enum err touch(struct croft *c, const struct doc_row *d, bool tell, struct errtext *et)
+{
+	struct tx *tx = NULL;
+	enum err e = db_begin(croft_db(c), TX_WRITE, &tx, et);
+	if (!e)
+		e = store_doc_touch(tx, d, et);
+	if (!e && tell)
+		e = announce(tx, d->id, et);
+	return db_finish(tx, e, et);
+}
+
+enum err ingest_retag(struct croft *c, struct rag *r, const struct doc_row *d, struct errtext *et)
+{
+	enum err e = touch(c, d, true, et);
+	return e || !str_eq_c(d->status, "indexed") ? e : index_retag(r, d, et);
+}
+
 /* The same bytes again: only the stat and the tags may be new. */
 static enum err keep_known(struct work *w)
 {
@@ -67,22 +86,17 @@ static enum err keep_known(struct work *w)
 	bool tags = w->rq->tags.p && !str_eq(w->rq->tags, w->row.tags);
 	if (tags)
 		w->row.tags = w->rq->tags;
-	enum err e = OK;
-	if (tags || w->row.mtime_ms != w->rq->mtime_ms) {
-		struct tx *tx;
-		w->row.mtime_ms = w->rq->mtime_ms;
-		e = db_begin(croft_db(w->c), TX_WRITE, &tx, w->et);
-		if (!e)
-			e = store_doc_touch(tx, &w->row, w->et);
-		if (!e && tags)
-			e = announce(tx, w->row.id, w->et);
-		if (e)
-			db_rollback(tx);
-		else
-			e = db_commit(tx, w->et);
-		if (!e && tags && w->out->outcome == INGEST_UNCHANGED)
-			e = index_retag(w->r, &w->row, w->et);
+	if (w->rq->attributes.p && !str_eq(w->rq->attributes, w->row.attributes)) {
+		w->row.attributes = w->rq->attributes;
+		tags = true;
 	}
+	enum err e = OK;
+	bool stat = w->row.mtime_ms != w->rq->mtime_ms;
+	w->row.mtime_ms = w->rq->mtime_ms;
+	if (tags)
+		e = ingest_retag(w->c, w->r, &w->row, w->et);
+	else if (stat)
+		e = touch(w->c, &w->row, false, w->et);
 	w->out->doc = w->row;
 	return e;
 }
@@ -92,7 +106,11 @@ static void new_version(struct work *w)
 	struct doc_row *d = &w->row;
 	int64_t now = clock_unix_ms();
 	if (!w->known)
-		*d = (struct doc_row){.id = id_new(), .added_ms = now};
+		*d = (struct doc_row){.id = id_new(), .added_ms = now, .owner = w->rq->owner};
+	if (w->rq->attributes.p)
+		d->attributes = w->rq->attributes;
+	d->chunk_tokens = w->rq->chunk_tokens;
+	d->chunk_overlap = w->rq->chunk_overlap;
 	d->version++;
 	d->project = w->rq->project;
 	d->collection = w->rq->collection;
@@ -150,11 +168,31 @@ static void vector_scope(struct str project, struct buf *out)
 	buf_putc(out, 0);
 }
 
+/* Chunks may be asked for that are longer than the embedding model reads. */
+static enum err say_long(struct work *w, struct span *s)
+{
+	uint32_t most = model_info(endpoint_model(w->r->embed))->context_max;
+	int64_t n = 0;
+	for (size_t i = 0; i < w->n; i++)
+		n += most && w->chunks[i].tokens + 2 > most;
+	if (!n)
+		return OK;
+	struct str before = w->row.warnings;
+	w->row.warnings = arena_fmt(w->a,
+		"%.*s%s%lld of %zu chunks are longer than the %u tokens that the embedding model "
+		"reads: what is beyond is found by its words only",
+		STR_FMT(before), before.n ? "\n" : "", (long long)n, w->n, most);
+	span_i64(s, "longer_than_the_model_reads", n);
+	return w->row.warnings.p ? OK : no_memory(w);
+}
+
 static enum err chunk(struct work *w)
 {
 	struct span *s = span_begin(w->run, NULL, "chunk", "chunker");
 	struct chunk_options o = {(uint32_t)setting_int(w->c, "rag.chunk_tokens"),
 		(uint32_t)setting_int(w->c, "rag.chunk_overlap")};
+	if (w->rq->chunk_tokens)
+		o = (struct chunk_options){w->rq->chunk_tokens, w->rq->chunk_overlap};
 	struct chunk *list;
 	enum err e = chunk_doc(w->doc, model_tokenizer(endpoint_model(w->r->embed)), &o, w->a,
 		&list, &w->n, w->et);
@@ -182,6 +220,8 @@ static enum err chunk(struct work *w)
 		e = text.err ? no_memory(w) : OK;
 	}
 	buf_free(&text);
+	if (!e)
+		e = say_long(w, s);
 	span_i64(s, "chunks", (int64_t)w->n);
 	span_end(s, e, w->et);
 	return e;
@@ -310,7 +350,7 @@ static enum err write_all(
 		if (w->fresh[i])
 			e = store_vector_put(tx, str_c(w->r->space), w->chunks[i].sha256,
 				w->vectors + i * w->r->dim, w->r->dim, w->et);
-	if (!e)
+	if (!e && !w->row.owner.n)
 		e = store_set_note(tx, w->row.project, w->row.collection, w->et);
 	return e ? e : announce(tx, w->row.id, w->et);
 }
@@ -378,7 +418,7 @@ static void copy_out(struct work *w)
 {
 	struct doc_row *d = &w->row;
 	struct str *texts[] = {&d->title, &d->language, &d->author, &d->warnings, &d->tags,
-		&d->project, &d->collection, &d->path, &d->space};
+		&d->project, &d->collection, &d->path, &d->space, &d->owner, &d->attributes};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		*texts[i] = arena_str(w->a, *texts[i]);
 	w->out->doc = *d;
@@ -396,6 +436,9 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 		return e;
 	sha256_hex_of(rq->bytes, w.sha256);
 	e = find_known(&w);
+	if (!e && w.known && !str_eq(w.row.owner, rq->owner))
+		return err_set(w.et, ERR_CONFLICT, "%.*s is kept by another part of Croft",
+			STR_FMT(rq->path));
 	if (!e && is_unchanged(&w))
 		return keep_known(&w);
 	if (e)
@@ -433,8 +476,8 @@ enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct a
 	return e;
 }
 
-enum err ingest_delete(
-	struct croft *c, struct str project, const struct id *ids, size_t n, struct errtext *et)
+enum err ingest_delete(struct croft *c, struct str project, struct str owner, const struct id *ids,
+	size_t n, struct errtext *et)
 {
 	struct rag *r;
 	enum err e = rag_load(c, &r, NULL, et);
@@ -453,11 +496,14 @@ enum err ingest_delete(
 	e = db_begin(croft_db(c), TX_WRITE, &tx, et);
 	for (size_t i = 0; i < n && !e; i++) {
 		e = store_doc_by_id(tx, project, ids[i], a, &docs[i], et);
+		if (!e && !str_eq(docs[i].owner, owner))
+			e = err_set(et, ERR_CONFLICT, "%.*s belongs to %.*s: remove it there",
+				STR_FMT(docs[i].path), STR_FMT(docs[i].collection));
 		if (!e)
 			e = store_chunks(tx, ids[i], a, &chunks[i], &counts[i], et);
 		if (!e)
 			e = store_doc_delete(tx, ids[i], et);
-		if (!e)
+		if (!e && !owner.n)
 			e = store_set_note(tx, project, docs[i].collection, et);
 		if (!e)
 			e = announce(tx, ids[i], et);

@@ -13,15 +13,22 @@ extern const struct module rag_module;
 struct rag_filter {
 	struct str path_glob, type, tag;
 	int64_t from_ms, to_ms; /* of the document's date; 0: open */
+	/* A document's attributes, a JSON object or "", are wanted. Asked once for each document
+	 * while others wait: it is quick. NULL: any. */
+	bool (*attributes)(void *ctx, struct str json);
+	void *ctx;
 };
 
 enum rag_method { RAG_HYBRID, RAG_DENSE, RAG_BM25 };
 
 struct rag_query {
 	struct str text;
-	struct str project;    /* only its documents are searched; "": "default" */
-	struct str collection; /* "" : "default" */
-	size_t k;              /* 0: the setting rag.top_k */
+	struct str project;            /* only its documents are searched; "": "default" */
+	struct str collection;         /* "" : "default" */
+	const struct str *collections; /* instead of one, these; NULL: the one */
+	size_t n_collections;
+	struct str owner; /* only its documents; "": whosever */
+	size_t k;         /* 0: the setting rag.top_k */
 	enum rag_method method;
 	struct rag_filter filter;
 };
@@ -29,9 +36,10 @@ struct rag_query {
 struct rag_hit {
 	int64_t chunk;
 	struct id document;
-	struct str path, title, heading_path, text, type;
+	struct str collection, path, title, heading_path, text, type, attributes;
 	uint32_t page, from, to;        /* bytes of the document's extracted text */
 	float score, dense, bm25;       /* fused; each method's own */
+	float relevance;                /* 0..1: score over the greatest there could be */
 	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among its candidates */
 };
 
@@ -39,5 +47,38 @@ struct rag_hit {
 enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 	struct rag_hit **hits, size_t *n, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
+
+/* ---- documents that another part keeps (owned.c) ----
+ *
+ * They have an owner, and attributes that searches can be filtered by. They are parsed, cut,
+ * embedded and found as others are; but lists of documents show them only when their collection is
+ * named, nobody else changes them, and no versions of document sets are made of them: who keeps
+ * them knows what there is. */
+
+struct rag_new {
+	struct str project, collection, path, bytes; /* the path's last part says the format */
+	struct str owner, attributes;                /* JSON object, or "" */
+	uint32_t chunk_tokens, chunk_overlap;
+};
+
+struct rag_made {
+	struct id document;
+	bool failed;
+	struct str code, why; /* of failed: err_word() and a sentence */
+	struct str warnings;  /* lines, "" */
+	int64_t chunks, text_bytes, vector_bytes;
+};
+
+/* When it returns, the document is found, or recorded as failed. An error: nothing was recorded. */
+enum err rag_put(struct croft *c, const struct rag_new *d, struct arena *a, struct rag_made *out,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* Of one path, or with "" of the whole collection: not found any more when it returns. */
+enum err rag_remove(struct croft *c, struct str project, struct str owner, struct str collection,
+	struct str path, struct errtext *et) MUST_CHECK;
+enum err rag_set_attributes(struct croft *c, struct str project, struct str collection,
+	struct str path, struct str json, struct errtext *et) MUST_CHECK;
+/* The extracted text. ERR_NOT_FOUND. */
+enum err rag_text(struct croft *c, struct str project, struct str collection, struct str path,
+	struct arena *a, struct str *out, struct errtext *et) MUST_CHECK;
 
 #endif

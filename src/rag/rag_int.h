@@ -8,6 +8,7 @@
  *	fusion.c      two ranked lists to one
  *	search.c      a query to hits
  *	docset.c      versions of document sets
+ *	owned.c       documents that another part keeps
  *	doc_routes.c, search_routes.c, doc_cmd.c, search_cmd.c: wire JSON and commands
  *	ask.c, cite.c, ask_routes.c, ask_cmd.c: answers
  *
@@ -62,8 +63,9 @@ void chunk_index_text(struct str title, struct str heading_path, struct str text
 struct doc_row {
 	struct id id;
 	struct str project, collection, path, title, type, status, error_code, error, warnings,
-		language, author, tags, sha256, space;
-	int64_t bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser;
+		language, author, tags, sha256, space, owner, attributes;
+	int64_t bytes, pages, chunks, version, created_ms, added_ms, updated_ms, mtime_ms, parser,
+		chunk_tokens, chunk_overlap; /* that were asked for; 0: the settings */
 };
 
 struct chunk_row {
@@ -99,8 +101,8 @@ enum err store_doc_each(struct tx *tx, struct str project,
 /* Inserts or replaces the row, its text, blocks and chunks. */
 enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, struct str blocks,
 	const struct chunk_row *chunks, size_t n, struct errtext *et) MUST_CHECK;
-enum err store_doc_touch(
-	struct tx *tx, const struct doc_row *d, struct errtext *et) MUST_CHECK; /* mtime, tags */
+enum err store_doc_touch(struct tx *tx, const struct doc_row *d,
+	struct errtext *et) MUST_CHECK; /* mtime, tags, attributes */
 enum err store_doc_delete(struct tx *tx, struct id id, struct errtext *et) MUST_CHECK;
 enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str *text,
 	struct str *blocks, struct errtext *et) MUST_CHECK;
@@ -148,7 +150,7 @@ struct shelf {
 struct index_doc {
 	struct id id;
 	struct shelf *shelf;
-	char *collection, *path, *type, *tags, *language;
+	char *collection, *path, *type, *tags, *language, *owner, *attributes;
 	int64_t date_ms; /* the document's own, else when it was added */
 	bool live;
 };
@@ -244,6 +246,8 @@ enum ingest_outcome { INGEST_INDEXED, INGEST_UNCHANGED, INGEST_FAILED };
 struct ingest_request {
 	struct str project, collection, path, tags, bytes;
 	int64_t mtime_ms;
+	struct str owner, attributes; /* as rag_new's */
+	uint32_t chunk_tokens, chunk_overlap;
 };
 
 struct ingest_result {
@@ -255,9 +259,14 @@ struct ingest_result {
 /* An error is returned only when nothing could be recorded; a bad file is an outcome. */
 enum err ingest_bytes(struct croft *c, const struct ingest_request *rq, struct arena *a,
 	struct ingest_result *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
-/* All of them or, when one is not the project's, none: ERR_NOT_FOUND. */
-enum err ingest_delete(struct croft *c, struct str project, const struct id *ids, size_t n,
-	struct errtext *et) MUST_CHECK;
+/* All of them or, when one is not the project's, none: ERR_NOT_FOUND; ERR_CONFLICT when one is not
+ * the owner's ("": nobody's). */
+enum err ingest_delete(struct croft *c, struct str project, struct str owner, const struct id *ids,
+	size_t n, struct errtext *et) MUST_CHECK;
+/* Attributes (or, with NULL, tags) of a document that is there; searches that begin later see
+ * them. */
+enum err ingest_retag(
+	struct croft *c, struct rag *r, const struct doc_row *d, struct errtext *et) MUST_CHECK;
 
 /* ---- versions of document sets ---- */
 

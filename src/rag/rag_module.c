@@ -134,7 +134,7 @@ static const struct command commands[] = {
 const struct module rag_module = {
 	.name = "rag",
 	.migrations = rag_migrations,
-	.n_migrations = 3,
+	.n_migrations = 4,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(settings),

@@ -43,6 +43,11 @@ const struct migration rag_migrations[] = {
 		"INSERT INTO rag_set (project, collection, changes, versioned, version, settled_ms,"
 		" digest) SELECT project, collection, 1, 0, 0, 0, '' FROM rag_document"
 		" GROUP BY project, collection;"},
+	{4, "documents that another part keeps",
+		"ALTER TABLE rag_document ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE rag_document ADD COLUMN attributes TEXT NOT NULL DEFAULT '';"
+		"ALTER TABLE rag_document ADD COLUMN chunk_tokens BIGINT NOT NULL DEFAULT 0;"
+		"ALTER TABLE rag_document ADD COLUMN chunk_overlap BIGINT NOT NULL DEFAULT 0;"},
 };
 const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 
@@ -50,7 +55,7 @@ const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 	"id, collection, path, title, type, status, error_code, error, warnings, language, " \
 	"author, tags, "                                                                     \
 	"sha256, space, bytes, pages, chunks, version, created_ms, added_ms, updated_ms, "   \
-	"mtime_ms, parser, project"
+	"mtime_ms, parser, project, owner, attributes, chunk_tokens, chunk_overlap"
 
 /* With an arena the strings are copies; without one they are the row's own. */
 static struct str text_of(struct row *r, int column, struct arena *a)
@@ -77,6 +82,10 @@ static void read_doc(struct row *r, struct arena *a, struct doc_row *d)
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		*numbers[i] = row_i64(r, 14 + (int)i);
 	d->project = text_of(r, 23, a);
+	d->owner = text_of(r, 24, a);
+	d->attributes = text_of(r, 25, a);
+	d->chunk_tokens = row_i64(r, 26);
+	d->chunk_overlap = row_i64(r, 27);
 }
 
 static enum err one_doc(struct row *r, struct arena *a, struct doc_row *out, struct errtext *et)
@@ -131,7 +140,8 @@ static struct str like_pattern(struct str s, struct arena *a)
 #define DOC_WHERE                                                                                \
 	" WHERE project = ? AND (? = '' OR collection = ?) AND (? = '' OR status = ?) AND (? = " \
 	"'' OR type = ?)"                                                                        \
-	" AND (? = '' OR path LIKE ? ESCAPE '\\' OR title LIKE ? ESCAPE '\\')"
+	" AND (? = '' OR path LIKE ? ESCAPE '\\' OR title LIKE ? ESCAPE '\\')"                   \
+	" AND (? <> '' OR owner = '')"
 
 enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena *a,
 	struct doc_row **out, size_t *n, int64_t *total, int64_t *failed, struct errtext *et)
@@ -140,12 +150,12 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 		   status = or_empty(f->status), type = or_empty(f->type), q = or_empty(f->like);
 	struct param where[] = {P_TEXT(f->project), P_TEXT(coll), P_TEXT(coll), P_TEXT(status),
 		P_TEXT(status), P_TEXT(type), P_TEXT(type), P_TEXT(q), P_TEXT(like), P_TEXT(like),
-		P_NULL, P_NULL, P_NULL};
+		P_TEXT(coll), P_NULL, P_NULL, P_NULL};
 	struct row *r;
 	enum err e = db_query_n(tx, &r, et,
 		"SELECT count(*), coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0)"
 		" FROM rag_document" DOC_WHERE,
-		where, 10);
+		where, 11);
 	if (e)
 		return e;
 	if (row_next(r, &e, et)) {
@@ -159,15 +169,15 @@ enum err store_doc_list(struct tx *tx, const struct doc_filter *f, struct arena 
 	memset(&last, 0xFF, sizeof last);
 	if (!id_is_zero(f->after))
 		last = f->after;
-	where[10] = P_ID(last);
-	where[11] = P_I64((int64_t)f->limit);
+	where[11] = P_ID(last);
+	where[12] = P_I64((int64_t)f->limit);
 	struct doc_row *rows = arena_array_of(a, f->limit + 1, struct doc_row);
 	if (!rows)
 		return err_set(et, ERR_NOMEM, "no memory for the list");
 	e = db_query_n(tx, &r, et,
 		"SELECT " DOC_COLUMNS " FROM rag_document" DOC_WHERE
 		" AND id < ? ORDER BY id DESC LIMIT ?",
-		where, 12);
+		where, 13);
 	if (e)
 		return e;
 	*n = 0;
@@ -203,7 +213,7 @@ static enum err put_row(struct tx *tx, const struct doc_row *d, struct errtext *
 {
 	return db_exec(tx, et,
 		"INSERT INTO rag_document (" DOC_COLUMNS
-		") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+		") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 		" ON CONFLICT (id) DO UPDATE SET title = excluded.title, type = excluded.type,"
 		" status = excluded.status, error_code = excluded.error_code, error = "
 		"excluded.error,"
@@ -213,14 +223,17 @@ static enum err put_row(struct tx *tx, const struct doc_row *d, struct errtext *
 		" bytes = excluded.bytes, pages = excluded.pages, chunks = excluded.chunks,"
 		" version = excluded.version, created_ms = excluded.created_ms,"
 		" updated_ms = excluded.updated_ms, mtime_ms = excluded.mtime_ms, parser = "
-		"excluded.parser",
+		"excluded.parser, attributes = excluded.attributes,"
+		" chunk_tokens = excluded.chunk_tokens, chunk_overlap = excluded.chunk_overlap",
 		P_ID(d->id), P_TEXT(d->collection), P_TEXT(d->path), P_TEXT(or_empty(d->title)),
 		P_TEXT(or_empty(d->type)), P_TEXT(d->status), P_TEXT(d->error_code),
 		P_TEXT(d->error), P_TEXT(or_empty(d->warnings)), P_TEXT(or_empty(d->language)),
 		P_TEXT(or_empty(d->author)), P_TEXT(or_empty(d->tags)), P_TEXT(d->sha256),
 		P_TEXT(or_empty(d->space)), P_I64(d->bytes), P_I64(d->pages), P_I64(d->chunks),
 		P_I64(d->version), P_I64(d->created_ms), P_I64(d->added_ms), P_I64(d->updated_ms),
-		P_I64(d->mtime_ms), P_I64(d->parser), P_TEXT(d->project));
+		P_I64(d->mtime_ms), P_I64(d->parser), P_TEXT(d->project),
+		P_TEXT(or_empty(d->owner)), P_TEXT(or_empty(d->attributes)), P_I64(d->chunk_tokens),
+		P_I64(d->chunk_overlap));
 }
 
 /* Chunk ids grow for ever, also past deletions: the highest is remembered. */
@@ -260,8 +273,10 @@ enum err store_doc_put(struct tx *tx, const struct doc_row *d, struct str text, 
 
 enum err store_doc_touch(struct tx *tx, const struct doc_row *d, struct errtext *et)
 {
-	return db_exec(tx, et, "UPDATE rag_document SET mtime_ms = ?, tags = ? WHERE id = ?",
-		P_I64(d->mtime_ms), P_TEXT(or_empty(d->tags)), P_ID(d->id));
+	return db_exec(tx, et,
+		"UPDATE rag_document SET mtime_ms = ?, tags = ?, attributes = ? WHERE id = ?",
+		P_I64(d->mtime_ms), P_TEXT(or_empty(d->tags)), P_TEXT(or_empty(d->attributes)),
+		P_ID(d->id));
 }
 
 enum err store_doc_delete(struct tx *tx, struct id id, struct errtext *et)

@@ -10,7 +10,10 @@ struct keep_ctx {
 	const struct rag *r;
 	const struct rag_query *q;
 	const struct shelf *shelf;
-	const char *collection, *glob;
+	const struct str *collections;
+	size_t n_collections;
+	const char *glob;
+	uint8_t *verdict; /* of each document: 0 not known yet, 1 no, 2 yes */
 };
 
 /* A comma list, white space around the items allowed. */
@@ -23,12 +26,20 @@ static bool has_tag(const char *tags, struct str wanted)
 	return false;
 }
 
-static bool keep(void *ctx, uint64_t key)
+static bool in_collections(const struct keep_ctx *k, struct str name)
 {
-	const struct keep_ctx *k = ctx;
+	for (size_t i = 0; i < k->n_collections; i++)
+		if (str_eq(k->collections[i], name))
+			return true;
+	return false;
+}
+
+static bool keep_doc(const struct keep_ctx *k, const struct index_doc *d)
+{
 	const struct rag_filter *f = &k->q->filter;
-	const struct index_doc *d = index_doc_of(k->r, key);
-	if (!d || d->shelf != k->shelf || strcmp(d->collection, k->collection))
+	if (d->shelf != k->shelf || !in_collections(k, str_c(d->collection)))
+		return false;
+	if (k->q->owner.n && !str_eq_c(k->q->owner, d->owner))
 		return false;
 	if (f->type.n && !str_eq_c(f->type, d->type))
 		return false;
@@ -45,13 +56,37 @@ static bool keep(void *ctx, uint64_t key)
 		if (!slash || strchr(k->glob, '/') || fnmatch(k->glob, slash + 1, 0))
 			return false;
 	}
-	return true;
+	return !f->attributes || f->attributes(f->ctx, str_c(d->attributes));
 }
 
-/* Hits whose document was deleted since are left out. */
-static enum err read_hits(struct croft *c, struct str project, const struct fused *f, size_t n,
-	struct arena *a, struct rag_hit *hits, size_t *n_hits, struct errtext *et)
+static bool keep(void *ctx, uint64_t key)
 {
+	const struct keep_ctx *k = ctx;
+	const struct index_doc *d = index_doc_of(k->r, key);
+	if (!d)
+		return false;
+	uint8_t *v = &k->verdict[d - k->r->docs];
+	if (!*v)
+		*v = keep_doc(k, d) ? 2 : 1;
+	return *v == 2;
+}
+
+/* Of the fused score, where both sides have the most to say. */
+static float relevance(
+	const struct rag_query *q, const struct fused *f, const struct fusion_info *i)
+{
+	float most = q->method == RAG_DENSE  ? 1
+		     : q->method == RAG_BM25 ? MAX(i->evidence, 1e-6f)
+					     : 1 + i->weight;
+	return MAX(0, MIN(1, f->score / most));
+}
+
+/* Hits whose document was deleted since, or is not what was asked for any more, are left out. */
+static enum err read_hits(struct croft *c, const struct rag_query *q, struct str project,
+	const struct fused *f, size_t n, const struct fusion_info *info, struct arena *a,
+	struct rag_hit *hits, size_t *n_hits, struct errtext *et)
+{
+	const struct rag_filter *filter = &q->filter;
 	struct tx *tx;
 	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
 	if (e)
@@ -67,9 +102,14 @@ static enum err read_hits(struct croft *c, struct str project, const struct fuse
 			e = OK;
 			continue;
 		}
+		if (!e && filter->attributes && !filter->attributes(filter->ctx, d.attributes))
+			continue;
 		if (!e)
 			hits[(*n_hits)++] = (struct rag_hit){.chunk = ch.id,
 				.document = d.id,
+				.collection = d.collection,
+				.attributes = d.attributes,
+				.relevance = relevance(q, &f[i], info),
 				.path = d.path,
 				.title = d.title,
 				.heading_path = ch.heading_path,
@@ -103,18 +143,20 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	if (k > K_MAX)
 		return err_set(
 			et, ERR_INVALID, "k is %zu, at most %d hits can be asked for", k, K_MAX);
+	struct str collection = q->collection.n ? q->collection : S("default");
 	struct keep_ctx ctx = {.r = r,
 		.q = q,
-		.collection = arena_c(a, q->collection.n ? q->collection : S("default")),
+		.collections = q->n_collections ? q->collections : &collection,
+		.n_collections = q->n_collections ? q->n_collections : 1,
 		.glob = q->filter.path_glob.n ? arena_c(a, q->filter.path_glob) : NULL};
 	struct fused *fused = arena_array_of(a, k + 1, struct fused);
 	got.vector = arena_array_of(a, r->dim, float);
 	got.hits = arena_array_of(a, k + 1, struct rag_hit);
-	if (!ctx.collection || !fused || !got.vector || !got.hits)
+	if (!fused || !got.vector || !got.hits || (q->filter.path_glob.n && !ctx.glob))
 		return err_set(et, ERR_NOMEM, "no memory to search");
-	struct str collection = q->collection.n ? q->collection : S("default");
 	struct fusion_query fq = {.method = q->method, .keep = keep, .ctx = &ctx};
-	e = docset_before(c, r, project, collection, a, &got.set, et);
+	if (!q->n_collections)
+		e = docset_before(c, r, project, collection, a, &got.set, et);
 	if (e)
 		return e;
 	if (q->method == RAG_BM25) {
@@ -135,12 +177,15 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	fq.terms = got.terms;
 	fq.word_at = got.word_at;
 	fq.n_terms = got.n_terms;
+	ctx.verdict = e ? NULL : arena_array_of(a, r->n_docs + 1, uint8_t);
+	if (!e && !ctx.verdict)
+		e = err_set(et, ERR_NOMEM, "no memory to search");
 	if (!e && shelf)
 		e = rag_rank(shelf->dense, shelf->bm25, &fq, k, fused, &n, &got.info, cancel, et);
 	pthread_rwlock_unlock(&r->lock);
 	if (!e)
-		e = read_hits(c, project, fused, n, a, got.hits, &got.n, et);
-	if (!e)
+		e = read_hits(c, q, project, fused, n, &got.info, a, got.hits, &got.n, et);
+	if (!e && !q->n_collections)
 		e = docset_after(c, project, collection, a, &got.set, et);
 	if (!e)
 		*out = got;

@@ -113,10 +113,10 @@ static void test_rag_ingest__delete_and_reopen(void)
 		put(c, a, "/x/zebra.txt", S("Zebras have black and white stripes."));
 	put(c, a, "/x/tea.txt", S("Green tea is steeped for two minutes at eighty degrees."));
 	CHECK(finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
-	CHECK_OK(ingest_delete(c, S("default"), &zebra.doc.id, 1, &et), &et);
+	CHECK_OK(ingest_delete(c, S("default"), S(""), &zebra.doc.id, 1, &et), &et);
 	CHECK(!finds(c, a, S("zebra stripes"), "/x/zebra.txt"));
 	CHECK(finds(c, a, S("how long to steep tea"), "/x/tea.txt"));
-	CHECK_ERR(ingest_delete(c, S("default"), &zebra.doc.id, 1, &et), ERR_NOT_FOUND);
+	CHECK_ERR(ingest_delete(c, S("default"), S(""), &zebra.doc.id, 1, &et), ERR_NOT_FOUND);
 	croft_close(c);
 	c = open_croft();
 	CHECK(finds(c, a, S("how long to steep tea"), "/x/tea.txt"));
@@ -288,7 +288,7 @@ static void test_rag_docset__versions_follow_the_documents(void)
 	CHECK(n == 2 && has(from, n, "document-set/default:1") && has(from, n, "run:"));
 	n = sources(c, a, S("collection/default:2"), from);
 	CHECK(has(from, n, "document-set/default:2") && has(from, n, "model/all-minilm-l6-v2:"));
-	CHECK_OK(ingest_delete(c, S("default"), &tea.doc.id, 1, &et), &et);
+	CHECK_OK(ingest_delete(c, S("default"), S(""), &tea.doc.id, 1, &et), &et);
 	set = settle(c, a, "default");
 	CHECK_STR(set.ref, "document-set/default:3");
 	CHECK(str_find(content(c, a, set.ref), S("tea")) == STR_NONE);
