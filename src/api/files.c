@@ -1,6 +1,7 @@
 /* /v1/files: upload, list, show, read and remove the files of a project. */
 #include "api/files.h"
 #include "api/api_int.h"
+#include "api/vstores.h"
 
 void file_json(struct jw *w, const struct file_row *f)
 {
@@ -250,6 +251,10 @@ static void delete (struct croft *c, struct http_request *rq, struct http_respon
 	struct file_row f;
 	char id[FILE_ID + 1];
 	enum err e = find(c, rq, &f, &x);
+	if (!e) { /* nothing of it is found from then on */
+		e = vfile_remove_all(c, rq->who, project_of(rq), f.id, &x.et);
+		e = e ? fail(&x, e, "id") : OK;
+	}
 	if (!e) {
 		e = files_remove(c, rq->who, project_of(rq), f.id, &x.et);
 		e = e ? fail(&x, e, "id") : OK;

@@ -12,6 +12,7 @@
 #include "api/mlflow_webhook.h"
 #include "api/responses.h"
 #include "api/uploads.h"
+#include "api/vstores.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
 #include "cli/cli.h"
@@ -52,6 +53,7 @@ const struct module *const app_modules[] = {
 	&anthropic_module,
 	&files_module,
 	&uploads_module,
+	&vstores_module,
 	&batch_module,
 	&responses_module,
 	&conversations_module,

@@ -195,7 +195,8 @@ enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q,
 			cancel, et);
 	if (!e) {
 		why.evidence = evidence(x, q, l.scores);
-		why.weight = FUSION_WEIGHT * q->fit * q->fit * q->fit;
+		why.weight = FUSION_WEIGHT * q->fit * q->fit * q->fit *
+			     (q->balance > 0 ? q->balance : 1);
 		why.keyword = why.evidence > 0 ? 1 / why.evidence : 0;
 		why.n_dense = l.n_dense;
 		why.n_bm25 = l.n_bm25;

@@ -32,6 +32,7 @@ struct fusion_query {
 	size_t n_terms;
 	const float *vector; /* NULL: the keyword side alone */
 	float fit;           /* rag_fit() */
+	float balance;       /* multiplies the cosine's weight; 0: 1 */
 	vector_keep_fn keep;
 	void *ctx;
 };

@@ -66,9 +66,9 @@ struct wanted {
 static enum err take(void *ctx, const struct doc_row *d)
 {
 	struct wanted *w = ctx;
-	if (str_eq(d->owner, w->owner) && w->n < w->most)
+	if (str_eq(d->owner, w->owner))
 		w->ids[w->n++] = d->id;
-	return OK;
+	return w->n == w->most ? ERR_LIMIT : OK; /* enough for now */
 }
 
 static enum err some_of(struct croft *c, struct str project, struct str collection,
@@ -81,7 +81,7 @@ static enum err some_of(struct croft *c, struct str project, struct str collecti
 	w->n = 0;
 	e = store_doc_each(tx, project, collection, take, w, et);
 	db_rollback(tx);
-	return e;
+	return e == ERR_LIMIT ? OK : e;
 }
 
 static enum err find(struct croft *c, struct str project, struct str collection, struct str path,

@@ -30,6 +30,7 @@ struct rag_query {
 	struct str owner; /* only its documents; "": whosever */
 	size_t k;         /* 0: the setting rag.top_k */
 	enum rag_method method;
+	float balance; /* of hybrid: how much more the dense side weighs; 0: 1 */
 	struct rag_filter filter;
 };
 

@@ -154,7 +154,8 @@ enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *
 	got.hits = arena_array_of(a, k + 1, struct rag_hit);
 	if (!fused || !got.vector || !got.hits || (q->filter.path_glob.n && !ctx.glob))
 		return err_set(et, ERR_NOMEM, "no memory to search");
-	struct fusion_query fq = {.method = q->method, .keep = keep, .ctx = &ctx};
+	struct fusion_query fq = {
+		.method = q->method, .balance = q->balance, .keep = keep, .ctx = &ctx};
 	if (!q->n_collections)
 		e = docset_before(c, r, project, collection, a, &got.set, et);
 	if (e)

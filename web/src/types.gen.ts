@@ -73,6 +73,9 @@ export type RerankRequest = { model?: string; query: string; documents?: ((strin
 export type AnthropicMessages = { model?: string; max_tokens?: number; system?: (string | (Record<string, unknown>)[]); messages: ({ role: ("user" | "assistant"); content: (string | (Record<string, unknown>)[]) })[]; stop_sequences?: (string)[]; temperature?: number; top_p?: number; top_k?: number; stream?: boolean; tools?: ({ name: string; description?: string; input_schema: Record<string, unknown>; strict?: boolean })[]; tool_choice?: { type: ("auto" | "any" | "tool" | "none"); name?: string; disable_parallel_tool_use?: boolean }; thinking?: { type: ("enabled" | "adaptive" | "disabled") }; output_config?: { format?: { type: "json_schema"; schema: Record<string, unknown> } } };
 export type OpenAIFile = { id: string; object: "file"; bytes: number; created_at: number; expires_at: (number | null); filename: string; purpose: string; status: "processed" };
 export type OpenAIUpload = { id: string; object: "upload"; bytes: number; created_at: number; filename: string; purpose: string; status: ("pending" | "completed" | "cancelled"); expires_at: number; file: (OpenAIFile | null) };
+export type VectorStore = { id: string; object: "vector_store"; created_at: number; name: string; description: string; usage_bytes: number; file_counts: { in_progress: number; completed: number; failed: number; cancelled: number; total: number }; status: ("expired" | "in_progress" | "completed"); expires_after: (Record<string, unknown> | null); expires_at: (number | null); last_active_at: (number | null); metadata: Record<string, unknown> };
+export type VectorStoreFile = { id: string; object: "vector_store.file"; usage_bytes: number; created_at: number; vector_store_id: string; status: ("in_progress" | "completed" | "cancelled" | "failed"); last_error: ({ code: string; message: string } | null); chunking_strategy: Record<string, unknown>; attributes: Record<string, unknown> };
+export type VectorStoreBatch = { id: string; object: "vector_store.files_batch"; created_at: number; vector_store_id: string; status: ("in_progress" | "completed" | "cancelled" | "failed"); file_counts: { in_progress: number; completed: number; failed: number; cancelled: number; total: number } };
 export type OpenAIBatch = { id: string; object: "batch"; endpoint: string; input_file_id: string; completion_window: string; status: string; output_file_id: (string | null); error_file_id: (string | null); created_at: number; expires_at: number; request_counts: { total: number; completed: number; failed: number }; metadata: (Record<string, unknown> | null) };
 export type OpenAIItems = { object: "list"; data: (Record<string, unknown>)[]; first_id: (string | null); last_id: (string | null); has_more: boolean };
 export type OpenAIResponseRequest = { model?: string; input?: (string | (Record<string, unknown>)[]); instructions?: string; previous_response_id?: string; conversation?: (string | { id: string }); tools?: ({ type: "function"; name: string; description?: string; parameters?: Record<string, unknown>; strict?: boolean })[]; tool_choice?: (string | Record<string, unknown>); parallel_tool_calls?: boolean; text?: { format?: Record<string, unknown> }; reasoning?: { effort?: string; summary?: string }; max_output_tokens?: number; temperature?: number; top_p?: number; top_logprobs?: number; seed?: number; stop?: (string | (string)[]); truncation?: ("auto" | "disabled"); include?: (string)[]; metadata?: Record<string, unknown>; store?: boolean; background?: boolean; stream?: boolean };
@@ -454,6 +457,38 @@ export interface Routes {
   "POST /v1/uploads/{id}/complete": { query: undefined; body: { part_ids: (string)[]; md5?: string }; reply: OpenAIUpload };
   /** Forget an upload and its parts. */
   "POST /v1/uploads/{id}/cancel": { query: undefined; body: undefined; reply: OpenAIUpload };
+  /** Make a vector store, perhaps of files, which are indexed in the background. */
+  "POST /v1/vector_stores": { query: undefined; body: { name?: string; description?: string; file_ids?: (string)[]; chunking_strategy?: Record<string, unknown>; expires_after?: Record<string, unknown>; metadata?: Record<string, unknown> }; reply: VectorStore };
+  /** List the vector stores of the project. */
+  "GET /v1/vector_stores": { query: { limit?: number; order?: ("asc" | "desc"); after?: string; before?: string }; body: undefined; reply: { object: "list"; data: (VectorStore)[]; first_id: (string | null); last_id: (string | null); has_more: boolean } };
+  /** Show a vector store. */
+  "GET /v1/vector_stores/{id}": { query: undefined; body: undefined; reply: VectorStore };
+  /** Change a vector store. */
+  "POST /v1/vector_stores/{id}": { query: undefined; body: { name?: string; description?: string; expires_after?: (Record<string, unknown> | null); metadata?: Record<string, unknown> }; reply: VectorStore };
+  /** Remove a vector store; the files stay. */
+  "DELETE /v1/vector_stores/{id}": { query: undefined; body: undefined; reply: { id: string; object: "vector_store.deleted"; deleted: boolean } };
+  /** Find passages in a vector store. */
+  "POST /v1/vector_stores/{id}/search": { query: undefined; body: { query: (string | (string)[]); max_num_results?: number; filters?: Record<string, unknown>; ranking_options?: Record<string, unknown>; rewrite_query?: boolean }; reply: { object: "vector_store.search_results.page"; search_query: (string)[]; data: ({ file_id: string; filename: string; score: number; attributes: Record<string, unknown>; content: ({ type: "text"; text: string })[] })[]; has_more: boolean; next_page: (string | null) } };
+  /** Add a file; it is indexed in the background. */
+  "POST /v1/vector_stores/{id}/files": { query: undefined; body: { file_id: string; attributes?: Record<string, unknown>; chunking_strategy?: Record<string, unknown> }; reply: VectorStoreFile };
+  /** List the files of a vector store. */
+  "GET /v1/vector_stores/{id}/files": { query: { filter?: string; limit?: number; order?: ("asc" | "desc"); after?: string; before?: string }; body: undefined; reply: { object: "list"; data: (VectorStoreFile)[]; first_id: (string | null); last_id: (string | null); has_more: boolean } };
+  /** Show a file of a vector store. */
+  "GET /v1/vector_stores/{id}/files/{file}": { query: undefined; body: undefined; reply: VectorStoreFile };
+  /** Change the attributes of a file. */
+  "POST /v1/vector_stores/{id}/files/{file}": { query: undefined; body: { attributes: (Record<string, unknown> | null) }; reply: VectorStoreFile };
+  /** Take a file out of a vector store; the file itself stays. */
+  "DELETE /v1/vector_stores/{id}/files/{file}": { query: undefined; body: undefined; reply: { id: string; object: "vector_store.file.deleted"; deleted: boolean } };
+  /** The text that was read from a file. */
+  "GET /v1/vector_stores/{id}/files/{file}/content": { query: undefined; body: undefined; reply: { object: "vector_store.file_content.page"; data: ({ type: "text"; text: string })[]; has_more: boolean; next_page: (string | null) } };
+  /** Add many files at once. */
+  "POST /v1/vector_stores/{id}/file_batches": { query: undefined; body: { file_ids?: (string)[]; files?: ({ file_id: string; attributes?: Record<string, unknown>; chunking_strategy?: Record<string, unknown> })[]; attributes?: Record<string, unknown>; chunking_strategy?: Record<string, unknown> }; reply: VectorStoreBatch };
+  /** Show a batch of files. */
+  "GET /v1/vector_stores/{id}/file_batches/{batch}": { query: undefined; body: undefined; reply: VectorStoreBatch };
+  /** Leave out what of a batch is not indexed yet. */
+  "POST /v1/vector_stores/{id}/file_batches/{batch}/cancel": { query: undefined; body: undefined; reply: VectorStoreBatch };
+  /** List the files of a batch. */
+  "GET /v1/vector_stores/{id}/file_batches/{batch}/files": { query: { filter?: string; limit?: number; order?: ("asc" | "desc"); after?: string; before?: string }; body: undefined; reply: { object: "list"; data: (VectorStoreFile)[]; first_id: (string | null); last_id: (string | null); has_more: boolean } };
   /** Answer a file of requests. */
   "POST /v1/batches": { query: undefined; body: { input_file_id: string; endpoint: string; completion_window: "24h"; metadata?: Record<string, unknown> }; reply: OpenAIBatch };
   /** List the batches of the project. */

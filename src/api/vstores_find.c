@@ -1,0 +1,209 @@
+/* Searching vector stores: the route, and what it shares with the tool `file_search`. */
+#include "api/vstores.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+/* ---- the search ---- */
+
+struct finding {
+	struct croft *c;
+	struct str project;
+	const struct vsearch *q;
+	const struct cancel *cancel;
+	struct arena *a;
+	struct vhit *hits; /* of all queries, each passage once */
+	size_t n, cap;
+	struct errtext *et;
+};
+
+static enum err no_memory(struct finding *f)
+{
+	return err_set(f->et, ERR_NOMEM, "no memory to search");
+}
+
+/* Not what was removed or cancelled, however short ago. */
+static enum err has_row(struct finding *f, struct vhit *h, bool *yes)
+{
+	struct vfile row;
+	const struct rag_hit *hit = &h->hit;
+	*yes = vstore_id_parse(hit->collection, &h->store) &&
+	       file_id_parse(str_sub(hit->path, 0, FILE_ID), &h->file);
+	if (!*yes)
+		return OK;
+	enum err e = vfile_get(f->c, f->project, h->store, h->file, f->a, &row, f->et);
+	*yes = !e && !str_eq_c(row.status, "cancelled");
+	h->name = row.name;
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static struct vhit *known(struct finding *f, int64_t chunk)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->hits[i].hit.chunk == chunk)
+			return &f->hits[i];
+	return NULL;
+}
+
+static enum err take(struct finding *f, const struct rag_hit *hit)
+{
+	struct vhit h = {.hit = *hit}, *before = known(f, hit->chunk);
+	bool yes = false;
+	if (hit->relevance < f->q->threshold || f->n == f->cap)
+		return OK;
+	if (before) {
+		before->hit.relevance = MAX(before->hit.relevance, hit->relevance);
+		return OK;
+	}
+	enum err e = has_row(f, &h, &yes);
+	if (!e && yes)
+		f->hits[f->n++] = h;
+	return e;
+}
+
+static enum err find_one(struct finding *f, struct str text)
+{
+	const struct vsearch *q = f->q;
+	struct rag_hit *hits;
+	struct str *names = arena_array_of(f->a, q->n_stores + 1, struct str);
+	size_t n = 0;
+	if (!names)
+		return no_memory(f);
+	for (size_t i = 0; i < q->n_stores; i++) {
+		char id[VSTORE_ID + 1];
+		vstore_id(q->stores[i], id);
+		names[i] = arena_str(f->a, str_c(id));
+		if (!names[i].p)
+			return no_memory(f);
+	}
+	struct rag_query rq = {.text = text,
+		.project = f->project,
+		.collections = names,
+		.n_collections = q->n_stores,
+		.owner = VSTORE_OWNER,
+		.k = (size_t)q->most,
+		.method = q->method,
+		.balance = q->balance};
+	if (q->filter)
+		rq.filter = (struct rag_filter){.attributes = vfilter_keep, .ctx = q->filter};
+	enum err e = rag_search(f->c, &rq, f->a, &hits, &n, f->cancel, f->et);
+	for (size_t i = 0; i < n && !e; i++)
+		e = take(f, &hits[i]);
+	return e;
+}
+
+static int by_relevance(const void *a, const void *b)
+{
+	const struct vhit *x = a, *y = b;
+	if (x->hit.relevance != y->hit.relevance)
+		return x->hit.relevance < y->hit.relevance ? 1 : -1;
+	return (x->hit.chunk > y->hit.chunk) - (x->hit.chunk < y->hit.chunk);
+}
+
+enum err vstores_find(struct croft *c, struct str project, const struct vsearch *q,
+	const struct cancel *cancel, struct arena *a, struct vhit **out, size_t *n,
+	struct errtext *et)
+{
+	struct finding f = {.c = c,
+		.project = project,
+		.q = q,
+		.cancel = cancel,
+		.a = a,
+		.cap = (size_t)q->most * q->n_queries,
+		.et = et};
+	f.hits = arena_array_of(a, f.cap + 1, struct vhit);
+	enum err e = f.hits ? OK : no_memory(&f);
+	for (size_t i = 0; i < q->n_queries && !e; i++)
+		e = find_one(&f, q->queries[i]);
+	if (e)
+		return e;
+	qsort(f.hits, f.n, sizeof *f.hits, by_relevance);
+	*out = f.hits;
+	*n = MIN(f.n, (size_t)q->most);
+	return OK;
+}
+
+/* ---- the route ---- */
+
+static void write_hit(struct jw *w, const struct vhit *h)
+{
+	char id[FILE_ID + 1];
+	file_id(h->file, id);
+	jw_obj(w);
+	jw_kc(w, "file_id", id);
+	jw_kstr(w, "filename", h->name);
+	jw_key(w, "score");
+	jw_f32(w, h->hit.relevance);
+	jw_key(w, "attributes");
+	jw_raw(w, h->hit.attributes.n ? h->hit.attributes : S("{}"));
+	jw_key(w, "content");
+	jw_arr(w);
+	jw_obj(w);
+	jw_kc(w, "type", "text");
+	jw_kstr(w, "text", h->hit.text);
+	jw_end(w);
+	jw_end(w);
+	jw_end(w);
+}
+
+static void reply_hits(
+	struct http_response *rs, const struct vsearch *q, const struct vhit *hits, size_t n)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_kc(&w, "object", "vector_store.search_results.page");
+	jw_key(&w, "search_query");
+	jw_arr(&w);
+	for (size_t i = 0; i < q->n_queries; i++)
+		jw_str(&w, q->queries[i]);
+	jw_end(&w);
+	jw_key(&w, "data");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		write_hit(&w, &hits[i]);
+	jw_end(&w);
+	jw_kbool(&w, "has_more", false);
+	jw_kc(&w, "next_page", NULL);
+	jw_end(&w);
+	http_reply_json(rs, 200, &w);
+	buf_free(&b);
+}
+
+static enum err search_in(struct croft *c, struct http_request *rq, struct vstore *v,
+	const struct vsearch *q, struct vhit **hits, size_t *n, struct api_error *x)
+{
+	if (v->expired)
+		return api_fail(x, ERR_CONFLICT, NULL, "vector_store_id",
+			"the vector store has expired: make a new one of its files");
+	struct run *run = run_begin(c, project_of(rq), "search", q->queries[0]);
+	struct span *s = span_begin(run, NULL, "retrieve", "retriever");
+	span_text(s, "input", q->queries[0]);
+	enum err e = vstores_find(c, project_of(rq), q, rq->cancel, rq->arena, hits, n, &x->et);
+	e = e ? e : vstore_used(c, v, &x->et);
+	span_i64(s, "hits", (int64_t)(e ? 0 : *n));
+	span_end(s, e, &x->et);
+	run_end(run, e, &x->et);
+	return e ? vstores_failed(x, e, "query") : OK;
+}
+
+void vstores_search(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct api_error x = {0};
+	struct vstore v;
+	struct vsearch q;
+	struct vhit *hits = NULL;
+	size_t n = 0;
+	enum err e = vstores_want(c, rq, &v, &x);
+	e = e ? e : vsearch_parse(rq->body, rq->arena, &q, &x);
+	if (!e) {
+		q.stores = &v.id;
+		q.n_stores = 1;
+		e = search_in(c, rq, &v, &q, &hits, &n, &x);
+	}
+	if (e)
+		api_reply_error(rs, &x);
+	else
+		reply_hits(rs, &q, hits, n);
+}
