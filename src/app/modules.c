@@ -10,12 +10,14 @@
 #include "api/mlflow_registry.h"
 #include "api/mlflow_scorer.h"
 #include "api/mlflow_webhook.h"
+#include "api/qdrant.h"
 #include "api/responses.h"
 #include "api/uploads.h"
 #include "api/vstores.h"
 #include "app/app.h"
 #include "artifact/artifact.h"
 #include "cli/cli.h"
+#include "collection/collection.h"
 #include "endpoint/endpoint.h"
 #include "endpoint/remote.h"
 #include "rag/rag.h"
@@ -45,6 +47,7 @@ const struct module *const app_modules[] = {
 	&upload_module,
 	&remote_module,
 	&endpoint_module,
+	&collection_module,
 	&rag_module,
 	&api_module,
 	&tokenize_module,
@@ -57,6 +60,7 @@ const struct module *const app_modules[] = {
 	&batch_module,
 	&responses_module,
 	&conversations_module,
+	&qdrant_module,
 	&mlflow_module,
 	&mlflow_registry_module,
 	&mlflow_logged_module,

@@ -527,6 +527,54 @@ export interface Routes {
   "GET /v1/conversations/{id}/items/{item}": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Remove an item of a conversation. */
   "DELETE /v1/conversations/{id}/items/{item}": { query: undefined; body: undefined; reply: OpenAIConversation };
+  /** Qdrant: list the collections. */
+  "GET /collections": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: what a collection is and holds. */
+  "GET /collections/{collection}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: whether there is one of that name. */
+  "GET /collections/{collection}/exists": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: make a collection. */
+  "PUT /collections/{collection}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: change how a collection is stored (no effect). */
+  "PATCH /collections/{collection}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: delete a collection. */
+  "DELETE /collections/{collection}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: index a field of the payloads (all of them are, always). */
+  "PUT /collections/{collection}/index": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: no longer index a field. */
+  "DELETE /collections/{collection}/index/{field}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: insert or replace points. */
+  "PUT /collections/{collection}/points": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: points by their ids. */
+  "POST /collections/{collection}/points": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: delete points. */
+  "POST /collections/{collection}/points/delete": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: replace vectors of points. */
+  "PUT /collections/{collection}/points/vectors": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: delete vectors of points. */
+  "POST /collections/{collection}/points/vectors/delete": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: set members of payloads. */
+  "POST /collections/{collection}/points/payload": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: replace payloads. */
+  "PUT /collections/{collection}/points/payload": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: delete members of payloads. */
+  "POST /collections/{collection}/points/payload/delete": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: empty payloads. */
+  "POST /collections/{collection}/points/payload/clear": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: several changes, one by one. */
+  "POST /collections/{collection}/points/batch": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: points in the order of their ids. */
+  "POST /collections/{collection}/points/scroll": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: how many points. */
+  "POST /collections/{collection}/points/count": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the nearest points. */
+  "POST /collections/{collection}/points/search": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the nearest points. */
+  "POST /collections/{collection}/points/query": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: several queries. */
+  "POST /collections/{collection}/points/query/batch": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: one point. */
+  "GET /collections/{collection}/points/{id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Say OK, as an MLflow server does. */
   "GET /health": { query: undefined; body: undefined; reply: undefined };
   /** The version of MLflow whose interface this is. */

@@ -1,0 +1,162 @@
+/* Qdrant's REST API: the rows, the envelope and errors. */
+#include "api/qdrant.h"
+#include "api/api_int.h"
+
+/* ---- the envelope ---- */
+
+enum err qd_begin(struct qd *q, struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct api_error x = {0};
+	*q = (struct qd){.c = c, .rq = rq, .rs = rs, .began_ns = clock_mono_ns()};
+	if (!rq->body.n)
+		return OK;
+	enum err e = api_parse_body(rq->body, rq->arena, &q->body, &x);
+	if (e)
+		q->et = x.et;
+	return e;
+}
+
+static void end_envelope(struct jw *w, int64_t began_ns)
+{
+	jw_kf64(w, "time", (double)(clock_mono_ns() - began_ns) / 1e9);
+	jw_end(w);
+}
+
+void qd_result(struct qd *q, struct jw *w, struct buf *b)
+{
+	*w = (struct jw){.out = b};
+	jw_obj(w);
+	jw_key(w, "result");
+}
+
+void qd_end(struct qd *q, struct jw *w)
+{
+	jw_kc(w, "status", "ok");
+	end_envelope(w, q->began_ns);
+	http_reply_json(q->rs, 200, w);
+	buf_free(w->out);
+}
+
+void qd_true(struct qd *q)
+{
+	struct buf b = {0};
+	struct jw w;
+	qd_result(q, &w, &b);
+	jw_bool(&w, true);
+	qd_end(q, &w);
+}
+
+static void reply_error(
+	struct http_response *rs, enum err e, const struct errtext *et, int64_t began_ns)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_key(&w, "status");
+	jw_obj(&w);
+	jw_kc(&w, "error", err_text(e, et));
+	jw_end(&w);
+	end_envelope(&w, began_ns);
+	if (err_http(e) == 429 || err_http(e) == 503)
+		http_set_header(rs, "retry-after", S("1"));
+	http_reply_json(rs, err_http(e), &w);
+	buf_free(&b);
+}
+
+void qd_fail(struct qd *q, enum err e)
+{
+	reply_error(q->rs, e, &q->et, q->began_ns);
+}
+
+static void refuse(struct http_response *rs, enum err e, const struct errtext *et)
+{
+	reply_error(rs, e, et, clock_mono_ns());
+}
+
+void qd_changed(struct qd *q, enum err e, int64_t seq)
+{
+	struct buf b = {0};
+	struct jw w;
+	if (e) {
+		qd_fail(q, e);
+		return;
+	}
+	qd_result(q, &w, &b);
+	jw_obj(&w);
+	jw_ki64(&w, "operation_id", seq);
+	jw_kc(&w, "status", "completed");
+	jw_end(&w);
+	qd_end(q, &w);
+}
+
+enum err qd_open(struct qd *q, struct collection **out)
+{
+	return collection_open(q->c, project_of(q->rq), http_param(q->rq, "collection"), out,
+		q->rq->cancel, &q->et);
+}
+
+/* ---- rows ---- */
+
+#define C "/collections/{collection}"
+#define READ PERM_DOCUMENT_READ
+#define WRITE PERM_DOCUMENT_WRITE
+enum { POINTS_MAX = 256 << 20 }; /* bytes of a body with points */
+
+static const struct route routes[] = {
+	{HTTP_GET, "/collections", qd_collections, READ, "Qdrant: list the collections", NULL, NULL,
+		"object", 0},
+	{HTTP_GET, C, qd_collection, READ, "Qdrant: what a collection is and holds", NULL, NULL,
+		"object", 0},
+	{HTTP_GET, C "/exists", qd_exists, READ, "Qdrant: whether there is one of that name", NULL,
+		NULL, "object", 0},
+	{HTTP_PUT, C, qd_create, WRITE, "Qdrant: make a collection", NULL, "object", "object", 0},
+	{HTTP_PATCH, C, qd_update, WRITE, "Qdrant: change how a collection is stored (no effect)",
+		NULL, "object", "object", 0},
+	{HTTP_DELETE, C, qd_delete, WRITE, "Qdrant: delete a collection", NULL, NULL, "object", 0},
+	{HTTP_PUT, C "/index", qd_index, WRITE,
+		"Qdrant: index a field of the payloads (all of them are, always)", NULL, "object",
+		"object", 0},
+	{HTTP_DELETE, C "/index/{field}", qd_index, WRITE, "Qdrant: no longer index a field", NULL,
+		NULL, "object", 0},
+	{HTTP_PUT, C "/points", qd_upsert, WRITE, "Qdrant: insert or replace points", NULL,
+		"object", "object", POINTS_MAX},
+	{HTTP_POST, C "/points", qd_retrieve, READ, "Qdrant: points by their ids", NULL, "object",
+		"object", 0},
+	{HTTP_POST, C "/points/delete", qd_remove, WRITE, "Qdrant: delete points", NULL, "object",
+		"object", 0},
+	{HTTP_PUT, C "/points/vectors", qd_put_vectors, WRITE, "Qdrant: replace vectors of points",
+		NULL, "object", "object", POINTS_MAX},
+	{HTTP_POST, C "/points/vectors/delete", qd_remove_vectors, WRITE,
+		"Qdrant: delete vectors of points", NULL, "object", "object", 0},
+	{HTTP_POST, C "/points/payload", qd_set_payload, WRITE, "Qdrant: set members of payloads",
+		NULL, "object", "object", POINTS_MAX},
+	{HTTP_PUT, C "/points/payload", qd_overwrite_payload, WRITE, "Qdrant: replace payloads",
+		NULL, "object", "object", POINTS_MAX},
+	{HTTP_POST, C "/points/payload/delete", qd_remove_payload, WRITE,
+		"Qdrant: delete members of payloads", NULL, "object", "object", 0},
+	{HTTP_POST, C "/points/payload/clear", qd_clear_payload, WRITE, "Qdrant: empty payloads",
+		NULL, "object", "object", 0},
+	{HTTP_POST, C "/points/batch", qd_batch, WRITE, "Qdrant: several changes, one by one", NULL,
+		"object", "object", POINTS_MAX},
+	{HTTP_POST, C "/points/scroll", qd_scroll, READ, "Qdrant: points in the order of their ids",
+		NULL, "object", "object", 0},
+	{HTTP_POST, C "/points/count", qd_count, READ, "Qdrant: how many points", NULL, "object",
+		"object", 0},
+	{HTTP_POST, C "/points/search", qd_search, READ, "Qdrant: the nearest points", NULL,
+		"object", "object", 0},
+	{HTTP_POST, C "/points/query", qd_query, READ, "Qdrant: the nearest points", NULL, "object",
+		"object", 0},
+	{HTTP_POST, C "/points/query/batch", qd_query_batch, READ, "Qdrant: several queries", NULL,
+		"object", "object", POINTS_MAX},
+	{HTTP_GET, C "/points/{id}", qd_point, READ, "Qdrant: one point", NULL, NULL, "object", 0},
+};
+
+static const struct face faces[] = {
+	{"/collections", NULL, refuse, NULL},
+};
+
+const struct module qdrant_module = {
+	.name = "qdrant",
+	TABLE(routes),
+	TABLE(faces),
+};

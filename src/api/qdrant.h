@@ -1,0 +1,84 @@
+/* The part of Qdrant's REST API that its clients and the frameworks above them use, over
+ * collection/collection.h. See docs/vector-api.md for what is there and what is refused.
+ *
+ *	qdrant.c              the rows, errors, the envelope
+ *	qdrant_collections.c  collections
+ *	qdrant_parse.c        JSON to ids, vectors, items
+ *	qdrant_points.c       changes of points
+ *	qdrant_query.c        reading and searching
+ *
+ * What would change an answer and cannot be done is refused by its name; what tunes storage
+ *(shards, replicas, segments, on-disk switches) is taken and has no effect. */
+#ifndef API_QDRANT_H
+#define API_QDRANT_H
+#include "base/clock.h"
+#include "collection/collection.h"
+
+extern const struct module qdrant_module;
+
+/* The version of the API whose shapes these are; clients compare it with their own. */
+#define QDRANT_VERSION "1.17.0"
+
+/* What one request works with. */
+struct qd {
+	struct croft *c;
+	struct http_request *rq;
+	struct http_response *rs;
+	int64_t began_ns;
+	yyjson_val *body; /* its root, an object; NULL: none was sent */
+	struct errtext et;
+};
+
+/* Parses the body into the request's arena. */
+enum err qd_begin(struct qd *q, struct croft *c, struct http_request *rq, struct http_response *rs);
+/* A writer inside "result"; qd_end closes it and answers. */
+void qd_result(struct qd *q, struct jw *w, struct buf *b);
+void qd_end(struct qd *q, struct jw *w);
+void qd_true(struct qd *q);
+void qd_fail(struct qd *q, enum err e);
+/* {"operation_id", "status": "completed"} */
+void qd_changed(struct qd *q, enum err e, int64_t seq);
+enum err qd_open(struct qd *q, struct collection **out);
+
+/* ---- qdrant_parse.c: all in the request's arena ---- */
+
+yyjson_val *qd_get(yyjson_val *o, const char *key); /* NULL when absent or null */
+enum err qd_refuse(struct qd *q, yyjson_val *o, const char *const *keys, const char *where);
+enum err qd_id(struct qd *q, yyjson_val *v, struct item_id *out);
+enum err qd_ids(struct qd *q, yyjson_val *list, struct item_id **out, size_t *n);
+/* An array of numbers. */
+enum err qd_numbers(struct qd *q, yyjson_val *v, float **out, size_t *n);
+enum err qd_vectors(struct qd *q, yyjson_val *v, struct collection_item *item);
+enum err qd_want(struct qd *q, yyjson_val *payload, yyjson_val *vectors, struct item_want *out);
+void qd_write_id(struct jw *w, const struct item_id *id);
+/* "payload" and "vector", as they were asked for. */
+void qd_write_item(
+	struct jw *w, const struct collection_item *it, yyjson_val *payload, yyjson_val *vectors);
+
+/* ---- rows ---- */
+
+void qd_collections(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_exists(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_create(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_update(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_delete(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_index(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_upsert(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_remove(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_put_vectors(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_remove_vectors(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_set_payload(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_overwrite_payload(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_remove_payload(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_clear_payload(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_point(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_retrieve(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_count(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_search(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_query(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_query_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
+
+#endif

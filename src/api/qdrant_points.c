@@ -1,0 +1,318 @@
+/* Qdrant: changes of points. */
+#include "api/api_int.h"
+#include "api/qdrant.h"
+
+/* Which points a change is about. */
+struct chosen {
+	struct item_id *ids;
+	size_t n;
+};
+
+static enum err no_memory(struct qd *q)
+{
+	return err_set(&q->et, ERR_NOMEM, "no memory for a request");
+}
+
+static enum err choose(struct qd *q, yyjson_val *o, struct chosen *out)
+{
+	static const char *const no[] = {"filter", "shard_key", NULL};
+	enum err e = qd_refuse(q, o, no, "");
+	return e ? e : qd_ids(q, yyjson_obj_get(o, "points"), &out->ids, &out->n);
+}
+
+/* ---- upsert ---- */
+
+static enum err parse_point(struct qd *q, yyjson_val *id, yyjson_val *vector, yyjson_val *payload,
+	struct collection_item *out)
+{
+	enum err e = qd_id(q, id, &out->id);
+	e = e ? e : qd_vectors(q, vector, out);
+	if (e)
+		return e;
+	if (payload && !yyjson_is_obj(payload))
+		return err_set(&q->et, ERR_INVALID, "a payload must be a JSON object");
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	if (payload) {
+		jw_val(&w, payload);
+		out->payload = arena_str(q->rq->arena, buf_str(&b));
+	}
+	buf_free(&b);
+	return payload && !out->payload.p ? no_memory(q) : OK;
+}
+
+static enum err parse_list(struct qd *q, yyjson_val *list, struct collection_item **out, size_t *n)
+{
+	yyjson_val *v;
+	size_t i, count = yyjson_arr_size(list), max;
+	struct collection_item *items =
+		arena_array_of(q->rq->arena, count + 1, struct collection_item);
+	enum err e = OK;
+	if (!items)
+		return no_memory(q);
+	yyjson_arr_foreach(list, i, max, v)
+	{
+		e = parse_point(q, yyjson_obj_get(v, "id"), qd_get(v, "vector"),
+			qd_get(v, "payload"), &items[i]);
+		if (e)
+			return err_wrap(&q->et, e, "point %zu", i);
+	}
+	*out = items;
+	*n = count;
+	return OK;
+}
+
+/* The i-th vector of a batch: of a list, or of each name's list. */
+static enum err batch_vector(
+	struct qd *q, yyjson_val *vectors, size_t at, struct collection_item *out)
+{
+	yyjson_val *key, *list;
+	size_t i, n;
+	if (yyjson_is_arr(vectors))
+		return qd_vectors(q, yyjson_arr_get(vectors, at), out);
+	out->vectors = arena_array_of(q->rq->arena, COLLECTION_SPACES_MAX, struct item_vector);
+	if (!out->vectors)
+		return no_memory(q);
+	yyjson_obj_foreach(vectors, i, n, key, list)
+	{
+		if (out->n_vectors == COLLECTION_SPACES_MAX)
+			return err_set(&q->et, ERR_INVALID, "at most %d kinds of vectors",
+				COLLECTION_SPACES_MAX);
+		struct item_vector *to = &out->vectors[out->n_vectors++];
+		to->space = json_val_str(key);
+		enum err e = qd_numbers(q, yyjson_arr_get(list, at), (float **)&to->v, &to->dim);
+		if (e)
+			return e;
+	}
+	return OK;
+}
+
+static enum err parse_columns(
+	struct qd *q, yyjson_val *batch, struct collection_item **out, size_t *n)
+{
+	yyjson_val *ids = yyjson_obj_get(batch, "ids"), *vectors = qd_get(batch, "vectors");
+	yyjson_val *payloads = qd_get(batch, "payloads");
+	size_t count = yyjson_arr_size(ids);
+	struct collection_item *items =
+		arena_array_of(q->rq->arena, count + 1, struct collection_item);
+	if (!items)
+		return no_memory(q);
+	for (size_t i = 0; i < count; i++) {
+		yyjson_val *payload = yyjson_arr_get(payloads, i);
+		enum err e = parse_point(q, yyjson_arr_get(ids, i), NULL,
+			yyjson_is_null(payload) ? NULL : payload, &items[i]);
+		e = e ? e : batch_vector(q, vectors, i, &items[i]);
+		if (e)
+			return err_wrap(&q->et, e, "point %zu", i);
+	}
+	*out = items;
+	*n = count;
+	return OK;
+}
+
+static enum err upsert(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	static const char *const no[] = {"shard_key", "update_filter", "update_mode", NULL};
+	yyjson_val *points = qd_get(o, "points"), *batch = qd_get(o, "batch");
+	struct collection_item *items = NULL;
+	size_t n = 0;
+	enum err e = qd_refuse(q, o, no, "");
+	if (e)
+		return e;
+	if (!yyjson_is_arr(points) && !yyjson_is_obj(batch))
+		return err_set(
+			&q->et, ERR_INVALID, "points (a list) or batch (columns) is missing");
+	e = points ? parse_list(q, points, &items, &n) : parse_columns(q, batch, &items, &n);
+	return e ? e : collection_put(k, items, n, seq, &q->et);
+}
+
+static enum err remove_points(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	struct chosen x;
+	enum err e = choose(q, o, &x);
+	return e ? e : collection_remove(k, x.ids, x.n, NULL, seq, &q->et);
+}
+
+/* ---- vectors ---- */
+
+static enum err put_vectors(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	struct collection_item *items = NULL;
+	size_t n = 0;
+	enum err e = yyjson_is_arr(yyjson_obj_get(o, "points"))
+			     ? parse_list(q, yyjson_obj_get(o, "points"), &items, &n)
+			     : err_set(&q->et, ERR_INVALID, "points (a list) is missing");
+	return e ? e : collection_put_vectors(k, items, n, seq, &q->et);
+}
+
+static enum err texts(struct qd *q, yyjson_val *list, const char *what, struct str **out, size_t *n)
+{
+	yyjson_val *v;
+	size_t i, count = yyjson_arr_size(list), max;
+	struct str *s = arena_array_of(q->rq->arena, count + 1, struct str);
+	if (!count)
+		return err_set(&q->et, ERR_INVALID, "%s must be a list of texts", what);
+	if (!s)
+		return no_memory(q);
+	yyjson_arr_foreach(list, i, max, v)
+	{
+		s[i] = json_val_str(v);
+		if (!s[i].p)
+			return err_set(&q->et, ERR_INVALID, "%s must be a list of texts", what);
+	}
+	*out = s;
+	*n = count;
+	return OK;
+}
+
+static enum err remove_vectors(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	struct chosen x;
+	struct str *names = NULL;
+	size_t n = 0;
+	enum err e = choose(q, o, &x);
+	e = e ? e : texts(q, yyjson_obj_get(o, "vector"), "vector", &names, &n);
+	return e ? e : collection_remove_vectors(k, x.ids, x.n, names, n, seq, &q->et);
+}
+
+/* ---- payloads ---- */
+
+static enum err patch(
+	struct qd *q, struct collection *k, yyjson_val *o, enum payload_change change, int64_t *seq)
+{
+	struct payload_patch p = {.change = change, .path = json_str(o, "key")};
+	struct chosen x;
+	struct str *keys = NULL;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = choose(q, o, &x);
+	if (!e && change == PAYLOAD_UNSET)
+		e = texts(q, yyjson_obj_get(o, "keys"), "keys", &keys, &p.n_keys);
+	p.keys = keys;
+	if (!e && (change == PAYLOAD_SET || change == PAYLOAD_OVERWRITE)) {
+		if (!yyjson_is_obj(yyjson_obj_get(o, "payload")))
+			e = err_set(&q->et, ERR_INVALID, "payload (an object) is missing");
+		else
+			jw_val(&w, yyjson_obj_get(o, "payload"));
+	}
+	p.object = buf_str(&b);
+	e = e ? e : collection_patch(k, x.ids, x.n, &p, seq, &q->et);
+	buf_free(&b);
+	return e;
+}
+
+static enum err set_payload(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	return patch(q, k, o, PAYLOAD_SET, seq);
+}
+
+static enum err overwrite_payload(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	return patch(q, k, o, PAYLOAD_OVERWRITE, seq);
+}
+
+static enum err remove_payload(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	return patch(q, k, o, PAYLOAD_UNSET, seq);
+}
+
+static enum err clear_payload(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	return patch(q, k, o, PAYLOAD_CLEAR, seq);
+}
+
+/* ---- rows ---- */
+
+typedef enum err (*change_fn)(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq);
+
+static void change(struct croft *c, struct http_request *rq, struct http_response *rs, change_fn fn)
+{
+	struct qd q;
+	struct collection *k = NULL;
+	int64_t seq = 0;
+	enum err e = qd_begin(&q, c, rq, rs);
+	e = e ? e : qd_open(&q, &k);
+	e = e ? e : fn(&q, k, q.body, &seq);
+	collection_close(k);
+	qd_changed(&q, e, seq);
+}
+
+#define ROW(name, fn)                                                                 \
+	void name(struct croft *c, struct http_request *rq, struct http_response *rs) \
+	{                                                                             \
+		change(c, rq, rs, fn);                                                \
+	}
+
+ROW(qd_upsert, upsert)
+ROW(qd_remove, remove_points)
+ROW(qd_put_vectors, put_vectors)
+ROW(qd_remove_vectors, remove_vectors)
+ROW(qd_set_payload, set_payload)
+ROW(qd_overwrite_payload, overwrite_payload)
+ROW(qd_remove_payload, remove_payload)
+ROW(qd_clear_payload, clear_payload)
+
+/* ---- several changes, one after the other; the first that fails ends it ---- */
+
+static const struct {
+	const char *name;
+	change_fn fn;
+} operations[] = {{"upsert", upsert}, {"delete", remove_points}, {"set_payload", set_payload},
+	{"overwrite_payload", overwrite_payload}, {"delete_payload", remove_payload},
+	{"clear_payload", clear_payload}, {"update_vectors", put_vectors},
+	{"delete_vectors", remove_vectors}};
+
+static enum err operate(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
+{
+	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
+		yyjson_val *v = qd_get(o, operations[i].name);
+		if (v)
+			return operations[i].fn(q, k, v, seq);
+	}
+	return err_set(&q->et, ERR_INVALID,
+		"an operation must be one of upsert, delete, "
+		"set_payload, overwrite_payload, delete_payload, "
+		"clear_payload, update_vectors, delete_vectors");
+}
+
+void qd_batch(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	enum { OPERATIONS_MAX = 1000 };
+	struct qd q;
+	struct collection *k = NULL;
+	struct buf b = {0};
+	struct jw w;
+	yyjson_val *o;
+	size_t i, n;
+	enum err e = qd_begin(&q, c, rq, rs);
+	yyjson_val *list = e ? NULL : yyjson_obj_get(q.body, "operations");
+	if (!e && (!yyjson_is_arr(list) || yyjson_arr_size(list) > OPERATIONS_MAX))
+		e = err_set(&q.et, ERR_INVALID, "operations must be a list of at most %d",
+			OPERATIONS_MAX);
+	e = e ? e : qd_open(&q, &k);
+	qd_result(&q, &w, &b);
+	jw_arr(&w);
+	yyjson_arr_foreach(list, i, n, o)
+	{
+		int64_t seq = 0;
+		if (e)
+			break;
+		e = operate(&q, k, o, &seq);
+		if (e) {
+			e = err_wrap(&q.et, e, "operation %zu (those before it were done)", i);
+			break;
+		}
+		jw_obj(&w);
+		jw_ki64(&w, "operation_id", seq);
+		jw_kc(&w, "status", "completed");
+		jw_end(&w);
+	}
+	jw_end(&w);
+	collection_close(k);
+	if (e) {
+		buf_free(&b);
+		qd_fail(&q, e);
+	} else {
+		qd_end(&q, &w);
+	}
+}

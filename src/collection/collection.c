@@ -1,0 +1,513 @@
+/* Collections by name: made, listed, opened once for all who use them, deleted. */
+#include "collection/collection_int.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+enum { SWEEP_ITEMS = 2000 }; /* of one transaction */
+
+static enum err no_memory(struct errtext *et)
+{
+	return err_set(et, ERR_NOMEM, "no memory for a collection");
+}
+
+struct collections *collections_of(struct croft *c)
+{
+	return croft_state(c, &collection_module);
+}
+
+size_t collection_spaces(const struct collection *k, const struct space **out)
+{
+	*out = k->spaces;
+	return k->n_spaces;
+}
+
+const struct space *collection_space(const struct collection *k, struct str name)
+{
+	for (size_t i = 0; i < k->n_spaces; i++)
+		if (str_eq(k->spaces[i].name, name))
+			return &k->spaces[i];
+	return NULL;
+}
+
+/* ---- making ---- */
+
+static enum err check_name(struct str name, const char *of, struct errtext *et)
+{
+	bool bad = name.n > COLLECTION_NAME_MAX || !utf8_valid(name);
+	for (size_t i = 0; i < name.n; i++)
+		bad |= (unsigned char)name.p[i] < 0x20 || strchr("/\\:*?\"<>|", name.p[i]);
+	return bad ? err_set(et, ERR_INVALID,
+			     "a name of %s has 1 to %d bytes of UTF-8 and none of / \\ : * ? \" < "
+			     "> |",
+			     of, COLLECTION_NAME_MAX)
+		   : OK;
+}
+
+static enum err check_spaces(const struct space *s, size_t n, struct errtext *et)
+{
+	if (!n || n > COLLECTION_SPACES_MAX)
+		return err_set(et, ERR_INVALID, "a collection has 1 to %d kinds of vectors",
+			COLLECTION_SPACES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		enum err e = check_name(s[i].name, "a kind of vectors", et);
+		if (e)
+			return e;
+		if (!s[i].dim || s[i].dim > COLLECTION_DIM_MAX)
+			return err_set(et, ERR_INVALID,
+				"vectors \"%.*s\": a size of %u; 1 to %d are possible",
+				STR_FMT(s[i].name), s[i].dim, COLLECTION_DIM_MAX);
+		for (size_t j = 0; j < i; j++)
+			if (str_eq(s[i].name, s[j].name))
+				return err_set(et, ERR_INVALID, "two kinds of vectors \"%.*s\"",
+					STR_FMT(s[i].name));
+	}
+	return OK;
+}
+
+static int64_t number_by_chance(void)
+{
+	uint64_t v;
+	random_bytes(&v, sizeof v);
+	return (int64_t)(v >> 14) + 1; /* 50 bits: exact in JSON and short in an index */
+}
+
+static enum err add_in(struct tx *tx, void *ctx, struct errtext *et)
+{
+	return store_collection_add(tx, ctx, et);
+}
+
+enum err collection_create(struct croft *c, struct str project, struct str name,
+	const struct space *spaces, size_t n, struct errtext *et)
+{
+	struct buf config = {0};
+	enum err e = name.n ? check_name(name, "a collection", et)
+			    : err_set(et, ERR_INVALID, "a collection needs a name");
+	e = e ? e : check_spaces(spaces, n, et);
+	if (e)
+		return e;
+	config_write(spaces, n, &config);
+	int64_t now = clock_unix_ms();
+	struct collection_row r = {.number = number_by_chance(),
+		.project = project,
+		.name = name,
+		.config = buf_str(&config),
+		.next_num = 1,
+		.created_ms = now,
+		.updated_ms = now};
+	e = config.err ? no_memory(et) : db_write(croft_db(c), add_in, &r, et);
+	buf_free(&config);
+	return e;
+}
+
+/* ---- listing ---- */
+
+static enum err to_info(const struct collection_row *r, struct arena *a,
+	struct collection_info *out, struct errtext *et)
+{
+	*out = (struct collection_info){.name = r->name,
+		.items = r->items,
+		.seq = r->seq,
+		.created_ms = r->created_ms,
+		.updated_ms = r->updated_ms};
+	return config_read(r->config, a, &out->spaces, &out->n_spaces, et);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct collection_row *x = a, *y = b;
+	return str_cmp(x->name, y->name);
+}
+
+enum err collection_list(struct croft *c, struct str project, struct arena *a,
+	struct collection_info **out, size_t *n, struct errtext *et)
+{
+	struct tx *tx;
+	struct collection_row *rows = NULL;
+	size_t k = 0;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_collections(tx, project, a, &rows, &k, et);
+	db_rollback(tx);
+	struct collection_info *list = arena_array_of(a, k + 1, struct collection_info);
+	if (!e && !list)
+		e = no_memory(et);
+	if (!e && k)
+		qsort(rows, k, sizeof *rows, by_name);
+	for (size_t i = 0; i < k && !e; i++)
+		e = to_info(&rows[i], a, &list[i], et);
+	if (!e) {
+		*out = list;
+		*n = k;
+	}
+	return e;
+}
+
+static enum err find_row(struct croft *c, struct str project, struct str name, struct arena *a,
+	struct collection_row *out, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_collection_by_name(tx, project, name, a, out, et);
+	db_rollback(tx);
+	return e;
+}
+
+enum err collection_find(struct croft *c, struct str project, struct str name, struct arena *a,
+	struct collection_info *out, struct errtext *et)
+{
+	struct collection_row r;
+	enum err e = find_row(c, project, name, a, &r, et);
+	return e ? e : to_info(&r, a, out, et);
+}
+
+/* ---- deleting ---- */
+
+struct dropping {
+	struct str project, name;
+	struct arena *a;
+	int64_t number;
+};
+
+static enum err drop_in(struct tx *tx, void *ctx, struct errtext *et)
+{
+	struct dropping *d = ctx;
+	struct collection_row r;
+	char text[24];
+	enum err e = store_collection_by_name(tx, d->project, d->name, d->a, &r, et);
+	if (e)
+		return e;
+	d->number = r.number;
+	e = store_collection_drop(tx, r.number, et);
+	snprintf(text, sizeof text, "%lld", (long long)r.number);
+	return e ? e : db_notify(tx, COLLECTION_CHANNEL, str_c(text), et);
+}
+
+struct sweeping {
+	int64_t number;
+	bool more;
+};
+
+static enum err sweep_in(struct tx *tx, void *ctx, struct errtext *et)
+{
+	struct sweeping *s = ctx;
+	return store_collection_sweep(tx, s->number, SWEEP_ITEMS, &s->more, et);
+}
+
+static enum err sweep(struct croft *c, int64_t number, struct errtext *et)
+{
+	struct sweeping s = {number, true};
+	enum err e = OK;
+	while (!e && s.more && !cancelled(croft_stopping(c)))
+		e = db_write(croft_db(c), sweep_in, &s, et);
+	return e;
+}
+
+/* It is gone with the first transaction; what is left of its rows is nobody's, and if sweeping is
+ * interrupted the next start goes on with it. */
+enum err collection_delete(struct croft *c, struct str project, struct str name, struct errtext *et)
+{
+	struct errtext swept;
+	struct dropping d = {project, name, arena_new(0), 0};
+	enum err e = d.a ? db_write(croft_db(c), drop_in, &d, et) : no_memory(et);
+	arena_free(d.a);
+	if (e)
+		return e;
+	collections_forget(c, d.number);
+	if (sweep(c, d.number, &swept))
+		log_warn("sweeping a deleted collection: %s", swept.msg);
+	return OK;
+}
+
+static void *sweep_left(void *arg)
+{
+	struct croft *c = arg;
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct tx *tx;
+	int64_t *numbers = NULL;
+	size_t n = 0;
+	enum err e = a ? db_begin(croft_db(c), TX_READ, &tx, &et) : ERR_NOMEM;
+	if (!e) {
+		e = store_collections_dropped(tx, a, &numbers, &n, &et);
+		db_rollback(tx);
+	}
+	for (size_t i = 0; i < n && !e; i++)
+		e = sweep(c, numbers[i], &et);
+	if (e)
+		log_warn("sweeping deleted collections: %s", err_text(e, &et));
+	arena_free(a);
+	return NULL;
+}
+
+/* ---- the open ones ---- */
+
+static void free_collection(struct collection *k)
+{
+	if (!k)
+		return;
+	shelf_clear(k);
+	pthread_mutex_destroy(&k->write);
+	pthread_rwlock_destroy(&k->lock);
+	arena_free(k->arena);
+	free(k);
+}
+
+static void key_of(int64_t number, char out[24])
+{
+	snprintf(out, 24, "%lld", (long long)number);
+}
+
+/* Under mu. */
+static void unuse(struct collection *k)
+{
+	if (!--k->users && k->dropped)
+		free_collection(k);
+}
+
+void collection_close(struct collection *k)
+{
+	if (!k)
+		return;
+	struct collections *all = collections_of(k->c);
+	pthread_mutex_lock(&all->mu);
+	unuse(k);
+	pthread_mutex_unlock(&all->mu);
+}
+
+void collections_forget(struct croft *c, int64_t number)
+{
+	struct collections *all = collections_of(c);
+	char key[24];
+	key_of(number, key);
+	pthread_mutex_lock(&all->mu);
+	struct collection *k = map_del(&all->by_number, str_c(key));
+	if (k) {
+		k->dropped = true;
+		k->users++;
+		unuse(k);
+	}
+	pthread_mutex_unlock(&all->mu);
+}
+
+static enum err make(struct croft *c, const struct collection_row *r, struct collection **out,
+	struct errtext *et)
+{
+	struct collection *k = calloc(1, sizeof *k);
+	if (!k)
+		return no_memory(et);
+	k->c = c;
+	k->number = r->number;
+	k->state = LOADING;
+	pthread_mutex_init(&k->write, NULL);
+	pthread_rwlock_init(&k->lock, NULL);
+	k->arena = arena_new(0);
+	enum err e = k->arena ? OK : no_memory(et);
+	if (!e) {
+		k->project = arena_str(k->arena, r->project);
+		k->name = arena_str(k->arena, r->name);
+		e = config_read(r->config, k->arena, &k->spaces, &k->n_spaces, et);
+		if (!e && (!k->project.p || !k->name.p))
+			e = no_memory(et);
+	}
+	if (e)
+		free_collection(k);
+	else
+		*out = k;
+	return e;
+}
+
+/* What another server changes while it is loaded may be missing in what was read: stale. */
+static enum err load_whole(struct collections *all, struct collection *k,
+	const struct cancel *cancel, struct errtext *et)
+{
+	enum err e = shelf_load(k, cancel, et);
+	pthread_mutex_lock(&all->mu);
+	while (!e && k->stale) {
+		k->stale = false;
+		pthread_mutex_unlock(&all->mu);
+		e = shelf_follow(k, et);
+		pthread_mutex_lock(&all->mu);
+	}
+	k->state = e ? FAILED : LOADED;
+	pthread_cond_broadcast(&all->loaded);
+	pthread_mutex_unlock(&all->mu);
+	return e;
+}
+
+/* Loads it for all who wait. Under mu, which is let go meanwhile. */
+static enum err load(struct collections *all, struct collection *k, const struct cancel *cancel,
+	struct errtext *et)
+{
+	pthread_mutex_unlock(&all->mu);
+	pthread_mutex_lock(&k->write);
+	enum err e = load_whole(all, k, cancel, et);
+	pthread_mutex_unlock(&k->write);
+	pthread_mutex_lock(&all->mu);
+	return e;
+}
+
+/* Who finds that loading has failed (it was cancelled, memory was out) tries again. */
+static enum err await_loaded(struct collections *all, struct collection *k,
+	const struct cancel *cancel, struct errtext *et)
+{
+	while (k->state == LOADING)
+		pthread_cond_wait(&all->loaded, &all->mu);
+	if (k->state == LOADED)
+		return OK;
+	k->state = LOADING;
+	return load(all, k, cancel, et);
+}
+
+static enum err open_row(struct croft *c, const struct collection_row *r, struct collection **out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	struct collections *all = collections_of(c);
+	char key[24];
+	key_of(r->number, key);
+	enum err e = OK;
+	pthread_mutex_lock(&all->mu);
+	struct collection *k = map_get(&all->by_number, str_c(key));
+	bool fresh = !k;
+	if (fresh) {
+		e = make(c, r, &k, et);
+		if (!e && !map_put(&all->by_number, str_c(key), k)) {
+			free_collection(k);
+			e = no_memory(et);
+		}
+	}
+	if (!e) {
+		k->users++;
+		e = fresh ? load(all, k, cancel, et) : await_loaded(all, k, cancel, et);
+		if (e)
+			unuse(k);
+	}
+	pthread_mutex_unlock(&all->mu);
+	if (!e)
+		*out = k;
+	return e;
+}
+
+enum err collection_open(struct croft *c, struct str project, struct str name,
+	struct collection **out, const struct cancel *cancel, struct errtext *et)
+{
+	struct collection_row r;
+	struct arena *a = arena_new(0);
+	enum err e = a ? find_row(c, project, name, a, &r, et) : no_memory(et);
+	if (!e)
+		e = open_row(c, &r, out, cancel, et);
+	arena_free(a);
+	return e;
+}
+
+/* ---- following other servers ---- */
+
+static struct collection *take_open(struct collections *all, struct str number)
+{
+	pthread_mutex_lock(&all->mu);
+	struct collection *k = map_get(&all->by_number, number);
+	bool ready = k && k->state == LOADED;
+	if (ready)
+		k->users++;
+	else if (k)
+		k->stale = true;
+	pthread_mutex_unlock(&all->mu);
+	return ready ? k : NULL;
+}
+
+static enum err follow_one(struct croft *c, struct str number, struct errtext *et)
+{
+	struct collection *k = take_open(collections_of(c), number);
+	if (!k)
+		return OK;
+	pthread_mutex_lock(&k->write);
+	enum err e = shelf_follow(k, et);
+	pthread_mutex_unlock(&k->write);
+	if (e == ERR_NOT_FOUND) {
+		collections_forget(c, k->number);
+		e = OK;
+	}
+	collection_close(k);
+	return e;
+}
+
+/* All that are open: some notices were missed. */
+static enum err follow_all(struct croft *c, struct errtext *et)
+{
+	struct collections *all = collections_of(c);
+	struct str key;
+	void *value;
+	struct buf keys = {0};
+	pthread_mutex_lock(&all->mu);
+	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);) {
+		buf_adds(&keys, key);
+		buf_putc(&keys, '\n');
+	}
+	pthread_mutex_unlock(&all->mu);
+	struct str rest = buf_str(&keys), line;
+	enum err e = keys.err;
+	while (!e && str_next(&rest, '\n', &line))
+		e = follow_one(c, line, et);
+	buf_free(&keys);
+	return e;
+}
+
+static enum err follow(void *ctx, const struct notice *n, struct errtext *et)
+{
+	struct croft *c = ctx;
+	if (n->own)
+		return OK;
+	return n->text.p ? follow_one(c, n->text, et) : follow_all(c, et);
+}
+
+/* ---- the module's life ---- */
+
+enum err collections_init(struct croft *c, struct errtext *et)
+{
+	struct collections *all = calloc(1, sizeof *all);
+	if (!all)
+		return no_memory(et);
+	pthread_mutex_init(&all->mu, NULL);
+	pthread_cond_init(&all->loaded, NULL);
+	croft_set_state(c, &collection_module, all);
+	return OK;
+}
+
+enum err collections_start(struct croft *c, struct errtext *et)
+{
+	struct collections *all = collections_of(c);
+	struct tx *tx;
+	int64_t seq = 0;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = notify_seq(tx, COLLECTION_CHANNEL, &seq, et);
+	db_rollback(tx);
+	if (!e)
+		e = notify_watch(croft_db(c), COLLECTION_CHANNEL, seq, follow, c, &all->watch, et);
+	if (!e && db_alone(croft_db(c))) {
+		e = thread_start(&all->sweeper, sweep_left, c, "sweep", et);
+		all->sweeping = !e;
+	}
+	return e;
+}
+
+void collections_stop(struct croft *c)
+{
+	struct collections *all = collections_of(c);
+	struct str key;
+	void *value;
+	notify_unwatch(all->watch);
+	if (all->sweeping)
+		pthread_join(all->sweeper, NULL);
+	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);)
+		free_collection(value);
+	map_free(&all->by_number);
+	pthread_cond_destroy(&all->loaded);
+	pthread_mutex_destroy(&all->mu);
+	free(all);
+}

@@ -1,0 +1,166 @@
+/* Collections: items with vectors and a payload, searched by nearness and by what the payload says.
+ *
+ * An item has an id (a number, a UUID or any text), a JSON object as its payload, and at most one
+ * vector for each of the collection's named spaces. What was acknowledged is in the database; the
+ * indexes in memory are built from there when a collection is first used, and each change is
+ * published to them before the caller hears of it, so that what was written is found and what was
+ * deleted is not. Servers that share a database follow each other's changes.
+ *
+ * Changes are numbered: `seq` of a collection grows by one with each call that changed something.
+ * A struct collection is counted; any thread may use it. Strings that come out are in the arena. */
+#ifndef COLLECTION_COLLECTION_H
+#define COLLECTION_COLLECTION_H
+#include "module/module.h"
+
+extern const struct module collection_module;
+
+enum {
+	COLLECTION_NAME_MAX = 255,        /* bytes */
+	COLLECTION_SPACES_MAX = 16,       /* named vectors */
+	COLLECTION_DIM_MAX = 4096,        /* numbers of a vector */
+	COLLECTION_ID_MAX = 255,          /* bytes of an item's id as text */
+	COLLECTION_PAYLOAD_MAX = 1 << 20, /* bytes of one payload */
+	COLLECTION_BATCH_MAX = 10000,     /* items of one call */
+	COLLECTION_K_MAX = 10000,         /* hits of one query */
+};
+
+enum distance { DISTANCE_COSINE, DISTANCE_DOT, DISTANCE_L2 };
+
+const char *distance_word(enum distance d); /* "Cosine", "Dot", "Euclid" */
+bool distance_parse(struct str word, enum distance *out);
+
+/* Where vectors of one kind lie. name "": the only one, or the one that is meant without a name. */
+struct space {
+	struct str name;
+	uint32_t dim;
+	enum distance distance;
+};
+
+struct collection_info {
+	struct str name;
+	struct space *spaces;
+	size_t n_spaces;
+	int64_t items, seq, created_ms, updated_ms;
+};
+
+/* ---- ids ---- */
+
+/* An id in bytes that sort as ids do: numbers, then UUIDs, then texts. */
+struct item_id {
+	uint8_t n;
+	uint8_t b[COLLECTION_ID_MAX];
+};
+
+/* "42" is a number, "5c56c793-69f3-4fbf-87e6-c4bf54c28c26" (or 32 hex digits) a UUID, other text
+ * itself. ERR_INVALID: empty, too long, not UTF-8. */
+enum err item_id_parse(struct str text, struct item_id *out, struct errtext *et) MUST_CHECK;
+void item_id_number(uint64_t number, struct item_id *out);
+bool item_id_is_number(struct str bytes, uint64_t *number);
+void item_id_text(struct str bytes, struct buf *out); /* what item_id_parse reads */
+static inline struct str item_id_bytes(const struct item_id *id)
+{
+	return str_mk(id->b, id->n);
+}
+
+/* ---- collections ---- */
+
+struct collection;
+
+enum err collection_create(struct croft *c, struct str project, struct str name,
+	const struct space *spaces, size_t n, struct errtext *et) MUST_CHECK; /* ERR_CONFLICT */
+enum err collection_delete(
+	struct croft *c, struct str project, struct str name, struct errtext *et) MUST_CHECK;
+enum err collection_list(struct croft *c, struct str project, struct arena *a,
+	struct collection_info **out, size_t *n, struct errtext *et) MUST_CHECK; /* by name */
+enum err collection_find(struct croft *c, struct str project, struct str name, struct arena *a,
+	struct collection_info *out, struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+/* Builds its indexes if that was not done yet (others wait for it). */
+enum err collection_open(struct croft *c, struct str project, struct str name,
+	struct collection **out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+void collection_close(struct collection *k); /* accepts NULL */
+size_t collection_spaces(const struct collection *k, const struct space **out);
+/* NULL: it has none of that name. */
+const struct space *collection_space(const struct collection *k, struct str name);
+
+/* ---- items ---- */
+
+struct item_vector {
+	struct str space; /* its name */
+	const float *v;   /* dim */
+	size_t dim;
+};
+
+struct collection_item {
+	struct item_id id;
+	struct str payload; /* a JSON object, or "" for {} */
+	struct item_vector *vectors;
+	size_t n_vectors;
+};
+
+/* Inserts, or replaces as a whole. ERR_INVALID names the item. The last of two with one id counts.
+ * *seq (may be NULL): the number of the change. */
+enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,
+	int64_t *seq, struct errtext *et) MUST_CHECK;
+/* Those that are there are deleted; *gone: how many. */
+enum err collection_remove(struct collection *k, const struct item_id *ids, size_t n, size_t *gone,
+	int64_t *seq, struct errtext *et) MUST_CHECK;
+/* Vectors of items that are there, the other vectors and the payload stay. ERR_NOT_FOUND names the
+ * first that is not there; then nothing has changed. */
+enum err collection_put_vectors(struct collection *k, const struct collection_item *items, size_t n,
+	int64_t *seq, struct errtext *et) MUST_CHECK;
+enum err collection_remove_vectors(struct collection *k, const struct item_id *ids, size_t n,
+	const struct str *spaces, size_t n_spaces, int64_t *seq, struct errtext *et) MUST_CHECK;
+
+enum payload_change {
+	PAYLOAD_SET,       /* the members of the patch */
+	PAYLOAD_OVERWRITE, /* the patch and nothing else */
+	PAYLOAD_UNSET,     /* without the keys */
+	PAYLOAD_CLEAR
+};
+struct payload_patch {
+	enum payload_change change;
+	struct str object; /* set, overwrite: JSON */
+	struct str path;   /* set: into this member ("a.b"), made when absent; "": the payload */
+	const struct str *keys; /* unset: members, or paths to them */
+	size_t n_keys;
+};
+/* Ids that are not there are passed over. */
+enum err collection_patch(struct collection *k, const struct item_id *ids, size_t n,
+	const struct payload_patch *patch, int64_t *seq, struct errtext *et) MUST_CHECK;
+
+/* ---- reading ---- */
+
+struct item_want {
+	bool payload, vectors;
+};
+
+/* Those that are there, in the order asked for. */
+enum err collection_get(struct collection *k, const struct item_id *ids, size_t n,
+	struct item_want want, struct arena *a, struct collection_item **out, size_t *n_out,
+	struct errtext *et) MUST_CHECK;
+/* In the order of their ids, from `from` on (NULL: the first). At most max. */
+enum err collection_scroll(struct collection *k, const struct item_id *from, size_t max,
+	struct item_want want, struct arena *a, struct collection_item **out, size_t *n,
+	struct errtext *et) MUST_CHECK;
+size_t collection_count(struct collection *k);
+
+struct item_query {
+	struct str space;
+	const float *vector;
+	size_t dim;
+	size_t k;    /* 1..COLLECTION_K_MAX */
+	float worst; /* scores that are worse are left out; NaN: none is */
+	struct item_want want;
+	const struct cancel *cancel;
+};
+
+struct item_hit {
+	struct collection_item item;
+	float score; /* cosine and dot: higher is nearer; L2: the distance */
+};
+
+/* Best first. ERR_INVALID when the vector does not fit the space. */
+enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
+	struct item_hit **out, size_t *n, struct errtext *et) MUST_CHECK;
+
+#endif

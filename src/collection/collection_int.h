@@ -1,0 +1,173 @@
+/* What the files of this folder share.
+ *
+ *	collection_module.c  the rows
+ *	collection_store.c   SQL
+ *	collection.c         collections by name: create, list, open, delete
+ *	shelf.c              one collection in memory: ids and indexes, loaded and published to
+ *	item_id.c            ids to bytes and back
+ *	item_code.c          vectors to bytes and back
+ *	items.c              changes: one transaction, then publication
+ *	payload.c            patches of payloads
+ *	query.c              reading and searching
+ *
+ * Invariants
+ * 1. What is in memory was committed before; under k->write a commit is followed by its
+ *    publication before anything else changes the collection.
+ * 2. An item keeps its number (`num`) as long as it lives; numbers are never used twice.
+ * 3. A change's number is on the row of each item that it touched: who has seen changes up to s
+ *    catches up by reading the rows with a higher one, and the graves with a higher one. */
+#ifndef COLLECTION_INT_H
+#define COLLECTION_INT_H
+#include "base/map.h"
+#include "collection/collection.h"
+#include "store/notify.h"
+#include "vector/vector.h"
+
+/* ---- SQL ---- */
+
+extern const struct migration collection_migrations[];
+extern const size_t n_collection_migrations;
+
+struct collection_row {
+	int64_t number; /* of the collection, by chance and never used twice */
+	struct str project, name, config;
+	int64_t seq, next_num, items, graves_seq, created_ms, updated_ms;
+};
+
+struct item_row {
+	int64_t num, seq, vec; /* vec: the change that wrote its vectors */
+	struct str id, payload, vectors;
+};
+
+enum err store_collection_add(
+	struct tx *tx, const struct collection_row *r, struct errtext *et) MUST_CHECK;
+enum err store_collection_by_name(struct tx *tx, struct str project, struct str name,
+	struct arena *a, struct collection_row *out, struct errtext *et) MUST_CHECK;
+enum err store_collection_by_number(struct tx *tx, int64_t number, struct arena *a,
+	struct collection_row *out, struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+enum err store_collections(struct tx *tx, struct str project, struct arena *a,
+	struct collection_row **out, size_t *n, struct errtext *et) MUST_CHECK;
+/* seq, next_num, items, graves_seq, updated_ms */
+enum err store_collection_at(
+	struct tx *tx, const struct collection_row *r, struct errtext *et) MUST_CHECK;
+enum err store_collection_drop(struct tx *tx, int64_t number, struct errtext *et) MUST_CHECK;
+/* What a dropped collection left, at most `max` items of it; *more: there may be others. */
+enum err store_collection_sweep(
+	struct tx *tx, int64_t number, int max, bool *more, struct errtext *et) MUST_CHECK;
+enum err store_collections_dropped(struct tx *tx, struct arena *a, int64_t **numbers, size_t *n,
+	struct errtext *et) MUST_CHECK;
+
+enum err store_item_add(
+	struct tx *tx, int64_t collection, const struct item_row *r, struct errtext *et) MUST_CHECK;
+/* payload .p NULL: as it is */
+enum err store_item_change(
+	struct tx *tx, int64_t collection, const struct item_row *r, struct errtext *et) MUST_CHECK;
+enum err store_item_drop(
+	struct tx *tx, int64_t collection, int64_t num, int64_t seq, struct errtext *et) MUST_CHECK;
+enum err store_vectors_put(struct tx *tx, int64_t collection, int64_t num, struct str vectors,
+	struct errtext *et) MUST_CHECK;
+enum err store_graves_trim(
+	struct tx *tx, struct collection_row *r, int64_t kept, struct errtext *et) MUST_CHECK;
+
+/* What of an item is read beside its number and id. */
+struct item_read {
+	bool payload, vectors;
+};
+typedef enum err (*item_row_fn)(void *ctx, const struct item_row *r, struct errtext *et);
+/* ERR_NOT_FOUND, without a text. Strings are in `a`. */
+enum err store_item(struct tx *tx, int64_t collection, struct str id, struct item_read read,
+	struct arena *a, struct item_row *out, struct errtext *et) MUST_CHECK;
+enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struct item_read read,
+	struct arena *a, struct item_row *out, struct errtext *et) MUST_CHECK;
+/* Rows last for the call. */
+enum err store_items_from(struct tx *tx, int64_t collection, struct str from, size_t max,
+	struct item_read read, item_row_fn fn, void *ctx,
+	struct errtext *et) MUST_CHECK; /* by id */
+enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_row_fn fn,
+	void *ctx, struct errtext *et) MUST_CHECK; /* whole, changed after seq */
+enum err store_items_all(struct tx *tx, int64_t collection, item_row_fn fn, void *ctx,
+	struct errtext *et) MUST_CHECK; /* whole, by number */
+enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
+	enum err (*fn)(void *ctx, int64_t num, struct errtext *et), void *ctx,
+	struct errtext *et) MUST_CHECK;
+
+/* ---- bytes ---- */
+
+/* Appends the vectors, those of a space with its place among `spaces`. */
+void item_code(const struct item_vector *v, const uint8_t *space, size_t n, struct buf *out);
+/* What stands there, checked: ERR_CORRUPT. At most COLLECTION_SPACES_MAX; memory of `a`. */
+enum err item_decode(struct str bytes, const struct space *spaces, size_t n_spaces, struct arena *a,
+	struct item_vector **out, size_t *n, struct errtext *et) MUST_CHECK;
+
+/* {"spaces": [{"name", "dim", "distance"}]} */
+void config_write(const struct space *spaces, size_t n, struct buf *out);
+enum err config_read(struct str json, struct arena *a, struct space **out, size_t *n,
+	struct errtext *et) MUST_CHECK;
+
+/* Appends the payload with the patch applied. ERR_INVALID, ERR_TOO_LARGE (of out->max). */
+enum err payload_apply(struct str payload, const struct payload_patch *p, struct buf *out,
+	struct errtext *et) MUST_CHECK;
+
+/* ---- one collection in memory ---- */
+
+struct collection {
+	struct croft *c;
+	unsigned users; /* guarded by collections.mu */
+	int64_t number;
+	struct arena *arena; /* of what never changes: the names and spaces */
+	struct str project, name;
+	struct space *spaces;
+	size_t n_spaces;
+	struct dense *index[COLLECTION_SPACES_MAX];
+
+	pthread_mutex_t write; /* one change at a time; guards seq */
+	int64_t seq;           /* changes up to this one are in what follows */
+
+	pthread_rwlock_t lock; /* guards the ids; never held while an index works */
+	size_t *id_at;         /* by num: where in id_bytes, + 1; 0: not alive */
+	size_t n_nums;
+	struct buf id_bytes; /* a length, then the bytes */
+	size_t live;
+
+	/* guarded by collections.mu */
+	enum { LOADING, LOADED, FAILED } state;
+	bool stale;   /* another server changed it while it was loaded */
+	bool dropped; /* freed with its last user */
+};
+
+/* Reads it whole. */
+enum err shelf_load(
+	struct collection *k, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+void shelf_clear(struct collection *k);
+/* Under k->write. Published at once for all that is asked later. */
+enum err shelf_put(struct collection *k, int64_t num, struct str id,
+	const struct item_vector *vectors, size_t n, struct errtext *et) MUST_CHECK;
+enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et) MUST_CHECK;
+/* Under k->write: what others changed since k->seq. */
+enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
+/* The id of a living item, a copy in `a`; {NULL, 0}: it is gone. */
+struct str shelf_id(struct collection *k, uint64_t num, struct arena *a);
+
+/* ---- the open ones ---- */
+
+struct collections {
+	pthread_mutex_t mu;
+	pthread_cond_t loaded;
+	struct map by_number; /* decimal */
+	struct watch *watch;
+	pthread_t sweeper;
+	bool sweeping;
+};
+
+#define COLLECTION_CHANNEL "collection" /* notices: the number */
+
+struct collections *collections_of(struct croft *c);
+enum err collections_init(struct croft *c, struct errtext *et);
+enum err collections_start(struct croft *c, struct errtext *et);
+void collections_stop(struct croft *c);
+void collections_metrics(struct croft *c, struct buf *out);
+void collections_status(struct croft *c, const struct http_request *rq, struct jw *w);
+/* Forgets it if it is open; those who use it go on to the end. */
+void collections_forget(struct croft *c, int64_t number);
+
+#endif

@@ -1,0 +1,404 @@
+/* Collections and their items in the database.
+ *
+ * A collection's rows stand under its number, which is drawn by chance and never used again: what a
+ * dropped collection leaves is nobody's, and is swept in small transactions afterwards. A deleted
+ * item leaves a grave, from which other servers learn of it; old graves go, and graves_seq says up
+ * to which change (who has seen less than that builds its indexes anew). */
+#include "collection/collection_int.h"
+
+const struct migration collection_migrations[] = {
+	{1, "collections",
+		"CREATE TABLE collection ("
+		"  number BIGINT PRIMARY KEY,"
+		"  project TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  config TEXT NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  next_num BIGINT NOT NULL,"
+		"  items BIGINT NOT NULL,"
+		"  graves_seq BIGINT NOT NULL,"
+		"  created_ms BIGINT NOT NULL,"
+		"  updated_ms BIGINT NOT NULL,"
+		"  UNIQUE (project, name));"
+		"CREATE TABLE collection_dropped (number BIGINT PRIMARY KEY);"
+		"CREATE TABLE collection_item ("
+		"  collection BIGINT NOT NULL,"
+		"  num BIGINT NOT NULL,"
+		"  id BLOB NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  vec BIGINT NOT NULL,"
+		"  payload TEXT NOT NULL,"
+		"  PRIMARY KEY (collection, num));"
+		"CREATE UNIQUE INDEX collection_item_id ON collection_item (collection, id);"
+		"CREATE INDEX collection_item_seq ON collection_item (collection, seq);"
+		"CREATE TABLE collection_vector ("
+		"  collection BIGINT NOT NULL,"
+		"  num BIGINT NOT NULL,"
+		"  data BLOB NOT NULL,"
+		"  PRIMARY KEY (collection, num));"
+		"CREATE TABLE collection_grave ("
+		"  collection BIGINT NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  num BIGINT NOT NULL,"
+		"  PRIMARY KEY (collection, seq, num));"},
+};
+const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
+
+/* ---- collections ---- */
+
+#define COLLECTION_COLUMNS                                                              \
+	"number, project, name, config, seq, next_num, items, graves_seq, created_ms, " \
+	"updated_ms"
+
+enum err store_collection_add(struct tx *tx, const struct collection_row *r, struct errtext *et)
+{
+	enum err e = db_exec(tx, et,
+		"INSERT INTO collection (" COLLECTION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
+		"?, ?) ON CONFLICT (project, name) DO NOTHING",
+		P_I64(r->number), P_TEXT(r->project), P_TEXT(r->name), P_TEXT(r->config),
+		P_I64(r->seq), P_I64(r->next_num), P_I64(r->items), P_I64(r->graves_seq),
+		P_I64(r->created_ms), P_I64(r->updated_ms));
+	return e || db_changes(tx) ? e
+				   : err_set(et, ERR_CONFLICT,
+					     "a collection named %.*s exists already: delete it "
+					     "first, or take another name",
+					     STR_FMT(r->name));
+}
+
+static enum err read_collection(
+	struct row *r, struct arena *a, struct collection_row *out, struct errtext *et)
+{
+	*out = (struct collection_row){.number = row_i64(r, 0),
+		.project = arena_str(a, row_text(r, 1)),
+		.name = arena_str(a, row_text(r, 2)),
+		.config = arena_str(a, row_text(r, 3)),
+		.seq = row_i64(r, 4),
+		.next_num = row_i64(r, 5),
+		.items = row_i64(r, 6),
+		.graves_seq = row_i64(r, 7),
+		.created_ms = row_i64(r, 8),
+		.updated_ms = row_i64(r, 9)};
+	return out->project.p && out->name.p && out->config.p
+		       ? OK
+		       : err_set(et, ERR_NOMEM, "no memory for a collection");
+}
+
+enum err store_collection_by_name(struct tx *tx, struct str project, struct str name,
+	struct arena *a, struct collection_row *out, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " COLLECTION_COLUMNS " FROM collection WHERE project = ? AND name = ?",
+		P_TEXT(project), P_TEXT(name));
+	if (e)
+		return e;
+	bool found = row_next(r, &e, et);
+	if (found)
+		e = read_collection(r, a, out, et);
+	row_free(r);
+	return e || found ? e
+			  : err_set(et, ERR_NOT_FOUND, "there is no collection %.*s",
+				    STR_FMT(str_sub(name, 0, COLLECTION_NAME_MAX)));
+}
+
+enum err store_collection_by_number(struct tx *tx, int64_t number, struct arena *a,
+	struct collection_row *out, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " COLLECTION_COLUMNS " FROM collection WHERE number = ?", P_I64(number));
+	if (e)
+		return e;
+	bool found = row_next(r, &e, et);
+	if (found)
+		e = read_collection(r, a, out, et);
+	row_free(r);
+	return e || found ? e : err_set(et, ERR_NOT_FOUND, "the collection was deleted");
+}
+
+enum err store_collections(struct tx *tx, struct str project, struct arena *a,
+	struct collection_row **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	struct collection_row *rows = NULL;
+	size_t n_rows = 0, cap = 0;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " COLLECTION_COLUMNS " FROM collection WHERE project = ?", P_TEXT(project));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et)) {
+		if (n_rows == cap) {
+			cap = cap ? 2 * cap : 16;
+			struct collection_row *more = arena_array_of(a, cap, struct collection_row);
+			if (!more) {
+				e = err_set(et, ERR_NOMEM, "no memory for a list of collections");
+				break;
+			}
+			memcpy(more, rows, n_rows * sizeof *rows);
+			rows = more;
+		}
+		e = read_collection(r, a, &rows[n_rows], et);
+		n_rows += !e;
+	}
+	row_free(r);
+	if (!e) {
+		*out = rows;
+		*n = n_rows;
+	}
+	return e;
+}
+
+enum err store_collection_at(struct tx *tx, const struct collection_row *r, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"UPDATE collection SET seq = ?, next_num = ?, items = ?, graves_seq = ?, "
+		"updated_ms = ? WHERE number = ?",
+		P_I64(r->seq), P_I64(r->next_num), P_I64(r->items), P_I64(r->graves_seq),
+		P_I64(r->updated_ms), P_I64(r->number));
+}
+
+/* ---- what a dropped one leaves ---- */
+
+enum err store_collection_drop(struct tx *tx, int64_t number, struct errtext *et)
+{
+	enum err e = db_exec(tx, et, "DELETE FROM collection WHERE number = ?", P_I64(number));
+	return e ? e
+		 : db_exec(tx, et, "INSERT INTO collection_dropped (number) VALUES (?)",
+			   P_I64(number));
+}
+
+enum err store_collection_sweep(
+	struct tx *tx, int64_t number, int max, bool *more, struct errtext *et)
+{
+	static const char *const slices[] = {
+		"DELETE FROM collection_item WHERE collection = ? AND num IN (SELECT num FROM "
+		"collection_item WHERE collection = ? ORDER BY num LIMIT ?)",
+		"DELETE FROM collection_vector WHERE collection = ? AND num IN (SELECT num FROM "
+		"collection_vector WHERE collection = ? ORDER BY num LIMIT ?)"};
+	int64_t gone = 0;
+	enum err e = OK;
+	for (size_t i = 0; i < ARRAY_LEN(slices) && !e; i++) {
+		e = db_exec(tx, et, slices[i], P_I64(number), P_I64(number), P_I64(max));
+		gone += e ? 0 : db_changes(tx);
+	}
+	*more = gone > 0;
+	if (e || gone)
+		return e;
+	e = db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
+	return e ? e
+		 : db_exec(tx, et, "DELETE FROM collection_dropped WHERE number = ?",
+			   P_I64(number));
+}
+
+enum err store_collections_dropped(
+	struct tx *tx, struct arena *a, int64_t **numbers, size_t *n, struct errtext *et)
+{
+	enum { MAX_AT_ONCE = 1000 };
+	int64_t *list = arena_array_of(a, MAX_AT_ONCE, int64_t);
+	struct row *r;
+	size_t k = 0;
+	if (!list)
+		return err_set(et, ERR_NOMEM, "no memory for a list of collections");
+	enum err e = db_query(
+		tx, &r, et, "SELECT number FROM collection_dropped LIMIT ?", P_I64(MAX_AT_ONCE));
+	if (e)
+		return e;
+	while (k < MAX_AT_ONCE && row_next(r, &e, et))
+		list[k++] = row_i64(r, 0);
+	row_free(r);
+	*numbers = list;
+	*n = k;
+	return e;
+}
+
+/* ---- items ---- */
+
+enum err store_item_add(
+	struct tx *tx, int64_t collection, const struct item_row *r, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO collection_item (collection, num, id, seq, vec, payload) "
+		"VALUES (?, ?, ?, ?, ?, ?)",
+		P_I64(collection), P_I64(r->num), P_BLOB(r->id), P_I64(r->seq), P_I64(r->vec),
+		P_TEXT(r->payload));
+}
+
+enum err store_item_change(
+	struct tx *tx, int64_t collection, const struct item_row *r, struct errtext *et)
+{
+	if (!r->payload.p)
+		return db_exec(tx, et,
+			"UPDATE collection_item SET seq = ?, vec = ? "
+			"WHERE collection = ? AND num = ?",
+			P_I64(r->seq), P_I64(r->vec), P_I64(collection), P_I64(r->num));
+	return db_exec(tx, et,
+		"UPDATE collection_item SET seq = ?, vec = ?, payload = ? "
+		"WHERE collection = ? AND num = ?",
+		P_I64(r->seq), P_I64(r->vec), P_TEXT(r->payload), P_I64(collection), P_I64(r->num));
+}
+
+enum err store_vectors_put(
+	struct tx *tx, int64_t collection, int64_t num, struct str vectors, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO collection_vector (collection, num, data) VALUES (?, ?, ?) "
+		"ON CONFLICT (collection, num) DO UPDATE SET data = excluded.data",
+		P_I64(collection), P_I64(num), P_BLOB(vectors));
+}
+
+enum err store_item_drop(
+	struct tx *tx, int64_t collection, int64_t num, int64_t seq, struct errtext *et)
+{
+	enum err e = db_exec(tx, et, "DELETE FROM collection_item WHERE collection = ? AND num = ?",
+		P_I64(collection), P_I64(num));
+	if (!e)
+		e = db_exec(tx, et,
+			"DELETE FROM collection_vector WHERE collection = ? AND num = ?",
+			P_I64(collection), P_I64(num));
+	return e ? e
+		 : db_exec(tx, et,
+			   "INSERT INTO collection_grave (collection, seq, num) VALUES (?, ?, ?)",
+			   P_I64(collection), P_I64(seq), P_I64(num));
+}
+
+enum err store_graves_trim(
+	struct tx *tx, struct collection_row *r, int64_t kept, struct errtext *et)
+{
+	if (r->seq - r->graves_seq < 2 * kept)
+		return OK;
+	r->graves_seq = r->seq - kept;
+	return db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ? AND seq <= ?",
+		P_I64(r->number), P_I64(r->graves_seq));
+}
+
+/* ---- reading items ---- */
+
+/* num, id, seq, vec, then payload and vectors when they are read. */
+static const char *const item_selects[4] = {
+	"SELECT i.num, i.id, i.seq, i.vec FROM collection_item i ",
+	"SELECT i.num, i.id, i.seq, i.vec, i.payload FROM collection_item i ",
+	"SELECT i.num, i.id, i.seq, i.vec, v.data FROM collection_item i "
+	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
+	"SELECT i.num, i.id, i.seq, i.vec, i.payload, v.data FROM collection_item i "
+	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
+};
+
+enum { SQL_MAX = 512 };
+
+static void item_sql(char out[SQL_MAX], struct item_read read, const char *rest)
+{
+	int at = snprintf(out, SQL_MAX, "%s", item_selects[read.payload + 2 * read.vectors]);
+	snprintf(out + at, (size_t)(SQL_MAX - at), "%s", rest);
+}
+
+static struct item_row item_of(struct row *r, struct item_read read)
+{
+	struct item_row x = {.num = row_i64(r, 0),
+		.id = row_blob(r, 1),
+		.seq = row_i64(r, 2),
+		.vec = row_i64(r, 3),
+		.payload = S(""),
+		.vectors = S("")};
+	if (read.payload)
+		x.payload = row_text(r, 4);
+	if (read.vectors && !row_null(r, 4 + read.payload))
+		x.vectors = row_blob(r, 4 + read.payload);
+	return x;
+}
+
+static enum err first_item(struct row *r, struct item_read read, struct arena *a,
+	struct item_row *out, struct errtext *et)
+{
+	enum err e = OK;
+	bool found = row_next(r, &e, et);
+	if (found) {
+		*out = item_of(r, read);
+		out->id = arena_str(a, out->id);
+		out->payload = arena_str(a, out->payload);
+		out->vectors = arena_str(a, out->vectors);
+		if (!out->id.p || !out->payload.p || !out->vectors.p)
+			e = err_set(et, ERR_NOMEM, "no memory for an item");
+	}
+	row_free(r);
+	return e || found ? e : ERR_NOT_FOUND;
+}
+
+enum err store_item(struct tx *tx, int64_t collection, struct str id, struct item_read read,
+	struct arena *a, struct item_row *out, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	item_sql(sql, read, "WHERE i.collection = ? AND i.id = ?");
+	enum err e = db_query(tx, &r, et, sql, P_I64(collection), P_BLOB(id));
+	return e ? e : first_item(r, read, a, out, et);
+}
+
+enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struct item_read read,
+	struct arena *a, struct item_row *out, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	item_sql(sql, read, "WHERE i.collection = ? AND i.num = ?");
+	enum err e = db_query(tx, &r, et, sql, P_I64(collection), P_I64(num));
+	return e ? e : first_item(r, read, a, out, et);
+}
+
+static enum err each_item(
+	struct row *r, struct item_read read, item_row_fn fn, void *ctx, struct errtext *et)
+{
+	enum err e = OK;
+	while (!e && row_next(r, &e, et)) {
+		struct item_row x = item_of(r, read);
+		e = fn(ctx, &x, et);
+	}
+	row_free(r);
+	return e;
+}
+
+enum err store_items_from(struct tx *tx, int64_t collection, struct str from, size_t max,
+	struct item_read read, item_row_fn fn, void *ctx, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	item_sql(sql, read, "WHERE i.collection = ? AND i.id >= ? ORDER BY i.id LIMIT ?");
+	enum err e =
+		db_query(tx, &r, et, sql, P_I64(collection), P_BLOB(from), P_I64((int64_t)max));
+	return e ? e : each_item(r, read, fn, ctx, et);
+}
+
+enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_row_fn fn,
+	void *ctx, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	struct item_read read = {true, true};
+	item_sql(sql, read, "WHERE i.collection = ? AND i.seq > ? ORDER BY i.seq, i.num");
+	enum err e = db_query(tx, &r, et, sql, P_I64(collection), P_I64(seq));
+	return e ? e : each_item(r, read, fn, ctx, et);
+}
+
+enum err store_items_all(
+	struct tx *tx, int64_t collection, item_row_fn fn, void *ctx, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	struct item_read read = {true, true};
+	item_sql(sql, read, "WHERE i.collection = ? ORDER BY i.num");
+	enum err e = db_query(tx, &r, et, sql, P_I64(collection));
+	return e ? e : each_item(r, read, fn, ctx, et);
+}
+
+enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
+	enum err (*fn)(void *ctx, int64_t num, struct errtext *et), void *ctx, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT num FROM collection_grave WHERE collection = ? AND seq > ? ORDER BY seq",
+		P_I64(collection), P_I64(seq));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et))
+		e = fn(ctx, row_i64(r, 0), et);
+	row_free(r);
+	return e;
+}

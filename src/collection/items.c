@@ -1,0 +1,378 @@
+/* Changes of items: one transaction, then publication to the indexes.
+ *
+ * A change takes the collection's row, which says what number comes next, so two servers cannot
+ * give the same one. Was the row ahead of what is in memory, another server wrote in between; then
+ * publication reads what is new from the database instead of taking the caller's. */
+#include "collection/collection_int.h"
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { GRAVES_KEPT = 10000 }; /* changes for which a follower need not read everything */
+
+/* What a call wants done, and what becomes of it. */
+struct change {
+	struct collection *k;
+	struct collection_row row;
+	int64_t before; /* row.seq as it was found */
+	struct arena *a;
+	const struct collection_item *items;
+	const struct item_id *ids;
+	size_t n;
+	int64_t *nums; /* of each; 0: it is not there, or not touched */
+	const struct payload_patch *patch;
+	const struct str *spaces; /* to remove */
+	size_t n_spaces;
+	size_t touched;
+};
+
+typedef enum err (*change_fn)(struct change *x, struct tx *tx, struct errtext *et);
+typedef enum err (*publish_fn)(struct change *x, struct errtext *et);
+
+static enum err no_memory(struct errtext *et)
+{
+	return err_set(et, ERR_NOMEM, "no memory for a change of items");
+}
+
+/* ---- the frame ---- */
+
+static enum err in_transaction(struct change *x, change_fn fn, struct tx *tx, struct errtext *et)
+{
+	char hex[24];
+	enum err e = store_collection_by_number(tx, x->k->number, x->a, &x->row, et);
+	if (e)
+		return e;
+	x->before = x->row.seq++;
+	e = fn(x, tx, et);
+	if (e || !x->touched)
+		return e;
+	x->row.updated_ms = clock_unix_ms();
+	e = store_graves_trim(tx, &x->row, GRAVES_KEPT, et);
+	if (!e)
+		e = store_collection_at(tx, &x->row, et);
+	snprintf(hex, sizeof hex, "%lld", (long long)x->k->number);
+	return e ? e : db_notify(tx, COLLECTION_CHANNEL, str_c(hex), et);
+}
+
+/* Publication may fail for want of memory only; then the next change, or a search, reads what is
+ * missing. */
+static enum err publish(struct change *x, publish_fn fn, struct errtext *et)
+{
+	struct collection *k = x->k;
+	if (k->seq != x->before)
+		return shelf_follow(k, et);
+	enum err e = fn(x, et);
+	if (!e)
+		k->seq = x->row.seq;
+	return e;
+}
+
+static enum err run(
+	struct change *x, change_fn fn, publish_fn shown, int64_t *seq, struct errtext *et)
+{
+	struct tx *tx;
+	x->a = arena_new(0);
+	if (!x->a || !(x->nums = arena_array_of(x->a, x->n + 1, int64_t))) {
+		arena_free(x->a);
+		return no_memory(et);
+	}
+	pthread_mutex_lock(&x->k->write);
+	enum err e = db_begin(croft_db(x->k->c), TX_WRITE, &tx, et);
+	if (!e)
+		e = db_finish(tx, in_transaction(x, fn, tx, et), et);
+	if (!e && x->touched)
+		e = publish(x, shown, et);
+	pthread_mutex_unlock(&x->k->write);
+	if (!e && seq)
+		*seq = x->touched ? x->row.seq : x->before;
+	arena_free(x->a);
+	return e;
+}
+
+/* ---- checking ---- */
+
+static enum err check_vector(
+	const struct collection *k, const struct item_vector *v, size_t i, struct errtext *et)
+{
+	const struct space *s = collection_space(k, v->space);
+	if (!s)
+		return err_set(et, ERR_INVALID,
+			"item %zu: the collection %.*s has no vectors named \"%.*s\"", i,
+			STR_FMT(k->name), STR_FMT(str_sub(v->space, 0, 100)));
+	if (v->dim != s->dim)
+		return err_set(et, ERR_INVALID,
+			"item %zu: a vector of %zu numbers, \"%.*s\" takes %u: it was made by "
+			"another model, or for another collection",
+			i, v->dim, STR_FMT(s->name), s->dim);
+	for (size_t j = 0; j < v->dim; j++)
+		if (!isfinite(v->v[j]))
+			return err_set(et, ERR_INVALID,
+				"item %zu: number %zu of its vector is not finite", i, j);
+	return OK;
+}
+
+static enum err check_items(const struct collection *k, const struct collection_item *items,
+	size_t n, struct errtext *et)
+{
+	enum err e = OK;
+	if (n > COLLECTION_BATCH_MAX)
+		return err_set(et, ERR_TOO_LARGE, "%zu items; at most %d go into one call", n,
+			COLLECTION_BATCH_MAX);
+	for (size_t i = 0; i < n && !e; i++) {
+		if (items[i].payload.n > COLLECTION_PAYLOAD_MAX)
+			return err_set(et, ERR_TOO_LARGE,
+				"item %zu: a payload of %zu bytes; the limit is %d", i,
+				items[i].payload.n, COLLECTION_PAYLOAD_MAX);
+		for (size_t j = 0; j < items[i].n_vectors && !e; j++)
+			e = check_vector(k, &items[i].vectors[j], i, et);
+	}
+	return e;
+}
+
+/* ---- putting ---- */
+
+static uint8_t place_of(const struct collection *k, struct str space)
+{
+	uint8_t i = 0;
+	while (i + 1u < k->n_spaces && !str_eq(k->spaces[i].name, space))
+		i++;
+	return i;
+}
+
+static enum err write_vectors(struct change *x, struct tx *tx, int64_t num,
+	const struct item_vector *v, size_t n, struct errtext *et)
+{
+	struct buf b = {0};
+	uint8_t places[COLLECTION_SPACES_MAX];
+	for (size_t i = 0; i < n; i++)
+		places[i] = place_of(x->k, v[i].space);
+	item_code(v, places, n, &b);
+	enum err e =
+		b.err ? no_memory(et) : store_vectors_put(tx, x->k->number, num, buf_str(&b), et);
+	buf_free(&b);
+	return e;
+}
+
+static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtext *et)
+{
+	const struct collection_item *it = &x->items[i];
+	struct item_row r;
+	struct str id = item_id_bytes(&it->id), payload = it->payload.n ? it->payload : S("{}");
+	enum err e = store_item(tx, x->k->number, id, (struct item_read){false}, x->a, &r, et);
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	bool fresh = e == ERR_NOT_FOUND;
+	r = (struct item_row){.num = fresh ? x->row.next_num++ : r.num,
+		.seq = x->row.seq,
+		.vec = x->row.seq,
+		.id = id,
+		.payload = payload};
+	x->nums[i] = r.num;
+	x->row.items += fresh;
+	x->touched++;
+	e = fresh ? store_item_add(tx, x->k->number, &r, et)
+		  : store_item_change(tx, x->k->number, &r, et);
+	return e ? e : write_vectors(x, tx, r.num, it->vectors, it->n_vectors, et);
+}
+
+static enum err put_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < x->n && !e; i++)
+		e = put_one(x, tx, i, et);
+	return e;
+}
+
+static enum err put_shown(struct change *x, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < x->n && !e; i++)
+		e = shelf_put(x->k, x->nums[i], item_id_bytes(&x->items[i].id), x->items[i].vectors,
+			x->items[i].n_vectors, et);
+	return e;
+}
+
+enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,
+	int64_t *seq, struct errtext *et)
+{
+	struct change x = {.k = k, .items = items, .n = n};
+	enum err e = check_items(k, items, n, et);
+	return e ? e : run(&x, put_in, put_shown, seq, et);
+}
+
+/* ---- removing ---- */
+
+static enum err find_num(
+	struct change *x, struct tx *tx, struct str id, int64_t *num, struct errtext *et)
+{
+	struct item_row r;
+	enum err e = store_item(tx, x->k->number, id, (struct item_read){false}, x->a, &r, et);
+	*num = e ? 0 : r.num;
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err remove_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < x->n && !e; i++) {
+		e = find_num(x, tx, item_id_bytes(&x->ids[i]), &x->nums[i], et);
+		if (e || !x->nums[i])
+			continue;
+		x->touched++;
+		x->row.items--;
+		e = store_item_drop(tx, x->k->number, x->nums[i], x->row.seq, et);
+	}
+	return e;
+}
+
+static enum err remove_shown(struct change *x, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < x->n && !e; i++)
+		if (x->nums[i])
+			e = shelf_remove(x->k, x->nums[i], et);
+	return e;
+}
+
+enum err collection_remove(struct collection *k, const struct item_id *ids, size_t n, size_t *gone,
+	int64_t *seq, struct errtext *et)
+{
+	struct change x = {.k = k, .ids = ids, .n = n};
+	enum err e = run(&x, remove_in, remove_shown, seq, et);
+	if (!e && gone)
+		*gone = x.touched;
+	return e;
+}
+
+/* ---- vectors of items that are there ---- */
+
+/* The item's vectors with those of `add` in place of its own, without those of x->spaces. */
+static enum err merge(struct change *x, const struct item_row *r, const struct item_vector *add,
+	size_t n_add, struct item_vector **out, size_t *n_out, struct errtext *et)
+{
+	struct item_vector *own, *all;
+	size_t n_own, n = 0;
+	enum err e = item_decode(r->vectors, x->k->spaces, x->k->n_spaces, x->a, &own, &n_own, et);
+	if (e)
+		return e;
+	all = arena_array_of(x->a, x->k->n_spaces + 1, struct item_vector);
+	if (!all)
+		return no_memory(et);
+	for (size_t s = 0; s < x->k->n_spaces; s++) {
+		struct str name = x->k->spaces[s].name;
+		const struct item_vector *v = NULL;
+		for (size_t i = 0; i < n_own; i++)
+			v = str_eq(own[i].space, name) ? &own[i] : v;
+		for (size_t i = 0; i < n_add; i++)
+			v = str_eq(add[i].space, name) ? &add[i] : v;
+		for (size_t i = 0; i < x->n_spaces; i++)
+			v = str_eq(x->spaces[i], name) ? NULL : v;
+		if (v)
+			all[n++] = *v;
+	}
+	*out = all;
+	*n_out = n;
+	return OK;
+}
+
+static enum err change_vectors(struct change *x, struct tx *tx, size_t i, struct str id,
+	const struct item_vector *add, size_t n_add, struct errtext *et)
+{
+	struct item_row r;
+	struct item_read read = {.vectors = true};
+	struct item_vector *all = NULL;
+	size_t n = 0;
+	enum err e = store_item(tx, x->k->number, id, read, x->a, &r, et);
+	if (e)
+		return e;
+	e = merge(x, &r, add, n_add, &all, &n, et);
+	if (e)
+		return e;
+	x->nums[i] = r.num;
+	x->touched++;
+	r.seq = r.vec = x->row.seq;
+	r.payload = (struct str){0};
+	e = store_item_change(tx, x->k->number, &r, et);
+	return e ? e : write_vectors(x, tx, r.num, all, n, et);
+}
+
+static enum err put_vectors_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < x->n && !e; i++) {
+		const struct collection_item *it = &x->items[i];
+		e = change_vectors(
+			x, tx, i, item_id_bytes(&it->id), it->vectors, it->n_vectors, et);
+		if (e == ERR_NOT_FOUND) {
+			struct buf text = {0};
+			item_id_text(item_id_bytes(&it->id), &text);
+			e = err_set(et, e, "there is no item %s", buf_c(&text));
+			buf_free(&text);
+		}
+	}
+	return e;
+}
+
+static enum err remove_vectors_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < x->n && !e; i++) {
+		e = change_vectors(x, tx, i, item_id_bytes(&x->ids[i]), NULL, 0, et);
+		e = e == ERR_NOT_FOUND ? OK : e;
+	}
+	return e;
+}
+
+/* What was written is read back: these calls are rare, and the rows say it best. */
+static enum err from_rows(struct change *x, struct errtext *et)
+{
+	return shelf_follow(x->k, et);
+}
+
+enum err collection_put_vectors(struct collection *k, const struct collection_item *items, size_t n,
+	int64_t *seq, struct errtext *et)
+{
+	struct change x = {.k = k, .items = items, .n = n};
+	enum err e = check_items(k, items, n, et);
+	return e ? e : run(&x, put_vectors_in, from_rows, seq, et);
+}
+
+enum err collection_remove_vectors(struct collection *k, const struct item_id *ids, size_t n,
+	const struct str *spaces, size_t n_spaces, int64_t *seq, struct errtext *et)
+{
+	struct change x = {.k = k, .ids = ids, .n = n, .spaces = spaces, .n_spaces = n_spaces};
+	return run(&x, remove_vectors_in, from_rows, seq, et);
+}
+
+/* ---- payloads ---- */
+
+static enum err patch_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = OK;
+	struct item_read read = {.payload = true};
+	for (size_t i = 0; i < x->n && !e; i++) {
+		struct item_row r;
+		struct buf patched = {.max = COLLECTION_PAYLOAD_MAX};
+		e = store_item(tx, x->k->number, item_id_bytes(&x->ids[i]), read, x->a, &r, et);
+		if (e == ERR_NOT_FOUND) {
+			e = OK;
+			continue;
+		}
+		if (!e)
+			e = payload_apply(r.payload, x->patch, &patched, et);
+		r.payload = buf_str(&patched);
+		r.seq = x->row.seq;
+		x->touched++;
+		e = e ? e : store_item_change(tx, x->k->number, &r, et);
+		buf_free(&patched);
+	}
+	return e;
+}
+
+enum err collection_patch(struct collection *k, const struct item_id *ids, size_t n,
+	const struct payload_patch *patch, int64_t *seq, struct errtext *et)
+{
+	struct change x = {.k = k, .ids = ids, .n = n, .patch = patch};
+	return run(&x, patch_in, from_rows, seq, et);
+}
