@@ -40,6 +40,8 @@ clients() {
 	sklearn) pip mlflow-skinny==3.17.2 scikit-learn==1.9.1 skops==0.16.0 pandas==3.1.1 ;;
 	formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 \
 		'cyclonedx-python-lib[json-validation]==11.12.0' mlcroissant==1.1.1 PyYAML==6.0.4 ;;
+	qdrant) pip qdrant-client==1.20.0 langchain-qdrant==1.1.0 ;;
+	qdrant-node) npm_install @qdrant/js-client-rest@1.18.0 ;;
 	node) npm_install openai@6.49.0 zod@4.6.7 ;;
 	prometheus) pip prometheus-client==0.26.0 ;;
 	oidc) npm_install oidc-provider@9.13.3 jose@6.2.18 ;;
@@ -59,13 +61,13 @@ clients() {
 case ${1:-} in
 all)
 	# before the tests start: an install must not change packages under a running one
-	for group in python anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai; do
+	for group in python anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai qdrant qdrant-node; do
 		(clients $group) || echo "setup-clients: $group cannot be fetched; its tests are skipped" >&2
 	done
 	;;
 *)
 	clients "${1:-}" || {
-		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai" >&2
+		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai|qdrant|qdrant-node" >&2
 		exit 1
 	}
 	;;

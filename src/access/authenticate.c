@@ -46,7 +46,7 @@ static struct str sent_secret(const struct http_request *rq, bool *given)
 		return basic_secret(rq, str_trim(str_sub(h, 6, h.n)));
 	if (h.p)
 		return (struct str){0};
-	h = http_header(rq, "x-api-key");
+	h = header_key(rq);
 	*given = h.p != NULL;
 	return h;
 }

@@ -89,6 +89,21 @@ void qd_changed(struct qd *q, enum err e, int64_t seq)
 	qd_end(q, &w);
 }
 
+/* Qdrant's clients ask who answers, and compare the version with their own. */
+void qdrant_about(struct http_response *rs)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_obj(&w);
+	jw_kc(&w, "title", "croft");
+	jw_kc(&w, "version", QDRANT_VERSION);
+	jw_kc(&w, "about", "version: of Qdrant's API, as far as it is spoken at /collections");
+	jw_kc(&w, "croft", CROFT_VERSION);
+	jw_end(&w);
+	http_reply_json(rs, 200, &w);
+	buf_free(&b);
+}
+
 enum err qd_open(struct qd *q, struct collection **out)
 {
 	return collection_open(q->c, project_of(q->rq), http_param(q->rq, "collection"), out,

@@ -3,7 +3,6 @@
  *
  *	qdrant.c              the rows, errors, the envelope
  *	qdrant_collections.c  collections
- *	qdrant_parse.c        JSON to ids, vectors, items
  *	qdrant_points.c       changes of points
  *	qdrant_query.c        reading and searching
  *
@@ -12,12 +11,14 @@
 #ifndef API_QDRANT_H
 #define API_QDRANT_H
 #include "base/clock.h"
-#include "collection/collection.h"
+#include "collection/item_json.h"
 
 extern const struct module qdrant_module;
 
+void qdrant_about(struct http_response *rs); /* what GET / tells programs */
+
 /* The version of the API whose shapes these are; clients compare it with their own. */
-#define QDRANT_VERSION "1.17.0"
+#define QDRANT_VERSION "1.19.0"
 
 /* What one request works with. */
 struct qd {
@@ -39,21 +40,6 @@ void qd_fail(struct qd *q, enum err e);
 /* {"operation_id", "status": "completed"} */
 void qd_changed(struct qd *q, enum err e, int64_t seq);
 enum err qd_open(struct qd *q, struct collection **out);
-
-/* ---- qdrant_parse.c: all in the request's arena ---- */
-
-yyjson_val *qd_get(yyjson_val *o, const char *key); /* NULL when absent or null */
-enum err qd_refuse(struct qd *q, yyjson_val *o, const char *const *keys, const char *where);
-enum err qd_id(struct qd *q, yyjson_val *v, struct item_id *out);
-enum err qd_ids(struct qd *q, yyjson_val *list, struct item_id **out, size_t *n);
-/* An array of numbers. */
-enum err qd_numbers(struct qd *q, yyjson_val *v, float **out, size_t *n);
-enum err qd_vectors(struct qd *q, yyjson_val *v, struct collection_item *item);
-enum err qd_want(struct qd *q, yyjson_val *payload, yyjson_val *vectors, struct item_want *out);
-void qd_write_id(struct jw *w, const struct item_id *id);
-/* "payload" and "vector", as they were asked for. */
-void qd_write_item(
-	struct jw *w, const struct collection_item *it, yyjson_val *payload, yyjson_val *vectors);
 
 /* ---- rows ---- */
 

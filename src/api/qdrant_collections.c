@@ -31,28 +31,6 @@ void qd_collections(struct croft *c, struct http_request *rq, struct http_respon
 	qd_end(&q, &w);
 }
 
-static void write_space(struct jw *w, const struct space *s)
-{
-	jw_obj(w);
-	jw_ki64(w, "size", s->dim);
-	jw_kc(w, "distance", distance_word(s->distance));
-	jw_end(w);
-}
-
-static void write_spaces(struct jw *w, const struct collection_info *k)
-{
-	if (k->n_spaces == 1 && !k->spaces[0].name.n) {
-		write_space(w, &k->spaces[0]);
-		return;
-	}
-	jw_obj(w);
-	for (size_t i = 0; i < k->n_spaces; i++) {
-		jw_key_str(w, k->spaces[i].name);
-		write_space(w, &k->spaces[i]);
-	}
-	jw_end(w);
-}
-
 /* What clients demand to be there: one shard, no replicas, and Qdrant's words for an index. */
 static void write_config(struct jw *w, const struct collection_info *k)
 {
@@ -60,7 +38,7 @@ static void write_config(struct jw *w, const struct collection_info *k)
 	jw_key(w, "params");
 	jw_obj(w);
 	jw_key(w, "vectors");
-	write_spaces(w, k);
+	item_json_write_spaces(w, k->spaces, k->n_spaces);
 	jw_ki64(w, "shard_number", 1);
 	jw_ki64(w, "replication_factor", 1);
 	jw_ki64(w, "write_consistency_factor", 1);
@@ -128,56 +106,6 @@ void qd_exists(struct croft *c, struct http_request *rq, struct http_response *r
 
 /* ---- making ---- */
 
-static enum err parse_space(struct qd *q, struct str name, yyjson_val *v, struct space *out)
-{
-	static const char *const no[] = {"multivector_config", "quantization_config", NULL};
-	int64_t size = 0;
-	struct str distance = json_str(v, "distance");
-	enum err e = qd_refuse(q, v, no, "vectors.");
-	e = e ? e : json_want_i64(v, "size", 1, COLLECTION_DIM_MAX, &size, &q->et);
-	if (e)
-		return e;
-	*out = (struct space){.name = name, .dim = (uint32_t)size};
-	if (!size)
-		return err_set(&q->et, ERR_INVALID,
-			"vectors need a size: how many numbers each of them has");
-	if (!distance_parse(distance, &out->distance))
-		return err_set(&q->et, ERR_INVALID,
-			"the distance \"%.*s\" is not supported: Cosine, Dot and Euclid are",
-			STR_FMT(str_sub(distance, 0, 40)));
-	return OK;
-}
-
-static enum err parse_spaces(struct qd *q, yyjson_val *v, struct space **out, size_t *n)
-{
-	yyjson_val *key, *value;
-	size_t i, count = 0, max;
-	struct space *s = arena_array_of(q->rq->arena, COLLECTION_SPACES_MAX, struct space);
-	enum err e = OK;
-	if (!s)
-		return err_set(&q->et, ERR_NOMEM, "no memory for a collection");
-	if (!yyjson_is_obj(v))
-		return err_set(&q->et, ERR_INVALID,
-			"vectors is missing: {\"size\": 384, \"distance\": \"Cosine\"}, or an "
-			"object of "
-			"such under names");
-	if (yyjson_is_int(yyjson_obj_get(v, "size"))) {
-		e = parse_space(q, S(""), v, s);
-		count = 1;
-	} else {
-		yyjson_obj_foreach(v, i, max, key, value)
-		{
-			if (count == COLLECTION_SPACES_MAX)
-				return err_set(&q->et, ERR_INVALID, "at most %d kinds of vectors",
-					COLLECTION_SPACES_MAX);
-			e = e ? e : parse_space(q, json_val_str(key), value, &s[count++]);
-		}
-	}
-	*out = s;
-	*n = count;
-	return e;
-}
-
 void qd_create(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	static const char *const no[] = {
@@ -186,8 +114,9 @@ void qd_create(struct croft *c, struct http_request *rq, struct http_response *r
 	struct space *spaces = NULL;
 	size_t n = 0;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e : qd_refuse(&q, q.body, no, "");
-	e = e ? e : parse_spaces(&q, yyjson_obj_get(q.body, "vectors"), &spaces, &n);
+	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
+	e = e ? e
+	      : item_json_spaces(yyjson_obj_get(q.body, "vectors"), rq->arena, &spaces, &n, &q.et);
 	e = e ? e
 	      : collection_create(
 			c, project_of(rq), http_param(rq, "collection"), spaces, n, &q.et);
@@ -205,7 +134,7 @@ void qd_update(struct croft *c, struct http_request *rq, struct http_response *r
 	struct qd q;
 	struct collection_info k;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e : qd_refuse(&q, q.body, no, "");
+	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
 	e = e ? e
 	      : collection_find(
 			c, project_of(rq), http_param(rq, "collection"), rq->arena, &k, &q.et);

@@ -16,51 +16,13 @@ static enum err no_memory(struct qd *q)
 static enum err choose(struct qd *q, yyjson_val *o, struct chosen *out)
 {
 	static const char *const no[] = {"filter", "shard_key", NULL};
-	enum err e = qd_refuse(q, o, no, "");
-	return e ? e : qd_ids(q, yyjson_obj_get(o, "points"), &out->ids, &out->n);
+	enum err e = item_json_refuse(o, no, "", &q->et);
+	return e ? e
+		 : item_json_ids(
+			   yyjson_obj_get(o, "points"), q->rq->arena, &out->ids, &out->n, &q->et);
 }
 
 /* ---- upsert ---- */
-
-static enum err parse_point(struct qd *q, yyjson_val *id, yyjson_val *vector, yyjson_val *payload,
-	struct collection_item *out)
-{
-	enum err e = qd_id(q, id, &out->id);
-	e = e ? e : qd_vectors(q, vector, out);
-	if (e)
-		return e;
-	if (payload && !yyjson_is_obj(payload))
-		return err_set(&q->et, ERR_INVALID, "a payload must be a JSON object");
-	struct buf b = {0};
-	struct jw w = {.out = &b};
-	if (payload) {
-		jw_val(&w, payload);
-		out->payload = arena_str(q->rq->arena, buf_str(&b));
-	}
-	buf_free(&b);
-	return payload && !out->payload.p ? no_memory(q) : OK;
-}
-
-static enum err parse_list(struct qd *q, yyjson_val *list, struct collection_item **out, size_t *n)
-{
-	yyjson_val *v;
-	size_t i, count = yyjson_arr_size(list), max;
-	struct collection_item *items =
-		arena_array_of(q->rq->arena, count + 1, struct collection_item);
-	enum err e = OK;
-	if (!items)
-		return no_memory(q);
-	yyjson_arr_foreach(list, i, max, v)
-	{
-		e = parse_point(q, yyjson_obj_get(v, "id"), qd_get(v, "vector"),
-			qd_get(v, "payload"), &items[i]);
-		if (e)
-			return err_wrap(&q->et, e, "point %zu", i);
-	}
-	*out = items;
-	*n = count;
-	return OK;
-}
 
 /* The i-th vector of a batch: of a list, or of each name's list. */
 static enum err batch_vector(
@@ -69,7 +31,7 @@ static enum err batch_vector(
 	yyjson_val *key, *list;
 	size_t i, n;
 	if (yyjson_is_arr(vectors))
-		return qd_vectors(q, yyjson_arr_get(vectors, at), out);
+		return item_json_vectors(yyjson_arr_get(vectors, at), q->rq->arena, out, &q->et);
 	out->vectors = arena_array_of(q->rq->arena, COLLECTION_SPACES_MAX, struct item_vector);
 	if (!out->vectors)
 		return no_memory(q);
@@ -80,7 +42,8 @@ static enum err batch_vector(
 				COLLECTION_SPACES_MAX);
 		struct item_vector *to = &out->vectors[out->n_vectors++];
 		to->space = json_val_str(key);
-		enum err e = qd_numbers(q, yyjson_arr_get(list, at), (float **)&to->v, &to->dim);
+		enum err e = item_json_numbers(
+			yyjson_arr_get(list, at), q->rq->arena, &to->v, &to->dim, &q->et);
 		if (e)
 			return e;
 	}
@@ -90,8 +53,8 @@ static enum err batch_vector(
 static enum err parse_columns(
 	struct qd *q, yyjson_val *batch, struct collection_item **out, size_t *n)
 {
-	yyjson_val *ids = yyjson_obj_get(batch, "ids"), *vectors = qd_get(batch, "vectors");
-	yyjson_val *payloads = qd_get(batch, "payloads");
+	yyjson_val *ids = yyjson_obj_get(batch, "ids"), *vectors = item_json_get(batch, "vectors");
+	yyjson_val *payloads = item_json_get(batch, "payloads");
 	size_t count = yyjson_arr_size(ids);
 	struct collection_item *items =
 		arena_array_of(q->rq->arena, count + 1, struct collection_item);
@@ -99,8 +62,8 @@ static enum err parse_columns(
 		return no_memory(q);
 	for (size_t i = 0; i < count; i++) {
 		yyjson_val *payload = yyjson_arr_get(payloads, i);
-		enum err e = parse_point(q, yyjson_arr_get(ids, i), NULL,
-			yyjson_is_null(payload) ? NULL : payload, &items[i]);
+		enum err e = item_json_item(yyjson_arr_get(ids, i), NULL,
+			yyjson_is_null(payload) ? NULL : payload, q->rq->arena, &items[i], &q->et);
 		e = e ? e : batch_vector(q, vectors, i, &items[i]);
 		if (e)
 			return err_wrap(&q->et, e, "point %zu", i);
@@ -113,16 +76,17 @@ static enum err parse_columns(
 static enum err upsert(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
 {
 	static const char *const no[] = {"shard_key", "update_filter", "update_mode", NULL};
-	yyjson_val *points = qd_get(o, "points"), *batch = qd_get(o, "batch");
+	yyjson_val *points = item_json_get(o, "points"), *batch = item_json_get(o, "batch");
 	struct collection_item *items = NULL;
 	size_t n = 0;
-	enum err e = qd_refuse(q, o, no, "");
+	enum err e = item_json_refuse(o, no, "", &q->et);
 	if (e)
 		return e;
 	if (!yyjson_is_arr(points) && !yyjson_is_obj(batch))
 		return err_set(
 			&q->et, ERR_INVALID, "points (a list) or batch (columns) is missing");
-	e = points ? parse_list(q, points, &items, &n) : parse_columns(q, batch, &items, &n);
+	e = points ? item_json_items(points, q->rq->arena, &items, &n, &q->et)
+		   : parse_columns(q, batch, &items, &n);
 	return e ? e : collection_put(k, items, n, seq, &q->et);
 }
 
@@ -140,7 +104,8 @@ static enum err put_vectors(struct qd *q, struct collection *k, yyjson_val *o, i
 	struct collection_item *items = NULL;
 	size_t n = 0;
 	enum err e = yyjson_is_arr(yyjson_obj_get(o, "points"))
-			     ? parse_list(q, yyjson_obj_get(o, "points"), &items, &n)
+			     ? item_json_items(yyjson_obj_get(o, "points"), q->rq->arena, &items,
+				       &n, &q->et)
 			     : err_set(&q->et, ERR_INVALID, "points (a list) is missing");
 	return e ? e : collection_put_vectors(k, items, n, seq, &q->et);
 }
@@ -265,7 +230,7 @@ static const struct {
 static enum err operate(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
 {
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++) {
-		yyjson_val *v = qd_get(o, operations[i].name);
+		yyjson_val *v = item_json_get(o, operations[i].name);
 		if (v)
 			return operations[i].fn(q, k, v, seq);
 	}

@@ -17,9 +17,9 @@ struct wanted {
 
 static enum err wanted_of(struct qd *q, yyjson_val *o, struct wanted *out)
 {
-	out->payload = qd_get(o, "with_payload");
-	out->vectors = qd_get(o, "with_vector");
-	return qd_want(q, out->payload, out->vectors, &out->want);
+	out->payload = item_json_get(o, "with_payload");
+	out->vectors = item_json_get(o, "with_vector");
+	return item_json_want(out->payload, out->vectors, &out->want, &q->et);
 }
 
 /* ---- by id ---- */
@@ -27,7 +27,7 @@ static enum err wanted_of(struct qd *q, yyjson_val *o, struct wanted *out)
 static void write_record(struct jw *w, const struct collection_item *it, const struct wanted *want)
 {
 	jw_obj(w);
-	qd_write_item(w, it, want->payload, want->vectors);
+	item_json_write(w, it, want->payload, want->vectors);
 	jw_end(w);
 }
 
@@ -40,7 +40,7 @@ void qd_retrieve(struct croft *c, struct http_request *rq, struct http_response 
 	struct wanted want = {0};
 	size_t n = 0;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e : qd_ids(&q, yyjson_obj_get(q.body, "ids"), &ids, &n);
+	e = e ? e : item_json_ids(yyjson_obj_get(q.body, "ids"), rq->arena, &ids, &n, &q.et);
 	e = e ? e : wanted_of(&q, q.body, &want);
 	e = e ? e : qd_open(&q, &k);
 	e = e ? e : collection_get(k, ids, n, want.want, rq->arena, &items, &n, &q.et);
@@ -103,10 +103,10 @@ void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *r
 	int64_t limit = 10;
 	size_t n = 0;
 	enum err e = qd_begin(&q, c, rq, rs);
-	yyjson_val *offset = e ? NULL : qd_get(q.body, "offset");
-	e = e ? e : qd_refuse(&q, q.body, no, "");
+	yyjson_val *offset = e ? NULL : item_json_get(q.body, "offset");
+	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
 	e = e ? e : json_want_i64(q.body, "limit", 1, COLLECTION_K_MAX, &limit, &q.et);
-	e = e || !offset ? e : qd_id(&q, offset, &from);
+	e = e || !offset ? e : item_json_id(offset, &from, &q.et);
 	e = e ? e : wanted_of(&q, q.body, &want);
 	e = e ? e : qd_open(&q, &k);
 	e = e ? e
@@ -128,7 +128,7 @@ void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *r
 	jw_end(&w);
 	jw_key(&w, "next_page_offset");
 	if (n > (size_t)limit)
-		qd_write_id(&w, &items[limit].id);
+		item_json_write_id(&w, &items[limit].id);
 	else
 		jw_null(&w);
 	jw_end(&w);
@@ -142,7 +142,7 @@ void qd_count(struct croft *c, struct http_request *rq, struct http_response *rs
 	struct collection *k = NULL;
 	size_t n = 0;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e : qd_refuse(&q, q.body, no, "");
+	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
 	e = e ? e : qd_open(&q, &k);
 	if (e) {
 		qd_fail(&q, e);
@@ -190,11 +190,7 @@ static enum err parse_limits(struct qd *q, yyjson_val *o, struct asked *x)
 
 static enum err take_vector(struct qd *q, yyjson_val *v, struct item_query *out)
 {
-	float *f;
-	enum err e = qd_numbers(q, v, &f, &out->dim);
-	if (!e)
-		out->vector = f;
-	return e;
+	return item_json_numbers(v, q->rq->arena, &out->vector, &out->dim, &q->et);
 }
 
 /* Looks for what is near a point: its own vector, without the point itself. */
@@ -203,7 +199,7 @@ static enum err of_point(
 {
 	struct collection_item *items;
 	size_t n;
-	enum err e = qd_id(q, v, self);
+	enum err e = item_json_id(v, self, &q->et);
 	e = e ? e
 	      : collection_get(k, self, 1, (struct item_want){.vectors = true}, q->rq->arena,
 			&items, &n, &q->et);
@@ -243,10 +239,10 @@ static void write_hits(struct jw *w, const struct asked *x)
 	jw_arr(w);
 	for (size_t i = 0; i < x->n; i++) {
 		jw_obj(w);
-		qd_write_item(w, &x->hits[i].item, x->want.payload, x->want.vectors);
+		item_json_write(w, &x->hits[i].item, x->want.payload, x->want.vectors);
 		jw_ki64(w, "version", 0);
 		jw_key(w, "score");
-		jw_f32(w, x->hits[i].score);
+		item_json_write_number(w, x->hits[i].score);
 		jw_end(w);
 	}
 	jw_end(w);
@@ -259,8 +255,8 @@ void qd_search(struct croft *c, struct http_request *rq, struct http_response *r
 	struct asked x = {0};
 	struct collection *k = NULL;
 	enum err e = qd_begin(&q, c, rq, rs);
-	yyjson_val *v = e ? NULL : qd_get(q.body, "vector");
-	e = e ? e : qd_refuse(&q, q.body, no, "");
+	yyjson_val *v = e ? NULL : item_json_get(q.body, "vector");
+	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
 	e = e ? e : parse_limits(&q, q.body, &x);
 	if (yyjson_is_obj(v)) {
 		x.query.space = json_str(v, "name");
@@ -285,15 +281,15 @@ static enum err query(struct qd *q, struct collection *k, yyjson_val *o, struct 
 {
 	static const char *const no[] = {"filter", "prefetch", "lookup_from", "shard_key", NULL};
 	struct item_id self;
-	yyjson_val *v = qd_get(o, "query");
+	yyjson_val *v = item_json_get(o, "query");
 	bool by_id = false;
-	enum err e = qd_refuse(q, o, no, "");
+	enum err e = item_json_refuse(o, no, "", &q->et);
 	e = e ? e : parse_limits(q, o, x);
 	if (e)
 		return e;
 	x->query.space = json_str(o, "using");
-	if (yyjson_is_obj(v) && qd_get(v, "nearest"))
-		v = qd_get(v, "nearest");
+	if (yyjson_is_obj(v) && item_json_get(v, "nearest"))
+		v = item_json_get(v, "nearest");
 	by_id = yyjson_is_uint(v) || yyjson_is_str(v);
 	if (by_id)
 		e = of_point(q, k, v, x, &self);

@@ -1,5 +1,6 @@
 /* What belongs to no other module: health, status, settings, metrics, the pages. */
 #include "app/app.h"
+#include "api/qdrant.h"
 #include "app/pages.h"
 #include "base/clock.h"
 #include "net/server.h"
@@ -232,7 +233,10 @@ static void get_metrics(struct croft *c, struct http_request *rq, struct http_re
 
 static void get_page(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
-	pages_handle(rq, rs);
+	if (str_eq_c(rq->path, "/") && pages_wants_facts(http_header(rq, "accept")))
+		qdrant_about(rs);
+	else
+		pages_handle(rq, rs);
 }
 
 static const struct route routes[] = {

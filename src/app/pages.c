@@ -49,6 +49,11 @@ bool pages_takes_gzip(struct str accept)
 	return any;
 }
 
+bool pages_wants_facts(struct str accept)
+{
+	return accept.n && str_find_nocase(accept, S("text/html")) == STR_NONE;
+}
+
 /* If-None-Match: a list of tags, each perhaps weak, or "*". */
 static bool client_has(struct str tags, const char *etag)
 {

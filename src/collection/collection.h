@@ -112,7 +112,7 @@ enum err collection_remove_vectors(struct collection *k, const struct item_id *i
 	const struct str *spaces, size_t n_spaces, int64_t *seq, struct errtext *et) MUST_CHECK;
 
 enum payload_change {
-	PAYLOAD_SET,       /* the members of the patch */
+	PAYLOAD_SET,       /* the members of the patch; one that is null goes */
 	PAYLOAD_OVERWRITE, /* the patch and nothing else */
 	PAYLOAD_UNSET,     /* without the keys */
 	PAYLOAD_CLEAR
@@ -124,7 +124,7 @@ struct payload_patch {
 	const struct str *keys; /* unset: members, or paths to them */
 	size_t n_keys;
 };
-/* Ids that are not there are passed over. */
+/* ERR_NOT_FOUND names the first item that is not there; then nothing has changed. */
 enum err collection_patch(struct collection *k, const struct item_id *ids, size_t n,
 	const struct payload_patch *patch, int64_t *seq, struct errtext *et) MUST_CHECK;
 

@@ -6,6 +6,7 @@
  *	shelf.c              one collection in memory: ids and indexes, loaded and published to
  *	item_id.c            ids to bytes and back
  *	item_code.c          vectors to bytes and back
+ *	item_json.c          JSON to items and back, for the faces
  *	items.c              changes: one transaction, then publication
  *	payload.c            patches of payloads
  *	query.c              reading and searching

@@ -297,6 +297,16 @@ static enum err change_vectors(struct change *x, struct tx *tx, size_t i, struct
 	return e ? e : write_vectors(x, tx, r.num, all, n, et);
 }
 
+static enum err not_there(struct str id, struct errtext *et)
+{
+	struct buf text = {0};
+	item_id_text(id, &text);
+	enum err e = err_set(
+		et, ERR_NOT_FOUND, "there is no item %s: nothing was changed", buf_c(&text));
+	buf_free(&text);
+	return e;
+}
+
 static enum err put_vectors_in(struct change *x, struct tx *tx, struct errtext *et)
 {
 	enum err e = OK;
@@ -304,12 +314,8 @@ static enum err put_vectors_in(struct change *x, struct tx *tx, struct errtext *
 		const struct collection_item *it = &x->items[i];
 		e = change_vectors(
 			x, tx, i, item_id_bytes(&it->id), it->vectors, it->n_vectors, et);
-		if (e == ERR_NOT_FOUND) {
-			struct buf text = {0};
-			item_id_text(item_id_bytes(&it->id), &text);
-			e = err_set(et, e, "there is no item %s", buf_c(&text));
-			buf_free(&text);
-		}
+		if (e == ERR_NOT_FOUND)
+			e = not_there(item_id_bytes(&it->id), et);
 	}
 	return e;
 }
@@ -355,10 +361,8 @@ static enum err patch_in(struct change *x, struct tx *tx, struct errtext *et)
 		struct item_row r;
 		struct buf patched = {.max = COLLECTION_PAYLOAD_MAX};
 		e = store_item(tx, x->k->number, item_id_bytes(&x->ids[i]), read, x->a, &r, et);
-		if (e == ERR_NOT_FOUND) {
-			e = OK;
-			continue;
-		}
+		if (e == ERR_NOT_FOUND)
+			e = not_there(item_id_bytes(&x->ids[i]), et);
 		if (!e)
 			e = payload_apply(r.payload, x->patch, &patched, et);
 		r.payload = buf_str(&patched);

@@ -1,4 +1,5 @@
-/* Patches of payloads. A path names a member of members: "a.b"; a part in quotes may hold dots. */
+/* Patches of payloads. A path names a member of members: "a.b"; a part in quotes may hold dots.
+ * Elements of arrays have no path. */
 #include "collection/collection_int.h"
 
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static bool next_part(struct str *rest, struct str *part, bool *bad)
 			*rest = str_sub(*rest, 1, rest->n);
 		return true;
 	}
-	return str_next(rest, '.', part);
+	*bad = !str_next(rest, '.', part) || !part->n || str_chr(*part, '[') != STR_NONE;
+	return !*bad;
 }
 
 static yyjson_mut_val *member(yyjson_mut_val *o, struct str key)
@@ -87,6 +89,10 @@ static enum err set_members(yyjson_mut_doc *d, const struct payload_patch *p, st
 	while ((key = yyjson_mut_obj_iter_next(&it))) {
 		value = yyjson_mut_obj_iter_get_val(key);
 		struct str name = str_mk(yyjson_mut_get_str(key), yyjson_mut_get_len(key));
+		if (yyjson_mut_is_null(value) && p->change == PAYLOAD_SET) {
+			yyjson_mut_obj_remove_strn(to, name.p, name.n);
+			continue;
+		}
 		yyjson_mut_val *copy = yyjson_mut_val_mut_copy(d, value);
 		if (!put_member(d, to, name, copy))
 			return no_memory(et);

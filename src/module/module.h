@@ -113,6 +113,8 @@ struct str project_of(const struct http_request *rq);
 typedef enum err (*authenticate_fn)(
 	struct croft *c, const struct http_request *rq, struct principal *out, struct errtext *et);
 void croft_set_authenticate(struct croft *c, authenticate_fn fn);
+/* The key in x-api-key (Anthropic's clients) or api-key (Qdrant's); {NULL,0}: none was sent. */
+struct str header_key(const struct http_request *rq);
 /* The rule of api.key: a request that is local or carries it, or any when none is set. */
 bool api_key_ok(const struct croft *c, const struct http_request *rq);
 

@@ -128,6 +128,12 @@ struct str project_of(const struct http_request *rq)
 	return rq->who && rq->who->project.n ? rq->who->project : S("default");
 }
 
+struct str header_key(const struct http_request *rq)
+{
+	struct str key = http_header(rq, "x-api-key");
+	return key.p ? key : http_header(rq, "api-key");
+}
+
 bool api_key_ok(const struct croft *c, const struct http_request *rq)
 {
 	struct str key = setting_text(c, "api.key");
@@ -137,7 +143,7 @@ bool api_key_ok(const struct croft *c, const struct http_request *rq)
 	if (sent.n > 7 && str_eq_nocase(str_sub(sent, 0, 7), S("bearer ")))
 		sent = str_trim(str_sub(sent, 7, sent.n));
 	else
-		sent = http_header(rq, "x-api-key");
+		sent = header_key(rq);
 	/* compare digests: the time says nothing about the key, not even its length */
 	uint8_t a[SHA256_BYTES], b[SHA256_BYTES];
 	sha256_of(key, a);

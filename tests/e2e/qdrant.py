@@ -1,0 +1,262 @@
+"""Qdrant's own client against /collections and against its local mode: the same calls, the same
+answers. Then what only a server can show: a restart, kill -9, keys, projects, bad input."""
+import json
+import os
+import random
+import sys
+import threading
+import urllib.error
+import urllib.request
+import uuid
+import warnings
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from croft_server import Croft, Tap  # noqa: E402
+from qdrant_client import QdrantClient, models as m  # noqa: E402
+from qdrant_client.http.exceptions import UnexpectedResponse  # noqa: E402
+
+warnings.simplefilter("error", UserWarning)  # the client warns of a server whose version it doubts
+tap = Tap()
+rnd = random.Random(7)
+
+
+def vector(dim):
+    return [round(rnd.gauss(0, 1), 4) for _ in range(dim)]
+
+
+def payload(i):
+    return {"n": i, "tag": rnd.choice(["red", "green", "blue"]), "nested": {"x": i % 5, "deep": {"y": [i, i + 1]}},
+            "words": rnd.sample(["ant", "bee", "cat", "dog"], 2), "text": f"item number {i}", "f": i / 7}
+
+
+def plain(x):
+    """An answer as JSON, without what a server adds of its own."""
+    if isinstance(x, list):
+        return [plain(v) for v in x]
+    if hasattr(x, "model_dump"):
+        x = x.model_dump(exclude_none=True)
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items() if k != "version"}
+    if isinstance(x, tuple):
+        return [plain(v) for v in x]
+    return x
+
+
+def close(a, b, eps=2e-5):
+    if isinstance(a, float) or isinstance(b, float):
+        return isinstance(a, (int, float)) and isinstance(b, (int, float)) and abs(a - b) <= eps * max(1, abs(a))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(close(a[k], b[k], eps) for k in a)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(close(x, y, eps) for x, y in zip(a, b))
+    return a == b
+
+
+def directions(x):
+    """Qdrant gives back vectors of a cosine space with length 1, Croft as they were sent: compared by direction."""
+    if isinstance(x, list) and x and all(isinstance(v, (int, float)) for v in x) and any(isinstance(v, float) for v in x):
+        length = sum(v * v for v in x) ** 0.5
+        return [v / length for v in x]
+    if isinstance(x, list):
+        return [directions(v) for v in x]
+    return {k: directions(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+
+class Both:
+    """Makes a call on Croft and on the local mode."""
+
+    def __init__(self, croft, local):
+        self.croft, self.local = croft, local
+
+    def do(self, name, *args, **kw):
+        getattr(self.croft, name)(*args, **kw)
+        getattr(self.local, name)(*args, **kw)
+
+    def same(self, what, name, *args, **kw):
+        got = directions(plain(getattr(self.croft, name)(*args, **kw)))
+        want = directions(plain(getattr(self.local, name)(*args, **kw)))
+        return tap.ok(close(got, want), what, f"got  {json.dumps(got)[:1500]}\nwant {json.dumps(want)[:1500]}")
+
+
+def refused(fn, status, words, name):
+    try:
+        fn()
+        tap.ok(False, name, "it was not refused")
+    except UnexpectedResponse as e:
+        text = e.content.decode()
+        tap.ok(e.status_code == status and all(w in text for w in words), name, f"{e.status_code} {text}")
+
+
+def fill(both, name, n=200, dim=8):
+    ids = list(range(1, n + 1)) + [str(uuid.UUID(int=rnd.getrandbits(128))) for _ in range(20)]
+    points = [m.PointStruct(id=i, vector=vector(dim), payload=payload(k)) for k, i in enumerate(ids)]
+    both.do("upsert", name, points)
+    return ids
+
+
+def changes(both, ids):
+    name = "cosine"
+    both.do("upsert", name, [m.PointStruct(id=5, vector=vector(8), payload={"new": True})])
+    both.same("a point that was replaced", "retrieve", name, [5], with_vectors=True)
+    both.do("set_payload", name, {"z": 1, "tag": "gold", "n": None}, points=[1, 2, 5])
+    refused(lambda: both.croft.set_payload(name, {"z": 2}, points=[1, 9999]), 404, ["9999", "nothing was changed"],
+            "a patch of a point that is not there changes nothing")
+    both.do("set_payload", name, {"x": 77}, points=[3], key="nested")
+    both.do("set_payload", name, {"made": 1}, points=[4], key="fresh.path")
+    both.do("overwrite_payload", name, {"only": "this"}, points=[6])
+    both.do("delete_payload", name, ["tag", "nested.deep"], points=[7, 8])
+    both.do("clear_payload", name, points_selector=[10])
+    both.same("payloads that were set, overwritten, deleted, cleared", "retrieve", name, list(range(1, 12)))
+    both.do("delete", name, points_selector=[11, 12, ids[-1], 424242])
+    both.same("points that were deleted are not retrieved", "retrieve", name, [11, 12, 13, ids[-1]])
+    both.same("nor counted", "count", name)
+    both.do("upsert", name, m.Batch(ids=[300, 301], vectors=[vector(8), vector(8)], payloads=[{"b": 1}, {}]))
+    both.do("batch_update_points", name, [
+        m.UpsertOperation(upsert=m.PointsList(points=[m.PointStruct(id=400, vector=vector(8), payload={"o": 1})])),
+        m.SetPayloadOperation(set_payload=m.SetPayload(payload={"p": 2}, points=[400])),
+        m.DeleteOperation(delete=m.PointIdsList(points=[301]))])
+    both.same("batches of columns and of operations", "retrieve", name, [300, 301, 400])
+
+
+def reading(both, name, ids):
+    for i in range(10):
+        q = vector(8)
+        both.same(f"{name}: nearest of query {i}", "query_points", name, query=q, limit=7, with_payload=i % 2 == 0,
+                  with_vectors=i % 3 == 0, offset=i if i > 6 else None)
+    both.same(f"{name}: nearest of a point", "query_points", name, query=17, limit=5)
+    both.same(f"{name}: nearest of a UUID", "query_points", name, query=ids[-2], limit=5)
+    points = both.local.query_points(name, query=[1.0] * 8, limit=10).points
+    threshold = (points[6].score + points[5].score) / 2
+    both.same(f"{name}: a threshold of the score", "query_points", name, query=[1.0] * 8, limit=10,
+              score_threshold=threshold)
+    both.same(f"{name}: some keys of payloads", "query_points", name, query=[1.0] * 8, limit=5, with_payload=["tag", "n"])
+    both.same(f"{name}: all but some keys", "query_points", name, query=[1.0] * 8, limit=5,
+              with_payload=m.PayloadSelectorExclude(exclude=["nested", "words"]))
+    both.same(f"{name}: several queries at once", "query_batch_points", name,
+              requests=[m.QueryRequest(query=vector(8), limit=3) for _ in range(4)])
+
+
+def scrolling(both, name):
+    pages, offset = [], None
+    while True:
+        got, offset = both.croft.scroll(name, limit=37, offset=offset)
+        pages += [p.id for p in got]
+        if offset is None:
+            break
+    numbers = [i for i in pages if isinstance(i, int)]
+    tap.ok(numbers == sorted(numbers) and pages[:len(numbers)] == numbers and len(set(pages)) == len(pages) ==
+           both.local.count(name).count, f"{name}: scrolling gives every point once, in the order of ids")
+
+
+def named(both):
+    spec = {"small": m.VectorParams(size=3, distance=m.Distance.DOT), "large": m.VectorParams(size=6, distance=m.Distance.COSINE)}
+    both.do("create_collection", "named", vectors_config=spec)
+    both.do("upsert", "named", [m.PointStruct(id=i, vector={"small": vector(3), "large": vector(6)} if i % 3 else
+                                             {"large": vector(6)}, payload={"i": i}) for i in range(1, 40)])
+    for space, dim in (("small", 3), ("large", 6)):
+        for i in range(3):
+            both.same(f"named vectors: nearest {i} in {space}", "query_points", "named", query=vector(dim), using=space,
+                      limit=6, with_vectors=True)
+    both.do("update_vectors", "named", points=[m.PointVectors(id=3, vector={"small": [1.0, 2.0, 3.0]})])
+    both.do("delete_vectors", "named", vectors=["large"], points=[4, 5])
+    both.same("vectors that were updated and deleted", "retrieve", "named", [3, 4, 5], with_vectors=True)
+    both.same("and searched", "query_points", "named", query=vector(6), using="large", limit=40)
+    both.same("one vector of two", "retrieve", "named", [1, 2], with_vectors=["small"])
+
+
+def bad_input(croft, url):
+    name = "cosine"
+    refused(lambda: croft.get_collection("none"), 404, ["no collection none"], "no such collection")
+    refused(lambda: croft.create_collection(name, vectors_config=m.VectorParams(size=8, distance=m.Distance.DOT)), 409,
+            ["exists already"], "a collection that exists")
+    refused(lambda: croft.upsert(name, [m.PointStruct(id=1, vector=[1.0, 2.0])]), 400, ["2 numbers", "takes 8"],
+            "a vector of another length")
+    refused(lambda: croft.query_points(name, query=[1.0] * 9), 400, ["9 numbers", "takes 8"], "a query of another length")
+    refused(lambda: croft.query_points(name, query=[1.0] * 8, using="x"), 400, ["no vectors named"], "no such vectors")
+    refused(lambda: croft.create_collection("b", vectors_config=m.VectorParams(size=4, distance=m.Distance.MANHATTAN)),
+            400, ["Manhattan", "Euclid"], "a distance that is not supported")
+    refused(lambda: croft.create_collection("b", vectors_config={}, sparse_vectors_config={"s": m.SparseVectorParams()}),
+            400, ["sparse_vectors"], "sparse vectors are refused by name")
+    refused(lambda: croft.upsert(name, [m.PointStruct(id="", vector=[1.0] * 8)]), 400, ["id"], "an empty id")
+    for body, what in ((b"{", "broken JSON"), (b"[]", "no object"), (b'{"points":[{"id":1,"vector":[1e999]}]}', "no number"),
+                       (b'{"points":[{"id":-1,"vector":[1]}]}', "a negative id"), (b'{"points":{}}', "no list"),
+                       (b'{"points":[{"id":1,"vector":[[1]]}]}', "a list of lists"), (b"\xff", "no UTF-8")):
+        rq = urllib.request.Request(f"{url}/collections/{name}/points", body, {"content-type": "application/json"}, method="PUT")
+        try:
+            urllib.request.urlopen(rq)
+            tap.ok(False, what + " is refused")
+        except urllib.error.HTTPError as e:
+            tap.ok(400 <= e.code < 500 and "error" in json.loads(e.read())["status"], what + " is refused in Qdrant's shape", e.code)
+
+
+def kill_while_writing(tap):
+    """What was acknowledged is there after kill -9, and is searched."""
+    with Croft() as c:
+        q = QdrantClient(url=c.base, timeout=60)
+        q.create_collection("k", vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE))
+        known, stop = {}, threading.Event()
+
+        def write(worker):
+            own = random.Random(worker)
+            while not stop.is_set():
+                i = worker * 1000 + own.randrange(300)
+                v = [own.gauss(0, 1) for _ in range(4)]
+                try:
+                    if own.random() < 0.2:
+                        known[i] = ("?", None)
+                        q.delete("k", points_selector=[i])
+                        known[i] = ("gone", None)
+                    else:
+                        known[i] = ("?", None)
+                        q.upsert("k", [m.PointStruct(id=i, vector=v, payload={"w": worker})])
+                        known[i] = ("there", v)
+                except Exception:
+                    return
+
+        threads = [threading.Thread(target=write, args=(w,)) for w in range(4)]
+        for t in threads:
+            t.start()
+        while sum(s != "?" for s, _ in list(known.values())) < 400:
+            pass
+        c.kill()
+        stop.set()
+        for t in threads:
+            t.join()
+        c.start()
+        q = QdrantClient(url=c.base, timeout=60)
+        lost = []
+        for i, (state, v) in known.items():
+            got = q.retrieve("k", [i], with_vectors=True)
+            if state == "gone" and got:
+                lost.append(f"{i} was deleted and is back")
+            if state == "there":
+                near = q.query_points("k", query=v, limit=3).points
+                if not got or not close(plain(got[0].vector), v) or i not in [p.id for p in near]:
+                    lost.append(f"{i} is not there, or is not found")
+        tap.ok(not lost, f"after kill -9 all of {len(known)} points are as they were acknowledged", "\n".join(lost[:10]))
+
+
+with Croft() as c:
+    croft = QdrantClient(url=c.base, timeout=60)
+    both = Both(croft, QdrantClient(":memory:"))
+    for name, distance in (("cosine", m.Distance.COSINE), ("dot", m.Distance.DOT), ("euclid", m.Distance.EUCLID)):
+        both.do("create_collection", name, vectors_config=m.VectorParams(size=8, distance=distance))
+        ids = fill(both, name)
+        reading(both, name, ids)
+        scrolling(both, name)
+    changes(both, ids)
+    reading(both, "cosine", ids)
+    named(both)
+    bad_input(croft, c.base)
+    tap.ok(sorted(k.name for k in croft.get_collections().collections) == ["cosine", "dot", "euclid", "named"],
+           "the collections are listed")
+    tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),
+           "a collection is deleted")
+    tap.ok(not croft.delete_collection("dot"), "and was there only once")
+    c.stop()
+    c.start()
+    both.croft = QdrantClient(url=c.base, timeout=60)
+    reading(both, "cosine", ids)
+    scrolling(both, "cosine")
+kill_while_writing(tap)
+tap.done()
