@@ -87,7 +87,7 @@ static enum err upsert(struct qd *q, struct collection *k, yyjson_val *o, int64_
 			&q->et, ERR_INVALID, "points (a list) or batch (columns) is missing");
 	e = points ? item_json_items(points, q->rq->arena, &items, &n, &q->et)
 		   : parse_columns(q, batch, &items, &n);
-	return e ? e : collection_put(k, items, n, seq, &q->et);
+	return e ? e : collection_put(k, items, n, seq, q->rq->cancel, &q->et);
 }
 
 static enum err remove_points(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)

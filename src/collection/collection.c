@@ -82,12 +82,21 @@ enum err collection_create(struct croft *c, struct str project, struct str name,
 	const struct space *spaces, size_t n, struct errtext *et)
 {
 	struct buf config = {0};
-	enum err e = name.n ? check_name(name, "a collection", et)
-			    : err_set(et, ERR_INVALID, "a collection needs a name");
-	e = e ? e : check_spaces(spaces, n, et);
+	struct arena *a = arena_new(0);
+	struct space *settled = a ? arena_array_of(a, n + 1, struct space) : NULL;
+	enum err e = !settled ? no_memory(et)
+		     : name.n ? check_name(name, "a collection", et)
+			      : err_set(et, ERR_INVALID, "a collection needs a name");
+	for (size_t i = 0; i < n && !e; i++) {
+		settled[i] = spaces[i];
+		e = spaces[i].model.n ? space_settle(c, &settled[i], a, et) : OK;
+	}
+	e = e ? e : check_spaces(settled, n, et);
+	if (!e)
+		config_write(settled, n, &config);
+	arena_free(a);
 	if (e)
 		return e;
-	config_write(spaces, n, &config);
 	int64_t now = clock_unix_ms();
 	struct collection_row r = {.number = number_by_chance(),
 		.project = project,

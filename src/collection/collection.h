@@ -29,11 +29,14 @@ enum distance { DISTANCE_COSINE, DISTANCE_DOT, DISTANCE_L2 };
 const char *distance_word(enum distance d); /* "Cosine", "Dot", "Euclid" */
 bool distance_parse(struct str word, enum distance *out);
 
-/* Where vectors of one kind lie. name "": the only one, or the one that is meant without a name. */
+/* Where vectors of one kind lie. name "": the only one, or the one that is meant without a name.
+ * A space with a model is that model's: texts are embedded with it, and identity (model_identity of
+ * a local one, its address and name of a provider's) says what its vectors can be compared with. */
 struct space {
 	struct str name;
 	uint32_t dim;
 	enum distance distance;
+	struct str model, identity; /* "" "": vectors are brought along */
 };
 
 struct collection_info {
@@ -66,8 +69,9 @@ static inline struct str item_id_bytes(const struct item_id *id)
 
 struct collection;
 
+/* ERR_CONFLICT: it is there. A space with a model gets its dim (0: the model's) and identity. */
 enum err collection_create(struct croft *c, struct str project, struct str name,
-	const struct space *spaces, size_t n, struct errtext *et) MUST_CHECK; /* ERR_CONFLICT */
+	const struct space *spaces, size_t n, struct errtext *et) MUST_CHECK;
 enum err collection_delete(
 	struct croft *c, struct str project, struct str name, struct errtext *et) MUST_CHECK;
 enum err collection_list(struct croft *c, struct str project, struct arena *a,
@@ -93,6 +97,7 @@ struct item_vector {
 struct collection_item {
 	struct item_id id;
 	struct str payload; /* a JSON object, or "" for {} */
+	struct str text;    /* .n: embedded in each space that has a model and no vector here */
 	struct item_vector *vectors;
 	size_t n_vectors;
 };
@@ -100,7 +105,11 @@ struct collection_item {
 /* Inserts, or replaces as a whole. ERR_INVALID names the item. The last of two with one id counts.
  * *seq (may be NULL): the number of the change. */
 enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,
-	int64_t *seq, struct errtext *et) MUST_CHECK;
+	int64_t *seq, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* n texts to out[n][dim], in the space's model. ERR_INVALID: the space has none; ERR_CONFLICT: the
+ * model of that name is another one by now; ERR_TOO_LARGE: a text is longer than it reads. */
+enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
+	size_t n, float *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* Those that are there are deleted; *gone: how many. */
 enum err collection_remove(struct collection *k, const struct item_id *ids, size_t n, size_t *gone,
 	int64_t *seq, struct errtext *et) MUST_CHECK;

@@ -2,8 +2,11 @@
  *
  *	collection_module.c  the rows
  *	collection_store.c   SQL
+ *	collection_routes.c, collection_cmd.c: wire JSON and commands
+ *	collection_import.c  files with vectors
  *	collection.c         collections by name: create, list, open, delete
  *	shelf.c              one collection in memory: ids and indexes, loaded and published to
+ *	embed.c              texts to vectors, none of them twice
  *	item_id.c            ids to bytes and back
  *	item_code.c          vectors to bytes and back
  *	item_json.c          JSON to items and back, for the faces
@@ -21,6 +24,7 @@
 #define COLLECTION_INT_H
 #include "base/map.h"
 #include "collection/collection.h"
+#include "module/cmd.h"
 #include "store/notify.h"
 #include "vector/vector.h"
 
@@ -38,6 +42,7 @@ struct collection_row {
 struct item_row {
 	int64_t num, seq, vec; /* vec: the change that wrote its vectors */
 	struct str id, payload, vectors;
+	struct str text; /* SHA-256 of the text that was embedded, or "" */
 };
 
 enum err store_collection_add(
@@ -109,6 +114,25 @@ enum err config_read(struct str json, struct arena *a, struct space **out, size_
 enum err payload_apply(struct str payload, const struct payload_patch *p, struct buf *out,
 	struct errtext *et) MUST_CHECK;
 
+/* ---- texts ---- */
+
+/* dim and identity of a space with a model. Strings are in `a`. */
+enum err space_settle(
+	struct croft *c, struct space *s, struct arena *a, struct errtext *et) MUST_CHECK;
+/* The items with a vector in each space that has a model, copies in `a`; texts: the SHA-256 of what
+ * was embedded, 32 bytes for each item with a text. */
+enum err embed_items(struct collection *k, const struct collection_item *items, size_t n,
+	struct arena *a, struct collection_item **out, struct str **texts,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+/* ERR_NOT_FOUND, without a text: it was never embedded there. */
+enum err store_embedding(struct tx *tx, struct str identity, struct str sha256, float *out,
+	size_t dim, struct errtext *et) MUST_CHECK;
+enum err store_embedding_put(struct tx *tx, struct str identity, struct str sha256, const float *v,
+	size_t dim, struct errtext *et) MUST_CHECK;
+/* Those of a text that no item has any more; sha256 "": of any. */
+enum err store_embedding_prune(struct tx *tx, struct str sha256, struct errtext *et) MUST_CHECK;
+
 /* ---- one collection in memory ---- */
 
 struct collection {
@@ -159,6 +183,28 @@ struct collections {
 	pthread_t sweeper;
 	bool sweeping;
 };
+
+/* ---- rows ---- */
+
+void get_collections(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void put_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_items(struct croft *c, struct http_request *rq, struct http_response *rs);
+void put_items(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_items(struct croft *c, struct http_request *rq, struct http_response *rs);
+void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+
+enum err run_collections(struct cmd *cmd, struct errtext *et);
+enum err run_collections_show(struct cmd *cmd, struct errtext *et);
+enum err run_collections_create(struct cmd *cmd, struct errtext *et);
+enum err run_collections_rm(struct cmd *cmd, struct errtext *et);
+enum err run_collections_import(struct cmd *cmd, struct errtext *et);
+enum err run_collections_export(struct cmd *cmd, struct errtext *et);
+enum err run_collections_search(struct cmd *cmd, struct errtext *et);
+extern const struct option collection_create_options[], collection_import_options[],
+	collection_export_options[], collection_search_options[];
+enum { N_CREATE_OPTIONS = 4, N_IMPORT_OPTIONS = 4, N_EXPORT_OPTIONS = 1, N_SEARCH_OPTIONS = 5 };
 
 #define COLLECTION_CHANNEL "collection" /* notices: the number */
 

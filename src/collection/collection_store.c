@@ -28,7 +28,9 @@ const struct migration collection_migrations[] = {
 		"  seq BIGINT NOT NULL,"
 		"  vec BIGINT NOT NULL,"
 		"  payload TEXT NOT NULL,"
+		"  text BLOB NOT NULL,"
 		"  PRIMARY KEY (collection, num));"
+		"CREATE INDEX collection_item_text ON collection_item (text);"
 		"CREATE UNIQUE INDEX collection_item_id ON collection_item (collection, id);"
 		"CREATE INDEX collection_item_seq ON collection_item (collection, seq);"
 		"CREATE TABLE collection_vector ("
@@ -36,6 +38,11 @@ const struct migration collection_migrations[] = {
 		"  num BIGINT NOT NULL,"
 		"  data BLOB NOT NULL,"
 		"  PRIMARY KEY (collection, num));"
+		"CREATE TABLE collection_embedding ("
+		"  identity TEXT NOT NULL,"
+		"  sha256 BLOB NOT NULL,"
+		"  data BLOB NOT NULL,"
+		"  PRIMARY KEY (sha256, identity));"
 		"CREATE TABLE collection_grave ("
 		"  collection BIGINT NOT NULL,"
 		"  seq BIGINT NOT NULL,"
@@ -184,7 +191,9 @@ enum err store_collection_sweep(
 	*more = gone > 0;
 	if (e || gone)
 		return e;
-	e = db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
+	e = store_embedding_prune(tx, S(""), et);
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
 	return e ? e
 		 : db_exec(tx, et, "DELETE FROM collection_dropped WHERE number = ?",
 			   P_I64(number));
@@ -217,10 +226,10 @@ enum err store_item_add(
 	struct tx *tx, int64_t collection, const struct item_row *r, struct errtext *et)
 {
 	return db_exec(tx, et,
-		"INSERT INTO collection_item (collection, num, id, seq, vec, payload) "
-		"VALUES (?, ?, ?, ?, ?, ?)",
+		"INSERT INTO collection_item (collection, num, id, seq, vec, payload, text) "
+		"VALUES (?, ?, ?, ?, ?, ?, ?)",
 		P_I64(collection), P_I64(r->num), P_BLOB(r->id), P_I64(r->seq), P_I64(r->vec),
-		P_TEXT(r->payload));
+		P_TEXT(r->payload), P_BLOB(r->text));
 }
 
 enum err store_item_change(
@@ -232,9 +241,10 @@ enum err store_item_change(
 			"WHERE collection = ? AND num = ?",
 			P_I64(r->seq), P_I64(r->vec), P_I64(collection), P_I64(r->num));
 	return db_exec(tx, et,
-		"UPDATE collection_item SET seq = ?, vec = ?, payload = ? "
+		"UPDATE collection_item SET seq = ?, vec = ?, payload = ?, text = ? "
 		"WHERE collection = ? AND num = ?",
-		P_I64(r->seq), P_I64(r->vec), P_TEXT(r->payload), P_I64(collection), P_I64(r->num));
+		P_I64(r->seq), P_I64(r->vec), P_TEXT(r->payload), P_BLOB(r->text),
+		P_I64(collection), P_I64(r->num));
 }
 
 enum err store_vectors_put(
@@ -271,15 +281,54 @@ enum err store_graves_trim(
 		P_I64(r->number), P_I64(r->graves_seq));
 }
 
+/* ---- vectors of texts ---- */
+
+enum err store_embedding(struct tx *tx, struct str identity, struct str sha256, float *out,
+	size_t dim, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT data FROM collection_embedding WHERE sha256 = ? AND identity = ?",
+		P_BLOB(sha256), P_TEXT(identity));
+	if (e)
+		return e;
+	bool found = row_next(r, &e, et) && row_blob(r, 0).n == dim * sizeof *out;
+	if (found)
+		memcpy(out, row_blob(r, 0).p, dim * sizeof *out);
+	row_free(r);
+	return e || found ? e : ERR_NOT_FOUND;
+}
+
+enum err store_embedding_put(struct tx *tx, struct str identity, struct str sha256, const float *v,
+	size_t dim, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO collection_embedding (identity, sha256, data) VALUES (?, ?, ?) "
+		"ON CONFLICT (sha256, identity) DO UPDATE SET data = excluded.data",
+		P_TEXT(identity), P_BLOB(sha256), P_BLOB(str_mk(v, dim * sizeof *v)));
+}
+
+enum err store_embedding_prune(struct tx *tx, struct str sha256, struct errtext *et)
+{
+	if (!sha256.n)
+		return db_exec(tx, et,
+			"DELETE FROM collection_embedding WHERE NOT EXISTS (SELECT 1 FROM "
+			"collection_item WHERE text = sha256)");
+	return db_exec(tx, et,
+		"DELETE FROM collection_embedding WHERE sha256 = ? AND NOT EXISTS "
+		"(SELECT 1 FROM collection_item WHERE text = ?)",
+		P_BLOB(sha256), P_BLOB(sha256));
+}
+
 /* ---- reading items ---- */
 
-/* num, id, seq, vec, then payload and vectors when they are read. */
+/* num, id, seq, vec, text, then payload and vectors when they are read. */
 static const char *const item_selects[4] = {
-	"SELECT i.num, i.id, i.seq, i.vec FROM collection_item i ",
-	"SELECT i.num, i.id, i.seq, i.vec, i.payload FROM collection_item i ",
-	"SELECT i.num, i.id, i.seq, i.vec, v.data FROM collection_item i "
+	"SELECT i.num, i.id, i.seq, i.vec, i.text FROM collection_item i ",
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.payload FROM collection_item i ",
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, v.data FROM collection_item i "
 	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
-	"SELECT i.num, i.id, i.seq, i.vec, i.payload, v.data FROM collection_item i "
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.payload, v.data FROM collection_item i "
 	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
 };
 
@@ -297,12 +346,13 @@ static struct item_row item_of(struct row *r, struct item_read read)
 		.id = row_blob(r, 1),
 		.seq = row_i64(r, 2),
 		.vec = row_i64(r, 3),
+		.text = row_blob(r, 4),
 		.payload = S(""),
 		.vectors = S("")};
 	if (read.payload)
-		x.payload = row_text(r, 4);
-	if (read.vectors && !row_null(r, 4 + read.payload))
-		x.vectors = row_blob(r, 4 + read.payload);
+		x.payload = row_text(r, 5);
+	if (read.vectors && !row_null(r, 5 + read.payload))
+		x.vectors = row_blob(r, 5 + read.payload);
 	return x;
 }
 
@@ -316,7 +366,8 @@ static enum err first_item(struct row *r, struct item_read read, struct arena *a
 		out->id = arena_str(a, out->id);
 		out->payload = arena_str(a, out->payload);
 		out->vectors = arena_str(a, out->vectors);
-		if (!out->id.p || !out->payload.p || !out->vectors.p)
+		out->text = arena_str(a, out->text);
+		if (!out->id.p || !out->payload.p || !out->vectors.p || !out->text.p)
 			e = err_set(et, ERR_NOMEM, "no memory for an item");
 	}
 	row_free(r);

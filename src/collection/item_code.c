@@ -94,6 +94,10 @@ void config_write(const struct space *spaces, size_t n, struct buf *out)
 		jw_kstr(&w, "name", spaces[i].name);
 		jw_ki64(&w, "dim", spaces[i].dim);
 		jw_kc(&w, "distance", distance_word(spaces[i].distance));
+		if (spaces[i].model.n) {
+			jw_kstr(&w, "model", spaces[i].model);
+			jw_kstr(&w, "identity", spaces[i].identity);
+		}
 		jw_end(&w);
 	}
 	jw_end(&w);
@@ -119,7 +123,9 @@ enum err config_read(
 		{
 			s[i].name = arena_str(a, json_str(v, "name"));
 			s[i].dim = (uint32_t)json_i64(v, "dim", 0);
-			if (!s[i].name.p)
+			s[i].model = arena_str(a, json_str(v, "model"));
+			s[i].identity = arena_str(a, json_str(v, "identity"));
+			if (!s[i].name.p || !s[i].model.p || !s[i].identity.p)
 				e = err_set(et, ERR_NOMEM, "no memory for a collection");
 			else if (!s[i].dim || s[i].dim > COLLECTION_DIM_MAX ||
 				 !distance_parse(json_str(v, "distance"), &s[i].distance))

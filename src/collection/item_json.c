@@ -1,5 +1,6 @@
 /* JSON of items to ids, vectors and items, and back. */
 #include "collection/item_json.h"
+#include "collection/collection_int.h"
 
 #include <math.h>
 
@@ -152,6 +153,28 @@ enum err item_json_item(yyjson_val *id, yyjson_val *vector, yyjson_val *payload,
 	return out->payload.p ? OK : no_memory(et);
 }
 
+/* A text to embed stands in the payload too, so that hits can be read. */
+static enum err take_text(
+	yyjson_val *v, struct arena *a, struct collection_item *it, struct errtext *et)
+{
+	struct buf b = {.max = COLLECTION_PAYLOAD_MAX}, patch = {0};
+	struct jw w = {.out = &patch};
+	if (!v)
+		return OK;
+	it->text = json_val_str(v);
+	if (!it->text.n)
+		return err_set(et, ERR_INVALID, "text must be a text, and not an empty one");
+	jw_obj(&w);
+	jw_kstr(&w, "text", it->text);
+	jw_end(&w);
+	struct payload_patch p = {.change = PAYLOAD_SET, .object = buf_str(&patch)};
+	enum err e = payload_apply(it->payload.n ? it->payload : S("{}"), &p, &b, et);
+	it->payload = arena_str(a, buf_str(&b));
+	buf_free(&b);
+	buf_free(&patch);
+	return e || it->payload.p ? e : no_memory(et);
+}
+
 enum err item_json_items(yyjson_val *list, struct arena *a, struct collection_item **out, size_t *n,
 	struct errtext *et)
 {
@@ -164,6 +187,7 @@ enum err item_json_items(yyjson_val *list, struct arena *a, struct collection_it
 	{
 		enum err e = item_json_item(yyjson_obj_get(v, "id"), item_json_get(v, "vector"),
 			item_json_get(v, "payload"), a, &items[i], et);
+		e = e ? e : take_text(item_json_get(v, "text"), a, &items[i], et);
 		if (e)
 			return err_wrap(et, e, "item %zu", i);
 	}
@@ -183,10 +207,17 @@ static enum err parse_space(struct str name, yyjson_val *v, struct space *out, s
 	e = e ? e : json_want_i64(v, "size", 1, COLLECTION_DIM_MAX, &size, et);
 	if (e)
 		return e;
-	*out = (struct space){.name = name, .dim = (uint32_t)size};
-	if (!size)
-		return err_set(
-			et, ERR_INVALID, "vectors need a size: how many numbers each of them has");
+	*out = (struct space){.name = name,
+		.dim = (uint32_t)size,
+		.model = json_str(v, "model"),
+		.identity = S("")};
+	if (!out->model.p)
+		out->model = S("");
+	if (!size && !out->model.n)
+		return err_set(et, ERR_INVALID,
+			"vectors need a size (how many numbers each of them has) or a model");
+	if (out->model.n && !distance.p)
+		distance = S("Cosine");
 	if (!distance_parse(distance, &out->distance))
 		return err_set(et, ERR_INVALID,
 			"the distance \"%.*s\" is not supported: Cosine, Dot and Euclid are",
@@ -208,7 +239,7 @@ enum err item_json_spaces(
 			"vectors is missing: {\"size\": 384, \"distance\": \"Cosine\"}, or an "
 			"object of "
 			"such under names");
-	if (yyjson_is_int(yyjson_obj_get(v, "size"))) {
+	if (yyjson_is_int(yyjson_obj_get(v, "size")) || yyjson_is_str(yyjson_obj_get(v, "model"))) {
 		e = parse_space(S(""), v, s, et);
 		count = 1;
 	} else {
@@ -230,6 +261,8 @@ static void write_space(struct jw *w, const struct space *s)
 	jw_obj(w);
 	jw_ki64(w, "size", s->dim);
 	jw_kc(w, "distance", distance_word(s->distance));
+	if (s->model.n)
+		jw_kstr(w, "model", s->model);
 	jw_end(w);
 }
 

@@ -19,7 +19,7 @@ enum err item_json_vectors(yyjson_val *v, struct arena *a, struct collection_ite
 /* {id, vector, payload} */
 enum err item_json_item(yyjson_val *id, yyjson_val *vector, yyjson_val *payload, struct arena *a,
 	struct collection_item *out, struct errtext *et) MUST_CHECK;
-/* A list of such. The error names which one. */
+/* A list of such, perhaps with a text to embed. The error names which one. */
 enum err item_json_items(yyjson_val *list, struct arena *a, struct collection_item **out, size_t *n,
 	struct errtext *et) MUST_CHECK;
 /* {"size", "distance"}, or an object of such under names. */

@@ -18,6 +18,7 @@ struct change {
 	int64_t before; /* row.seq as it was found */
 	struct arena *a;
 	const struct collection_item *items;
+	const struct str *texts; /* SHA-256 of the items' texts */
 	const struct item_id *ids;
 	size_t n;
 	int64_t *nums; /* of each; 0: it is not there, or not touched */
@@ -163,17 +164,20 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 	if (e && e != ERR_NOT_FOUND)
 		return e;
 	bool fresh = e == ERR_NOT_FOUND;
+	struct str former = fresh ? S("") : r.text;
 	r = (struct item_row){.num = fresh ? x->row.next_num++ : r.num,
 		.seq = x->row.seq,
 		.vec = x->row.seq,
 		.id = id,
-		.payload = payload};
+		.payload = payload,
+		.text = x->texts[i]};
 	x->nums[i] = r.num;
 	x->row.items += fresh;
 	x->touched++;
 	e = fresh ? store_item_add(tx, x->k->number, &r, et)
 		  : store_item_change(tx, x->k->number, &r, et);
-	return e ? e : write_vectors(x, tx, r.num, it->vectors, it->n_vectors, et);
+	e = e ? e : write_vectors(x, tx, r.num, it->vectors, it->n_vectors, et);
+	return e || !former.n || str_eq(former, r.text) ? e : store_embedding_prune(tx, former, et);
 }
 
 static enum err put_in(struct change *x, struct tx *tx, struct errtext *et)
@@ -194,35 +198,40 @@ static enum err put_shown(struct change *x, struct errtext *et)
 }
 
 enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,
-	int64_t *seq, struct errtext *et)
+	int64_t *seq, const struct cancel *cancel, struct errtext *et)
 {
-	struct change x = {.k = k, .items = items, .n = n};
-	enum err e = check_items(k, items, n, et);
-	return e ? e : run(&x, put_in, put_shown, seq, et);
+	struct arena *a = arena_new(0);
+	struct collection_item *whole = NULL;
+	struct str *texts = NULL;
+	enum err e = a ? check_items(k, items, n, et) : no_memory(et);
+	e = e ? e : embed_items(k, items, n, a, &whole, &texts, cancel, et);
+	struct change x = {.k = k, .items = whole, .texts = texts, .n = n};
+	e = e ? e : run(&x, put_in, put_shown, seq, et);
+	arena_free(a);
+	return e;
 }
 
 /* ---- removing ---- */
 
-static enum err find_num(
-	struct change *x, struct tx *tx, struct str id, int64_t *num, struct errtext *et)
+static enum err remove_one(struct change *x, struct tx *tx, size_t i, struct errtext *et)
 {
 	struct item_row r;
+	struct str id = item_id_bytes(&x->ids[i]);
 	enum err e = store_item(tx, x->k->number, id, (struct item_read){false}, x->a, &r, et);
-	*num = e ? 0 : r.num;
-	return e == ERR_NOT_FOUND ? OK : e;
+	if (e)
+		return e == ERR_NOT_FOUND ? OK : e;
+	x->nums[i] = r.num;
+	x->touched++;
+	x->row.items--;
+	e = store_item_drop(tx, x->k->number, r.num, x->row.seq, et);
+	return e || !r.text.n ? e : store_embedding_prune(tx, r.text, et);
 }
 
 static enum err remove_in(struct change *x, struct tx *tx, struct errtext *et)
 {
 	enum err e = OK;
-	for (size_t i = 0; i < x->n && !e; i++) {
-		e = find_num(x, tx, item_id_bytes(&x->ids[i]), &x->nums[i], et);
-		if (e || !x->nums[i])
-			continue;
-		x->touched++;
-		x->row.items--;
-		e = store_item_drop(tx, x->k->number, x->nums[i], x->row.seq, et);
-	}
+	for (size_t i = 0; i < x->n && !e; i++)
+		e = remove_one(x, tx, i, et);
 	return e;
 }
 

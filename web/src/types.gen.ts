@@ -51,6 +51,8 @@ export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failur
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed" | "rerank"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
+export type Collection = { name: string; items: number; seq: number; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
+export type CollectionItem = { id: (number | string); payload: Record<string, unknown>; vector?: Record<string, unknown> };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -339,6 +341,22 @@ export interface Routes {
   "POST /api/v1/models/{name}/unload": { query: undefined; body: undefined; reply: { loaded: boolean } };
   /** Measure how fast a local model (default: the default one) reads and writes. */
   "POST /api/v1/models/{name}/bench": { query: undefined; body: { streams?: number; prompt_tokens?: number; tokens?: number }; reply: { model: string; weights: string; parameters: number; streams: number; streams_max: number; prompt_tokens: number; tokens: number; read_tokens_per_s: number; written_tokens_per_s: number; first_token_ms: number } };
+  /** List the collections of vectors. */
+  "GET /api/v1/collections": { query: undefined; body: undefined; reply: { collections: (Collection)[] } };
+  /** One collection. */
+  "GET /api/v1/collections/{name}": { query: undefined; body: undefined; reply: Collection };
+  /** Make a collection: {size, distance} for vectors that are brought along, {model} for texts; or an object of such under names. */
+  "PUT /api/v1/collections/{name}": { query: undefined; body: { vectors: Record<string, unknown> }; reply: Collection };
+  /** Delete a collection. */
+  "DELETE /api/v1/collections/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** Items in the order of their ids. */
+  "GET /api/v1/collections/{name}/items": { query: { limit?: number; from?: string; vectors?: boolean }; body: undefined; reply: { items: (CollectionItem)[]; next: (number | string | null) } };
+  /** Insert or replace items; a text is embedded with the model of the collection. */
+  "PUT /api/v1/collections/{name}/items": { query: undefined; body: { items: ({ id: (number | string); vector?: Record<string, unknown>; text?: string; payload?: Record<string, unknown> })[] }; reply: { seq: number; items: number } };
+  /** Delete items. */
+  "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids: ((number | string))[] }; reply: { seq: number; deleted: number } };
+  /** The items nearest to a text, a vector or another item. */
+  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; k?: number; worst?: number; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; took_ms: number } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */

@@ -1,0 +1,439 @@
+/* croft collections: list, make, fill, search, write out. */
+#include "collection/collection_int.h"
+#include "collection/collection_import.h"
+
+enum { IMPORT_ITEMS = 1000, IMPORT_BYTES = 4 << 20, EXPORT_ITEMS = 1000, SHOWN_MAX = 300 };
+
+const struct option collection_create_options[] = {
+	{"size", 's', "N", "Numbers of a vector that is brought along"},
+	{"distance", 0, "NAME", "Cosine (if nothing is said), Dot or Euclid"},
+	{"model", 'm', "NAME", "The model that embeds the texts"},
+	{"vectors", 0, "JSON",
+		"Several kinds: {\"name\": {\"size\": 384, \"distance\": \"Cosine\"}}"},
+};
+const struct option collection_import_options[] = {
+	{"first", 0, "N", "The id of the first vector of a file without ids (0)"},
+	{"batch", 0, "N", "Items of one request (1000)"},
+	{"create", 0, NULL, "Make the collection if it is not there, as large as the vectors are"},
+	{"distance", 0, "NAME", "With --create: Cosine, Dot or Euclid"},
+};
+const struct option collection_export_options[] = {
+	{"vectors", 0, NULL, "With their vectors"},
+};
+const struct option collection_search_options[] = {
+	{"number", 'k', "K", "How many (10)"},
+	{"like", 0, "ID", "Near to this item instead of a text"},
+	{"vector", 0, "JSON", "Near to this vector: [0.1, ...]"},
+	{"space", 0, "NAME", "Among the vectors of this name"},
+	{"worst", 0, "SCORE", "Leave out what has a worse score"},
+};
+
+static enum err url_of(struct cmd *cmd, const char *tail, struct buf *url, struct errtext *et)
+{
+	if (!cmd_n_args(cmd))
+		return err_set(
+			et, ERR_INVALID, "name the collection; `croft collections` lists them");
+	buf_addc(url, "/api/v1/collections/");
+	url_encode(url, cmd_arg(cmd, 0));
+	buf_addc(url, tail);
+	return OK;
+}
+
+/* A call on the collection that the first argument names; doc (may be NULL): the reply. */
+static enum err call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
+	struct buf *reply, yyjson_doc **doc, struct errtext *et)
+{
+	struct buf url = {0};
+	enum err e = url_of(cmd, tail, &url, et);
+	e = e ? e : cmd_call(cmd, method, buf_c(&url), body, reply, et);
+	if (!e && doc)
+		e = json_parse(buf_str(reply), doc, et);
+	buf_free(&url);
+	return e;
+}
+
+/* ---- list, show, rm ---- */
+
+static void space_cell(struct cmd_table *t, yyjson_val *spaces)
+{
+	struct buf b = {0};
+	yyjson_val *s;
+	size_t i, n;
+	yyjson_arr_foreach(spaces, i, n, s)
+	{
+		struct str name = json_str(s, "name"), model = json_str(s, "model");
+		buf_addf(&b, "%s%.*s%s%lld %.*s%s%.*s", i ? ", " : "", STR_FMT(name),
+			name.n ? " " : "", (long long)json_i64(s, "size", 0),
+			STR_FMT(json_str(s, "distance")), model.n ? " " : "", STR_FMT(model));
+	}
+	cmd_cell(t, "%s", buf_c(&b));
+	buf_free(&b);
+}
+
+enum err run_collections(struct cmd *cmd, struct errtext *et)
+{
+	static const char *const titles[] = {"NAME", "ITEMS", "VECTORS", "CHANGED"};
+	struct buf reply = {0};
+	yyjson_doc *doc = NULL;
+	yyjson_val *k;
+	size_t i, n;
+	enum err e = cmd_call(cmd, HTTP_GET, "/api/v1/collections", (struct str){0}, &reply, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	else if (!e)
+		e = json_parse(buf_str(&reply), &doc, et);
+	yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "collections");
+	if (doc && !yyjson_arr_size(list))
+		cmd_note(cmd,
+			"There is no collection yet: croft collections create NAME --size 384");
+	if (doc && yyjson_arr_size(list)) {
+		struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
+		yyjson_arr_foreach(list, i, n, k)
+		{
+			cmd_cell(t, "%.*s", STR_FMT(json_str(k, "name")));
+			cmd_cell(t, "%lld", (long long)json_i64(k, "items", 0));
+			space_cell(t, yyjson_obj_get(k, "spaces"));
+			cmd_cell(t, "%.16s", json_str(k, "updated").p);
+		}
+		cmd_table_end(t);
+	}
+	yyjson_doc_free(doc);
+	buf_free(&reply);
+	return e;
+}
+
+static void print_collection(struct cmd *cmd, yyjson_val *k)
+{
+	yyjson_val *s;
+	size_t i, n;
+	cmd_outf(cmd, "%s%.*s%s  %lld items, change %lld\n", cmd_style(cmd, "bold"),
+		STR_FMT(json_str(k, "name")), cmd_style(cmd, "reset"),
+		(long long)json_i64(k, "items", 0), (long long)json_i64(k, "seq", 0));
+	yyjson_arr_foreach(yyjson_obj_get(k, "spaces"), i, n, s)
+	{
+		struct str name = json_str(s, "name"), model = json_str(s, "model");
+		cmd_outf(cmd, "  vectors %.*s%s%lld numbers, %.*s\n", STR_FMT(name),
+			name.n ? ": " : "", (long long)json_i64(s, "size", 0),
+			STR_FMT(json_str(s, "distance")));
+		if (model.n)
+			cmd_outf(cmd, "    made by %.*s (%.16s)\n", STR_FMT(model),
+				json_str(s, "identity").p);
+	}
+	cmd_outf(cmd, "  made %.19s, changed %.19s\n", json_str(k, "created").p,
+		json_str(k, "updated").p);
+}
+
+static enum err show(struct cmd *cmd, enum http_method method, struct str body, struct errtext *et)
+{
+	struct buf reply = {0};
+	yyjson_doc *doc = NULL;
+	enum err e = call(cmd, method, "", body, &reply, &doc, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	else if (!e)
+		print_collection(cmd, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	buf_free(&reply);
+	return e;
+}
+
+enum err run_collections_show(struct cmd *cmd, struct errtext *et)
+{
+	return show(cmd, HTTP_GET, (struct str){0}, et);
+}
+
+enum err run_collections_rm(struct cmd *cmd, struct errtext *et)
+{
+	struct buf reply = {0};
+	enum err e = call(cmd, HTTP_DELETE, "", (struct str){0}, &reply, NULL, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	else if (!e)
+		cmd_outf(cmd, "%.*s was deleted\n", STR_FMT(cmd_arg(cmd, 0)));
+	buf_free(&reply);
+	return e;
+}
+
+/* ---- create ---- */
+
+static void vectors_body(
+	struct buf *b, struct str vectors, int64_t size, struct str distance, struct str model)
+{
+	struct jw w = {.out = b};
+	jw_obj(&w);
+	jw_key(&w, "vectors");
+	if (vectors.n) {
+		jw_raw(&w, vectors);
+	} else {
+		jw_obj(&w);
+		if (size)
+			jw_ki64(&w, "size", size);
+		jw_kstr(&w, "distance", distance.n ? distance : S("Cosine"));
+		if (model.n)
+			jw_kstr(&w, "model", model);
+		jw_end(&w);
+	}
+	jw_end(&w);
+}
+
+static enum err number(struct cmd *cmd, const char *option, int64_t *out, struct errtext *et)
+{
+	struct str s = cmd_opt(cmd, option);
+	return !s.p || str_i64(s, out)
+		       ? OK
+		       : err_set(et, ERR_INVALID, "--%s must be a number, not \"%.*s\"", option,
+				 STR_FMT(s));
+}
+
+enum err run_collections_create(struct cmd *cmd, struct errtext *et)
+{
+	struct buf b = {0};
+	int64_t size = 0;
+	enum err e = number(cmd, "size", &size, et);
+	if (!e && !size && !cmd_opt(cmd, "model").n && !cmd_opt(cmd, "vectors").n)
+		e = err_set(et, ERR_INVALID,
+			"say --model NAME, whose vectors they are, or --size N for vectors of "
+			"your own");
+	vectors_body(
+		&b, cmd_opt(cmd, "vectors"), size, cmd_opt(cmd, "distance"), cmd_opt(cmd, "model"));
+	e = e ? e : show(cmd, HTTP_PUT, buf_str(&b), et);
+	buf_free(&b);
+	return e;
+}
+
+/* ---- import ---- */
+
+/* How long the first vector is. */
+static size_t dim_of(struct str items)
+{
+	struct buf b = {0};
+	yyjson_doc *doc = NULL;
+	buf_addf(&b, "[%.*s]", STR_FMT(items));
+	if (json_parse(buf_str(&b), &doc, NULL))
+		doc = NULL;
+	yyjson_val *first = yyjson_arr_get_first(yyjson_doc_get_root(doc));
+	size_t n = yyjson_arr_size(yyjson_obj_get(first, "vector"));
+	yyjson_doc_free(doc);
+	buf_free(&b);
+	return n;
+}
+
+static enum err create_for(struct cmd *cmd, struct str items, struct errtext *et)
+{
+	struct buf b = {0}, reply = {0};
+	size_t dim = dim_of(items);
+	struct errtext absent;
+	enum err e = call(cmd, HTTP_GET, "", (struct str){0}, &reply, NULL, &absent);
+	if (e == ERR_NOT_FOUND) {
+		vectors_body(&b, (struct str){0}, (int64_t)dim, cmd_opt(cmd, "distance"),
+			(struct str){0});
+		e = dim ? call(cmd, HTTP_PUT, "", buf_str(&b), &reply, NULL, et)
+			: err_set(et, ERR_INVALID,
+				  "the first item has no vector: make the collection first, with "
+				  "croft collections create NAME --model NAME");
+	} else if (e && et) {
+		*et = absent;
+	}
+	buf_free(&b);
+	buf_free(&reply);
+	return e;
+}
+
+static enum err send_items(struct cmd *cmd, struct str items, struct errtext *et)
+{
+	struct buf b = {0}, reply = {0};
+	buf_addc(&b, "{\"items\":[");
+	buf_adds(&b, items);
+	buf_addc(&b, "]}");
+	enum err e = b.err ? err_set(et, b.err, "no memory for a request")
+			   : call(cmd, HTTP_PUT, "/items", buf_str(&b), &reply, NULL, et);
+	buf_free(&b);
+	buf_free(&reply);
+	return e;
+}
+
+static enum err import(struct cmd *cmd, struct vector_file *f, uint64_t first, size_t batch,
+	struct progress *p, uint64_t *sent, struct errtext *et)
+{
+	enum err e = OK;
+	size_t n = 1;
+	while (!e && n) {
+		struct buf items = {0};
+		uint64_t from = vector_file_at(f) + 1;
+		e = cancelled(cmd_cancel(cmd))
+			    ? ERR_CANCELLED
+			    : vector_file_items(f, first, batch, IMPORT_BYTES, &items, &n, et);
+		if (!e && n && !*sent && cmd_flag(cmd, "create"))
+			e = create_for(cmd, buf_str(&items), et);
+		if (!e && n) {
+			e = send_items(cmd, buf_str(&items), et);
+			if (e)
+				err_wrap(et, e, "rows %llu to %llu", (unsigned long long)from,
+					(unsigned long long)vector_file_at(f));
+		}
+		*sent += e ? 0 : n;
+		progress_at(p, *sent, vector_file_rows(f), NULL);
+		buf_free(&items);
+	}
+	return e;
+}
+
+enum err run_collections_import(struct cmd *cmd, struct errtext *et)
+{
+	struct vector_file *f = NULL;
+	int64_t first = 0, batch = IMPORT_ITEMS;
+	uint64_t sent = 0;
+	if (cmd_n_args(cmd) != 2)
+		return err_set(et, ERR_INVALID, "name the collection and the file");
+	enum err e = number(cmd, "first", &first, et);
+	e = e ? e : number(cmd, "batch", &batch, et);
+	if (!e && (first < 0 || batch < 1 || batch > COLLECTION_BATCH_MAX))
+		e = err_set(et, ERR_INVALID, "--first is 0 or more, --batch from 1 to %d",
+			COLLECTION_BATCH_MAX);
+	e = e ? e : vector_file_open(cmd_arg(cmd, 1), &f, et);
+	if (e)
+		return e;
+	struct progress *p = progress_begin(cmd, "importing", "items", vector_file_rows(f));
+	e = import(cmd, f, (uint64_t)first, (size_t)batch, p, &sent, et);
+	progress_end(p, NULL);
+	vector_file_close(f);
+	if (cmd_json(cmd))
+		cmd_outf(cmd, "{\"items\":%llu}\n", (unsigned long long)sent);
+	else
+		cmd_outf(cmd, "%llu items are in %.*s\n", (unsigned long long)sent,
+			STR_FMT(cmd_arg(cmd, 0)));
+	return e;
+}
+
+/* ---- export ---- */
+
+static void print_lines(struct cmd *cmd, yyjson_val *items)
+{
+	yyjson_val *v;
+	size_t i, n;
+	yyjson_arr_foreach(items, i, n, v)
+	{
+		struct buf b = {0};
+		struct jw w = {.out = &b};
+		jw_val(&w, v);
+		cmd_out(cmd, buf_str(&b));
+		cmd_out(cmd, S("\n"));
+		buf_free(&b);
+	}
+}
+
+static void next_page(yyjson_val *next, bool vectors, struct buf *tail)
+{
+	buf_clear(tail);
+	buf_addf(tail, "/items?limit=%d", EXPORT_ITEMS);
+	if (vectors)
+		buf_addc(tail, "&vectors=true");
+	if (yyjson_is_uint(next))
+		buf_addf(tail, "&from=%llu", (unsigned long long)yyjson_get_uint(next));
+	if (yyjson_is_str(next)) {
+		buf_addc(tail, "&from=");
+		url_encode(tail, json_val_str(next));
+	}
+}
+
+enum err run_collections_export(struct cmd *cmd, struct errtext *et)
+{
+	struct buf tail = {0};
+	bool more = true;
+	enum err e = OK;
+	next_page(NULL, cmd_flag(cmd, "vectors"), &tail);
+	while (!e && more) {
+		struct buf reply = {0};
+		yyjson_doc *doc = NULL;
+		e = call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &reply, &doc, et);
+		yyjson_val *o = yyjson_doc_get_root(doc), *next = yyjson_obj_get(o, "next");
+		print_lines(cmd, yyjson_obj_get(o, "items"));
+		more = next && !yyjson_is_null(next);
+		next_page(next, cmd_flag(cmd, "vectors"), &tail);
+		yyjson_doc_free(doc);
+		buf_free(&reply);
+	}
+	buf_free(&tail);
+	return e;
+}
+
+/* ---- search ---- */
+
+static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
+{
+	struct jw w = {.out = b};
+	struct str like = cmd_opt(cmd, "like"), vector = cmd_opt(cmd, "vector");
+	int64_t k = 10;
+	double worst;
+	uint64_t id;
+	enum err e = number(cmd, "number", &k, et);
+	if (!e && cmd_opt(cmd, "worst").p && !str_f64(cmd_opt(cmd, "worst"), &worst))
+		e = err_set(et, ERR_INVALID, "--worst must be a number");
+	jw_obj(&w);
+	jw_ki64(&w, "k", k);
+	if (!e && cmd_opt(cmd, "worst").p)
+		jw_kf64(&w, "worst", worst);
+	if (cmd_opt(cmd, "space").n)
+		jw_kstr(&w, "space", cmd_opt(cmd, "space"));
+	if (like.n && str_u64(like, &id)) {
+		jw_key(&w, "id");
+		jw_u64(&w, id);
+	} else if (like.n) {
+		jw_kstr(&w, "id", like);
+	}
+	if (vector.n) {
+		jw_key(&w, "vector");
+		jw_raw(&w, vector);
+	}
+	if (cmd_n_args(cmd) > 1) {
+		struct buf text = {0};
+		for (size_t i = 1; i < cmd_n_args(cmd); i++)
+			buf_addf(&text, "%s%.*s", i > 1 ? " " : "", STR_FMT(cmd_arg(cmd, i)));
+		jw_kstr(&w, "text", buf_str(&text));
+		buf_free(&text);
+	}
+	jw_end(&w);
+	return e;
+}
+
+static void print_hit(struct cmd *cmd, size_t rank, yyjson_val *h)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	yyjson_val *payload = yyjson_obj_get(h, "payload"), *id = yyjson_obj_get(h, "id");
+	struct str text = json_str(payload, "text");
+	cmd_outf(cmd, "%s%zu.%s ", cmd_style(cmd, "bold"), rank, cmd_style(cmd, "reset"));
+	jw_val(&w, id);
+	cmd_outf(cmd, "%s  %sscore %.4f%s\n", buf_c(&b), cmd_style(cmd, "cyan"),
+		json_f64(h, "score", 0), cmd_style(cmd, "reset"));
+	buf_clear(&b);
+	if (!text.n)
+		jw_val(&(struct jw){.out = &b}, payload);
+	struct str shown = text.n ? text : buf_str(&b);
+	size_t cut =
+		shown.n <= SHOWN_MAX ? shown.n : utf8_complete_prefix(str_sub(shown, 0, SHOWN_MAX));
+	cmd_outf(cmd, "   %.*s%s\n", (int)cut, shown.p, cut < shown.n ? " ..." : "");
+	buf_free(&b);
+}
+
+enum err run_collections_search(struct cmd *cmd, struct errtext *et)
+{
+	struct buf body = {0}, reply = {0};
+	yyjson_doc *doc = NULL;
+	yyjson_val *h;
+	size_t i, n;
+	enum err e = search_body(cmd, &body, et);
+	e = e ? e : call(cmd, HTTP_POST, "/search", buf_str(&body), &reply, &doc, et);
+	if (!e && cmd_json(cmd)) {
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	} else if (!e) {
+		yyjson_val *hits = yyjson_obj_get(yyjson_doc_get_root(doc), "hits");
+		yyjson_arr_foreach(hits, i, n, h) print_hit(cmd, i + 1, h);
+		if (!yyjson_arr_size(hits))
+			cmd_note(cmd, "Nothing was found");
+	}
+	yyjson_doc_free(doc);
+	buf_free(&body);
+	buf_free(&reply);
+	return e;
+}

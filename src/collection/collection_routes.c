@@ -1,0 +1,352 @@
+/* Croft's own routes of collections. */
+#include "collection/collection_int.h"
+#include "collection/item_json.h"
+#include "base/clock.h"
+
+#include <math.h>
+
+enum { LIST_DEFAULT = 20, LIST_MAX = 1000 };
+
+static struct str name_of(const struct http_request *rq)
+{
+	return http_param(rq, "name");
+}
+
+static enum err body_of(struct http_request *rq, yyjson_val **out, struct errtext *et)
+{
+	yyjson_doc *doc;
+	enum err e = json_parse(rq->body.n ? rq->body : S("{}"), &doc, et);
+	if (e)
+		return e;
+	if (!arena_on_free(rq->arena, (void (*)(void *))yyjson_doc_free, doc)) {
+		yyjson_doc_free(doc);
+		return err_set(et, ERR_NOMEM, "no memory for a request");
+	}
+	*out = yyjson_doc_get_root(doc);
+	return yyjson_is_obj(*out) ? OK
+				   : err_set(et, ERR_INVALID, "the body must be a JSON object");
+}
+
+static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
+{
+	if (e)
+		http_reply_error(rs, e, et);
+	else
+		http_reply_json(rs, 200, w);
+	buf_free(w->out);
+}
+
+/* ---- collections ---- */
+
+static void write_collection(struct jw *w, const struct collection_info *k)
+{
+	char t[CLOCK_TEXT];
+	jw_obj(w);
+	jw_kstr(w, "name", k->name);
+	jw_ki64(w, "items", k->items);
+	jw_ki64(w, "seq", k->seq);
+	jw_key(w, "spaces");
+	jw_arr(w);
+	for (size_t i = 0; i < k->n_spaces; i++) {
+		const struct space *s = &k->spaces[i];
+		jw_obj(w);
+		jw_kstr(w, "name", s->name);
+		jw_ki64(w, "size", s->dim);
+		jw_kc(w, "distance", distance_word(s->distance));
+		jw_kc(w, "model", s->model.n ? s->model.p : NULL);
+		jw_kc(w, "identity", s->identity.n ? s->identity.p : NULL);
+		jw_end(w);
+	}
+	jw_end(w);
+	clock_rfc3339(k->created_ms, t);
+	jw_kc(w, "created", t);
+	clock_rfc3339(k->updated_ms, t);
+	jw_kc(w, "updated", t);
+	jw_end(w);
+}
+
+void get_collections(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection_info *list = NULL;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	size_t n = 0;
+	enum err e = collection_list(c, project_of(rq), rq->arena, &list, &n, &et);
+	jw_obj(&w);
+	jw_key(&w, "collections");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		write_collection(&w, &list[i]);
+	jw_end(&w);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+static void reply_collection(struct croft *c, struct http_request *rq, struct http_response *rs,
+	enum err e, struct errtext *et)
+{
+	struct collection_info k;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	e = e ? e : collection_find(c, project_of(rq), name_of(rq), rq->arena, &k, et);
+	if (!e)
+		write_collection(&w, &k);
+	reply(rs, e, et, &w);
+}
+
+void get_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	reply_collection(c, rq, rs, OK, &et);
+}
+
+void put_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct space *spaces = NULL;
+	yyjson_val *o = NULL;
+	size_t n = 0;
+	enum err e = body_of(rq, &o, &et);
+	e = e ? e : item_json_spaces(item_json_get(o, "vectors"), rq->arena, &spaces, &n, &et);
+	e = e ? e : collection_create(c, project_of(rq), name_of(rq), spaces, n, &et);
+	reply_collection(c, rq, rs, e, &et);
+}
+
+void delete_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = collection_delete(c, project_of(rq), name_of(rq), &et);
+	jw_obj(&w);
+	jw_kbool(&w, "deleted", true);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+/* ---- items ---- */
+
+static enum err open_it(
+	struct croft *c, struct http_request *rq, struct collection **out, struct errtext *et)
+{
+	return collection_open(c, project_of(rq), name_of(rq), out, rq->cancel, et);
+}
+
+void put_items(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection *k = NULL;
+	struct collection_item *items = NULL;
+	yyjson_val *o = NULL;
+	int64_t seq = 0;
+	size_t n = 0;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = body_of(rq, &o, &et);
+	if (!e && !yyjson_is_arr(yyjson_obj_get(o, "items")))
+		e = err_set(&et, ERR_INVALID, "items (a list) is missing");
+	e = e ? e : item_json_items(yyjson_obj_get(o, "items"), rq->arena, &items, &n, &et);
+	e = e ? e : open_it(c, rq, &k, &et);
+	e = e ? e : collection_put(k, items, n, &seq, rq->cancel, &et);
+	collection_close(k);
+	jw_obj(&w);
+	jw_ki64(&w, "seq", seq);
+	jw_ki64(&w, "items", (int64_t)n);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+void delete_items(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection *k = NULL;
+	struct item_id *ids = NULL;
+	yyjson_val *o = NULL;
+	int64_t seq = 0;
+	size_t n = 0, gone = 0;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = body_of(rq, &o, &et);
+	e = e ? e : item_json_ids(yyjson_obj_get(o, "ids"), rq->arena, &ids, &n, &et);
+	e = e ? e : open_it(c, rq, &k, &et);
+	e = e ? e : collection_remove(k, ids, n, &gone, &seq, &et);
+	collection_close(k);
+	jw_obj(&w);
+	jw_ki64(&w, "seq", seq);
+	jw_ki64(&w, "deleted", (int64_t)gone);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+static enum err list_query(
+	const struct http_request *rq, int64_t *limit, struct item_id *from, struct errtext *et)
+{
+	struct str n = http_query(rq, "limit"), after = http_query(rq, "from");
+	*limit = LIST_DEFAULT;
+	if (n.p && (!str_i64(n, limit) || *limit < 1 || *limit > LIST_MAX))
+		return err_set(et, ERR_INVALID, "limit must be a number from 1 to %d", LIST_MAX);
+	return after.p ? item_id_parse(after, from, et) : OK;
+}
+
+/* Everything of an item, or all but its vectors. */
+static void write_items(struct jw *w, const struct collection_item *items, size_t n, bool vectors)
+{
+	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
+	for (size_t i = 0; i < n; i++) {
+		jw_obj(w);
+		item_json_write(w, &items[i], &yes, vectors ? &yes : NULL);
+		jw_end(w);
+	}
+}
+
+void get_items(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection *k = NULL;
+	struct collection_item *items = NULL;
+	struct item_id from;
+	int64_t limit;
+	size_t n = 0;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	bool vectors = str_eq_c(http_query(rq, "vectors"), "true");
+	enum err e = list_query(rq, &limit, &from, &et);
+	e = e ? e : open_it(c, rq, &k, &et);
+	e = e ? e
+	      : collection_scroll(k, http_query(rq, "from").p ? &from : NULL, (size_t)limit + 1,
+			(struct item_want){true, vectors}, rq->arena, &items, &n, &et);
+	collection_close(k);
+	jw_obj(&w);
+	jw_key(&w, "items");
+	jw_arr(&w);
+	write_items(&w, items, MIN(n, (size_t)limit), vectors);
+	jw_end(&w);
+	jw_key(&w, "next");
+	if (!e && n > (size_t)limit)
+		item_json_write_id(&w, &items[limit].id);
+	else
+		jw_null(&w);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+/* ---- searching ---- */
+
+/* What is looked for: a vector, a text that the space's model embeds, or an item's own vector. */
+struct sought {
+	struct item_query q;
+	struct item_id self;
+	bool by_item;
+};
+
+static enum err sought_text(struct croft *c, struct http_request *rq, struct collection *k,
+	struct str text, struct sought *x, struct errtext *et)
+{
+	const struct space *s = collection_space(k, x->q.space);
+	float *v = s ? arena_array_of(rq->arena, s->dim, float) : NULL;
+	if (!s)
+		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
+			STR_FMT(str_sub(x->q.space, 0, 100)));
+	if (!v)
+		return err_set(et, ERR_NOMEM, "no memory for a query");
+	x->q.vector = v;
+	x->q.dim = s->dim;
+	return collection_embed(k, s, &text, 1, v, rq->cancel, et);
+}
+
+static enum err sought_item(struct http_request *rq, struct collection *k, yyjson_val *id,
+	struct sought *x, struct errtext *et)
+{
+	struct collection_item *items;
+	size_t n;
+	enum err e = item_json_id(id, &x->self, et);
+	e = e ? e
+	      : collection_get(k, &x->self, 1, (struct item_want){.vectors = true}, rq->arena,
+			&items, &n, et);
+	x->by_item = true;
+	for (size_t i = 0; !e && n && i < items[0].n_vectors; i++)
+		if (str_eq(items[0].vectors[i].space, x->q.space)) {
+			x->q.vector = items[0].vectors[i].v;
+			x->q.dim = items[0].vectors[i].dim;
+			return OK;
+		}
+	return e ? e
+		 : err_set(et, ERR_NOT_FOUND, "there is no such item, or it has no such vector");
+}
+
+static enum err parse_search(struct croft *c, struct http_request *rq, struct collection *k,
+	yyjson_val *o, struct sought *x, struct errtext *et)
+{
+	int64_t hits = 10;
+	double worst = NAN;
+	bool vectors = false;
+	yyjson_val *vector = item_json_get(o, "vector"), *id = item_json_get(o, "id");
+	struct str text = json_str(o, "text");
+	enum err e = json_want_i64(o, "k", 1, LIST_MAX, &hits, et);
+	e = e ? e : json_want_f64(o, "worst", -1e30, 1e30, &worst, et);
+	e = e ? e : json_want_bool(o, "vectors", &vectors, et);
+	e = e ? e : json_want_str(o, "space", &x->q.space, et);
+	x->q.k = (size_t)hits;
+	x->q.worst = (float)worst;
+	x->q.want = (struct item_want){true, vectors};
+	x->q.cancel = rq->cancel;
+	if (e)
+		return e;
+	if (text.n)
+		return sought_text(c, rq, k, text, x, et);
+	if (id)
+		return sought_item(rq, k, id, x, et);
+	if (vector)
+		return item_json_numbers(vector, rq->arena, &x->q.vector, &x->q.dim, et);
+	return err_set(
+		et, ERR_INVALID, "say what is looked for: text, vector, or the id of an item");
+}
+
+/* Without the item whose neighbours are looked for. */
+static enum err search(struct collection *k, struct http_request *rq, struct sought *x,
+	struct item_hit **hits, size_t *n, struct errtext *et)
+{
+	size_t wanted = x->q.k, kept = 0;
+	x->q.k += x->by_item;
+	enum err e = collection_query(k, &x->q, rq->arena, hits, n, et);
+	for (size_t i = 0; !e && i < *n && kept < wanted; i++)
+		if (!x->by_item ||
+			!str_eq(item_id_bytes(&(*hits)[i].item.id), item_id_bytes(&x->self)))
+			(*hits)[kept++] = (*hits)[i];
+	*n = e ? 0 : kept;
+	return e;
+}
+
+void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection *k = NULL;
+	struct item_hit *hits = NULL;
+	struct sought x = {0};
+	yyjson_val *o = NULL;
+	size_t n = 0;
+	uint64_t began = clock_mono_ns();
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
+	enum err e = body_of(rq, &o, &et);
+	e = e ? e : open_it(c, rq, &k, &et);
+	e = e ? e : parse_search(c, rq, k, o, &x, &et);
+	e = e ? e : search(k, rq, &x, &hits, &n, &et);
+	collection_close(k);
+	jw_obj(&w);
+	jw_key(&w, "hits");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++) {
+		jw_obj(&w);
+		jw_key(&w, "score");
+		jw_f32(&w, hits[i].score);
+		item_json_write(&w, &hits[i].item, &yes, x.q.want.vectors ? &yes : NULL);
+		jw_end(&w);
+	}
+	jw_end(&w);
+	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}

@@ -1,0 +1,242 @@
+/* Texts to vectors. A vector is kept under what was embedded and what did it (the identity of the
+ * model), as long as any item has that text: the same text is never embedded twice, in whatever
+ * collection, and nothing of a text is left when its last item has gone. */
+#include "collection/collection_int.h"
+#include "base/hash.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/remote.h"
+
+enum { EMBED_AT_ONCE = 64 };
+
+static enum err no_memory(struct errtext *et)
+{
+	return err_set(et, ERR_NOMEM, "no memory for embeddings");
+}
+
+/* ---- the model of a space ---- */
+
+/* What its vectors can be compared with. */
+static enum err identity_of(
+	const struct endpoint *ep, struct arena *a, struct str *out, struct errtext *et)
+{
+	struct model *m = endpoint_model(ep);
+	const char *identity = m ? model_identity(m) : NULL;
+	if (m && !identity)
+		return err_set(et, ERR_UNSUPPORTED, "%.*s is no embedding model",
+			STR_FMT(endpoint_name(ep)));
+	*out = m ? arena_str(a, str_c(identity))
+		 : arena_fmt(a, "provider:%.*s", STR_FMT(endpoint_name(ep)));
+	return out->p ? OK : no_memory(et);
+}
+
+static enum err embed_at(struct croft *c, const struct endpoint *ep, const struct str *texts,
+	size_t n, float *out, size_t dim, const struct cancel *cancel, struct errtext *et)
+{
+	struct model *m = endpoint_model(ep);
+	struct remote_vectors v = {0};
+	size_t truncated = 0;
+	if (m)
+		return embed_texts(m, texts, n, false, out, &truncated, NULL, cancel, et);
+	enum err e = remote_embed(c, endpoint_remote(ep), NULL, texts, n, 0, cancel, &v, et);
+	if (!e && (v.n != n || v.dim != dim))
+		e = err_set(et, ERR_CONFLICT,
+			"%.*s gave %zu vectors of %zu numbers for %zu texts; the space takes %zu",
+			STR_FMT(endpoint_name(ep)), v.n, v.dim, n, dim);
+	if (!e)
+		memcpy(out, v.v, n * dim * sizeof *out);
+	remote_vectors_free(&v);
+	return e;
+}
+
+/* A provider's model says its dimension by embedding something. */
+static enum err dim_of(
+	struct croft *c, const struct endpoint *ep, uint32_t *dim, struct errtext *et)
+{
+	struct remote_vectors v = {0};
+	struct str word = S("dimension");
+	if (endpoint_model(ep)) {
+		*dim = model_info(endpoint_model(ep))->embedding_dim;
+		return OK;
+	}
+	enum err e = remote_embed(c, endpoint_remote(ep), NULL, &word, 1, 0, NULL, &v, et);
+	if (!e)
+		*dim = (uint32_t)v.dim;
+	remote_vectors_free(&v);
+	return e;
+}
+
+enum err space_settle(struct croft *c, struct space *s, struct arena *a, struct errtext *et)
+{
+	struct endpoint *ep = NULL;
+	uint32_t dim = 0;
+	enum err e = endpoint_embed(c, s->model, &ep, et);
+	e = e ? e : identity_of(ep, a, &s->identity, et);
+	e = e ? e : dim_of(c, ep, &dim, et);
+	if (!e && s->dim && s->dim != dim)
+		e = err_set(et, ERR_INVALID,
+			"vectors \"%.*s\": a size of %u, but %.*s makes vectors of %u",
+			STR_FMT(s->name), s->dim, STR_FMT(s->model), dim);
+	s->dim = e ? s->dim : dim;
+	endpoint_put(ep);
+	return e;
+}
+
+enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
+	size_t n, float *out, const struct cancel *cancel, struct errtext *et)
+{
+	struct endpoint *ep = NULL;
+	struct str identity;
+	if (!s->model.n)
+		return err_set(et, ERR_INVALID,
+			"vectors \"%.*s\" of %.*s have no model: send a vector instead of a text, "
+			"or make a collection with \"model\"",
+			STR_FMT(s->name), STR_FMT(k->name));
+	struct arena *a = arena_new(0);
+	enum err e = a ? endpoint_embed(k->c, s->model, &ep, et) : no_memory(et);
+	e = e ? e : identity_of(ep, a, &identity, et);
+	if (!e && !str_eq(identity, s->identity))
+		e = err_set(et, ERR_CONFLICT,
+			"%.*s is not the model any more that the vectors of %.*s were made with: "
+			"they cannot be compared",
+			STR_FMT(s->model), STR_FMT(k->name));
+	e = e ? e : embed_at(k->c, ep, texts, n, out, s->dim, cancel, et);
+	endpoint_put(ep);
+	arena_free(a);
+	return e;
+}
+
+/* ---- items with texts ---- */
+
+/* The vectors of one space that have to be made or found. */
+struct task {
+	struct collection *k;
+	const struct space *space;
+	struct arena *a;
+	struct str *texts; /* of the items that need one */
+	struct str *sha256;
+	float *out; /* a row for each */
+	size_t *missing, n_missing, n;
+};
+
+static enum err look_up(struct task *t, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(croft_db(t->k->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	for (size_t i = 0; i < t->n && !e; i++) {
+		e = store_embedding(tx, t->space->identity, t->sha256[i],
+			t->out + i * t->space->dim, t->space->dim, et);
+		if (e == ERR_NOT_FOUND) {
+			t->missing[t->n_missing++] = i;
+			e = OK;
+		}
+	}
+	db_rollback(tx);
+	return e;
+}
+
+static enum err keep(struct tx *tx, void *ctx, struct errtext *et)
+{
+	struct task *t = ctx;
+	enum err e = OK;
+	for (size_t m = 0; m < t->n_missing && !e; m++) {
+		size_t i = t->missing[m];
+		e = store_embedding_put(tx, t->space->identity, t->sha256[i],
+			t->out + i * t->space->dim, t->space->dim, et);
+	}
+	return e;
+}
+
+static enum err make_missing(struct task *t, const struct cancel *cancel, struct errtext *et)
+{
+	size_t dim = t->space->dim;
+	float *made = arena_array_of(t->a, EMBED_AT_ONCE * dim, float);
+	enum err e = made ? OK : no_memory(et);
+	for (size_t from = 0; from < t->n_missing && !e; from += EMBED_AT_ONCE) {
+		struct str texts[EMBED_AT_ONCE];
+		size_t n = MIN(t->n_missing - from, (size_t)EMBED_AT_ONCE);
+		for (size_t j = 0; j < n; j++)
+			texts[j] = t->texts[t->missing[from + j]];
+		e = collection_embed(t->k, t->space, texts, n, made, cancel, et);
+		for (size_t j = 0; j < n && !e; j++)
+			memcpy(t->out + t->missing[from + j] * dim, made + j * dim,
+				dim * sizeof *made);
+	}
+	return e || !t->n_missing ? e : db_write(croft_db(t->k->c), keep, t, et);
+}
+
+static bool has_vector(const struct collection_item *it, struct str space)
+{
+	for (size_t i = 0; i < it->n_vectors; i++)
+		if (str_eq(it->vectors[i].space, space))
+			return true;
+	return false;
+}
+
+static enum err embed_in_space(struct collection *k, const struct space *s,
+	struct collection_item *items, size_t n, const struct str *sha256, struct arena *a,
+	const struct cancel *cancel, struct errtext *et)
+{
+	size_t *who = arena_array_of(a, n + 1, size_t);
+	struct task t = {.k = k,
+		.space = s,
+		.a = a,
+		.texts = arena_array_of(a, n + 1, struct str),
+		.sha256 = arena_array_of(a, n + 1, struct str),
+		.missing = arena_array_of(a, n + 1, size_t)};
+	if (!who || !t.texts || !t.sha256 || !t.missing)
+		return no_memory(et);
+	for (size_t i = 0; i < n; i++) {
+		if (!items[i].text.n || has_vector(&items[i], s->name))
+			continue;
+		t.texts[t.n] = items[i].text;
+		t.sha256[t.n] = sha256[i];
+		who[t.n++] = i;
+	}
+	t.out = arena_array_of(a, t.n * s->dim + 1, float);
+	enum err e = t.out ? look_up(&t, et) : no_memory(et);
+	e = e ? e : make_missing(&t, cancel, et);
+	for (size_t j = 0; j < t.n && !e; j++) {
+		struct collection_item *it = &items[who[j]];
+		it->vectors[it->n_vectors++] =
+			(struct item_vector){s->name, t.out + j * s->dim, s->dim};
+	}
+	return e;
+}
+
+/* Room for a vector of each space, and the digest of its text. */
+static enum err copy_item(const struct collection *k, const struct collection_item *from,
+	struct arena *a, struct collection_item *to, struct str *sha256, struct errtext *et)
+{
+	*to = *from;
+	*sha256 = S("");
+	if (!from->text.n)
+		return OK;
+	uint8_t *digest = arena_alloc(a, SHA256_BYTES);
+	to->vectors = arena_array_of(a, from->n_vectors + k->n_spaces, struct item_vector);
+	if (!to->vectors || !digest)
+		return no_memory(et);
+	if (from->n_vectors)
+		memcpy(to->vectors, from->vectors, from->n_vectors * sizeof *from->vectors);
+	sha256_of(from->text, digest);
+	*sha256 = str_mk(digest, SHA256_BYTES);
+	return OK;
+}
+
+enum err embed_items(struct collection *k, const struct collection_item *items, size_t n,
+	struct arena *a, struct collection_item **out, struct str **texts,
+	const struct cancel *cancel, struct errtext *et)
+{
+	struct collection_item *whole = arena_array_of(a, n + 1, struct collection_item);
+	struct str *sha256 = arena_array_of(a, n + 1, struct str);
+	enum err e = whole && sha256 ? OK : no_memory(et);
+	for (size_t i = 0; i < n && !e; i++)
+		e = copy_item(k, &items[i], a, &whole[i], &sha256[i], et);
+	for (size_t s = 0; s < k->n_spaces && !e; s++)
+		if (k->spaces[s].model.n)
+			e = embed_in_space(k, &k->spaces[s], whole, n, sha256, a, cancel, et);
+	*out = whole;
+	*texts = sha256;
+	return e;
+}
