@@ -5,6 +5,8 @@ export const paths = {
   documents: '/documents',
   document: '/documents/:id',
   search: '/search',
+  collections: '/vectors',
+  collection: '/vectors/:name',
   playground: '/playground',
   runs: '/runs',
   run: '/runs/:id',

@@ -12,6 +12,7 @@ const icons = {
   ask: 'M4 5h16v11H10l-5 4v-4H4zM8.5 9h7M8.5 12h4.5',
   documents: 'M6 3h8l4 4v14H6zM14 3v4h4M9 12h6M9 16h6',
   search: 'M10.5 4a6.5 6.5 0 1 0 0 13a6.5 6.5 0 0 0 0-13M15.5 15.5 21 21',
+  collections: 'M5 18.5v.01M9 9v.01M12.5 15v.01M14 6v.01M18.5 11v.01M18 18v.01M9 9l3.5 6M14 6l-5 3M18.5 11l-6 4',
   runs: 'M4 6h9M8 12h12M11 18h6M4 12h.01M4 18h3',
   models: 'M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9',
   settings: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 4.8v4.4M9 14.8v4.4',

@@ -1,0 +1,145 @@
+import { useEffect, useState } from 'preact/hooks'
+import { call } from '../api'
+import { count, duration, fullTime, when } from '../format'
+import { usePages } from '../list'
+import { href, navigate, usePlace, withQuery } from '../router'
+import { Button, Confirm, Empty, Facts, Failure, PageHead, useLoad } from '../ui'
+import { Spaces } from './collections'
+import type { Collection, CollectionItem } from '../types'
+
+export function CollectionPage({ name }: { name: string }) {
+  const { query: place } = usePlace()
+  const q = place.get('q') ?? '', like = place.get('like'), space = place.get('space') ?? ''
+  const [deleting, setDeleting] = useState(false)
+  const { data: k, error, reload } = useLoad(
+    (signal) => call('GET /api/v1/collections/{name}', { params: { name }, signal }), [name])
+  if (error) return <Failure error={error} retry={reload} />
+  if (!k) return null
+  return (
+    <>
+      <PageHead title={k.name} sub={count(k.items, 'item')}>
+        <Button icon="trash" kind="quiet" onClick={() => setDeleting(true)}>Delete</Button>
+      </PageHead>
+      <Facts rows={[['Vectors', <Spaces spaces={k.spaces} />],
+        ['Changed', <span title={fullTime(k.updated)}>{when(k.updated)}, change {k.seq}</span>],
+        ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
+          [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
+      <SearchBox k={k} q={q} space={space} />
+      {q || like ? <Hits k={k} q={q} like={like} space={space} /> : <Items k={k} />}
+      {deleting && (
+        <Confirm title={`Delete ${k.name}?`} action="Delete" onClose={() => setDeleting(false)}
+          onYes={async () => {
+            await call('DELETE /api/v1/collections/{name}', { params: { name } })
+            navigate(href('collections'))
+          }}>
+          <p>Its {count(k.items, 'item')} will be gone for good.</p>
+        </Confirm>
+      )}
+    </>
+  )
+}
+
+function SearchBox({ k, q, space }: { k: Collection; q: string; space: string }) {
+  const [text, setText] = useState(q)
+  useEffect(() => setText(q), [q])
+  const chosen = k.spaces.find((s) => s.name === space) ?? k.spaces[0]!
+  return (
+    <>
+      {k.spaces.length > 1 && (
+        <div class="toolbar">
+          <select aria-label="Vectors" value={chosen.name}
+            onChange={(e) => navigate(withQuery({ space: e.currentTarget.value || null }), { replace: true })}>
+            {k.spaces.map((s) => <option key={s.name} value={s.name}>{s.name}</option>)}
+          </select>
+        </div>
+      )}
+      {chosen.model
+        ? (
+          <form class="search-box" role="search" onSubmit={(e) => {
+            e.preventDefault()
+            if (text.trim()) navigate(withQuery({ q: text.trim(), like: null }))
+          }}>
+            <input type="search" value={text} aria-label="Search the items" placeholder="Words or a question"
+              onInput={(e) => setText(e.currentTarget.value)} />
+            <Button icon="search" kind="main" type="submit">Search</Button>
+          </form>
+        )
+        : <p class="dim small">Its vectors were brought along: look for what is near to an item.</p>}
+    </>
+  )
+}
+
+function Hits({ k, q, like, space }: { k: Collection; q: string; like: string | null; space: string }) {
+  const { data, error, reload } = useLoad((signal) => call('POST /api/v1/collections/{name}/search', {
+    params: { name: k.name }, signal,
+    body: { k: 20, space: space || k.spaces[0]!.name, ...(like ? { id: idOf(like) } : { text: q }) } }), [k.name, q, like, space])
+  return (
+    <>
+      <div class="toolbar">
+        <span class="dim small" role="status">
+          {like ? <>Near to <code>{like}</code></> : <>Near to “{q}”</>}
+          {data && <>: {count(data.hits.length, 'item')} in {duration(data.took_ms)}</>}
+        </span>
+        <Button icon="close" kind="quiet" onClick={() => navigate(withQuery({ q: null, like: null }))}>All items</Button>
+      </div>
+      {error && <Failure error={error} retry={reload} />}
+      {data && !data.hits.length && <Empty title="Nothing found" />}
+      {data && data.hits.length > 0 && <Table items={data.hits} scores={data.hits.map((h) => h.score)} />}
+    </>
+  )
+}
+
+function Items({ k }: { k: Collection }) {
+  const list = usePages(async (from, signal) => {
+    const r = await call('GET /api/v1/collections/{name}/items',
+      { params: { name: k.name }, query: { limit: 50, from }, signal })
+    return { items: r.items.map((i) => ({ ...i, id: String(i.id) })), next: r.next === null ? null : String(r.next) }
+  }, [k.name])
+  return (
+    <>
+      {list.error && <Failure error={list.error} retry={list.refresh} />}
+      {list.items && !list.items.length && (
+        <Empty title="No item yet"><p><code>croft collections import {k.name} FILE</code></p></Empty>
+      )}
+      {list.items && list.items.length > 0 && <Table items={list.items} />}
+      {list.more && <p class="more"><Button onClick={list.more}>Show more</Button></p>}
+    </>
+  )
+}
+
+function Table({ items, scores }: { items: Pick<CollectionItem, 'id' | 'payload'>[]; scores?: number[] }) {
+  return (
+    <div class="table-frame">
+      <table class="rows items-table">
+        <thead><tr>{scores && <th class="n">Score</th>}<th>Id</th><th>Payload</th><th><span class="sr">Actions</span></th></tr></thead>
+        <tbody>
+          {items.map((i, n) => (
+            <tr key={i.id}>
+              {scores && <td data-name="Score" class="n">{scores[n]!.toPrecision(4)}</td>}
+              <td data-name="Id"><code>{String(i.id)}</code></td>
+              <td data-name="Payload"><Payload payload={i.payload as Record<string, unknown>} /></td>
+              <td class="act">
+                <Button icon="search" kind="quiet" label={`What is near to ${i.id}`}
+                  onClick={() => navigate(withQuery({ like: String(i.id), q: null }))} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+/** The text, then what else there is. */
+function Payload({ payload }: { payload: Record<string, unknown> }) {
+  const { text, ...rest } = payload
+  return (
+    <>
+      {typeof text === 'string' && <p class="clip">{text}</p>}
+      {Object.keys(rest).length > 0 && <code class="small dim payload">{JSON.stringify(rest)}</code>}
+    </>
+  )
+}
+
+/** As the API has it: a number when it is one. */
+const idOf = (text: string): string | number => /^(0|[1-9]\d{0,14})$/.test(text) ? Number(text) : text
