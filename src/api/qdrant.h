@@ -25,7 +25,8 @@ struct qd {
 	struct croft *c;
 	struct http_request *rq;
 	struct http_response *rs;
-	int64_t began_ns;
+	uint64_t began_ns;
+	bool untimed;     /* how long it took is nobody's business */
 	yyjson_val *body; /* its root, an object; NULL: none was sent */
 	struct errtext et;
 };

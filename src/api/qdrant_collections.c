@@ -97,6 +97,7 @@ void qd_exists(struct croft *c, struct http_request *rq, struct http_response *r
 		qd_fail(&q, e);
 		return;
 	}
+	q.untimed = true;
 	qd_result(&q, &w, &b);
 	jw_obj(&w);
 	jw_kbool(&w, "exists", !e);
@@ -155,6 +156,7 @@ void qd_delete(struct croft *c, struct http_request *rq, struct http_response *r
 		qd_fail(&q, e);
 		return;
 	}
+	q.untimed = true;
 	qd_result(&q, &w, &b);
 	jw_bool(&w, !e);
 	qd_end(&q, &w);

@@ -251,9 +251,11 @@ void qd_batch(struct croft *c, struct http_request *rq, struct http_response *rs
 	size_t i, n;
 	enum err e = qd_begin(&q, c, rq, rs);
 	yyjson_val *list = e ? NULL : yyjson_obj_get(q.body, "operations");
-	if (!e && (!yyjson_is_arr(list) || yyjson_arr_size(list) > OPERATIONS_MAX))
-		e = err_set(&q.et, ERR_INVALID, "operations must be a list of at most %d",
-			OPERATIONS_MAX);
+	if (!e && !yyjson_is_arr(list))
+		e = err_set(&q.et, ERR_INVALID, "operations must be a list");
+	if (!e && yyjson_arr_size(list) > OPERATIONS_MAX)
+		e = err_set(&q.et, ERR_TOO_LARGE, "%zu operations; at most %d go into one call",
+			yyjson_arr_size(list), OPERATIONS_MAX);
 	e = e ? e : qd_open(&q, &k);
 	qd_result(&q, &w, &b);
 	jw_arr(&w);

@@ -341,9 +341,11 @@ void qd_query_batch(struct croft *c, struct http_request *rq, struct http_respon
 	yyjson_val *list = e ? NULL : yyjson_obj_get(q.body, "searches");
 	size_t n = yyjson_arr_size(list);
 	struct asked *x = arena_array_of(rq->arena, n + 1, struct asked);
-	if (!e && (!yyjson_is_arr(list) || n > SEARCHES_MAX))
-		e = err_set(
-			&q.et, ERR_INVALID, "searches must be a list of at most %d", SEARCHES_MAX);
+	if (!e && !yyjson_is_arr(list))
+		e = err_set(&q.et, ERR_INVALID, "searches must be a list");
+	if (!e && n > SEARCHES_MAX)
+		e = err_set(&q.et, ERR_TOO_LARGE, "%zu searches; at most %d go into one call", n,
+			SEARCHES_MAX);
 	e = e || x ? e : no_memory(&q);
 	e = e ? e : qd_open(&q, &k);
 	yyjson_arr_foreach(list, i, max, o)

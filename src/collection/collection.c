@@ -88,6 +88,9 @@ enum err collection_create(struct croft *c, struct str project, struct str name,
 		     : name.n ? check_name(name, "a collection", et)
 			      : err_set(et, ERR_INVALID, "a collection needs a name");
 	for (size_t i = 0; i < n && !e; i++) {
+		if (spaces[i].distance != DISTANCE_COSINE)
+			e = err_set(et, ERR_UNSUPPORTED, "the distance %s is not supported yet",
+				distance_word(spaces[i].distance));
 		settled[i] = spaces[i];
 		e = spaces[i].model.n ? space_settle(c, &settled[i], a, et) : OK;
 	}
