@@ -84,7 +84,7 @@ enum err item_json_numbers(
 	size_t i, count = yyjson_arr_size(v), max;
 	if (!yyjson_is_arr(v) || !count || count > COLLECTION_DIM_MAX)
 		return err_set(et, ERR_INVALID,
-			"a vector must be a list of 1 to %d numbers; sparse vectors, lists of "
+			"a vector must be a list of numbers, %d at most; sparse vectors, lists of "
 			"vectors and texts to embed are not supported here",
 			COLLECTION_DIM_MAX);
 	float *f = arena_array_of(a, count, float);

@@ -129,7 +129,7 @@ static enum err check_query(
 			return err_set(et, ERR_INVALID, "number %zu of the query is not finite", i);
 	if (!q->k || q->k > COLLECTION_K_MAX)
 		return err_set(
-			et, ERR_INVALID, "from 1 to %d hits can be asked for", COLLECTION_K_MAX);
+			et, ERR_INVALID, "%d hits at most can be asked for, and not none", COLLECTION_K_MAX);
 	return OK;
 }
 
