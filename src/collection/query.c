@@ -128,8 +128,8 @@ static enum err check_query(
 		if (!isfinite(q->vector[i]))
 			return err_set(et, ERR_INVALID, "number %zu of the query is not finite", i);
 	if (!q->k || q->k > COLLECTION_K_MAX)
-		return err_set(
-			et, ERR_INVALID, "%d hits at most can be asked for, and not none", COLLECTION_K_MAX);
+		return err_set(et, ERR_INVALID, "%d hits at most can be asked for, and not none",
+			COLLECTION_K_MAX);
 	return OK;
 }
 
