@@ -187,63 +187,127 @@ static struct model *open_drafting(const struct endpoint *ep)
 	return m;
 }
 
-static enum err open_generator(
-	struct endpoint *ep, struct model *m, struct generator **out, struct errtext *et)
+/* ---- the plan of its memory ---- */
+
+/* What the settings ask for; the drafting model is not in it. */
+static enum err generator_settings(
+	struct croft *c, struct generator_options *out, struct errtext *et)
 {
-	struct croft *c = ep->owner->c;
-	uint32_t most = model_info(m)->context_max;
-	uint32_t context = (uint32_t)setting_int(c, "chat.context_tokens");
-	if (context && most && context > most)
-		context = most;
 	struct str type = setting_text(c, "chat.kv_type");
 	if (!str_eq_c(type, "f16") && !str_eq_c(type, "q8"))
 		return err_set(et, ERR_INVALID, "chat.kv_type is \"%.*s\"; it must be f16 or q8",
 			STR_FMT(type));
-	struct generator_options o = {.context_tokens = context,
+	*out = (struct generator_options){
+		.context_tokens = (uint32_t)setting_int(c, "chat.context_tokens"),
+		.context_at_most = true,
 		.sequences_max = (uint32_t)setting_int(c, "chat.sequences_max"),
 		.queue_max = (uint32_t)setting_int(c, "chat.queue_max"),
 		.kv_tokens = (uint64_t)setting_int(c, "chat.kv_tokens"),
 		.kv_q8 = str_eq_c(type, "q8"),
-		.no_drafts = !setting_bool(c, "chat.speculation"),
-		.drafting = open_drafting(ep)};
-	if (o.kv_tokens && context)
-		o.kv_tokens = MAX(o.kv_tokens, context);
-	enum err e = generator_new(m, &o, out, et);
+		.no_drafts = !setting_bool(c, "chat.speculation")};
+	return OK;
+}
+
+/* Of the model that will write drafts for this one; false: none will. */
+static bool plan_drafting(struct croft *c, struct str name, struct memory_plan *out)
+{
+	struct str draft = setting_text(c, "chat.draft_model");
+	struct installed_model found;
+	struct errtext et;
+	/* its sizes, of which generators count keys and values for each token */
+	struct generator_options g = {.context_at_most = true};
+	struct model_options o = {
+		.threads = (unsigned)setting_int(c, "engine.threads"), .generator = &g};
+	if (!draft.n || str_eq(draft, name) || !setting_bool(c, "chat.speculation"))
+		return false;
+	struct arena *a = arena_new(1 << 20);
+	enum err e = a ? installed_find(c, draft, PURPOSE_CHAT, a, &found, &et) : ERR_NOMEM;
+	char *path = e ? NULL : str_dup(found.path);
+	if (!e)
+		e = path ? memory_plan_of(path, &o, out, &et) : ERR_NOMEM;
+	free(path);
+	arena_free(a);
+	return !e;
+}
+
+/* One opening: its options, and what the engine has told of it. */
+struct opening {
+	struct model_options o;
+	struct generator_options g;
+	struct memory_plan drafting, plan;
+	bool planned;
+};
+
+static enum err model_settings(struct croft *c, struct str name, enum model_purpose purpose,
+	struct opening *x, struct errtext *et)
+{
+	x->o = (struct model_options){.threads = (unsigned)setting_int(c, "engine.threads"),
+		.bf16 = str_eq_c(setting_text(c, "embed.precision"), "bf16")};
+	if (purpose != PURPOSE_CHAT)
+		return OK;
+	x->o.generator = &x->g;
+	enum err e = generator_settings(c, &x->g, et);
+	if (!e && plan_drafting(c, name, &x->drafting))
+		x->g.drafting_plan = &x->drafting;
+	return e;
+}
+
+static void planned(void *ctx, const struct memory_plan *p)
+{
+	struct opening *x = ctx;
+	x->plan = *p;
+	x->planned = true;
+	if (x->o.memory_max && p->least_bytes > x->o.memory_max)
+		return;
+	if (!p->kv_bytes) {
+		log_info("memory: %llu bytes at most beside the file: weights %llu, a pass %llu",
+			(unsigned long long)p->total_bytes, (unsigned long long)p->weight_bytes,
+			(unsigned long long)p->pass_bytes);
+		return;
+	}
+	log_info("memory: %llu bytes at most beside the file: weights %llu, keys and values of "
+		 "%llu tokens %llu, a pass %llu, drafts %llu",
+		(unsigned long long)p->total_bytes, (unsigned long long)p->weight_bytes,
+		(unsigned long long)p->kv_tokens, (unsigned long long)p->kv_bytes,
+		(unsigned long long)p->pass_bytes, (unsigned long long)p->drafting_bytes);
+}
+
+/* ---- opening one ---- */
+
+static enum err open_generator(struct endpoint *ep, struct opening *x, struct errtext *et)
+{
+	struct generator_options o = x->g;
+	o.drafting_plan = NULL;
+	o.drafting = open_drafting(ep);
+	enum err e = generator_new(ep->model, &o, &ep->generator, et);
 	if (e == ERR_INVALID && o.drafting) { /* its vocabulary is another */
 		log_warn("%s is answered without drafts: %s", ep->name, et->msg);
 		model_unref(o.drafting);
 		o.drafting = NULL;
-		e = generator_new(m, &o, out, et);
+		e = generator_new(ep->model, &o, &ep->generator, et);
 	}
 	model_unref(o.drafting);
-	if (e)
-		return e;
-	struct generator_stats s;
-	generator_stats(*out, &s);
-	log_info("memory: %llu bytes at most beside the file: weights %llu, keys and values of "
-		 "%llu tokens %llu, a pass %llu, drafts %llu",
-		(unsigned long long)(model_info(m)->resident_bytes + s.kv_bytes + s.work_bytes +
-				     s.drafting_bytes),
-		(unsigned long long)model_info(m)->resident_bytes, (unsigned long long)s.kv_room,
-		(unsigned long long)s.kv_bytes, (unsigned long long)s.work_bytes,
-		(unsigned long long)s.drafting_bytes);
-	return OK;
+	return e;
 }
 
-/* memory_max 0: any; *need gets what the weights alone need when that is more. */
-static enum err open_model(
-	struct endpoint *ep, uint64_t memory_max, uint64_t *need, struct errtext *et)
+/* memory_max 0: any; x->plan and *need (of an adapter: that alone) tell what is needed when that is
+ * more. */
+static enum err open_model(struct endpoint *ep, uint64_t memory_max, struct opening *x,
+	uint64_t *need, struct errtext *et)
 {
 	struct croft *c = ep->owner->c;
 	uint64_t begin = clock_mono_ns();
-	struct model_options o = {.threads = (unsigned)setting_int(c, "engine.threads"),
-		.memory_max = memory_max,
-		.memory_need = need,
-		.bf16 = str_eq_c(setting_text(c, "embed.precision"), "bf16")};
-	enum err e = open_trusted(c, str_c(ep->name), ep->path, &o,
-		ep->base ? ep->base->model : NULL, &ep->model, &ep->adapter, et);
+	enum err e = model_settings(c, str_c(ep->name), ep->purpose, x, et);
+	x->planned = false;
+	x->o.memory_max = memory_max;
+	x->o.memory_need = need;
+	x->o.planned = planned;
+	x->o.planned_ctx = x;
+	e = e ? e
+	      : open_trusted(c, str_c(ep->name), ep->path, &x->o, ep->base ? ep->base->model : NULL,
+			&ep->model, &ep->adapter, et);
 	if (!e && !ep->base && ep->purpose == PURPOSE_CHAT) {
-		e = open_generator(ep, ep->model, &ep->generator, et);
+		e = open_generator(ep, x, et);
 		if (e) {
 			model_unref(ep->model);
 			ep->model = NULL;
@@ -331,13 +395,33 @@ static bool close_idlest(struct endpoints *s)
 	return true;
 }
 
+/* What an opening needs at least, for people. */
+static void say_need(const struct opening *x, uint64_t need, char *out, size_t size)
+{
+	const struct memory_plan *p = &x->plan;
+	uint64_t kv = p->least_bytes - p->weight_bytes - p->pass_bytes;
+	if (!x->planned)
+		snprintf(out, size, "its weights need %llu bytes", (unsigned long long)need);
+	else if (!p->kv_bytes)
+		snprintf(out, size, "its weights (%llu bytes) and a pass (%llu) need %llu bytes",
+			(unsigned long long)p->weight_bytes, (unsigned long long)p->pass_bytes,
+			(unsigned long long)p->least_bytes);
+	else
+		snprintf(out, size,
+			"its weights (%llu bytes), a pass (%llu) and %s of one context of %u "
+			"tokens (%llu) need %llu bytes",
+			(unsigned long long)p->weight_bytes, (unsigned long long)p->pass_bytes,
+			p->drafting_bytes ? "drafts and keys and values" : "keys and values",
+			p->context_tokens, (unsigned long long)kv,
+			(unsigned long long)p->least_bytes);
+}
+
 static enum err too_large(const struct endpoint *ep, uint64_t budget, uint64_t busy, uint64_t need,
-	const struct errtext *why, struct errtext *et)
+	const struct opening *x, const struct errtext *why, struct errtext *et)
 {
 	struct errtext detail = *why;
 	if (need)
-		snprintf(detail.msg, sizeof detail.msg, "its weights need %llu bytes",
-			(unsigned long long)need);
+		say_need(x, need, detail.msg, sizeof detail.msg);
 	/* the base of an adapter is in use by its opening: waiting would not help */
 	uint64_t own = ep->base ? MIN(busy, ep->base->bytes) : 0;
 	return err_set(et, busy > own ? ERR_BUSY : ERR_LIMIT,
@@ -351,21 +435,23 @@ static enum err open_within(struct endpoint *ep, uint64_t budget, struct errtext
 	struct endpoints *s = ep->owner;
 	for (;;) {
 		uint64_t used, busy, need = 0;
+		struct opening x = {0};
 		struct errtext why = {.msg = "no memory is left"};
 		count(s, &used, &busy);
-		enum err e = used < budget ? open_model(ep, budget - used, &need, &why) : ERR_LIMIT;
+		enum err e =
+			used < budget ? open_model(ep, budget - used, &x, &need, &why) : ERR_LIMIT;
 		if (e != ERR_LIMIT) {
 			if (e && et)
 				*et = why;
 			return e;
 		}
 		if (need > budget - MIN(busy, budget))
-			return too_large(ep, budget, busy, need, &why, et);
+			return too_large(ep, budget, busy, need, &x, &why, et);
 		if (close_idlest(s))
 			continue;
 		count(s, &used, &busy);
 		if (busy || !used) /* else what somebody took meanwhile is idle again */
-			return too_large(ep, budget, busy, need, &why, et);
+			return too_large(ep, budget, busy, need, &x, &why, et);
 	}
 }
 
@@ -375,7 +461,8 @@ static enum err open_counted(struct endpoint *ep, struct errtext *et)
 	uint64_t budget = (uint64_t)setting_int(s->c, "engine.memory_bytes");
 	if (budget)
 		pthread_mutex_lock(&s->opening);
-	enum err e = budget ? open_within(ep, budget, et) : open_model(ep, 0, NULL, et);
+	struct opening x = {0};
+	enum err e = budget ? open_within(ep, budget, et) : open_model(ep, 0, &x, NULL, et);
 	if (!e) {
 		uint64_t bytes = bytes_of(ep);
 		pthread_mutex_lock(&s->mu);
@@ -551,17 +638,22 @@ enum err endpoint_rerank(
 
 /* ---- opening and closing on request ---- */
 
+static enum err find_any(struct croft *c, struct str name, struct arena *a,
+	struct installed_model *m, struct errtext *et)
+{
+	static const enum model_purpose purposes[] = {PURPOSE_CHAT, PURPOSE_EMBED, PURPOSE_RERANK};
+	enum err e = ERR_INVALID; /* it is not for that */
+	for (size_t i = 0; i < ARRAY_LEN(purposes) && e == ERR_INVALID; i++)
+		e = installed_find(c, name, purposes[i], a, m, et);
+	return e;
+}
+
 enum err endpoint_load(struct croft *c, struct str name, struct errtext *et)
 {
 	struct arena *a = arena_new(0);
 	struct installed_model m;
 	struct endpoint *ep = NULL;
-	enum err e = a ? installed_find(c, name, PURPOSE_CHAT, a, &m, et)
-		       : err_set(et, ERR_NOMEM, "no memory");
-	if (e == ERR_INVALID) /* it does not write */
-		e = installed_find(c, name, PURPOSE_EMBED, a, &m, et);
-	if (e == ERR_INVALID) /* nor embeds */
-		e = installed_find(c, name, PURPOSE_RERANK, a, &m, et);
+	enum err e = a ? find_any(c, name, a, &m, et) : err_set(et, ERR_NOMEM, "no memory");
 	if (!e)
 		e = get_installed(state_of(c), &m, &ep, et);
 	arena_free(a);
@@ -725,6 +817,57 @@ static bool is_loaded(struct croft *c, struct str name)
 	bool loaded = ep && ep->state == OPEN;
 	pthread_mutex_unlock(&s->mu);
 	return loaded;
+}
+
+/* ---- what it would take ---- */
+
+static enum plan_fits fit(const struct memory_plan *p, uint64_t limit, uint64_t used, uint64_t busy)
+{
+	if (!limit || (used < limit && p->least_bytes <= limit - used))
+		return PLAN_NOW;
+	if (busy < limit && p->least_bytes <= limit - busy)
+		return PLAN_AFTER_CLOSING;
+	return p->least_bytes <= limit ? PLAN_NOT_NOW : PLAN_NEVER;
+}
+
+enum err endpoint_plan(struct croft *c, struct str name, const struct endpoint_plan_ask *ask,
+	struct endpoint_plan *out, struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct installed_model m;
+	struct opening x = {0};
+	struct endpoint_plan r = {.limit_bytes = (uint64_t)setting_int(c, "engine.memory_bytes")};
+	enum err e = a ? find_any(c, name, a, &m, et) : err_set(et, ERR_NOMEM, "no memory");
+	if (!e && m.base.n)
+		e = err_set(et, ERR_UNSUPPORTED,
+			"%.*s is an adapter, which takes about the size of its file; plan its "
+			"base, %.*s",
+			STR_FMT(m.name), STR_FMT(m.base));
+	char *path = e ? NULL : str_dup(m.path);
+	if (!e && !path)
+		e = err_set(et, ERR_NOMEM, "no memory");
+	e = e ? e : model_settings(c, m.name, m.purpose, &x, et);
+	if (!e && x.o.generator) {
+		x.g.context_tokens = ask->context_tokens ? ask->context_tokens : x.g.context_tokens;
+		x.g.context_at_most = !ask->context_tokens;
+		x.g.sequences_max = ask->sequences ? ask->sequences : x.g.sequences_max;
+		x.g.kv_tokens = ask->kv_tokens ? ask->kv_tokens : x.g.kv_tokens;
+		x.g.kv_q8 = ask->kv_q8 ? *ask->kv_q8 : x.g.kv_q8;
+	}
+	count(state_of(c), &r.used_bytes, &r.busy_bytes);
+	if (r.limit_bytes > r.busy_bytes)
+		x.o.memory_max = r.limit_bytes - r.busy_bytes;
+	e = e ? e : memory_plan_of(path, &x.o, &r.plan, et);
+	if (!e) {
+		r.purpose = m.purpose;
+		r.open = is_loaded(c, m.name);
+		r.fits = fit(&r.plan, r.limit_bytes, r.used_bytes, r.busy_bytes);
+		snprintf(r.name, sizeof r.name, "%.*s", STR_FMT(m.name));
+		*out = r;
+	}
+	free(path);
+	arena_free(a);
+	return e;
 }
 
 /* ---- the opener ---- */
@@ -988,6 +1131,8 @@ static const struct setting settings[] = {
 };
 
 static const struct command commands[] = {
+	{"models plan", run_plan, "[MODEL]", plan_options, N_PLAN_OPTIONS,
+		"What a model would take of memory, from its file's header alone", NULL},
 	{"bench", run_bench, "", bench_options, N_BENCH_OPTIONS,
 		"How fast a local model reads and writes, at 1, 2, 4, ... streams",
 		"Random prompts of which nothing is known already are read (READ), and answers to "

@@ -45,6 +45,30 @@ struct str endpoint_sha256(const struct endpoint *e);
 enum err endpoint_load(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;
 enum err endpoint_unload(struct croft *c, struct str name, struct errtext *et) MUST_CHECK;
 
+/* What an installed model would take, from its file's header alone; with the settings, or what is
+ * asked instead of some of them (0, NULL: the setting). ERR_UNSUPPORTED for an adapter. */
+struct endpoint_plan_ask {
+	uint32_t context_tokens, sequences;
+	uint64_t kv_tokens;
+	const bool *kv_q8;
+};
+enum plan_fits {
+	PLAN_NOW,
+	PLAN_AFTER_CLOSING, /* what nobody uses */
+	PLAN_NOT_NOW,       /* models in use are in the way */
+	PLAN_NEVER,
+};
+struct endpoint_plan {
+	char name[256];
+	enum model_purpose purpose;
+	struct memory_plan plan;
+	uint64_t limit_bytes, used_bytes, busy_bytes; /* limit_bytes 0: none */
+	bool open;                                    /* it is open already, and counted in used */
+	enum plan_fits fits;
+};
+enum err endpoint_plan(struct croft *c, struct str name, const struct endpoint_plan_ask *ask,
+	struct endpoint_plan *out, struct errtext *et) MUST_CHECK;
+
 /* What an open model does and takes. bytes: weights, keys and values, workspace; beside its file */
 struct endpoint_live {
 	struct str name, base; /* base: what an adapter is for, or "" */

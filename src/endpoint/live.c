@@ -91,6 +91,23 @@ const struct route live_routes[N_LIVE_ROUTES] = {
 		"What the open models do and take now; clock_ms is for rates between two of these",
 		NULL, NULL,
 		"{ clock_ms: number, memory_bytes: int, models: ModelLive[], used_bytes: int }", 0},
+	{HTTP_GET, "/api/v1/models/{name}/plan", get_plan, PERM_MODEL_READ,
+		"What a model would take beside its file, from the file's header alone: with the "
+		"settings, or with those given here",
+		"{ context_tokens?: int, sequences?: int, kv_tokens?: int, kv_type?: \"f16\" | "
+		"\"q8\" }",
+		NULL,
+		"{ name, purpose: \"chat\" | \"embed\" | \"rerank\", architecture, weights, "
+		"parameters: "
+		"int, file_bytes: int, mapped_bytes: int, weight_bytes: int, pass_bytes: int, "
+		"threads: "
+		"int, thread_bytes: int, context_tokens: int, context_tokens_max: int, sequences: "
+		"int, "
+		"kv_type: \"f16\" | \"q8\", kv_token_bytes: int, kv_tokens: int, kv_bytes: int, "
+		"drafting_bytes: int, total_bytes: int, least_bytes: int, memory_bytes: int, "
+		"used_bytes: "
+		"int, open: boolean, fits: \"now\" | \"after_closing\" | \"not_now\" | \"never\" }",
+		0},
 	{HTTP_POST, "/api/v1/models/{name}/load", post_load, PERM_MODEL_MANAGE,
 		"Open a model, closing others that nobody uses when memory is short", NULL, NULL,
 		"{ loaded: boolean }", 0},

@@ -120,9 +120,27 @@ static size_t lay_out(struct decoder *d, const struct model *m, char *mem)
 	d->span_of = cut(mem, &at, b * sizeof *d->span_of);
 	d->seqs = cut(mem, &at, b * sizeof *d->seqs);
 	d->act = cut(mem, &at, kern_act_bytes(MAX(b, d->rows), widest));
-	d->scratch = cut(mem, &at, kern_team_size(m->team) * d->scratch_each * f);
+	d->scratch = cut(mem, &at, m->threads * d->scratch_each * f);
 	d->lora = cut(mem, &at, LINEAR_OUTS * MAX(b, d->rows) * sizeof *d->lora);
 	return at;
+}
+
+static size_t measure(
+	struct decoder *d, const struct model *m, uint32_t batch, uint32_t rows, uint32_t context)
+{
+	d->batch = batch;
+	d->rows = rows;
+	d->scratch_each = MAX(attn_scratch(context, m->hp.head_dim), lora_scratch());
+	return lay_out(d, m, NULL);
+}
+
+uint64_t decoder_needs(
+	const struct model *m, uint32_t batch, uint32_t rows, uint32_t context, uint64_t *each)
+{
+	struct decoder d = {0};
+	size_t bytes = measure(&d, m, batch, rows, context);
+	*each = d.scratch_each * sizeof *d.scratch;
+	return bytes;
 }
 
 enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint32_t context,
@@ -131,10 +149,7 @@ enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint3
 	struct decoder *d = calloc(1, sizeof *d);
 	if (!d)
 		return err_set(et, ERR_NOMEM, "no memory");
-	d->batch = batch;
-	d->rows = rows;
-	d->scratch_each = MAX(attn_scratch(context, m->hp.head_dim), lora_scratch());
-	d->bytes = lay_out(d, m, NULL);
+	d->bytes = measure(d, m, batch, rows, context);
 	d->mem = mem_get(d->bytes, true);
 	if (!d->mem) {
 		free(d);

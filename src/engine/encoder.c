@@ -41,8 +41,23 @@ static size_t lay_out(struct encoder *e, const struct model *m, char *mem)
 	e->type = cut(mem, &at, b * sizeof *e->type);
 	e->seqs = cut(mem, &at, b * sizeof *e->seqs);
 	e->act = cut(mem, &at, kern_act_bytes(b, MAX(MAX(hp->width, hp->ffn), q)));
-	e->scratch = cut(mem, &at, kern_team_size(m->team) * e->scratch_each * f);
+	e->scratch = cut(mem, &at, m->threads * e->scratch_each * f);
 	return at;
+}
+
+static size_t measure(struct encoder *e, const struct model *m)
+{
+	e->batch = MAX(m->hp.read_max, (uint32_t)ENCODER_BATCH);
+	e->scratch_each = attn_scratch(m->hp.read_max, m->hp.head_dim);
+	return lay_out(e, m, NULL);
+}
+
+uint64_t encoder_needs(const struct model *m, uint64_t *each)
+{
+	struct encoder e = {0};
+	size_t bytes = measure(&e, m);
+	*each = e.scratch_each * sizeof *e.scratch;
+	return bytes;
 }
 
 enum err encoder_new(const struct model *m, struct encoder **out, struct errtext *et)
@@ -50,9 +65,7 @@ enum err encoder_new(const struct model *m, struct encoder **out, struct errtext
 	struct encoder *e = calloc(1, sizeof *e);
 	if (!e)
 		return err_set(et, ERR_NOMEM, "no memory");
-	e->batch = MAX(m->hp.read_max, (uint32_t)ENCODER_BATCH);
-	e->scratch_each = attn_scratch(m->hp.read_max, m->hp.head_dim);
-	e->bytes = lay_out(e, m, NULL);
+	e->bytes = measure(e, m);
 	e->mem = mem_get(e->bytes, true);
 	if (!e->mem) {
 		free(e);

@@ -29,10 +29,20 @@
 struct model;
 struct generator;
 
+struct memory_plan;
+struct generator_options;
+
 struct model_options {
 	unsigned threads;      /* 0: all that the process may use */
 	uint64_t memory_max;   /* bytes the model may take beyond the mapped file; 0: no limit */
-	uint64_t *memory_need; /* NULL, or gets what the weights need when that is too much */
+	uint64_t *memory_need; /* NULL, or gets what is needed at least when that is too much */
+	/* NULL, or the generator that will be made of a decoder: it is planned, and must fit, too
+	 */
+	const struct generator_options *generator;
+	/* NULL, or told before the first weight is read and anything large is allocated, and also
+	 * when it is too much */
+	void (*planned)(void *ctx, const struct memory_plan *plan);
+	void *planned_ctx;
 	/* Encoders: F32 and F16 matrices are rounded to BF16 and multiplied so, where the CPU has
 	 * the instruction (kern_type_bf16): half the time, another embedding space. */
 	bool bf16;
@@ -58,7 +68,29 @@ struct model_info {
 	uint64_t load_ns;
 };
 
+/* What a model and its generator take beside the file, from the file's header and the options. */
+struct memory_plan {
+	enum model_task task;
+	const char *architecture, *weights; /* as model_info's; static */
+	uint64_t parameters, file_bytes;
+	uint64_t mapped_bytes; /* of the file: tables whose rows are looked up where they lie */
+	uint64_t weight_bytes; /* packed matrices, norms and biases */
+	uint64_t pass_bytes;   /* activations and logits; of these */
+	uint64_t thread_bytes; /* so many for each of the */
+	unsigned threads;
+	uint32_t context_tokens, context_max, sequences; /* context_max: the model's own */
+	uint64_t kv_token_bytes; /* keys and values of a token, in all layers */
+	uint64_t kv_tokens, kv_bytes;
+	uint64_t drafting_bytes; /* all of the drafting model */
+	/* weights, a pass, keys and values, drafts; least: with those of one context */
+	uint64_t total_bytes, least_bytes;
+};
+
 enum err model_open(const char *path, const struct model_options *o, struct model **out,
+	struct errtext *et) MUST_CHECK;
+/* The plan alone, in microseconds to milliseconds: the weights are not read. Of the options
+ * threads, bf16 and generator count. The errors are those of a file that is no such model. */
+enum err memory_plan_of(const char *path, const struct model_options *o, struct memory_plan *out,
 	struct errtext *et) MUST_CHECK;
 struct model *model_ref(struct model *m);
 void model_unref(struct model *m); /* accepts NULL */
@@ -103,6 +135,7 @@ const struct model *adapter_model(const struct adapter *a);
 
 struct generator_options {
 	uint32_t context_tokens; /* per sequence; 0: the model's own, at most 8,192 */
+	bool context_at_most;    /* where it is more than the model's own, that is meant */
 	uint32_t sequences_max;  /* decoded together; 0: 8. More wait in a queue */
 	/* Tokens whose keys and values are held, of what runs and of what ran: at least
 	 * context_tokens; 0: four contexts, fewer of fewer sequences. When they are all in use the
@@ -116,6 +149,7 @@ struct generator_options {
 	/* A small model with the same vocabulary that writes drafts where the text has none;
 	 * NULL: none. ERR_INVALID when its vocabulary is another. */
 	struct model *drafting;
+	const struct memory_plan *drafting_plan; /* its plan, as long as it is not open */
 };
 
 struct logit_bias {

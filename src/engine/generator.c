@@ -19,9 +19,92 @@ enum {
 
 /* ---- making and freeing ---------------------------------------------------------------------- */
 
+/* What options mean for a model. */
+struct shape {
+	uint32_t context, sequences;
+	uint64_t tokens; /* whose keys and values are held, when there is room */
+};
+
+static enum err shape_of(const struct model *m, const struct generator_options *o,
+	struct shape *out, struct errtext *et)
+{
+	static const struct generator_options none;
+	if (!o)
+		o = &none;
+	if (m->arch->task != MODEL_DECODER)
+		return err_set(et, ERR_INVALID,
+			"the architecture %s is an encoder; it writes no text", m->arch->name);
+	uint32_t want = o->context_tokens ? o->context_tokens
+					  : MIN(m->hp.context, (uint32_t)CONTEXT_DEFAULT);
+	if (o->context_at_most)
+		want = MIN(want, m->hp.context);
+	if (want > m->hp.context || want < 2)
+		return err_set(et, ERR_INVALID,
+			"a context of %u tokens was asked for; the model's is 2 to %u", want,
+			m->hp.context);
+	uint32_t seqs = o->sequences_max ? o->sequences_max : SEQUENCES_DEFAULT;
+	if (seqs > SEQUENCES_MAX)
+		return err_set(
+			et, ERR_INVALID, "%u sequences at once; at most %d", seqs, SEQUENCES_MAX);
+	uint64_t tokens = o->kv_tokens;
+	if (tokens && o->context_at_most)
+		tokens = MAX(tokens, want);
+	if (tokens && tokens < want)
+		return err_set(et, ERR_INVALID,
+			"keys and values of %llu tokens were asked for; one context has %u",
+			(unsigned long long)tokens, want);
+	if (!tokens)
+		tokens = (uint64_t)want * MIN(seqs, (uint32_t)CONTEXTS_DEFAULT);
+	*out = (struct shape){want, seqs, tokens};
+	return OK;
+}
+
+static uint64_t logits_of(const struct model *m, uint32_t sequences)
+{
+	return (sequences + (uint64_t)DRAFT_ROWS) * m->hp.vocab * sizeof(float);
+}
+
 static size_t logits_bytes(const struct generator *g)
 {
-	return (g->sequences + (size_t)DRAFT_ROWS) * g->m->hp.vocab * sizeof *g->logits;
+	return logits_of(g->m, g->sequences);
+}
+
+static uint64_t blocks_of(uint64_t tokens)
+{
+	return (tokens + KV_BLOCK - 1) / KV_BLOCK;
+}
+
+/* As allocate_pass and allocate_blocks do it. */
+enum err generator_needs(const struct model *m, const struct generator_options *o,
+	struct memory_plan *p, struct errtext *et)
+{
+	struct shape s;
+	enum err e = shape_of(m, o, &s, et);
+	if (e)
+		return e;
+	const struct memory_plan *d = o->drafting_plan;
+	uint64_t least = blocks_of(s.context), n = MAX(blocks_of(s.tokens), least);
+	uint64_t each = kv_block_bytes(m, o->kv_q8),
+		 each_draft = d ? d->kv_token_bytes * KV_BLOCK : 0;
+	if (!each || n > UINT32_MAX)
+		return err_set(et, ERR_TOO_LARGE, "keys and values of %llu tokens are too many",
+			(unsigned long long)n * KV_BLOCK);
+	p->context_tokens = s.context;
+	p->sequences = s.sequences;
+	p->pass_bytes = decoder_needs(m, PROMPT_BATCH + s.sequences + DRAFT_ROWS,
+				s.sequences + DRAFT_ROWS, s.context, &p->thread_bytes) +
+			logits_of(m, s.sequences);
+	uint64_t rest = p->weight_bytes + p->pass_bytes, rest_draft = 0;
+	if (d)
+		rest_draft = d->weight_bytes + p->pass_bytes;
+	p->least_bytes = rest + rest_draft + least * (each + each_draft);
+	if (m->memory_max && p->least_bytes <= m->memory_max)
+		n = MIN(n, (m->memory_max - rest - rest_draft) / (each + each_draft));
+	p->kv_token_bytes = each / KV_BLOCK;
+	p->kv_tokens = n * KV_BLOCK;
+	p->kv_bytes = n * each;
+	p->drafting_bytes = rest_draft + n * each_draft;
+	return OK;
 }
 
 static enum err allocate_pass(struct generator *g, struct errtext *et)
@@ -47,8 +130,8 @@ static enum err allocate_blocks(
 	struct generator *g, uint64_t tokens, bool q8, struct model *drafting, struct errtext *et)
 {
 	struct model *m = g->m;
-	uint64_t least = (g->context + KV_BLOCK - 1) / KV_BLOCK,
-		 n = MAX((tokens + KV_BLOCK - 1) / KV_BLOCK, least), each = kv_block_bytes(m, q8),
+	uint64_t least = blocks_of(g->context), n = MAX(blocks_of(tokens), least),
+		 each = kv_block_bytes(m, q8),
 		 rest = m->mem_bytes + decoder_bytes(g->d) + logits_bytes(g);
 	if (drafting) { /* a pass of it takes less than one of the other */
 		each += kv_block_bytes(drafting, false);
@@ -100,41 +183,25 @@ static void release(struct generator *g)
 enum err generator_new(struct model *m, const struct generator_options *o, struct generator **out,
 	struct errtext *et)
 {
-	if (m->arch->task != MODEL_DECODER)
-		return err_set(et, ERR_INVALID, "'%s' (%s) is an encoder; it writes no text",
-			m->info.name, m->info.architecture);
-	uint32_t want = o && o->context_tokens ? o->context_tokens
-					       : MIN(m->hp.context, (uint32_t)CONTEXT_DEFAULT);
-	if (want > m->hp.context || want < 2)
-		return err_set(et, ERR_INVALID,
-			"a context of %u tokens was asked for; the model's is 2 to %u", want,
-			m->hp.context);
-	uint32_t seqs = o && o->sequences_max ? o->sequences_max : SEQUENCES_DEFAULT;
-	if (seqs > SEQUENCES_MAX)
-		return err_set(
-			et, ERR_INVALID, "%u sequences at once; at most %d", seqs, SEQUENCES_MAX);
-	uint64_t tokens = o ? o->kv_tokens : 0;
-	if (tokens && tokens < want)
-		return err_set(et, ERR_INVALID,
-			"keys and values of %llu tokens were asked for; one context has %u",
-			(unsigned long long)tokens, want);
+	struct shape s;
+	enum err e = shape_of(m, o, &s, et);
+	if (e)
+		return e;
 	struct generator *g = calloc(1, sizeof *g);
 	if (!g)
 		return err_set(et, ERR_NOMEM, "no memory");
 	g->m = model_ref(m);
-	g->context = want;
-	g->sequences = seqs;
+	g->context = s.context;
+	g->sequences = s.sequences;
 	g->drafts = !o || !o->no_drafts;
 	g->queue_max = o && o->queue_max ? o->queue_max : QUEUE_DEFAULT;
 	pthread_mutex_init(&g->mu, NULL);
 	pthread_mutex_init(&g->masker_mu, NULL);
 	cond_init(&g->work);
 	cond_init(&g->left);
-	if (!tokens)
-		tokens = (uint64_t)want * MIN(seqs, (uint32_t)CONTEXTS_DEFAULT);
-	enum err e = allocate_pass(g, et);
+	e = allocate_pass(g, et);
 	if (!e)
-		e = allocate_blocks(g, tokens, o && o->kv_q8, o ? o->drafting : NULL, et);
+		e = allocate_blocks(g, s.tokens, o && o->kv_q8, o ? o->drafting : NULL, et);
 	if (!e)
 		e = thread_start(&g->thread, generator_schedule, g, "generator", et);
 	if (e)

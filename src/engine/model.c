@@ -254,34 +254,74 @@ static enum err check_family(const struct model *m, struct errtext *et)
 	return OK;
 }
 
-static enum err fits(const struct model *m, uint64_t more, struct errtext *et)
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+/* Before anything is allocated: what the model takes by itself, and its generator. */
+static enum err make_plan(const struct model *m, const struct model_options *o,
+	struct memory_plan *out, struct errtext *et)
 {
-	if (m->memory_max && more > m->memory_max && m->memory_need)
-		*m->memory_need = more;
-	if (m->memory_max && more > m->memory_max)
-		return err_set(et, ERR_LIMIT,
-			"the model needs %" PRIu64 " bytes of memory; the limit is %" PRIu64, more,
-			m->memory_max);
+	struct memory_plan p = {.task = m->arch->task,
+		.architecture = m->arch->name,
+		.weights = weights_main_type(m->weights),
+		.parameters = weights_values(m->weights),
+		.file_bytes = weights_bytes(m->weights),
+		.mapped_bytes = m->mapped_bytes,
+		.weight_bytes = m->mem_bytes,
+		.threads = m->threads,
+		.context_max = m->arch->task == MODEL_ENCODER ? m->hp.read_max : m->hp.context};
+	enum err e = OK;
+	if (m->arch->task == MODEL_ENCODER)
+		p.pass_bytes = encoder_needs(m, &p.thread_bytes);
+	else if (o->generator)
+		e = generator_needs(m, o->generator, &p, et);
+	if (e)
+		return e;
+	p.total_bytes = p.weight_bytes + p.pass_bytes + p.kv_bytes + p.drafting_bytes;
+	if (!p.least_bytes) /* it has no generator */
+		p.least_bytes = p.total_bytes;
+	*out = p;
 	return OK;
 }
 
-static enum err load_tensors(struct model *m, struct errtext *et)
+static enum err fits(const struct memory_plan *p, const struct model_options *o, struct errtext *et)
+{
+	if (!o->memory_max || p->least_bytes <= o->memory_max)
+		return OK;
+	if (o->memory_need)
+		*o->memory_need = p->least_bytes;
+	if (!p->kv_bytes)
+		return err_set(et, ERR_LIMIT,
+			"its weights (%" PRIu64 " bytes) and a pass (%" PRIu64 ") need %" PRIu64
+			" bytes of memory; the limit is %" PRIu64,
+			p->weight_bytes, p->pass_bytes, p->least_bytes, o->memory_max);
+	return err_set(et, ERR_LIMIT,
+		"its weights (%" PRIu64 " bytes), a pass (%" PRIu64
+		") and keys and values of one context of %u tokens (%" PRIu64 ") need %" PRIu64
+		" bytes of memory; the limit is %" PRIu64,
+		p->weight_bytes, p->pass_bytes, p->context_tokens,
+		p->least_bytes - p->weight_bytes - p->pass_bytes, p->least_bytes, o->memory_max);
+}
+
+/* Finds and checks every tensor, without reading any. */
+static enum err measure_tensors(struct model *m, struct errtext *et)
 {
 	struct loader l = {.m = m, .et = et};
 	m->layers = calloc(m->hp.layers, sizeof *m->layers);
 	if (!m->layers)
 		return err_set(et, ERR_NOMEM, "no memory for %u layers", m->hp.layers);
 	enum err e = place_all(&l);
-	if (!e)
-		e = fits(m, l.at, et);
-	if (e)
-		return e;
 	m->mem_bytes = l.at;
-	m->mem = mem_get(l.at, true);
+	m->mapped_bytes = l.tables;
+	return e;
+}
+
+static enum err load_tensors(struct model *m, struct errtext *et)
+{
+	m->mem = mem_get(m->mem_bytes, true);
 	if (!m->mem)
-		return err_set(et, ERR_NOMEM, "no memory for %zu bytes of weights", l.at);
-	l = (struct loader){.m = m, .et = et, .mem = m->mem};
-	e = place_all(&l);
+		return err_set(et, ERR_NOMEM, "no memory for %zu bytes of weights", m->mem_bytes);
+	struct loader l = {.m = m, .et = et, .mem = m->mem};
+	enum err e = place_all(&l);
 	if (!e)
 		e = check_family(m, et);
 	plan_line(&m->plan, "weights, packed", l.mats);
@@ -406,12 +446,11 @@ static void describe(struct model *m)
 	};
 }
 
-static enum err open_all(struct model *m, const char *path, unsigned threads,
-	const struct file_check *check, struct errtext *et)
+/* What can be known from the header: *plan, and whether it fits. */
+static enum err open_header(struct model *m, const char *path, const struct model_options *o,
+	struct memory_plan *plan, struct errtext *et)
 {
-	enum err e = kern_team_new(threads, &m->team, et);
-	if (!e)
-		e = weights_open(path, check, &m->weights, et);
+	enum err e = weights_open(path, &o->check, &m->weights, et);
 	if (e)
 		return e;
 	e = arch_of(m->weights, &m->arch, et);
@@ -422,6 +461,14 @@ static enum err open_all(struct model *m, const char *path, unsigned threads,
 	if (!e)
 		e = find_vocab(m, et);
 	if (!e)
+		e = measure_tensors(m, et);
+	return e ? e : make_plan(m, o, plan, et);
+}
+
+static enum err open_rest(struct model *m, struct errtext *et)
+{
+	enum err e = kern_team_new(m->threads, &m->team, et);
+	if (!e)
 		e = load_tensors(m, et);
 	if (!e && m->arch->task == MODEL_DECODER)
 		e = prepare_rope(m, et);
@@ -431,10 +478,7 @@ static enum err open_all(struct model *m, const char *path, unsigned threads,
 		e = check_vocab(m, et);
 	if (!e && m->arch->task == MODEL_ENCODER)
 		e = encoder_new(m, &m->encoder, et);
-	if (!e)
-		e = m->plan.err;
-	weights_opened(m->weights);
-	return e ? err_wrap(et, e, "%s", path) : OK;
+	return e ? e : m->plan.err;
 }
 
 static void release(struct model *m)
@@ -461,10 +505,9 @@ static void init_kernels(void)
 	kern_state = kern_init(&kern_why);
 }
 
-enum err model_open(
+static enum err new_model(
 	const char *path, const struct model_options *o, struct model **out, struct errtext *et)
 {
-	uint64_t start = clock_mono_ns();
 	pthread_once(&kern_once, init_kernels);
 	if (kern_state)
 		return err_set(et, kern_state, "%s", kern_why.msg);
@@ -474,21 +517,52 @@ enum err model_open(
 	atomic_init(&m->refs, 1);
 	pthread_mutex_init(&m->compute, NULL);
 	pthread_mutex_init(&m->identity_mu, NULL);
-	m->memory_max = o ? o->memory_max : 0;
-	m->memory_need = o ? o->memory_need : NULL;
-	m->bf16 = o && o->bf16 && kern_type_bf16(KERN_BF16);
-	unsigned threads = o && o->threads ? o->threads : cpu_count();
-	enum err e = open_all(m, path, MIN(threads, 256u), o ? &o->check : NULL, et);
+	m->memory_max = o->memory_max;
+	m->bf16 = o->bf16 && kern_type_bf16(KERN_BF16);
+	m->threads = MIN(o->threads ? o->threads : cpu_count(), 256u);
+	*out = m;
+	return OK;
+}
+
+enum err model_open(const char *path, const struct model_options *options, struct model **out,
+	struct errtext *et)
+{
+	uint64_t start = clock_mono_ns();
+	struct model_options o = options ? *options : (struct model_options){0};
+	struct memory_plan plan;
+	struct model *m;
+	enum err e = new_model(path, &o, &m, et);
+	if (e)
+		return e;
+	e = open_header(m, path, &o, &plan, et);
+	if (!e && o.planned)
+		o.planned(o.planned_ctx, &plan);
+	e = e ? e : fits(&plan, &o, et);
+	e = e ? e : open_rest(m, et);
 	if (e) {
 		release(m);
-		return e;
+		return err_wrap(et, e, "%s", path);
 	}
-	m->memory_need = NULL;
+	weights_opened(m->weights);
 	weights_forget_pages(m->weights);
 	describe(m);
 	m->info.load_ns = clock_mono_ns() - start;
 	*out = m;
 	return OK;
+}
+
+enum err memory_plan_of(const char *path, const struct model_options *options,
+	struct memory_plan *out, struct errtext *et)
+{
+	struct model_options o = options ? *options : (struct model_options){0};
+	struct model *m;
+	o.check = (struct file_check){0}; /* nothing of it is used */
+	enum err e = new_model(path, &o, &m, et);
+	if (e)
+		return e;
+	e = open_header(m, path, &o, out, et);
+	release(m);
+	return e ? err_wrap(et, e, "%s", path) : OK;
 }
 
 struct model *model_ref(struct model *m)

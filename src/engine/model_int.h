@@ -159,7 +159,9 @@ struct model {
 
 	void *mem; /* all packed matrices and vectors */
 	size_t mem_bytes;
-	uint64_t memory_max, *memory_need; /* memory_need: while it is opened */
+	uint64_t mapped_bytes;
+	uint64_t memory_max;
+	unsigned threads;
 	struct buf plan;
 
 	pthread_mutex_t compute; /* the team and the encoder's workspace: one pass at a time */
@@ -210,6 +212,9 @@ enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint3
 	struct decoder **out, struct errtext *et) MUST_CHECK;
 void decoder_free(struct decoder *d);
 uint64_t decoder_bytes(const struct decoder *d);
+/* The same before it is made; *each: what of it is for each thread. */
+uint64_t decoder_needs(
+	const struct model *m, uint32_t batch, uint32_t rows, uint32_t context, uint64_t *each);
 /* Reads the spans' tokens (ids, one after the other) into kv, and gives the logits
  * [n_rows][vocab] of the tokens with the indices rows[]. The caller holds m->compute. */
 void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const int32_t *ids,
@@ -221,6 +226,10 @@ enum { ENCODER_BATCH = 1024 }; /* tokens of a pass; a longer sequence makes it l
 enum err encoder_new(const struct model *m, struct encoder **out, struct errtext *et) MUST_CHECK;
 void encoder_free(struct encoder *e);
 uint64_t encoder_bytes(const struct encoder *e);
+uint64_t encoder_needs(const struct model *m, uint64_t *each);
+/* generator.c: what generator_new will take, into the plan, which has the weights already. */
+enum err generator_needs(const struct model *m, const struct generator_options *o,
+	struct memory_plan *p, struct errtext *et) MUST_CHECK;
 /* n_seqs sequences, together at most encoder_batch tokens, to out[n_seqs][width], or [n_seqs] of a
  * cross-encoder. The first firsts[i] tokens of a sequence are of type 0, the rest of type 1; NULL:
  * all are of type 0. */

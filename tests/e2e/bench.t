@@ -36,6 +36,15 @@ def main(tap, home):
     tap.ok(code == 0 and (got["streams"], got["prompt_tokens"], got["tokens"]) == (1, 32, 8)
               and got["parameters"] > 10**8 and got["written_tokens_per_s"] > 0, "as JSON", out + err)
 
+    code, out, err = croft(home, "models", "plan", "--kv-type", "q8", "--context", "256")
+    tap.ok(code == 0 and "keys and values" in out and "256 tokens" in out and "1024 tokens" in out
+              and all(len(line) <= 80 for line in out.splitlines()), "models plan: a table", out + err)
+    got = json.loads(croft(home, "models", "plan", "smollm2-135m-instruct", "--json")[1])
+    tap.ok(got["total_bytes"] == got["weight_bytes"] + got["pass_bytes"] + got["kv_bytes"] + got["drafting_bytes"]
+              and got["context_tokens"] == 512 and got["weights"] == "Q4_1" and got["fits"] == "now", "as JSON", got)
+    code, out, err = croft(home, "models", "plan", "--context", "x")
+    tap.ok(code == 2 and "context_tokens" in err, "models plan: a bad number", (code, err))
+
     for args, word in ((["--streams", "17"], "chat.sequences_max"), (["--prompt", "512"], "from 1 to 511"), (["--tokens", "no"], "number"),
                        (["--model", "gpt-4o"], "gpt-4o")):
         code, out, err = croft(home, "bench", "--tokens", "4", "--prompt", "8", *args)

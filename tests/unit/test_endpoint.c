@@ -227,6 +227,56 @@ static void test_endpoint__a_budget_closes_what_nobody_uses(void)
 	croft_close(c);
 }
 
+static enum plan_fits plan(struct croft *c, const char *name, struct endpoint_plan *out)
+{
+	CHECK_OK(endpoint_plan(c, str_c(name), &(struct endpoint_plan_ask){0}, out, &et), &et);
+	return out->fits;
+}
+
+/* What is planned is what opening then takes, and whether it may is known before. */
+static void test_endpoint__a_plan_tells_what_opening_takes(void)
+{
+	struct endpoint *one;
+	struct endpoint_plan p, q;
+	char budget[32];
+	struct croft *c = open_with_budget("0");
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "one");
+	pull(c, tap_model("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"), "two");
+	pull(c, tap_model("minilm"), "mini");
+	CHECK_INT(plan(c, "one", &p), PLAN_NOW);
+	CHECK(!p.open && !p.limit_bytes && !p.used_bytes);
+	CHECK_INT(p.plan.context_tokens, 256);
+	CHECK_OK(endpoint_load(c, S("one"), &et), &et);
+	CHECK_INT(endpoint_each_live(c, nothing, NULL), p.plan.total_bytes);
+	CHECK_INT(plan(c, "mini", &q), PLAN_NOW);
+	CHECK_INT(q.used_bytes, p.plan.total_bytes);
+	CHECK_OK(endpoint_load(c, S("mini"), &et), &et);
+	CHECK_INT(endpoint_each_live(c, nothing, NULL), p.plan.total_bytes + q.plan.total_bytes);
+	bool q8 = true;
+	struct endpoint_plan_ask ask = {.context_tokens = 512, .sequences = 2, .kv_q8 = &q8};
+	CHECK_OK(endpoint_plan(c, S("one"), &ask, &q, &et), &et);
+	CHECK_INT(q.plan.kv_tokens, 1024); /* two contexts, of two answers */
+	CHECK(q.open && q.plan.kv_token_bytes < p.plan.kv_token_bytes);
+	ask.context_tokens = 100000;
+	CHECK_ERR(endpoint_plan(c, S("one"), &ask, &q, &et), ERR_INVALID);
+	CHECK(strstr(et.msg, "8192"));
+	CHECK_ERR(endpoint_plan(c, S("three"), &ask, &q, &et), ERR_NOT_FOUND);
+	croft_close(c);
+
+	snprintf(budget, sizeof budget, "%llu", (unsigned long long)p.plan.total_bytes);
+	c = open_with_budget(budget);
+	CHECK_OK(endpoint_chat(c, S("one"), &one, &et), &et);
+	CHECK_INT(plan(c, "two", &q), PLAN_NOT_NOW);
+	CHECK_INT(q.busy_bytes, p.plan.total_bytes);
+	endpoint_put(one);
+	CHECK_INT(plan(c, "two", &q), PLAN_AFTER_CLOSING);
+	CHECK_INT(q.plan.total_bytes, p.plan.total_bytes);
+	croft_close(c);
+	c = open_with_budget("1000000");
+	CHECK_INT(plan(c, "two", &q), PLAN_NEVER);
+	croft_close(c);
+}
+
 /* ---- adapters ---- */
 
 /* An adapter of layer `layer`'s v, of rank 2 and zeros, as PEFT has it. */
@@ -328,6 +378,7 @@ static void test_endpoint__adapters_stand_on_one_base(void)
 TESTS(T(test_endpoint__one_opening_for_all_who_wait), T(test_endpoint__chat_by_name_and_default),
 	T(test_endpoint__ready_once_the_defaults_are_open),
 	T(test_endpoint__a_model_that_fails_to_open),
+	T(test_endpoint__a_plan_tells_what_opening_takes),
 	{"test_endpoint__a_budget_closes_what_nobody_uses",
 		test_endpoint__a_budget_closes_what_nobody_uses, 120},
 	{"test_endpoint__adapters_stand_on_one_base", test_endpoint__adapters_stand_on_one_base,

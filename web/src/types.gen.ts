@@ -335,6 +335,8 @@ export interface Routes {
   "POST /api/v1/endpoints/{name}/test": { query: { what?: ("chat" | "embed") }; body: undefined; reply: EndpointTest };
   /** What the open models do and take now; clock_ms is for rates between two of these. */
   "GET /api/v1/models/live": { query: undefined; body: undefined; reply: { clock_ms: number; memory_bytes: number; models: (ModelLive)[]; used_bytes: number } };
+  /** What a model would take beside its file, from the file's header alone: with the settings, or with those given here. */
+  "GET /api/v1/models/{name}/plan": { query: { context_tokens?: number; sequences?: number; kv_tokens?: number; kv_type?: ("f16" | "q8") }; body: undefined; reply: { name: string; purpose: ("chat" | "embed" | "rerank"); architecture: string; weights: string; parameters: number; file_bytes: number; mapped_bytes: number; weight_bytes: number; pass_bytes: number; threads: number; thread_bytes: number; context_tokens: number; context_tokens_max: number; sequences: number; kv_type: ("f16" | "q8"); kv_token_bytes: number; kv_tokens: number; kv_bytes: number; drafting_bytes: number; total_bytes: number; least_bytes: number; memory_bytes: number; used_bytes: number; open: boolean; fits: ("now" | "after_closing" | "not_now" | "never") } };
   /** Open a model, closing others that nobody uses when memory is short. */
   "POST /api/v1/models/{name}/load": { query: undefined; body: undefined; reply: { loaded: boolean } };
   /** Close a model that nobody uses. */

@@ -6,7 +6,9 @@ import { useLiveModels, type Live } from '../live_models'
 import { pull, pulls, stopPull, type Pull } from '../pulling'
 import { useStore } from '../store'
 import { Badge, Button, Confirm, Facts, Failure, Icon, PageHead, Progress, useLoad } from '../ui'
-import type { Model } from '../types'
+import type { Model, Routes } from '../types'
+
+type Plan = Routes['GET /api/v1/models/{name}/plan']['reply']
 
 const purposes: Record<string, string> = { chat: 'writes answers', embed: 'finds passages', rerank: 'ranks passages' }
 
@@ -116,6 +118,26 @@ function LoadButton({ m, live }: { m: Model; live: Live }) {
   )
 }
 
+const fits: Record<Plan['fits'], string> = {
+  now: '', after_closing: ' An unused model will be closed for it.',
+  not_now: ' Models in use leave no room for it now.', never: ' That is more than engine.memory_bytes allows.',
+}
+
+/** What a model that is not open would take, from its file's header. */
+function PlanLine({ name }: { name: string }) {
+  const { data: p } = useLoad((signal) =>
+    call('GET /api/v1/models/{name}/plan', { params: { name }, signal, quiet: true }), [name])
+  if (!p) return null
+  return (
+    <p class="small dim num" aria-label={`${name}, plan`}>
+      Would take {size(p.total_bytes)} of memory at most: weights {size(p.weight_bytes)}
+      {p.kv_bytes > 0 && <>, keys and values of {count(p.kv_tokens, 'token')} {size(p.kv_bytes)}</>}
+      , a pass {size(p.pass_bytes)}{p.drafting_bytes > 0 && <>, the model for drafts {size(p.drafting_bytes)}</>}.
+      {fits[p.fits]}
+    </p>
+  )
+}
+
 function LiveLine({ name, live }: { name: string; live: Live }) {
   const l = live.of(name)
   const r = live.rates(name)
@@ -166,6 +188,7 @@ function Card({ m, pull: p, onRemove, live }: { m: Model; pull?: Pull; onRemove?
         {m.licence && <span>{m.licence === 'not stated' ? 'licence not stated' : m.licence}</span>}
       </p>
       {live && <LiveLine name={m.name} live={live} />}
+      {live?.look && !live.of(m.name) && !m.base && <PlanLine name={m.name} />}
       {p && p.state !== 'done' && <PullView pull={p} />}
       <details class="small">
         <summary>Details</summary>
