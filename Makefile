@@ -84,6 +84,10 @@ bench-gateway: all ## what a gateway adds to a provider's latency, beside LiteLL
 bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
 
+.PHONY: bench-keyword
+bench-keyword: all ## keyword search (BM25) beside rank_bm25, bm25s and tantivy
+	@bench/keyword.sh $(BUILD)
+
 bench-tracking: all ## MLflow's tracking interface beside `mlflow server` (DB=postgres)
 	@DB="$(DB)" bench/tracking.sh $(BUILD)
 

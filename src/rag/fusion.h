@@ -16,7 +16,7 @@
 #define RAG_FUSION_H
 #include "engine/tokenizer.h"
 #include "rag/rag.h"
-#include "vector/vector.h"
+#include "vector/bm25.h"
 
 struct fused {
 	uint64_t key;

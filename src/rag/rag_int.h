@@ -30,7 +30,7 @@
 #include "run/run.h"
 #include "store/notify.h"
 #include "text/doc.h"
-#include "vector/vector.h"
+#include "vector/bm25.h"
 
 /* Raise it when parsing or chunking changes: documents read by an older one are read again. */
 enum { PARSER_VERSION = 1 };

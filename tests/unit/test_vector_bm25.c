@@ -1,5 +1,6 @@
 #include "tap.h"
-#include "vector/vector.h"
+#include "vector/bm25.h"
+#include "vector/pack.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -52,6 +53,21 @@ static float naive(const struct item *items, const struct item *it, const unsign
 static bool odd_only(void *ctx, uint64_t key)
 {
 	return key % 2;
+}
+
+/* A few words are everywhere, most nearly nowhere. */
+static unsigned zipf(uint64_t *s)
+{
+	double u = (double)(rnd(s) % 1000000 + 1) / 1000001;
+	return (unsigned)(exp(u * log(5000)) - 1);
+}
+
+static int by_rank(const void *a, const void *b)
+{
+	const struct hit *x = a, *y = b;
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return x->key < y->key ? -1 : 1;
 }
 
 static void compare(struct bm25 *x, const struct item *items, uint64_t *seed)
@@ -204,6 +220,121 @@ static void test_vector_bm25__nothing_shows_before_publish(void)
 	bm25_free(x);
 }
 
+/* Many windows and blocks: the same as scoring every item, to the bit. `x` has n items, 0, 1, ...
+ */
+static void check_exhaustive(struct bm25 *x, size_t n, uint64_t *seed)
+{
+	struct errtext et = {0};
+	char name[12][12];
+	struct str terms[12];
+	size_t n_terms = 1 + rnd(seed) % 12, k = 1 + rnd(seed) % 40, got = 0;
+	for (size_t i = 0; i < n_terms; i++) {
+		snprintf(name[i], sizeof name[i], "z%u", zipf(seed));
+		terms[i] = str_c(name[i]);
+	}
+	bool filtered = rnd(seed) % 3 == 0;
+	struct hit hits[40], *all = malloc(n * sizeof *all);
+	uint64_t *keys = malloc(n * sizeof *keys);
+	float *scores = malloc(n * sizeof *scores);
+	for (size_t i = 0; i < n; i++)
+		keys[i] = i;
+	bm25_scores(x, terms, n_terms, keys, n, scores);
+	size_t matching = 0;
+	for (size_t i = 0; i < n; i++)
+		if (scores[i] > 0 && (!filtered || i % 2))
+			all[matching++] = (struct hit){i, scores[i]};
+	qsort(all, matching, sizeof *all, by_rank);
+	CHECK_OK(bm25_search(x, terms, n_terms, k, filtered ? odd_only : NULL, NULL, hits, &got,
+			 NULL, &et),
+		&et);
+	CHECK_INT(got, matching < k ? matching : k);
+	for (size_t i = 0; i < got; i++)
+		CHECK(hits[i].key == all[i].key && hits[i].score == all[i].score);
+	free(all);
+	free(keys);
+	free(scores);
+}
+
+static void put_zipf(struct bm25 *x, uint64_t key, uint64_t *seed, size_t n_fields)
+{
+	struct errtext et = {0};
+	char name[3][60][12];
+	struct str terms[3][60];
+	struct bm25_text texts[3];
+	for (size_t f = 0; f < n_fields; f++) {
+		texts[f] = (struct bm25_text){terms[f], NULL, rnd(seed) % 60};
+		for (size_t i = 0; i < texts[f].n; i++) {
+			snprintf(name[f][i], sizeof name[f][i], "z%u", zipf(seed));
+			terms[f][i] = str_c(name[f][i]);
+		}
+	}
+	CHECK_OK(bm25_put_fields(x, key, texts, &et), &et);
+}
+
+static void exhaustive(const struct bm25_options *o, size_t n, size_t n_fields)
+{
+	struct errtext et = {0};
+	struct bm25 *x;
+	uint64_t seed = 4711;
+	CHECK_OK(bm25_new(o, &x), &et);
+	for (uint64_t key = 0; key < n; key++)
+		put_zipf(x, key, &seed, n_fields);
+	CHECK_OK(bm25_publish(x, &et), &et);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 40; i++)
+			check_exhaustive(x, n, &seed);
+		for (size_t i = 0; i < n / 4; i++) {
+			uint64_t key = rnd(&seed) % n;
+			if (rnd(&seed) % 2)
+				put_zipf(x, key, &seed, n_fields);
+			else
+				CHECK_OK(bm25_delete(x, &key, 1, &et), &et);
+		}
+		CHECK_OK(bm25_publish(x, &et), &et);
+	}
+	CHECK(bm25_bytes(x) > n);
+	bm25_free(x);
+}
+
+static void test_vector_bm25__same_as_scoring_everything(void)
+{
+	exhaustive(NULL, 20000, 1);
+	exhaustive(&(struct bm25_options){.k1 = 1.2f, .b = 0.75f}, 9000, 1);
+}
+
+static void test_vector_bm25__fields_have_weights_and_lengths(void)
+{
+	static const struct bm25_field fields[] = {{3, 0.3f}, {1, 0.75f}, {0.2f, 0}};
+	const struct bm25_options o = {.k1 = 1.2f, .b = 0.5f, .fields = fields, .n_fields = 3};
+	struct errtext et = {0};
+	struct bm25 *x;
+	exhaustive(&o, 9000, 3);
+	CHECK_OK(bm25_new(&o, &x), &et);
+	struct str red = S("red"), fox[] = {S("fox"), S("fox"), S("owl")}, owl = S("owl");
+	struct bm25_text a[] = {{&red, NULL, 1}, {fox, NULL, 3}, {0}},
+			 b[] = {{&owl, NULL, 1}, {0}, {&red, NULL, 1}};
+	CHECK_OK(bm25_put_fields(x, 1, a, &et), &et);
+	CHECK_OK(bm25_put_fields(x, 2, b, &et), &et);
+	CHECK_OK(bm25_publish(x, &et), &et);
+	/* red: weight 3 in a title of mean length; weight 0.2 in the last field. */
+	struct hit h[2];
+	size_t n = 0;
+	CHECK_OK(bm25_search(x, &red, 1, 2, NULL, NULL, h, &n, NULL, &et), &et);
+	CHECK_INT(n, 2);
+	CHECK_INT(h[0].key, 1);
+	double idf = log(1 + 0.5 / 2.5);
+	CHECK_NEAR(h[0].score, idf * 3 / (1.2 + 3), 1e-6);
+	CHECK_NEAR(h[1].score, idf * 0.2 / (1.2 + 0.2), 1e-6);
+	/* owl: once of three where the mean is 1.5, b 0.75. */
+	float s[2];
+	bm25_scores(x, &owl, 1, (uint64_t[]){1, 2}, 2, s);
+	double tf = 1 / (1 - 0.75 + 0.75 * 3 / 1.5);
+	CHECK_NEAR(s[0], idf * tf / (1.2 + tf), 1e-6);
+	bm25_free(x);
+	CHECK_INT(
+		bm25_new(&(struct bm25_options){.fields = fields, .n_fields = 9}, &x), ERR_INVALID);
+}
+
 /* Every snapshot holds pairs of items (2i, 2i + 1): a reader never sees one without the other. */
 static struct bm25 *shared;
 static atomic_bool done;
@@ -246,6 +377,38 @@ static void test_vector_bm25__readers_beside_a_writer(void)
 	bm25_free(shared);
 }
 
+static void test_vector_bm25__packing(void)
+{
+	uint64_t seed = 99;
+	for (unsigned bits = 0; bits <= 32; bits++) {
+		uint32_t in[PACK_N], out[PACK_N], sum = (uint32_t)rnd(&seed);
+		uint8_t room[PACK_N * 4 + 16];
+		for (size_t i = 0; i < PACK_N; i++)
+			in[i] = bits ? (uint32_t)rnd(&seed) >> (32 - bits) : 0;
+		in[7] = bits ? UINT32_MAX >> (32 - bits) : 0;
+		CHECK_INT(pack_bits(in), bits);
+		memset(room, 0xAA, sizeof room);
+		pack(in, bits, room + 3);
+		CHECK(room[2] == 0xAA && room[3 + pack_bytes(bits)] == 0xAA);
+		unpack(room + 3, bits, out);
+		CHECK(memcmp(in, out, sizeof in) == 0);
+		unpack_ascending(room + 3, bits, sum, out);
+		for (size_t i = 0; i < PACK_N; i++)
+			CHECK((sum += in[i] + 1) == out[i]);
+		for (unsigned n = 1; n <= PACK_N; n++)
+			CHECK(pack_bytes_of(bits, n) <= pack_bytes(bits) &&
+				pack_bytes_of(bits, n) * 8 >= (size_t)n * bits);
+	}
+	for (uint64_t v = 0; v <= UINT32_MAX; v = v * 3 + 1) {
+		uint8_t code[5];
+		uint32_t back;
+		const uint8_t *end = varint_put(code, (uint32_t)v);
+		CHECK(varint_get(code, &back) == end && back == v);
+	}
+}
+
 TESTS(T(test_vector_bm25__agrees_with_the_formula), T(test_vector_bm25__same_bits_however_laid_out),
 	T(test_vector_bm25__nothing_shows_before_publish),
+	T(test_vector_bm25__same_as_scoring_everything),
+	T(test_vector_bm25__fields_have_weights_and_lengths), T(test_vector_bm25__packing),
 	T(test_vector_bm25__readers_beside_a_writer))

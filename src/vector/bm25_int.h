@@ -1,0 +1,161 @@
+/* What the files of the keyword index share: bm25.c (items, snapshots), bm25_seg.c (a segment and
+ * how it is made), bm25_search.c (the search). */
+#ifndef VECTOR_BM25_INT_H
+#define VECTOR_BM25_INT_H
+#include "vector/bm25.h"
+#include "vector/pack.h"
+#include "vector/vector_int.h"
+
+/* How an item's occurrences of a term become a number below 1, which the idf multiplies. */
+struct model {
+	float k1;
+	bool classic; /* one field, by the formula without weights */
+	uint32_t n_fields;
+	struct bm25_field fields[BM25_FIELDS_MAX];
+};
+
+struct averages {
+	float len[BM25_FIELDS_MAX];
+};
+
+/* A term's postings in a segment: full blocks of PACK_N, then a tail of fewer.
+ *	full block: bits of the documents, bits of each field's tf, then both, packed (of a
+ *	            single field, tf - 1)
+ *	tail:       of PACKED_TAIL and more, like a full block, but of as many rows as it has;
+ *	            else varints, document by document
+ * The bound of a block is the greatest share that one of its items has by the averages that the
+ * segment was made with, in 65,535ths. */
+enum { PACKED_TAIL = 24 };
+struct term {
+	uint64_t post_at;           /* into posts */
+	uint32_t name_at, n;        /* its name ends where the next one's begins */
+	uint32_t block_at, tail_at; /* first full block in blocks; tail's distance from post_at */
+	uint16_t bound, tail_bound;
+};
+
+struct block {
+	uint32_t last, at; /* document; distance from the term's post_at */
+	uint16_t bound;
+};
+
+struct seg {
+	atomic_size_t refs;
+	uint32_t n_docs, n_terms, n_fields;
+	uint64_t *keys;
+	uint32_t *len;      /* [field][document]: terms, duplicates counted */
+	struct keymap docs; /* key to document */
+	struct averages ref;
+	/* Terms in byte order of their names; [n_terms] ends the last one. */
+	struct term *terms;
+	char *names;
+	uint32_t *slots; /* hash of a name to its term, + 1 */
+	size_t n_slots;
+	struct block *blocks;
+	uint8_t *posts;
+	/* Positions, by posting and field: distances as varints. NULL: none are kept. */
+	uint8_t *pos;
+	uint64_t *pos_at;    /* of a term */
+	uint32_t *block_pos; /* where those of a full block end, from pos_at */
+	/* Documents to their terms, as distances: what a deletion takes from the df. */
+	uint64_t *fwd_at;
+	uint8_t *fwd;
+	size_t bytes;
+};
+
+/* Of PACK_N places at most; tf is [field][PACK_N]. */
+static inline uint32_t full_blocks(const struct term *t)
+{
+	return t->n / PACK_N;
+}
+static inline uint32_t all_blocks(const struct term *t)
+{
+	return (t->n + PACK_N - 1) / PACK_N;
+}
+/* After all documents. */
+enum { NO_DOC = INT32_MAX };
+/* Decodes; returns how many. docs[n..PACK_N) become NO_DOC. */
+uint32_t block_read(
+	const struct seg *s, const struct term *t, uint32_t block, uint32_t *docs, uint32_t *tf);
+/* Where the positions of a block begin. */
+const uint8_t *block_positions(const struct seg *s, uint32_t term, uint32_t block);
+static inline const uint8_t *varints_skip(const uint8_t *p, uint32_t n)
+{
+	while (n)
+		n -= *p++ < 128;
+	return p;
+}
+
+struct str seg_name(const struct seg *s, uint32_t term);
+bool seg_find(const struct seg *s, struct str name, uint32_t *term);
+void seg_put(struct seg *s); /* drops a reference; accepts NULL */
+
+/* The share of a posting; tf is [field][stride]. */
+float model_share(const struct model *m, const struct averages *avg, const struct seg *s,
+	uint32_t doc, const uint32_t *tf, size_t stride);
+
+/* What waits for a publish. */
+struct pending {
+	struct pending_doc {
+		uint64_t key;
+		size_t first; /* of ids */
+		bool dropped; /* replaced or deleted before it was published */
+	} * docs;
+	size_t n, cap;
+	struct buf len;     /* n_fields uint32_t for each document */
+	struct buf ids, at; /* uint32_t: terms in order of fields; their positions, if kept */
+	/* Its vocabulary. */
+	struct buf names, ends; /* ends: size_t */
+	uint32_t *slots;
+	size_t n_slots, n_names;
+	struct keymap by_key;
+};
+
+bool pending_add(struct pending *p, const struct model *m, bool positions, uint64_t key,
+	const struct bm25_text *texts);
+void pending_drop(struct pending *p, uint64_t key);
+void pending_free(struct pending *p);
+
+/* NULL: out of memory. */
+struct seg *seg_from_pending(
+	const struct pending *p, const struct model *m, const struct averages *ref, bool positions);
+
+/* Which items of a segment live. NULL arrays: all of them. */
+struct live {
+	atomic_size_t refs;
+	uint32_t n_docs;
+	uint64_t len[BM25_FIELDS_MAX]; /* of the living, together */
+	uint64_t *dead;                /* a bit for each item */
+	uint32_t *df;                  /* of the living, for each term */
+};
+
+static inline bool is_dead(const struct live *l, uint32_t doc)
+{
+	return l->dead && (l->dead[doc / 64] >> doc % 64 & 1);
+}
+static inline uint32_t live_df(const struct seg *s, const struct live *l, uint32_t term)
+{
+	return l->df ? l->df[term] : s->terms[term].n;
+}
+
+struct part {
+	struct seg *seg;
+	struct live *live;
+};
+
+/* The living of some parts, as one segment; NULL: out of memory. */
+struct seg *seg_merge(
+	const struct part *parts, size_t n, const struct model *m, const struct averages *ref);
+
+struct snap {
+	atomic_size_t refs;
+	size_t n_parts;
+	uint64_t n_docs, len[BM25_FIELDS_MAX];
+	struct averages avg;
+	struct part parts[];
+};
+
+const struct model *bm25_model(const struct bm25 *x);
+struct snap *snap_get(struct bm25 *x);
+void snap_put(struct snap *s);
+
+#endif
