@@ -64,7 +64,7 @@ static const struct tensor_row bert_rows[] = {
 	{"token_embd.weight", "embeddings.word_embeddings.weight", TENSOR_TABLE, false, false,
 		DIM_VOCAB, DIM_WIDTH, IN_MODEL(tokens)},
 	{"position_embd.weight", "embeddings.position_embeddings.weight", TENSOR_TABLE, false,
-		false, DIM_CONTEXT, DIM_WIDTH, IN_MODEL(positions)},
+		false, DIM_POSITIONS, DIM_WIDTH, IN_MODEL(positions)},
 	{"token_types.weight", "embeddings.token_type_embeddings.weight", TENSOR_TABLE, false,
 		false, DIM_TYPES, DIM_WIDTH, IN_MODEL(types)},
 	{"token_embd_norm.weight", "embeddings.LayerNorm.weight", TENSOR_VEC, false, false, DIM_1,
@@ -91,18 +91,28 @@ static const struct tensor_row bert_rows[] = {
 	VEC("layer_output_norm.bias", BERT("output.LayerNorm.bias"), DIM_WIDTH, mlp_norm_b),
 };
 
-/* GGUF: cls and cls.output as llama.cpp names them; the first may be left out there. */
-const struct tensor_row arch_rank_rows[] = {
-	{"cls.weight", "pooler.dense.weight", TENSOR_MAT, false, true, DIM_WIDTH, DIM_WIDTH,
-		IN_MODEL(pooler)},
-	{"cls.bias", "pooler.dense.bias", TENSOR_VEC, false, true, DIM_1, DIM_WIDTH,
-		IN_MODEL(pooler_b)},
-	{"cls.output.weight", "classifier.weight", TENSOR_VEC, false, false, DIM_1, DIM_WIDTH,
-		IN_MODEL(score)},
-	{"cls.output.bias", "classifier.bias", TENSOR_VEC, false, true, DIM_1, DIM_1,
-		IN_MODEL(score_b)},
-};
-const size_t n_arch_rank_rows = ARRAY_LEN(arch_rank_rows);
+/* GGUF: cls and cls.output as llama.cpp names them; the first may be left out there. RoBERTa's head
+ * has other names for the same. */
+#define RANK_ROWS(dense, out)                                                                   \
+	{                                                                                       \
+		{"cls.weight", dense ".weight", TENSOR_MAT, false, true, DIM_WIDTH, DIM_WIDTH,  \
+			IN_MODEL(pooler)},                                                      \
+			{"cls.bias", dense ".bias", TENSOR_VEC, false, true, DIM_1, DIM_WIDTH,  \
+				IN_MODEL(pooler_b)},                                            \
+			{"cls.output.weight", out ".weight", TENSOR_VEC, false, false, DIM_1,   \
+				DIM_WIDTH, IN_MODEL(score)},                                    \
+			{"cls.output.bias", out ".bias", TENSOR_VEC, false, true, DIM_1, DIM_1, \
+				IN_MODEL(score_b)},                                             \
+	}
+static const struct tensor_row bert_rank_rows[N_ARCH_RANK_ROWS] =
+	RANK_ROWS("pooler.dense", "classifier");
+static const struct tensor_row roberta_rank_rows[N_ARCH_RANK_ROWS] =
+	RANK_ROWS("classifier.dense", "classifier.out_proj");
+
+const struct tensor_row *arch_rank_rows(const struct arch *a)
+{
+	return a->flags & ARCH_ROBERTA ? roberta_rank_rows : bert_rank_rows;
+}
 
 /* The families. A row: name, model types of config.json, task, flags, tensors. */
 static const struct arch archs[] = {
@@ -111,9 +121,12 @@ static const struct arch archs[] = {
 	{"qwen2", {"qwen2"}, MODEL_DECODER, ARCH_QKV_BIAS, decoder_rows, ARRAY_LEN(decoder_rows)},
 	{"qwen3", {"qwen3"}, MODEL_DECODER, ARCH_QK_NORM, decoder_rows, ARRAY_LEN(decoder_rows)},
 	{"bert", {"bert"}, MODEL_ENCODER, 0, bert_rows, ARRAY_LEN(bert_rows)},
+	/* in GGUF it is a bert, whose positions begin with the first row */
+	{"xlm-roberta", {"xlm-roberta", "roberta"}, MODEL_ENCODER, ARCH_ROBERTA, bert_rows,
+		ARRAY_LEN(bert_rows)},
 };
 
-#define ARCH_LIST "llama (SmolLM2, Llama 3, Mistral), qwen2, qwen3, bert"
+#define ARCH_LIST "llama (SmolLM2, Llama 3, Mistral), qwen2, qwen3, bert, xlm-roberta"
 
 static bool speaks(const struct arch *a, struct str type, bool gguf)
 {
@@ -176,8 +189,8 @@ uint64_t arch_dim(const struct hparams *hp, enum dim d)
 		return hp->vocab;
 	case DIM_HEAD:
 		return hp->head_dim;
-	case DIM_CONTEXT:
-		return hp->context;
+	case DIM_POSITIONS:
+		return (uint64_t)hp->context + hp->pos_first;
 	case DIM_TYPES:
 		return hp->token_types;
 	case DIM_ROPE:
@@ -355,7 +368,9 @@ static void encoder_hparams(struct meta *m, struct hparams *hp)
 {
 	char key[96];
 	hp->norm_eps = (float)get_f64(m, "attention.layer_norm_epsilon", "layer_norm_eps", 1e-12);
-	hp->token_types = m->g ? 2 : get_u32(m, "", "type_vocab_size", 64, 2);
+	const struct gguf_tensor *types = m->g ? gguf_find(m->g, "token_types.weight") : NULL;
+	hp->token_types = m->g ? types && types->dim[1] == 1 ? 1 : 2
+			       : get_u32(m, "", "type_vocab_size", 64, 2);
 	hp->act = ACT_GELU_ERF;
 	hp->pooling = POOL_MEAN;
 	hp->normalised = true;
@@ -378,6 +393,18 @@ static void encoder_hparams(struct meta *m, struct hparams *hp)
 	if (pos.p && !str_eq_c(pos, "absolute"))
 		bad(m, "a position_embedding_type other than absolute is not supported");
 	scoring(m, hp);
+}
+
+/* The first position is the row behind that of padding, which has the padding token's number. */
+static void first_position(struct meta *m, struct hparams *hp)
+{
+	int64_t pad = json_i64(m->config, "pad_token_id", 1);
+	if (pad < 0 || pad + 2 >= hp->context) {
+		bad(m, "pad_token_id leaves no positions");
+		return;
+	}
+	hp->pos_first = (uint32_t)pad + 1;
+	hp->context -= hp->pos_first;
 }
 
 /* ---- the folder's files of sentence-transformers ---- */
@@ -482,6 +509,8 @@ enum err arch_hparams(
 			decoder_hparams(&m, hp);
 		else
 			encoder_hparams(&m, hp);
+		if (a->flags & ARCH_ROBERTA && !m.err)
+			first_position(&m, hp);
 	}
 	hp->tied = m.g || json_bool(m.config, "tie_word_embeddings", a->task == MODEL_ENCODER);
 	if (!m.err && m.config)

@@ -140,7 +140,8 @@ enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool tr
 
 struct pairs {
 	struct model *m;
-	struct tokens query; /* [CLS] query [SEP] */
+	struct tokens query; /* [CLS] query [SEP], or what else parts two texts */
+	int32_t end;         /* behind the document */
 	uint32_t doc_max;    /* tokens of a document */
 	struct tokens *seqs;
 	uint32_t *firsts;
@@ -150,13 +151,23 @@ struct pairs {
 static enum err read_query(
 	struct pairs *p, struct str query, uint32_t doc_tokens_max, struct errtext *et)
 {
-	enum err e = tokenizer_encode(p->m->tokenizer, query, TOKENIZE_ADD_SPECIAL, &p->query, et);
+	const struct tokenizer *tk = p->m->tokenizer;
+	int32_t between[TOKENIZER_BETWEEN_MAX];
+	unsigned n_between = tokenizer_between(tk, between);
+	enum err e = tokenizer_encode(tk, query, TOKENIZE_ADD_SPECIAL, &p->query, et);
 	if (e)
 		return err_wrap(et, e, "the query");
 	size_t n = p->query.n, most = p->m->hp.read_max;
-	if (n < 2 || !tokenizer_is_control(p->m->tokenizer, p->query.id[n - 1]))
+	if (n < 2 || !n_between || !tokenizer_is_control(tk, p->query.id[n - 1]))
 		return err_set(et, ERR_UNSUPPORTED,
 			"the tokenizer of '%s' does not say how texts are parted", p->m->info.name);
+	p->end = p->query.id[n - 1];
+	int32_t *ids = realloc(p->query.id, (n + n_between) * sizeof *ids);
+	if (!ids)
+		return err_set(et, ERR_NOMEM, "no memory for the query");
+	memcpy(ids + n - 1, between, n_between * sizeof *between);
+	p->query.id = ids;
+	p->query.n = p->query.cap = n = n - 1 + n_between;
 	if (n + 2 > most)
 		return err_set(et, ERR_TOO_LARGE,
 			"the query has %zu tokens; the model reads at most %zu of query and "
@@ -183,7 +194,7 @@ static enum err read_pair(struct pairs *p, struct str doc, size_t i, bool *cut, 
 	if (ids) {
 		memcpy(ids, p->query.id, q * sizeof *ids);
 		memcpy(ids + q, t.n ? t.id : ids, d * sizeof *ids);
-		ids[q + d] = ids[q - 1];
+		ids[q + d] = p->end;
 		*cut = d < t.n;
 		p->seqs[i] = (struct tokens){.id = ids, .n = q + d + 1, .cap = q + d + 1};
 		p->firsts[i] = (uint32_t)q;

@@ -225,8 +225,8 @@ void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
 	for (size_t s = 0; s < n_seqs; s++)
 		for (uint32_t i = 0; i < lengths[s]; i++) {
 			assert(p.n < e->batch);
-			e->type[p.n] = firsts && i >= firsts[s];
-			e->pos[p.n++] = i;
+			e->type[p.n] = firsts && m->hp.token_types > 1 && i >= firsts[s];
+			e->pos[p.n++] = m->hp.pos_first + i;
 		}
 	rows_run(m->team, p.n, look_up, &p);
 	layer_add_layernorm(m->team, e->x, NULL, p.n, m->hp.width, m->embd_norm, m->embd_norm_b,

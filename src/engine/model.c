@@ -58,7 +58,7 @@ static size_t up(size_t n)
 static enum err find_named(struct loader *l, const struct tensor_row *r, uint32_t layer,
 	bool *found, struct tensor *t, char name[160])
 {
-	static const char *const prefix[] = {"", "model.", "bert."};
+	static const char *const prefix[] = {"", "model.", "bert.", "roberta."};
 	bool gguf = weights_gguf(l->m->weights) != NULL;
 	const char *pattern = gguf ? r->gguf : r->hf;
 	*found = false;
@@ -215,7 +215,7 @@ static enum err place_all(struct loader *l)
 	const struct arch *a = l->m->arch;
 	enum err e = place_rows(l, a->rows, a->n_rows);
 	if (!e && l->m->hp.pooling == POOL_RANK)
-		e = place_rows(l, arch_rank_rows, n_arch_rank_rows);
+		e = place_rows(l, arch_rank_rows(a), N_ARCH_RANK_ROWS);
 	if (e)
 		return e;
 	return a->task == MODEL_DECODER ? place_output(l) : OK;
@@ -238,10 +238,8 @@ static enum err check_family(const struct model *m, struct errtext *et)
 			"the file has a tensor that architecture %s does not know: %s",
 			m->arch->name, unused);
 	if (m->hp.pooling == POOL_RANK && !m->pooler.n && !weights_gguf(m->weights))
-		return err_set(et, ERR_CORRUPT, "the file lacks the tensor pooler.dense.weight");
-	if (m->hp.pooling == POOL_RANK && m->hp.token_types < 2)
-		return err_set(et, ERR_UNSUPPORTED,
-			"a cross-encoder with one type of tokens is not supported");
+		return err_set(et, ERR_CORRUPT, "the file lacks the tensor %s",
+			arch_rank_rows(m->arch)[0].hf);
 	for (uint32_t i = 0; i < m->hp.layers; i++) {
 		const struct layer *l = &m->layers[i];
 		if (m->arch->flags & ARCH_QKV_BIAS && !(l->q_b && l->k_b && l->v_b))

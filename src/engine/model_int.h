@@ -65,7 +65,8 @@ enum act_fn { ACT_SILU, ACT_GELU_ERF, ACT_GELU_TANH };
 
 struct hparams {
 	uint32_t layers, width, heads, kv_heads, head_dim, ffn, vocab, context, token_types;
-	uint32_t read_max; /* tokens that an encoder reads of a text; at most context */
+	uint32_t read_max;  /* tokens that an encoder reads of a text; at most context */
+	uint32_t pos_first; /* the row of an encoder's first position */
 	uint32_t rope_dim, window;
 	float norm_eps;
 	double rope_base, rope_linear; /* rope_linear: positions are divided by it */
@@ -84,7 +85,7 @@ enum dim {
 	DIM_FFN,
 	DIM_VOCAB,
 	DIM_HEAD,
-	DIM_CONTEXT,
+	DIM_POSITIONS,
 	DIM_TYPES,
 	DIM_ROPE
 };
@@ -102,7 +103,7 @@ struct tensor_row {
 	size_t at; /* offset in struct layer or struct model */
 };
 
-enum { ARCH_QKV_BIAS = 1, ARCH_QK_NORM = 2, ARCH_GGUF_PAIRS = 4 };
+enum { ARCH_QKV_BIAS = 1, ARCH_QK_NORM = 2, ARCH_GGUF_PAIRS = 4, ARCH_ROBERTA = 8 };
 
 struct arch {
 	const char *name;  /* GGUF's general.architecture, and ours */
@@ -114,8 +115,8 @@ struct arch {
 };
 
 /* The head of a cross-encoder; its rows belong to a model of POOL_RANK. */
-extern const struct tensor_row arch_rank_rows[];
-extern const size_t n_arch_rank_rows;
+enum { N_ARCH_RANK_ROWS = 4 };
+const struct tensor_row *arch_rank_rows(const struct arch *a);
 
 enum err arch_of(const struct weights *w, const struct arch **out, struct errtext *et) MUST_CHECK;
 enum err arch_hparams(const struct weights *w, const struct arch *a, struct hparams *hp,

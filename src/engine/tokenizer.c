@@ -460,6 +460,14 @@ int32_t tokenizer_eos(const struct tokenizer *tk)
 	return tk->eos;
 }
 
+unsigned tokenizer_between(const struct tokenizer *tk, int32_t out[TOKENIZER_BETWEEN_MAX])
+{
+	_Static_assert((int)TOKENIZER_BETWEEN_MAX == (int)AFFIX_MAX, "they are copied");
+	unsigned n = tk->n_between ? tk->n_between : tk->n_after;
+	memcpy(out, tk->n_between ? tk->between : tk->after, n * sizeof *out);
+	return n;
+}
+
 bool tokenizer_is_end(const struct tokenizer *tk, int32_t id)
 {
 	return id >= 0 && (uint32_t)id < tk->n_ids && tk->is_end[id];

@@ -35,6 +35,10 @@ enum err tokenizer_from_json(struct str tokenizer_json, struct str config_json,
 	struct tokenizer **out, struct errtext *et);
 void tokenizer_free(struct tokenizer *tk);
 
+enum { TOKENIZER_BETWEEN_MAX = 8 };
+/* The special tokens between two texts that are read as one; how many, 0: it does not say. */
+unsigned tokenizer_between(const struct tokenizer *tk, int32_t out[TOKENIZER_BETWEEN_MAX]);
+
 /* Appends to out. */
 enum err tokenizer_encode(const struct tokenizer *tk, struct str text, unsigned flags,
 	struct tokens *out, struct errtext *et) MUST_CHECK;

@@ -349,6 +349,9 @@ static void affixes(struct gload *l)
 		tk->before[tk->n_before++] = tk->bos;
 	if (tk->eos >= 0 && gguf_bool(l->g, KEY("add_eos_token"), eos))
 		tk->after[tk->n_after++] = tk->eos;
+	/* two texts as one: XLM-RoBERTa's are parted by two of them */
+	if (tk->n_after && tk->model == TK_UNIGRAM)
+		tk->between[0] = tk->between[1] = tk->eos, tk->n_between = 2;
 }
 
 static enum err load_all(struct gload *l)

@@ -242,6 +242,8 @@ struct tokenizer {
 	uint8_t added_first[256]; /* 1: begins one of added_raw, 2: of added_norm */
 	int32_t before[AFFIX_MAX], after[AFFIX_MAX];
 	unsigned n_before, n_after;
+	int32_t between[AFFIX_MAX]; /* of two texts that are read as one; none: as after */
+	unsigned n_between;
 	int32_t bos, eos;
 	uint8_t *is_end; /* by id */
 	/* decoding */

@@ -300,44 +300,62 @@ static enum err pre_sequence(struct load *l, yyjson_val *v)
 
 /* ---- post-processors ---- */
 
-static enum err affix(struct load *l, bool after, int64_t id)
+enum affix { BEFORE, AFTER, BETWEEN };
+
+static enum err affix(struct load *l, enum affix where, int64_t id)
 {
-	unsigned *n = after ? &l->tk->n_after : &l->tk->n_before;
-	if (id < 0 || id >= VOCAB_MAX || *n == AFFIX_MAX)
+	struct tokenizer *tk = l->tk;
+	unsigned *const n[] = {&tk->n_before, &tk->n_after, &tk->n_between};
+	int32_t *const list[] = {tk->before, tk->after, tk->between};
+	if (id < 0 || id >= VOCAB_MAX || *n[where] == AFFIX_MAX)
 		return err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: token id %lld",
 			(long long)id);
-	(after ? l->tk->after : l->tk->before)[(*n)++] = (int32_t)id;
+	list[where][(*n[where])++] = (int32_t)id;
 	return OK;
+}
+
+/* The ids of a special token of a template. */
+static enum err affix_named(struct load *l, yyjson_val *specials, struct str name, enum affix where)
+{
+	yyjson_val *ids = yyjson_obj_get(
+			   yyjson_obj_getn(specials, name.p ? name.p : "", name.n), "ids"),
+		   *id;
+	size_t k, m;
+	enum err e = OK;
+	if (!yyjson_is_arr(ids))
+		return err_set(l->et, ERR_CORRUPT,
+			"tokenizer.json: post_processor: no ids for \"%.*s\"",
+			(int)MIN(name.n, 80u), name.p ? name.p : "");
+	yyjson_arr_foreach(ids, k, m, id) e =
+		e ? e : affix(l, where, yyjson_is_int(id) ? yyjson_get_sint(id) : -1);
+	return e;
 }
 
 static enum err post_template(struct load *l, yyjson_val *v)
 {
 	yyjson_val *specials = yyjson_obj_get(v, "special_tokens"), *part;
-	bool after = false;
+	unsigned texts = 0;
+	enum err e = OK;
 	size_t i, n;
 	yyjson_arr_foreach(yyjson_obj_get(v, "single"), i, n, part)
 	{
-		if (yyjson_obj_get(part, "Sequence")) {
-			after = true;
-			continue;
-		}
-		struct str name = json_str(yyjson_obj_get(part, "SpecialToken"), "id");
-		yyjson_val *ids = yyjson_obj_get(
-				   yyjson_obj_getn(specials, name.p ? name.p : "", name.n), "ids"),
-			   *id;
-		if (!yyjson_is_arr(ids))
-			return err_set(l->et, ERR_CORRUPT,
-				"tokenizer.json: post_processor: no ids for \"%.*s\"",
-				(int)MIN(name.n, 80u), name.p ? name.p : "");
-		size_t k, m;
-		yyjson_arr_foreach(ids, k, m, id)
-		{
-			enum err e = affix(l, after, yyjson_is_int(id) ? yyjson_get_sint(id) : -1);
-			if (e)
-				return e;
-		}
+		if (yyjson_obj_get(part, "Sequence"))
+			texts++;
+		else if (!e)
+			e = affix_named(l, specials,
+				json_str(yyjson_obj_get(part, "SpecialToken"), "id"),
+				texts ? AFTER : BEFORE);
 	}
-	return OK;
+	texts = 0;
+	yyjson_arr_foreach(yyjson_obj_get(v, "pair"), i, n, part)
+	{
+		if (yyjson_obj_get(part, "Sequence"))
+			texts++;
+		else if (!e && texts == 1)
+			e = affix_named(l, specials,
+				json_str(yyjson_obj_get(part, "SpecialToken"), "id"), BETWEEN);
+	}
+	return e;
 }
 
 /* BERT and RoBERTa: "cls" and "sep" as [text, id]. */
@@ -345,8 +363,14 @@ static enum err post_bert(struct load *l, yyjson_val *v)
 {
 	yyjson_val *cls = yyjson_arr_get(yyjson_obj_get(v, "cls"), 1),
 		   *sep = yyjson_arr_get(yyjson_obj_get(v, "sep"), 1);
-	enum err e = affix(l, false, yyjson_is_int(cls) ? yyjson_get_sint(cls) : -1);
-	return e ? e : affix(l, true, yyjson_is_int(sep) ? yyjson_get_sint(sep) : -1);
+	int64_t id = yyjson_is_int(sep) ? yyjson_get_sint(sep) : -1;
+	/* RoBERTa's texts are parted by two of them */
+	int between = str_eq_c(json_str(v, "type"), "RobertaProcessing") ? 2 : 1;
+	enum err e = affix(l, BEFORE, yyjson_is_int(cls) ? yyjson_get_sint(cls) : -1);
+	e = e ? e : affix(l, AFTER, id);
+	for (int i = 0; i < between && !e; i++)
+		e = affix(l, BETWEEN, id);
+	return e;
 }
 
 static enum err post_nothing(struct load *l, yyjson_val *v)
@@ -779,6 +803,15 @@ static void name_kind(struct tokenizer *tk)
 				    : "/characters");
 }
 
+static enum err check_affix(struct load *l, const int32_t *ids, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if ((uint32_t)ids[i] >= l->tk->n)
+			return err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d",
+				ids[i]);
+	return OK;
+}
+
 static enum err load_all(struct load *l, yyjson_val *root, struct str config)
 {
 	struct tokenizer *tk = l->tk;
@@ -795,14 +828,9 @@ static enum err load_all(struct load *l, yyjson_val *root, struct str config)
 	e = e ? e
 	      : load_kind(l, yyjson_obj_get(root, "post_processor"), post_processors,
 			"post-processor");
-	for (unsigned i = 0; i < tk->n_before && !e; i++)
-		if ((uint32_t)tk->before[i] >= tk->n)
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d",
-				tk->before[i]);
-	for (unsigned i = 0; i < tk->n_after && !e; i++)
-		if ((uint32_t)tk->after[i] >= tk->n)
-			e = err_set(l->et, ERR_CORRUPT, "tokenizer.json: post_processor: id %d",
-				tk->after[i]);
+	e = e ? e : check_affix(l, tk->before, tk->n_before);
+	e = e ? e : check_affix(l, tk->after, tk->n_after);
+	e = e ? e : check_affix(l, tk->between, tk->n_between);
 	e = e ? e : load_config(l, config);
 	name_kind(tk);
 	return e ? e : tk_finish(tk, l->normalised, l->et);

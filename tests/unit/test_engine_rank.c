@@ -203,7 +203,181 @@ static void test_engine_rank__what_is_no_cross_encoder_is_said(void)
 	CHECK(strstr(et.msg, "pooler.dense.weight") != NULL);
 }
 
-TESTS(T_LONG(test_engine_rank__scores_are_the_references, 120),
+/* ---- XLM-RoBERTa: positions begin behind padding's, texts are parted by two tokens ---- */
+
+static float formula(struct str name, size_t i)
+{
+	uint64_t z = 0xcbf29ce484222325u;
+	for (size_t k = 0; k < name.n; k++)
+		z = (z ^ (unsigned char)name.p[k]) * 0x100000001b3u;
+	z += (i + 1) * 0x9E3779B97F4A7C15u;
+	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+	z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+	z ^= z >> 31;
+	float v = (float)((double)(z >> 40) * 0x1p-24 - 0.5);
+	return str_ends(name, S("LayerNorm.weight")) ? 1 + 0.4f * v : v;
+}
+
+static size_t values_of(yyjson_val *shape)
+{
+	size_t i, n, all = 1;
+	yyjson_val *v;
+	yyjson_arr_foreach(shape, i, n, v) all *= (size_t)yyjson_get_uint(v);
+	return all;
+}
+
+static void put_json(const char *dir, const char *file, yyjson_val *v)
+{
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	jw_val(&w, v);
+	put(dir, file, buf_str(&b));
+	buf_free(&b);
+}
+
+/* The folder that tools/oracle/xlmr.py recorded the scores of. */
+static const char *make_xlmr(yyjson_val *golden, const char *sub)
+{
+	static char dir[600];
+	yyjson_val *names = yyjson_obj_get(golden, "names"), *k, *shape, *v;
+	struct buf head = {0}, out = {0};
+	struct jw w = {.out = &head};
+	size_t i, n, j, m, at = 0;
+	snprintf(dir, sizeof dir, "%s/%s", tap_tmpdir(), sub);
+	CHECK_OK(os_mkdirs(dir, &et), &et);
+	jw_obj(&w);
+	yyjson_obj_foreach(names, i, n, k, shape)
+	{
+		jw_key_str(&w, json_val_str(k)), jw_obj(&w);
+		jw_kc(&w, "dtype", "F32");
+		jw_key(&w, "shape"), jw_val(&w, shape);
+		jw_key(&w, "data_offsets"), jw_arr(&w);
+		jw_u64(&w, at), jw_u64(&w, at + 4 * values_of(shape));
+		jw_end(&w), jw_end(&w);
+		at += 4 * values_of(shape);
+	}
+	jw_end(&w);
+	buf_add(&out, &(uint64_t){head.n}, 8);
+	buf_adds(&out, buf_str(&head));
+	yyjson_obj_foreach(names, i, n, k, shape)
+	{
+		for (j = 0, m = values_of(shape); j < m; j++) {
+			float x = formula(json_val_str(k), j);
+			buf_add(&out, &x, sizeof x);
+		}
+	}
+	put(dir, "model.safetensors", buf_str(&out));
+	put_json(dir, "tokenizer.json", yyjson_obj_get(golden, "tokenizer"));
+	v = yyjson_obj_get(golden, "config");
+	put_json(dir, "config.json", v);
+	buf_free(&head);
+	buf_free(&out);
+	return dir;
+}
+
+static yyjson_doc *xlmr_golden(void)
+{
+	struct buf text = {0};
+	yyjson_doc *doc;
+	CHECK_OK(os_read_file(tap_source("tests/golden/engine/xlmr.json"), 0, &text, &et), &et);
+	CHECK_OK(json_parse(buf_str(&text), &doc, &et), &et);
+	buf_free(&text);
+	return doc;
+}
+
+static void test_engine_rank__xlm_roberta(void)
+{
+	yyjson_doc *doc = xlmr_golden();
+	yyjson_val *o = yyjson_doc_get_root(doc), *want = yyjson_obj_get(o, "scores"), *v;
+	struct model *m;
+	struct str *queries, *docs;
+	size_t nq = texts(yyjson_obj_get(o, "queries"), &queries),
+	       n = texts(yyjson_obj_get(o, "docs"), &docs), tokens, ids = 0, all = 0, i, k;
+	float score[32];
+	bool cut[32];
+	double worst = 0;
+	CHECK_OK(model_open(make_xlmr(o, "xlmr"), NULL, &m, &et), &et);
+	CHECK(nq == 3 && n > 8 && n <= 32);
+	CHECK_INT(model_info(m)->context_max, 64); /* 66 rows, of which two are not for texts */
+	for (size_t q = 0; q < nq; q++) {
+		CHECK_OK(
+			rank_texts(m, queries[q], docs, n, 0, score, cut, &tokens, NULL, &et), &et);
+		for (i = 0; i < n; i++)
+			worst = fmax(worst,
+				fabs(yyjson_get_num(yyjson_arr_get(yyjson_arr_get(want, q), i)) -
+					(double)score[i]));
+		CHECK(cut[n - 1] && !cut[0]);
+		all += tokens;
+	}
+	yyjson_arr_foreach(yyjson_obj_get(o, "ids"), i, k, v) ids += yyjson_arr_size(v);
+	CHECK_INT(all, ids); /* with both tokens between */
+	tap_note("%zu pairs: largest difference %.2g", nq * n, worst);
+	CHECK(worst < 1e-4);
+	free(queries);
+	free(docs);
+	model_unref(m);
+	yyjson_doc_free(doc);
+}
+
+/* The same without its head embeds. */
+static void test_engine_rank__xlm_roberta_embeds(void)
+{
+	yyjson_doc *doc = xlmr_golden();
+	yyjson_val *o = yyjson_doc_get_root(doc), *want = yyjson_obj_get(o, "vectors");
+	const char *dir = make_xlmr(o, "xlmr-embeds");
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	yyjson_val *k, *v;
+	struct str *docs;
+	size_t i, n, count = texts(yyjson_obj_get(o, "docs"), &docs) - 1;
+	float *out = malloc(count * 64 * sizeof *out);
+	double worst = 0;
+	struct model *m;
+	jw_obj(&w);
+	yyjson_obj_foreach(yyjson_obj_get(o, "config"), i, n, k, v)
+	{
+		jw_key_str(&w, json_val_str(k));
+		if (str_eq_c(json_val_str(k), "architectures"))
+			jw_raw(&w, S("[\"XLMRobertaModel\"]"));
+		else
+			jw_val(&w, v);
+	}
+	jw_end(&w);
+	put(dir, "config.json", buf_str(&b));
+	CHECK_ERR(model_open(dir, NULL, &m, &et), ERR_UNSUPPORTED); /* a head that is not used */
+	CHECK(strstr(et.msg, "classifier") != NULL);
+	/* its tensors without the head, under the inner names */
+	yyjson_mut_doc *mut = yyjson_doc_mut_copy(doc, NULL);
+	yyjson_mut_val *names = yyjson_mut_obj_get(yyjson_mut_doc_get_root(mut), "names");
+	static const char *const parts[] = {
+		"dense.weight", "dense.bias", "out_proj.weight", "out_proj.bias"};
+	for (i = 0; i < ARRAY_LEN(parts); i++) {
+		char name[64];
+		snprintf(name, sizeof name, "classifier.%s", parts[i]);
+		CHECK(yyjson_mut_obj_remove_key(names, name) != NULL);
+	}
+	yyjson_doc *small = yyjson_mut_doc_imut_copy(mut, NULL);
+	make_xlmr(yyjson_doc_get_root(small), "xlmr-embeds");
+	put(dir, "config.json", buf_str(&b));
+	CHECK_OK(model_open(dir, NULL, &m, &et), &et);
+	CHECK_OK(embed_texts(m, docs, count, false, out, NULL, NULL, NULL, &et), &et);
+	for (i = 0; i < count * 64; i++)
+		worst = fmax(worst,
+			fabs(yyjson_get_num(yyjson_arr_get(yyjson_arr_get(want, i / 64), i % 64)) -
+				(double)out[i]));
+	tap_note("%zu texts: largest difference %.2g", count, worst);
+	CHECK(worst < 1e-5);
+	model_unref(m);
+	free(out);
+	free(docs);
+	buf_free(&b);
+	yyjson_doc_free(small);
+	yyjson_mut_doc_free(mut);
+	yyjson_doc_free(doc);
+}
+
+TESTS(T_LONG(test_engine_rank__scores_are_the_references, 120), T(test_engine_rank__xlm_roberta),
+	T(test_engine_rank__xlm_roberta_embeds),
 	T(test_engine_rank__documents_are_cut_and_queries_are_not),
 	T(test_engine_rank__each_kind_does_its_own),
 	T(test_engine_rank__what_is_no_cross_encoder_is_said))

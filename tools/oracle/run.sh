@@ -17,6 +17,7 @@ echo "== embeddings, beside sentence-transformers"
 "$st" tools/oracle/embeddings.py "$dump" "$models/minilm" tests/golden/engine/embeddings.json "${CROFT_SHARED_DATA:-$PWD/../shared/data}/finetune/state_union.zip"
 echo "== scores of pairs, beside transformers"
 "$st" tools/oracle/ranking.py "$dump" "$models/minilm" tests/golden/engine/ranking.json tests/golden/engine/embeddings.json
+"$st" tools/oracle/xlmr.py "$dump" tests/golden/engine/xlmr.json
 echo "== small models of every family, beside llama.cpp"
 "$llama" tools/oracle/families.py "$build/tests/test_engine_families" build/oracle/families tests/golden/engine/families.json
 echo "== LoRA adapters, beside llama.cpp and merged weights"
