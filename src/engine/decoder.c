@@ -107,12 +107,16 @@ static size_t lay_out(struct decoder *d, const struct model *m, char *mem)
 	size_t widest = MAX(MAX(hp->width, hp->ffn), q);
 	d->x = cut(mem, &at, b * hp->width * f);
 	d->norm = cut(mem, &at, b * hp->width * f);
+	size_t shared = at; /* attention is over when the MLP begins */
 	d->q = cut(mem, &at, b * q * f);
 	d->k = cut(mem, &at, b * kv * f);
 	d->v = cut(mem, &at, b * kv * f);
 	d->att = cut(mem, &at, b * q * f);
+	size_t end = at;
+	at = shared;
 	d->gate = cut(mem, &at, b * hp->ffn * f);
 	d->up = cut(mem, &at, b * hp->ffn * f);
+	at = MAX(at, end);
 	d->out = cut(mem, &at, d->rows * (size_t)hp->width * f);
 	d->cs = cut(mem, &at, b * hp->rope_dim * f);
 	d->half = cut(mem, &at, b * kv * sizeof *d->half);
@@ -166,6 +170,27 @@ void decoder_free(struct decoder *d)
 		return;
 	mem_put(d->mem, d->bytes);
 	free(d);
+}
+
+struct touching {
+	char *mem;
+	size_t bytes;
+};
+
+enum { TOUCH_CHUNK = 1 << 20, PAGE = 4096 };
+
+static void touch_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	struct touching *t = arg;
+	size_t end = MIN((chunk + 1) * TOUCH_CHUNK, t->bytes);
+	for (size_t i = chunk * TOUCH_CHUNK; i < end; i += PAGE)
+		((volatile char *)t->mem)[i] = 0;
+}
+
+void decoder_touch(struct decoder *d, const struct model *m)
+{
+	struct touching t = {d->mem, d->bytes};
+	kern_team_run(m->team, touch_chunk, &t, (d->bytes + TOUCH_CHUNK - 1) / TOUCH_CHUNK);
 }
 
 uint64_t decoder_bytes(const struct decoder *d)

@@ -120,8 +120,14 @@ static enum err allocate_pass(struct generator *g, struct errtext *et)
 	if (!g->running || !g->spans || !g->span_job || !g->rows || !g->turns || !g->ids ||
 		!g->logits)
 		return err_set(et, ERR_NOMEM, "no memory for %zu sequences", n);
-	return decoder_new(g->m, PROMPT_BATCH + g->sequences + DRAFT_ROWS,
+	enum err e = decoder_new(g->m, PROMPT_BATCH + g->sequences + DRAFT_ROWS,
 		g->sequences + DRAFT_ROWS, g->context, &g->d, et);
+	if (e)
+		return e;
+	pthread_mutex_lock(&g->m->compute);
+	decoder_touch(g->d, g->m);
+	pthread_mutex_unlock(&g->m->compute);
+	return OK;
 }
 
 /* As many blocks as were asked for, or fewer when the model's limit of memory leaves fewer, but one

@@ -212,6 +212,9 @@ struct decoder;
 enum err decoder_new(const struct model *m, uint32_t batch, uint32_t rows, uint32_t context,
 	struct decoder **out, struct errtext *et) MUST_CHECK;
 void decoder_free(struct decoder *d);
+/* Has the system give all pages of the workspace now, not in the middle of the first prompt. The
+ * caller holds m->compute. */
+void decoder_touch(struct decoder *d, const struct model *m);
 uint64_t decoder_bytes(const struct decoder *d);
 /* The same before it is made; *each: what of it is for each thread. */
 uint64_t decoder_needs(
