@@ -83,12 +83,12 @@ static void load_keys(const struct kern_attn *a, const struct work *w, size_t p,
 
 /* n panels, n_dims rows of 16 each, of f16 or bytes straight from where they stand. */
 static void tile_direct(const struct kern_attn *a, const void *w, size_t panel, size_t row,
-	size_t n_panels, size_t n, const float *x, size_t ldx, size_t rows, float *y, size_t ldy)
+	size_t n_panels, size_t n, const float *x, size_t ldx, size_t rows, struct sums o)
 {
 	if (a->kv_type == KERN_F16)
-		leaves->tile_h(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, y, ldy);
+		leaves->tile_h(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, o);
 	else
-		leaves->tile_b(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, y, ldy);
+		leaves->tile_b(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, o);
 }
 
 static bool has_direct(const struct kern_attn *a)
@@ -112,8 +112,6 @@ static void scores(const struct kern_attn *a, const struct work *w, size_t n, si
 {
 	size_t d = a->head_dim;
 	bool direct = a->k_panels && has_direct(a);
-	for (size_t r = 0; r < n; r++)
-		memset(w->s + r * w->ld, 0, up16(hi - w->base) * sizeof(float));
 	for (size_t p = w->base; p < hi; p += ATTN_CUT) {
 		size_t end = MIN(hi, p + ATTN_CUT), panels = (end - p + 15) / 16;
 		if (!direct)
@@ -123,11 +121,11 @@ static void scores(const struct kern_attn *a, const struct work *w, size_t n, si
 			float *s = w->s + r * w->ld + (p - w->base);
 			if (direct)
 				tile_direct(a, key(a, p), 16 * d, 16, panels, d, w->q + r * d, d,
-					rows, s, w->ld);
+					rows, sums_of(s, w->ld, false));
 			for (size_t j = 0; j < panels && !direct; j += 2)
 				leaves->tile_f(w->kv + j * 16 * d, 16 * d,
 					(unsigned)MIN(panels - j, (size_t)2), d, w->q + r * d, d, 1,
-					rows, s + 16 * j, w->ld);
+					rows, sums_of(s + 16 * j, w->ld, false));
 		}
 		times_factors(a, a->k_factor, w->s + (p - w->base), w->ld, n, p, end);
 	}
@@ -169,7 +167,8 @@ static void load_values(const struct kern_attn *a, const struct work *w, size_t 
 static void values(const struct kern_attn *a, const struct work *w, size_t n, size_t lo, size_t hi)
 {
 	bool direct = a->head_dim % 16 == 0 && has_direct(a);
-	memset(w->out, 0, n * w->dims * sizeof *w->out);
+	if (lo >= hi)
+		memset(w->out, 0, n * w->dims * sizeof *w->out);
 	for (size_t p = lo, next; p < hi; p = next) {
 		next = MIN((p / ATTN_CUT + 1) * ATTN_CUT, hi);
 		if (!direct)
@@ -183,11 +182,11 @@ static void values(const struct kern_attn *a, const struct work *w, size_t n, si
 			for (size_t j = 0; j < w->dims && direct; j += 64)
 				tile_direct(a, v + j * value_bytes(a), 16, a->v_pos,
 					MIN((w->dims - j) / 16, (size_t)4), next - p, s, w->ld,
-					rows, out + j, w->dims);
+					rows, sums_of(out + j, w->dims, p > lo));
 			for (size_t j = 0; j < w->dims && !direct; j += 32)
 				leaves->tile_f(w->kv + j * ATTN_CUT, 16 * ATTN_CUT,
 					w->dims - j > 16 ? 2 : 1, next - p, s, w->ld, 1, rows,
-					out + j, w->dims);
+					sums_of(out + j, w->dims, p > lo));
 		}
 	}
 }

@@ -779,11 +779,11 @@ INLINE void tile_part(enum mode mode, unsigned bits, unsigned half, unsigned T, 
 /* Eight rows (`half` of panel p) times T tokens. */
 INLINE void tile_body(enum mode mode, unsigned bits, unsigned T, const struct tile_w *w, unsigned p,
 	unsigned half, size_t n, const int8_t *q, size_t ldq, const struct kern_act_meta *meta,
-	size_t ldm, float *y, size_t ldy)
+	size_t ldm, struct sums o)
 {
 	__m256 acc[TOK];
 	UNROLL_FOR (t, 0, T)
-		acc[t] = _mm256_loadu_ps(y + t * ldy);
+		acc[t] = _mm256_loadu_ps(o.from + t * o.ldf);
 	for (size_t i = 0; i < n; i++, q += BLK, meta++) {
 		const uint8_t *u = w->u[p] + i * BLK_U8 + 32 * half;
 		const float *s = w->s[p][mode == HALVES ? 2 * i : i] + 8 * half;
@@ -796,20 +796,20 @@ INLINE void tile_body(enum mode mode, unsigned bits, unsigned T, const struct ti
 					_mm256_set1_ps(meta[t * ldm].sum), acc[t]);
 	}
 	UNROLL_FOR (t, 0, T)
-		_mm256_storeu_ps(y + t * ldy, acc[t]);
+		_mm256_storeu_ps(o.y + t * o.ldy, acc[t]);
 }
 
 #define TILES(name, mode, bits)                                                              \
 	static void name(size_t T, const struct tile_w *w, unsigned p, unsigned h, size_t n, \
 		const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,   \
-		float *y, size_t ldy)                                                        \
+		struct sums o)                                                               \
 	{                                                                                    \
 		if (T == 1)                                                                  \
-			tile_body(mode, bits, 1, w, p, h, n, q, ldq, meta, ldm, y, ldy);     \
+			tile_body(mode, bits, 1, w, p, h, n, q, ldq, meta, ldm, o);          \
 		else if (T == 2)                                                             \
-			tile_body(mode, bits, 2, w, p, h, n, q, ldq, meta, ldm, y, ldy);     \
+			tile_body(mode, bits, 2, w, p, h, n, q, ldq, meta, ldm, o);          \
 		else                                                                         \
-			tile_body(mode, bits, 3, w, p, h, n, q, ldq, meta, ldm, y, ldy);     \
+			tile_body(mode, bits, 3, w, p, h, n, q, ldq, meta, ldm, o);          \
 	}
 
 TILES(tile_8, CENTRED, 8)
@@ -821,22 +821,22 @@ TILES(tile_6_halves, HALVES, 6)
 
 static void tile(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, size_t n_tok,
-	float *y, size_t ldy)
+	struct sums o)
 {
-	for (unsigned i = 0; i < 2 * n_panels; i++, y += 8) {
+	for (unsigned i = 0; i < 2 * n_panels; i++, o = sums_at(o, 0, 8)) {
 		unsigned p = i / 2, h = i % 2;
 		if (l->halves)
-			tile_6_halves(n_tok, w, p, h, n, q, ldq, meta, ldm, y, ldy);
+			tile_6_halves(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
 		else if (l->minimum && l->bits == 4)
-			tile_4_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, y, ldy);
+			tile_4_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
 		else if (l->minimum)
-			tile_5_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, y, ldy);
+			tile_5_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
 		else if (l->bits == 8)
-			tile_8(n_tok, w, p, h, n, q, ldq, meta, ldm, y, ldy);
+			tile_8(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
 		else if (l->bits == 4)
-			tile_4(n_tok, w, p, h, n, q, ldq, meta, ldm, y, ldy);
+			tile_4(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
 		else
-			tile_5(n_tok, w, p, h, n, q, ldq, meta, ldm, y, ldy);
+			tile_5(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
 	}
 }
 
@@ -968,12 +968,12 @@ INLINE void few_block(enum kern_type type, unsigned bits, unsigned T, const unsi
 /* T tokens times a panel, half by half: the second finds the panel in the cache. */
 INLINE void few_body(enum kern_type type, unsigned bits, unsigned T, const unsigned char *panel,
 	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-	size_t ahead, float *y, size_t ldy)
+	size_t ahead, struct sums o)
 {
 	UNROLL_FOR (h, 0, 2) {
 		__m256 acc[FEW_TOK];
 		UNROLL_FOR (t, 0, T)
-			acc[t] = _mm256_loadu_ps(y + t * ldy + 8 * h);
+			acc[t] = _mm256_loadu_ps(o.from + t * o.ldf + 8 * h);
 		for (size_t b = 0; b < k / BLK; b++) {
 			if (h == 0)
 				UNROLL_FOR (i, 0, bits)
@@ -984,31 +984,30 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned T, const unsig
 				acc);
 		}
 		UNROLL_FOR (t, 0, T)
-			_mm256_storeu_ps(y + t * ldy + 8 * h, acc[t]);
+			_mm256_storeu_ps(o.y + t * o.ldy + 8 * h, acc[t]);
 	}
 }
 
 /* Two tokens, or four at a time. */
 INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
 	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
-	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, float *y,
-	size_t ldy)
+	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, struct sums o)
 {
-	for (; n; n--, panel += panel_bytes, y += 16) {
+	for (; n; n--, panel += panel_bytes, o = sums_at(o, 0, 16)) {
 		if (n_tok == 2)
-			few_body(type, bits, 2, panel, k, q, ldq, meta, ldm, ahead, y, ldy);
+			few_body(type, bits, 2, panel, k, q, ldq, meta, ldm, ahead, o);
 		else
 			for (size_t t = 0; t < n_tok; t += 4)
 				few_body(type, bits, 4, panel, k, q + t * ldq, ldq, meta + t * ldm,
-					ldm, t ? panel_bytes : ahead, y + t * ldy, ldy);
+					ldm, t ? panel_bytes : ahead, sums_at(o, t, 0));
 	}
 }
 
 static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
 	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-	size_t n_tok, size_t ahead, float *y, size_t ldy){
+	size_t n_tok, size_t ahead, struct sums o){
 #define CALL(t, bits) \
-	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, y, ldy)
+	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, o)
 	EACH_TYPE(CALL)
 #undef CALL
 }
@@ -1039,7 +1038,7 @@ static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0,
 
 /* One panel times T tokens: 12 sums in registers. */
 INLINE void tile_f_body(unsigned T, const float *w, size_t n, const float *a, size_t a_row,
-	size_t a_col, float *y, size_t ldy)
+	size_t a_col, struct sums o)
 {
 	__m256 acc[2][TOK_F];
 	UNROLL_FOR (t, 0, T)
@@ -1055,20 +1054,20 @@ INLINE void tile_f_body(unsigned T, const float *w, size_t n, const float *a, si
 	}
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (h, 0, 2) {
-			float *at = y + t * ldy + 8 * h;
-			_mm256_storeu_ps(at, _mm256_add_ps(_mm256_loadu_ps(at), acc[h][t]));
+			__m256 from = _mm256_loadu_ps(o.from + t * o.ldf + 8 * h);
+			_mm256_storeu_ps(o.y + t * o.ldy + 8 * h, _mm256_add_ps(from, acc[h][t]));
 		}
 }
 
-#define TILE_F(T)                                              \
-	case T:                                                \
-		tile_f_body(T, w, n, a, a_row, a_col, y, ldy); \
+#define TILE_F(T)                                         \
+	case T:                                           \
+		tile_f_body(T, w, n, a, a_row, a_col, o); \
 		break;
 
 static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-	size_t a_row, size_t a_col, size_t n_tok, float *y, size_t ldy)
+	size_t a_row, size_t a_col, size_t n_tok, struct sums o)
 {
-	for (unsigned p = 0; p < n_panels; p++, w += w_panel, y += KERN_PANEL)
+	for (unsigned p = 0; p < n_panels; p++, w += w_panel, o = sums_at(o, 0, KERN_PANEL))
 		switch (n_tok) {
 			TILE_F(1)
 			TILE_F(2)

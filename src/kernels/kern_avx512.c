@@ -737,13 +737,12 @@ INLINE void tile_part(enum mode mode, unsigned half, unsigned P, unsigned T, con
 }
 
 INLINE void tile_body(enum mode mode, unsigned P, unsigned T, const struct tile_w *w, size_t n,
-	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, float *y,
-	size_t ldy)
+	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, struct sums o)
 {
 	__m512 acc[2][6];
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P)
-			acc[p][t] = _mm512_loadu_ps(y + t * ldy + 16 * p);
+			acc[p][t] = _mm512_loadu_ps(o.from + t * o.ldf + 16 * p);
 	for (size_t i = 0; i < n; i++, q += BLK, meta++) {
 		tile_part(mode, 0, P, T, w, i, q, ldq, meta, ldm, acc);
 		if (mode == HALVES)
@@ -756,16 +755,16 @@ INLINE void tile_body(enum mode mode, unsigned P, unsigned T, const struct tile_
 	}
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P)
-			_mm512_storeu_ps(y + t * ldy + 16 * p, acc[p][t]);
+			_mm512_storeu_ps(o.y + t * o.ldy + 16 * p, acc[p][t]);
 }
 
-#define TILE(mode, P, T)                                                \
-	case (P)*8 + (T):                                               \
-		tile_body(mode, P, T, w, n, q, ldq, meta, ldm, y, ldy); \
+#define TILE(mode, P, T)                                           \
+	case (P)*8 + (T):                                          \
+		tile_body(mode, P, T, w, n, q, ldq, meta, ldm, o); \
 		break;
 #define TILES(name, mode)                                                                         \
 	static void name(unsigned P, size_t T, const struct tile_w *w, size_t n, const int8_t *q, \
-		size_t ldq, const struct kern_act_meta *meta, size_t ldm, float *y, size_t ldy)   \
+		size_t ldq, const struct kern_act_meta *meta, size_t ldm, struct sums o)          \
 	{                                                                                         \
 		switch (P * 8 + T) {                                                              \
 			TILE(mode, 1, 1)                                                          \
@@ -789,14 +788,14 @@ TILES(tile_halves, HALVES)
 
 static void tile(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, size_t n_tok,
-	float *y, size_t ldy)
+	struct sums o)
 {
 	if (l->halves)
-		tile_halves(n_panels, n_tok, w, n, q, ldq, meta, ldm, y, ldy);
+		tile_halves(n_panels, n_tok, w, n, q, ldq, meta, ldm, o);
 	else if (l->minimum)
-		tile_minimum(n_panels, n_tok, w, n, q, ldq, meta, ldm, y, ldy);
+		tile_minimum(n_panels, n_tok, w, n, q, ldq, meta, ldm, o);
 	else
-		tile_centred(n_panels, n_tok, w, n, q, ldq, meta, ldm, y, ldy);
+		tile_centred(n_panels, n_tok, w, n, q, ldq, meta, ldm, o);
 }
 
 /* Block b of a panel times one token's. */
@@ -915,12 +914,12 @@ INLINE void few_block(enum kern_type type, unsigned bits, unsigned T, const unsi
 
 INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 	const unsigned char *panel, size_t panel_bytes, size_t k, const int8_t *q, size_t ldq,
-	const struct kern_act_meta *meta, size_t ldm, size_t ahead, float *y, size_t ldy)
+	const struct kern_act_meta *meta, size_t ldm, size_t ahead, struct sums o)
 {
 	__m512 acc[2][FEW];
 	UNROLL_FOR (p, 0, P)
 		UNROLL_FOR (t, 0, T)
-			acc[p][t] = _mm512_loadu_ps(y + t * ldy + 16 * p);
+			acc[p][t] = _mm512_loadu_ps(o.from + t * o.ldf + 16 * p);
 	const char *far = (const char *)panel + ahead;
 	for (size_t b = 0; b < k / BLK; b++, far += bits * LINE)
 		UNROLL_FOR (p, 0, P) {
@@ -931,34 +930,33 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 		}
 	UNROLL_FOR (p, 0, P)
 		UNROLL_FOR (t, 0, T)
-			_mm512_storeu_ps(y + t * ldy + 16 * p, acc[p][t]);
+			_mm512_storeu_ps(o.y + t * o.ldy + 16 * p, acc[p][t]);
 }
 
 /* Two, four or eight tokens, one panel or two; the compiler has enough with these. */
 INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
 	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
-	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, float *y,
-	size_t ldy)
+	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, struct sums o)
 {
 	if (n_tok == 8)
-		for (; n; n--, panel += panel_bytes, y += 16)
+		for (; n; n--, panel += panel_bytes, o = sums_at(o, 0, 16))
 			few_body(type, bits, 1, 8, panel, panel_bytes, k, q, ldq, meta, ldm, ahead,
-				y, ldy);
+				o);
 	else if (n_tok == 4)
-		for (; n; n--, panel += panel_bytes, y += 16)
+		for (; n; n--, panel += panel_bytes, o = sums_at(o, 0, 16))
 			few_body(type, bits, 1, 4, panel, panel_bytes, k, q, ldq, meta, ldm, ahead,
-				y, ldy);
+				o);
 	else if (n == 2)
-		few_body(type, bits, 2, 2, panel, panel_bytes, k, q, ldq, meta, ldm, ahead, y, ldy);
+		few_body(type, bits, 2, 2, panel, panel_bytes, k, q, ldq, meta, ldm, ahead, o);
 	else
-		few_body(type, bits, 1, 2, panel, panel_bytes, k, q, ldq, meta, ldm, ahead, y, ldy);
+		few_body(type, bits, 1, 2, panel, panel_bytes, k, q, ldq, meta, ldm, ahead, o);
 }
 
 static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
 	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-	size_t n_tok, size_t ahead, float *y, size_t ldy){
+	size_t n_tok, size_t ahead, struct sums o){
 #define CALL(t, bits) \
-	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, y, ldy)
+	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, o)
 	EACH_TYPE(CALL)
 #undef CALL
 }
@@ -986,7 +984,7 @@ static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0,
 }
 
 INLINE void tile_f_body(unsigned P, unsigned T, const float *w, size_t w_panel, size_t n,
-	const float *a, size_t a_row, size_t a_col, float *y, size_t ldy)
+	const float *a, size_t a_row, size_t a_col, struct sums o)
 {
 	__m512 acc[2][12];
 	UNROLL_FOR (t, 0, T)
@@ -1011,14 +1009,14 @@ INLINE void tile_f_body(unsigned P, unsigned T, const float *w, size_t w_panel, 
 	}
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P) {
-			float *at = y + t * ldy + 16 * p;
-			_mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), acc[p][t]));
+			__m512 from = _mm512_loadu_ps(o.from + t * o.ldf + 16 * p);
+			_mm512_storeu_ps(o.y + t * o.ldy + 16 * p, _mm512_add_ps(from, acc[p][t]));
 		}
 }
 
-#define TILE_F(P, T)                                                       \
-	case (P)*16 + (T):                                                 \
-		tile_f_body(P, T, w, w_panel, n, a, a_row, a_col, y, ldy); \
+#define TILE_F(P, T)                                                  \
+	case (P)*16 + (T):                                            \
+		tile_f_body(P, T, w, w_panel, n, a, a_row, a_col, o); \
 		break;
 #define TILES_F(P)    \
 	TILE_F(P, 1)  \
@@ -1035,7 +1033,7 @@ INLINE void tile_f_body(unsigned P, unsigned T, const float *w, size_t w_panel, 
 	TILE_F(P, 12)
 
 static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-	size_t a_row, size_t a_col, size_t n_tok, float *y, size_t ldy)
+	size_t a_row, size_t a_col, size_t n_tok, struct sums o)
 {
 	switch (n_panels * 16 + n_tok) {
 		TILES_F(1)
@@ -1056,7 +1054,7 @@ INLINE __m512 load_b(const void *p)
 
 /* w_panel and w_row in bytes */
 INLINE void tile_x_body(__m512 (*load)(const void *), unsigned P, unsigned T, const char *w,
-	size_t w_panel, size_t w_row, size_t n, const float *a, size_t a_row, float *y, size_t ldy)
+	size_t w_panel, size_t w_row, size_t n, const float *a, size_t a_row, struct sums o)
 {
 	__m512 acc[4][12];
 	UNROLL_FOR (t, 0, T)
@@ -1078,14 +1076,14 @@ INLINE void tile_x_body(__m512 (*load)(const void *), unsigned P, unsigned T, co
 	}
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P) {
-			float *at = y + t * ldy + 16 * p;
-			_mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), acc[p][t]));
+			__m512 from = _mm512_loadu_ps(o.from + t * o.ldf + 16 * p);
+			_mm512_storeu_ps(o.y + t * o.ldy + 16 * p, _mm512_add_ps(from, acc[p][t]));
 		}
 }
 
-#define TILE_X(P, T)                                                             \
-	case (P)*16 + (T):                                                       \
-		tile_x_body(load, P, T, w, w_panel, w_row, n, a, a_row, y, ldy); \
+#define TILE_X(P, T)                                                        \
+	case (P)*16 + (T):                                                  \
+		tile_x_body(load, P, T, w, w_panel, w_row, n, a, a_row, o); \
 		break;
 #define TILES_X(P) TILE_X(P, 1) TILE_X(P, 2) TILE_X(P, 3)
 #define TILES_X_MORE(P) \
@@ -1095,8 +1093,7 @@ INLINE void tile_x_body(__m512 (*load)(const void *), unsigned P, unsigned T, co
 	TILE_X(P, 7) TILE_X(P, 8) TILE_X(P, 9) TILE_X(P, 10) TILE_X(P, 11) TILE_X(P, 12)
 
 INLINE void tile_x(__m512 (*load)(const void *), const char *w, size_t w_panel, size_t w_row,
-	unsigned n_panels, size_t n, const float *a, size_t a_row, size_t n_tok, float *y,
-	size_t ldy)
+	unsigned n_panels, size_t n, const float *a, size_t a_row, size_t n_tok, struct sums o)
 {
 	for (;;) {
 		/* more sums than registers: two panels at a time */
@@ -1113,21 +1110,20 @@ INLINE void tile_x(__m512 (*load)(const void *), const char *w, size_t w_panel, 
 			return;
 		n_panels -= k;
 		w += k * w_panel;
-		y += (size_t)16 * k;
+		o = sums_at(o, 0, (size_t)16 * k);
 	}
 }
 
 static void tile_h(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-	const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy)
+	const float *a, size_t a_row, size_t n_tok, struct sums o)
 {
-	tile_x(load_h, (const char *)w, 2 * w_panel, 2 * w_row, n_panels, n, a, a_row, n_tok, y,
-		ldy);
+	tile_x(load_h, (const char *)w, 2 * w_panel, 2 * w_row, n_panels, n, a, a_row, n_tok, o);
 }
 
 static void tile_b(const int8_t *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-	const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy)
+	const float *a, size_t a_row, size_t n_tok, struct sums o)
 {
-	tile_x(load_b, (const char *)w, w_panel, w_row, n_panels, n, a, a_row, n_tok, y, ldy);
+	tile_x(load_b, (const char *)w, w_panel, w_row, n_panels, n, a, a_row, n_tok, o);
 }
 
 static void from_i8(float *y, const int8_t *x, size_t n)

@@ -32,13 +32,14 @@ INLINE __m512 step(__m512 acc, const uint16_t *a, __m512i w)
 	return _mm512_dpbf16_ps(acc, (__m512bh)_mm512_set1_epi32((int)load32(a)), (__m512bh)w);
 }
 
-INLINE void add(float *y, __m512 acc)
+INLINE void add(struct sums o, size_t t, size_t r, __m512 acc)
 {
-	_mm512_storeu_ps(y, _mm512_add_ps(_mm512_loadu_ps(y), acc));
+	_mm512_storeu_ps(
+		o.y + t * o.ldy + r, _mm512_add_ps(_mm512_loadu_ps(o.from + t * o.ldf + r), acc));
 }
 
 INLINE void tile_body(unsigned P, unsigned T, const unsigned char *panel, size_t panel_bytes,
-	size_t n, const uint16_t *a, size_t lda, float *y, size_t ldy)
+	size_t n, const uint16_t *a, size_t lda, struct sums o)
 {
 	__m512 acc[2][12];
 	UNROLL_FOR (t, 0, T)
@@ -61,12 +62,12 @@ INLINE void tile_body(unsigned P, unsigned T, const unsigned char *panel, size_t
 	}
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P)
-			add(y + t * ldy + 16 * p, acc[p][t]);
+			add(o, t, 16 * p, acc[p][t]);
 }
 
 /* One token, bound by memory: four panels at once, lines asked for ahead (kern_avx512.c's row). */
 INLINE void row_body(unsigned P, const unsigned char *panel, size_t panel_bytes, size_t n,
-	const uint16_t *a, float *y)
+	const uint16_t *a, struct sums o)
 {
 	__m512 acc[4];
 	UNROLL_FOR (p, 0, P)
@@ -78,16 +79,16 @@ INLINE void row_body(unsigned P, const unsigned char *panel, size_t panel_bytes,
 				step(acc[p], a + 2 * i, _mm512_load_si512(panel + p * panel_bytes));
 		}
 	UNROLL_FOR (p, 0, P)
-		add(y + 16 * p, acc[p]);
+		add(o, 0, 16 * p, acc[p]);
 }
 
 #define ROW(P)                                            \
 	case (P)*16 + 1:                                  \
-		row_body(P, panel, panel_bytes, n, a, y); \
+		row_body(P, panel, panel_bytes, n, a, o); \
 		break;
-#define TILE(P, T)                                                      \
-	case (P)*16 + (T):                                              \
-		tile_body(P, T, panel, panel_bytes, n, a, lda, y, ldy); \
+#define TILE(P, T)                                                 \
+	case (P)*16 + (T):                                         \
+		tile_body(P, T, panel, panel_bytes, n, a, lda, o); \
 		break;
 #define TILES(P)    \
 	TILE(P, 2)  \
@@ -103,7 +104,7 @@ INLINE void row_body(unsigned P, const unsigned char *panel, size_t panel_bytes,
 	TILE(P, 12)
 
 static void tile(const unsigned char *panel, size_t panel_bytes, unsigned n_panels, size_t n,
-	const uint16_t *a, size_t lda, size_t n_tok, float *y, size_t ldy)
+	const uint16_t *a, size_t lda, size_t n_tok, struct sums o)
 {
 	switch (n_panels * 16 + n_tok) {
 		ROW(1)

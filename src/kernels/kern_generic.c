@@ -408,12 +408,12 @@ static int32_t dot_lines(const uint8_t *u, unsigned r, const int8_t *q, unsigned
 
 static void tile(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, size_t n_tok,
-	float *y, size_t ldy)
+	struct sums o)
 {
 	for (size_t t = 0; t < n_tok; t++)
 		for (unsigned c = 0; c < n_panels * KERN_PANEL; c++) {
 			unsigned p = c / KERN_PANEL, r = c % KERN_PANEL;
-			float acc = y[t * ldy + c];
+			float acc = o.from[t * o.ldf + c];
 			for (size_t i = 0; i < n; i++) {
 				const uint8_t *u = w->u[p] + i * BLK_U8;
 				const int8_t *x = q + t * ldq + i * BLK;
@@ -433,7 +433,7 @@ static void tile(const struct layout *l, const struct tile_w *w, unsigned n_pane
 					acc = fmaf((float)d, w->s[p][i][r] * m.scale, acc);
 				}
 			}
-			y[t * ldy + c] = acc;
+			o.y[t * o.ldy + c] = acc;
 		}
 }
 
@@ -451,7 +451,7 @@ static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0,
 }
 
 static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-	size_t a_row, size_t a_col, size_t n_tok, float *y, size_t ldy)
+	size_t a_row, size_t a_col, size_t n_tok, struct sums o)
 {
 	for (size_t t = 0; t < n_tok; t++)
 		for (unsigned c = 0; c < n_panels * KERN_PANEL; c++) {
@@ -459,7 +459,7 @@ static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, 
 			float acc = 0;
 			for (size_t i = 0; i < n; i++)
 				acc = fmaf(a[t * a_row + i * a_col], col[i * KERN_PANEL], acc);
-			y[t * ldy + c] += acc;
+			o.y[t * o.ldy + c] = o.from[t * o.ldf + c] + acc;
 		}
 }
 

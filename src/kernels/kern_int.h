@@ -94,19 +94,45 @@ struct tile_f {
 	float w[2][KC_F][KERN_PANEL] __attribute__((aligned(64)));
 };
 
-/* What an instruction set supplies. Every y is [n_tok][ldy] and is added to. n_panels is 1 or 2 and
- * the outputs of panel p start at y + 16 p; all 16 are written. */
+/* Where a tile puts its sums: y[t][r] = from[t][r] + products. `from` is y itself when a pass over
+ * k goes on with what the one before it left, else the bias or zeros: so nobody clears y first. */
+struct sums {
+	float *y;
+	size_t ldy;
+	const float *from;
+	size_t ldf; /* 0: the same for every token */
+};
+
+/* From token t and row r on. */
+static inline struct sums sums_at(struct sums s, size_t t, size_t r)
+{
+	s.y += t * s.ldy + r;
+	s.from += t * s.ldf + r;
+	return s;
+}
+
+extern const float sums_zeros[MANY_PANELS * KERN_PANEL];
+
+/* Sums that go on from what y holds, or begin at zero. */
+static inline struct sums sums_of(float *y, size_t ldy, bool on)
+{
+	return on ? (struct sums){y, ldy, y, ldy} : (struct sums){y, ldy, sums_zeros, 0};
+}
+
+/* What an instruction set supplies. n_panels is 1 or 2 and the outputs of panel p start at y + 16
+ * p; all 16 are written. row adds to its y. */
 struct leaves {
 	unsigned tok_tile, tok_tile_f; /* tokens that a tile takes at most */
 	void (*act_row)(const float *x, size_t k, int8_t *q, struct kern_act_meta *meta);
 	/* Blocks [b0, b0 + n) of a panel into slot p of out. */
 	void (*unpack)(enum kern_type type, const unsigned char *panel, size_t k, size_t b0,
 		size_t n, struct tile_w *out, unsigned p);
-	/* y[t][r] = fma chain over the n blocks, from y: fma(dot, s * scale, .), then fma(b, sum,
+	/* y[t][r] = fma chain over the n blocks, starting at from: fma(dot, s * scale, .), then
+	 * fma(b, sum,
 	 * .). */
 	void (*tile)(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 		const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-		size_t n_tok, float *y, size_t ldy);
+		size_t n_tok, struct sums o);
 	/* n_panels * 16 rows, one token, straight from the packed form, with tile's result. NULL:
 	 * unpack and tile. The float types in chunks of KC_F like tile_f. */
 	void (*row)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
@@ -116,15 +142,15 @@ struct leaves {
 	 * for what stands `ahead` bytes further. NULL: unpack and tile. */
 	void (*few)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const int8_t *q, size_t ldq,
-		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, float *y,
-		size_t ldy);
+		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead,
+		struct sums o);
 	/* n columns of a F32/F16/BF16 panel from column k0 to f32. */
 	void (*unpack_f)(enum kern_type type, const unsigned char *panel, size_t k0, size_t n,
 		float (*out)[KERN_PANEL]);
-	/* y[t][r] += fma chain over i < n, from 0, of a[t * a_row + i * a_col] * w[p][i][r]. w:
-	 * panels lie w_panel floats apart. */
+	/* y[t][r] = from[t][r] + fma chain over i < n, from 0, of a[t * a_row + i * a_col] *
+	 * w[p][i][r]. w: panels lie w_panel floats apart. */
 	void (*tile_f)(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-		size_t a_row, size_t a_col, size_t n_tok, float *y, size_t ldy);
+		size_t a_row, size_t a_col, size_t n_tok, struct sums o);
 	/* n_rows <= 16 rows of n values (F32 or F16), `stride` elements apart, as a panel:
 	 * out[i][r]; zeros for the missing rows. */
 	void (*transpose)(enum kern_type type, const void *rows, size_t stride, size_t n_rows,
@@ -132,10 +158,10 @@ struct leaves {
 	/* tile_f's result for f16 w: value r of row i of panel p at w[p * w_panel + i * w_row + r].
 	 * n_panels is 1 to 4. NULL: unpack first. */
 	void (*tile_h)(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-		const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy);
+		const float *a, size_t a_row, size_t n_tok, struct sums o);
 	/* The same for signed bytes. NULL: unpack first. */
 	void (*tile_b)(const int8_t *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-		const float *a, size_t a_row, size_t n_tok, float *y, size_t ldy);
+		const float *a, size_t a_row, size_t n_tok, struct sums o);
 	void (*from_i8)(float *y, const int8_t *x, size_t n);
 	void (*attention)(const struct kern_attn *a); /* NULL: attention.c's, over tile_f */
 };
@@ -145,10 +171,10 @@ struct leaves_bf16 {
 	unsigned tok_tile;
 	/* k values to h, and a zero after an odd number of them */
 	void (*act_row)(const float *x, size_t k, uint16_t *h);
-	/* y[t][16 p + r] += sum over n pairs of a[t * lda + ..] * w[p][..][r], from 0. Panels lie
-	 * panel_bytes apart. n_panels is 1 or 2, or 1 to 4 for one token. */
+	/* y[t][16 p + r] = from + sum over n pairs of a[t * lda + ..] * w[p][..][r], from 0. Panels
+	 * lie panel_bytes apart. n_panels is 1 or 2, or 1 to 4 for one token. */
 	void (*tile)(const unsigned char *panel, size_t panel_bytes, unsigned n_panels, size_t n,
-		const uint16_t *a, size_t lda, size_t n_tok, float *y, size_t ldy);
+		const uint16_t *a, size_t lda, size_t n_tok, struct sums o);
 };
 extern const struct leaves_bf16 bf16_avx512;
 extern const struct leaves_bf16 *bf16; /* NULL: as f32 */

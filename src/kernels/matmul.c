@@ -61,37 +61,45 @@ struct kern_act kern_act_rows(const struct kern_act *a, size_t from, size_t m)
 
 /* ---- one range of rows ----------------------------------------------------------------------- */
 
-static void start_rows(float *y, size_t ldy, size_t m, size_t n, const float *bias)
+const float sums_zeros[MANY_PANELS * KERN_PANEL];
+
+/* n rows of m tokens as they begin. */
+static void start_rows(struct sums o, size_t m, size_t n)
 {
-	for (size_t t = 0; t < m; t++, y += ldy)
-		for (size_t r = 0; r < n; r++)
-			y[r] = bias ? bias[r] : 0;
+	for (size_t t = 0; t < m && o.from != o.y; t++)
+		memcpy(o.y + t * o.ldy, o.from + t * o.ldf, n * sizeof *o.y);
+}
+
+/* A pass over k that is not the first goes on from what it finds. */
+static struct sums pass(struct sums o, bool first)
+{
+	return first ? o : sums_of(o.y, o.ldy, true);
 }
 
 /* Sums are cut every KC_B pairs, whatever the tile. */
 static void panels_bf16(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	unsigned n_panels, float *y, size_t ldy)
+	unsigned n_panels, struct sums o)
 {
 	size_t pairs = even(w->k) / 2, lda = even(w->k), step = bf16->tok_tile;
 	for (size_t i = 0; i < pairs; i += KC_B)
 		for (size_t m = 0; m < a->m; m += step)
 			bf16->tile(panel_at(w, panel) + i * LINE, w->panel_bytes, n_panels,
 				MIN(pairs - i, (size_t)KC_B), a->h + m * lda + 2 * i, lda,
-				MIN(a->m - m, step), y + m * ldy, ldy);
+				MIN(a->m - m, step), sums_at(pass(o, i == 0), m, 0));
 }
 
 /* One token: whole panels at once. */
-static void rows_one(
-	const struct kern_mat *w, const struct kern_act *a, size_t panel, size_t n_panels, float *y)
+static void rows_one(const struct kern_mat *w, const struct kern_act *a, size_t panel,
+	size_t n_panels, struct sums o)
 {
-	if (kern_type_bf16(w->type)) {
-		for (size_t p = 0; p < n_panels; p += 4)
-			panels_bf16(w, a, panel + p, (unsigned)MIN(n_panels - p, (size_t)4),
-				y + p * KERN_PANEL, 0);
-		return;
-	}
-	leaves->row(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k, a->x, a->q,
-		a->meta, y);
+	start_rows(o, 1, n_panels * KERN_PANEL);
+	o = pass(o, false);
+	for (size_t p = 0; kern_type_bf16(w->type) && p < n_panels; p += 4)
+		panels_bf16(w, a, panel + p, (unsigned)MIN(n_panels - p, (size_t)4),
+			sums_at(o, 0, p * KERN_PANEL));
+	if (!kern_type_bf16(w->type))
+		leaves->row(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k, a->x, a->q,
+			a->meta, o.y);
 }
 
 /* Up to so many tokens (measured on Zen 4; with two factors per block the chains are short). */
@@ -104,14 +112,14 @@ static size_t few_max(enum kern_type t)
  * eight waits for memory; the second, which finds the panels in the cache, asks for the next ones.
  */
 static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	unsigned n_panels, float *y, size_t ldy)
+	unsigned n_panels, struct sums o)
 {
 	size_t ldm = w->k / BLK;
 	for (size_t m = 0, n; m < a->m; m += n) {
 		n = a->m - m >= FEW ? FEW : a->m - m >= 4 ? 4 : a->m - m >= 2 ? 2 : 1;
 		if (n == 1) {
 			struct kern_act one = kern_act_rows(a, m, 1);
-			rows_one(w, &one, panel, n_panels, y + m * ldy);
+			rows_one(w, &one, panel, n_panels, sums_at(o, m, 0));
 			continue;
 		}
 		leaves->few(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k,
@@ -119,14 +127,14 @@ static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t 
 			m == 0     ? AHEAD_BLKS * LINE * layout_of(w->type)->lines
 			: m == FEW ? n_panels * w->panel_bytes
 				   : 0,
-			y + m * ldy, ldy);
+			sums_at(o, m, 0));
 	}
 }
 
 /* Many tokens: a pass over k takes all panels before the next one begins, so that the columns of
  * the activations that it reads stay in the second cache. */
 static void many_int8(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	size_t n_panels, float *y, size_t ldy)
+	size_t n_panels, struct sums o)
 {
 	struct tile_w t;
 	size_t ldm = w->k / BLK, passes = (ldm + KC_BLKS - 1) / KC_BLKS,
@@ -142,25 +150,25 @@ static void many_int8(const struct kern_mat *w, const struct kern_act *a, size_t
 				leaves->tile(layout_of(w->type), &t, both, n,
 					a->q + m * a->k + b * BLK, a->k, a->meta + m * ldm + b, ldm,
 					MIN(a->m - m, (size_t)leaves->tok_tile),
-					y + m * ldy + i * KERN_PANEL, ldy);
+					sums_at(pass(o, b == 0), m, i * KERN_PANEL));
 		}
 }
 
 /* The same for F16: converted in registers. */
 static void few_f16(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	unsigned n_panels, float *y, size_t ldy)
+	unsigned n_panels, struct sums o)
 {
 	const kern_f16 *p = (const kern_f16 *)(const void *)panel_at(w, panel);
 	for (size_t k = 0; k < w->k; k += KC_F)
 		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
 			leaves->tile_h(p + k * KERN_PANEL, w->panel_bytes / sizeof *p, KERN_PANEL,
 				n_panels, MIN(w->k - k, (size_t)KC_F), a->x + m * a->ldx + k,
-				a->ldx, MIN(a->m - m, (size_t)leaves->tok_tile_f), y + m * ldy,
-				ldy);
+				a->ldx, MIN(a->m - m, (size_t)leaves->tok_tile_f),
+				sums_at(pass(o, k == 0), m, 0));
 }
 
 static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	unsigned n_panels, float *y, size_t ldy)
+	unsigned n_panels, struct sums o)
 {
 	struct tile_f t;
 	bool whole = w->type == KERN_F32; /* already what unpack_f makes */
@@ -173,65 +181,74 @@ static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_
 		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
 			leaves->tile_f(whole ? first + k * KERN_PANEL : t.w[0][0], apart, n_panels,
 				n, a->x + m * a->ldx + k, a->ldx, 1,
-				MIN(a->m - m, (size_t)leaves->tok_tile_f), y + m * ldy, ldy);
+				MIN(a->m - m, (size_t)leaves->tok_tile_f),
+				sums_at(pass(o, k == 0), m, 0));
 	}
 }
 
 /* Up to two whole panels, all tokens. */
 static void pair(const struct kern_mat *w, const struct kern_act *a, size_t panel,
-	unsigned n_panels, float *y, size_t ldy)
+	unsigned n_panels, struct sums o)
 {
 	if (a->m == 1 && leaves->row)
-		rows_one(w, a, panel, n_panels, y);
+		rows_one(w, a, panel, n_panels, o);
 	else if (kern_type_bf16(w->type))
-		panels_bf16(w, a, panel, n_panels, y, ldy);
+		panels_bf16(w, a, panel, n_panels, o);
 	else if (kern_type_int8(w->type) && a->m > 1 && a->m <= few_max(w->type))
-		few_int8(w, a, panel, n_panels, y, ldy);
+		few_int8(w, a, panel, n_panels, o);
 	else if (kern_type_int8(w->type))
-		many_int8(w, a, panel, n_panels, y, ldy);
+		many_int8(w, a, panel, n_panels, o);
 	else if (w->type == KERN_F16 && leaves->tile_h && a->m <= 3 * leaves->tok_tile_f)
-		few_f16(w, a, panel, n_panels, y, ldy);
+		few_f16(w, a, panel, n_panels, o);
 	else
-		pair_float(w, a, panel, n_panels, y, ldy);
+		pair_float(w, a, panel, n_panels, o);
 }
 
 /* A last panel of fewer than 16 rows: through a buffer, some tokens at a time. */
-static void ragged(const struct kern_mat *w, const struct kern_act *a, size_t panel, size_t n,
-	float *y, size_t ldy)
+static void ragged(
+	const struct kern_mat *w, const struct kern_act *a, size_t panel, size_t n, struct sums o)
 {
 	enum { TOKS = 64 };
 	float buf[TOKS * KERN_PANEL] __attribute__((aligned(64)));
 	for (size_t m = 0; m < a->m; m += TOKS) {
 		struct kern_act part = kern_act_rows(a, m, MIN(a->m - m, (size_t)TOKS));
+		struct sums at = sums_at(o, m, 0);
 		memset(buf, 0, sizeof buf);
 		for (size_t t = 0; t < part.m; t++)
-			memcpy(buf + t * KERN_PANEL, y + (m + t) * ldy, n * sizeof *y);
-		pair(w, &part, panel, 1, buf, KERN_PANEL);
+			memcpy(buf + t * KERN_PANEL, at.from + t * at.ldf, n * sizeof *buf);
+		pair(w, &part, panel, 1, sums_of(buf, KERN_PANEL, true));
 		for (size_t t = 0; t < part.m; t++)
-			memcpy(y + (m + t) * ldy, buf + t * KERN_PANEL, n * sizeof *y);
+			memcpy(at.y + t * at.ldy, buf + t * KERN_PANEL, n * sizeof *buf);
 	}
 }
 
 void kern_matmul(const struct kern_mat *w, const struct kern_act *a, float *y, size_t ldy,
 	const float *bias, size_t from, size_t to)
 {
-	start_rows(y + from, ldy, a->m, to - from, bias ? bias + from : NULL);
-	size_t whole = (to - from) / KERN_PANEL * KERN_PANEL;
-	if (a->m == 1 && leaves->row && whole) {
-		rows_one(w, a, from / KERN_PANEL, whole / KERN_PANEL, y + from);
-		from += whole;
-	}
-	bool many = kern_type_int8(w->type) && a->m > MAX(few_max(w->type), (size_t)1);
-	while (from + KERN_PANEL <= to) {
-		size_t n = MIN((to - from) / KERN_PANEL, (size_t)(many ? MANY_PANELS : 2));
-		if (many)
-			many_int8(w, a, from / KERN_PANEL, n, y + from, ldy);
+	bool one = a->m == 1 && leaves->row,
+	     many = kern_type_int8(w->type) && a->m > MAX(few_max(w->type), (size_t)1);
+	size_t most = one ? to : many ? MANY_PANELS : 2;
+	if (one && !bias)
+		memset(y + from, 0, (to - from) * sizeof *y);
+	for (size_t n; from < to; from += n) {
+		struct sums o = {y + from, ldy,
+			bias  ? bias + from
+			: one ? y + from
+			      : sums_zeros,
+			0};
+		size_t panel = from / KERN_PANEL, panels = MIN((to - from) / KERN_PANEL, most);
+		n = panels ? panels * KERN_PANEL : to - from;
+		if (!w->k)
+			start_rows(o, a->m, n);
+		else if (!panels)
+			ragged(w, a, panel, n, o);
+		else if (one)
+			rows_one(w, a, panel, panels, o);
+		else if (many)
+			many_int8(w, a, panel, panels, o);
 		else
-			pair(w, a, from / KERN_PANEL, (unsigned)n, y + from, ldy);
-		from += n * KERN_PANEL;
+			pair(w, a, panel, (unsigned)panels, o);
 	}
-	if (from < to)
-		ragged(w, a, from / KERN_PANEL, to - from, y + from, ldy);
 }
 
 /* ---- over a team ----------------------------------------------------------------------------- */
@@ -391,10 +408,10 @@ static void gemm_columns(const struct kern_gemm *g, size_t j, size_t m0, size_t 
 		pack_b(g, j, k, n, &t);
 		for (size_t i = m0; i < m1; i += step) {
 			size_t m = MIN(m1 - i, step);
-			memset(acc, 0, m * 2 * KERN_PANEL * sizeof *acc);
 			const float *a = g->ta ? g->a + k * g->lda + i : g->a + i * g->lda + k;
 			leaves->tile_f(t.w[0][0], KC_F * KERN_PANEL, cols > KERN_PANEL ? 2 : 1, n,
-				a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, m, acc, 2 * KERN_PANEL);
+				a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, m,
+				sums_of(acc, 2 * KERN_PANEL, false));
 			gemm_store(g, k == 0, i, j, m, cols, acc);
 		}
 	}
