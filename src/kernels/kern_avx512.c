@@ -743,6 +743,11 @@ INLINE void tile_body(enum mode mode, unsigned P, unsigned T, const struct tile_
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P)
 			acc[p][t] = _mm512_loadu_ps(o.from + t * o.ldf + 16 * p);
+	/* The outputs of the next tile: they lie far apart, and nobody else asks for them in time.
+	 */
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, P)
+			__builtin_prefetch(o.y + (t + T) * o.ldy + 16 * p, 1);
 	for (size_t i = 0; i < n; i++, q += BLK, meta++) {
 		tile_part(mode, 0, P, T, w, i, q, ldq, meta, ldm, acc);
 		if (mode == HALVES)
