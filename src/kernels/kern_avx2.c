@@ -517,6 +517,125 @@ static void mix_f16(
 	mix_any(ROW_F16, out, p, rows, stride, n_rows, dim);
 }
 
+/* ---- codes ----------------------------------------------------------------------------------- */
+
+INLINE int32_t sum_i32(__m256i v)
+{
+	__m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+	s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+	return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+static int32_t code_row(const int8_t *q, const uint8_t *row, size_t dim)
+{
+	__m256i s = _mm256_setzero_si256(), t = s;
+	size_t j = 0;
+	for (; j + 32 <= dim; j += 32) {
+		__m256i a = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(q + j))),
+			b = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(row + j))),
+			c = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(q + j + 16))),
+			d = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(row + j + 16)));
+		s = _mm256_add_epi32(s, _mm256_madd_epi16(a, b));
+		t = _mm256_add_epi32(t, _mm256_madd_epi16(c, d));
+	}
+	int32_t sum = sum_i32(_mm256_add_epi32(s, t));
+	for (; j < dim; j++)
+		sum += q[j] * row[j];
+	return sum;
+}
+
+enum { CODES_AHEAD = 4 }; /* rows */
+
+INLINE void fetch_row(const uint8_t *row, size_t bytes)
+{
+	for (size_t b = 0; b < bytes; b += 64)
+		_mm_prefetch((const char *)row + b, _MM_HINT_T0);
+}
+
+static void codes(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+	size_t n, size_t dim, int32_t *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ids && i + CODES_AHEAD < n)
+			fetch_row(rows + ids[i + CODES_AHEAD] * stride, dim);
+		out[i] = code_row(q, rows + (ids ? ids[i] : i) * stride, dim);
+	}
+}
+
+/* 32 bits as bytes 0 or 1. */
+INLINE __m256i spread_bits(uint32_t v)
+{
+	const __m256i at = _mm256_setr_epi64x(
+			      0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303),
+		      bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+	__m256i b = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32((int)v), at), bit);
+	return _mm256_and_si256(_mm256_cmpeq_epi8(b, bit), _mm256_set1_epi8(1));
+}
+
+static void bits(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids, size_t n,
+	size_t dim, int32_t *out)
+{
+	const __m256i ones = _mm256_set1_epi16(1);
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *row = rows + (ids ? ids[i] : i) * stride;
+		__m256i s = _mm256_setzero_si256();
+		size_t j = 0;
+		for (; j + 32 <= dim; j += 32) {
+			uint32_t v;
+			memcpy(&v, row + j / 8, 4);
+			__m256i w = _mm256_maddubs_epi16(
+				spread_bits(v), _mm256_loadu_si256((const __m256i *)(q + j)));
+			s = _mm256_add_epi32(s, _mm256_madd_epi16(w, ones));
+		}
+		out[i] = sum_i32(s);
+		for (; j < dim; j++)
+			out[i] += row[j / 8] >> j % 8 & 1 ? q[j] : 0;
+	}
+}
+
+static void codes_many(const int8_t *q, size_t ldq, size_t n_q, const uint8_t *rows, size_t stride,
+	size_t n, size_t dim, int32_t *out, size_t ldo)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n_q; j++)
+			out[j * ldo + i] = code_row(q + j * ldq, rows + i * stride, dim);
+}
+
+static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
+	size_t dim, float s, bool l2)
+{
+	const __m256 vs = _mm256_set1_ps(s);
+	__m256 sum = _mm256_setzero_ps();
+	float tail = 0;
+	size_t j = 0;
+	for (; j + 8 <= dim; j += 8) {
+		__m256i h = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(hi + j)));
+		__m256i low = _mm256_set1_epi32(mid ? 0x8000 : 0x800000);
+		if (lo)
+			low = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(lo + j)));
+		if (mid)
+			low = _mm256_or_si256(
+				low, _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64(
+							       (const __m128i *)(mid + j))),
+					     16));
+		h = _mm256_xor_si256(_mm256_or_si256(_mm256_slli_epi32(h, 24), low),
+			_mm256_set1_epi32((int)0x80000000));
+		__m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(h), vs), v = _mm256_loadu_ps(q + j),
+		       d = _mm256_sub_ps(v, x);
+		sum = l2 ? _mm256_fmadd_ps(d, d, sum) : _mm256_fmadd_ps(v, x, sum);
+	}
+	for (; j < dim; j++) {
+		uint32_t low = mid ? (uint32_t)mid[j] << 16 | (lo ? lo[j] : 0x8000u) : 0x800000u;
+		float x = (float)(int32_t)(((uint32_t)hi[j] << 24 | low) ^ 0x80000000u) * s;
+		float d = q[j] - x;
+		tail = l2 ? fmaf(d, d, tail) : fmaf(q[j], x, tail);
+	}
+	__m128 t = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
+	t = _mm_add_ps(t, _mm_movehl_ps(t, t));
+	t = _mm_add_ss(t, _mm_shuffle_ps(t, t, 1));
+	return _mm_cvtss_f32(t) + tail;
+}
+
 const struct kern kern_avx2 = {
 	.name = "avx2",
 	.dot = dot,
@@ -551,6 +670,10 @@ const struct kern kern_avx2 = {
 	.normalize = normalize,
 	.mix = mix,
 	.mix_f16 = mix_f16,
+	.codes = codes,
+	.bits = bits,
+	.codes_many = codes_many,
+	.fixed = fixed,
 };
 
 /* ---- leaves of the products: integers -------------------------------------------------------- */

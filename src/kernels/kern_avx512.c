@@ -503,6 +503,169 @@ static void mix_f16(
 	mix_any(ROW_F16, out, p, rows, stride, n_rows, dim);
 }
 
+/* ---- codes ----------------------------------------------------------------------------------- */
+
+INLINE __mmask64 bytes_left(size_t n)
+{
+	return n >= 64 ? ~0ull : (1ull << n) - 1;
+}
+
+/* The sums of four vectors, side by side. */
+INLINE __m128i sums_of_4(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+	__m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+	__m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+	__m512i s = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+	__m256i t = _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
+	return _mm_add_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1));
+}
+
+enum { CODES_AHEAD = 8 }; /* rows */
+
+INLINE void fetch_row(const uint8_t *row, size_t bytes)
+{
+	for (size_t b = 0; b < bytes; b += 64)
+		_mm_prefetch((const char *)row + b, _MM_HINT_T0);
+}
+
+/* Bytes, or bits as bytes 0 and 1, from element j on. */
+INLINE __m512i code_part(bool one_bit, const uint8_t *row, size_t j, __mmask64 m)
+{
+	if (!one_bit)
+		return _mm512_maskz_loadu_epi8(m, row + j);
+	uint64_t v = 0;
+	if (m == ~0ull)
+		memcpy(&v, row + j / 8, 8);
+	else
+		for (size_t b = 0; b * 8 < 64 && m >> b * 8; b++)
+			v |= (uint64_t)row[j / 8 + b] << b * 8;
+	return _mm512_maskz_set1_epi8(v & m, 1);
+}
+
+/* Four rows; fewer are given by repeating one. */
+INLINE __m128i code_rows_4(bool one_bit, const int8_t *q, const uint8_t *const rows[4], size_t dim)
+{
+	__m512i s[4];
+	UNROLL_FOR (r, 0, 4)
+		s[r] = _mm512_setzero_si512();
+	size_t j = 0;
+	for (; j + 64 <= dim; j += 64) {
+		__m512i vq = _mm512_loadu_si512(q + j);
+		UNROLL_FOR (r, 0, 4)
+			s[r] = _mm512_dpbusd_epi32(s[r], code_part(one_bit, rows[r], j, ~0ull), vq);
+	}
+	if (j < dim) {
+		__mmask64 m = bytes_left(dim - j);
+		__m512i vq = _mm512_maskz_loadu_epi8(m, q + j);
+		UNROLL_FOR (r, 0, 4)
+			s[r] = _mm512_dpbusd_epi32(s[r], code_part(one_bit, rows[r], j, m), vq);
+	}
+	return sums_of_4(s[0], s[1], s[2], s[3]);
+}
+
+INLINE void code_rows(bool one_bit, const int8_t *q, const uint8_t *rows, size_t stride,
+	const uint32_t *ids, size_t n, size_t dim, int32_t *out)
+{
+	size_t bytes = one_bit ? (dim + 7) / 8 : dim;
+	for (size_t i = 0; i < n; i += 4) {
+		const uint8_t *row[4];
+		UNROLL_FOR (r, 0, 4) {
+			size_t at = i + r < n ? i + r : n - 1;
+			row[r] = rows + (ids ? ids[at] : at) * stride;
+			if (ids && i + r + CODES_AHEAD < n)
+				fetch_row(rows + ids[i + r + CODES_AHEAD] * stride, bytes);
+		}
+		__m128i s = code_rows_4(one_bit, q, row, dim);
+		if (i + 4 <= n)
+			_mm_storeu_si128((__m128i *)(out + i), s);
+		else
+			_mm_mask_storeu_epi32(out + i, (__mmask8)((1u << (n - i)) - 1), s);
+	}
+}
+
+static void codes(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+	size_t n, size_t dim, int32_t *out)
+{
+	code_rows(false, q, rows, stride, ids, n, dim, out);
+}
+
+static void bits(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids, size_t n,
+	size_t dim, int32_t *out)
+{
+	code_rows(true, q, rows, stride, ids, n, dim, out);
+}
+
+/* Q queries and four rows. */
+INLINE void code_tile(unsigned Q, const int8_t *q, size_t ldq, const uint8_t *const row[4],
+	size_t dim, size_t n, int32_t *out, size_t ldo)
+{
+	__m512i s[6][4];
+	UNROLL_FOR (c, 0, Q)
+		UNROLL_FOR (r, 0, 4)
+			s[c][r] = _mm512_setzero_si512();
+	for (size_t j = 0; j < dim; j += 64) {
+		__mmask64 m = bytes_left(dim - j);
+		__m512i v[4];
+		UNROLL_FOR (r, 0, 4)
+			v[r] = _mm512_maskz_loadu_epi8(m, row[r] + j);
+		UNROLL_FOR (c, 0, Q) {
+			__m512i vq = _mm512_loadu_si512(q + c * ldq + j);
+			UNROLL_FOR (r, 0, 4)
+				s[c][r] = _mm512_dpbusd_epi32(s[c][r], v[r], vq);
+		}
+	}
+	__mmask8 keep = (__mmask8)(n >= 4 ? 15 : (1u << n) - 1);
+	UNROLL_FOR (c, 0, Q)
+		_mm_mask_storeu_epi32(
+			out + c * ldo, keep, sums_of_4(s[c][0], s[c][1], s[c][2], s[c][3]));
+}
+
+static void codes_many(const int8_t *q, size_t ldq, size_t n_q, const uint8_t *rows, size_t stride,
+	size_t n, size_t dim, int32_t *out, size_t ldo)
+{
+	for (size_t i = 0; i < n; i += 4) {
+		const uint8_t *row[4];
+		UNROLL_FOR (r, 0, 4)
+			row[r] = rows + (i + r < n ? i + r : n - 1) * stride;
+		size_t c = 0;
+		for (; c + 6 <= n_q; c += 6)
+			code_tile(6, q + c * ldq, ldq, row, dim, n - i, out + c * ldo + i, ldo);
+		for (; c < n_q; c++)
+			code_tile(1, q + c * ldq, ldq, row, dim, n - i, out + c * ldo + i, ldo);
+	}
+}
+
+INLINE __m512 fixed_part(
+	const uint8_t *hi, const uint8_t *mid, const uint16_t *lo, size_t j, __mmask16 m)
+{
+	__m512i v = _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, hi + j)), 24);
+	__m512i low = _mm512_set1_epi32(mid ? 0x8000 : 0x800000);
+	if (lo)
+		low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, lo + j));
+	if (mid)
+		low = _mm512_or_si512(
+			low, _mm512_slli_epi32(
+				     _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, mid + j)), 16));
+	return _mm512_cvtepi32_ps(
+		_mm512_xor_si512(_mm512_or_si512(v, low), _mm512_set1_epi32((int)0x80000000)));
+}
+
+static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
+	size_t dim, float s, bool l2)
+{
+	const __m512 vs = _mm512_set1_ps(s);
+	__m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+	for (size_t j = 0; j < dim; j += 32)
+		UNROLL_FOR (c, 0, 2) {
+			__mmask16 m = j + 16 * c < dim ? lanes(dim - j - 16 * c) : 0;
+			__m512 x = _mm512_mul_ps(fixed_part(hi, mid, lo, j + 16 * c, m), vs),
+			       v = _mm512_maskz_loadu_ps(m, q + j + 16 * c),
+			       d = _mm512_maskz_sub_ps(m, v, x);
+			sum[c] = l2 ? _mm512_fmadd_ps(d, d, sum[c]) : _mm512_fmadd_ps(v, x, sum[c]);
+		}
+	return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+}
+
 const struct kern kern_avx512 = {
 	.name = "avx512",
 	.dot = dot,
@@ -537,6 +700,10 @@ const struct kern kern_avx512 = {
 	.normalize = normalize,
 	.mix = mix,
 	.mix_f16 = mix_f16,
+	.codes = codes,
+	.bits = bits,
+	.codes_many = codes_many,
+	.fixed = fixed,
 };
 
 /* ---- leaves of the products: integers -------------------------------------------------------- */

@@ -283,6 +283,50 @@ static void mix_f16(
 			out[j] = fmaf(p[i], f16_to_f32(rows[i * stride + j]), out[j]);
 }
 
+/* ---- codes ----------------------------------------------------------------------------------- */
+
+static void codes(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+	size_t n, size_t dim, int32_t *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *row = rows + (ids ? ids[i] : i) * stride;
+		out[i] = 0;
+		for (size_t j = 0; j < dim; j++)
+			out[i] += q[j] * row[j];
+	}
+}
+
+static void bits(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids, size_t n,
+	size_t dim, int32_t *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *row = rows + (ids ? ids[i] : i) * stride;
+		out[i] = 0;
+		for (size_t j = 0; j < dim; j++)
+			out[i] += row[j / 8] >> j % 8 & 1 ? q[j] : 0;
+	}
+}
+
+static void codes_many(const int8_t *q, size_t ldq, size_t n_q, const uint8_t *rows, size_t stride,
+	size_t n, size_t dim, int32_t *out, size_t ldo)
+{
+	for (size_t j = 0; j < n_q; j++)
+		codes(q + j * ldq, rows, stride, NULL, n, dim, out + j * ldo);
+}
+
+static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
+	size_t dim, float s, bool l2)
+{
+	float sum = 0;
+	for (size_t j = 0; j < dim; j++) {
+		uint32_t low = mid ? (uint32_t)mid[j] << 16 | (lo ? lo[j] : 0x8000u) : 0x800000u;
+		float x = (float)(int32_t)(((uint32_t)hi[j] << 24 | low) ^ 0x80000000u) * s;
+		float d = q[j] - x;
+		sum = l2 ? fmaf(d, d, sum) : fmaf(q[j], x, sum);
+	}
+	return sum;
+}
+
 const struct kern kern_generic = {
 	.name = "generic",
 	.dot = dot,
@@ -317,6 +361,10 @@ const struct kern kern_generic = {
 	.normalize = normalize,
 	.mix = mix,
 	.mix_f16 = mix_f16,
+	.codes = codes,
+	.bits = bits,
+	.codes_many = codes_many,
+	.fixed = fixed,
 };
 
 /* ---- leaves of the products ------------------------------------------------------------------ */

@@ -260,6 +260,23 @@ struct kern {
 		size_t dim);
 	void (*mix_f16)(float *out, const float *p, const kern_f16 *rows, size_t stride,
 		size_t n_rows, size_t dim);
+
+	/* Rows of unsigned bytes, and of single bits (bit j % 8 of byte j / 8), `stride` bytes
+	 * apart, of which ids names n (NULL: the first n): out[i] = sum over j of q[j] * row[j].
+	 * Exact. dim <= 2^16; the rows ahead are fetched while others are computed. */
+	void (*codes)(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+		size_t n, size_t dim, int32_t *out);
+	void (*bits)(const int8_t *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+		size_t n, size_t dim, int32_t *out);
+	/* codes for n_q queries that lie ldq apart (ldq >= dim rounded up to 64, zeros behind dim)
+	 * and n rows in order: out[j * ldo + i]. */
+	void (*codes_many)(const int8_t *q, size_t ldq, size_t n_q, const uint8_t *rows,
+		size_t stride, size_t n, size_t dim, int32_t *out, size_t ldo);
+	/* A row of fixed-point numbers, each cut into its high byte, its middle byte and its low
+	 * two (mid, lo NULL: the middle of what they could be): x = s * (hi : mid : lo - 2^31).
+	 * sum of q * x, or for l2 of (q - x)^2. */
+	float (*fixed)(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
+		size_t dim, float s, bool l2);
 };
 
 /* The table in use: generic until kern_init, which is called once before threads start. */

@@ -595,8 +595,84 @@ static void test_kernels_vec__attention(void)
 	}
 }
 
-TESTS(T(test_kernels_vec__exp_is_within_two_ulp), T(test_kernels_vec__activation_functions),
-	T(test_kernels_vec__elementwise_and_sums), T(test_kernels_vec__argmax),
-	T(test_kernels_vec__softmax_and_norms), T(test_kernels_vec__rope),
-	T(test_kernels_vec__distances), T(test_kernels_vec__attention),
+/* Sums of codes and bits are exact; fixed-point rows agree with doubles. */
+static void test_kernels_vec__codes(void)
+{
+	enum { ROWS = 21, STRIDE = 448, QUERIES = 14 };
+	static float x[ROWS * STRIDE], y[STRIDE];
+	static uint8_t rows[ROWS * STRIDE], mid[ROWS * STRIDE];
+	static uint16_t lo[ROWS * STRIDE];
+	static int8_t q[QUERIES * STRIDE] __attribute__((aligned(64)));
+	static int32_t some[ROWS + 1], bits[ROWS + 1], in_order[ROWS + 1], many[QUERIES][ROWS + 1];
+	uint32_t ids[ROWS];
+	fill(x, ROWS * STRIDE, 1);
+	fill(y, STRIDE, 1);
+	for (size_t i = 0; i < ROWS * STRIDE; i++) {
+		rows[i] = i % 7 ? (uint8_t)(x[i] * 127 + 128) : 255;
+		mid[i] = (uint8_t)(x[i] * 9973);
+		lo[i] = (uint16_t)(x[i] * 30011);
+	}
+	for (size_t r = 0; r < ROWS; r++)
+		ids[r] = (uint32_t)(r * 8 % ROWS);
+	EACH_TABLE(t)
+	for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+		size_t d = sizes[s];
+		memset(q, 0, sizeof q);
+		for (size_t c = 0; c < QUERIES; c++)
+			for (size_t i = 0; i < d; i++)
+				q[c * STRIDE + i] = (int8_t)((c * 31 + i * 57) % 255 - 127);
+		some[ROWS] = bits[ROWS] = in_order[ROWS] = 42;
+		kern->codes(q, rows, STRIDE, ids, ROWS, d, some);
+		kern->codes(q, rows, STRIDE, NULL, ROWS, d, in_order);
+		kern->bits(q, rows, STRIDE, ids, ROWS, d, bits);
+		kern->codes_many(q, STRIDE, QUERIES, rows, STRIDE, ROWS, d, many[0], ROWS + 1);
+		for (size_t r = 0; r < ROWS; r++) {
+			const uint8_t *row = rows + ids[r] * STRIDE;
+			int32_t sum = 0, bit = 0;
+			for (size_t i = 0; i < d; i++) {
+				sum += q[i] * row[i];
+				bit += row[i / 8] >> i % 8 & 1 ? q[i] : 0;
+			}
+			CHECK_INT(some[r], sum);
+			CHECK_INT(in_order[ids[r]], sum);
+			CHECK_INT(bits[r], bit);
+			for (size_t c = 0; c < QUERIES; c++) {
+				int32_t one = 0;
+				for (size_t i = 0; i < d; i++)
+					one += q[c * STRIDE + i] * rows[r * STRIDE + i];
+				CHECK_INT(many[c][r], one);
+			}
+			for (int parts = 0; parts < 3; parts++) {
+				double dot = 0, sq = 0, f = 0x1p-31;
+				for (size_t i = 0; i < d; i++) {
+					uint32_t low =
+						!parts ? 0x800000u
+						       : (uint32_t)mid[r * STRIDE + i] << 16 |
+								 (parts == 1 ? 0x8000u
+									     : lo[r * STRIDE + i]);
+					double v = ((double)((uint32_t)rows[r * STRIDE + i] << 24 |
+							     low) -
+							   0x1p31) *
+						   f;
+					dot += v * (double)y[i];
+					sq += (v - (double)y[i]) * (v - (double)y[i]);
+				}
+				const uint8_t *m = parts ? mid + r * STRIDE : NULL;
+				const uint16_t *l = parts == 2 ? lo + r * STRIDE : NULL;
+				CHECK_NEAR(
+					kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f, false),
+					dot, 3e-5);
+				CHECK_NEAR(
+					kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f, true),
+					sq, 3e-5 * (1 + sq));
+			}
+		}
+		CHECK(some[ROWS] == 42 && bits[ROWS] == 42 && in_order[ROWS] == 42);
+	}
+}
+
+TESTS(T(test_kernels_vec__codes), T(test_kernels_vec__exp_is_within_two_ulp),
+	T(test_kernels_vec__activation_functions), T(test_kernels_vec__elementwise_and_sums),
+	T(test_kernels_vec__argmax), T(test_kernels_vec__softmax_and_norms),
+	T(test_kernels_vec__rope), T(test_kernels_vec__distances), T(test_kernels_vec__attention),
 	T(test_kernels_vec__attention_over_bytes))
