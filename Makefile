@@ -88,6 +88,9 @@ bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 bench-keyword: all ## keyword search (BM25) beside rank_bm25, bm25s and tantivy
 	@bench/keyword.sh $(BUILD)
 
+bench-vector: all ## the vector index beside hnswlib, USearch and FAISS (SETS="glove 200000x384")
+	@bench/vector.sh $(BUILD)
+
 bench-tracking: all ## MLflow's tracking interface beside `mlflow server` (DB=postgres)
 	@DB="$(DB)" bench/tracking.sh $(BUILD)
 
