@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/os.h"
 #include "engine/engine.h"
+#include "engine/gguf.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -319,6 +320,176 @@ static void test_engine_rank__xlm_roberta(void)
 	yyjson_doc_free(doc);
 }
 
+/* ---- the same as GGUF, where it is a bert whose positions have lost their first rows ---- */
+
+static unsigned n_keys;
+
+static void p32(struct buf *b, uint32_t v)
+{
+	buf_add(b, &v, 4);
+}
+
+static void p64(struct buf *b, uint64_t v)
+{
+	buf_add(b, &v, 8);
+}
+
+static void pstr(struct buf *b, struct str s)
+{
+	p64(b, s.n);
+	buf_adds(b, s);
+}
+
+static void key(struct buf *b, const char *name, enum gguf_type type)
+{
+	n_keys++;
+	pstr(b, str_c(name));
+	p32(b, type);
+}
+
+static void number(struct buf *b, const char *name, uint32_t v)
+{
+	key(b, name, GGUF_U32);
+	p32(b, v);
+}
+
+static void vocabulary(struct buf *b, yyjson_val *vocab)
+{
+	yyjson_val *v;
+	size_t i, n;
+	key(b, "tokenizer.ggml.tokens", GGUF_ARRAY), p32(b, GGUF_STRING);
+	p64(b, yyjson_arr_size(vocab));
+	yyjson_arr_foreach(vocab, i, n, v) pstr(b, json_val_str(yyjson_arr_get(v, 0)));
+	key(b, "tokenizer.ggml.scores", GGUF_ARRAY), p32(b, GGUF_F32), p64(b, n);
+	yyjson_arr_foreach(vocab, i, n, v)
+	{
+		float score = (float)yyjson_get_num(yyjson_arr_get(v, 1));
+		buf_add(b, &score, 4);
+	}
+	key(b, "tokenizer.ggml.token_type", GGUF_ARRAY), p32(b, GGUF_I32), p64(b, n);
+	for (i = 0; i < n; i++)
+		p32(b, i == 3 ? 2 : i < 5 ? 3 : 1); /* <unk>; <s>, <pad>, </s>, <mask> */
+}
+
+static void gguf_name(struct str hf, char out[96])
+{
+	static const char *const names[][2] = {{"embeddings.word_embeddings", "token_embd"},
+		{"embeddings.position_embeddings", "position_embd"},
+		{"embeddings.token_type_embeddings", "token_types"},
+		{"embeddings.LayerNorm", "token_embd_norm"}, {"attention.self.query", "attn_q"},
+		{"attention.self.key", "attn_k"}, {"attention.self.value", "attn_v"},
+		{"attention.output.dense", "attn_output"},
+		{"attention.output.LayerNorm", "attn_output_norm"},
+		{"intermediate.dense", "ffn_up"}, {"output.dense", "ffn_down"},
+		{"output.LayerNorm", "layer_output_norm"}, {"classifier.dense", "cls"},
+		{"classifier.out_proj", "cls.output"}};
+	size_t dot = str_rchr(hf, '.'), layer = str_find(hf, S("layer."));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_find(hf, str_c(names[i][0])) != STR_NONE) {
+			if (layer == STR_NONE)
+				snprintf(out, 96, "%s.%.*s", names[i][1],
+					STR_FMT(str_sub(hf, dot + 1, hf.n)));
+			else
+				snprintf(out, 96, "blk.%c.%s.%.*s", hf.p[layer + 6], names[i][1],
+					STR_FMT(str_sub(hf, dot + 1, hf.n)));
+			return;
+		}
+	CHECK(!"a name");
+}
+
+static void write_xlmr_gguf(yyjson_val *golden, const char *path)
+{
+	yyjson_val *names = yyjson_obj_get(golden, "names"), *k, *shape;
+	struct buf meta = {0}, infos = {0}, data = {0}, out = {0};
+	size_t i, n;
+	float eps = 1e-5f;
+	n_keys = 0;
+	key(&meta, "general.architecture", GGUF_STRING), pstr(&meta, S("bert"));
+	number(&meta, "bert.block_count", 2);
+	number(&meta, "bert.context_length", 64);
+	number(&meta, "bert.embedding_length", 64);
+	number(&meta, "bert.feed_forward_length", 96);
+	number(&meta, "bert.attention.head_count", 4);
+	number(&meta, "bert.pooling_type", 4);
+	key(&meta, "bert.attention.layer_norm_epsilon", GGUF_F32), buf_add(&meta, &eps, 4);
+	key(&meta, "tokenizer.ggml.model", GGUF_STRING), pstr(&meta, S("t5"));
+	vocabulary(
+		&meta, yyjson_obj_get(yyjson_obj_get(yyjson_obj_get(golden, "tokenizer"), "model"),
+			       "vocab"));
+	number(&meta, "tokenizer.ggml.bos_token_id", 0);
+	number(&meta, "tokenizer.ggml.eos_token_id", 2);
+	number(&meta, "tokenizer.ggml.unknown_token_id", 3);
+	key(&meta, "tokenizer.ggml.add_bos_token", GGUF_BOOL), buf_putc(&meta, 1);
+	yyjson_obj_foreach(names, i, n, k, shape)
+	{
+		char name[96];
+		struct str hf = json_val_str(k);
+		size_t values = values_of(shape), first = 0;
+		uint64_t cols = yyjson_get_uint(yyjson_arr_get_last(shape)), rows = values / cols;
+		gguf_name(hf, name);
+		if (strcmp(name, "position_embd.weight") == 0)
+			first = 2 * cols, rows -= 2;
+		pstr(&infos, str_c(name));
+		p32(&infos, (uint32_t)yyjson_arr_size(shape));
+		p64(&infos, cols);
+		if (yyjson_arr_size(shape) > 1)
+			p64(&infos, rows);
+		p32(&infos, 0);
+		p64(&infos, data.n);
+		for (size_t j = first; j < values; j++) {
+			float x = formula(hf, j);
+			buf_add(&data, &x, 4);
+		}
+		while (data.n % 32)
+			buf_putc(&data, 0);
+	}
+	buf_addc(&out, "GGUF");
+	p32(&out, 3);
+	p64(&out, yyjson_obj_size(names));
+	p64(&out, n_keys);
+	buf_adds(&out, buf_str(&meta));
+	buf_adds(&out, buf_str(&infos));
+	while (out.n % 32)
+		buf_putc(&out, 0);
+	buf_adds(&out, buf_str(&data));
+	CHECK_OK(os_write_atomic(path, buf_str(&out), &et), &et);
+	buf_free(&meta);
+	buf_free(&infos);
+	buf_free(&data);
+	buf_free(&out);
+}
+
+static void test_engine_rank__xlm_roberta_as_gguf(void)
+{
+	yyjson_doc *doc = xlmr_golden();
+	yyjson_val *o = yyjson_doc_get_root(doc), *want = yyjson_obj_get(o, "scores");
+	struct model *m;
+	struct str *queries, *docs;
+	char path[600];
+	size_t n = texts(yyjson_obj_get(o, "docs"), &docs), nq;
+	float score[32];
+	bool cut[32];
+	double worst = 0;
+	nq = texts(yyjson_obj_get(o, "queries"), &queries);
+	snprintf(path, sizeof path, "%s/xlmr.gguf", tap_tmpdir());
+	write_xlmr_gguf(o, path);
+	CHECK_OK(model_open(path, NULL, &m, &et), &et);
+	CHECK_STR(str_c(model_info(m)->architecture), "bert");
+	for (size_t q = 0; q < nq; q++) {
+		CHECK_OK(rank_texts(m, queries[q], docs, n, 0, score, cut, NULL, NULL, &et), &et);
+		for (size_t i = 0; i < n; i++)
+			worst = fmax(worst,
+				fabs(yyjson_get_num(yyjson_arr_get(yyjson_arr_get(want, q), i)) -
+					(double)score[i]));
+	}
+	tap_note("%zu pairs: largest difference %.2g", nq * n, worst);
+	CHECK(worst < 1e-4);
+	free(queries);
+	free(docs);
+	model_unref(m);
+	yyjson_doc_free(doc);
+}
+
 /* The same without its head embeds. */
 static void test_engine_rank__xlm_roberta_embeds(void)
 {
@@ -377,7 +548,7 @@ static void test_engine_rank__xlm_roberta_embeds(void)
 }
 
 TESTS(T_LONG(test_engine_rank__scores_are_the_references, 120), T(test_engine_rank__xlm_roberta),
-	T(test_engine_rank__xlm_roberta_embeds),
+	T(test_engine_rank__xlm_roberta_embeds), T(test_engine_rank__xlm_roberta_as_gguf),
 	T(test_engine_rank__documents_are_cut_and_queries_are_not),
 	T(test_engine_rank__each_kind_does_its_own),
 	T(test_engine_rank__what_is_no_cross_encoder_is_said))
