@@ -72,6 +72,8 @@ struct chat_params {
 	size_t n_tools;
 	enum tool_choice tool_choice;
 	struct str tool_name;
+	/* In: tools of type file_search are the caller's. Out: one is to be used. */
+	bool search;
 	bool one_call;
 	bool functions; /* asked in the deprecated way, and answered so */
 	enum reasoning reasoning;

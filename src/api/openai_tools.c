@@ -70,13 +70,18 @@ static enum err parse_tool(
 	return parse_function(flat ? t : f, param, a, out, x);
 }
 
+static bool is_search(yyjson_val *t)
+{
+	return str_eq_c(json_str(t, "type"), "file_search");
+}
+
 static enum err parse_list(
 	yyjson_val *o, struct arena *a, struct chat_params *p, struct api_error *x)
 {
 	yyjson_val *tools = api_get(o, "tools"), *functions = api_get(o, "functions"), *t;
 	const char *key = tools ? "tools" : "functions";
 	yyjson_val *all = tools ? tools : functions;
-	size_t i, n = yyjson_arr_size(all);
+	size_t i, n = yyjson_arr_size(all), kept = 0;
 	enum err e = OK;
 	if (!all)
 		return OK;
@@ -95,13 +100,14 @@ static enum err parse_list(
 	{
 		char param[64];
 		snprintf(param, sizeof param, "functions[%zu]", i);
-		p->tools[i] = (struct chat_tool){0};
-		e = e       ? e
-		    : tools ? parse_tool(t, i, a, &p->tools[i], x)
-			    : parse_function(t, param, a, &p->tools[i], x);
+		if (p->search && is_search(t))
+			continue;
+		struct chat_tool *to = &p->tools[kept++];
+		*to = (struct chat_tool){0};
+		e = e ? e : tools ? parse_tool(t, i, a, to, x) : parse_function(t, param, a, to, x);
 	}
-	p->n_tools = n;
-	p->functions = functions && n;
+	p->n_tools = kept;
+	p->functions = functions && kept;
 	return e;
 }
 
@@ -114,6 +120,7 @@ static enum err choose(
 		if (str_eq(p->tools[i].name, name)) {
 			p->tool_choice = TOOLS_NAMED;
 			p->tool_name = name;
+			p->search = false;
 			return OK;
 		}
 	return api_fail(x, ERR_INVALID, "invalid_value", param, "%s names '%.*s', which is no tool",
@@ -131,6 +138,10 @@ static enum err choose_word(
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (str_eq_c(word, words[i].word)) {
 			p->tool_choice = words[i].choice;
+			if (p->tool_choice == TOOLS_NONE)
+				p->search = false;
+			else if (p->search) /* a search is a call, and is made in any case */
+				p->tool_choice = p->n_tools ? TOOLS_AUTO : TOOLS_NONE;
 			if (p->tool_choice == TOOLS_REQUIRED && !p->n_tools)
 				return api_fail(x, ERR_INVALID, "invalid_value", param,
 					"%s is only possible with tools", param);
@@ -146,6 +157,7 @@ static enum err allow(struct chat_params *p, yyjson_val *o, struct api_error *x)
 	static const char param[] = "tool_choice.allowed_tools";
 	yyjson_val *list = api_get(o, "tools"), *t;
 	size_t i, n, kept = 0;
+	bool search = false;
 	if (!yyjson_is_arr(list) || !yyjson_arr_size(list))
 		return bad(x, param, "an object with a list of tools");
 	for (size_t k = 0; k < p->n_tools; k++) {
@@ -158,7 +170,9 @@ static enum err allow(struct chat_params *p, yyjson_val *o, struct api_error *x)
 		if (allowed)
 			p->tools[kept++] = p->tools[k];
 	}
-	if (!kept)
+	yyjson_arr_foreach(list, i, n, t) search |= is_search(t);
+	p->search &= search;
+	if (!kept && !p->search)
 		return api_fail(x, ERR_INVALID, "invalid_value", param, "%s names no tool", param);
 	p->n_tools = kept;
 	return choose_word(p, api_get(o, "mode") ? json_str(o, "mode") : S("auto"), param, x);
@@ -178,6 +192,8 @@ static enum err parse_choice(yyjson_val *o, struct chat_params *p, struct api_er
 		return bad(x, param, "a word or an object");
 	if (str_eq_c(json_str(v, "type"), "allowed_tools"))
 		return allow(p, api_get(v, "allowed_tools") ? api_get(v, "allowed_tools") : v, x);
+	if (!old && p->search && is_search(v)) /* it is made in any case */
+		return OK;
 	if (!old && !str_eq_c(json_str(v, "type"), "function"))
 		return api_fail(x, ERR_INVALID, "invalid_value", "tool_choice.type",
 			"tool_choice.type must be \"function\" or \"allowed_tools\"");

@@ -274,12 +274,18 @@ static void begin_asking(struct asking *q, struct croft *c)
 	q->t.ctx = q;
 }
 
+static enum err may_search(struct asking *q)
+{
+	enum err e = q->t.p.chat.search ? need(q->rq, PERM_DOCUMENT_READ, &q->t.x.et) : OK;
+	return e ? store_failed(&q->t.x, e, "tools") : OK;
+}
+
 static void create(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct asking q = {.rq = rq, .rs = rs};
 	begin_asking(&q, c);
 	if (response_parse(rq->body, false, rq->arena, &q.t.p, &q.t.x) ||
-		api_priority(rq, &q.t.p.chat.gen.priority, &q.t.x)) {
+		api_priority(rq, &q.t.p.chat.gen.priority, &q.t.x) || may_search(&q)) {
 		api_reply_error(rs, &q.t.x);
 		return;
 	}
@@ -298,6 +304,7 @@ static void count(struct croft *c, struct http_request *rq, struct http_response
 	begin_asking(&q, c);
 	q.t.r.project = project_of(rq);
 	enum err e = response_parse(rq->body, true, rq->arena, &q.t.p, &q.t.x);
+	e = e ? e : may_search(&q);
 	e = e ? e : turn_context(&q.t);
 	e = e ? e : turn_count(&q.t, &tokens);
 	if (e) {
@@ -586,6 +593,10 @@ static const struct shape shapes[] = {
 };
 
 static const struct setting settings[] = {
+	{"file_search.prompt_tokens", SET_INT, "2000",
+		"Tokens of the passages that file_search puts into a prompt; passages beyond are "
+		"left out, and the response says so",
+		0, 1 << 20},
 	{"responses.keep_days", SET_INT, "30",
 		"How long stored responses of the OpenAI API are kept; 0: for ever", 0, 36500},
 	{"responses.queue_max", SET_INT, "1000",

@@ -6,6 +6,8 @@
  *	responses_write.c   the response as an object, and as events while it is written
  *	responses_store.c   rows: responses, their items, their events
  *	responses_turn.c    one answer: what came before, the model, the end
+ *	responses_search.c  file_search: passages before the answer, citations after it
+ *	responses_marks.c   markers taken out of a text
  *	responses_run.c     threads that answer in the background, and who follows them
  *	responses.c         routes and the module
  *	responses_cmd.c     `croft responses`
@@ -21,8 +23,7 @@
  *  4. Every query has the project. */
 #ifndef API_RESPONSES_H
 #define API_RESPONSES_H
-#include "api/api_int.h"
-#include "store/queue.h"
+#include "api/vstores.h"
 
 enum {
 	ITEMS_MAX = 4096,     /* that one answer can be made from */
@@ -59,7 +60,9 @@ struct response_params {
 	struct str instructions, metadata; /* metadata: JSON */
 	struct id previous, conversation;  /* zero: none */
 	bool store, background, truncate;
-	yyjson_val *body; /* what is shown again as it came */
+	struct vsearch search; /* of the tool file_search, when chat.search */
+	bool show_results;     /* of it */
+	yyjson_val *body;      /* what is shown again as it came */
 };
 
 /* counting: for /v1/responses/input_tokens. Strings point into the document, which the arena frees.
@@ -96,6 +99,18 @@ const char *response_end_type(const struct response *r);
 void response_write(
 	struct jw *w, const struct response *r, const struct item *items, size_t n_items);
 
+/* Takes markers like [1] out of a text; numbers up to `most` are those of passages. Zeroed but for
+ * that at first. */
+struct marks {
+	unsigned most;
+	char held[40]; /* what may become one */
+	size_t n;
+	bool inside;                /* of brackets */
+	bool code, middle, swallow; /* between backticks; not at the head of a line; skip spaces */
+};
+void marks_add(struct marks *m, struct str text, struct buf *out);
+void marks_end(struct marks *m, struct buf *out);
+
 /* An answer as it is written. Events go to `emit`, if there is one, as JSON with a type and a
  * sequence number; items are collected either way. */
 struct answer {
@@ -105,16 +120,21 @@ struct answer {
 	void *ctx;
 	const struct tokenizer *tk; /* for log probabilities; NULL: there are none */
 	int32_t top_logprobs;
+	/* Of answers from passages; NULL: none. Lines, a JSON object each, of what the text that
+	 * was written with its markers, and is shown without them, rests on. */
+	void (*annotate)(void *ctx, struct str marked, struct str shown, struct buf *out);
+	void *annotate_ctx;
+	struct marks *marks;
 	uint64_t sequence;
 	/* the item that is being written */
 	enum { PART_NONE, PART_TEXT, PART_REASONING, PART_CALL } open;
 	char id[8 + ID_HEX + 1];
-	struct buf text, logprobs, call_id, name;
+	struct buf text, logprobs, call_id, name, marked, annotations;
 	/* those that are finished */
 	struct item *items;
-	size_t n_items, cap;
-	struct buf event; /* reused */
-	enum err e;       /* the first that went wrong */
+	size_t n_items, cap, n_before; /* those before are no answer */
+	struct buf event;              /* reused */
+	enum err e;                    /* the first that went wrong */
 };
 
 /* response.created and the like: the whole object. */
@@ -122,6 +142,10 @@ enum err answer_state(struct answer *w, const char *type);
 enum err answer_event(struct answer *w, const struct chat_event *ev);
 /* The same from a result that nobody listened to. */
 enum err answer_result(struct answer *w, const struct chat_result *r);
+/* The item of a search that came before, in front of everything else. results: JSON, "" null; own:
+ * what is Croft's, an object. */
+enum err answer_search(
+	struct answer *w, const struct str *queries, size_t n, struct str results, struct str own);
 /* Closes what is open; an answer always has an item. cut: it ended too early. */
 enum err answer_end(struct answer *w, bool cut);
 void answer_release(struct answer *w);
@@ -211,6 +235,7 @@ struct turn {
 	struct constraint *held; /* what the text is held to, or NULL */
 	struct run *run;
 	struct answer answer;
+	struct turn_search *search; /* that was made; NULL: none */
 	struct chat_result res;
 	/* Before the first event: with the first word, or (early) before the model begins. */
 	enum err (*on_begin)(struct turn *t);
@@ -230,6 +255,11 @@ void turn_begin_run(struct turn *t);
 /* Model, messages, answer: r has its status, usage and what else it ended with; nothing is stored.
  * After an error too, when it had begun: failed or cancelled, with what there was of it. */
 enum err turn_answer(struct turn *t);
+/* The stores that file_search names are there. */
+enum err turn_stores(struct turn *t);
+/* Before the model: searches, and puts passages into the messages. Then its item. */
+enum err turn_search(struct turn *t);
+enum err turn_tell(struct turn *t);
 /* How many tokens the model would read. */
 enum err turn_count(struct turn *t, size_t *tokens);
 void turn_fail(struct turn *t, enum err e);

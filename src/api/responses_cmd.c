@@ -101,6 +101,11 @@ static void print_item(struct cmd *cmd, yyjson_val *o)
 		cmd_outf(cmd, "\n%scalls %.*s%s\n%.*s\n", cmd_style(cmd, "bold"),
 			STR_FMT(json_str(o, "name")), cmd_style(cmd, "reset"),
 			STR_FMT(json_str(o, "arguments")));
+	} else if (str_eq_c(type, "file_search_call")) {
+		yyjson_val *q;
+		size_t i, n;
+		yyjson_arr_foreach(yyjson_obj_get(o, "queries"), i, n, q)
+			print_text(cmd, "searches files", json_val_str(q));
 	} else if (str_eq_c(type, "function_call_output")) {
 		print_parts(cmd, "result", yyjson_obj_get(o, "output"));
 	}

@@ -51,7 +51,21 @@ static enum err check_part(yyjson_val *part, const char *where, size_t i, struct
 	return yyjson_is_str(text) ? OK : bad(x, param, "a part of a known type with a text");
 }
 
-static void write_part(struct jw *w, const char *type, struct str text)
+/* Those that were in an answer, when it is sent again. */
+static void write_annotations(struct jw *w, yyjson_val *part)
+{
+	yyjson_val *v;
+	size_t i, n;
+	jw_arr(w);
+	yyjson_arr_foreach(api_get(part, "annotations"), i, n, v)
+	{
+		if (str_eq_c(json_str(v, "type"), "file_citation"))
+			jw_val(w, v);
+	}
+	jw_end(w);
+}
+
+static void write_part(struct jw *w, const char *type, struct str text, yyjson_val *part)
 {
 	jw_obj(w);
 	jw_kc(w, "type", type);
@@ -60,7 +74,8 @@ static void write_part(struct jw *w, const char *type, struct str text)
 	} else {
 		jw_kstr(w, "text", text);
 		if (str_eq_c(str_c(type), "output_text")) {
-			jw_key(w, "annotations"), jw_arr(w), jw_end(w);
+			jw_key(w, "annotations");
+			write_annotations(w, part);
 			jw_key(w, "logprobs"), jw_arr(w), jw_end(w);
 		}
 	}
@@ -80,14 +95,14 @@ static enum err write_content(
 			"%s: at most %d parts are possible", where, CONTENT_MAX);
 	jw_arr(w);
 	if (yyjson_is_str(v))
-		write_part(w, type, json_val_str(v));
+		write_part(w, type, json_val_str(v), NULL);
 	yyjson_arr_foreach(v, i, n, part)
 	{
 		enum err e = check_part(part, where, i, x);
 		if (e)
 			return e;
 		bool refusal = str_eq_c(json_str(part, "type"), "refusal");
-		write_part(w, refusal ? "refusal" : type, json_val_str(part_text(part)));
+		write_part(w, refusal ? "refusal" : type, json_val_str(part_text(part)), part);
 	}
 	jw_end(w);
 	return OK;
@@ -191,6 +206,23 @@ static enum err write_thoughts(struct jw *w, yyjson_val *v, const char *where, s
 	return write_content(w, content, "reasoning_text", param, x);
 }
 
+/* A search that was made before: kept, not told to the model again. */
+static enum err write_search(struct jw *w, yyjson_val *v, const char *where, struct arena *a,
+	struct item *out, struct api_error *x)
+{
+	yyjson_val *queries = api_get(v, "queries"), *results = api_get(v, "results"), *q;
+	size_t i, n;
+	bool good = yyjson_is_arr(queries) && (!results || yyjson_is_arr(results));
+	yyjson_arr_foreach(queries, i, n, q) good &= yyjson_is_str(q);
+	if (!good)
+		return bad(x, where, "a file_search_call with a list of queries");
+	begin_item(w, "fs", "file_search_call", a, out);
+	keep_status(w, v);
+	jw_key(w, "queries"), jw_val(w, queries);
+	jw_key(w, "results"), results ? jw_val(w, results) : jw_null(w);
+	return OK;
+}
+
 static enum err refer(
 	yyjson_val *v, const char *where, struct arena *a, struct item *out, struct api_error *x)
 {
@@ -209,7 +241,8 @@ static enum err write_item(struct jw *w, yyjson_val *v, const char *where, struc
 		enum err (*fn)(struct jw *w, yyjson_val *v, const char *where, struct arena *a,
 			struct item *out, struct api_error *x);
 	} kinds[] = {{"message", write_message}, {"function_call", write_call},
-		{"function_call_output", write_result}, {"reasoning", write_thoughts}};
+		{"function_call_output", write_result}, {"reasoning", write_thoughts},
+		{"file_search_call", write_search}};
 	struct str type = json_str(v, "type");
 	if (!yyjson_is_obj(v))
 		return bad(x, where, "an object");
@@ -222,7 +255,7 @@ static enum err write_item(struct jw *w, yyjson_val *v, const char *where, struc
 		return bad(x, where, "an item with a type");
 	return api_fail(x, ERR_INVALID, "unsupported_value", where,
 		"%s: items of type '%.*s' are not supported; message, function_call, "
-		"function_call_output, reasoning and item_reference are",
+		"function_call_output, file_search_call, reasoning and item_reference are",
 		where, STR_FMT(str_sub(type, 0, 40)));
 }
 
@@ -254,7 +287,7 @@ static enum err parse_text(struct str text, struct arena *a, struct item *out, s
 	jw_kc(&w, "role", "user");
 	jw_key(&w, "content");
 	jw_arr(&w);
-	write_part(&w, "input_text", text);
+	write_part(&w, "input_text", text, NULL);
 	jw_end(&w);
 	jw_end(&w);
 	if (jw_done(&w))

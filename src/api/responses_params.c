@@ -2,6 +2,8 @@
  * null is the same as absent. */
 #include "api/responses.h"
 
+#include <stdio.h>
+
 static enum err bad(struct api_error *x, const char *key, const char *want)
 {
 	return api_fail(x, ERR_INVALID, "invalid_type", key, "%s must be %s", key, want);
@@ -59,7 +61,7 @@ static enum err parse_previous(yyjson_val *o, struct response_params *p, struct 
 }
 
 /* Words of things that no answer here can have are taken: there is nothing to include. */
-static enum err parse_include(yyjson_val *o, bool *logprobs, struct api_error *x)
+static enum err parse_include(yyjson_val *o, bool *logprobs, bool *results, struct api_error *x)
 {
 	static const char *const words[] = {"file_search_call.results", "web_search_call.results",
 		"web_search_call.action.sources", "message.input_image.image_url",
@@ -78,6 +80,7 @@ static enum err parse_include(yyjson_val *o, bool *logprobs, struct api_error *x
 			return api_fail(x, ERR_INVALID, "invalid_value", "include",
 				"include[%zu] is nothing that can be included", i);
 		*logprobs |= k == ARRAY_LEN(words) - 1;
+		*results |= !k;
 	}
 	return OK;
 }
@@ -151,9 +154,61 @@ static enum err parse_numbers(
 	e = e ? e : api_parse_sampling(o, a, &p->chat.gen, x);
 	e = e ? e : api_parse_stop(o, a, &p->chat.gen, x);
 	e = e ? e : api_parse_priority(o, &p->chat.gen, x);
-	e = e ? e : parse_include(o, &logprobs, x);
+	e = e ? e : parse_include(o, &logprobs, &p->show_results, x);
 	p->chat.gen.max_tokens = (uint32_t)max;
 	p->chat.gen.top_logprobs = logprobs || top ? (int32_t)top : -1;
+	return e;
+}
+
+/* ---- file_search ---- */
+
+static enum err parse_stores(
+	yyjson_val *v, const char *param, struct arena *a, struct vsearch *out, struct api_error *x)
+{
+	enum { STORES_MAX = 16 };
+	yyjson_val *id;
+	size_t i, n = yyjson_arr_size(v);
+	if (!n || n > STORES_MAX)
+		return bad(x, param, "a list of 1 to 16 vector stores' ids");
+	out->stores = arena_array_of(a, n, struct id);
+	if (!out->stores)
+		return api_no_memory(x);
+	out->n_stores = n;
+	yyjson_arr_foreach(v, i, n, id)
+	{
+		if (!vstore_id_parse(json_val_str(id), &out->stores[i]))
+			return api_fail(x, ERR_NOT_FOUND, "not_found", param,
+				"Vector store with id '%.*s' not found.",
+				STR_FMT(str_sub(json_val_str(id), 0, 64)));
+	}
+	return OK;
+}
+
+/* One entry of tools; functions are read as those of chats. */
+static enum err parse_search(
+	yyjson_val *o, struct arena *a, struct response_params *p, struct api_error *x)
+{
+	enum { RESULTS_DEFAULT = 20 };
+	yyjson_val *t;
+	size_t i, n;
+	enum err e = OK;
+	yyjson_arr_foreach(api_get(o, "tools"), i, n, t)
+	{
+		char where[48], param[64];
+		if (e || !str_eq_c(json_str(t, "type"), "file_search"))
+			continue;
+		snprintf(where, sizeof where, "tools[%zu].", i);
+		snprintf(param, sizeof param, "%svector_store_ids", where);
+		if (p->chat.search)
+			return api_fail(x, ERR_INVALID, "invalid_value", "tools",
+				"tools[%zu] is a second file_search; one can be given, with all "
+				"vector stores",
+				i);
+		p->chat.search = true;
+		p->search = (struct vsearch){.most = RESULTS_DEFAULT, .balance = 1};
+		e = parse_stores(api_get(t, "vector_store_ids"), param, a, &p->search, x);
+		e = e ? e : vsearch_options(t, where, a, &p->search, x);
+	}
 	return e;
 }
 
@@ -203,6 +258,7 @@ enum err response_parse(struct str body, bool counting, struct arena *a, struct 
 	e = e ? e : parse_flags(o, p, x);
 	e = e ? e : parse_numbers(o, a, p, x);
 	e = e ? e : parse_text(o, a, p, x);
+	e = e ? e : parse_search(o, a, p, x);
 	e = e ? e : api_parse_tools(o, a, &p->chat, x);
 	e = e ? e : parse_reasoning(o, a, p, x);
 	e = e ? e : api_parse_metadata(o, S("{}"), a, &p->metadata, x);
@@ -222,6 +278,25 @@ static void key_or_null(struct jw *w, yyjson_val *o, const char *key)
 		jw_null(w);
 }
 
+static void write_search(struct jw *w, yyjson_val *t, const struct vsearch *q)
+{
+	yyjson_val *r = api_get(t, "ranking_options");
+	jw_obj(w);
+	jw_kc(w, "type", "file_search");
+	jw_key(w, "vector_store_ids"), jw_val(w, api_get(t, "vector_store_ids"));
+	key_or_null(w, t, "filters");
+	jw_ki64(w, "max_num_results", q->most);
+	jw_key(w, "ranking_options");
+	jw_obj(w);
+	if (api_get(r, "hybrid_search"))
+		jw_key(w, "hybrid_search"), jw_val(w, api_get(r, "hybrid_search"));
+	jw_key(w, "ranker");
+	api_get(r, "ranker") ? jw_val(w, api_get(r, "ranker")) : jw_c(w, "auto");
+	jw_kf64(w, "score_threshold", q->threshold);
+	jw_end(w);
+	jw_end(w);
+}
+
 static void write_tools(struct jw *w, const struct response_params *p)
 {
 	yyjson_val *t;
@@ -231,6 +306,10 @@ static void write_tools(struct jw *w, const struct response_params *p)
 	yyjson_arr_foreach(api_get(p->body, "tools"), i, n, t)
 	{
 		yyjson_val *f = api_get(t, "function") ? api_get(t, "function") : t;
+		if (str_eq_c(json_str(t, "type"), "file_search")) {
+			write_search(w, t, &p->search);
+			continue;
+		}
 		jw_obj(w);
 		jw_kc(w, "type", "function");
 		jw_kstr(w, "name", json_str(f, "name"));

@@ -61,7 +61,7 @@ static enum err previous_failed(struct turn *t, enum err e)
 	return e;
 }
 
-enum err turn_context(struct turn *t)
+static enum err before(struct turn *t)
 {
 	const struct item_page all = {.after = S(""), .limit = ITEMS_MAX};
 	bool more = false;
@@ -84,6 +84,12 @@ enum err turn_context(struct turn *t)
 		     : api_fail(&t->x, ERR_INVALID, "invalid_value", "conversation",
 			       "the conversation has more than %d items: begin a new one",
 			       ITEMS_MAX);
+}
+
+enum err turn_context(struct turn *t)
+{
+	enum err e = turn_stores(t);
+	return e ? e : before(t);
 }
 
 /* ---- names ---- */
@@ -372,9 +378,11 @@ enum err turn_answer(struct turn *t)
 		e = t->r.fixed.p ? make_messages(t) : api_no_memory(&t->x);
 	}
 	buf_free(&fixed);
+	e = e ? e : turn_search(t);
 	e = e ? e : truncate(t);
-	if (!e && t->early)
+	if (!e && (t->early || t->search))
 		e = begin(t);
+	e = e ? e : turn_tell(t);
 	e = e ? e : run_model(t);
 	t->r.ended_ms = clock_unix_ms();
 	if (e)
@@ -388,6 +396,7 @@ enum err turn_count(struct turn *t, size_t *tokens)
 	struct tokens ids = {0};
 	enum err e = find_model(t);
 	e = e ? e : make_messages(t);
+	e = e ? e : turn_search(t);
 	e = e ? e : truncate(t);
 	if (e)
 		return e;

@@ -172,13 +172,24 @@ static void write_logprobs(struct answer *w, struct jw *j)
 	buf_free(&list);
 }
 
+static void write_annotations(struct answer *w, struct jw *j, bool whole)
+{
+	struct str rest = whole ? buf_str(&w->annotations) : S(""), line;
+	jw_arr(j);
+	while (rest.n && str_next(&rest, '\n', &line))
+		if (line.n)
+			jw_raw(j, line);
+	jw_end(j);
+}
+
 static void write_part(struct answer *w, struct jw *j, bool whole)
 {
 	jw_obj(j);
 	jw_kc(j, "type", part_type(w));
 	jw_kstr(j, "text", whole ? buf_str(&w->text) : S(""));
 	if (w->open == PART_TEXT) {
-		jw_key(j, "annotations"), jw_arr(j), jw_end(j);
+		jw_key(j, "annotations");
+		write_annotations(w, j, whole);
 		if (whole)
 			write_logprobs(w, j);
 		else
@@ -250,6 +261,10 @@ static enum err begin_item(struct answer *w, int kind, const struct chat_event *
 	buf_clear(&w->logprobs);
 	buf_clear(&w->call_id);
 	buf_clear(&w->name);
+	buf_clear(&w->marked);
+	buf_clear(&w->annotations);
+	if (w->marks)
+		*w->marks = (struct marks){.most = w->marks->most};
 	if (call) {
 		buf_adds(&w->call_id, call->id);
 		buf_adds(&w->name, call->name);
@@ -307,12 +322,62 @@ static enum err keep_item(struct answer *w, const char *status)
 	return w->e;
 }
 
+static enum err send_delta(struct answer *w, struct str text, struct str entry)
+{
+	static const char type[] = "response.output_text.delta";
+	struct jw j = begin_part_event(w, type);
+	jw_kstr(&j, "delta", text);
+	jw_key(&j, "logprobs");
+	jw_arr(&j);
+	if (entry.n)
+		jw_raw(&j, entry);
+	jw_end(&j);
+	return send(w, &j, type);
+}
+
+static enum err send_annotations(struct answer *w)
+{
+	static const char type[] = "response.output_text.annotation.added";
+	struct str rest = buf_str(&w->annotations), line;
+	enum err e = w->e;
+	for (int64_t i = 0; !e && rest.n && str_next(&rest, '\n', &line);) {
+		if (!line.n)
+			continue;
+		struct jw j = begin_part_event(w, type);
+		jw_ki64(&j, "annotation_index", i++);
+		jw_key(&j, "annotation");
+		jw_raw(&j, line);
+		e = send(w, &j, type);
+	}
+	return e;
+}
+
+/* What was held back as a marker that it is not, and what the text rests on. */
+static enum err end_text(struct answer *w)
+{
+	struct buf more = {0};
+	enum err e = w->e;
+	if (w->open != PART_TEXT || !w->marks)
+		return e;
+	marks_end(w->marks, &more);
+	buf_adds(&w->text, buf_str(&more));
+	if (!e && more.n && w->emit)
+		e = send_delta(w, buf_str(&more), S(""));
+	buf_free(&more);
+	if (!e)
+		w->annotate(
+			w->annotate_ctx, buf_str(&w->marked), buf_str(&w->text), &w->annotations);
+	return e || !w->emit ? e : send_annotations(w);
+}
+
 static enum err end_item(struct answer *w, const char *status)
 {
 	enum err e = w->e;
 	if (w->open == PART_NONE)
 		return e;
-	if (w->text.err || w->logprobs.err || w->call_id.err || w->name.err)
+	e = end_text(w);
+	if (w->text.err || w->logprobs.err || w->call_id.err || w->name.err || w->marked.err ||
+		w->annotations.err)
 		e = fail(w, ERR_NOMEM);
 	if (!e && w->emit) {
 		e = send_done(w);
@@ -344,21 +409,21 @@ static enum err add_text(struct answer *w, struct str text, const struct gen_eve
 		return w->e;
 	}
 	enum err e = open_item(w, PART_TEXT, NULL);
+	struct buf clean = {0};
+	if (w->marks) {
+		buf_adds(&w->marked, text);
+		marks_add(w->marks, text, &clean);
+		text = buf_str(&clean);
+		if (clean.err)
+			e = fail(w, ERR_NOMEM);
+	}
 	buf_adds(&w->text, text);
 	if (entry.n && w->logprobs.n)
 		buf_putc(&w->logprobs, ',');
 	buf_adds(&w->logprobs, buf_str(&entry));
-	if (!e && w->emit) {
-		static const char type[] = "response.output_text.delta";
-		struct jw j = begin_part_event(w, type);
-		jw_kstr(&j, "delta", text);
-		jw_key(&j, "logprobs");
-		jw_arr(&j);
-		if (entry.n)
-			jw_raw(&j, buf_str(&entry));
-		jw_end(&j);
-		e = send(w, &j, type);
-	}
+	if (!e && w->emit && (text.n || entry.n))
+		e = send_delta(w, text, buf_str(&entry));
+	buf_free(&clean);
 	buf_free(&entry);
 	return e;
 }
@@ -413,11 +478,77 @@ enum err answer_result(struct answer *w, const struct chat_result *r)
 	return e;
 }
 
+/* ---- a search before the answer ---- */
+
+static void write_search(struct answer *w, struct jw *j, const struct str *queries, size_t n,
+	const char *status, struct str results, struct str own)
+{
+	jw_obj(j);
+	jw_kc(j, "id", w->id);
+	jw_kc(j, "type", "file_search_call");
+	jw_kc(j, "status", status);
+	jw_key(j, "queries");
+	jw_arr(j);
+	for (size_t i = 0; i < n; i++)
+		jw_str(j, queries[i]);
+	jw_end(j);
+	key_json(j, "results", results);
+	if (own.n)
+		key_json(j, "croft", own);
+	jw_end(j);
+}
+
+static enum err send_search(struct answer *w, const char *type, struct str item)
+{
+	struct jw j = begin_event(w, type);
+	if (!item.n)
+		jw_kc(&j, "item_id", w->id);
+	jw_ki64(&j, "output_index", (int64_t)w->n_items);
+	if (item.n)
+		key_json(&j, "item", item);
+	return send(w, &j, type);
+}
+
+static enum err send_searched(struct answer *w, struct str begun, struct str done)
+{
+	static const char *const steps[] = {"response.file_search_call.in_progress",
+		"response.file_search_call.searching", "response.file_search_call.completed"};
+	enum err e = send_search(w, "response.output_item.added", begun);
+	for (size_t i = 0; i < ARRAY_LEN(steps) && !e; i++)
+		e = send_search(w, steps[i], S(""));
+	return e ? e : send_search(w, "response.output_item.done", done);
+}
+
+enum err answer_search(
+	struct answer *w, const struct str *queries, size_t n, struct str results, struct str own)
+{
+	struct buf begun = {0}, done = {0};
+	struct jw b = {.out = &begun}, d = {.out = &done};
+	struct item *it = room(w);
+	output_id(w, "fs");
+	write_search(w, &b, NULL, 0, "in_progress", S(""), S(""));
+	write_search(w, &d, queries, n, "completed", results, own);
+	if (!it || !jw_done(&b) || !jw_done(&d))
+		fail(w, ERR_NOMEM);
+	if (!w->e && w->emit)
+		(void)send_searched(w, buf_str(&begun), buf_str(&done));
+	if (it)
+		*it = (struct item){.id = arena_str(w->a, str_c(w->id)),
+			.json = arena_str(w->a, buf_str(&done))};
+	if (it && it->id.p && it->json.p)
+		w->n_before = ++w->n_items;
+	else
+		fail(w, ERR_NOMEM);
+	buf_free(&begun);
+	buf_free(&done);
+	return w->e;
+}
+
 enum err answer_end(struct answer *w, bool cut)
 {
 	const char *status = cut ? "incomplete" : "completed";
 	enum err e = OK;
-	if (!w->n_items && w->open == PART_NONE)
+	if (w->n_items == w->n_before && w->open == PART_NONE)
 		e = open_item(w, PART_TEXT, NULL);
 	return e ? e : end_item(w, status);
 }
@@ -429,6 +560,8 @@ void answer_release(struct answer *w)
 	buf_free(&w->call_id);
 	buf_free(&w->name);
 	buf_free(&w->event);
+	buf_free(&w->marked);
+	buf_free(&w->annotations);
 	free(w->items);
 	w->items = NULL;
 }

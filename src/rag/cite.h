@@ -66,6 +66,10 @@ enum err cite_best(struct cite *c, const struct cite_question *q, size_t k,
 	struct best_sentence **out, size_t *n, struct errtext *et) MUST_CHECK;
 enum err cite_check(struct cite *c, struct str question, struct str answer, struct checked *out,
 	struct errtext *et) MUST_CHECK;
+/* The same over what rag_search() found, with the documents' embedding model. */
+enum err rag_cite(struct croft *c, const struct rag_hit *hits, size_t n,
+	const struct cancel *cancel, struct arena *a, struct cite **out,
+	struct errtext *et) MUST_CHECK;
 const char *cite_status_name(enum cite_status s); /* "verbatim" */
 
 #endif

@@ -1,5 +1,6 @@
 /* Documents that another part of Croft keeps, such as vector stores: put, changed and removed by
  * its owner, found as others are. */
+#include "rag/cite.h"
 #include "rag/rag_int.h"
 
 static void describe(const struct doc_row *d, int64_t text_bytes, uint32_t dim, struct arena *a,
@@ -174,4 +175,35 @@ enum err rag_text(struct croft *c, struct str project, struct str collection, st
 		e = store_doc_text(tx, d.id, a, out, &blocks, et);
 	db_rollback(tx);
 	return e;
+}
+
+/* ---- answers from them ---- */
+
+struct reader {
+	struct rag *r;
+	const struct cancel *cancel;
+};
+
+static enum err embed_sentences(
+	void *ctx, const struct str *texts, size_t n, float *out, struct errtext *et)
+{
+	struct reader *k = ctx;
+	size_t truncated, tokens;
+	return embed_texts(endpoint_model(k->r->embed), texts, n, true, out, &truncated, &tokens,
+		k->cancel, et);
+}
+
+enum err rag_cite(struct croft *c, const struct rag_hit *hits, size_t n,
+	const struct cancel *cancel, struct arena *a, struct cite **out, struct errtext *et)
+{
+	struct reader *k = arena_array_of(a, 1, struct reader);
+	enum err e = k ? OK : err_set(et, ERR_NOMEM, "no memory to check an answer");
+	if (!e)
+		e = rag_load(c, &k->r, cancel, et);
+	if (e)
+		return e;
+	k->cancel = cancel;
+	struct cite_input in = {
+		.hits = hits, .n_hits = n, .embed = embed_sentences, .ctx = k, .dim = k->r->dim};
+	return cite_new(&in, a, out, et);
 }
