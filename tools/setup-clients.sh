@@ -31,6 +31,7 @@ npm_install() {
 clients() {
 	case $1 in
 	python) pip openai==3.54.0 ;;
+	agents) pip openai==3.54.0 openai-agents==0.24.0 ;;
 	anthropic) pip anthropic==2.14.0 ;;
 	cohere) pip cohere==7.3.1 ;;
 	otel-python) pip opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 ;;
@@ -61,13 +62,13 @@ clients() {
 case ${1:-} in
 all)
 	# before the tests start: an install must not change packages under a running one
-	for group in python anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai qdrant qdrant-node; do
+	for group in python agents anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai qdrant qdrant-node; do
 		(clients $group) || echo "setup-clients: $group cannot be fetched; its tests are skipped" >&2
 	done
 	;;
 *)
 	clients "${1:-}" || {
-		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai|qdrant|qdrant-node" >&2
+		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|agents|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai|qdrant|qdrant-node" >&2
 		exit 1
 	}
 	;;

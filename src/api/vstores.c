@@ -359,6 +359,41 @@ static const struct setting settings[] = {
 		1, 16},
 };
 
+static const struct option make_options[] = {
+	{"days", 0, "N", "It ends when it was not used for N days"},
+};
+
+static const struct option add_options[] = {
+	{"attribute", 'a', "KEY=VALUE",
+		"An attribute of the files, to filter by; may be given again"},
+	{"chunk-tokens", 0, "N", "Tokens of a chunk; rag.chunk_tokens if not given"},
+	{"chunk-overlap", 0, "N", "Tokens that a chunk repeats of the one before"},
+	{"no-wait", 0, NULL, "Do not wait until the files are indexed"},
+};
+
+static const struct option search_options[] = {
+	{"k", 'k', "N", "How many passages; 10 if not given"},
+	{"filter", 'f', "JSON",
+		"Over attributes: {\"type\":\"eq\",\"key\":\"year\",\"value\":2026}"},
+};
+
+static const struct command commands[] = {
+	{"stores", run_stores, "", NULL, 0, "List vector stores", NULL},
+	{"stores make", run_stores_make, "NAME", make_options, ARRAY_LEN(make_options),
+		"Make a vector store; prints its id", NULL},
+	{"stores show", run_stores_show, "STORE", NULL, 0, "Show a vector store and its files",
+		"STORE is an id or a name."},
+	{"stores add", run_stores_add, "STORE FILE...", add_options, ARRAY_LEN(add_options),
+		"Upload files and add them to a vector store",
+		"They are indexed in the background. Example:\n\n"
+		"  croft stores add handbook lease.pdf rules.md -a kind=law -a year=2026"},
+	{"stores search", run_stores_search, "STORE QUERY", search_options,
+		ARRAY_LEN(search_options), "Find passages in a vector store",
+		"Example:\n\n  croft stores search handbook notice period -k 3"},
+	{"stores rm", run_stores_rm, "STORE", NULL, 0, "Remove a vector store; the files stay",
+		NULL},
+};
+
 const struct module vstores_module = {
 	.name = "vector_stores",
 	.migrations = vstores_migrations,
@@ -366,6 +401,7 @@ const struct module vstores_module = {
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(settings),
+	TABLE(commands),
 	.start = vstores_start,
 	.stop = vstores_stop,
 };

@@ -217,6 +217,14 @@ void vstore_batches_cancel(struct croft *c, struct http_request *rq, struct http
 void vstore_batches_files(struct croft *c, struct http_request *rq, struct http_response *rs);
 void vstores_search(struct croft *c, struct http_request *rq, struct http_response *rs);
 
+struct cmd;
+enum err run_stores(struct cmd *cmd, struct errtext *et);
+enum err run_stores_show(struct cmd *cmd, struct errtext *et);
+enum err run_stores_make(struct cmd *cmd, struct errtext *et);
+enum err run_stores_add(struct cmd *cmd, struct errtext *et);
+enum err run_stores_search(struct cmd *cmd, struct errtext *et);
+enum err run_stores_rm(struct cmd *cmd, struct errtext *et);
+
 enum err vstores_start(struct croft *c, struct errtext *et);
 void vstores_stop(struct croft *c);
 void vstores_wake(struct croft *c);

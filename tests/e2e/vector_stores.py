@@ -5,7 +5,7 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
     os.environ.pop(name, None)
-from croft_server import Croft, Tap, on_postgres  # noqa: E402
+from croft_server import CHAT, Croft, Tap  # noqa: E402
 
 import openai  # noqa: E402
 
@@ -280,12 +280,143 @@ def killed(c, client):
     return client, vs
 
 
+QUESTION = "How long is the notice period for tenants?"
+
+
+def ask(client, vs, input=QUESTION, tool={}, **more):
+    tools = [{"type": "file_search", "vector_store_ids": [vs.id], **tool}]
+    return client.responses.create(**{"model": CHAT, "temperature": 0, "max_output_tokens": 60, "input": input,
+                                      "tools": tools, **more})
+
+
+def text_of(r):
+    return next(i for i in r.output if i.type == "message").content[0]
+
+
+def file_search(c, client, vs, ids):
+    r = ask(client, vs, include=["file_search_call.results"])
+    call, message = r.output
+    tap.ok(call.type == "file_search_call" and call.id.startswith("fs_") and call.status == "completed"
+           and call.queries == [QUESTION], "a search, then the answer", r.output)
+    top = call.results[0]
+    tap.same((top.file_id, top.filename, top.attributes), (ids["lease.md"], "lease.md", ATTRIBUTES["lease.md"]), "its results")
+    tap.ok("three months" in top.text and 0 < top.score <= 1, "their text and score", top)
+    tap.ok("three months" in r.output_text, "the answer is from the file", r.output_text)
+    cited = text_of(r).annotations
+    tap.ok(cited and all(a.type == "file_citation" and 0 < a.index <= len(r.output_text) for a in cited), "with citations", cited)
+    tap.same((cited[0].file_id, cited[0].filename), (ids["lease.md"], "lease.md"), "of the file")
+    tap.ok(r.output_text[:cited[0].index].endswith("three months."), "behind the sentence", (r.output_text, cited))
+    tap.same(r.tools[0].vector_store_ids, [vs.id], "the response shows the tool")
+    tap.same(client.responses.retrieve(r.id).output, r.output, "stored so")
+
+    with client.responses.stream(model=CHAT, temperature=0, max_output_tokens=60, input=QUESTION,
+                                 tools=[{"type": "file_search", "vector_store_ids": [vs.id]}]) as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    kinds = [e.type for e in events if e.type != "response.output_text.delta"]
+    n = len(text_of(final).annotations)
+    tap.same(kinds, ["response.created", "response.in_progress", "response.output_item.added",
+                     "response.file_search_call.in_progress", "response.file_search_call.searching",
+                     "response.file_search_call.completed", "response.output_item.done", "response.output_item.added",
+                     "response.content_part.added", *["response.output_text.annotation.added"] * n,
+                     "response.output_text.done", "response.content_part.done", "response.output_item.done",
+                     "response.completed"], "the events of a stream, in order")
+    tap.same([e.sequence_number for e in events], list(range(len(events))), "numbered without a gap")
+    tap.same("".join(e.delta for e in events if e.type == "response.output_text.delta"), r.output_text, "the same text")
+    tap.same([e.annotation.model_dump() for e in events if e.type.endswith("annotation.added")],
+             [a.model_dump() for a in cited], "the same citations")
+    tap.same((final.output[0].results, text_of(final).annotations), (None, cited), "results only when they are asked for")
+
+    def found(**tool):
+        got = ask(client, vs, tool=tool, include=["file_search_call.results"], store=False).output[0].results
+        return sorted(x.filename for x in got)
+
+    tap.same(found(filters={"type": "eq", "key": "kind", "value": "rule"}), ["boiler.html", "dogs.txt"], "filtered")
+    tap.same(found(max_num_results=1), ["lease.md"], "as many as are asked for")
+    tap.same(found(ranking_options={"score_threshold": 0.99}), [], "from a score on")
+    none = ask(client, vs, tool_choice="none")
+    tap.same([i.type for i in none.output], ["message"], "tool_choice none: no search")
+    both = ask(client, vs, tools=[{"type": "function", "name": "f", "parameters": {}},
+                                  {"type": "file_search", "vector_store_ids": [vs.id]}],
+               tool_choice={"type": "function", "name": "f"})
+    tap.same([i.type for i in both.output], ["function_call"], "a function that must be called: no search")
+    schema = {"type": "json_schema", "name": "a", "schema": {"type": "object", "properties": {
+        "months": {"type": "integer", "minimum": 1, "maximum": 99}}, "required": ["months"], "additionalProperties": False}}
+    held = ask(client, vs, text={"format": schema})
+    tap.ok(held.output[0].type == "file_search_call" and "months" in held.output_text and not text_of(held).annotations,
+           "a text that is held to a schema is searched for, and not annotated", held.output)
+
+    talk = client.conversations.create()
+    ask(client, vs, conversation=talk.id)
+    items = client.conversations.items.list(talk.id, order="asc").data
+    tap.same([i.type for i in items], ["message", "file_search_call", "message"], "a conversation keeps the search")
+    tap.ok(items[2].content[0].annotations == cited, "and the citations", items[2])
+    follow = ask(client, vs, "And in which form?", previous_response_id=r.id)
+    tap.same(follow.output[0].queries, ["And in which form?", QUESTION + "\nAnd in which form?"],
+             "what follows a question is searched with it too")
+    again = ask(client, vs, [{"role": "user", "content": QUESTION}, *[i.model_dump(exclude_none=True) for i in r.output],
+                             {"role": "user", "content": "Again, please."}])
+    kept = client.responses.input_items.list(again.id, order="asc").data
+    tap.same([i.type for i in kept], ["message", "file_search_call", "message", "message"], "an answer sent again")
+    tap.same(kept[2].content[0].annotations, cited, "with its citations")
+    later = ask(client, vs, background=True)
+    end = time.time() + 30
+    while later.status in ("queued", "in_progress") and time.time() < end:
+        time.sleep(0.05)
+        later = client.responses.retrieve(later.id)
+    tap.same((later.output_text, text_of(later).annotations), (r.output_text, cited), "in the background, the same")
+    counted = c.json("POST", "/v1/responses/input_tokens", {"model": CHAT, "input": QUESTION, "tools": [
+        {"type": "file_search", "vector_store_ids": [vs.id]}]})[1]
+    tap.same(counted["input_tokens"], r.usage.input_tokens, "input_tokens counts the passages")
+
+    nobody = "vs_" + "1" * 32
+    for tool, status, param in (({"vector_store_ids": []}, 400, "tools[0].vector_store_ids"),
+                                ({"vector_store_ids": [nobody]}, 404, "tools"), ({"vector_store_ids": ["x"]}, 404, "tools[0].vector_store_ids"),
+                                ({"max_num_results": 51}, 400, "tools[0].max_num_results"),
+                                ({"filters": {"type": "x"}}, 400, "tools[0].filters.type")):
+        got = c.json("POST", "/v1/responses", {"model": CHAT, "input": "x", "tools": [
+            {"type": "file_search", "vector_store_ids": [vs.id], **tool}]})
+        tap.same((got[0], got[1]["error"]["param"]), (status, param), f"refused: {tool}")
+    c.json("POST", "/api/v1/projects", {"name": "third"})
+    tap.raises(GONE, lambda: ask(of(c, "/p/third"), vs), "another project cannot search it")
+
+
+def little_room(c, client, vs):
+    """Passages that the setting has no room for are left out, and that is said."""
+    r = ask(client, vs, input="dogs boiler notice period", include=["file_search_call.results"])
+    own = r.output[0].model_extra["croft"]
+    tap.ok(own["in_prompt"] < own["found"] == 3 and len(r.output[0].results) == 3, "what has no room is left out, and said", own)
+    tap.ok(r.usage.input_tokens < 200, "the prompt is as small as was set", r.usage)
+
+
+def command_line(c):
+    path = os.path.join(c.home, "notice.md")
+    with open(path, "w") as f:
+        f.write(TEXTS["lease.md"])
+    code, made, _ = c.cli("stores", "make", "desk")
+    tap.ok(code == 0 and made.strip().startswith("vs_"), "croft stores make", made)
+    code, out, err = c.cli("stores", "add", "desk", path, "-a", "year=2026", "-a", "kind=law", "--chunk-tokens", "120")
+    tap.ok(code == 0 and "notice.md" in out, "croft stores add", out + err)
+    code, out, _ = c.cli("stores", "search", "desk", "notice", "period", "-f", '{"type":"gt","key":"year","value":2025}')
+    tap.ok(code == 0 and "notice.md" in out and "three months" in out, "croft stores search", out)
+    code, out, _ = c.cli("stores", "show", "desk")
+    tap.ok(code == 0 and "1 completed" in out and "120/0" in out, "croft stores show", out)
+    tap.ok("desk" in c.cli("stores")[1], "croft stores")
+    with open(path, "wb") as f:
+        f.write(b"\x7fELF" * 99)
+    code, _, err = c.cli("stores", "add", "desk", path)
+    tap.ok(code != 0 and "could not be indexed" in err, "a bad file is an error", err)
+    tap.ok(c.cli("stores", "rm", "desk")[0] == 0 and c.cli("stores", "show", "desk")[0] != 0, "croft stores rm")
+
+
 with Croft(models=True, key="test-key") as c:
     client = of(c)
     stores(client)
     vs, ids = files(c, client)
     searches(client, vs, ids)
     refused(c, client, vs, ids)
+    client.vector_stores.files.update(ids["dogs.txt"], vector_store_id=vs.id, attributes=ATTRIBUTES["dogs.txt"])
+    file_search(c, client, vs, ids)
     bad_files(client)
     projects(c, client, vs, ids)
     removals(client, vs, ids)
@@ -301,5 +432,12 @@ with Croft(models=True, key="test-key") as c:
     tap.same(c.json("GET", f"/api/v1/documents?collection={kept.id}")[1]["total"], 0, "those of a deleted one at once")
     nobody = openai.OpenAI(base_url=c.base + "/v1", api_key="wrong", max_retries=0)
     tap.raises(openai.AuthenticationError, lambda: nobody.vector_stores.list(), "not without a key")
+    command_line(c)
     tap.same(c.stop(), 0, "the server ends with 0")
+with Croft(models=True, key="test-key", settings={"file_search.prompt_tokens": 60}) as c:
+    client = of(c)
+    made = [upload(client, n) for n in TEXTS]
+    vs = client.vector_stores.create(file_ids=[f.id for f in made])
+    wait(client, vs.id)
+    little_room(c, client, vs)
 tap.done()
