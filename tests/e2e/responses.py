@@ -290,7 +290,7 @@ def refused(c, client):
         e = tap.raises(kind, lambda: client.responses.create(**{"model": CHAT, "input": "Hi", **more}), what)
         tap.ok(e is None or (e.body["message"] and e.body["param"] == param), what + ": by name", e and e.body)
     no("an unknown model", "model", openai.NotFoundError, model="nobody")
-    for tool in ("web_search", "file_search", "computer_use_preview", "code_interpreter", "mcp", "image_generation"):
+    for tool in ("web_search", "computer_use_preview", "code_interpreter", "mcp", "image_generation"):
         no("the tool " + tool, "tools[0].type", tools=[{"type": tool}])
     image = {"role": "user", "content": [{"type": "input_image", "image_url": "https://example.org/a.png"}]}
     no("an image", "input[0].content[0]", input=[image])
