@@ -206,9 +206,12 @@ struct pass {
 	struct kv *kv;
 	const int32_t *ids;
 	const struct span *spans;
-	size_t n_spans, n; /* n: tokens */
+	size_t n_spans, n;    /* n: tokens */
+	const uint32_t *rows; /* [n_rows] */
+	size_t n_rows;
 	uint32_t layer;
 	bool adapted; /* a span has an adapter */
+	bool chosen;  /* only the rows of the logits are left */
 };
 
 static void look_up(void *arg, size_t from, size_t to)
@@ -235,10 +238,9 @@ static float to_bytes(int8_t *y, size_t step, const float *x, size_t dim)
 	return most / 127;
 }
 
-/* Rotated keys, in panels of 16 positions, and values into the sequences' blocks. */
-static void store(void *arg, size_t from, size_t to)
+/* Keys, in panels of 16 positions, and values into the sequences' blocks. */
+static void store(const struct pass *p, size_t from, size_t to)
 {
-	const struct pass *p = arg;
 	const struct hparams *hp = &p->m->hp;
 	const struct kv *kv = p->kv;
 	size_t dim = hp->head_dim, row = hp->kv_heads * dim;
@@ -263,6 +265,26 @@ static void store(void *arg, size_t from, size_t to)
 				((kern_f16 *)k)[panel + 16 * c] = half[h * dim + c];
 			kern->to_f16((kern_f16 *)v + in * dim, y + h * dim, dim);
 		}
+	}
+}
+
+/* A row's queries and keys to where they are read: normed, turned, kept. */
+static void place(void *arg, size_t from, size_t to)
+{
+	const struct pass *p = arg;
+	const struct hparams *hp = &p->m->hp;
+	const struct layer *l = &p->m->layers[p->layer];
+	size_t dim = hp->head_dim, half = hp->rope_dim / 2;
+	for (size_t i = from; i < to; i++) {
+		float *q = p->d->q + i * hp->heads * dim, *k = p->d->k + i * hp->kv_heads * dim,
+		      *cs = p->d->cs + i * 2 * half;
+		if (l->q_norm) {
+			row_head_rmsnorm(q, hp->heads, dim, l->q_norm, hp->norm_eps);
+			row_head_rmsnorm(k, hp->kv_heads, dim, l->k_norm, hp->norm_eps);
+		}
+		row_rope(q, hp->heads, dim, cs, half, p->m->rope_pairs);
+		row_rope(k, hp->kv_heads, dim, cs, half, p->m->rope_pairs);
+		store(p, i, i + 1);
 	}
 }
 
@@ -317,12 +339,13 @@ static size_t add_jobs(struct pass *p, const struct adapter *a, size_t n_jobs, c
 	return n_jobs;
 }
 
-/* Products of x, a row for each token, and what the spans' adapters add. */
-static void linear(struct pass *p, const float *x, size_t k, const struct linear *out, size_t n_out)
+/* Products of x, a row for each token, made by `before`, and what the spans' adapters add. */
+static void linear(struct pass *p, struct rows_step before, const float *x, size_t k,
+	const struct linear *out, size_t n_out)
 {
 	struct decoder *d = p->d;
 	size_t n_jobs = 0, at = 0, n;
-	layer_linear(p->m->team, x, p->n, k, d->act, out, n_out);
+	layer_linear(p->m->team, before, x, p->n, k, d->act, out, n_out);
 	if (!p->adapted)
 		return;
 	for (size_t i = 0; i < p->n_spans; i++, at += n) {
@@ -341,7 +364,13 @@ static void output(struct pass *p, const uint32_t *rows, size_t n_rows, float *l
 	struct decoder *d = p->d;
 	struct linear out = {&p->m->output, NULL, logits};
 	size_t n_jobs = 0;
-	layer_linear(p->m->team, d->out, n_rows, p->m->hp.width, d->act, &out, 1);
+	struct norm norm = {.x = d->out,
+		.y = d->out,
+		.w = p->m->out_norm,
+		.width = p->m->hp.width,
+		.eps = p->m->hp.norm_eps};
+	layer_linear(p->m->team, (struct rows_step){rows_add_rmsnorm, &norm}, d->out, n_rows,
+		p->m->hp.width, d->act, &out, 1);
 	for (size_t i = 0; i < n_rows && p->adapted; i++) {
 		const struct adapter *a = p->spans[d->span_of[rows[i]]].adapter;
 		if (a)
@@ -350,33 +379,53 @@ static void output(struct pass *p, const uint32_t *rows, size_t n_rows, float *l
 	layer_lora(p->m->team, d->lora, n_jobs, d->act, d->scratch, d->scratch_each);
 }
 
-/* One block: x in d->x, its norm in d->norm; leaves in d->norm what is to be added to x. */
-static void block(struct pass *p)
+/* After the last block's attention nobody asks for other rows than those of the logits, in
+ * ascending order: they move to the front and the pass goes on with them. */
+static void choose(struct pass *p)
+{
+	struct decoder *d = p->d;
+	size_t w = p->m->hp.width, q = (size_t)p->m->hp.heads * p->m->hp.head_dim;
+	for (size_t i = 0; i < p->n_rows; i++) {
+		assert(p->rows[i] >= i);
+		memmove(d->x + i * w, d->x + p->rows[i] * w, w * sizeof *d->x);
+		memmove(d->att + i * q, d->att + p->rows[i] * q, q * sizeof *d->att);
+	}
+	p->n = p->n_rows;
+	p->chosen = true;
+}
+
+/* One block: x in d->x, and in d->norm what is to be added to it (`first`: nothing); leaves there
+ * what the block adds. */
+static void block(struct pass *p, bool first, bool last)
 {
 	struct decoder *d = p->d;
 	const struct hparams *hp = &p->m->hp;
 	const struct layer *l = &p->m->layers[p->layer];
-	struct kern_team *team = p->m->team;
-	size_t n = p->n, half = hp->rope_dim / 2, q = (size_t)hp->heads * hp->head_dim;
-	linear(p, d->norm, hp->width,
+	size_t q = (size_t)hp->heads * hp->head_dim;
+	struct norm norm = {.x = d->x,
+		.y = d->norm,
+		.r = first ? NULL : d->norm,
+		.w = l->attn_norm,
+		.width = hp->width,
+		.eps = hp->norm_eps};
+	struct mlp mlp = {.x = d->gate, .up = d->up, .width = hp->ffn};
+	linear(p, (struct rows_step){rows_add_rmsnorm, &norm}, d->norm, hp->width,
 		(struct linear[]){
 			{&l->q, l->q_b, d->q}, {&l->k, l->k_b, d->k}, {&l->v, l->v_b, d->v}},
 		3);
-	if (l->q_norm) {
-		layer_head_rmsnorm(team, d->q, n, hp->heads, hp->head_dim, l->q_norm, hp->norm_eps);
-		layer_head_rmsnorm(
-			team, d->k, n, hp->kv_heads, hp->head_dim, l->k_norm, hp->norm_eps);
-	}
-	layer_rope(team, d->q, n, hp->heads, hp->head_dim, d->cs, half, p->m->rope_pairs);
-	layer_rope(team, d->k, n, hp->kv_heads, hp->head_dim, d->cs, half, p->m->rope_pairs);
-	rows_run(team, n, store, p);
+	rows_run(p->m->team, p->n, place, p);
+	if (last && !p->n_rows)
+		return;
 	attend(p);
-	linear(p, d->att, q, &(struct linear){&l->o, l->o_b, d->norm}, 1);
-	layer_add_rmsnorm(team, d->x, d->norm, n, hp->width, l->mlp_norm, hp->norm_eps, d->norm);
-	linear(p, d->norm, hp->width,
+	if (last && !p->adapted)
+		choose(p);
+	linear(p, (struct rows_step){0}, d->att, q, &(struct linear){&l->o, l->o_b, d->norm}, 1);
+	norm.r = d->norm;
+	norm.w = l->mlp_norm;
+	linear(p, (struct rows_step){rows_add_rmsnorm, &norm}, d->norm, hp->width,
 		(struct linear[]){{&l->gate, l->gate_b, d->gate}, {&l->up, l->up_b, d->up}}, 2);
-	layer_silu_mul(team, d->gate, d->up, n, hp->ffn);
-	linear(p, d->gate, hp->ffn, &(struct linear){&l->down, l->down_b, d->norm}, 1);
+	linear(p, (struct rows_step){rows_silu_mul, &mlp}, d->gate, hp->ffn,
+		&(struct linear){&l->down, l->down_b, d->norm}, 1);
 }
 
 static void number(struct pass *p)
@@ -395,22 +444,25 @@ void decoder_pass(struct decoder *d, const struct model *m, struct kv *kv, const
 	float *logits)
 {
 	const struct hparams *hp = &m->hp;
-	struct pass p = {d, m, kv, ids, spans, n_spans, 0, 0, false};
+	struct pass p = {.d = d,
+		.m = m,
+		.kv = kv,
+		.ids = ids,
+		.spans = spans,
+		.n_spans = n_spans,
+		.rows = rows,
+		.n_rows = n_rows};
 	number(&p);
 	assert(p.n <= d->batch && n_rows <= d->rows);
 	rope_angles(m->team, d->pos, p.n, m->inv_freq, hp->rope_dim / 2, d->cs);
 	rows_run(m->team, p.n, look_up, &p);
-	for (p.layer = 0; p.layer < hp->layers; p.layer++) {
-		layer_add_rmsnorm(m->team, d->x, p.layer ? d->norm : NULL, p.n, hp->width,
-			m->layers[p.layer].attn_norm, hp->norm_eps, d->norm);
-		block(&p);
-	}
+	for (; p.layer < hp->layers; p.layer++)
+		block(&p, p.layer == 0, p.layer + 1 == hp->layers);
 	if (!n_rows)
 		return;
-	for (size_t i = 0; i < n_rows; i++)
-		kern->add(d->out + i * hp->width, d->x + rows[i] * (size_t)hp->width,
-			d->norm + rows[i] * (size_t)hp->width, hp->width);
-	layer_add_rmsnorm(
-		m->team, d->out, NULL, n_rows, hp->width, m->out_norm, hp->norm_eps, d->out);
+	for (size_t i = 0; i < n_rows; i++) {
+		size_t at = (p.chosen ? i : rows[i]) * hp->width;
+		kern->add(d->out + i * hp->width, d->x + at, d->norm + at, hp->width);
+	}
 	output(&p, rows, n_rows, logits);
 }

@@ -155,26 +155,40 @@ static void attend(struct pass *p)
 	layer_attention(p->m->team, &s, e->seqs, p->n_seqs);
 }
 
-static void block(struct pass *p, const struct layer *l)
+/* What a layer left in e->att is added and normed on the way to the next one; NULL: the first's. */
+static struct norm norm_after(const struct pass *p, const struct layer *l)
+{
+	return (struct norm){.x = p->e->x,
+		.r = l ? p->e->att : NULL,
+		.w = l ? l->mlp_norm : p->m->embd_norm,
+		.b = l ? l->mlp_norm_b : p->m->embd_norm_b,
+		.width = p->m->hp.width,
+		.eps = p->m->hp.norm_eps};
+}
+
+static void block(struct pass *p, const struct layer *before, const struct layer *l)
 {
 	struct encoder *e = p->e;
 	const struct hparams *hp = &p->m->hp;
 	struct kern_team *team = p->m->team;
 	size_t n = p->n, q = (size_t)hp->heads * hp->head_dim;
-	layer_linear(team, e->x, n, hp->width, e->act,
+	struct norm norm = norm_after(p, before);
+	struct mlp mlp = {.x = e->up, .width = hp->ffn, .tanh_form = hp->act == ACT_GELU_TANH};
+	struct rows_step layernorm = {rows_add_layernorm, &norm}, gelu = {rows_gelu, &mlp},
+			 none = {0};
+	layer_linear(team, layernorm, e->x, n, hp->width, e->act,
 		(struct linear[]){
 			{&l->q, l->q_b, e->q}, {&l->k, l->k_b, e->k}, {&l->v, l->v_b, e->v}},
 		3);
 	attend(p);
-	layer_linear(team, e->att, n, q, e->act, &(struct linear){&l->o, l->o_b, e->q}, 1);
-	layer_add_layernorm(
-		team, e->x, e->q, n, hp->width, l->attn_norm, l->attn_norm_b, hp->norm_eps);
-	layer_linear(team, e->x, n, hp->width, e->act, &(struct linear){&l->up, l->up_b, e->up}, 1);
-	layer_gelu(team, e->up, n, hp->ffn, hp->act == ACT_GELU_TANH);
-	layer_linear(
-		team, e->up, n, hp->ffn, e->act, &(struct linear){&l->down, l->down_b, e->att}, 1);
-	layer_add_layernorm(
-		team, e->x, e->att, n, hp->width, l->mlp_norm, l->mlp_norm_b, hp->norm_eps);
+	layer_linear(team, none, e->att, n, q, e->act, &(struct linear){&l->o, l->o_b, e->q}, 1);
+	norm.r = e->q;
+	norm.w = l->attn_norm;
+	norm.b = l->attn_norm_b;
+	layer_linear(team, layernorm, e->x, n, hp->width, e->act,
+		&(struct linear){&l->up, l->up_b, e->up}, 1);
+	layer_linear(team, gelu, e->up, n, hp->ffn, e->act,
+		&(struct linear){&l->down, l->down_b, e->att}, 1);
 }
 
 /* The sequences' vectors: the mean of the tokens', or the first one's; made of length 1 if the
@@ -209,7 +223,7 @@ static void rank(struct pass *p)
 	}
 	if (m->pooler.n) {
 		head = e->q;
-		layer_linear(m->team, first, p->n_seqs, w, e->act,
+		layer_linear(m->team, (struct rows_step){0}, first, p->n_seqs, w, e->act,
 			&(struct linear){&m->pooler, m->pooler_b, head}, 1);
 		for (size_t i = 0; i < p->n_seqs * w; i++)
 			head[i] = tanhf(head[i]);
@@ -229,9 +243,10 @@ void encoder_pass(struct encoder *e, const struct model *m, const int32_t *ids,
 			e->pos[p.n++] = m->hp.pos_first + i;
 		}
 	rows_run(m->team, p.n, look_up, &p);
-	layer_add_layernorm(m->team, e->x, NULL, p.n, m->hp.width, m->embd_norm, m->embd_norm_b,
-		m->hp.norm_eps);
-	for (uint32_t i = 0; i < m->hp.layers; i++)
-		block(&p, &m->layers[i]);
+	const struct layer *last = NULL;
+	for (uint32_t i = 0; i < m->hp.layers; last = &m->layers[i++])
+		block(&p, last, &m->layers[i]);
+	struct norm norm = norm_after(&p, last);
+	rows_run(m->team, p.n, rows_add_layernorm, &norm);
 	m->hp.pooling == POOL_RANK ? rank(&p) : pool(&p);
 }

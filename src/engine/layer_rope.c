@@ -30,29 +30,10 @@ void rope_angles(struct kern_team *team, const uint32_t *pos, size_t n, const do
 	rows_run(team, n, angles, &a);
 }
 
-struct rope {
-	float *x;
-	const float *cs;
-	size_t heads, dim, half;
-	bool pairs;
-};
-
-static void rope(void *arg, size_t from, size_t to)
+void row_rope(float *x, size_t heads, size_t head_dim, const float *cs, size_t half, bool pairs)
 {
-	const struct rope *a = arg;
-	for (size_t i = from; i < to; i++) {
-		float *x = a->x + i * a->heads * a->dim;
-		const float *cs = a->cs + i * 2 * a->half;
-		if (a->pairs)
-			kern->rope_norm(x, cs, a->half, a->heads, a->dim);
-		else
-			kern->rope_neox(x, cs, a->half, a->heads, a->dim);
-	}
-}
-
-void layer_rope(struct kern_team *team, float *x, size_t n, size_t heads, size_t head_dim,
-	const float *cs, size_t half, bool pairs)
-{
-	struct rope a = {x, cs, heads, head_dim, half, pairs};
-	rows_run(team, n, rope, &a);
+	if (pairs)
+		kern->rope_norm(x, cs, half, heads, head_dim);
+	else
+		kern->rope_neox(x, cs, half, heads, head_dim);
 }

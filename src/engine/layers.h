@@ -11,6 +11,11 @@
 /* Calls fn for ranges of [0, n) that together are everything; few rows stay on this thread. */
 typedef void (*rows_fn)(void *arg, size_t from, size_t to);
 void rows_run(struct kern_team *team, size_t n, rows_fn fn, void *arg);
+/* Such a function as a step before a product; no fn: nothing. */
+struct rows_step {
+	rows_fn fn;
+	void *arg;
+};
 
 /* ---- linear: y[n][w.n] = x[n][w.k] * w^T + bias, for several w of one input ---- */
 
@@ -19,9 +24,10 @@ struct linear {
 	const float *bias; /* or NULL */
 	float *y;          /* [n][w->n] */
 };
-/* act: kern_act_bytes(n, k) bytes of workspace, aligned to 64 */
-void layer_linear(struct kern_team *team, const float *x, size_t n, size_t k, void *act,
-	const struct linear *out, size_t n_out);
+/* act: kern_act_bytes(n, k) bytes of workspace, aligned to 64. `before` makes the rows of x; each
+ * is rounded as soon as it is made, while it is in the first cache, and the team is called once. */
+void layer_linear(struct kern_team *team, struct rows_step before, const float *x, size_t n,
+	size_t k, void *act, const struct linear *out, size_t n_out);
 
 /* ---- adapters: y += scale * b (a x) of n rows ---- */
 
@@ -45,26 +51,30 @@ void layer_lora(struct kern_team *team, struct lora_job *jobs, size_t n, void *a
 
 /* ---- norms ---- */
 
-/* x += r (r may be NULL), then y = rmsnorm(x) * w. y may be x. */
-void layer_add_rmsnorm(struct kern_team *team, float *x, const float *r, size_t n, size_t width,
-	const float *w, float eps, float *y);
-/* x = layernorm(x + r) * w + b; r may be NULL */
-void layer_add_layernorm(struct kern_team *team, float *x, const float *r, size_t n, size_t width,
-	const float *w, const float *b, float eps);
+struct norm {
+	float *x, *y;
+	const float *r, *w, *b; /* r and b may be NULL */
+	size_t width;
+	float eps;
+};
+/* Steps, arg is a struct norm: x += r, then y = rmsnorm(x) * w, or x = layernorm(x) * w + b. y may
+ * be x. */
+void rows_add_rmsnorm(void *norm, size_t from, size_t to);
+void rows_add_layernorm(void *norm, size_t from, size_t to);
 void layer_add(struct kern_team *team, float *x, const float *r, size_t n, size_t width);
-/* Each of `heads` heads of head_dim values by itself: the q and k norms of Qwen 3. In place. */
-void layer_head_rmsnorm(struct kern_team *team, float *x, size_t n, size_t heads, size_t head_dim,
-	const float *w, float eps);
+/* Each of `heads` heads of head_dim values of a row by itself: the q and k norms of Qwen 3. In
+ * place.
+ */
+void row_head_rmsnorm(float *x, size_t heads, size_t head_dim, const float *w, float eps);
 
 /* ---- rope ---- */
 
 /* cs[n][2 * half]: cosines, then sines, of pos[i] * inv_freq[j]. */
 void rope_angles(struct kern_team *team, const uint32_t *pos, size_t n, const double *inv_freq,
 	size_t half, float *cs);
-/* Turns the first 2 * half values of every head, in place. pairs: (2i, 2i + 1), else (i, i + half)
- */
-void layer_rope(struct kern_team *team, float *x, size_t n, size_t heads, size_t head_dim,
-	const float *cs, size_t half, bool pairs);
+/* Turns the first 2 * half values of every head of a row by the angles cs[2 * half], in place.
+ * pairs: (2i, 2i + 1), else (i, i + half) */
+void row_rope(float *x, size_t heads, size_t head_dim, const float *cs, size_t half, bool pairs);
 
 /* ---- attention ---- */
 
@@ -98,8 +108,14 @@ void layer_attention(
 
 /* ---- mlp ---- */
 
-/* gate = silu(gate) * up */
-void layer_silu_mul(struct kern_team *team, float *gate, const float *up, size_t n, size_t width);
-void layer_gelu(struct kern_team *team, float *x, size_t n, size_t width, bool tanh_form);
+struct mlp {
+	float *x;
+	const float *up;
+	size_t width;
+	bool tanh_form;
+};
+/* Steps, arg is a struct mlp: x = silu(x) * up, or x = gelu(x). */
+void rows_silu_mul(void *mlp, size_t from, size_t to);
+void rows_gelu(void *mlp, size_t from, size_t to);
 
 #endif

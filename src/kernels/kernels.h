@@ -136,9 +136,8 @@ struct kern_mul {
 };
 /* Several products at once (q, k and v; gate and up), split between the team's threads. */
 void kern_matmul_team(struct kern_team *team, const struct kern_mul *jobs, size_t n_jobs);
-/* kern_act_quant, kern_act_half and kern_mat_pack (rows [from, to)) over the team. */
+/* kern_act_quant and kern_mat_pack (rows [from, to)) over the team. */
 void kern_act_quant_team(struct kern_team *team, struct kern_act *a);
-void kern_act_half_team(struct kern_team *team, struct kern_act *a);
 void kern_mat_pack_team(
 	struct kern_team *team, struct kern_mat *w, const void *rows, size_t from, size_t to);
 

@@ -331,17 +331,6 @@ void kern_act_quant_team(struct kern_team *team, struct kern_act *a)
 	kern_team_run(team, act_chunk, a, (a->m + 7) / 8);
 }
 
-static void half_chunk(void *arg, size_t chunk, unsigned thread)
-{
-	struct kern_act *a = arg;
-	kern_act_half(a, chunk * 8, MIN(chunk * 8 + 8, a->m));
-}
-
-void kern_act_half_team(struct kern_team *team, struct kern_act *a)
-{
-	kern_team_run(team, half_chunk, a, (a->m + 7) / 8);
-}
-
 struct pack {
 	struct kern_mat *w;
 	const void *rows;
