@@ -194,8 +194,10 @@ async function all() {
     const twin = card('twin')
     await twin.getByRole('button', { name: /^(Load|Unload) twin$/ }).waitFor()
     if (await twin.getByRole('button', { name: 'Unload twin' }).count()) await twin.getByRole('button', { name: 'Unload twin' }).click()
+    await becomes(async () => /Would take \d+ MB of memory at most: weights 97 MB, keys and values/.test(await twin.innerText()), 'the plan of a model that is not open')
     await twin.getByRole('button', { name: 'Load twin', exact: true }).click()
     await twin.getByText('loaded', { exact: true }).waitFor()
+    await becomes(async () => !/Would take/.test(await twin.innerText()), 'no plan of one that is')
     await becomes(async () => /\d+ MB of memory, .* for keys and values/.test(await twin.locator('.live').innerText()), 'its memory')
     // somebody asks it: the page shows it without a reload, and does not let it go
     const stop = new AbortController()
