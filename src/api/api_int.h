@@ -77,6 +77,7 @@ struct chat_params {
 	bool one_call;
 	bool functions; /* asked in the deprecated way, and answered so */
 	enum reasoning reasoning;
+	struct str effort;
 	struct str template_json;
 	bool receipt;         /* it is wanted in the reply */
 	struct str last_user; /* for the run's name */

@@ -89,6 +89,7 @@ struct chat_request api_chat_request(
 		.tool_name = p->tool_name,
 		.one_call = p->one_call,
 		.reasoning = p->reasoning,
+		.effort = p->effort,
 		.template_json = p->template_json,
 		.sampling = p->gen.sampling,
 		.max_tokens = p->gen.max_tokens,

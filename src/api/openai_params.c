@@ -322,6 +322,8 @@ static enum err parse_message(
 						 : role;
 	out->content = str_mk("", 0);
 	out->name = json_str(m, "name");
+	if (str_eq_c(role, "assistant")) /* whether it is told again is the template's business */
+		out->reasoning = json_str(m, "reasoning_content");
 	out->tool_call_id = str_eq_c(role, "function") ? out->name : json_str(m, "tool_call_id");
 	yyjson_val *content = api_get(m, "content");
 	enum err e = api_parse_calls(m, i, a, out, x);

@@ -290,6 +290,7 @@ enum err api_parse_effort(
 		return api_fail(x, ERR_INVALID, "invalid_value", param,
 			"%s must be none, minimal, low, medium, high, xhigh or max", param);
 	p->reasoning = i < 2 ? REASONING_OFF : REASONING_ON;
+	p->effort = str_c(words[i]);
 	return OK;
 }
 

@@ -61,6 +61,7 @@ struct chat_request {
 	struct str tool_name; /* TOOLS_NAMED */
 	bool one_call;        /* parallel_tool_calls: false */
 	enum reasoning reasoning;
+	struct str effort;        /* how much it is to think, in OpenAI's words: "low"; or "" */
 	struct str template_json; /* more variables of the chat template, an object; "" */
 
 	struct sampling sampling;

@@ -237,9 +237,16 @@ static enum err add_message(struct draft *d, const struct chat_message *in, stru
 	bool own = !d->manner.renders_tools;
 	if (str_eq_c(m->role, "tool") && own)
 		return result_as_text(d, m, et);
+	/* Harmony takes a thought or a text before a call, not both: the text goes ahead */
+	if (m->tool_calls_json.n && d->manner.family->messages && m->reasoning.n && m->content.n) {
+		d->m[d->n++] = (struct chat_message){.role = m->role, .content = m->content};
+		m->content = S("");
+	}
 	if (m->tool_calls_json.n && !own)
 		return calls_as_wished(d, m, et);
 	d->m[d->n] = *m;
+	if (own)
+		d->m[d->n].reasoning = S("");
 	d->m[d->n].tool_call_id = id_of_length(d, m->tool_call_id);
 	return m->tool_calls_json.n ? calls_as_text(d, &d->m[d->n++], et) : (d->n++, OK);
 }
@@ -258,7 +265,7 @@ static size_t most_messages(const struct chat_request *r)
 {
 	size_t n = 1 + r->n_messages;
 	for (size_t i = 0; i < r->n_messages; i++)
-		n += calls_in(r->messages[i].tool_calls_json);
+		n += calls_in(r->messages[i].tool_calls_json) + (r->messages[i].reasoning.n > 0);
 	return n;
 }
 
@@ -284,6 +291,17 @@ static enum err put_together(struct draft *d, struct errtext *et)
 	return e;
 }
 
+/* gpt-oss knows three words. */
+static struct str effort_word(const struct draft *d)
+{
+	struct str e = d->r->effort;
+	if (!d->manner.family->messages)
+		return e;
+	if (str_eq_c(e, "none") || str_eq_c(e, "minimal"))
+		return S("low");
+	return str_eq_c(e, "xhigh") || str_eq_c(e, "max") ? S("high") : e;
+}
+
 /* enable_thinking is what templates ask for, by and large; what the caller says goes first. */
 static struct str more_json(struct draft *d)
 {
@@ -299,6 +317,8 @@ static struct str more_json(struct draft *d)
 		jw_kbool(&w, "enable_thinking", d->r->reasoning == REASONING_ON);
 	if (d->r->reasoning && !yyjson_obj_get(root, "thinking"))
 		jw_kbool(&w, "thinking", d->r->reasoning == REASONING_ON);
+	if (d->r->effort.n && !yyjson_obj_get(root, "reasoning_effort"))
+		jw_kstr(&w, "reasoning_effort", effort_word(d));
 	yyjson_obj_foreach(root, i, n, k, v)
 	{
 		jw_key_str(&w, json_val_str(k));
@@ -320,6 +340,8 @@ static void write_messages(const struct chat_request *r, struct buf *out)
 		jw_obj(&w);
 		jw_kstr(&w, "role", m->role);
 		jw_kstr(&w, "content", m->content);
+		if (m->reasoning.n)
+			jw_kstr(&w, "reasoning_content", m->reasoning);
 		if (m->tool_calls_json.n)
 			jw_key(&w, "tool_calls"), jw_raw(&w, m->tool_calls_json);
 		if (m->tool_call_id.n)

@@ -53,6 +53,10 @@ static enum err write_message(struct jw *w, const struct chat_message *m, bool a
 	jw_obj(w);
 	jw_kstr(w, "role", m->role);
 	jw_kstr(w, "content", m->content);
+	if (m->reasoning.n) { /* as Qwen's and others' templates call it, and as gpt-oss' does */
+		jw_kstr(w, "reasoning_content", m->reasoning);
+		jw_kstr(w, "thinking", m->reasoning);
+	}
 	if (m->name.n)
 		jw_kstr(w, "name", m->name);
 	if (m->tool_call_id.n)

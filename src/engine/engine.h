@@ -268,6 +268,7 @@ void generator_stats(const struct generator *g, struct generator_stats *out); /*
 struct chat_message {
 	struct str role, content;                       /* "system", "user", "assistant", "tool" */
 	struct str name, tool_calls_json, tool_call_id; /* may be empty */
+	struct str reasoning; /* what an assistant thought before it; may be empty */
 };
 /* Renders the model's chat template (ChatML when it has none; *used_default says so). */
 enum err model_chat_prompt(const struct model *m, const struct chat_message *msgs, size_t n,

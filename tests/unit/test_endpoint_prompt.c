@@ -137,6 +137,7 @@ static void test_endpoint_prompt__each_kind(void)
 		"1}<|call|>");
 	has(&t, "<|start|>functions.f to=assistant<|channel|>commentary<|message|>\"one\"<|end|>");
 	CHECK(str_ends(buf_str(&t), S("<|end|><|start|>assistant")));
+	has(&t, "Reasoning: medium\n");
 	use_template("llama3_2_vision");
 	render(&r, &t);
 	has(&t, "{\"name\": \"f\", \"parameters\": {\"a\": 1}}<|eot_id|>");
@@ -188,6 +189,24 @@ static void test_endpoint_prompt__thinking(void)
 	r.template_json = S("{\"enable_thinking\":true}"); /* what the caller says goes first */
 	render(&r, &t);
 	CHECK(str_ends(buf_str(&t), S("<|im_start|>assistant\n")));
+	/* what it thought before its call is told again; a text before the call goes ahead */
+	struct chat_message past[] = {talk[0], talk[1], talk[2]};
+	past[1].reasoning = S("Hm.");
+	past[1].content = S("I look.");
+	struct chat_request again = {.messages = past,
+		.n_messages = 3,
+		.tools = tools,
+		.n_tools = 1,
+		.effort = S("max"),
+		.reasoning = REASONING_ON};
+	use_template("gpt-oss");
+	render(&again, &t);
+	has(&t, "Reasoning: high\n");
+	has(&t, "<|start|>assistant<|channel|>final<|message|>I look.<|end|><|start|>assistant"
+		"<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=functions.f");
+	use_template("tokenizer-qwen3");
+	render(&again, &t);
+	has(&t, "<|im_start|>assistant\n<think>\nHm.\n</think>\n\nI look.\n<tool_call>");
 	use_template("exaone4"); /* opens the thought itself */
 	r.template_json = S("");
 	r.reasoning = REASONING_ON;
