@@ -222,7 +222,7 @@ static enum err run(struct qd *q, struct collection *k, struct asked *x, const s
 	size_t n, kept = 0;
 	size_t k_wanted = x->query.k;
 	x->query.k += self && k_wanted < COLLECTION_K_MAX;
-	enum err e = collection_query(k, &x->query, q->rq->arena, &hits, &n, &q->et);
+	enum err e = collection_query(k, &x->query, q->rq->arena, &hits, &n, NULL, &q->et);
 	if (e)
 		return e;
 	for (size_t i = 0; i < n && kept < k_wanted; i++)

@@ -88,9 +88,6 @@ enum err collection_create(struct croft *c, struct str project, struct str name,
 		     : name.n ? check_name(name, "a collection", et)
 			      : err_set(et, ERR_INVALID, "a collection needs a name");
 	for (size_t i = 0; i < n && !e; i++) {
-		if (spaces[i].distance != DISTANCE_COSINE)
-			e = err_set(et, ERR_UNSUPPORTED, "the distance %s is not supported yet",
-				distance_word(spaces[i].distance));
 		settled[i] = spaces[i];
 		e = spaces[i].model.n ? space_settle(c, &settled[i], a, et) : OK;
 	}
@@ -484,6 +481,7 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	if (!all)
 		return no_memory(et);
 	pthread_mutex_init(&all->mu, NULL);
+	pthread_mutex_init(&all->team_mu, NULL);
 	pthread_cond_init(&all->loaded, NULL);
 	croft_set_state(c, &collection_module, all);
 	return OK;
@@ -494,7 +492,8 @@ enum err collections_start(struct croft *c, struct errtext *et)
 	struct collections *all = collections_of(c);
 	struct tx *tx;
 	int64_t seq = 0;
-	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	enum err e = cpu_count() > 1 ? kern_team_new(cpu_count(), &all->team, et) : OK;
+	e = e ? e : db_begin(croft_db(c), TX_READ, &tx, et);
 	if (e)
 		return e;
 	e = notify_seq(tx, COLLECTION_CHANNEL, &seq, et);
@@ -519,6 +518,8 @@ void collections_stop(struct croft *c)
 	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);)
 		free_collection(value);
 	map_free(&all->by_number);
+	kern_team_free(all->team);
+	pthread_mutex_destroy(&all->team_mu);
 	pthread_cond_destroy(&all->loaded);
 	pthread_mutex_destroy(&all->mu);
 	free(all);

@@ -158,6 +158,8 @@ struct item_query {
 	const float *vector;
 	size_t dim;
 	size_t k;    /* 1..COLLECTION_K_MAX */
+	uint32_t ef; /* effort of the walk, when there is one; 0: the index's own */
+	bool exact;  /* compare all */
 	float worst; /* scores that are worse are left out; NaN: none is */
 	struct item_want want;
 	const struct cancel *cancel;
@@ -168,8 +170,14 @@ struct item_hit {
 	float score; /* cosine and dot: higher is nearer; L2: the distance */
 };
 
-/* Best first. ERR_INVALID when the vector does not fit the space. */
+struct item_search {
+	bool approximate; /* a graph was walked; else every item was compared */
+	uint32_t ef;
+	uint64_t compared;
+};
+
+/* Best first; how may be NULL. ERR_INVALID when the vector does not fit the space. */
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
-	struct item_hit **out, size_t *n, struct errtext *et) MUST_CHECK;
+	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et) MUST_CHECK;
 
 #endif

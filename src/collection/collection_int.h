@@ -26,7 +26,8 @@
 #include "collection/collection.h"
 #include "module/cmd.h"
 #include "store/notify.h"
-#include "vector/vector.h"
+#include "kernels/kernels.h"
+#include "vector/index.h"
 
 /* ---- SQL ---- */
 
@@ -143,7 +144,7 @@ struct collection {
 	struct str project, name;
 	struct space *spaces;
 	size_t n_spaces;
-	struct dense *index[COLLECTION_SPACES_MAX];
+	struct vindex *index[COLLECTION_SPACES_MAX];
 
 	pthread_mutex_t write; /* one change at a time; guards seq */
 	int64_t seq;           /* changes up to this one are in what follows */
@@ -164,9 +165,15 @@ struct collection {
 enum err shelf_load(
 	struct collection *k, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 void shelf_clear(struct collection *k);
+struct shelf_item {
+	int64_t num;
+	struct str id;
+	struct item_vector *vectors;
+	size_t n_vectors;
+};
 /* Under k->write. Published at once for all that is asked later. */
-enum err shelf_put(struct collection *k, int64_t num, struct str id,
-	const struct item_vector *vectors, size_t n, struct errtext *et) MUST_CHECK;
+enum err shelf_put(struct collection *k, const struct shelf_item *items, size_t n,
+	struct errtext *et) MUST_CHECK;
 enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et) MUST_CHECK;
 /* Under k->write: what others changed since k->seq. */
 enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
@@ -180,6 +187,8 @@ struct collections {
 	pthread_cond_t loaded;
 	struct map by_number; /* decimal */
 	struct watch *watch;
+	struct kern_team *team; /* that builds indexes; NULL: one thread does */
+	pthread_mutex_t team_mu;
 	pthread_t sweeper;
 	bool sweeping;
 };

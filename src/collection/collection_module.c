@@ -30,8 +30,11 @@ static const struct route routes[] = {
 	{HTTP_POST, ONE "/search", search_collection, PERM_DOCUMENT_READ,
 		"The items nearest to a text, a vector or another item", NULL,
 		"{ text?, vector?: number[], id?: int | string, space?, k?: int, worst?: number, "
+		"ef?: int, exact?: boolean, "
 		"vectors?: boolean }",
-		"{ hits: (CollectionItem & { score: number })[], took_ms: number }", 0},
+		"{ hits: (CollectionItem & { score: number })[], exact: boolean, compared: int, "
+		"took_ms: number }",
+		0},
 };
 
 static const struct shape shapes[] = {

@@ -238,6 +238,7 @@ struct sought {
 	struct item_query q;
 	struct item_id self;
 	bool by_item;
+	struct item_search how;
 };
 
 static enum err sought_text(struct croft *c, struct http_request *rq, struct collection *k,
@@ -278,7 +279,7 @@ static enum err sought_item(struct http_request *rq, struct collection *k, yyjso
 static enum err parse_search(struct croft *c, struct http_request *rq, struct collection *k,
 	yyjson_val *o, struct sought *x, struct errtext *et)
 {
-	int64_t hits = 10;
+	int64_t hits = 10, ef = 0;
 	double worst = NAN;
 	bool vectors = false;
 	yyjson_val *vector = item_json_get(o, "vector"), *id = item_json_get(o, "id");
@@ -286,6 +287,9 @@ static enum err parse_search(struct croft *c, struct http_request *rq, struct co
 	enum err e = json_want_i64(o, "k", 1, LIST_MAX, &hits, et);
 	e = e ? e : json_want_f64(o, "worst", -1e30, 1e30, &worst, et);
 	e = e ? e : json_want_bool(o, "vectors", &vectors, et);
+	e = e ? e : json_want_bool(o, "exact", &x->q.exact, et);
+	e = e ? e : json_want_i64(o, "ef", 1, COLLECTION_K_MAX, &ef, et);
+	x->q.ef = (uint32_t)ef;
 	e = e ? e : json_want_str(o, "space", &x->q.space, et);
 	x->q.k = (size_t)hits;
 	x->q.worst = (float)worst;
@@ -309,7 +313,7 @@ static enum err search(struct collection *k, struct http_request *rq, struct sou
 {
 	size_t wanted = x->q.k, kept = 0;
 	x->q.k += x->by_item;
-	enum err e = collection_query(k, &x->q, rq->arena, hits, n, et);
+	enum err e = collection_query(k, &x->q, rq->arena, hits, n, &x->how, et);
 	for (size_t i = 0; !e && i < *n && kept < wanted; i++)
 		if (!x->by_item ||
 			!str_eq(item_id_bytes(&(*hits)[i].item.id), item_id_bytes(&x->self)))
@@ -346,6 +350,8 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 		jw_end(&w);
 	}
 	jw_end(&w);
+	jw_kbool(&w, "exact", !x.how.approximate);
+	jw_ki64(&w, "compared", (int64_t)x.how.compared);
 	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);
 	jw_end(&w);
 	reply(rs, e, &et, &w);

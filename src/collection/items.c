@@ -190,11 +190,13 @@ static enum err put_in(struct change *x, struct tx *tx, struct errtext *et)
 
 static enum err put_shown(struct change *x, struct errtext *et)
 {
-	enum err e = OK;
-	for (size_t i = 0; i < x->n && !e; i++)
-		e = shelf_put(x->k, x->nums[i], item_id_bytes(&x->items[i].id), x->items[i].vectors,
-			x->items[i].n_vectors, et);
-	return e;
+	struct shelf_item *list = arena_array_of(x->a, x->n + 1, struct shelf_item);
+	if (!list)
+		return no_memory(et);
+	for (size_t i = 0; i < x->n; i++)
+		list[i] = (struct shelf_item){x->nums[i], item_id_bytes(&x->items[i].id),
+			x->items[i].vectors, x->items[i].n_vectors};
+	return shelf_put(x->k, list, x->n, et);
 }
 
 enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,

@@ -133,11 +133,16 @@ static enum err check_query(
 	return OK;
 }
 
-static bool worse(const struct space *s, float score, float worst)
+/* Scores of an index are better when they are higher; a distance is better when it is lower. */
+static void set_worst(const struct space *s, float worst, struct vindex_query *v)
 {
-	if (isnan(worst))
-		return false;
-	return s->distance == DISTANCE_L2 ? score > worst : score < worst;
+	v->within = !isnan(worst);
+	v->min_score = s->distance != DISTANCE_L2 ? worst : -(worst * worst);
+}
+
+static float score_of(const struct space *s, float score)
+{
+	return s->distance == DISTANCE_L2 ? sqrtf(MAX(-score, 0.0f)) : score;
 }
 
 /* A hit whose item has gone meanwhile is left out. */
@@ -154,12 +159,11 @@ static enum err fill(struct collection *k, struct tx *tx, const struct hit *h,
 	*there = !e && r.id.p;
 	if (e == ERR_NOT_FOUND || (!e && !r.id.p))
 		return OK;
-	out->score = h->score;
 	return e ? e : to_item(k, &r, want, a, &out->item, et);
 }
 
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
-	struct item_hit **out, size_t *n, struct errtext *et)
+	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
 {
 	enum err e = check_query(k, q, et);
 	if (e)
@@ -168,15 +172,22 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	struct hit *hits = arena_array_of(a, q->k, struct hit);
 	struct item_hit *list = arena_array_of(a, q->k, struct item_hit);
 	struct tx *tx = NULL;
-	size_t n_hits, found = 0;
+	struct vindex_answer answer = {0};
+	size_t found = 0;
 	if (!hits || !list)
 		return no_memory(et);
-	e = dense_search(
-		k->index[s - k->spaces], q->vector, q->k, NULL, NULL, hits, &n_hits, q->cancel, et);
+	struct vindex_query v = {.vector = q->vector,
+		.k = q->k,
+		.ef = q->ef,
+		.exact = q->exact,
+		.cancel = q->cancel};
+	set_worst(s, q->worst, &v);
+	e = vindex_search(k->index[s - k->spaces], &v, hits, &answer, et);
 	if (!e && (q->want.payload || q->want.vectors))
 		e = db_begin(croft_db(k->c), TX_READ, &tx, et);
-	for (size_t i = 0; i < n_hits && !e && !worse(s, hits[i].score, q->worst); i++) {
+	for (size_t i = 0; !e && i < answer.n; i++) {
 		bool there;
+		list[found].score = score_of(s, hits[i].score);
 		e = fill(k, tx, &hits[i], q->want, a, &list[found], &there, et);
 		found += there;
 	}
@@ -184,6 +195,9 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	if (!e) {
 		*out = list;
 		*n = found;
+		if (how)
+			*how = (struct item_search){
+				answer.how == VINDEX_GRAPH, answer.ef, answer.compared};
 	}
 	return e;
 }

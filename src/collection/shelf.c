@@ -70,27 +70,67 @@ static void id_remove(struct collection *k, int64_t num)
 	pthread_rwlock_unlock(&k->lock);
 }
 
-/* ---- one item ---- */
+/* ---- items ---- */
 
-static const struct item_vector *vector_in(
-	const struct item_vector *v, size_t n, const struct space *space)
+static const struct item_vector *vector_in(const struct shelf_item *it, const struct space *space)
 {
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(v[i].space, space->name))
-			return &v[i];
+	for (size_t i = 0; i < it->n_vectors; i++)
+		if (str_eq(it->vectors[i].space, space->name))
+			return &it->vectors[i];
 	return NULL;
 }
 
-enum err shelf_put(struct collection *k, int64_t num, struct str id,
-	const struct item_vector *vectors, size_t n, struct errtext *et)
+/* The vectors of one space beside each other, as an index takes them. */
+static enum err put_in_space(struct collection *k, size_t s, const struct shelf_item *items,
+	size_t n, struct kern_team *team, struct errtext *et)
 {
-	uint64_t key = (uint64_t)num;
-	enum err e = id_add(k, num, id, et);
-	for (size_t s = 0; s < k->n_spaces && !e; s++) {
-		const struct item_vector *v = vector_in(vectors, n, &k->spaces[s]);
-		e = v ? dense_put(k->index[s], &key, v->v, 1, et)
-		      : dense_delete(k->index[s], &key, 1, et);
+	size_t dim = k->spaces[s].dim, there = 0, absent = 0;
+	float *rows = malloc(n * dim * sizeof *rows);
+	uint64_t *keys = malloc(n * sizeof *keys), *without = malloc(n * sizeof *without);
+	enum err e = rows && keys && without ? OK : no_memory(et);
+	for (size_t i = 0; i < n && !e; i++) {
+		const struct item_vector *v = vector_in(&items[i], &k->spaces[s]);
+		if (v) {
+			memcpy(rows + there * dim, v->v, dim * sizeof *rows);
+			keys[there++] = (uint64_t)items[i].num;
+		} else {
+			without[absent++] = (uint64_t)items[i].num;
+		}
 	}
+	if (!e && absent)
+		e = vindex_delete(k->index[s], without, absent, NULL, et);
+	if (!e && there)
+		e = vindex_put(k->index[s], keys, rows, there, team, et);
+	free(rows);
+	free(keys);
+	free(without);
+	return e;
+}
+
+/* The house's threads help with more than a few, unless they help another collection already. */
+static struct kern_team *borrow_team(struct collection *k, size_t n)
+{
+	enum { FEW = 64 };
+	struct collections *all = collections_of(k->c);
+	return n > FEW && all->team && !pthread_mutex_trylock(&all->team_mu) ? all->team : NULL;
+}
+
+static void return_team(struct collection *k, const struct kern_team *team)
+{
+	if (team)
+		pthread_mutex_unlock(&collections_of(k->c)->team_mu);
+}
+
+enum err shelf_put(
+	struct collection *k, const struct shelf_item *items, size_t n, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < n && !e; i++)
+		e = id_add(k, items[i].num, items[i].id, et);
+	struct kern_team *team = e || !n ? NULL : borrow_team(k, n);
+	for (size_t s = 0; s < k->n_spaces && n && !e; s++)
+		e = put_in_space(k, s, items, n, team, et);
+	return_team(k, team);
 	return e;
 }
 
@@ -99,7 +139,7 @@ enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et)
 	uint64_t key = (uint64_t)num;
 	enum err e = OK;
 	for (size_t s = 0; s < k->n_spaces && !e; s++)
-		e = dense_delete(k->index[s], &key, 1, et);
+		e = vindex_delete(k->index[s], &key, 1, NULL, et);
 	if (!e)
 		id_remove(k, num);
 	return e;
@@ -107,28 +147,43 @@ enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et)
 
 /* ---- from the database ---- */
 
+enum { READ_AT_ONCE = 2048 };
+
 struct reading {
 	struct collection *k;
 	const struct cancel *cancel;
-	int64_t seen; /* the highest number */
+	struct arena *a; /* of the items that wait */
+	struct shelf_item *items;
+	size_t n;
 };
+
+static enum err reading_begin(struct reading *x, struct errtext *et)
+{
+	x->a = arena_new(0);
+	x->n = 0;
+	x->items = x->a ? arena_array_of(x->a, READ_AT_ONCE, struct shelf_item) : NULL;
+	return x->items ? OK : no_memory(et);
+}
+
+static enum err reading_flush(struct reading *x, struct errtext *et)
+{
+	enum err e = shelf_put(x->k, x->items, x->n, et);
+	arena_free(x->a);
+	x->a = NULL;
+	return e ? e : reading_begin(x, et);
+}
 
 static enum err read_item(void *ctx, const struct item_row *r, struct errtext *et)
 {
 	struct reading *x = ctx;
-	struct item_vector *v;
-	size_t n;
 	if (cancelled(x->cancel))
-		return ERR_CANCELLED;
-	struct arena *a = arena_new(0);
-	if (!a)
-		return no_memory(et);
-	enum err e = item_decode(r->vectors, x->k->spaces, x->k->n_spaces, a, &v, &n, et);
-	if (!e)
-		e = shelf_put(x->k, r->num, r->id, v, n, et);
-	x->seen = MAX(x->seen, r->seq);
-	arena_free(a);
-	return e;
+		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
+	struct shelf_item *it = &x->items[x->n++];
+	*it = (struct shelf_item){.num = r->num, .id = arena_str(x->a, r->id)};
+	enum err e = it->id.p ? item_decode(r->vectors, x->k->spaces, x->k->n_spaces, x->a,
+					&it->vectors, &it->n_vectors, et)
+			      : no_memory(et);
+	return e || x->n < READ_AT_ONCE ? e : reading_flush(x, et);
 }
 
 static enum err read_grave(void *ctx, int64_t num, struct errtext *et)
@@ -137,33 +192,40 @@ static enum err read_grave(void *ctx, int64_t num, struct errtext *et)
 	return shelf_remove(x->k, num, et);
 }
 
+static enum err new_indexes(struct collection *k, struct errtext *et)
+{
+	static const enum vindex_metric metrics[] = {VINDEX_COSINE, VINDEX_DOT, VINDEX_L2};
+	enum err e = OK;
+	for (size_t s = 0; s < k->n_spaces && !e; s++) {
+		struct vindex_options o = {
+			.dim = k->spaces[s].dim, .metric = metrics[k->spaces[s].distance]};
+		e = k->index[s] ? OK : vindex_new(&o, &k->index[s], et);
+	}
+	return e;
+}
+
 enum err shelf_load(struct collection *k, const struct cancel *cancel, struct errtext *et)
 {
-	struct reading x = {k, cancel, 0};
+	struct reading x = {.k = k, .cancel = cancel};
 	struct collection_row row;
-	struct tx *tx;
-	enum err e = OK;
-	for (size_t s = 0; s < k->n_spaces && !e; s++)
-		if (!k->index[s] && dense_new(k->spaces[s].dim, &k->index[s]))
-			e = no_memory(et);
+	struct tx *tx = NULL;
+	enum err e = new_indexes(k, et);
+	e = e ? e : reading_begin(&x, et);
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
-	if (e)
-		return e;
-	struct arena *a = arena_new(0);
-	e = a ? store_collection_by_number(tx, k->number, a, &row, et) : no_memory(et);
-	if (!e)
-		e = store_items_all(tx, k->number, read_item, &x, et);
+	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
+	e = e ? e : store_items_all(tx, k->number, read_item, &x, et);
+	e = e ? e : reading_flush(&x, et);
 	db_rollback(tx);
+	arena_free(x.a);
 	if (!e)
 		k->seq = row.seq;
-	arena_free(a);
 	return e;
 }
 
 static void forget_all(struct collection *k)
 {
 	for (size_t s = 0; s < k->n_spaces; s++) {
-		dense_free(k->index[s]);
+		vindex_free(k->index[s]);
 		k->index[s] = NULL;
 	}
 	free(k->id_at);
@@ -182,28 +244,22 @@ static enum err drop_the_unknown(struct collection *k, struct tx *tx, struct err
 
 enum err shelf_follow(struct collection *k, struct errtext *et)
 {
-	struct reading x = {k, NULL, k->seq};
+	struct reading x = {.k = k};
 	struct collection_row row;
-	struct tx *tx;
-	struct arena *a = arena_new(0);
-	if (!a)
-		return no_memory(et);
-	enum err e = db_begin(croft_db(k->c), TX_READ, &tx, et);
-	if (e) {
-		arena_free(a);
-		return e;
-	}
-	e = store_collection_by_number(tx, k->number, a, &row, et);
+	struct tx *tx = NULL;
+	enum err e = reading_begin(&x, et);
+	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
+	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	if (!e && k->seq < row.graves_seq)
 		e = drop_the_unknown(k, tx, et);
 	else if (!e)
 		e = store_graves_since(tx, k->number, k->seq, read_grave, &x, et);
-	if (!e)
-		e = store_items_since(tx, k->number, k->seq, read_item, &x, et);
+	e = e ? e : store_items_since(tx, k->number, k->seq, read_item, &x, et);
+	e = e ? e : reading_flush(&x, et);
 	db_rollback(tx);
+	arena_free(x.a);
 	if (!e)
 		k->seq = row.seq;
-	arena_free(a);
 	return e;
 }
 

@@ -53,7 +53,7 @@ bool walk_room(struct vindex *x, struct walk *w, size_t ef)
 	return w->touched && w->unit;
 }
 
-void walk_free(struct walk *w)
+void vindex_walk_free(struct walk *w)
 {
 	free(w->seen);
 	free(w->touched);

@@ -145,7 +145,7 @@ void vindex_free(struct vindex *x)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		region_free(all[i]);
 	for (size_t i = 0; i < WALKS; i++)
-		walk_free(&x->walks[i]);
+		vindex_walk_free(&x->walks[i]);
 	struct slots *lists[] = {&x->sweeping, &x->dying, &x->retired, &x->unused};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		free(lists[i]->p);

@@ -147,7 +147,7 @@ struct walk *walk_begin(struct vindex *x); /* waits when WALKS are running */
 void walk_end(struct walk *w);
 /* No search runs that began before this epoch. */
 bool walks_after(struct vindex *x, uint64_t epoch);
-void walk_free(struct walk *w);
+void vindex_walk_free(struct walk *w);
 bool walk_room(struct vindex *x, struct walk *w, size_t ef);
 /* The nearest to the probe, as far as the walk found them, in w->pool. The filter (NULL: all) says
  * which may be in it. */

@@ -149,7 +149,7 @@ def scrolling(both, name):
 
 
 def named(both):
-    spec = {"small": m.VectorParams(size=3, distance=m.Distance.COSINE), "large": m.VectorParams(size=6, distance=m.Distance.COSINE)}
+    spec = {"small": m.VectorParams(size=3, distance=m.Distance.DOT), "large": m.VectorParams(size=6, distance=m.Distance.COSINE)}
     both.do("create_collection", "named", vectors_config=spec)
     both.do("upsert", "named", [m.PointStruct(id=i, vector={"small": vector(3), "large": vector(6)} if i % 3 else
                                              {"large": vector(6)}, payload={"i": i}) for i in range(1, 40)])
@@ -239,7 +239,7 @@ def kill_while_writing(tap):
 with Croft() as c:
     croft = QdrantClient(url=c.base, timeout=60)
     both = Both(croft, QdrantClient(":memory:"))
-    for name, distance in (("dot", m.Distance.COSINE), ("euclid", m.Distance.COSINE), ("cosine", m.Distance.COSINE)):
+    for name, distance in (("dot", m.Distance.DOT), ("euclid", m.Distance.EUCLID), ("cosine", m.Distance.COSINE)):
         both.do("create_collection", name, vectors_config=m.VectorParams(size=8, distance=distance))
         ids = fill(both, name)
         reading(both, name, ids)
