@@ -150,6 +150,8 @@ static const struct route routes[] = {
 		"object", 0},
 	{HTTP_POST, C "/points/search", qd_search, READ, "Qdrant: the nearest points", NULL,
 		"object", "object", 0},
+	{HTTP_POST, C "/points/search/batch", qd_search_batch, READ, "Qdrant: several searches",
+		NULL, "object", "object", POINTS_MAX},
 	{HTTP_POST, C "/points/query", qd_query, READ, "Qdrant: the nearest points", NULL, "object",
 		"object", 0},
 	{HTTP_POST, C "/points/query/batch", qd_query_batch, READ, "Qdrant: several queries", NULL,

@@ -4,7 +4,8 @@
  *	qdrant.c              the rows, errors, the envelope
  *	qdrant_collections.c  collections
  *	qdrant_points.c       changes of points
- *	qdrant_query.c        reading and searching
+ *	qdrant_query.c        reading, answers of searches
+ *	qdrant_ask.c          kinds of queries, within each other
  *
  * What would change an answer and cannot be done is refused by its name; what tunes storage
  *(shards, replicas, segments, on-disk switches) is taken and has no effect. */
@@ -42,6 +43,19 @@ void qd_fail(struct qd *q, enum err e);
 void qd_changed(struct qd *q, enum err e, int64_t seq);
 enum err qd_open(struct qd *q, struct collection **out);
 
+/* ---- queries ---- */
+
+struct qd_asked {
+	yyjson_val *payload, *vectors; /* what is wanted of the hits */
+	struct item_hit *hits;         /* best first, from the offset on */
+	size_t n;
+};
+
+/* The body of points/query: a vector, the id of a point, examples, fusion of other queries. */
+enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
+/* The body of points/search. */
+enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
+
 /* ---- rows ---- */
 
 void qd_collections(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -65,6 +79,7 @@ void qd_retrieve(struct croft *c, struct http_request *rq, struct http_response 
 void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_count(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_search(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_search_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_query(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_query_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
 

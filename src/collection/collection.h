@@ -157,15 +157,18 @@ struct item_query {
 	struct str space;
 	const float *vector;
 	size_t dim;
-	size_t k;    /* 1..COLLECTION_K_MAX */
-	uint32_t ef; /* effort of the walk, when there is one; 0: the index's own */
-	bool exact;  /* compare all */
-	float worst; /* scores that are worse are left out; NaN: none is */
+	size_t k;              /* 1..COLLECTION_K_MAX */
+	uint32_t ef;           /* effort of the walk, when there is one; 0: the index's own */
+	bool exact;            /* compare all */
+	float worst;           /* scores that are worse are left out; NaN: none is */
+	const uint64_t *among; /* .key of the hits of another query: only these; NULL: all */
+	size_t n_among;
 	struct item_want want;
 	const struct cancel *cancel;
 };
 
 struct item_hit {
+	uint64_t key; /* of the item within its collection */
 	struct collection_item item;
 	float score; /* cosine and dot: higher is nearer; L2: the distance */
 };
@@ -179,5 +182,8 @@ struct item_search {
 /* Best first; how may be NULL. ERR_INVALID when the vector does not fit the space. */
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et) MUST_CHECK;
+/* Reads what is wanted of hits that were found without it; those that have gone are taken out. */
+enum err collection_fill(struct collection *k, struct item_hit *hits, size_t *n,
+	struct item_want want, struct arena *a, struct errtext *et) MUST_CHECK;
 
 #endif

@@ -13,6 +13,7 @@
  *	items.c              changes: one transaction, then publication
  *	payload.c            patches of payloads
  *	query.c              reading and searching
+ *	rank.c               lists of hits in another order
  *
  * Invariants
  * 1. What is in memory was committed before; under k->write a commit is followed by its

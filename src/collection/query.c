@@ -145,59 +145,89 @@ static float score_of(const struct space *s, float score)
 	return s->distance == DISTANCE_L2 ? sqrtf(MAX(-score, 0.0f)) : score;
 }
 
-/* A hit whose item has gone meanwhile is left out. */
-static enum err fill(struct collection *k, struct tx *tx, const struct hit *h,
-	struct item_want want, struct arena *a, struct item_hit *out, bool *there,
-	struct errtext *et)
+/* Of a hit all but its score. *there false: the item has gone meanwhile. */
+static enum err fill(struct collection *k, struct tx *tx, uint64_t key, struct item_want want,
+	struct arena *a, struct item_hit *out, bool *there, struct errtext *et)
 {
-	struct item_row r = {.num = (int64_t)h->key};
+	struct item_row r = {.num = (int64_t)key};
 	enum err e = OK;
 	if (tx)
 		e = store_item_by_num(tx, k->number, r.num, read_of(want), a, &r, et);
 	else
-		r.id = shelf_id(k, h->key, a);
+		r.id = shelf_id(k, key, a);
 	*there = !e && r.id.p;
+	out->key = key;
 	if (e == ERR_NOT_FOUND || (!e && !r.id.p))
 		return OK;
 	return e ? e : to_item(k, &r, want, a, &out->item, et);
 }
 
+enum err collection_fill(struct collection *k, struct item_hit *hits, size_t *n,
+	struct item_want want, struct arena *a, struct errtext *et)
+{
+	struct tx *tx = NULL;
+	size_t kept = 0;
+	enum err e = want.payload || want.vectors ? db_begin(croft_db(k->c), TX_READ, &tx, et) : OK;
+	for (size_t i = 0; i < *n && !e; i++) {
+		bool there;
+		hits[kept].score = hits[i].score;
+		e = fill(k, tx, hits[i].key, want, a, &hits[kept], &there, et);
+		kept += there;
+	}
+	db_rollback(tx);
+	*n = e ? *n : kept;
+	return e;
+}
+
+/* The keys as an index wants them. */
+static enum err only_among(
+	const struct item_query *q, struct arena *a, struct vindex_filter *f, struct errtext *et)
+{
+	uint64_t last = 0;
+	for (size_t i = 0; i < q->n_among; i++)
+		last = MAX(last, q->among[i]);
+	uint64_t *bits = arena_array_of(a, last / 64 + 1, uint64_t);
+	if (!bits)
+		return no_memory(et);
+	for (size_t i = 0; i < q->n_among; i++)
+		bits[q->among[i] / 64] |= UINT64_C(1) << q->among[i] % 64;
+	*f = (struct vindex_filter){.bits = bits, .n_bits = last + 1, .count = q->n_among};
+	return OK;
+}
+
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
 {
+	struct vindex_answer answer = {0};
+	struct vindex_filter filter;
 	enum err e = check_query(k, q, et);
 	if (e)
 		return e;
 	const struct space *s = collection_space(k, q->space);
-	struct hit *hits = arena_array_of(a, q->k, struct hit);
-	struct item_hit *list = arena_array_of(a, q->k, struct item_hit);
-	struct tx *tx = NULL;
-	struct vindex_answer answer = {0};
-	size_t found = 0;
-	if (!hits || !list)
-		return no_memory(et);
+	struct hit *found = arena_array_of(a, q->k, struct hit);
+	struct item_hit *hits = arena_array_of(a, q->k, struct item_hit);
 	struct vindex_query v = {.vector = q->vector,
 		.k = q->k,
 		.ef = q->ef,
 		.exact = q->exact,
 		.cancel = q->cancel};
 	set_worst(s, q->worst, &v);
-	e = vindex_search(k->index[s - k->spaces], &v, hits, &answer, et);
-	if (!e && (q->want.payload || q->want.vectors))
-		e = db_begin(croft_db(k->c), TX_READ, &tx, et);
-	for (size_t i = 0; !e && i < answer.n; i++) {
-		bool there;
-		list[found].score = score_of(s, hits[i].score);
-		e = fill(k, tx, &hits[i], q->want, a, &list[found], &there, et);
-		found += there;
+	if (!found || !hits)
+		return no_memory(et);
+	if (q->among) {
+		e = only_among(q, a, &filter, et);
+		v.filter = &filter;
 	}
-	db_rollback(tx);
-	if (!e) {
-		*out = list;
-		*n = found;
-		if (how)
-			*how = (struct item_search){
-				answer.how == VINDEX_GRAPH, answer.ef, answer.compared};
-	}
-	return e;
+	e = e ? e : vindex_search(k->index[s - k->spaces], &v, found, &answer, et);
+	for (size_t i = 0; i < answer.n && !e; i++)
+		hits[i] = (struct item_hit){
+			.key = found[i].key, .score = score_of(s, found[i].score)};
+	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
+	if (e)
+		return e;
+	*out = hits;
+	*n = answer.n;
+	if (how)
+		*how = (struct item_search){answer.how == VINDEX_GRAPH, answer.ef, answer.compared};
+	return OK;
 }

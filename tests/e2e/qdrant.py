@@ -136,6 +136,30 @@ def reading(both, name, ids):
               requests=[m.QueryRequest(query=vector(8), limit=3) for _ in range(4)])
 
 
+def kinds(both, name, ids):
+    q = lambda: [vector(8) for _ in range(4)]  # noqa: E731
+    a, b, c, d = q()
+    length = sum(v * v for v in c) ** 0.5
+    c = [v / length for v in c]  # of an example in a cosine space Croft takes the direction, the local mode also the length
+    both.same(f"{name}: reciprocal ranks of two queries", "query_points", name,
+              prefetch=[m.Prefetch(query=a, limit=20), m.Prefetch(query=b, limit=15)], query=m.FusionQuery(fusion=m.Fusion.RRF), limit=10)
+    both.same(f"{name}: reciprocal ranks with weights", "query_points", name,
+              prefetch=[m.Prefetch(query=a, limit=20), m.Prefetch(query=b, limit=15)],
+              query=m.RrfQuery(rrf=m.Rrf(k=10, weights=[3.0, 1.0])), limit=10, with_payload=["n"])
+    both.same(f"{name}: fusion by the distribution of scores", "query_points", name,
+              prefetch=[m.Prefetch(query=c, limit=12), m.Prefetch(query=d, limit=9)], query=m.FusionQuery(fusion=m.Fusion.DBSF), limit=8, offset=2)
+    both.same(f"{name}: a query among what another found", "query_points", name, prefetch=m.Prefetch(query=a, limit=25), query=b, limit=6)
+    both.same(f"{name}: fusion within fusion", "query_points", name, prefetch=[
+        m.Prefetch(prefetch=[m.Prefetch(query=a, limit=9), m.Prefetch(query=b, limit=9)], query=m.FusionQuery(fusion=m.Fusion.RRF), limit=12),
+        m.Prefetch(query=17, limit=9)], query=m.FusionQuery(fusion=m.Fusion.RRF), limit=10)
+    both.same(f"{name}: examples", "query_points", name, limit=8,
+              query=m.RecommendQuery(recommend=m.RecommendInput(positive=[3, ids[-2], c], negative=[9])))
+    both.same(f"{name}: positive examples alone", "query_points", name, limit=8,
+              query=m.RecommendQuery(recommend=m.RecommendInput(positive=[4, 5])))
+    both.same(f"{name}: diverse hits", "query_points", name, limit=8,
+              query=m.NearestQuery(nearest=d, mmr=m.Mmr(diversity=0.4, candidates_limit=40)))
+
+
 def scrolling(both, name):
     pages, offset = [], None
     while True:
@@ -243,6 +267,7 @@ with Croft() as c:
         both.do("create_collection", name, vectors_config=m.VectorParams(size=8, distance=distance))
         ids = fill(both, name)
         reading(both, name, ids)
+        kinds(both, name, ids)
         scrolling(both, name)
     changes(both, ids)
     reading(both, "cosine", ids)

@@ -1,0 +1,193 @@
+/* Fusion of lists, and diversity within one. */
+#include "collection/rank.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static enum err no_memory(struct errtext *et)
+{
+	return err_set(et, ERR_NOMEM, "no memory for hits");
+}
+
+/* ---- fusion ---- */
+
+/* An item of some of the lists. */
+struct entry {
+	struct item_hit hit;
+	size_t order;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	if (x->hit.key != y->hit.key)
+		return x->hit.key < y->hit.key ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static int by_score(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	if (x->hit.score != y->hit.score)
+		return x->hit.score > y->hit.score ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Entries with one key become one, with the sum of their scores. */
+static enum err sum(
+	struct entry *all, size_t n, struct arena *a, struct hit_list *out, struct errtext *et)
+{
+	size_t kept = 0;
+	qsort(all, n, sizeof *all, by_key);
+	for (size_t i = 0; i < n; i++)
+		if (kept && all[kept - 1].hit.key == all[i].hit.key)
+			all[kept - 1].hit.score += all[i].hit.score;
+		else
+			all[kept++] = all[i];
+	qsort(all, kept, sizeof *all, by_score);
+	struct item_hit *hits = arena_array_of(a, kept + 1, struct item_hit);
+	if (!hits)
+		return no_memory(et);
+	for (size_t i = 0; i < kept; i++)
+		hits[i] = all[i].hit;
+	*out = (struct hit_list){hits, kept, 1};
+	return OK;
+}
+
+static struct entry *entries(
+	const struct hit_list *lists, size_t n_lists, struct arena *a, size_t *n)
+{
+	size_t all = 0;
+	for (size_t i = 0; i < n_lists; i++)
+		all += lists[i].n;
+	struct entry *e = arena_array_of(a, all + 1, struct entry);
+	*n = 0;
+	for (size_t i = 0; e && i < n_lists; i++)
+		for (size_t j = 0; j < lists[i].n; j++) {
+			e[*n] = (struct entry){lists[i].hits[j], *n};
+			++*n;
+		}
+	return e;
+}
+
+enum err rank_reciprocal(const struct hit_list *lists, size_t n_lists, float k, struct arena *a,
+	struct hit_list *out, struct errtext *et)
+{
+	size_t n, at = 0;
+	struct entry *all = entries(lists, n_lists, a, &n);
+	if (!all)
+		return no_memory(et);
+	for (size_t i = 0; i < n_lists; i++)
+		for (size_t j = 0; j < lists[i].n; j++, at++) {
+			float w = lists[i].weight;
+			all[at].hit.score = w > 0 ? 1 / ((float)(j + 1) / w + k - 1) : 0;
+		}
+	return sum(all, n, a, out, et);
+}
+
+/* The lowest and the highest score that are to become 0 and 1; false: all are equal. */
+static bool spread(const struct hit_list *l, double *low, double *high)
+{
+	double mean = 0, squares = 0;
+	for (size_t i = 0; i < l->n; i++)
+		mean += l->hits[i].score / (double)l->n;
+	for (size_t i = 0; i < l->n; i++)
+		squares += pow(l->hits[i].score - mean, 2);
+	double sd = l->n > 1 ? sqrt(squares / (double)(l->n - 1)) : 0;
+	*low = mean - 3 * sd;
+	*high = mean + 3 * sd;
+	return sd > 0;
+}
+
+enum err rank_scores(const struct hit_list *lists, size_t n_lists, struct arena *a,
+	struct hit_list *out, struct errtext *et)
+{
+	size_t n, at = 0;
+	struct entry *all = entries(lists, n_lists, a, &n);
+	if (!all)
+		return no_memory(et);
+	for (size_t i = 0; i < n_lists; i++) {
+		double low, high;
+		bool differ = spread(&lists[i], &low, &high);
+		for (size_t j = 0; j < lists[i].n; j++, at++)
+			all[at].hit.score =
+				differ ? (float)((lists[i].hits[j].score - low) / (high - low))
+				       : 0.5f;
+	}
+	return sum(all, n, a, out, et);
+}
+
+/* ---- diversity ---- */
+
+static const float *vector_of(const struct item_hit *h, const struct space *s)
+{
+	for (size_t i = 0; i < h->item.n_vectors; i++)
+		if (str_eq(h->item.vectors[i].space, s->name))
+			return h->item.vectors[i].v;
+	return NULL;
+}
+
+/* Higher is more alike. */
+static float alike(const struct space *s, const float *a, const float *b)
+{
+	float l2;
+	if (s->distance == DISTANCE_DOT)
+		return kern->dot(a, b, s->dim);
+	if (s->distance == DISTANCE_L2) {
+		kern->l2s(a, b, s->dim, 1, s->dim, &l2);
+		return -l2;
+	}
+	float length = sqrtf(kern->dot(a, a, s->dim) * kern->dot(b, b, s->dim));
+	return length > 0 ? kern->dot(a, b, s->dim) / length : 0;
+}
+
+/* Moves the best of the hits from `done` on to the front of them; likest[i] is hit i's likeness to
+ * what was chosen. */
+static void choose(struct hit_list *l, float *relevance, float *likest, size_t done, float lambda)
+{
+	size_t best = done;
+	float score = -INFINITY;
+	for (size_t i = done; i < l->n; i++) {
+		float x = done ? lambda * relevance[i] - (1 - lambda) * likest[i] : relevance[i];
+		if (x > score) {
+			score = x;
+			best = i;
+		}
+	}
+	struct item_hit h = l->hits[best];
+	float r = relevance[best], m = likest[best];
+	memmove(&l->hits[done + 1], &l->hits[done], (best - done) * sizeof h);
+	memmove(&relevance[done + 1], &relevance[done], (best - done) * sizeof r);
+	memmove(&likest[done + 1], &likest[done], (best - done) * sizeof m);
+	l->hits[done] = h;
+	relevance[done] = r;
+	likest[done] = m;
+}
+
+enum err rank_diverse(const struct space *s, const float *query, float lambda, size_t max,
+	struct hit_list *list, struct errtext *et)
+{
+	float *relevance = malloc((list->n + 1) * sizeof *relevance);
+	float *likest = malloc((list->n + 1) * sizeof *likest);
+	enum err e = relevance && likest ? OK : no_memory(et);
+	for (size_t i = 0; i < list->n && !e; i++) {
+		const float *v = vector_of(&list->hits[i], s);
+		if (!v)
+			e = err_set(et, ERR_INTERNAL, "a hit came without its vector");
+		else
+			relevance[i] = alike(s, query, v);
+		likest[i] = -INFINITY;
+	}
+	size_t n = MIN(max, list->n);
+	for (size_t done = 0; done < n && !e; done++) {
+		choose(list, relevance, likest, done, lambda);
+		const float *v = vector_of(&list->hits[done], s);
+		for (size_t i = done + 1; i < list->n; i++)
+			likest[i] = MAX(likest[i], alike(s, v, vector_of(&list->hits[i], s)));
+	}
+	list->n = n;
+	free(relevance);
+	free(likest);
+	return e;
+}
