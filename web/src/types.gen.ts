@@ -358,7 +358,7 @@ export interface Routes {
   /** Delete items. */
   "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids: ((number | string))[] }; reply: { seq: number; deleted: number } };
   /** The items nearest to a text, a vector or another item. */
-  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; k?: number; worst?: number; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; took_ms: number } };
+  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; k?: number; worst?: number; ef?: number; exact?: boolean; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; exact: boolean; compared: number; took_ms: number } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */
@@ -589,6 +589,8 @@ export interface Routes {
   "POST /collections/{collection}/points/count": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: the nearest points. */
   "POST /collections/{collection}/points/search": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: several searches. */
+  "POST /collections/{collection}/points/search/batch": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: the nearest points. */
   "POST /collections/{collection}/points/query": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: several queries. */
