@@ -36,16 +36,23 @@ static void free_shelf(struct shelf *s)
 	free(s);
 }
 
+static void free_texts(struct index_doc *d)
+{
+	char **texts[] = {&d->collection, &d->path, &d->type, &d->tags, &d->language, &d->owner,
+		&d->attributes};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		free(*texts[i]);
+		*texts[i] = NULL;
+	}
+}
+
 /* Everything in memory but the embedding model. */
 static void clear(struct rag *r)
 {
 	for (size_t i = 0; i < r->n_shelves; i++)
 		free_shelf(r->shelves[i]);
-	for (size_t i = 0; i < r->n_docs; i++) {
-		struct index_doc *d = &r->docs[i];
-		free(d->collection), free(d->path), free(d->type), free(d->tags), free(d->language),
-			free(d->owner), free(d->attributes);
-	}
+	for (size_t i = 0; i < r->n_docs; i++)
+		free_texts(&r->docs[i]);
 	free(r->shelves);
 	free(r->docs);
 	free(r->chunk_keys);
@@ -57,7 +64,7 @@ static void clear(struct rag *r)
 	r->chunk_keys = NULL;
 	r->chunk_docs = NULL;
 	r->by_path = r->shelf_by_project = (struct map){0};
-	r->n_shelves = r->n_docs = r->cap_docs = r->n_chunk_slots = r->n_chunks = 0;
+	r->n_shelves = r->n_docs = r->cap_docs = r->free_doc = r->n_chunk_slots = r->n_chunks = 0;
 }
 
 static void *load_in_background(void *arg)
@@ -191,6 +198,44 @@ static struct str path_key(const struct doc_row *d, struct buf *b)
 	return buf_str(b);
 }
 
+/* Its place is the next new document's: documents that come and go leave nothing behind. */
+static void release_doc(struct rag *r, size_t slot)
+{
+	struct index_doc *m = &r->docs[slot];
+	struct buf key = {0};
+	if (m->collection && m->path)
+		map_del(&r->by_path, path_key(&(struct doc_row){.project = str_c(m->shelf->project),
+						      .collection = str_c(m->collection),
+						      .path = str_c(m->path)},
+					     &key));
+	buf_free(&key);
+	free_texts(m);
+	*m = (struct index_doc){.next_free = r->free_doc};
+	r->free_doc = slot + 1;
+}
+
+/* The index of a place that is no document's. */
+static enum err free_place(struct rag *r, size_t *slot)
+{
+	if (r->free_doc) {
+		*slot = r->free_doc - 1;
+		r->free_doc = r->docs[*slot].next_free;
+		r->docs[*slot] = (struct index_doc){0};
+		return OK;
+	}
+	if (r->n_docs == r->cap_docs) {
+		size_t cap = r->cap_docs ? r->cap_docs * 2 : 256;
+		struct index_doc *docs = realloc(r->docs, cap * sizeof *docs);
+		if (!docs)
+			return ERR_NOMEM;
+		r->docs = docs;
+		r->cap_docs = cap;
+	}
+	*slot = r->n_docs++;
+	r->docs[*slot] = (struct index_doc){0};
+	return OK;
+}
+
 static bool set_text(char **to, struct str s)
 {
 	char *copy = str_dup(s);
@@ -245,21 +290,12 @@ static enum err doc_slot(struct rag *r, const struct doc_row *d, uint32_t *slot)
 	uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
 	enum err e = key.err;
 	if (!at && !e) {
-		if (r->n_docs == r->cap_docs) {
-			size_t cap = r->cap_docs ? r->cap_docs * 2 : 256;
-			struct index_doc *docs = realloc(r->docs, cap * sizeof *docs);
-			if (docs) {
-				r->docs = docs;
-				r->cap_docs = cap;
-			} else {
-				e = ERR_NOMEM;
-			}
-		}
-		if (!e && !map_put(&r->by_path, buf_str(&key), (void *)(uintptr_t)(r->n_docs + 1)))
+		size_t place = 0;
+		e = free_place(r, &place);
+		at = place + 1;
+		if (!e && !map_put(&r->by_path, buf_str(&key), (void *)at)) {
+			release_doc(r, place);
 			e = ERR_NOMEM;
-		if (!e) {
-			r->docs[r->n_docs++] = (struct index_doc){0};
-			at = r->n_docs;
 		}
 	}
 	buf_free(&key);
@@ -347,7 +383,7 @@ static enum err delete_locked(struct rag *r, const struct doc_row *d,
 	struct buf key = {0};
 	uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
 	if (at)
-		r->docs[at - 1].live = false;
+		release_doc(r, at - 1);
 	buf_free(&key);
 	return e;
 }
@@ -544,7 +580,7 @@ static enum err empty_slot(struct rag *r, size_t slot, struct errtext *et)
 			r->chunk_keys[i] = UINT64_MAX;
 		}
 	struct shelf *shelf = r->docs[slot].shelf;
-	r->docs[slot].live = false;
+	release_doc(r, slot);
 	shelf->changed = true;
 	enum err e = dense_delete(shelf->dense, keys, n, et);
 	if (!e)

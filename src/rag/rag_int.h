@@ -153,6 +153,7 @@ struct index_doc {
 	char *collection, *path, *type, *tags, *language, *owner, *attributes;
 	int64_t date_ms; /* the document's own, else when it was added */
 	bool live;
+	size_t next_free; /* of a place that is not: index + 1 of another; 0: the last */
 };
 
 /* The thread that makes versions of document sets when nothing has changed for a while. */
@@ -183,9 +184,9 @@ struct rag {
 	size_t n_shelves;
 	struct map shelf_by_project;
 	struct index_doc *docs;
-	size_t n_docs, cap_docs;
-	struct map by_path;   /* "project\0collection\0path" -> index + 1 of docs */
-	uint64_t *chunk_keys; /* open addressing: chunk id -> index of docs */
+	size_t n_docs, cap_docs, free_doc; /* free_doc: index + 1 of a free place; 0: none */
+	struct map by_path;                /* "project\0collection\0path" -> index + 1 of docs */
+	uint64_t *chunk_keys;              /* open addressing: chunk id -> index of docs */
 	uint32_t *chunk_docs;
 	size_t n_chunk_slots, n_chunks;
 
