@@ -95,7 +95,7 @@ enum err vstore_remove(struct croft *c, const struct principal *who, struct str 
 	struct id id, struct errtext *et) MUST_CHECK;
 /* It was used: its end moves. */
 enum err vstore_used(struct croft *c, const struct vstore *v, struct errtext *et) MUST_CHECK;
-/* Stores that have ended: marked so, and their documents removed. */
+/* Stores that have ended: marked so, and their documents removed. Files that are no more: out. */
 enum err vstore_sweep(struct croft *c, struct errtext *et) MUST_CHECK;
 
 /* With batch, of that batch, which is new. ERR_NOT_FOUND: the store; ERR_CONFLICT: it has expired.

@@ -23,10 +23,11 @@ static enum err no_memory(struct finding *f)
 	return err_set(f->et, ERR_NOMEM, "no memory to search");
 }
 
-/* Not what was removed or cancelled, however short ago. */
+/* Not what was removed or cancelled, or is a file that has expired, however short ago. */
 static enum err has_row(struct finding *f, struct vhit *h, bool *yes)
 {
 	struct vfile row;
+	struct file_row file;
 	const struct rag_hit *hit = &h->hit;
 	*yes = vstore_id_parse(hit->collection, &h->store) &&
 	       file_id_parse(str_sub(hit->path, 0, FILE_ID), &h->file);
@@ -35,6 +36,9 @@ static enum err has_row(struct finding *f, struct vhit *h, bool *yes)
 	enum err e = vfile_get(f->c, f->project, h->store, h->file, f->a, &row, f->et);
 	*yes = !e && !str_eq_c(row.status, "cancelled");
 	h->name = row.name;
+	if (*yes)
+		e = files_get(f->c, f->project, h->file, f->a, &file, f->et);
+	*yes &= !e;
 	return e == ERR_NOT_FOUND ? OK : e;
 }
 

@@ -22,7 +22,9 @@ enum {
 struct worker {
 	struct indexer *of;
 	pthread_t thread;
-	struct job job; /* with mu, while active */
+	struct job job;        /* with mu, while active */
+	struct id store, file; /* zero: none that could be cancelled */
+	struct str project;
 	bool active;
 	struct cancel lost; /* the lease, or the server stops */
 };
@@ -175,6 +177,11 @@ static enum err index_file(struct task *t)
 	bool taken = false;
 	enum err e = OK;
 	t->row.code = t->row.error = S("");
+	pthread_mutex_lock(&k->of->mu);
+	k->store = t->store;
+	k->file = t->file;
+	k->project = t->project;
+	pthread_mutex_unlock(&k->of->mu);
 	if (k->job.attempt > ATTEMPTS_MAX)
 		fail(&t->row, S("server_error"),
 			S("it could not be indexed: several attempts ended with the server"));
@@ -228,6 +235,7 @@ static bool one_job(struct worker *k)
 	}
 	pthread_mutex_lock(&s->mu);
 	k->job = job;
+	k->file = (struct id){0};
 	k->active = true;
 	atomic_store(&k->lost.set, s->stop);
 	pthread_mutex_unlock(&s->mu);
@@ -264,17 +272,35 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+/* Nobody wants the file any more. */
+static bool is_over(struct indexer *s, struct str project, struct id store, struct id file)
+{
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct vfile row;
+	enum err e = a && project.p ? vfile_get(s->c, project, store, file, a, &row, &et) : OK;
+	bool over = e == ERR_NOT_FOUND ||
+		    (!e && a && project.p && !str_eq_c(row.status, "in_progress"));
+	arena_free(a);
+	return over;
+}
+
+/* The lease is kept, unless the job is another's by now, or the file was removed or cancelled. */
 static void keep(struct indexer *s, struct worker *k)
 {
 	struct errtext et = {0};
 	pthread_mutex_lock(&s->mu);
 	struct job job = k->job;
-	bool active = k->active;
+	struct id store = k->store, file = k->file;
+	bool active = k->active, known = active && !id_is_zero(file);
+	char *project = known ? str_dup(k->project) : NULL;
 	pthread_mutex_unlock(&s->mu);
-	if (!active || queue_keep(croft_db(s->c), &job, LEASE_MS, &et) != ERR_CONFLICT)
-		return;
+	bool lost = active && queue_keep(croft_db(s->c), &job, LEASE_MS, &et) == ERR_CONFLICT;
+	if (project && !lost)
+		lost = is_over(s, str_c(project), store, file);
+	free(project);
 	pthread_mutex_lock(&s->mu);
-	if (k->active && !memcmp(&k->job.id, &job.id, sizeof job.id))
+	if (lost && k->active && !memcmp(&k->job.id, &job.id, sizeof job.id))
 		cancel_set(&k->lost);
 	pthread_mutex_unlock(&s->mu);
 }

@@ -397,48 +397,6 @@ enum err vstore_remove(struct croft *c, const struct principal *who, struct str 
 	return e ? e : drop_documents(c, project, id, et);
 }
 
-/* ---- stores that end ---- */
-
-static enum err mark_ended(struct tx *tx, struct id *ids, struct str *projects, size_t *n,
-	struct arena *a, struct errtext *et)
-{
-	struct row *r;
-	enum err e = db_query(tx, &r, et,
-		"SELECT id, project FROM api_vstore WHERE expired = 0 AND expires_days > 0 AND "
-		"active_ms + expires_days * 86400000 <= ? LIMIT ?",
-		P_I64(clock_unix_ms()), P_I64(SWEEP_MAX));
-	if (e)
-		return e;
-	*n = 0;
-	while (*n < SWEEP_MAX && row_next(r, &e, et)) {
-		ids[*n] = row_id(r, 0);
-		projects[*n] = arena_str(a, row_text(r, 1));
-		if (!projects[(*n)++].p)
-			e = no_memory(et);
-	}
-	row_free(r);
-	for (size_t i = 0; i < *n && !e; i++) {
-		e = db_exec(tx, et, "UPDATE api_vstore SET expired = 1 WHERE id = ?", P_ID(ids[i]));
-		if (!e) /* removes the documents */
-			e = add_job(tx, projects[i], ids[i], (struct id){0}, S(""), 0, et);
-	}
-	return e;
-}
-
-enum err vstore_sweep(struct croft *c, struct errtext *et)
-{
-	struct id ids[SWEEP_MAX];
-	struct str projects[SWEEP_MAX];
-	struct tx *tx;
-	size_t n = 0;
-	struct arena *a = arena_new(0);
-	enum err e = a ? db_begin(croft_db(c), TX_WRITE, &tx, et) : no_memory(et);
-	if (!e)
-		e = db_finish(tx, mark_ended(tx, ids, projects, &n, a, et), et);
-	arena_free(a);
-	return e;
-}
-
 /* ---- files ---- */
 
 #define FILE_COLUMNS                                                                 \
@@ -725,6 +683,93 @@ enum err vfile_end(struct croft *c, const struct vfile *f, const struct job *job
 	if (!e)
 		*taken = mine;
 	return e;
+}
+
+/* ---- stores that end ---- */
+
+static enum err mark_ended(struct tx *tx, struct id *ids, struct str *projects, size_t *n,
+	struct arena *a, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT id, project FROM api_vstore WHERE expired = 0 AND expires_days > 0 AND "
+		"active_ms + expires_days * 86400000 <= ? LIMIT ?",
+		P_I64(clock_unix_ms()), P_I64(SWEEP_MAX));
+	if (e)
+		return e;
+	*n = 0;
+	while (*n < SWEEP_MAX && row_next(r, &e, et)) {
+		ids[*n] = row_id(r, 0);
+		projects[*n] = arena_str(a, row_text(r, 1));
+		if (!projects[(*n)++].p)
+			e = no_memory(et);
+	}
+	row_free(r);
+	for (size_t i = 0; i < *n && !e; i++) {
+		e = db_exec(tx, et, "UPDATE api_vstore SET expired = 1 WHERE id = ?", P_ID(ids[i]));
+		if (!e) /* removes the documents */
+			e = add_job(tx, projects[i], ids[i], (struct id){0}, S(""), 0, et);
+	}
+	return e;
+}
+
+/* A file of a store that is none any more: removed without the store (a crash between), or expired.
+ */
+static enum err one_lost(
+	struct croft *c, struct arena *a, struct vfile *out, bool *found, struct errtext *et)
+{
+	struct tx *tx;
+	struct row *r;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = db_query(tx, &r, et,
+		"SELECT " FILE_COLUMNS
+		" FROM api_vstore_file WHERE NOT EXISTS (SELECT 1 FROM api_file WHERE api_file.id "
+		"= api_vstore_file.file AND (api_file.expires_ms = 0 OR api_file.expires_ms > ?)) "
+		"LIMIT 1",
+		P_I64(clock_unix_ms()));
+	if (!e) {
+		*found = row_next(r, &e, et);
+		if (*found)
+			e = read_file(r, a, out, et);
+		row_free(r);
+	}
+	db_rollback(tx);
+	return e;
+}
+
+static enum err sweep_lost(struct croft *c, struct errtext *et)
+{
+	bool found = true;
+	enum err e = OK;
+	for (int i = 0; i < SWEEP_MAX && found && !e; i++) {
+		struct arena *a = arena_new(0);
+		struct vfile f;
+		e = a ? one_lost(c, a, &f, &found, et) : no_memory(et);
+		const struct principal house = {
+			.name = S("croft"), .project = e || !found ? S("") : f.project};
+		if (!e && found)
+			e = vfile_remove(c, &house, &f, et);
+		if (e == ERR_NOT_FOUND) /* somebody was quicker */
+			e = OK;
+		arena_free(a);
+	}
+	return e;
+}
+
+enum err vstore_sweep(struct croft *c, struct errtext *et)
+{
+	struct id ids[SWEEP_MAX];
+	struct str projects[SWEEP_MAX];
+	struct tx *tx;
+	size_t n = 0;
+	struct arena *a = arena_new(0);
+	enum err e = a ? db_begin(croft_db(c), TX_WRITE, &tx, et) : no_memory(et);
+	if (!e)
+		e = db_finish(tx, mark_ended(tx, ids, projects, &n, a, et), et);
+	arena_free(a);
+	return e ? e : sweep_lost(c, et);
 }
 
 /* ---- batches ---- */

@@ -6,6 +6,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
     os.environ.pop(name, None)
 from croft_server import CHAT, Croft, Tap  # noqa: E402
+from provider_stub import Stub  # noqa: E402
 
 import openai  # noqa: E402
 
@@ -249,6 +250,30 @@ def expiry(c, client):
     return vs
 
 
+def short_lived(c, client):
+    """A file that has expired is found no more, at once."""
+    f = client.files.create(file=("late.md", b"The late bus leaves at midnight."), purpose="user_data",
+                            expires_after={"anchor": "created_at", "seconds": 3600})
+    vs = client.vector_stores.create(file_ids=[f.id])
+    wait(client, vs.id)
+    tap.same(names(client.vector_stores.search(vs.id, query="late bus")), ["late.md"], "a file that expires is found")
+    c.sql("UPDATE api_file SET expires_ms = 5 WHERE name = 'late.md'")
+    tap.same(client.vector_stores.search(vs.id, query="late bus").data, [], "until then")
+    return vs
+
+
+def far_away(client, c, vs):
+    """A remote provider's model gets the passages too."""
+    stub = Stub()
+    c.json("POST", "/api/v1/endpoints", {"name": "far", "url": stub.url, "model": "ok"})
+    r = ask(client, vs, model="far")
+    told = stub.body["ok"]["messages"]
+    tap.ok("[1] lease.md" in told[-1]["content"] and told[-1]["content"].endswith("Question: " + QUESTION)
+           and told[0]["role"] == "system", "a remote model is told the passages", told)
+    tap.same([i.type for i in r.output], ["file_search_call", "message"], "and its answer is as any other")
+    stub.stop()
+
+
 def cancels(client):
     ids = [upload(client, f"n{i}.txt", " ".join(f"word{i} sentence {j} about gardens." for j in range(1500))).id for i in range(6)]
     vs = client.vector_stores.create()
@@ -417,17 +442,20 @@ with Croft(models=True, key="test-key") as c:
     refused(c, client, vs, ids)
     client.vector_stores.files.update(ids["dogs.txt"], vector_store_id=vs.id, attributes=ATTRIBUTES["dogs.txt"])
     file_search(c, client, vs, ids)
+    far_away(client, c, vs)
     bad_files(client)
     projects(c, client, vs, ids)
     removals(client, vs, ids)
     cancels(client)
     ended = expiry(c, client)
+    late = short_lived(c, client)
     client, kept = killed(c, client)
     end = time.time() + 20
     while time.time() < end and c.json("GET", f"/api/v1/documents?collection={ended.id}")[1]["total"]:
         time.sleep(0.1)
     tap.same(c.json("GET", f"/api/v1/documents?collection={ended.id}")[1]["total"], 0,
              "documents of an expired store are removed")
+    tap.same(list(client.vector_stores.files.list(late.id)), [], "files that have expired are taken out")
     client.vector_stores.delete(kept.id)
     tap.same(c.json("GET", f"/api/v1/documents?collection={kept.id}")[1]["total"], 0, "those of a deleted one at once")
     nobody = openai.OpenAI(base_url=c.base + "/v1", api_key="wrong", max_retries=0)
