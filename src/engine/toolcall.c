@@ -34,10 +34,15 @@
 	}
 
 /* Qwen's models for code leave the outer sign away at times. */
-#define XML_CALL(sign, next)                                                           \
+#define XML_CALL(sign, next, last)                                                     \
 	{                                                                              \
 		.begin = sign, .after = next, .shape = TOOLCALL_XML, .between = ">\n", \
-		.end = "\n</tool_call>", .again = true                                 \
+		.end = last, .again = true                                             \
+	}
+#define XML_CALLS(name)                                                  \
+	{                                                                \
+		XML_CALL("<" name ">", "\n<function=", "\n</" name ">"), \
+			XML_CALL("<function=", "", "\n</" name ">")      \
 	}
 
 /* ---- answers of several messages ---- */
@@ -91,9 +96,9 @@ static const struct toolcall_messages harmony = {
 };
 
 static const struct toolcall_family families[] = {
-	{"xml", {"<function=", "<parameter="},
-		{XML_CALL("<tool_call>", "\n<function="), XML_CALL("<function=", "")}, "", 0, false,
+	{"seed", {"<seed:tool_call>", "<parameter="}, XML_CALLS("seed:tool_call"), "", 0, false,
 		false},
+	{"xml", {"<function=", "<parameter="}, XML_CALLS("tool_call"), "", 0, false, false},
 	{"harmony", {"<|channel|>", "<|message|>"},
 		{{.begin = "<|start|>",
 			 .shape = TOOLCALL_MESSAGE,
@@ -153,6 +158,13 @@ static const struct toolcall_family families[] = {
 				.args_key = "parameters",
 				.end = ""}},
 		"", 0, false, true},
+	{"nemotron", {"<TOOLCALL>", "</TOOLCALL>"},
+		{{.begin = "<TOOLCALL>",
+			.shape = TOOLCALL_LIST,
+			.name_key = "name",
+			.args_key = "arguments",
+			.end = "</TOOLCALL>"}},
+		"", 0, false, false},
 	{"command-r", {"<|START_ACTION|>", "tool_name"},
 		{{.begin = "<|START_ACTION|>",
 			.shape = TOOLCALL_LIST,

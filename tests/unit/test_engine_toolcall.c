@@ -121,6 +121,9 @@ static void test_engine_toolcall__families(void)
 	expect("phi", true,
 		"<|tool_call|>[{\"name\": \"add\", \"arguments\": {\"a\": 1}}]<|/tool_call|>",
 		"CALL add {\"a\": 1}END\n");
+	expect("nemotron", true,
+		"<TOOLCALL>[{\"name\": \"add\", \"arguments\": {\"a\": 1}}]</TOOLCALL>",
+		"CALL add {\"a\": 1}END\n");
 	expect("granite", true, "<|tool_call|>[{\"name\": \"add\", \"arguments\": {}}]",
 		"CALL add {}END\n");
 	expect("deepseek", true,
@@ -168,6 +171,10 @@ static void test_engine_toolcall__values_without_quotes(void)
 	expect("xml", true,
 		"<tool_call><function=add><parameter=note>\n12\n</parameter></function>",
 		"CALL add {\"note\": \"12\"}END\n");
+	expect("seed", true,
+		"<seed:tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n"
+		"</seed:tool_call>",
+		"CALL add {\"a\": 1}END\n");
 	/* the outer sign is missing */
 	expect("xml", true,
 		"<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
