@@ -592,7 +592,8 @@ static bool any_strict(const struct chat_request *r)
 
 static enum toolcall_value meant(void *ctx, struct str tool, struct str argument)
 {
-	return chat_xml_meant(((struct answer *)ctx)->r, tool, argument);
+	const struct answer *a = ctx;
+	return chat_xml_meant(a->r, tool, argument, a->parser.certain);
 }
 
 static enum err prepare_tools(struct answer *a)

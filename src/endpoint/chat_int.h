@@ -58,9 +58,9 @@ struct chat_xml { /* a tool's arguments, those that are still to come */
 	yyjson_obj_iter iter;
 	size_t n;
 };
-/* How this argument of this tool is meant when it is read. */
+/* How this argument of this tool is meant when it is read; `held`: while it is held. */
 enum toolcall_value chat_xml_meant(
-	const struct chat_request *r, struct str tool, struct str argument);
+	const struct chat_request *r, struct str tool, struct str argument, bool held);
 /* ERR_UNSUPPORTED names what of the tool's schema cannot be enforced. */
 enum err chat_xml_check(
 	struct croft *c, const struct chat_request *r, size_t tool, struct errtext *et) MUST_CHECK;

@@ -3,7 +3,8 @@
  *
  * A value that may be a string is a text up to the sign that ends it, held by an expression made of
  * the schema's enum, pattern, format and lengths; any other is JSON, held to its own schema. What
- * may be a string or something else that is not null has no certain meaning and is not enforced. */
+ * may be a string or something else is a string where it is held, which the schema allows in any
+ * case, and what it looks like where it is not. */
 #include "endpoint/chat_int.h"
 
 #include "text/schema.h"
@@ -109,7 +110,7 @@ static yyjson_doc *parameters(const struct chat_tool *t)
 }
 
 enum toolcall_value chat_xml_meant(
-	const struct chat_request *r, struct str tool, struct str argument)
+	const struct chat_request *r, struct str tool, struct str argument, bool held)
 {
 	struct meaning m = {.string = true, .other = true};
 	for (size_t i = 0; i < r->n_tools; i++) {
@@ -121,7 +122,7 @@ enum toolcall_value chat_xml_meant(
 			m = meaning_of(root, s);
 		yyjson_doc_free(doc);
 	}
-	if (!m.string || m.other)
+	if (!m.string || (m.other && !held))
 		return TOOLCALL_VALUE_ANY;
 	return m.null ? TOOLCALL_VALUE_TEXT_OR_NULL : TOOLCALL_VALUE_TEXT;
 }
@@ -193,6 +194,15 @@ static void put_choices(struct buf *b, yyjson_val *list)
 	buf_addc(b, ")" VALUE_END "$)");
 }
 
+static bool has_texts(yyjson_val *list)
+{
+	yyjson_val *v;
+	size_t i, n;
+	bool any = false;
+	yyjson_arr_foreach(list, i, n, v) any |= yyjson_is_str(v);
+	return any;
+}
+
 static enum err not_enforced(struct str name, const char *what, struct errtext *et)
 {
 	return err_set(et, ERR_UNSUPPORTED,
@@ -227,6 +237,8 @@ static enum err text_language(struct str name, yyjson_val *s, struct buf *b, str
 			str_chr(json_val_str(pattern), '$') != STR_NONE))
 		return not_enforced(name, "its pattern has alternatives with anchors", et);
 	buf_addc(b, "^(?=" ANY_TEXT "</parameter>$)");
+	if (list && !has_texts(list))
+		return not_enforced(name, "its enum has no text", et);
 	if (list)
 		put_choices(b, list);
 	if (yyjson_is_str(constant)) {
@@ -288,13 +300,10 @@ static enum err value_language(struct croft *c, yyjson_val *root, yyjson_val *ke
 	struct buf b = {0};
 	struct str name = json_val_str(key);
 	struct meaning m = meaning_of(root, yyjson_obj_iter_get_val(key));
-	bool anything = m.text && m.string && m.null && m.other && !yyjson_obj_get(m.text, "type");
 	enum err e = OK;
 	*ends = m.string;
 	if (!m.string)
 		json_language(root, name, &b);
-	else if (m.other && !anything)
-		e = not_enforced(name, "it may be a string or something else", et);
 	else
 		e = text_language(name, m.text, &b, et);
 	if (!e && b.err)

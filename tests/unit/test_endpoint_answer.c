@@ -297,7 +297,7 @@ static void test_endpoint_answer__xml_that_cannot_be_held(void)
 {
 	struct chat_tool odd = {.name = S("odd"),
 		.parameters = S("{\"type\":\"object\",\"properties\":{\"x\":{\"type\":[\"string\","
-				"\"integer\"]}}}")};
+				"\"integer\"],\"not\":{\"const\":3}}}}")};
 	struct chat_request r = {.tools = &odd, .n_tools = 1, .tool_choice = TOOLS_REQUIRED};
 	struct chat_turn t = {.r = &r};
 	struct buf got = {0};
@@ -317,6 +317,34 @@ static void test_endpoint_answer__xml_that_cannot_be_held(void)
 	t.ids.n = 0;
 	CHECK_OK(chat_answer(&t, &et), &et);
 	CHECK_STR(buf_str(&got), "CALL odd {\"x\": 12}END\n");
+	chat_result_free(&t.res);
+	tokens_free(&t.ids);
+	buf_free(&got);
+	end();
+}
+
+/* A string or something else: a string where it is held, and else what it looks like. */
+static void test_endpoint_answer__xml_of_several_types(void)
+{
+	struct chat_tool odd = {.name = S("odd"),
+		.parameters = S("{\"type\":\"object\",\"required\":[\"x\"],\"properties\":{\"x\":{"
+				"\"anyOf\":["
+				"{\"type\":\"string\"},{\"type\":\"integer\"}]},\"y\":{}}}")};
+	struct chat_request r = {.tools = &odd,
+		.n_tools = 1,
+		.tool_choice = TOOLS_REQUIRED,
+		.sampling = SAMPLING_DEFAULT,
+		.top_logprobs = -1,
+		.on_event = note};
+	struct chat_turn t = {.r = &r};
+	struct buf got = {0};
+	struct errtext et = {0};
+	begin("qwen3-coder");
+	r.ctx = &got;
+	t.manner = chat_manner_of(NULL);
+	script = LINES("12\n</parameter>", "<parameter=y>\n", "{}\n</parameter>");
+	CHECK_OK(chat_answer(&t, &et), &et);
+	CHECK_STR(buf_str(&got), "CALL odd {\"x\": \"12\", \"y\": \"{}\"}END\n");
 	chat_result_free(&t.res);
 	tokens_free(&t.ids);
 	buf_free(&got);
@@ -407,5 +435,5 @@ static void test_endpoint_answer__mistral_args(void)
 }
 
 TESTS(T(test_endpoint_answer__xml), T(test_endpoint_answer__xml_that_cannot_be_held),
-	T(test_endpoint_answer__harmony), T(test_endpoint_answer__functionary),
-	T(test_endpoint_answer__mistral_args))
+	T(test_endpoint_answer__xml_of_several_types), T(test_endpoint_answer__harmony),
+	T(test_endpoint_answer__functionary), T(test_endpoint_answer__mistral_args))
