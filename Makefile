@@ -91,6 +91,10 @@ bench-keyword: all ## keyword search (BM25) beside rank_bm25, bm25s and tantivy
 bench-vector: all ## the vector index beside hnswlib, USearch and FAISS (SETS="glove 200000x384")
 	@bench/vector.sh $(BUILD)
 
+.PHONY: bench-filter
+bench-filter: all ## filters on payloads by index, beside deciding item by item
+	@$(BUILD)/bench/bench_fields
+
 bench-tracking: all ## MLflow's tracking interface beside `mlflow server` (DB=postgres)
 	@DB="$(DB)" bench/tracking.sh $(BUILD)
 

@@ -1,0 +1,52 @@
+/* An index over the payloads of items: which of them match a condition (cond.h), as a set of keys,
+ * without looking at each; and about how many do, before that. As vector.h: any thread may call
+ * anything, writers take turns, readers never wait and see what was published when they began.
+ *
+ *	struct fields *x;
+ *	e = fields_new(NULL, &x);
+ *	e = fields_put(x, 7, S("{\"lang\": \"en\", \"year\": 2024}"), et);
+ *	e = fields_publish(x, et);
+ *	struct bitmap b = {0};
+ *	e = fields_select(x, cond, &b, &exact, et);
+ *	bitmap_free(&b); */
+#ifndef VECTOR_FIELDS_H
+#define VECTOR_FIELDS_H
+#include "vector/bitmap.h"
+#include "vector/cond.h"
+#include "vector/vector.h"
+
+struct fields;
+
+/* Strings are searched by words (COND_TEXT) in all fields, or with `some_text` in those whose paths
+ * are given, as a person writes them; it is what takes most memory where texts are long. */
+struct fields_options {
+	bool some_text;
+	const struct str *text;
+	size_t n_text;
+};
+
+enum err fields_new(
+	const struct fields_options *o, struct fields **out, struct errtext *et) MUST_CHECK;
+void fields_free(struct fields *x); /* accepts NULL */
+/* Inserts or replaces at the next publish. ERR_INVALID: the payload is no JSON object. */
+enum err fields_put(
+	struct fields *x, uint64_t key, struct str payload, struct errtext *et) MUST_CHECK;
+enum err fields_delete(
+	struct fields *x, const uint64_t *keys, size_t n, struct errtext *et) MUST_CHECK;
+/* What was put or deleted becomes visible, all at once. On failure it stays pending. */
+enum err fields_publish(struct fields *x, struct errtext *et) MUST_CHECK;
+size_t fields_count(struct fields *x); /* published items */
+size_t fields_bytes(struct fields *x); /* what is published occupies in memory */
+
+/* Adds the keys of all items that match. *exact false: the condition asks for words in a field that
+ * has none here; then the set has all that match and others, and cond_matches decides. */
+enum err fields_select(struct fields *x, const struct cond *c, struct bitmap *out, bool *exact,
+	struct errtext *et) MUST_CHECK;
+
+struct fields_estimate {
+	uint64_t least, most, likely, items; /* items: of all */
+};
+/* Cheap: from the lengths of lists. */
+void fields_estimate(struct fields *x, const struct cond *c, struct fields_estimate *out);
+
+#endif

@@ -1,0 +1,126 @@
+/* What the files of the payload index share: fields.c (items, snapshots), fields_seg.c (a segment
+ * and how it is made), fields_select.c (conditions). */
+#ifndef VECTOR_FIELDS_INT_H
+#define VECTOR_FIELDS_INT_H
+#include "vector/fields.h"
+#include "vector/vector_int.h"
+
+/* Names to numbers from 0, in the order in which they came. */
+struct names {
+	struct buf text, ends; /* ends: size_t */
+	uint32_t *slots;
+	size_t n_slots;
+	uint32_t n;
+};
+enum { NO_NAME = UINT32_MAX };
+uint32_t names_add(struct names *t, struct str name); /* NO_NAME: no memory */
+struct str names_at(const struct names *t, uint32_t i);
+void names_free(struct names *t);
+
+/* What an entry of a path says; its list has the documents. */
+enum entry_kind {
+	ENTRY_STRING, /* has this string */
+	ENTRY_LONG,   /* has the string with this SHA-256 */
+	ENTRY_TERM,   /* has this word in a string */
+	ENTRY_TRUE,
+	ENTRY_FALSE,
+	ENTRY_SOME, /* has a value: not nothing, null or [] */
+	ENTRY_NULL,
+	ENTRY_KINDS
+};
+enum { STRING_MAX = 128 }; /* longer ones are ENTRY_LONG */
+
+struct entry {
+	uint64_t name_at, list_at;
+	uint32_t name_n, n;
+	bool bits; /* the list is a bit for each document, not distances */
+};
+
+/* Numbers of a path: pairs of value and document, ascending. */
+enum number_kind { NUMBER_INT, NUMBER_DOUBLE, NUMBER_TIME, NUMBER_COUNT, NUMBER_KINDS };
+
+union number {
+	int64_t i;
+	double d; /* NUMBER_DOUBLE */
+};
+
+/* A segment: documents in ascending order of keys. The objects of an array are a segment of their
+ * own, whose documents have parents. It never changes. */
+struct fseg {
+	atomic_size_t refs;
+	uint32_t n_docs, n_paths;
+	uint64_t *keys; /* NULL for elements */
+	char *path_names;
+	size_t *path_ends;
+	/* In order of path, kind, name; [path * ENTRY_KINDS + kind] is the first of that kind. */
+	struct entry *entries;
+	uint32_t *first_entry;
+	char *names;
+	uint8_t *lists;
+	/* COUNT has those of 2 and more. */
+	union number *numbers;
+	uint32_t *number_docs, *first_number;
+	struct felements {
+		uint32_t path;
+		struct fseg *seg;
+		uint32_t *parents;
+	} * elements;
+	size_t n_elements, bytes;
+};
+
+#define NO_PARENT UINT32_MAX
+
+bool fseg_path(const struct fseg *s, struct str path, uint32_t *out);
+bool fseg_entry(const struct fseg *s, uint32_t path, enum entry_kind kind, struct str name,
+	const struct entry **out);
+struct str entry_name(const struct fseg *s, const struct entry *e);
+/* Sets the bits of the list. */
+void entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits);
+/* The name that a string has, and its kind; `room` for a digest. */
+struct str string_name(struct str s, uint8_t room[32], enum entry_kind *kind);
+void fseg_put(struct fseg *s); /* accepts NULL */
+
+struct flive {
+	atomic_size_t refs;
+	uint32_t n_docs;
+	uint64_t *dead; /* NULL: none */
+};
+
+struct fpart {
+	struct fseg *seg;
+	struct flive *live;
+};
+
+struct fsnap {
+	atomic_size_t refs;
+	size_t n_parts;
+	uint64_t n_docs;
+	struct fpart parts[];
+};
+
+struct text_paths {
+	bool some;
+	struct str *paths;
+	size_t n;
+};
+
+struct fdoc {
+	uint64_t key;
+	struct str payload;
+};
+
+/* NULL: no memory. Documents in any order, keys different. */
+struct fseg *fseg_make(struct fdoc *docs, size_t n, const struct text_paths *text);
+struct fseg *fseg_merge(const struct fpart *parts, size_t n);
+
+bool fields_has_text(const struct text_paths *t, struct str path);
+const struct text_paths *fields_text(const struct fields *x);
+struct fsnap *fsnap_get(struct fields *x);
+void fsnap_put(struct fsnap *s);
+
+static inline size_t words_of(uint32_t n)
+{
+	return (size_t)n / 64 + 1;
+}
+
+#endif
