@@ -227,6 +227,7 @@ enum err collection_delete(struct croft *c, struct str project, struct str name,
 	if (e)
 		return e;
 	collections_forget(c, d.number);
+	snapshot_forget(c, d.number);
 	if (sweep(c, d.number, &swept))
 		log_warn("sweeping a deleted collection: %s", swept.msg);
 	return OK;
@@ -444,19 +445,24 @@ static enum err follow_one(struct croft *c, struct str number, struct errtext *e
 	return e;
 }
 
+/* Their numbers, each in a line. */
+static void list_open(struct collections *all, struct buf *keys)
+{
+	struct str key;
+	void *value;
+	pthread_mutex_lock(&all->mu);
+	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);) {
+		buf_adds(keys, key);
+		buf_putc(keys, '\n');
+	}
+	pthread_mutex_unlock(&all->mu);
+}
+
 /* All that are open: some notices were missed. */
 static enum err follow_all(struct croft *c, struct errtext *et)
 {
-	struct collections *all = collections_of(c);
-	struct str key;
-	void *value;
 	struct buf keys = {0};
-	pthread_mutex_lock(&all->mu);
-	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);) {
-		buf_adds(&keys, key);
-		buf_putc(&keys, '\n');
-	}
-	pthread_mutex_unlock(&all->mu);
+	list_open(collections_of(c), &keys);
 	struct str rest = buf_str(&keys), line;
 	enum err e = keys.err;
 	while (!e && str_next(&rest, '\n', &line))
@@ -471,6 +477,36 @@ static enum err follow(void *ctx, const struct notice *n, struct errtext *et)
 	if (n->own)
 		return OK;
 	return n->text.p ? follow_one(c, n->text, et) : follow_all(c, et);
+}
+
+/* ---- saving what is open ---- */
+
+static void keep_all(struct croft *c)
+{
+	struct collections *all = collections_of(c);
+	struct buf keys = {0};
+	struct str rest, line;
+	list_open(all, &keys);
+	rest = buf_str(&keys);
+	while (str_next(&rest, '\n', &line) && !cancelled(croft_stopping(c))) {
+		struct collection *k = line.n ? take_open(all, line) : NULL;
+		if (k)
+			snapshot_keep(k, false);
+		collection_close(k);
+	}
+	buf_free(&keys);
+}
+
+static void *keep_saved(void *arg)
+{
+	enum { NAP_MS = 100, NAPS = 10 };
+	struct croft *c = arg;
+	for (unsigned nap = 0; !cancelled(croft_stopping(c)); nap++) {
+		clock_sleep_ms(NAP_MS);
+		if (nap % NAPS == NAPS - 1)
+			keep_all(c);
+	}
+	return NULL;
 }
 
 /* ---- the module's life ---- */
@@ -504,6 +540,10 @@ enum err collections_start(struct croft *c, struct errtext *et)
 		e = thread_start(&all->sweeper, sweep_left, c, "sweep", et);
 		all->sweeping = !e;
 	}
+	if (!e) {
+		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
+		all->keeping = !e;
+	}
 	return e;
 }
 
@@ -515,8 +555,12 @@ void collections_stop(struct croft *c)
 	notify_unwatch(all->watch);
 	if (all->sweeping)
 		pthread_join(all->sweeper, NULL);
-	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);)
+	if (all->keeping)
+		pthread_join(all->keeper, NULL);
+	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);) {
+		snapshot_keep(value, true);
 		free_collection(value);
+	}
 	map_free(&all->by_number);
 	kern_team_free(all->team);
 	pthread_mutex_destroy(&all->team_mu);

@@ -10,6 +10,7 @@
  *	item_id.c            ids to bytes and back
  *	item_code.c          vectors to bytes and back
  *	item_json.c          JSON to items and back, for the faces
+ *	snapshot.c           its indexes on disk
  *	items.c              changes: one transaction, then publication
  *	payload.c            patches of payloads
  *	query.c              reading and searching
@@ -93,8 +94,13 @@ enum err store_items_from(struct tx *tx, int64_t collection, struct str from, si
 	struct errtext *et) MUST_CHECK; /* by id */
 enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_row_fn fn,
 	void *ctx, struct errtext *et) MUST_CHECK; /* whole, changed after seq */
-enum err store_items_all(struct tx *tx, int64_t collection, item_row_fn fn, void *ctx,
-	struct errtext *et) MUST_CHECK; /* whole, by number */
+enum err store_items_all(struct tx *tx, int64_t collection, struct item_read read, item_row_fn fn,
+	void *ctx, struct errtext *et) MUST_CHECK; /* by number */
+/* ERR_NOT_FOUND, without a text. */
+enum err store_snapshot(struct tx *tx, int64_t collection, const char *host, char token[ID_HEX + 1],
+	int64_t *mark, struct errtext *et) MUST_CHECK;
+enum err store_snapshot_put(struct tx *tx, int64_t collection, const char *host, const char *token,
+	int64_t mark, struct errtext *et) MUST_CHECK;
 enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
 	enum err (*fn)(void *ctx, int64_t num, struct errtext *et), void *ctx,
 	struct errtext *et) MUST_CHECK;
@@ -147,8 +153,11 @@ struct collection {
 	size_t n_spaces;
 	struct vindex *index[COLLECTION_SPACES_MAX];
 
-	pthread_mutex_t write; /* one change at a time; guards seq */
-	int64_t seq;           /* changes up to this one are in what follows */
+	pthread_mutex_t write;       /* one change at a time; guards seq */
+	int64_t seq;                 /* changes up to this one are in what follows */
+	int64_t changed_ms;          /* when that was */
+	int64_t saved_seq, saved_ms; /* of the snapshot */
+	char token[ID_HEX + 1];      /* of its files; "": there are none */
 
 	pthread_rwlock_t lock; /* guards the ids; never held while an index works */
 	size_t *id_at;         /* by num: where in id_bytes, + 1; 0: not alive */
@@ -162,7 +171,8 @@ struct collection {
 	bool dropped; /* freed with its last user */
 };
 
-/* Reads it whole. */
+enum vindex_metric shelf_metric(const struct space *s);
+/* Takes the snapshot if there is one, and reads what is later; else reads it whole. */
 enum err shelf_load(
 	struct collection *k, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 void shelf_clear(struct collection *k);
@@ -175,11 +185,21 @@ struct shelf_item {
 /* Under k->write. Published at once for all that is asked later. */
 enum err shelf_put(struct collection *k, const struct shelf_item *items, size_t n,
 	struct errtext *et) MUST_CHECK;
+/* Under k->write: changes up to seq are in it. */
+void shelf_at(struct collection *k, int64_t seq);
 enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et) MUST_CHECK;
 /* Under k->write: what others changed since k->seq. */
 enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
 /* The id of a living item, a copy in `a`; {NULL, 0}: it is gone. */
 struct str shelf_id(struct collection *k, uint64_t num, struct arena *a);
+
+/* ---- snapshots of the indexes ---- */
+
+/* k's indexes and seq as they were saved; false: there is none that this database knows. */
+bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_row *row);
+/* Saves what has changed, at once or when it has been quiet for a while. */
+void snapshot_keep(struct collection *k, bool at_once);
+void snapshot_forget(struct croft *c, int64_t number);
 
 /* ---- the open ones ---- */
 
@@ -190,8 +210,9 @@ struct collections {
 	struct watch *watch;
 	struct kern_team *team; /* that builds indexes; NULL: one thread does */
 	pthread_mutex_t team_mu;
-	pthread_t sweeper;
-	bool sweeping;
+	pthread_t sweeper, keeper;
+	bool sweeping, keeping;
+	char host[ID_HEX + 1]; /* this data directory */
 };
 
 /* ---- rows ---- */

@@ -74,7 +74,7 @@ static const struct command commands[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 1,
+	.n_migrations = 2,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -48,6 +48,13 @@ const struct migration collection_migrations[] = {
 		"  seq BIGINT NOT NULL,"
 		"  num BIGINT NOT NULL,"
 		"  PRIMARY KEY (collection, seq, num));"},
+	{2, "snapshots of indexes",
+		"CREATE TABLE collection_snapshot ("
+		"  collection BIGINT NOT NULL,"
+		"  host TEXT NOT NULL,"
+		"  token TEXT NOT NULL,"
+		"  mark BIGINT NOT NULL,"
+		"  PRIMARY KEY (collection, host));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -192,6 +199,9 @@ enum err store_collection_sweep(
 	if (e || gone)
 		return e;
 	e = store_embedding_prune(tx, S(""), et);
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_snapshot WHERE collection = ?",
+			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
 	return e ? e
@@ -428,12 +438,11 @@ enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_
 	return e ? e : each_item(r, read, fn, ctx, et);
 }
 
-enum err store_items_all(
-	struct tx *tx, int64_t collection, item_row_fn fn, void *ctx, struct errtext *et)
+enum err store_items_all(struct tx *tx, int64_t collection, struct item_read read, item_row_fn fn,
+	void *ctx, struct errtext *et)
 {
 	char sql[SQL_MAX];
 	struct row *r;
-	struct item_read read = {true, true};
 	item_sql(sql, read, "WHERE i.collection = ? ORDER BY i.num");
 	enum err e = db_query(tx, &r, et, sql, P_I64(collection));
 	return e ? e : each_item(r, read, fn, ctx, et);
@@ -452,4 +461,35 @@ enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
 		e = fn(ctx, row_i64(r, 0), et);
 	row_free(r);
 	return e;
+}
+
+/* ---- snapshots ---- */
+
+enum err store_snapshot(struct tx *tx, int64_t collection, const char *host, char token[ID_HEX + 1],
+	int64_t *mark, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT token, mark FROM collection_snapshot WHERE collection = ? AND host = ?",
+		P_I64(collection), P_TEXT(str_c(host)));
+	if (e)
+		return e;
+	bool found = row_next(r, &e, et);
+	if (found) {
+		snprintf(token, ID_HEX + 1, "%.*s", STR_FMT(row_text(r, 0)));
+		*mark = row_i64(r, 1);
+	}
+	row_free(r);
+	return e || found ? e : ERR_NOT_FOUND;
+}
+
+enum err store_snapshot_put(struct tx *tx, int64_t collection, const char *host, const char *token,
+	int64_t mark, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO collection_snapshot (collection, host, token, mark) VALUES (?, ?, ?, "
+		"?) "
+		"ON CONFLICT (collection, host) DO UPDATE SET token = excluded.token, "
+		"mark = excluded.mark",
+		P_I64(collection), P_TEXT(str_c(host)), P_TEXT(str_c(token)), P_I64(mark));
 }

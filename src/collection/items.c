@@ -65,7 +65,7 @@ static enum err publish(struct change *x, publish_fn fn, struct errtext *et)
 		return shelf_follow(k, et);
 	enum err e = fn(x, et);
 	if (!e)
-		k->seq = x->row.seq;
+		shelf_at(k, x->row.seq);
 	return e;
 }
 

@@ -1,7 +1,7 @@
 /* One collection in memory: the ids of its items and an index for each space. Loaded from the
  * database, then published to: what others changed is read from the rows with a higher number. */
 #include "collection/collection_int.h"
-#include "base/room.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 
@@ -145,6 +145,13 @@ enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et)
 	return e;
 }
 
+void shelf_at(struct collection *k, int64_t seq)
+{
+	if (seq != k->seq)
+		k->changed_ms = clock_unix_ms();
+	k->seq = seq;
+}
+
 /* ---- from the database ---- */
 
 enum { READ_AT_ONCE = 2048 };
@@ -192,16 +199,44 @@ static enum err read_grave(void *ctx, int64_t num, struct errtext *et)
 	return shelf_remove(x->k, num, et);
 }
 
-static enum err new_indexes(struct collection *k, struct errtext *et)
+enum vindex_metric shelf_metric(const struct space *s)
 {
 	static const enum vindex_metric metrics[] = {VINDEX_COSINE, VINDEX_DOT, VINDEX_L2};
+	return metrics[s->distance];
+}
+
+static enum err new_indexes(struct collection *k, struct errtext *et)
+{
 	enum err e = OK;
 	for (size_t s = 0; s < k->n_spaces && !e; s++) {
 		struct vindex_options o = {
-			.dim = k->spaces[s].dim, .metric = metrics[k->spaces[s].distance]};
+			.dim = k->spaces[s].dim, .metric = shelf_metric(&k->spaces[s])};
 		e = k->index[s] ? OK : vindex_new(&o, &k->index[s], et);
 	}
 	return e;
+}
+
+static enum err read_id(void *ctx, const struct item_row *r, struct errtext *et)
+{
+	struct reading *x = ctx;
+	return cancelled(x->cancel)
+		       ? err_set(et, ERR_CANCELLED, "opening a collection was cancelled")
+		       : id_add(x->k, r->num, r->id, et);
+}
+
+static enum err read_later(struct reading *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = store_graves_since(tx, x->k->number, x->k->seq, read_grave, x, et);
+	e = e ? e : store_items_since(tx, x->k->number, x->k->seq, read_item, x, et);
+	return e ? e : reading_flush(x, et);
+}
+
+static enum err read_whole(struct reading *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = new_indexes(x->k, et);
+	e = e ? e
+	      : store_items_all(tx, x->k->number, (struct item_read){true, true}, read_item, x, et);
+	return e ? e : reading_flush(x, et);
 }
 
 enum err shelf_load(struct collection *k, const struct cancel *cancel, struct errtext *et)
@@ -209,12 +244,15 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	struct reading x = {.k = k, .cancel = cancel};
 	struct collection_row row;
 	struct tx *tx = NULL;
-	enum err e = new_indexes(k, et);
-	e = e ? e : reading_begin(&x, et);
+	enum err e = reading_begin(&x, et);
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
-	e = e ? e : store_items_all(tx, k->number, read_item, &x, et);
-	e = e ? e : reading_flush(&x, et);
+	if (!e && snapshot_load(k, tx, &row)) {
+		e = store_items_all(tx, k->number, (struct item_read){false}, read_id, &x, et);
+		e = e ? e : read_later(&x, tx, et);
+	} else if (!e) {
+		e = read_whole(&x, tx, et);
+	}
 	db_rollback(tx);
 	arena_free(x.a);
 	if (!e)
@@ -252,14 +290,11 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	if (!e && k->seq < row.graves_seq)
 		e = drop_the_unknown(k, tx, et);
-	else if (!e)
-		e = store_graves_since(tx, k->number, k->seq, read_grave, &x, et);
-	e = e ? e : store_items_since(tx, k->number, k->seq, read_item, &x, et);
-	e = e ? e : reading_flush(&x, et);
+	e = e ? e : read_later(&x, tx, et);
 	db_rollback(tx);
 	arena_free(x.a);
 	if (!e)
-		k->seq = row.seq;
+		shelf_at(k, row.seq);
 	return e;
 }
 
@@ -283,7 +318,7 @@ static enum err drop_the_unknown(struct collection *k, struct tx *tx, struct err
 	struct known x = {calloc(k->n_nums + 1, 1), k->n_nums};
 	if (!x.there)
 		return no_memory(et);
-	enum err e = store_items_all(tx, k->number, mark, &x, et);
+	enum err e = store_items_all(tx, k->number, (struct item_read){false}, mark, &x, et);
 	for (size_t num = 0; num < x.n && !e; num++)
 		if (!x.there[num] && alive(k, (int64_t)num))
 			e = shelf_remove(k, (int64_t)num, et);

@@ -216,7 +216,7 @@ def bad_input(croft, url):
 def kill_while_writing(tap):
     """What was acknowledged is there after kill -9, and is searched."""
     with Croft() as c:
-        q = QdrantClient(url=c.base, timeout=60)
+        q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
         q.create_collection("k", vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE))
         known, stop = {}, threading.Event()
 
@@ -247,7 +247,7 @@ def kill_while_writing(tap):
         for t in threads:
             t.join()
         c.start()
-        q = QdrantClient(url=c.base, timeout=60)
+        q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
         lost = []
         for i, (state, v) in known.items():
             got = q.retrieve("k", [i], with_vectors=True)
@@ -258,6 +258,63 @@ def kill_while_writing(tap):
                 if not got or not close(plain(got[0].vector), v) or i not in [p.id for p in near]:
                     lost.append(f"{i} is not there, or is not found")
         tap.ok(not lost, f"after kill -9 all of {len(known)} points are as they were acknowledged", "\n".join(lost[:10]))
+
+
+def large():
+    """So many that a graph is walked: it is found again after a restart, after kill -9, and when its files are damaged."""
+    dim, n = 16, 6000
+    centres = [vector(dim) for _ in range(50)]
+    vs = [[x + rnd.gauss(0, 0.25) for x in rnd.choice(centres)] for _ in range(n)]
+    queries = [[x + rnd.gauss(0, 0.25) for x in rnd.choice(centres)] for _ in range(50)]
+
+    def recall(q, what):
+        hit = same = 0
+        for v in queries:
+            near = [p.id for p in q.query_points("large", query=v, limit=10).points]
+            exact = [p.id for p in q.query_points("large", query=v, limit=10, search_params=m.SearchParams(exact=True)).points]
+            hit += len(set(near) & set(exact))
+            same += exact == [i for _, i in sorted((-cosine(v, w), i) for i, w in alive.items())[:10]]
+        tap.ok(hit >= 475, f"{what}: the graph finds at least 95 % of the nearest", f"{hit} of 500")
+        tap.ok(same == len(queries), f"{what}: an exact search finds the nearest", f"{same} of {len(queries)}")
+
+    def cosine(a, b):
+        return sum(x * y for x, y in zip(a, b)) / (sum(x * x for x in a) ** 0.5 * sum(x * x for x in b) ** 0.5)
+
+    with Croft() as c:
+        q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
+        q.create_collection("large", vectors_config=m.VectorParams(size=dim, distance=m.Distance.COSINE))
+        for at in range(0, n, 1000):
+            q.upsert("large", m.Batch(ids=list(range(at, at + 1000)), vectors=vs[at:at + 1000]))
+        alive = dict(enumerate(vs))
+        answer = c.json("POST", "/api/v1/collections/large/search", {"vector": queries[0]})[1]
+        tap.ok(not answer["exact"] and answer["compared"] < n, "many items are not compared one by one", answer)
+        recall(q, "fresh")
+        c.stop()
+        files = [os.path.join(d, f) for d, _, names in os.walk(os.path.join(c.home, "collections")) for f in names if f.endswith(".0")]
+        tap.ok(len(files) == 1, "its index is saved", files)
+        c.start()
+        q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
+        recall(q, "after a restart")
+        q.delete("large", points_selector=list(range(0, 500)))
+        q.upsert("large", m.Batch(ids=list(range(500, 700)), vectors=vs[:200]))
+        alive = {i: vs[i - 500] if 500 <= i < 700 else v for i, v in alive.items() if i >= 500}
+        c.kill()
+        c.start()
+        q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
+        recall(q, "after kill -9, with changes later than the saved index")
+        c.stop()
+        files = [os.path.join(d, f) for d, _, names in os.walk(os.path.join(c.home, "collections")) for f in names if f.endswith(".0")]
+        tap.ok(len(files) == 1, "no older one is left", files)
+        with open(files[0], "r+b") as f:
+            f.seek(os.path.getsize(files[0]) // 2)
+            f.write(b"damaged!")
+        c.start()
+        q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
+        recall(q, "after damage to its file")
+        tap.ok("built anew" in c.logged(), "which is said in the log", c.logged()[-1500:])
+        q.delete_collection("large")
+        tap.ok(not [d for d, _, names in os.walk(os.path.join(c.home, "collections")) if any(f.endswith(".0") for f in names)],
+               "a deleted collection leaves no files")
 
 
 with Croft() as c:
@@ -280,8 +337,9 @@ with Croft() as c:
     tap.ok(not croft.delete_collection("dot"), "and was there only once")
     c.stop()
     c.start()
-    both.croft = QdrantClient(url=c.base, timeout=60)
+    both.croft = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
     reading(both, "cosine", ids)
     scrolling(both, "cosine")
 kill_while_writing(tap)
+large()
 tap.done()

@@ -1,0 +1,192 @@
+/* Indexes on disk, so that opening a large collection does not build its graphs anew.
+ *
+ * A snapshot is a file for each space, in the data directory: collections/NUMBER/TOKEN.PLACE. They
+ * hold what the change `mark` had made of the collection; opening reads the later changes from the
+ * database. A row says which token is this data directory's present one: a database that was
+ * restored from a backup names an older token, whose files are gone, and so never meets an index of
+ * changes that it does not know. A file that is damaged or gone only costs time. */
+#include "collection/collection_int.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	WORTH_ITEMS = 4096,  /* below, there is no graph */
+	QUIET_MS = 5000,     /* saved when nothing has changed for so long */
+	AT_MOST_MS = 300000, /* or this long after the last time */
+	PATH_BYTES = 4096
+};
+
+enum { TOKEN_HEX = ID_HEX };
+
+static void folder_of(const struct croft *c, int64_t number, char out[PATH_BYTES])
+{
+	snprintf(out, PATH_BYTES, "%s/collections/%lld", croft_home(c), (long long)number);
+}
+
+static void file_of(
+	const struct collection *k, const char *token, size_t space, char out[PATH_BYTES])
+{
+	char folder[PATH_BYTES - 64];
+	snprintf(folder, sizeof folder, "%s/collections/%lld", croft_home(k->c),
+		(long long)k->number);
+	snprintf(out, PATH_BYTES, "%s/%s.%zu", folder, token, space);
+}
+
+/* ---- which data directory this is ---- */
+
+/* Read or made when it is first needed: most commands need no collection. */
+static enum err know_host(struct croft *c, struct errtext *et)
+{
+	struct collections *all = collections_of(c);
+	char path[PATH_BYTES];
+	struct buf b = {0};
+	struct id id;
+	enum err e = OK;
+	pthread_mutex_lock(&all->mu);
+	snprintf(path, sizeof path, "%s/collections", croft_home(c));
+	if (!all->host[0])
+		e = os_mkdirs(path, et);
+	snprintf(path, sizeof path, "%s/collections/host", croft_home(c));
+	if (!e && !all->host[0]) {
+		if (os_read_file(path, 64, &b, NULL) || !id_parse(str_trim(buf_str(&b)), &id)) {
+			id = id_new();
+			id_hex(id, all->host);
+			e = os_write_atomic(path, str_c(all->host), et);
+		}
+		id_hex(id, all->host);
+	}
+	pthread_mutex_unlock(&all->mu);
+	buf_free(&b);
+	return e;
+}
+
+/* ---- files ---- */
+
+/* All but those of a token: what a save that was killed left, or one that was replaced. */
+static void remove_others(const struct collection *k, const char *token)
+{
+	char folder[PATH_BYTES - 300], path[PATH_BYTES];
+	snprintf(folder, sizeof folder, "%s/collections/%lld", croft_home(k->c),
+		(long long)k->number);
+	DIR *d = opendir(folder);
+	const struct dirent *f;
+	while (d && (f = readdir(d))) {
+		if (f->d_name[0] == '.' || (token[0] && str_starts(str_c(f->d_name), str_c(token))))
+			continue;
+		snprintf(path, sizeof path, "%s/%s", folder, f->d_name);
+		unlink(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* ---- loading ---- */
+
+static void drop_indexes(struct collection *k)
+{
+	for (size_t s = 0; s < k->n_spaces; s++) {
+		vindex_free(k->index[s]);
+		k->index[s] = NULL;
+	}
+}
+
+static bool fits(const struct collection *k, size_t s)
+{
+	return vindex_opened(k->index[s])->dim == k->spaces[s].dim &&
+	       vindex_opened(k->index[s])->metric == shelf_metric(&k->spaces[s]);
+}
+
+bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_row *row)
+{
+	char token[TOKEN_HEX + 1], path[PATH_BYTES];
+	struct errtext et = {0};
+	int64_t mark = 0;
+	uint64_t found;
+	if (know_host(k->c, &et) ||
+		store_snapshot(tx, k->number, collections_of(k->c)->host, token, &mark, &et) ||
+		mark > row->seq || mark < row->graves_seq)
+		return false;
+	for (size_t s = 0; s < k->n_spaces; s++) {
+		file_of(k, token, s, path);
+		if (vindex_open(path, NULL, true, &k->index[s], &found, &et) ||
+			found != (uint64_t)mark || !fits(k, s)) {
+			log_warn("the index of the collection %.*s is built anew: %s",
+				STR_FMT(k->name), et.msg[0] ? et.msg : "it is another one's");
+			drop_indexes(k);
+			return false;
+		}
+	}
+	k->seq = k->saved_seq = mark;
+	memcpy(k->token, token, sizeof token);
+	remove_others(k, token);
+	return true;
+}
+
+/* ---- saving ---- */
+
+struct saved {
+	struct collection *k;
+	const char *token;
+};
+
+static enum err note(struct tx *tx, void *ctx, struct errtext *et)
+{
+	const struct saved *s = ctx;
+	return store_snapshot_put(
+		tx, s->k->number, collections_of(s->k->c)->host, s->token, s->k->seq, et);
+}
+
+/* Under k->write. */
+static enum err save(struct collection *k, struct errtext *et)
+{
+	char token[TOKEN_HEX + 1], path[PATH_BYTES];
+	struct saved s = {k, token};
+	id_hex(id_new(), token);
+	folder_of(k->c, k->number, path);
+	enum err e = know_host(k->c, et);
+	e = e ? e : os_mkdirs(path, et);
+	for (size_t i = 0; i < k->n_spaces && !e; i++) {
+		file_of(k, token, i, path);
+		e = vindex_save(k->index[i], path, (uint64_t)k->seq, et);
+	}
+	e = e ? e : db_write(croft_db(k->c), note, &s, et);
+	remove_others(k, e ? k->token : token);
+	if (e)
+		return e;
+	memcpy(k->token, token, sizeof token);
+	k->saved_seq = k->seq;
+	k->saved_ms = clock_unix_ms();
+	return OK;
+}
+
+static bool worth_saving(struct collection *k, bool at_once)
+{
+	int64_t now = clock_unix_ms();
+	if (k->dropped || k->state != LOADED || k->seq == k->saved_seq ||
+		collection_count(k) < WORTH_ITEMS)
+		return false;
+	return at_once || now - k->changed_ms > QUIET_MS || now - k->saved_ms > AT_MOST_MS;
+}
+
+void snapshot_keep(struct collection *k, bool at_once)
+{
+	struct errtext et = {0};
+	pthread_mutex_lock(&k->write);
+	if (worth_saving(k, at_once) && save(k, &et))
+		log_warn("saving the index of the collection %.*s: %s", STR_FMT(k->name), et.msg);
+	pthread_mutex_unlock(&k->write);
+}
+
+void snapshot_forget(struct croft *c, int64_t number)
+{
+	char path[PATH_BYTES];
+	folder_of(c, number, path);
+	if (os_is_dir(path))
+		(void)os_remove_tree(path, NULL);
+}
