@@ -83,7 +83,7 @@ static void load_keys(const struct kern_attn *a, const struct work *w, size_t p,
 
 /* n panels, n_dims rows of 16 each, of f16 or bytes straight from where they stand. */
 static void tile_direct(const struct kern_attn *a, const void *w, size_t panel, size_t row,
-	size_t n_panels, size_t n, const float *x, size_t ldx, size_t rows, struct sums o)
+	size_t n_panels, size_t n, const float *x, size_t ldx, size_t rows, const struct sums *o)
 {
 	if (a->kv_type == KERN_F16)
 		leaves->tile_h(w, panel, row, (unsigned)n_panels, n, x, ldx, rows, o);
@@ -119,13 +119,14 @@ static void scores(const struct kern_attn *a, const struct work *w, size_t n, si
 		for (size_t r = 0; r < n; r += leaves->tok_tile_f) {
 			size_t rows = MIN(n - r, (size_t)leaves->tok_tile_f);
 			float *s = w->s + r * w->ld + (p - w->base);
+			struct sums o = sums_of(s, w->ld, false);
 			if (direct)
 				tile_direct(a, key(a, p), 16 * d, 16, panels, d, w->q + r * d, d,
-					rows, sums_of(s, w->ld, false));
+					rows, &o);
 			for (size_t j = 0; j < panels && !direct; j += 2)
 				leaves->tile_f(w->kv + j * 16 * d, 16 * d,
 					(unsigned)MIN(panels - j, (size_t)2), d, w->q + r * d, d, 1,
-					rows, sums_of(s + 16 * j, w->ld, false));
+					rows, &(struct sums){s + 16 * j, w->ld, sums_zeros, 0});
 		}
 		times_factors(a, a->k_factor, w->s + (p - w->base), w->ld, n, p, end);
 	}
@@ -179,14 +180,17 @@ static void values(const struct kern_attn *a, const struct work *w, size_t n, si
 			size_t rows = MIN(n - r, (size_t)leaves->tok_tile_f);
 			const float *s = w->s + r * w->ld + (p - w->base);
 			float *out = w->out + r * w->dims;
-			for (size_t j = 0; j < w->dims && direct; j += 64)
+			for (size_t j = 0; j < w->dims && direct; j += 64) {
+				struct sums o = sums_of(out + j, w->dims, p > lo);
 				tile_direct(a, v + j * value_bytes(a), 16, a->v_pos,
 					MIN((w->dims - j) / 16, (size_t)4), next - p, s, w->ld,
-					rows, sums_of(out + j, w->dims, p > lo));
-			for (size_t j = 0; j < w->dims && !direct; j += 32)
+					rows, &o);
+			}
+			for (size_t j = 0; j < w->dims && !direct; j += 32) {
+				struct sums o = sums_of(out + j, w->dims, p > lo);
 				leaves->tile_f(w->kv + j * ATTN_CUT, 16 * ATTN_CUT,
-					w->dims - j > 16 ? 2 : 1, next - p, s, w->ld, 1, rows,
-					sums_of(out + j, w->dims, p > lo));
+					w->dims - j > 16 ? 2 : 1, next - p, s, w->ld, 1, rows, &o);
+			}
 		}
 	}
 }

@@ -925,8 +925,9 @@ INLINE void tile_body(enum mode mode, unsigned bits, unsigned T, const struct ti
 #define TILES(name, mode, bits)                                                              \
 	static void name(size_t T, const struct tile_w *w, unsigned p, unsigned h, size_t n, \
 		const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,   \
-		struct sums o)                                                               \
+		const struct sums *to)                                                       \
 	{                                                                                    \
+		struct sums o = *to;                                                         \
 		if (T == 1)                                                                  \
 			tile_body(mode, bits, 1, w, p, h, n, q, ldq, meta, ldm, o);          \
 		else if (T == 2)                                                             \
@@ -944,22 +945,23 @@ TILES(tile_6_halves, HALVES, 6)
 
 static void tile(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, size_t n_tok,
-	struct sums o)
+	const struct sums *to)
 {
+	struct sums o = *to;
 	for (unsigned i = 0; i < 2 * n_panels; i++, o = sums_at(o, 0, 8)) {
 		unsigned p = i / 2, h = i % 2;
 		if (l->halves)
-			tile_6_halves(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
+			tile_6_halves(n_tok, w, p, h, n, q, ldq, meta, ldm, &o);
 		else if (l->minimum && l->bits == 4)
-			tile_4_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
+			tile_4_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, &o);
 		else if (l->minimum)
-			tile_5_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
+			tile_5_minimum(n_tok, w, p, h, n, q, ldq, meta, ldm, &o);
 		else if (l->bits == 8)
-			tile_8(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
+			tile_8(n_tok, w, p, h, n, q, ldq, meta, ldm, &o);
 		else if (l->bits == 4)
-			tile_4(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
+			tile_4(n_tok, w, p, h, n, q, ldq, meta, ldm, &o);
 		else
-			tile_5(n_tok, w, p, h, n, q, ldq, meta, ldm, o);
+			tile_5(n_tok, w, p, h, n, q, ldq, meta, ldm, &o);
 	}
 }
 
@@ -1128,7 +1130,10 @@ INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *p
 
 static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
 	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-	size_t n_tok, size_t ahead, struct sums o){
+	size_t n_tok, size_t ahead, const struct sums *to)
+{
+	struct sums o = *to;
+
 #define CALL(t, bits) \
 	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, o)
 	EACH_TYPE(CALL)
@@ -1188,8 +1193,9 @@ INLINE void tile_f_body(unsigned T, const float *w, size_t n, const float *a, si
 		break;
 
 static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-	size_t a_row, size_t a_col, size_t n_tok, struct sums o)
+	size_t a_row, size_t a_col, size_t n_tok, const struct sums *to)
 {
+	struct sums o = *to;
 	for (unsigned p = 0; p < n_panels; p++, w += w_panel, o = sums_at(o, 0, KERN_PANEL))
 		switch (n_tok) {
 			TILE_F(1)

@@ -936,8 +936,9 @@ INLINE void tile_body(enum mode mode, unsigned P, unsigned T, const struct tile_
 		break;
 #define TILES(name, mode)                                                                         \
 	static void name(unsigned P, size_t T, const struct tile_w *w, size_t n, const int8_t *q, \
-		size_t ldq, const struct kern_act_meta *meta, size_t ldm, struct sums o)          \
+		size_t ldq, const struct kern_act_meta *meta, size_t ldm, const struct sums *to)  \
 	{                                                                                         \
+		struct sums o = *to;                                                              \
 		switch (P * 8 + T) {                                                              \
 			TILE(mode, 1, 1)                                                          \
 			TILE(mode, 1, 2)                                                          \
@@ -960,14 +961,14 @@ TILES(tile_halves, HALVES)
 
 static void tile(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, size_t n_tok,
-	struct sums o)
+	const struct sums *to)
 {
 	if (l->halves)
-		tile_halves(n_panels, n_tok, w, n, q, ldq, meta, ldm, o);
+		tile_halves(n_panels, n_tok, w, n, q, ldq, meta, ldm, to);
 	else if (l->minimum)
-		tile_minimum(n_panels, n_tok, w, n, q, ldq, meta, ldm, o);
+		tile_minimum(n_panels, n_tok, w, n, q, ldq, meta, ldm, to);
 	else
-		tile_centred(n_panels, n_tok, w, n, q, ldq, meta, ldm, o);
+		tile_centred(n_panels, n_tok, w, n, q, ldq, meta, ldm, to);
 }
 
 /* Block b of a panel times one token's. */
@@ -1126,7 +1127,10 @@ INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *p
 
 static void few(enum kern_type type, const unsigned char *panel, size_t panel_bytes, size_t n,
 	size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-	size_t n_tok, size_t ahead, struct sums o){
+	size_t n_tok, size_t ahead, const struct sums *to)
+{
+	struct sums o = *to;
+
 #define CALL(t, bits) \
 	few_quant(t, bits, panel, panel_bytes, n, k, q, ldq, meta, ldm, n_tok, ahead, o)
 	EACH_TYPE(CALL)
@@ -1205,8 +1209,9 @@ INLINE void tile_f_body(unsigned P, unsigned T, const float *w, size_t w_panel, 
 	TILE_F(P, 12)
 
 static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-	size_t a_row, size_t a_col, size_t n_tok, struct sums o)
+	size_t a_row, size_t a_col, size_t n_tok, const struct sums *to)
 {
+	struct sums o = *to;
 	switch (n_panels * 16 + n_tok) {
 		TILES_F(1)
 		TILES_F(2)
@@ -1287,14 +1292,16 @@ INLINE void tile_x(__m512 (*load)(const void *), const char *w, size_t w_panel, 
 }
 
 static void tile_h(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-	const float *a, size_t a_row, size_t n_tok, struct sums o)
+	const float *a, size_t a_row, size_t n_tok, const struct sums *to)
 {
+	struct sums o = *to;
 	tile_x(load_h, (const char *)w, 2 * w_panel, 2 * w_row, n_panels, n, a, a_row, n_tok, o);
 }
 
 static void tile_b(const int8_t *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-	const float *a, size_t a_row, size_t n_tok, struct sums o)
+	const float *a, size_t a_row, size_t n_tok, const struct sums *to)
 {
+	struct sums o = *to;
 	tile_x(load_b, (const char *)w, w_panel, w_row, n_panels, n, a, a_row, n_tok, o);
 }
 

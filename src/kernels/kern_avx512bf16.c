@@ -45,6 +45,11 @@ INLINE void tile_body(unsigned P, unsigned T, const unsigned char *panel, size_t
 	UNROLL_FOR (t, 0, T)
 		UNROLL_FOR (p, 0, P)
 			acc[p][t] = _mm512_setzero_ps();
+	UNROLL_FOR (t, 0, T) /* kern_avx512.c's tile */
+		__builtin_prefetch(o.y + (t + T) * o.ldy, 1);
+	if (P > 1)
+		UNROLL_FOR (t, 0, T)
+			__builtin_prefetch(o.y + (t + T) * o.ldy + 16, 1);
 	/* rows t, t + 1, t + 2 of A from four pointers: few enough for the integer registers */
 	const uint16_t *a0 = a, *a3 = a + 3 * lda, *a6 = a + 6 * lda, *a9 = a + 9 * lda;
 	for (size_t i = 0; i < n; i++, panel += LINE, a0 += 2, a3 += 2, a6 += 2, a9 += 2) {
@@ -104,8 +109,9 @@ INLINE void row_body(unsigned P, const unsigned char *panel, size_t panel_bytes,
 	TILE(P, 12)
 
 static void tile(const unsigned char *panel, size_t panel_bytes, unsigned n_panels, size_t n,
-	const uint16_t *a, size_t lda, size_t n_tok, struct sums o)
+	const uint16_t *a, size_t lda, size_t n_tok, const struct sums *to)
 {
+	struct sums o = *to;
 	switch (n_panels * 16 + n_tok) {
 		ROW(1)
 		ROW(2)

@@ -456,8 +456,9 @@ static int32_t dot_lines(const uint8_t *u, unsigned r, const int8_t *q, unsigned
 
 static void tile(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 	const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm, size_t n_tok,
-	struct sums o)
+	const struct sums *to)
 {
+	struct sums o = *to;
 	for (size_t t = 0; t < n_tok; t++)
 		for (unsigned c = 0; c < n_panels * KERN_PANEL; c++) {
 			unsigned p = c / KERN_PANEL, r = c % KERN_PANEL;
@@ -499,8 +500,9 @@ static void unpack_f(enum kern_type type, const unsigned char *panel, size_t k0,
 }
 
 static void tile_f(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-	size_t a_row, size_t a_col, size_t n_tok, struct sums o)
+	size_t a_row, size_t a_col, size_t n_tok, const struct sums *to)
 {
+	struct sums o = *to;
 	for (size_t t = 0; t < n_tok; t++)
 		for (unsigned c = 0; c < n_panels * KERN_PANEL; c++) {
 			const float *col = w + c / KERN_PANEL * w_panel + c % KERN_PANEL;

@@ -95,7 +95,9 @@ struct tile_f {
 };
 
 /* Where a tile puts its sums: y[t][r] = from[t][r] + products. `from` is y itself when a pass over
- * k goes on with what the one before it left, else the bias or zeros: so nobody clears y first. */
+ * k goes on with what the one before it left, else the bias or zeros: so nobody clears y first.
+ * Leaves get its address: by value it would be read in larger pieces than it was written, which
+ * waits. */
 struct sums {
 	float *y;
 	size_t ldy;
@@ -132,7 +134,7 @@ struct leaves {
 	 * .). */
 	void (*tile)(const struct layout *l, const struct tile_w *w, unsigned n_panels, size_t n,
 		const int8_t *q, size_t ldq, const struct kern_act_meta *meta, size_t ldm,
-		size_t n_tok, struct sums o);
+		size_t n_tok, const struct sums *to);
 	/* n_panels * 16 rows, one token, straight from the packed form, with tile's result. NULL:
 	 * unpack and tile. The float types in chunks of KC_F like tile_f. */
 	void (*row)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
@@ -143,14 +145,14 @@ struct leaves {
 	void (*few)(enum kern_type type, const unsigned char *panel, size_t panel_bytes,
 		size_t n_panels, size_t k, const int8_t *q, size_t ldq,
 		const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead,
-		struct sums o);
+		const struct sums *to);
 	/* n columns of a F32/F16/BF16 panel from column k0 to f32. */
 	void (*unpack_f)(enum kern_type type, const unsigned char *panel, size_t k0, size_t n,
 		float (*out)[KERN_PANEL]);
 	/* y[t][r] = from[t][r] + fma chain over i < n, from 0, of a[t * a_row + i * a_col] *
 	 * w[p][i][r]. w: panels lie w_panel floats apart. */
 	void (*tile_f)(const float *w, size_t w_panel, unsigned n_panels, size_t n, const float *a,
-		size_t a_row, size_t a_col, size_t n_tok, struct sums o);
+		size_t a_row, size_t a_col, size_t n_tok, const struct sums *to);
 	/* n_rows <= 16 rows of n values (F32 or F16), `stride` elements apart, as a panel:
 	 * out[i][r]; zeros for the missing rows. */
 	void (*transpose)(enum kern_type type, const void *rows, size_t stride, size_t n_rows,
@@ -158,10 +160,10 @@ struct leaves {
 	/* tile_f's result for f16 w: value r of row i of panel p at w[p * w_panel + i * w_row + r].
 	 * n_panels is 1 to 4. NULL: unpack first. */
 	void (*tile_h)(const kern_f16 *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-		const float *a, size_t a_row, size_t n_tok, struct sums o);
+		const float *a, size_t a_row, size_t n_tok, const struct sums *to);
 	/* The same for signed bytes. NULL: unpack first. */
 	void (*tile_b)(const int8_t *w, size_t w_panel, size_t w_row, unsigned n_panels, size_t n,
-		const float *a, size_t a_row, size_t n_tok, struct sums o);
+		const float *a, size_t a_row, size_t n_tok, const struct sums *to);
 	void (*from_i8)(float *y, const int8_t *x, size_t n);
 	void (*attention)(const struct kern_attn *a); /* NULL: attention.c's, over tile_f */
 };
@@ -174,7 +176,7 @@ struct leaves_bf16 {
 	/* y[t][16 p + r] = from + sum over n pairs of a[t * lda + ..] * w[p][..][r], from 0. Panels
 	 * lie panel_bytes apart. n_panels is 1 or 2, or 1 to 4 for one token. */
 	void (*tile)(const unsigned char *panel, size_t panel_bytes, unsigned n_panels, size_t n,
-		const uint16_t *a, size_t lda, size_t n_tok, struct sums o);
+		const uint16_t *a, size_t lda, size_t n_tok, const struct sums *to);
 };
 extern const struct leaves_bf16 bf16_avx512;
 extern const struct leaves_bf16 *bf16; /* NULL: as f32 */

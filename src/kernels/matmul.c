@@ -82,10 +82,12 @@ static void panels_bf16(const struct kern_mat *w, const struct kern_act *a, size
 {
 	size_t pairs = even(w->k) / 2, lda = even(w->k), step = bf16->tok_tile;
 	for (size_t i = 0; i < pairs; i += KC_B)
-		for (size_t m = 0; m < a->m; m += step)
+		for (size_t m = 0; m < a->m; m += step) {
+			struct sums at = sums_at(pass(o, i == 0), m, 0);
 			bf16->tile(panel_at(w, panel) + i * LINE, w->panel_bytes, n_panels,
 				MIN(pairs - i, (size_t)KC_B), a->h + m * lda + 2 * i, lda,
-				MIN(a->m - m, step), sums_at(pass(o, i == 0), m, 0));
+				MIN(a->m - m, step), &at);
+		}
 }
 
 /* One token: whole panels at once. */
@@ -122,12 +124,13 @@ static void few_int8(const struct kern_mat *w, const struct kern_act *a, size_t 
 			rows_one(w, &one, panel, n_panels, sums_at(o, m, 0));
 			continue;
 		}
+		struct sums at = sums_at(o, m, 0);
 		leaves->few(w->type, panel_at(w, panel), w->panel_bytes, n_panels, w->k,
 			a->q + m * a->k, a->k, a->meta + m * ldm, ldm, n,
 			m == 0     ? AHEAD_BLKS * LINE * layout_of(w->type)->lines
 			: m == FEW ? n_panels * w->panel_bytes
 				   : 0,
-			sums_at(o, m, 0));
+			&at);
 	}
 }
 
@@ -146,11 +149,12 @@ static void many_int8(const struct kern_mat *w, const struct kern_act *a, size_t
 			for (unsigned p = 0; p < both; p++)
 				leaves->unpack(
 					w->type, panel_at(w, panel + i + p), w->k, b, n, &t, p);
-			for (size_t m = 0; m < a->m; m += leaves->tok_tile)
+			for (size_t m = 0; m < a->m; m += leaves->tok_tile) {
+				struct sums at = sums_at(pass(o, b == 0), m, i * KERN_PANEL);
 				leaves->tile(layout_of(w->type), &t, both, n,
 					a->q + m * a->k + b * BLK, a->k, a->meta + m * ldm + b, ldm,
-					MIN(a->m - m, (size_t)leaves->tok_tile),
-					sums_at(pass(o, b == 0), m, i * KERN_PANEL));
+					MIN(a->m - m, (size_t)leaves->tok_tile), &at);
+			}
 		}
 }
 
@@ -160,11 +164,12 @@ static void few_f16(const struct kern_mat *w, const struct kern_act *a, size_t p
 {
 	const kern_f16 *p = (const kern_f16 *)(const void *)panel_at(w, panel);
 	for (size_t k = 0; k < w->k; k += KC_F)
-		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
+		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f) {
+			struct sums at = sums_at(pass(o, k == 0), m, 0);
 			leaves->tile_h(p + k * KERN_PANEL, w->panel_bytes / sizeof *p, KERN_PANEL,
 				n_panels, MIN(w->k - k, (size_t)KC_F), a->x + m * a->ldx + k,
-				a->ldx, MIN(a->m - m, (size_t)leaves->tok_tile_f),
-				sums_at(pass(o, k == 0), m, 0));
+				a->ldx, MIN(a->m - m, (size_t)leaves->tok_tile_f), &at);
+		}
 }
 
 static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_t panel,
@@ -178,11 +183,12 @@ static void pair_float(const struct kern_mat *w, const struct kern_act *a, size_
 		size_t n = MIN(w->k - k, (size_t)KC_F);
 		for (unsigned p = 0; p < n_panels && !whole; p++)
 			leaves->unpack_f(w->type, panel_at(w, panel + p), k, n, t.w[p]);
-		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f)
+		for (size_t m = 0; m < a->m; m += leaves->tok_tile_f) {
+			struct sums at = sums_at(pass(o, k == 0), m, 0);
 			leaves->tile_f(whole ? first + k * KERN_PANEL : t.w[0][0], apart, n_panels,
 				n, a->x + m * a->ldx + k, a->ldx, 1,
-				MIN(a->m - m, (size_t)leaves->tok_tile_f),
-				sums_at(pass(o, k == 0), m, 0));
+				MIN(a->m - m, (size_t)leaves->tok_tile_f), &at);
+		}
 	}
 }
 
@@ -397,10 +403,10 @@ static void gemm_columns(const struct kern_gemm *g, size_t j, size_t m0, size_t 
 		pack_b(g, j, k, n, &t);
 		for (size_t i = m0; i < m1; i += step) {
 			size_t m = MIN(m1 - i, step);
+			struct sums to = sums_of(acc, 2 * KERN_PANEL, false);
 			const float *a = g->ta ? g->a + k * g->lda + i : g->a + i * g->lda + k;
 			leaves->tile_f(t.w[0][0], KC_F * KERN_PANEL, cols > KERN_PANEL ? 2 : 1, n,
-				a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, m,
-				sums_of(acc, 2 * KERN_PANEL, false));
+				a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, m, &to);
 			gemm_store(g, k == 0, i, j, m, cols, acc);
 		}
 	}
