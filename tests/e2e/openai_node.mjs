@@ -147,5 +147,32 @@ ok(later.output_text === first.output_text, "responses: in the background", late
 await client.responses.delete(first.id);
 await raises(OpenAI.NotFoundError, () => client.responses.retrieve(first.id), "responses: deleted");
 
+const store = await client.vectorStores.create({ name: "house" });
+const lease = new File(["The notice period for tenants is three months."], "lease.md");
+const filed = await client.vectorStores.files.uploadAndPoll(store.id, lease);
+ok(filed.status === "completed", "vector stores: a file, polled", filed);
+const more = ["Dogs are allowed in the garden.", "Cats stay indoors."].map((t, i) => new File([t], `rule${i}.txt`));
+const filedAll = await client.vectorStores.fileBatches.uploadAndPoll(store.id, { files: more });
+ok(filedAll.status === "completed" && filedAll.file_counts.completed === 2, "vector stores: a batch, polled", filedAll);
+const listed = [];
+for await (const f of client.vectorStores.files.list(store.id, { limit: 1, order: "asc" })) listed.push(f.id);
+ok(listed.length === 3 && listed[0] === filed.id, "vector stores: files in pages", listed);
+await client.vectorStores.files.update(filed.id, { vector_store_id: store.id, attributes: { kind: "law", year: 2026 } });
+const hits = [];
+const lookFor = { query: "notice period", filters: { type: "gte", key: "year", value: 2020 } };
+for await (const hit of client.vectorStores.search(store.id, lookFor)) hits.push(hit.filename);
+ok(hits.join() === "lease.md", "vector stores: a search with a filter", hits);
+const fromFiles = await client.responses.create({
+  model: CHAT, temperature: 0, max_output_tokens: 40, input: "How long is the notice period for tenants?",
+  tools: [{ type: "file_search", vector_store_ids: [store.id] }], include: ["file_search_call.results"],
+});
+const note = fromFiles.output.find((i) => i.type === "message").content[0].annotations[0];
+ok(fromFiles.output[0].results[0].file_id === filed.id && note?.file_id === filed.id,
+  "responses: from files, with citations", fromFiles.output);
+const text3 = [];
+for await (const part of client.vectorStores.files.content(filed.id, { vector_store_id: store.id })) text3.push(part.text);
+ok(text3.join().includes("three months"), "vector stores: the text of a file", text3);
+ok((await client.vectorStores.delete(store.id)).deleted, "vector stores: deleted");
+
 console.log(`1..${n}`);
 process.exit(failed ? 1 : 0);
