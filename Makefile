@@ -92,8 +92,8 @@ bench-vector: all ## the vector index beside hnswlib, USearch and FAISS (SETS="g
 	@bench/vector.sh $(BUILD)
 
 .PHONY: bench-filter
-bench-filter: all ## filters on payloads by index, beside deciding item by item
-	@$(BUILD)/bench/bench_fields
+bench-filter: all ## filters on payloads by index, beside item by item and Qdrant's client
+	@bench/filter.sh $(BUILD)
 
 bench-tracking: all ## MLflow's tracking interface beside `mlflow server` (DB=postgres)
 	@DB="$(DB)" bench/tracking.sh $(BUILD)

@@ -1,8 +1,11 @@
-/* bench_fields [ITEMS]: the index over payloads. Items have a keyword of few values, one of many,
- * an integer, a time and a text of a few words; prints how long it takes to build, bytes per item,
- * and for filters of several selectivities how long the index takes beside deciding each payload.
+/* bench_fields -: lines of a filter, a tab, a payload; for each, 1 or 0, as the index and the
+ * condition have it. bench_fields [ITEMS]: the index over payloads. Items have a keyword of few
+ * values, one of many, an integer, a time and a text of a few words; prints how long it takes to
+ * build, bytes per item, and for filters of several selectivities how long the index takes beside
+ * deciding each payload.
  */
 #include "base/clock.h"
+#include "base/os.h"
 #include "vector/fields.h"
 
 #include <stdio.h>
@@ -71,8 +74,53 @@ static void measure(
 	arena_free(a);
 }
 
+static bool decide(struct str filter, struct str text)
+{
+	struct errtext et = {0};
+	struct arena *a = arena_new(16 << 20);
+	struct fields *x;
+	struct bitmap b = {0};
+	yyjson_doc *f, *p;
+	const struct cond *c;
+	bool exact;
+	must(json_parse(filter, &f, &et), &et);
+	must(json_parse(text, &p, &et), &et);
+	must(cond_parse_qdrant(yyjson_doc_get_root(f), NULL, NULL, a, &c, &et), &et);
+	must(fields_new(NULL, &x, &et), &et);
+	must(fields_put(x, 7, text, &et), &et);
+	must(fields_publish(x, &et), &et);
+	must(fields_select(x, c, &b, &exact, &et), &et);
+	bool yes = cond_matches(c, 7, yyjson_doc_get_root(p));
+	if (exact ? b.count != yes : b.count < yes) {
+		printf("index and condition differ: %.*s\n", STR_FMT(filter));
+		exit(1);
+	}
+	bitmap_free(&b);
+	fields_free(x);
+	yyjson_doc_free(f);
+	yyjson_doc_free(p);
+	arena_free(a);
+	return yes;
+}
+
+static int decide_lines(void)
+{
+	struct errtext et = {0};
+	struct buf in = {0};
+	struct str rest, line, filter;
+	must(os_read_file("/dev/stdin", (size_t)1 << 30, &in, &et), &et);
+	rest = buf_str(&in);
+	while (str_next_line(&rest, &line))
+		if (str_next(&line, '\t', &filter))
+			printf("%d\n", decide(filter, line));
+	buf_free(&in);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "-"))
+		return decide_lines();
 	struct errtext et = {0};
 	size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
 	struct fields *x;

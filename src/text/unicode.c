@@ -611,3 +611,28 @@ enum err unicode_terms(struct str s, const char *language, unicode_term_fn fn, v
 	buf_free(&t.stemmed);
 	return e ? e : t.e;
 }
+
+enum err unicode_tokens(struct str s, unicode_term_fn fn, void *ctx)
+{
+	struct buf term = {0};
+	size_t at = 0, from = 0;
+	bool more = true;
+	while (more && at < s.n) {
+		uint32_t cp;
+		size_t n = utf8_decode(str_sub(s, at, s.n), &cp);
+		bool in = U_GET_GC_MASK((UChar32)cp) & (U_GC_L_MASK | U_GC_N_MASK);
+		if (in && !term.n)
+			from = at;
+		if (in)
+			buf_add_utf8(&term, (uint32_t)u_tolower((UChar32)cp));
+		at += n;
+		if (term.n && !term.err && (!in || at == s.n)) {
+			more = fn(
+				ctx, buf_str(&term), (uint32_t)from, (uint32_t)(in ? at : at - n));
+			buf_clear(&term);
+		}
+	}
+	enum err e = term.err;
+	buf_free(&term);
+	return e;
+}

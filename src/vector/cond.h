@@ -1,9 +1,11 @@
 /* Conditions on items: a tree, read from Qdrant's or OpenAI's JSON, decided for one payload by
  * cond_matches and for a whole collection by fields.h, with the same result.
  *
- * A payload is a JSON object. A path names a member of members ("a.b", a name with dots in quotes;
- * "a[].b" is the same as "a.b"): where an array stands, all its elements are meant, and a condition
- * holds if it holds for one of the values. Types are not converted: "5" is not 5, but 5.0 is.
+ * A payload is a JSON object. Paths and conditions mean what they mean in Qdrant: "a.b" is a member
+ * of a member (a name with dots in quotes), "a[].b" goes into all elements of an array, "a[0].b"
+ *into one; an array at the end stands for its elements. A condition holds if it holds for one of
+ *the values. Types are not converted: "5" is not 5, and 5.0 is in the range of 5 but does not
+ *match 5.
  *
  *	const struct cond *c;
  *	e = cond_parse_qdrant(filter, ids, NULL, arena, &c, et);     // filter: a yyjson_val
@@ -42,19 +44,19 @@ struct cond {
 		COND_ALL,      /* of `of`; none: true */
 		COND_AT_LEAST, /* so many of `of` */
 		COND_NOT,      /* of[0] */
-		COND_IN,       /* one of the values */
-		COND_EXCEPT,   /* a value that is none of them */
+		COND_IN,       /* one of the values: strings, integers, booleans */
+		COND_EXCEPT,   /* a value, not null, that is none of them */
 		COND_RANGE,    /* a number in the range */
-		COND_TIMES,    /* a string that is a time (RFC 3339, or a date), in milliseconds */
-		COND_COUNT,    /* how many values; nothing and null: 0 */
-		COND_TEXT,     /* all terms, in any of the strings together */
+		COND_TIMES,    /* a string that is a time, in microseconds */
+		COND_COUNT,    /* of elements of an array; null and nothing: 0; another value: 1 */
+		COND_TEXT,     /* a string with all terms */
 		COND_TEXT_ANY, /* one of them */
-		COND_EMPTY,    /* nothing, null or [] */
+		COND_EMPTY,    /* nothing but null and [] */
 		COND_NULL,     /* null, or an array with null */
 		COND_ID,       /* the item's key is one of the ids */
 		COND_NESTED, /* of[0] holds for one element of an array of objects, as a payload */
 	} kind;
-	struct str path; /* names with NUL between */
+	struct str path; /* steps, each ended by NUL: k and a name, w, i and a number */
 	const struct cond *const *of;
 	size_t n_of, at_least;
 	const struct cond_value *values; /* ascending */
@@ -82,15 +84,17 @@ bool cond_matches(const struct cond *c, uint64_t key, yyjson_val *payload);
 
 /* ---- for whoever decides conditions ---- */
 
-/* A path as a person writes it to NUL between the names. ERR_INVALID. */
+/* A path as a person writes it to steps. ERR_INVALID. */
 enum err cond_path(struct str text, struct arena *a, struct str *out, struct errtext *et);
 struct cond_number cond_number_of(yyjson_val *v); /* of a number */
 int cond_number_cmp(struct cond_number a, struct cond_number b);
 bool cond_in_range(const struct cond_range *r, struct cond_number n);
-/* The value of a scalar that is not null. */
+/* The value of a string, a boolean, an integer of 64 bits. */
 bool cond_value_of(yyjson_val *v, struct cond_value *out);
 int cond_value_cmp(const struct cond_value *a, const struct cond_value *b);
 bool cond_has_value(const struct cond *c, const struct cond_value *v); /* among its values */
-bool cond_time_of(struct str s, int64_t *ms);
+bool cond_time_of(struct str s, int64_t *us);
+/* The next step of a path: its kind, its name. Needs one. */
+char cond_step(struct str *path, struct str *name);
 
 #endif

@@ -87,36 +87,55 @@ static yyjson_val *given(yyjson_val *o, const char *name)
 
 /* ---- paths and values ---- */
 
+/* "[]" and "[7]" from i on; false: neither. */
+static bool path_brackets(struct str text, size_t *i, char *to, size_t *n)
+{
+	uint64_t place;
+	while (*i < text.n && text.p[*i] == '[') {
+		struct str rest = str_sub(text, *i + 1, text.n);
+		size_t end = str_chr(rest, ']');
+		struct str in = str_sub(rest, 0, end == STR_NONE ? 0 : end);
+		if (end == STR_NONE || (in.n && !str_u64(in, &place)) || in.n > 9)
+			return false;
+		to[(*n)++] = in.n ? 'i' : 'w';
+		memcpy(to + *n, in.p, in.n);
+		*n += in.n;
+		to[(*n)++] = 0;
+		*i += end + 2;
+	}
+	return true;
+}
+
 enum err cond_path(struct str text, struct arena *a, struct str *out, struct errtext *et)
 {
-	char *to = arena_alloc(a, text.n + 1);
+	char *to = arena_alloc(a, text.n * 2 + 4);
 	size_t n = 0, i = 0;
 	if (!to)
 		return err_set(et, ERR_NOMEM, "no memory for a filter");
 	bool ok = text.n > 0 && str_chr(text, 0) == STR_NONE;
-	while (ok && i <= text.n) { /* one name each time; i is at its first byte */
-		size_t from = n;
+	while (ok) { /* one name each time; i is at its first byte */
+		size_t from = ++n;
+		to[from - 1] = 'k';
 		bool quoted = i < text.n && text.p[i] == '"';
 		if (quoted) {
 			for (i++; i < text.n && text.p[i] != '"'; i++)
 				to[n++] = text.p[i];
 			ok = i++ < text.n;
 		}
-		for (; !quoted && i < text.n && !strchr(".[\"", text.p[i]); i++)
+		for (; !quoted && i < text.n && !strchr(".[]\"", text.p[i]); i++)
 			to[n++] = text.p[i];
-		while (ok && str_starts(str_sub(text, i, text.n), S("[]")))
-			i += 2;
-		ok = ok && n > from && (i >= text.n || text.p[i] == '.');
+		ok = ok && (n > from || quoted);
+		to[n++] = 0;
+		ok = ok && path_brackets(text, &i, to, &n) && (i >= text.n || text.p[i] == '.');
 		if (i >= text.n)
 			break;
-		to[n++] = 0;
 		i++;
 	}
 	if (!ok)
 		return err_set(et, ERR_INVALID,
 			"'%.*s' is no path: names with dots between, in quotes when they have "
 			"some; "
-			"'[]' after an array; a place in an array cannot be asked for",
+			"'[]' after an array for all its elements, '[0]' for one",
 			STR_FMT(str_sub(text, 0, 100)));
 	*out = str_mk(to, n);
 	return OK;
@@ -154,7 +173,8 @@ static enum err values_of(struct parser *p, yyjson_val *v, bool many, struct con
 		if (many)
 			into(p, NULL, i);
 		if (!cond_value_of(e, &values[i]))
-			return bad(p, ERR_INVALID, "must be a string, a number or a boolean");
+			return bad(p, ERR_INVALID,
+				"must be a string, an integer of 64 bits or a boolean");
 		back(p, was);
 	}
 	qsort(values, n, sizeof *values, by_value);
@@ -189,7 +209,7 @@ static enum err text_of(struct parser *p, yyjson_val *v, struct cond *c)
 	if (!yyjson_is_str(v))
 		return bad(p, ERR_INVALID, "must be a string");
 	struct term_list l = {p, arena_array_of(p->a, COND_TERMS_MAX, struct str), 0, false};
-	if (!l.terms || unicode_terms(json_val_str(v), "", add_term, &l) || l.failed)
+	if (!l.terms || unicode_tokens(json_val_str(v), add_term, &l) || l.failed)
 		return no_memory(p);
 	if (l.n == COND_TERMS_MAX)
 		return bad(p, ERR_TOO_LARGE, "a text of too many different words");
@@ -291,12 +311,17 @@ static enum err q_match(struct parser *p, yyjson_val *v, struct cond *c)
 	} kinds[] = {{"value", COND_IN, false, false}, {"any", COND_IN, true, false},
 		{"except", COND_EXCEPT, true, false}, {"text", COND_TEXT, false, true},
 		{"text_any", COND_TEXT_ANY, false, true}};
-	static const char *const names[] = {
-		"value", "any", "except", "text", "text_any", "phrase", NULL};
+	static const char *const not_yet[] = {"phrase", "prefix", "substring"};
+	static const char *const names[] = {"value", "any", "except", "text", "text_any", "phrase",
+		"prefix", "substring", NULL};
 	enum err e = only(p, v, names);
 	size_t n = 0;
-	if (!e && given(v, "phrase"))
-		e = bad(p, ERR_UNSUPPORTED, "'phrase' is not supported, 'text' is");
+	for (size_t i = 0; i < ARRAY_LEN(not_yet) && !e; i++)
+		if (given(v, not_yet[i])) {
+			into(p, not_yet[i], 0);
+			e = bad(p, ERR_UNSUPPORTED,
+				"is not supported; value, any, except, text, text_any are");
+		}
 	for (size_t i = 0; i < ARRAY_LEN(kinds) && !e; i++) {
 		yyjson_val *value = given(v, kinds[i].name);
 		if (!value)
@@ -381,6 +406,9 @@ static enum err q_nested(struct parser *p, yyjson_val *v, unsigned depth, const 
 	if (e)
 		return e;
 	back(p, was);
+	/* "a" and "a[]" are the same here. */
+	if (str_ends(c->path, str_mk("w", 2)))
+		c->path.n -= 2;
 	into(p, "filter", 0);
 	bool outer = p->nested;
 	p->nested = true;
@@ -457,7 +485,7 @@ static enum err q_condition(
 	struct parser *p, yyjson_val *v, unsigned depth, const struct cond **out)
 {
 	static const char *const alone[] = {
-		"has_id", "is_empty", "is_null", "nested", "has_vector"};
+		"has_id", "is_empty", "is_null", "nested", "has_vector", "slice"};
 	if (!yyjson_is_obj(v))
 		return bad(p, ERR_INVALID, "must be a condition, an object");
 	if (yyjson_obj_get(v, "key"))
@@ -519,8 +547,8 @@ static enum err q_min_should(struct parser *p, yyjson_val *v, unsigned depth, st
 	static const char *const names[] = {"conditions", "min_count", NULL};
 	enum err e = only(p, v, names);
 	yyjson_val *count = yyjson_obj_get(v, "min_count");
-	if (!e && !yyjson_is_uint(count))
-		e = bad(p, ERR_INVALID, "'min_count' must be a whole number");
+	if (!e && (!yyjson_is_uint(count) || !yyjson_get_uint(count)))
+		e = bad(p, ERR_INVALID, "'min_count' must be 1 or more");
 	if (!e && !yyjson_is_arr(yyjson_obj_get(v, "conditions")))
 		e = bad(p, ERR_INVALID, "'conditions' must be an array");
 	if (e)
@@ -603,39 +631,105 @@ enum err cond_parse_qdrant(yyjson_val *filter, cond_id_fn ids, void *ctx, struct
 
 /* ---- OpenAI ---- */
 
+/* A number is compared as one, whatever way it is written; others match. */
+static enum err o_equal(struct parser *p, yyjson_val *v, struct str path, const struct cond **out)
+{
+	enum err e = OK;
+	bool number = yyjson_is_num(v);
+	struct cond *c = node(p, number ? COND_RANGE : COND_IN, &e);
+	if (!c)
+		return e;
+	c->path = path;
+	*out = c;
+	if (!number)
+		return values_of(p, v, false, c);
+	c->range.above = c->range.below = true;
+	c->range.from = c->range.to = cond_number_of(v);
+	return OK;
+}
+
+static enum err o_one_of(struct parser *p, yyjson_val *v, struct str path, const struct cond **out)
+{
+	size_t n = yyjson_arr_size(v), i, max;
+	enum err e = OK;
+	yyjson_val *value;
+	if (!yyjson_is_arr(v))
+		return bad(p, ERR_INVALID, "must be an array of values");
+	struct cond *c = node(p, COND_AT_LEAST, &e);
+	const struct cond **of =
+		arena_array_of(p->a, MIN(n, COND_NODES_MAX) + 1, const struct cond *);
+	if (!c)
+		return e;
+	if (!of)
+		return no_memory(p);
+	yyjson_arr_foreach(v, i, max, value)
+	{
+		size_t was = into(p, NULL, i);
+		if ((e = o_equal(p, value, path, &of[i])))
+			return e;
+		back(p, was);
+	}
+	c->at_least = 1;
+	c->of = of;
+	c->n_of = n;
+	*out = c;
+	return OK;
+}
+
+/* The attribute itself: attributes have no members, their names may have dots. */
+static enum err o_path(struct parser *p, yyjson_val *key, struct str *out)
+{
+	struct str name = json_val_str(key);
+	if (!name.n || str_chr(name, 0) != STR_NONE)
+		return bad(p, ERR_INVALID, "'key' must name an attribute");
+	char *to = arena_alloc(p->a, name.n + 2);
+	if (!to)
+		return no_memory(p);
+	to[0] = 'k';
+	memcpy(to + 1, name.p, name.n);
+	*out = str_mk(to, name.n + 2);
+	return OK;
+}
+
+static enum err o_range(
+	struct parser *p, yyjson_val *v, struct str op, struct str path, const struct cond **out)
+{
+	struct cond_number n;
+	bool time = false;
+	enum err e = bound_of(p, v, true, &time, &n);
+	struct cond *c = e ? NULL : node(p, time ? COND_TIMES : COND_RANGE, &e);
+	if (!c)
+		return e;
+	c->path = path;
+	if (op.p[0] == 'g')
+		tighten_above(&c->range, n, op.n == 2);
+	else
+		tighten_below(&c->range, n, op.n == 2);
+	*out = c;
+	return OK;
+}
+
 static enum err o_compare(struct parser *p, yyjson_val *v, struct str type, const struct cond **out)
 {
 	static const char *const names[] = {"type", "key", "value", NULL};
-	static const char *const ranges[] = {"gt", "gte", "lt", "lte"};
-	bool many = str_eq_c(type, "in") || str_eq_c(type, "nin");
-	yyjson_val *key = yyjson_obj_get(v, "key"), *value = yyjson_obj_get(v, "value");
+	yyjson_val *value = yyjson_obj_get(v, "value");
+	struct str path;
 	enum err e = only(p, v, names);
-	struct cond *c = e ? NULL : node(p, COND_IN, &e);
-	if (!c)
+	if (!e)
+		e = o_path(p, yyjson_obj_get(v, "key"), &path);
+	if (e)
 		return e;
-	if (!yyjson_is_str(key) || !yyjson_get_len(key) ||
-		str_chr(json_val_str(key), 0) != STR_NONE)
-		return bad(p, ERR_INVALID, "'key' must name an attribute");
-	c->path = json_val_str(key);
-	*out = c;
 	size_t was = into(p, "value", 0);
-	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-		struct cond_number n;
-		bool time = false;
-		if (!str_eq_c(type, ranges[i]))
-			continue;
-		if ((e = bound_of(p, value, true, &time, &n)))
-			return e;
-		back(p, was);
-		c->kind = time ? COND_TIMES : COND_RANGE;
-		set_end(&c->range, ranges[i], n);
-		return OK;
-	}
-	e = values_of(p, value, many, c);
+	if (type.p[0] == 'g' || type.p[0] == 'l')
+		e = o_range(p, value, type, path, out);
+	else if (str_ends(type, S("in")))
+		e = o_one_of(p, value, path, out);
+	else
+		e = o_equal(p, value, path, out);
 	if (e)
 		return e;
 	back(p, was);
-	return type.p[0] == 'n' ? negate(p, c, out) : OK;
+	return type.p[0] == 'n' ? negate(p, *out, out) : OK;
 }
 
 static enum err o_filter(struct parser *p, yyjson_val *v, unsigned depth, const struct cond **out)

@@ -21,11 +21,14 @@ void names_free(struct names *t);
 enum entry_kind {
 	ENTRY_STRING, /* has this string */
 	ENTRY_LONG,   /* has the string with this SHA-256 */
-	ENTRY_TERM,   /* has this word in a string */
+	ENTRY_TERM,   /* has this word in its first string */
 	ENTRY_TRUE,
 	ENTRY_FALSE,
-	ENTRY_SOME, /* has a value: not nothing, null or [] */
-	ENTRY_NULL,
+	ENTRY_OTHER, /* has an object, or an array in an array */
+	ENTRY_SOME,  /* has a value that is not null or [] */
+	ENTRY_ZERO,  /* has null or [] */
+	ENTRY_ONE,   /* has a value of one, and another of more, which NUMBER_COUNT has */
+	ENTRY_NULL,  /* has null, or an array with null */
 	ENTRY_KINDS
 };
 enum { STRING_MAX = 128 }; /* longer ones are ENTRY_LONG */
@@ -45,7 +48,8 @@ union number {
 };
 
 /* A segment: documents in ascending order of keys. The objects of an array are a segment of their
- * own, whose documents have parents. It never changes. */
+ * own, whose documents have parents; so are a path's strings after the first, for their words
+ * (under a path without steps). It never changes. */
 struct fseg {
 	atomic_size_t refs;
 	uint32_t n_docs, n_paths;
@@ -62,6 +66,7 @@ struct fseg {
 	uint32_t *number_docs, *first_number;
 	struct felements {
 		uint32_t path;
+		bool strings;
 		struct fseg *seg;
 		uint32_t *parents;
 	} * elements;

@@ -173,6 +173,9 @@ struct entry_record {
 	uint32_t entry, doc;
 };
 
+/* What a path of the document at hand has: a string; values of one, and of more. */
+enum { HAS_ANY = 1, HAS_TEXT = 2, HAS_ONE = 4, HAS_MORE = 8 };
+
 struct builder {
 	const struct text_paths *text;
 	uint32_t n_docs;
@@ -181,11 +184,13 @@ struct builder {
 	size_t n_records, cap_records;
 	struct number_record *numbers;
 	size_t n_numbers, cap_numbers;
-	/* Of the document at hand: how many values each path has. */
-	uint32_t *counts, *touched;
-	size_t n_counts, n_touched, cap_touched;
+	/* Of the document at hand: what each path has. */
+	uint8_t *has;
+	uint32_t *touched;
+	size_t n_has, n_touched, cap_touched;
 	struct child {
 		uint32_t path;
+		bool strings;
 		struct builder *b;
 		uint32_t *parents;
 		size_t cap;
@@ -207,7 +212,7 @@ static void builder_free(struct builder *b)
 	names_free(&b->entries);
 	free(b->records);
 	free(b->numbers);
-	free(b->counts);
+	free(b->has);
 	free(b->touched);
 	free(b->children);
 	buf_free(&b->path);
@@ -264,10 +269,10 @@ static uint32_t add_path(struct builder *b, struct str path)
 	return id;
 }
 
-static struct child *child_of(struct builder *b, uint32_t path)
+static struct child *child_of(struct builder *b, uint32_t path, bool strings)
 {
 	for (size_t i = 0; i < b->n_children; i++)
-		if (b->children[i].path == path)
+		if (b->children[i].path == path && b->children[i].strings == strings)
 			return &b->children[i];
 	struct builder *made = builder_new(b->text);
 	if (!made || !heap_room(b->children, b->n_children, b->cap_children)) {
@@ -275,7 +280,7 @@ static struct child *child_of(struct builder *b, uint32_t path)
 		b->failed = true;
 		return NULL;
 	}
-	b->children[b->n_children] = (struct child){path, made, NULL, 0};
+	b->children[b->n_children] = (struct child){path, strings, made, NULL, 0};
 	return &b->children[b->n_children++];
 }
 
@@ -305,6 +310,24 @@ static bool add_term(void *ctx, struct str term, uint32_t from, uint32_t to)
 	return !t->b->failed;
 }
 
+/* Words of a path's first string are the document's; those of others are elements', so that whoever
+ * asks for several words gets them from one string. */
+static void add_words(struct builder *b, uint32_t path, struct str s, uint32_t doc)
+{
+	struct term_at t = {b, path, doc};
+	if (b->has[path] & HAS_TEXT) {
+		struct child *c = child_of(b, path, true);
+		uint32_t element = c ? add_element(b, c, doc) : NO_PARENT;
+		if (element == NO_PARENT)
+			return;
+		t = (struct term_at){c->b, add_path(c->b, S("")), element};
+	}
+	b->has[path] |= HAS_TEXT;
+	if (unicode_tokens(s, add_term, &t))
+		b->failed = true;
+	b->failed |= t.b->failed;
+}
+
 static void add_string(struct builder *b, uint32_t path, struct str s, uint32_t doc, bool text)
 {
 	uint8_t room[32];
@@ -314,15 +337,12 @@ static void add_string(struct builder *b, uint32_t path, struct str s, uint32_t 
 	add_entry(b, path, kind, name, doc);
 	if (cond_time_of(s, &time.i))
 		add_number(b, path, NUMBER_TIME, time, doc);
-	if (text && unicode_terms(s, "", add_term, &(struct term_at){b, path, doc}))
-		b->failed = true;
+	if (text && !b->failed)
+		add_words(b, path, s, doc);
 }
 
-/* Whatever stands at a path, flat. */
-static void add_scalars(struct builder *b, uint32_t path, yyjson_val *v, uint32_t doc, bool text)
+static void add_value(struct builder *b, uint32_t path, yyjson_val *v, uint32_t doc, bool text)
 {
-	size_t i, n;
-	yyjson_val *e;
 	if (yyjson_is_str(v)) {
 		add_string(b, path, json_val_str(v), doc, text);
 	} else if (yyjson_is_bool(v)) {
@@ -333,8 +353,8 @@ static void add_scalars(struct builder *b, uint32_t path, yyjson_val *v, uint32_
 		if (!x.integral)
 			value.d = x.d;
 		add_number(b, path, x.integral ? NUMBER_INT : NUMBER_DOUBLE, value, doc);
-	} else if (yyjson_is_arr(v)) {
-		yyjson_arr_foreach(v, i, n, e) add_scalars(b, path, e, doc, text);
+	} else if (yyjson_is_ctn(v)) {
+		add_entry(b, path, ENTRY_OTHER, S(""), doc);
 	}
 }
 
@@ -344,7 +364,7 @@ static void add_elements(struct builder *b, uint32_t path, yyjson_val *array, ui
 	yyjson_val *e;
 	yyjson_arr_foreach(array, i, n, e)
 	{
-		struct child *c = yyjson_is_obj(e) ? child_of(b, path) : NULL;
+		struct child *c = yyjson_is_obj(e) ? child_of(b, path, false) : NULL;
 		uint32_t element = c ? add_element(b, c, doc) : NO_PARENT;
 		if (element == NO_PARENT)
 			continue;
@@ -353,52 +373,75 @@ static void add_elements(struct builder *b, uint32_t path, yyjson_val *array, ui
 	}
 }
 
-static void count_values(struct builder *b, uint32_t path, size_t more)
+/* Room for what the path has. */
+static bool touch(struct builder *b, uint32_t path)
 {
-	if (path >= b->n_counts) {
-		size_t n = MAX(b->n_counts * 2, (size_t)path + 64);
-		uint32_t *counts = realloc(b->counts, n * sizeof *counts);
-		if (!counts) {
-			b->failed = true;
-			return;
-		}
-		memset(counts + b->n_counts, 0, (n - b->n_counts) * sizeof *counts);
-		b->counts = counts;
-		b->n_counts = n;
+	if (path >= b->n_has) {
+		size_t n = MAX(b->n_has * 2, (size_t)path + 64);
+		uint8_t *has = realloc(b->has, n);
+		if (!has)
+			return false;
+		memset(has + b->n_has, 0, n - b->n_has);
+		b->has = has;
+		b->n_has = n;
 	}
-	if (!more)
-		return;
-	if (!b->counts[path]) {
-		if (!heap_room(b->touched, b->n_touched, b->cap_touched)) {
-			b->failed = true;
-			return;
-		}
-		b->touched[b->n_touched++] = path;
-	}
-	b->counts[path] += (uint32_t)more;
+	if (b->has[path])
+		return true;
+	if (!heap_room(b->touched, b->n_touched, b->cap_touched))
+		return false;
+	b->touched[b->n_touched++] = path;
+	b->has[path] = HAS_ANY;
+	return true;
 }
 
 static void add_at_path(struct builder *b, uint32_t path, yyjson_val *v, uint32_t doc, bool text)
 {
-	size_t i, n;
+	size_t i, n, count = yyjson_is_arr(v) ? yyjson_arr_size(v) : !yyjson_is_null(v);
 	yyjson_val *e;
 	bool null = yyjson_is_null(v);
-	count_values(b, path, yyjson_is_arr(v) ? yyjson_arr_size(v) : !null);
-	yyjson_arr_foreach(v, i, n, e) null |= yyjson_is_null(e);
+	if (!touch(b, path)) {
+		b->failed = true;
+		return;
+	}
+	b->has[path] |= count == 1 ? HAS_ONE : count ? HAS_MORE : 0;
+	add_entry(b, path, count ? ENTRY_SOME : ENTRY_ZERO, S(""), doc);
+	if (count > 1)
+		add_number(b, path, NUMBER_COUNT, (union number){.i = (int64_t)count}, doc);
+	if (!yyjson_is_arr(v))
+		add_value(b, path, v, doc, text);
+	yyjson_arr_foreach(v, i, n, e)
+	{
+		null |= yyjson_is_null(e);
+		add_value(b, path, e, doc, text);
+	}
 	if (null)
 		add_entry(b, path, ENTRY_NULL, S(""), doc);
-	add_scalars(b, path, v, doc, text);
 	if (yyjson_is_arr(v))
 		add_elements(b, path, v, doc);
 }
 
-/* All members of what stands at b->path; arrays are all their elements. */
+static void add_members(struct builder *b, yyjson_val *v, uint32_t doc);
+
+/* What stands one step below b->path, which has that step already, and all below. */
+static void add_below(struct builder *b, yyjson_val *v, uint32_t doc)
+{
+	b->failed |= b->path.err != OK;
+	uint32_t path = b->failed ? NO_NAME : add_path(b, buf_str(&b->path));
+	if (b->failed)
+		return;
+	add_at_path(b, path, v, doc, fields_has_text(b->text, buf_str(&b->path)));
+	if (yyjson_is_ctn(v))
+		add_members(b, v, doc);
+}
+
 static void add_members(struct builder *b, yyjson_val *v, uint32_t doc)
 {
 	size_t i, n, was = b->path.n;
 	yyjson_val *name, *e;
 	if (yyjson_is_arr(v)) {
-		yyjson_arr_foreach(v, i, n, e) add_members(b, e, doc);
+		buf_add(&b->path, "w", 2);
+		yyjson_arr_foreach(v, i, n, e) add_below(b, e, doc);
+		b->path.n = was;
 		return;
 	}
 	yyjson_obj_foreach(v, i, n, name, e)
@@ -406,16 +449,10 @@ static void add_members(struct builder *b, yyjson_val *v, uint32_t doc)
 		struct str part = json_val_str(name);
 		if (str_chr(part, 0) != STR_NONE) /* no path can say it */
 			continue;
-		if (was)
-			buf_putc(&b->path, 0);
+		buf_putc(&b->path, 'k');
 		buf_adds(&b->path, part);
-		b->failed |= b->path.err != OK;
-		uint32_t path = b->failed ? NO_NAME : add_path(b, buf_str(&b->path));
-		if (b->failed)
-			return;
-		add_at_path(b, path, e, doc, fields_has_text(b->text, buf_str(&b->path)));
-		if (yyjson_is_ctn(e))
-			add_members(b, e, doc);
+		buf_putc(&b->path, 0);
+		add_below(b, e, doc);
 		b->path.n = was;
 	}
 }
@@ -426,11 +463,9 @@ static void add_object(struct builder *b, yyjson_val *object, uint32_t doc)
 	add_members(b, object, doc);
 	for (size_t i = 0; i < b->n_touched; i++) {
 		uint32_t path = b->touched[i];
-		add_entry(b, path, ENTRY_SOME, S(""), doc);
-		if (b->counts[path] > 1)
-			add_number(
-				b, path, NUMBER_COUNT, (union number){.i = b->counts[path]}, doc);
-		b->counts[path] = 0;
+		if ((b->has[path] & HAS_ONE) && (b->has[path] & HAS_MORE))
+			add_entry(b, path, ENTRY_ONE, S(""), doc);
+		b->has[path] = 0;
 	}
 	b->n_touched = 0;
 }
@@ -637,7 +672,8 @@ static bool finish_elements(struct fseg *s, struct builder *b, const uint32_t *r
 		struct fseg *made = builder_finish(c->b);
 		if (!made)
 			return false;
-		s->elements[s->n_elements++] = (struct felements){rank[c->path], made, c->parents};
+		s->elements[s->n_elements++] =
+			(struct felements){rank[c->path], c->strings, made, c->parents};
 		s->bytes += made->bytes + n * sizeof *c->parents;
 		c->parents = NULL;
 	}
@@ -729,7 +765,7 @@ static void feed(struct builder *b, const struct fseg *s, const uint32_t *to);
 static void feed_elements(
 	struct builder *b, const struct felements *e, uint32_t path, const uint32_t *to)
 {
-	struct child *c = child_of(b, path);
+	struct child *c = child_of(b, path, e->strings);
 	uint32_t n = e->seg->n_docs, *inner = malloc(((size_t)n + 1) * sizeof *inner);
 	b->failed |= !c || !inner;
 	for (uint32_t i = 0; i < n && !b->failed; i++) {

@@ -93,18 +93,13 @@ static const struct entry *entry_for(
 	return fseg_entry(s, path, kind, name, &e) ? e : NULL;
 }
 
-static enum number_kind kind_of(struct cond_number n)
-{
-	return n.integral ? NUMBER_INT : NUMBER_DOUBLE;
-}
-
 static void eval_in(const struct fseg *s, uint32_t path, const struct cond *c, uint64_t *bits)
 {
 	for (size_t i = 0; i < c->n_values; i++) {
 		const struct cond_value *v = &c->values[i];
 		if (v->type == COND_NUMBER) {
 			struct cond_range r = just(v->n);
-			mark_numbers(s, path, kind_of(v->n), &r, bits);
+			mark_numbers(s, path, NUMBER_INT, &r, bits);
 			continue;
 		}
 		const struct entry *e = entry_for(s, path, v);
@@ -137,58 +132,109 @@ static void eval_except(const struct fseg *s, uint32_t path, const struct cond *
 	for (int b = 0; b < 2; b++)
 		if (!cond_has_value(c, &(struct cond_value){.type = COND_BOOL, .b = b}))
 			mark_kind(s, path, b ? ENTRY_TRUE : ENTRY_FALSE, bits);
-	for (enum number_kind k = NUMBER_INT; k <= NUMBER_DOUBLE; k++) {
-		const uint32_t *at = &s->first_number[path * NUMBER_KINDS + k];
-		struct cond_value v = {.type = COND_NUMBER};
-		bool named = false;
-		for (uint32_t i = at[0]; i < at[1]; i++) {
-			struct cond_number n = number_at(s, k, i);
-			if (i == at[0] || cond_number_cmp(n, v.n)) {
-				v.n = n;
-				named = cond_has_value(c, &v);
-			}
-			if (!named)
-				bits[s->number_docs[i] / 64] |= UINT64_C(1)
-								<< s->number_docs[i] % 64;
+	static const struct cond_range any = {0};
+	mark_numbers(s, path, NUMBER_DOUBLE, &any, bits);
+	mark_kind(s, path, ENTRY_OTHER, bits);
+	const uint32_t *at = &s->first_number[path * NUMBER_KINDS + NUMBER_INT];
+	struct cond_value v = {.type = COND_NUMBER};
+	bool named = false;
+	for (uint32_t i = at[0]; i < at[1]; i++) {
+		if (i == at[0] || s->numbers[i].i != v.n.i) {
+			v.n = number_at(s, NUMBER_INT, i);
+			named = cond_has_value(c, &v);
 		}
+		if (!named)
+			bits[s->number_docs[i] / 64] |= UINT64_C(1) << s->number_docs[i] % 64;
 	}
+}
+
+static void words_all(
+	struct eval *v, const struct fseg *s, uint32_t path, const struct cond *c, uint64_t *bits)
+{
+	uint64_t *one = bits_new(v, s);
+	for (size_t i = 0; one && i < c->n_terms; i++) {
+		const struct entry *e;
+		memset(one, 0, words_of(s->n_docs) * sizeof *one);
+		if (fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e))
+			entry_mark(s, e, one);
+		for (size_t w = 0; w < words_of(s->n_docs); w++)
+			bits[w] = i ? bits[w] & one[w] : one[w];
+	}
+	free(one);
+}
+
+/* Of the first string of each document. */
+static void eval_words(
+	struct eval *v, const struct fseg *s, uint32_t path, const struct cond *c, uint64_t *bits)
+{
+	if (c->kind == COND_TEXT) {
+		words_all(v, s, path, c, bits);
+		return;
+	}
+	for (size_t i = 0; i < c->n_terms; i++) {
+		const struct entry *e;
+		if (fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e))
+			entry_mark(s, e, bits);
+	}
+}
+
+static const struct felements *elements_at(const struct fseg *s, uint32_t path, bool strings)
+{
+	for (size_t i = 0; i < s->n_elements; i++)
+		if (s->elements[i].path == path && s->elements[i].strings == strings)
+			return &s->elements[i];
+	return NULL;
+}
+
+static void mark_parents(const struct felements *e, const uint64_t *inner, uint64_t *bits)
+{
+	for (size_t w = 0; w < words_of(e->seg->n_docs); w++)
+		for (uint64_t word = inner[w]; word; word &= word - 1) {
+			uint32_t p = e->parents[w * 64 + (size_t)__builtin_ctzll(word)];
+			bits[p / 64] |= UINT64_C(1) << p % 64;
+		}
 }
 
 static void eval_text(
 	struct eval *v, const struct fseg *s, uint32_t path, const struct cond *c, uint64_t *bits)
 {
-	uint64_t *one = c->kind == COND_TEXT ? bits_new(v, s) : bits;
-	for (size_t i = 0; one && i < c->n_terms; i++) {
-		const struct entry *e;
-		if (one != bits)
-			memset(one, 0, words_of(s->n_docs) * sizeof *one);
-		if (fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e))
-			entry_mark(s, e, one);
-		for (size_t w = 0; one != bits && w < words_of(s->n_docs); w++)
-			bits[w] = i ? bits[w] & one[w] : one[w];
-	}
-	if (one != bits)
-		free(one);
+	const struct felements *more = elements_at(s, path, true);
+	uint32_t root;
+	eval_words(v, s, path, c, bits);
+	if (!more || !fseg_path(more->seg, S(""), &root))
+		return;
+	uint64_t *inner = bits_new(v, more->seg);
+	if (!inner)
+		return;
+	eval_words(v, more->seg, root, c, inner);
+	mark_parents(more, inner, bits);
+	free(inner);
 }
 
-/* How many values: `n` of COUNT is 2 and more, SOME has 1 and more. */
+/* Values of 2 and more are in COUNT; of 1 those that have some and not more, and ONE; of 0 ZERO,
+ * and who has no value at all. */
 static void eval_count(struct eval *v, const struct fseg *s, uint32_t path, bool known,
 	const struct cond *c, uint64_t *bits)
 {
+	static const struct cond_range any = {0};
 	bool zero = cond_in_range(&c->range, (struct cond_number){true, 0, 0});
 	bool one = cond_in_range(&c->range, (struct cond_number){true, 1, 0});
 	uint64_t *some = bits_new(v, s), *more = bits_new(v, s);
-	static const struct cond_range any = {0};
-	if (some && more) {
-		if (known) {
-			mark_kind(s, path, ENTRY_SOME, some);
-			mark_numbers(s, path, NUMBER_COUNT, &any, more);
-			mark_numbers(s, path, NUMBER_COUNT, &c->range, bits);
-		}
+	if (some && more && known) {
+		mark_kind(s, path, ENTRY_SOME, some);
+		mark_numbers(s, path, NUMBER_COUNT, &any, more);
+		mark_numbers(s, path, NUMBER_COUNT, &c->range, bits);
+		if (one)
+			mark_kind(s, path, ENTRY_ONE, bits);
+		if (zero)
+			mark_kind(s, path, ENTRY_ZERO, bits);
 		for (size_t w = 0; one && w < words_of(s->n_docs); w++)
 			bits[w] |= some[w] & ~more[w];
+		mark_kind(s, path, ENTRY_ZERO, some);
+	}
+	if (some && more && zero) {
 		bits_not(s, some);
-		for (size_t w = 0; zero && w < words_of(s->n_docs); w++)
+		for (size_t w = 0; w < words_of(s->n_docs); w++)
 			bits[w] |= some[w];
 	}
 	free(some);
@@ -219,30 +265,27 @@ static void eval_ids(const struct fseg *s, const struct cond *c, uint64_t *bits)
 static void eval(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits);
 
-static const struct felements *elements_at(const struct fseg *s, struct str path)
+/* A place in an array is asked for, which the index does not know. */
+static bool asks_for_place(struct str path)
 {
-	uint32_t p;
-	if (!fseg_path(s, path, &p))
-		return NULL;
-	for (size_t i = 0; i < s->n_elements; i++)
-		if (s->elements[i].path == p)
-			return &s->elements[i];
-	return NULL;
+	struct str name;
+	while (path.n)
+		if (cond_step(&path, &name) == 'i')
+			return true;
+	return false;
 }
 
 static void eval_nested(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits)
 {
-	const struct felements *e = elements_at(s, c->path);
+	uint32_t path;
+	const struct felements *e =
+		fseg_path(s, c->path, &path) ? elements_at(s, path, false) : NULL;
 	uint64_t *inner = e ? bits_new(v, e->seg) : NULL;
 	if (!inner)
 		return;
 	eval(v, e->seg, c->of[0], up, inner);
-	for (size_t w = 0; w < words_of(e->seg->n_docs); w++)
-		for (uint64_t word = inner[w]; word; word &= word - 1) {
-			uint32_t p = e->parents[w * 64 + (size_t)__builtin_ctzll(word)];
-			bits[p / 64] |= UINT64_C(1) << p % 64;
-		}
+	mark_parents(e, inner, bits);
 	free(inner);
 }
 
@@ -330,6 +373,12 @@ static void eval_leaf(
 static void eval(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits)
 {
+	if (asks_for_place(c->path)) {
+		v->exact = false;
+		if (up)
+			bits_all(s, bits);
+		return;
+	}
 	switch (c->kind) {
 	case COND_ALL:
 		eval_all(v, s, c, up, bits);
@@ -441,7 +490,7 @@ static struct guess guess_in(const struct fseg *s, uint32_t path, const struct c
 		struct guess one = {0};
 		if (v->type == COND_NUMBER) {
 			struct cond_range r = just(v->n);
-			one = guess_numbers(s, path, kind_of(v->n), &r);
+			one = guess_numbers(s, path, NUMBER_INT, &r);
 		} else {
 			const struct entry *e = entry_for(s, path, v);
 			double n = e ? e->n : 0;
@@ -468,7 +517,9 @@ static struct guess guess_text(const struct fseg *s, uint32_t path, const struct
 	}
 	if (all && c->n_terms == 1)
 		g.least = g.most;
-	return g;
+	const struct felements *more = c->n_terms ? elements_at(s, path, true) : NULL;
+	double extra = more ? more->seg->n_docs : 0;
+	return bounded(g.least, g.most + extra, g.likely + extra / 2, s->n_docs);
 }
 
 static struct guess guess_leaf(
@@ -532,6 +583,8 @@ static struct guess guess_of(
 	const struct text_paths *text, const struct fseg *s, const struct cond *c)
 {
 	double n = s->n_docs;
+	if (asks_for_place(c->path))
+		return (struct guess){0, n, n / 4};
 	switch (c->kind) {
 	case COND_ALL:
 		return guess_list(text, s, c, true);
@@ -550,7 +603,9 @@ static struct guess guess_of(
 	case COND_ID:
 		return bounded(0, (double)c->n_ids, (double)c->n_ids, n);
 	case COND_NESTED: {
-		const struct felements *e = elements_at(s, c->path);
+		uint32_t path;
+		const struct felements *e =
+			fseg_path(s, c->path, &path) ? elements_at(s, path, false) : NULL;
 		struct guess g = e ? guess_of(text, e->seg, c->of[0]) : (struct guess){0};
 		return bounded(g.least > 0, g.most, g.likely, n);
 	}

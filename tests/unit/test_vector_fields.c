@@ -29,6 +29,17 @@ static const char *scalar(uint64_t *s)
 	return scalars[rnd(s) % ARRAY_LEN(scalars)];
 }
 
+/* What can be matched: no fractions. */
+static const char *operand(uint64_t *s)
+{
+	for (;;) {
+		const char *o = scalar(s);
+		if (*o == '"' || (!strpbrk(o, ".") && !strchr(o, 'e')) || *o == 't' || *o == 'f')
+			if (strcmp(o, "18446744073709551615"))
+				return o;
+	}
+}
+
 static void object(struct buf *b, uint64_t *s, int depth);
 
 static void value(struct buf *b, uint64_t *s, int depth)
@@ -72,8 +83,8 @@ static void path(struct buf *b, uint64_t *s)
 	for (size_t i = 0; i < n; i++) {
 		const char *name = names[rnd(s) % ARRAY_LEN(names)];
 		buf_addf(b, strchr(name, '.') ? "%s\\\"%s\\\"" : "%s%s", i ? "." : "", name);
-		if (rnd(s) % 8 == 0)
-			buf_addc(b, "[]");
+		while (rnd(s) % 6 == 0)
+			buf_addc(b, rnd(s) % 12 ? "[]" : "[0]");
 	}
 }
 
@@ -82,7 +93,7 @@ static void list(struct buf *b, uint64_t *s)
 	size_t n = rnd(s) % 4;
 	buf_putc(b, '[');
 	for (size_t i = 0; i < n; i++)
-		buf_addf(b, "%s%s", i ? "," : "", scalar(s));
+		buf_addf(b, "%s%s", i ? "," : "", operand(s));
 	buf_putc(b, ']');
 }
 
@@ -130,7 +141,7 @@ static void condition(struct buf *b, uint64_t *s, int depth)
 	switch (kind) {
 	case 0:
 	case 1:
-		buf_addf(b, "\"match\":{\"value\":%s}}", scalar(s));
+		buf_addf(b, "\"match\":{\"value\":%s}}", operand(s));
 		return;
 	case 2:
 	case 3:
@@ -180,7 +191,7 @@ static void filter(struct buf *b, uint64_t *s, int depth)
 	}
 	if (rnd(s) % 5 == 0) {
 		buf_addf(b, "%s\"min_should\":{\"min_count\":%d,\"conditions\":", first ? "" : ",",
-			(int)(rnd(s) % 4));
+			(int)(1 + rnd(s) % 3));
 		conditions(b, s, depth);
 		buf_putc(b, '}');
 	}
@@ -257,7 +268,7 @@ static void some_filters(struct fields *x, uint64_t *seed, struct buf *b, int n,
 		CHECK_OK(json_parse(buf_str(b), &doc, &et), &et);
 		CHECK_OK(
 			cond_parse_qdrant(yyjson_doc_get_root(doc), id_key, NULL, a, &c, &et), &et);
-		compare(x, c, want_exact, buf_c(b));
+		compare(x, c, want_exact && !strstr(buf_c(b), "[0]"), buf_c(b));
 		yyjson_doc_free(doc);
 		arena_free(a);
 	}
@@ -300,7 +311,7 @@ static void agree(const struct fields_options *o)
 static void test_vector_fields__agree_with_the_condition(void)
 {
 	agree(NULL);
-	CHECK(telling > asked / 4);
+	CHECK(telling > asked / 6);
 }
 
 static void test_vector_fields__without_words_the_set_is_too_large_only(void)
@@ -336,18 +347,36 @@ static void test_vector_cond__meaning(void)
 		bool yes;
 	} cases[] = {
 		{"{}", "{}", true},
-		{"{\"must\":[{\"key\":\"a.b\",\"match\":{\"value\":1}}]}",
+		{"{\"must\":[{\"key\":\"a.b\",\"match\":{\"value\":1}}]}", "{\"a\":[{\"b\":1}]}",
+			false},
+		{"{\"must\":[{\"key\":\"a[].b\",\"match\":{\"value\":1}}]}",
 			"{\"a\":[{\"b\":2},{\"b\":[3,1]}]}", true},
-		{"{\"must\":[{\"key\":\"a\",\"match\":{\"value\":5}}]}", "{\"a\":5.0}", true},
+		{"{\"must\":[{\"key\":\"a[1].b\",\"match\":{\"value\":1}}]}",
+			"{\"a\":[{\"b\":1},{\"b\":2}]}", false},
+		{"{\"must\":[{\"key\":\"a[0].b\",\"match\":{\"value\":1}}]}",
+			"{\"a\":[{\"b\":1},{\"b\":2}]}", true},
+		{"{\"must\":[{\"key\":\"a\",\"match\":{\"value\":1}}]}", "{\"a\":[[1]]}", false},
+		{"{\"must\":[{\"key\":\"a[]\",\"match\":{\"value\":1}}]}", "{\"a\":[[1]]}", true},
+		{"{\"must\":[{\"key\":\"a\",\"match\":{\"value\":5}}]}", "{\"a\":5.0}", false},
 		{"{\"must\":[{\"key\":\"a\",\"match\":{\"value\":5}}]}", "{\"a\":\"5\"}", false},
+		{"{\"must\":[{\"key\":\"a\",\"range\":{\"gte\":5,\"lte\":5}}]}", "{\"a\":5.0}",
+			true},
 		{"{\"must\":[{\"key\":\"a\",\"match\":{\"except\":[1]}}]}", "{\"a\":[1,2]}", true},
+		{"{\"must\":[{\"key\":\"a\",\"match\":{\"except\":[1]}}]}", "{\"a\":{}}", true},
+		{"{\"must\":[{\"key\":\"a\",\"match\":{\"except\":[1]}}]}", "{\"a\":null}", false},
 		{"{\"must\":[{\"key\":\"a\",\"match\":{\"except\":[1]}}]}", "{}", false},
 		{"{\"must\":[{\"key\":\"a\",\"match\":{\"text\":\"red FOX\"}}]}",
-			"{\"a\":\"A fox, red.\"}", true},
+			"{\"a\":\"A fox_red.\"}", true},
+		{"{\"must\":[{\"key\":\"a\",\"match\":{\"text\":\"red FOX\"}}]}",
+			"{\"a\":[\"fox\",\"red\"]}", false},
+		{"{\"must\":[{\"key\":\"a\",\"match\":{\"text_any\":\"red FOX\"}}]}",
+			"{\"a\":[\"fox\",\"blue\"]}", true},
 		{"{\"must\":[{\"key\":\"a\",\"match\":{\"text\":\"red FOX\"}}]}",
 			"{\"a\":\"reddish fox\"}", false},
 		{"{\"must\":[{\"key\":\"t\",\"range\":{\"gte\":\"2026-11-27T20:00:00+02:00\"}}]}",
 			"{\"t\":\"2026-11-27T18:00:00Z\"}", true},
+		{"{\"must\":[{\"key\":\"t\",\"range\":{\"gt\":\"2026-11-27 18:00:00.000001\"}}]}",
+			"{\"t\":\"2026-11-27T18:00:00.0000025 +0000\"}", true},
 		{"{\"must\":[{\"key\":\"n\",\"range\":{\"gt\":9223372036854775806}}]}",
 			"{\"n\":9223372036854775807}", true},
 		{"{\"must\":[{\"key\":\"n\",\"range\":{\"gt\":2,\"lt\":3}}]}", "{\"n\":2.5}", true},
@@ -355,26 +384,29 @@ static void test_vector_cond__meaning(void)
 			"{\"a\":[],\"b\":[1,null]}", true},
 		{"{\"must_not\":{\"key\":\"a\",\"values_count\":{\"gte\":2}}}", "{\"a\":[1,2]}",
 			false},
+		{"{\"must\":{\"key\":\"a[].b\",\"values_count\":{\"gte\":1,\"lt\":2}}}",
+			"{\"a\":[{\"b\":[1,2]},{\"b\":null}]}", false},
 		{"{\"must\":[{\"has_id\":[6,7]}]}", "{}", true},
 		{"{\"must\":[{\"nested\":{\"key\":\"a\",\"filter\":{\"must\":[{\"key\":\"x\","
-		 "\"match\":{\"value\":1}},"
-		 "{\"key\":\"y\",\"match\":{\"value\":2}}]}}}]}",
+		 "\"match\":{\"value\":1}},{\"key\":\"y\",\"match\":{\"value\":2}}]}}}]}",
 			"{\"a\":[{\"x\":1,\"y\":3},{\"x\":3,\"y\":2}]}", false},
 		{"{\"must\":[{\"nested\":{\"key\":\"a[]\",\"filter\":{\"must\":[{\"key\":\"x\","
-		 "\"match\":{\"value\":1}},"
-		 "{\"key\":\"y\",\"match\":{\"value\":2}}]}}}]}",
+		 "\"match\":{\"value\":1}},{\"key\":\"y\",\"match\":{\"value\":2}}]}}}]}",
 			"{\"a\":[{\"x\":3},{\"x\":1,\"y\":2}]}", true},
+		{"{\"must\":[{\"nested\":{\"key\":\"a\",\"filter\":{\"must_not\":[{\"key\":\"x\","
+		 "\"match\":{\"value\":1}}]}}}]}",
+			"{\"a\":[\"p\",\"q\"]}", false},
 		{"{\"min_should\":{\"min_count\":2,\"conditions\":[{\"key\":\"a\",\"match\":{"
-		 "\"value\":1}},"
-		 "{\"key\":\"b\",\"match\":{\"value\":1}},{\"has_id\":[7]}]}}",
+		 "\"value\":1}},{\"key\":\"b\",\"match\":{\"value\":1}},{\"has_id\":[7]}]}}",
 			"{\"b\":1}", true},
-		{"{\"type\":\"and\",\"filters\":[{\"type\":\"gte\",\"key\":\"n\",\"value\":3},"
-		 "{\"type\":\"in\",\"key\":\"c\",\"value\":[\"x\",\"y\"]}]}",
-			"{\"n\":3,\"c\":\"y\"}", true},
-		{"{\"type\":\"or\",\"filters\":[{\"type\":\"ne\",\"key\":\"n\",\"value\":3},"
-		 "{\"type\":\"eq\",\"key\":\"a.b\",\"value\":true}]}",
+		{"{\"type\":\"and\",\"filters\":[{\"type\":\"gte\",\"key\":\"n\",\"value\":3},{"
+		 "\"type\":\"in\",\"key\":\"c\",\"value\":[\"x\",\"y\",4]}]}",
+			"{\"n\":3,\"c\":4.0}", true},
+		{"{\"type\":\"or\",\"filters\":[{\"type\":\"ne\",\"key\":\"n\",\"value\":3},{"
+		 "\"type\":\"eq\",\"key\":\"a.b\",\"value\":true}]}",
 			"{\"n\":3,\"a.b\":true}", true},
 		{"{\"type\":\"nin\",\"key\":\"n\",\"value\":[1,2]}", "{\"n\":2}", false},
+		{"{\"type\":\"ne\",\"key\":\"n\",\"value\":1}", "{}", true},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		CHECK_INT(decide(cases[i].filter, cases[i].payload), cases[i].yes);
@@ -409,13 +441,17 @@ static void test_vector_cond__refusals_name_the_place(void)
 		"filter.should.range.gte");
 	refuse("{\"should\":{\"key\":\"a\",\"range\":{\"gte\":1,\"lt\":\"2026-01-01\"}}}",
 		ERR_INVALID, "range.lt");
-	refuse("{\"must\":[{\"key\":\"a[0]\",\"match\":{\"value\":1}}]}", ERR_INVALID,
+	refuse("{\"must\":[{\"key\":\"a[x]\",\"match\":{\"value\":1}}]}", ERR_INVALID,
 		"filter.must[0].key");
 	refuse("{\"must\":[{\"key\":\"a\",\"match\":{\"any\":[1,[2]]}}]}", ERR_INVALID,
 		"match.any[1]");
 	refuse("{\"must\":[{\"key\":\"a\",\"match\":{\"phrase\":\"x\"}}]}", ERR_UNSUPPORTED,
 		"phrase");
 	refuse("{\"must\":[{\"key\":\"a\"}]}", ERR_INVALID, "filter.must[0]");
+	refuse("{\"must\":[{\"key\":\"a\",\"match\":{\"value\":2.5}}]}", ERR_INVALID,
+		"match.value");
+	refuse("{\"min_should\":{\"min_count\":0,\"conditions\":[]}}", ERR_INVALID,
+		"filter.min_should");
 	refuse("{\"musst\":[]}", ERR_INVALID, "'musst'");
 	refuse("{\"type\":\"and\",\"filters\":[]}", ERR_INVALID, "filter");
 	refuse("{\"type\":\"gt\",\"key\":\"a\",\"value\":\"high\"}", ERR_INVALID, "filter.value");
@@ -509,7 +545,8 @@ static void test_vector_fields__readers_beside_a_writer(void)
 {
 	struct errtext et = {0};
 	struct cond_value red = {.type = COND_STRING, .s = S("red")};
-	struct cond c = {.kind = COND_IN, .path = S("colour"), .values = &red, .n_values = 1};
+	struct cond c = {
+		.kind = COND_IN, .path = str_mk("kcolour", 8), .values = &red, .n_values = 1};
 	CHECK_OK(fields_new(NULL, &shared, &et), &et);
 	pthread_t t[2];
 	for (int i = 0; i < 2; i++)
