@@ -44,6 +44,7 @@ void qd_true(struct qd *q)
 /* Without the time that it took, which would tell what is there and not yours. */
 static void reply_error(struct http_response *rs, enum err e, const struct errtext *et)
 {
+	int status = e == ERR_UNSUPPORTED ? 400 : err_http(e);
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	jw_obj(&w);
@@ -53,9 +54,9 @@ static void reply_error(struct http_response *rs, enum err e, const struct errte
 	jw_end(&w);
 	jw_ki64(&w, "time", 0);
 	jw_end(&w);
-	if (err_http(e) == 429 || err_http(e) == 503)
+	if (status == 429 || status == 503)
 		http_set_header(rs, "retry-after", S("1"));
-	http_reply_json(rs, err_http(e), &w);
+	http_reply_json(rs, status, &w);
 	buf_free(&b);
 }
 

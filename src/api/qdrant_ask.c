@@ -338,10 +338,13 @@ static enum err by_kind(struct asking *x)
 
 static enum err ask(struct asking *x)
 {
-	static const char *const no[] = {"filter", "lookup_from", "shard_key", NULL};
+	static const char *const no[] = {"lookup_from", "shard_key", NULL};
 	enum err e = item_json_refuse(x->o, no, "", &x->q->et);
 	x->query.space = json_str(x->o, "using");
 	e = e ? e : parse_limits(x);
+	e = e ? e
+	      : collection_filter(x->k, item_json_get(x->o, "filter"), arena_of(x),
+			&x->query.filter, &x->q->et);
 	e = e ? e : prefetch(x);
 	return e ? e : by_kind(x);
 }
@@ -368,7 +371,7 @@ enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_ask
 
 enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out)
 {
-	static const char *const no[] = {"filter", "shard_key", NULL};
+	static const char *const no[] = {"shard_key", NULL};
 	struct asking x = {.q = q, .k = k, .o = o};
 	yyjson_val *v = item_json_get(o, "vector");
 	enum err e = item_json_refuse(o, no, "", &q->et);
@@ -378,6 +381,9 @@ enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct
 		v = yyjson_obj_get(v, "vector");
 	}
 	e = e ? e : item_json_numbers(v, q->rq->arena, &x.query.vector, &x.query.dim, &q->et);
+	e = e ? e
+	      : collection_filter(
+			k, item_json_get(o, "filter"), q->rq->arena, &x.query.filter, &q->et);
 	e = e ? e : nearest(&x, x.limit + x.offset);
 	return e ? e : finish(&x, out);
 }

@@ -13,10 +13,14 @@ static enum err no_memory(struct qd *q)
 	return err_set(&q->et, ERR_NOMEM, "no memory for a request");
 }
 
-static enum err choose(struct qd *q, yyjson_val *o, struct chosen *out)
+static enum err choose(struct qd *q, struct collection *k, yyjson_val *o, struct chosen *out)
 {
-	static const char *const no[] = {"filter", "shard_key", NULL};
+	static const char *const no[] = {"shard_key", NULL};
+	const struct cond *filter = NULL;
 	enum err e = item_json_refuse(o, no, "", &q->et);
+	e = e ? e : collection_filter(k, item_json_get(o, "filter"), q->rq->arena, &filter, &q->et);
+	if (!e && filter)
+		return collection_matching(k, filter, q->rq->arena, &out->ids, &out->n, &q->et);
 	return e ? e
 		 : item_json_ids(
 			   yyjson_obj_get(o, "points"), q->rq->arena, &out->ids, &out->n, &q->et);
@@ -93,7 +97,7 @@ static enum err upsert(struct qd *q, struct collection *k, yyjson_val *o, int64_
 static enum err remove_points(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
 {
 	struct chosen x;
-	enum err e = choose(q, o, &x);
+	enum err e = choose(q, k, o, &x);
 	return e ? e : collection_remove(k, x.ids, x.n, NULL, seq, &q->et);
 }
 
@@ -135,7 +139,7 @@ static enum err remove_vectors(struct qd *q, struct collection *k, yyjson_val *o
 	struct chosen x;
 	struct str *names = NULL;
 	size_t n = 0;
-	enum err e = choose(q, o, &x);
+	enum err e = choose(q, k, o, &x);
 	e = e ? e : texts(q, yyjson_obj_get(o, "vector"), "vector", &names, &n);
 	return e ? e : collection_remove_vectors(k, x.ids, x.n, names, n, seq, &q->et);
 }
@@ -150,7 +154,7 @@ static enum err patch(
 	struct str *keys = NULL;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = choose(q, o, &x);
+	enum err e = choose(q, k, o, &x);
 	if (!e && change == PAYLOAD_UNSET)
 		e = texts(q, yyjson_obj_get(o, "keys"), "keys", &keys, &p.n_keys);
 	p.keys = keys;

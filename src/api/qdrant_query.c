@@ -87,12 +87,13 @@ void qd_point(struct croft *c, struct http_request *rq, struct http_response *rs
 
 void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
-	static const char *const no[] = {"filter", "order_by", "shard_key", NULL};
+	static const char *const no[] = {"order_by", "shard_key", NULL};
 	struct qd q;
 	struct collection *k = NULL;
 	struct item_id from;
 	struct collection_item *items = NULL;
 	struct wanted want = {0};
+	const struct cond *filter = NULL;
 	int64_t limit = 10;
 	size_t n = 0;
 	enum err e = qd_begin(&q, c, rq, rs);
@@ -103,8 +104,10 @@ void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *r
 	e = e ? e : wanted_of(&q, q.body, &want);
 	e = e ? e : qd_open(&q, &k);
 	e = e ? e
-	      : collection_scroll(k, offset ? &from : NULL, (size_t)limit + 1, want.want, rq->arena,
-			&items, &n, &q.et);
+	      : collection_filter(k, item_json_get(q.body, "filter"), rq->arena, &filter, &q.et);
+	e = e ? e
+	      : collection_scroll(k, filter, offset ? &from : NULL, (size_t)limit + 1, want.want,
+			rq->arena, &items, &n, &q.et);
 	collection_close(k);
 	if (e) {
 		qd_fail(&q, e);
@@ -130,19 +133,25 @@ void qd_scroll(struct croft *c, struct http_request *rq, struct http_response *r
 
 void qd_count(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
-	static const char *const no[] = {"filter", "shard_key", NULL};
+	static const char *const no[] = {"shard_key", NULL};
 	struct qd q;
 	struct collection *k = NULL;
 	size_t n = 0;
+	const struct cond *filter = NULL;
 	enum err e = qd_begin(&q, c, rq, rs);
 	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
 	e = e ? e : qd_open(&q, &k);
+	e = e ? e
+	      : collection_filter(k, item_json_get(q.body, "filter"), rq->arena, &filter, &q.et);
+	if (!e && filter)
+		e = collection_count_matching(k, filter, &n, &q.et);
+	else if (!e)
+		n = collection_count(k);
+	collection_close(k);
 	if (e) {
 		qd_fail(&q, e);
 		return;
 	}
-	n = collection_count(k);
-	collection_close(k);
 	struct buf b = {0};
 	struct jw w;
 	qd_result(&q, &w, &b);

@@ -11,6 +11,7 @@
 #ifndef COLLECTION_COLLECTION_H
 #define COLLECTION_COLLECTION_H
 #include "module/module.h"
+#include "vector/cond.h"
 
 extern const struct module collection_module;
 
@@ -110,6 +111,13 @@ enum err collection_put(struct collection *k, const struct collection_item *item
  * model of that name is another one by now; ERR_TOO_LARGE: a text is longer than it reads. */
 enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
 	size_t n, float *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* A filter in Qdrant's words (vector/cond.h); *out NULL: none was given. ERR_INVALID and
+ * ERR_UNSUPPORTED name the place. */
+enum err collection_filter(struct collection *k, yyjson_val *json, struct arena *a,
+	const struct cond **out, struct errtext *et) MUST_CHECK;
+/* The ids of all items that match, in order. */
+enum err collection_matching(struct collection *k, const struct cond *c, struct arena *a,
+	struct item_id **out, size_t *n, struct errtext *et) MUST_CHECK;
 /* Those that are there are deleted; *gone: how many. */
 enum err collection_remove(struct collection *k, const struct item_id *ids, size_t n, size_t *gone,
 	int64_t *seq, struct errtext *et) MUST_CHECK;
@@ -147,11 +155,13 @@ struct item_want {
 enum err collection_get(struct collection *k, const struct item_id *ids, size_t n,
 	struct item_want want, struct arena *a, struct collection_item **out, size_t *n_out,
 	struct errtext *et) MUST_CHECK;
-/* In the order of their ids, from `from` on (NULL: the first). At most max. */
-enum err collection_scroll(struct collection *k, const struct item_id *from, size_t max,
-	struct item_want want, struct arena *a, struct collection_item **out, size_t *n,
-	struct errtext *et) MUST_CHECK;
+/* In the order of their ids, from `from` on (NULL: the first). At most max; filter NULL: all. */
+enum err collection_scroll(struct collection *k, const struct cond *filter,
+	const struct item_id *from, size_t max, struct item_want want, struct arena *a,
+	struct collection_item **out, size_t *n, struct errtext *et) MUST_CHECK;
 size_t collection_count(struct collection *k);
+enum err collection_count_matching(
+	struct collection *k, const struct cond *c, size_t *n, struct errtext *et) MUST_CHECK;
 
 struct item_query {
 	struct str space;
@@ -163,6 +173,7 @@ struct item_query {
 	float worst;           /* scores that are worse are left out; NaN: none is */
 	const uint64_t *among; /* .key of the hits of another query: only these; NULL: all */
 	size_t n_among;
+	const struct cond *filter; /* only items that match; NULL: all */
 	struct item_want want;
 	const struct cancel *cancel;
 };

@@ -25,6 +25,7 @@ const struct option collection_search_options[] = {
 	{"like", 0, "ID", "Near to this item instead of a text"},
 	{"vector", 0, "JSON", "Near to this vector: [0.1, ...]"},
 	{"space", 0, "NAME", "Among the vectors of this name"},
+	{"filter", 0, "JSON", "Only items that match, in Qdrant's words"},
 	{"worst", 0, "SCORE", "Leave out what has a worse score"},
 };
 
@@ -375,6 +376,10 @@ static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 		jw_kf64(&w, "worst", worst);
 	if (cmd_opt(cmd, "space").n)
 		jw_kstr(&w, "space", cmd_opt(cmd, "space"));
+	if (cmd_opt(cmd, "filter").n) {
+		jw_key(&w, "filter");
+		jw_raw(&w, cmd_opt(cmd, "filter"));
+	}
 	if (like.n && str_u64(like, &id)) {
 		jw_key(&w, "id");
 		jw_u64(&w, id);

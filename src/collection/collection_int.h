@@ -13,6 +13,7 @@
  *	snapshot.c           its indexes on disk
  *	items.c              changes: one transaction, then publication
  *	payload.c            patches of payloads
+ *	filter.c             conditions on payloads as sets of items
  *	query.c              reading and searching
  *	rank.c               lists of hits in another order
  *
@@ -29,6 +30,7 @@
 #include "module/cmd.h"
 #include "store/notify.h"
 #include "kernels/kernels.h"
+#include "vector/fields.h"
 #include "vector/index.h"
 
 /* ---- SQL ---- */
@@ -152,6 +154,7 @@ struct collection {
 	struct space *spaces;
 	size_t n_spaces;
 	struct vindex *index[COLLECTION_SPACES_MAX];
+	struct fields *fields; /* of the payloads; a key is an item's number */
 
 	pthread_mutex_t write;       /* one change at a time; guards seq */
 	int64_t seq;                 /* changes up to this one are in what follows */
@@ -178,7 +181,7 @@ enum err shelf_load(
 void shelf_clear(struct collection *k);
 struct shelf_item {
 	int64_t num;
-	struct str id;
+	struct str id, payload;
 	struct item_vector *vectors;
 	size_t n_vectors;
 };
@@ -192,6 +195,23 @@ enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et) MUS
 enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
 /* The id of a living item, a copy in `a`; {NULL, 0}: it is gone. */
 struct str shelf_id(struct collection *k, uint64_t num, struct arena *a);
+
+/* ---- filters ---- */
+
+/* Adds the numbers of the items that match. */
+enum err filter_select(struct collection *k, const struct cond *c, struct bitmap *out,
+	struct errtext *et) MUST_CHECK;
+/* Those that match (NULL: all) and are among the keys (NULL: all), for an index; free(out->bits).
+ */
+enum err filter_bits(struct collection *k, const struct cond *c, const uint64_t *among,
+	size_t n_among, struct vindex_filter *out, struct errtext *et) MUST_CHECK;
+struct matched {
+	uint64_t num;
+	struct str id;
+};
+/* In the order of ids; in `a`. */
+enum err filter_list(struct collection *k, const struct cond *c, struct arena *a,
+	struct matched **out, size_t *n, struct errtext *et) MUST_CHECK;
 
 /* ---- snapshots of the indexes ---- */
 
@@ -235,7 +255,7 @@ enum err run_collections_export(struct cmd *cmd, struct errtext *et);
 enum err run_collections_search(struct cmd *cmd, struct errtext *et);
 extern const struct option collection_create_options[], collection_import_options[],
 	collection_export_options[], collection_search_options[];
-enum { N_CREATE_OPTIONS = 4, N_IMPORT_OPTIONS = 4, N_EXPORT_OPTIONS = 1, N_SEARCH_OPTIONS = 5 };
+enum { N_CREATE_OPTIONS = 4, N_IMPORT_OPTIONS = 4, N_EXPORT_OPTIONS = 1, N_SEARCH_OPTIONS = 6 };
 
 #define COLLECTION_CHANNEL "collection" /* notices: the number */
 

@@ -26,10 +26,11 @@ static const struct route routes[] = {
 		NULL, "{ items: { id: int | string, vector?: object, text?, payload?: object }[] }",
 		"{ seq: int, items: int }", ITEMS_MAX},
 	{HTTP_POST, ONE "/items/delete", delete_items, PERM_DOCUMENT_WRITE, "Delete items", NULL,
-		"{ ids: (int | string)[] }", "{ seq: int, deleted: int }", 0},
+		"{ ids?: (int | string)[], filter?: object }", "{ seq: int, deleted: int }", 0},
 	{HTTP_POST, ONE "/search", search_collection, PERM_DOCUMENT_READ,
 		"The items nearest to a text, a vector or another item", NULL,
-		"{ text?, vector?: number[], id?: int | string, space?, k?: int, worst?: number, "
+		"{ text?, vector?: number[], id?: int | string, space?, filter?: object, k?: int, "
+		"worst?: number, "
 		"ef?: int, exact?: boolean, "
 		"vectors?: boolean }",
 		"{ hits: (CollectionItem & { score: number })[], exact: boolean, compared: int, "

@@ -162,14 +162,19 @@ void delete_items(struct croft *c, struct http_request *rq, struct http_response
 	struct errtext et = {0};
 	struct collection *k = NULL;
 	struct item_id *ids = NULL;
+	const struct cond *cond = NULL;
 	yyjson_val *o = NULL;
 	int64_t seq = 0;
 	size_t n = 0, gone = 0;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	enum err e = body_of(rq, &o, &et);
-	e = e ? e : item_json_ids(yyjson_obj_get(o, "ids"), rq->arena, &ids, &n, &et);
+	yyjson_val *filter = e ? NULL : item_json_get(o, "filter");
+	e = e || filter ? e : item_json_ids(yyjson_obj_get(o, "ids"), rq->arena, &ids, &n, &et);
 	e = e ? e : open_it(c, rq, &k, &et);
+	e = e ? e : collection_filter(k, filter, rq->arena, &cond, &et);
+	if (!e && cond)
+		e = collection_matching(k, cond, rq->arena, &ids, &n, &et);
 	e = e ? e : collection_remove(k, ids, n, &gone, &seq, &et);
 	collection_close(k);
 	jw_obj(&w);
@@ -214,8 +219,9 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 	enum err e = list_query(rq, &limit, &from, &et);
 	e = e ? e : open_it(c, rq, &k, &et);
 	e = e ? e
-	      : collection_scroll(k, http_query(rq, "from").p ? &from : NULL, (size_t)limit + 1,
-			(struct item_want){true, vectors}, rq->arena, &items, &n, &et);
+	      : collection_scroll(k, NULL, http_query(rq, "from").p ? &from : NULL,
+			(size_t)limit + 1, (struct item_want){true, vectors}, rq->arena, &items, &n,
+			&et);
 	collection_close(k);
 	jw_obj(&w);
 	jw_key(&w, "items");
@@ -291,6 +297,7 @@ static enum err parse_search(struct croft *c, struct http_request *rq, struct co
 	e = e ? e : json_want_i64(o, "ef", 1, COLLECTION_K_MAX, &ef, et);
 	x->q.ef = (uint32_t)ef;
 	e = e ? e : json_want_str(o, "space", &x->q.space, et);
+	e = e ? e : collection_filter(k, item_json_get(o, "filter"), rq->arena, &x->q.filter, et);
 	x->q.k = (size_t)hits;
 	x->q.worst = (float)worst;
 	x->q.want = (struct item_want){true, vectors};

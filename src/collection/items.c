@@ -195,7 +195,8 @@ static enum err put_shown(struct change *x, struct errtext *et)
 		return no_memory(et);
 	for (size_t i = 0; i < x->n; i++)
 		list[i] = (struct shelf_item){x->nums[i], item_id_bytes(&x->items[i].id),
-			x->items[i].vectors, x->items[i].n_vectors};
+			x->items[i].payload.n ? x->items[i].payload : S("{}"), x->items[i].vectors,
+			x->items[i].n_vectors};
 	return shelf_put(x->k, list, x->n, et);
 }
 

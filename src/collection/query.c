@@ -2,6 +2,7 @@
 #include "collection/collection_int.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static enum err no_memory(struct errtext *et)
 {
@@ -81,10 +82,40 @@ static enum err gather(void *ctx, const struct item_row *r, struct errtext *et)
 	return e;
 }
 
-enum err collection_scroll(struct collection *k, const struct item_id *from, size_t max,
-	struct item_want want, struct arena *a, struct collection_item **out, size_t *n,
+/* The first of those that match, by id. */
+static enum err scroll_matching(struct collection *k, const struct cond *filter, struct str from,
+	size_t max, struct item_want want, struct arena *a, struct collection_item **out, size_t *n,
 	struct errtext *et)
 {
+	struct matched *all;
+	struct item_hit *hits = arena_array_of(a, max + 1, struct item_hit);
+	size_t n_all, i = 0, got = 0;
+	enum err e = hits ? filter_list(k, filter, a, &all, &n_all, et) : no_memory(et);
+	if (e)
+		return e;
+	while (i < n_all && str_cmp(all[i].id, from) < 0)
+		i++;
+	for (; i < n_all && got < max; i++)
+		hits[got++].key = all[i].num;
+	e = collection_fill(k, hits, &got, want, a, et);
+	struct collection_item *items =
+		e ? NULL : arena_array_of(a, got + 1, struct collection_item);
+	if (!e && !items)
+		e = no_memory(et);
+	for (size_t j = 0; !e && j < got; j++)
+		items[j] = hits[j].item;
+	*out = items;
+	*n = got;
+	return e;
+}
+
+enum err collection_scroll(struct collection *k, const struct cond *filter,
+	const struct item_id *from, size_t max, struct item_want want, struct arena *a,
+	struct collection_item **out, size_t *n, struct errtext *et)
+{
+	if (filter)
+		return scroll_matching(
+			k, filter, from ? item_id_bytes(from) : S(""), max, want, a, out, n, et);
 	struct gathering g = {k, want, a, arena_array_of(a, max + 1, struct collection_item), 0};
 	struct tx *tx;
 	if (!g.list)
@@ -108,6 +139,17 @@ size_t collection_count(struct collection *k)
 	size_t n = k->live;
 	pthread_rwlock_unlock(&k->lock);
 	return n;
+}
+
+enum err collection_count_matching(
+	struct collection *k, const struct cond *c, size_t *n, struct errtext *et)
+{
+	struct bitmap b = {0};
+	enum err e = filter_select(k, c, &b, et);
+	if (!e)
+		*n = (size_t)b.count;
+	bitmap_free(&b);
+	return e;
 }
 
 /* ---- nearest ---- */
@@ -179,27 +221,11 @@ enum err collection_fill(struct collection *k, struct item_hit *hits, size_t *n,
 	return e;
 }
 
-/* The keys as an index wants them. */
-static enum err only_among(
-	const struct item_query *q, struct arena *a, struct vindex_filter *f, struct errtext *et)
-{
-	uint64_t last = 0;
-	for (size_t i = 0; i < q->n_among; i++)
-		last = MAX(last, q->among[i]);
-	uint64_t *bits = arena_array_of(a, last / 64 + 1, uint64_t);
-	if (!bits)
-		return no_memory(et);
-	for (size_t i = 0; i < q->n_among; i++)
-		bits[q->among[i] / 64] |= UINT64_C(1) << q->among[i] % 64;
-	*f = (struct vindex_filter){.bits = bits, .n_bits = last + 1, .count = q->n_among};
-	return OK;
-}
-
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
 {
 	struct vindex_answer answer = {0};
-	struct vindex_filter filter;
+	struct vindex_filter filter = {0};
 	enum err e = check_query(k, q, et);
 	if (e)
 		return e;
@@ -214,11 +240,12 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	set_worst(s, q->worst, &v);
 	if (!found || !hits)
 		return no_memory(et);
-	if (q->among) {
-		e = only_among(q, a, &filter, et);
+	if (q->among || q->filter) {
+		e = filter_bits(k, q->filter, q->among, q->n_among, &filter, et);
 		v.filter = &filter;
 	}
 	e = e ? e : vindex_search(k->index[s - k->spaces], &v, found, &answer, et);
+	free((void *)filter.bits);
 	for (size_t i = 0; i < answer.n && !e; i++)
 		hits[i] = (struct item_hit){
 			.key = found[i].key, .score = score_of(s, found[i].score)};

@@ -131,7 +131,9 @@ enum err shelf_put(
 	for (size_t s = 0; s < k->n_spaces && n && !e; s++)
 		e = put_in_space(k, s, items, n, team, et);
 	return_team(k, team);
-	return e;
+	for (size_t i = 0; i < n && !e; i++)
+		e = fields_put(k->fields, (uint64_t)items[i].num, items[i].payload, et);
+	return e ? e : fields_publish(k->fields, et);
 }
 
 enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et)
@@ -140,6 +142,8 @@ enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et)
 	enum err e = OK;
 	for (size_t s = 0; s < k->n_spaces && !e; s++)
 		e = vindex_delete(k->index[s], &key, 1, NULL, et);
+	e = e ? e : fields_delete(k->fields, &key, 1, et);
+	e = e ? e : fields_publish(k->fields, et);
 	if (!e)
 		id_remove(k, num);
 	return e;
@@ -186,10 +190,13 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 	if (cancelled(x->cancel))
 		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
 	struct shelf_item *it = &x->items[x->n++];
-	*it = (struct shelf_item){.num = r->num, .id = arena_str(x->a, r->id)};
-	enum err e = it->id.p ? item_decode(r->vectors, x->k->spaces, x->k->n_spaces, x->a,
-					&it->vectors, &it->n_vectors, et)
-			      : no_memory(et);
+	*it = (struct shelf_item){.num = r->num,
+		.id = arena_str(x->a, r->id),
+		.payload = arena_str(x->a, r->payload)};
+	enum err e = it->id.p && it->payload.p
+			     ? item_decode(r->vectors, x->k->spaces, x->k->n_spaces, x->a,
+				       &it->vectors, &it->n_vectors, et)
+			     : no_memory(et);
 	return e || x->n < READ_AT_ONCE ? e : reading_flush(x, et);
 }
 
@@ -205,9 +212,14 @@ enum vindex_metric shelf_metric(const struct space *s)
 	return metrics[s->distance];
 }
 
+static enum err new_fields(struct collection *k, struct errtext *et)
+{
+	return k->fields ? OK : fields_new(NULL, &k->fields, et);
+}
+
 static enum err new_indexes(struct collection *k, struct errtext *et)
 {
-	enum err e = OK;
+	enum err e = new_fields(k, et);
 	for (size_t s = 0; s < k->n_spaces && !e; s++) {
 		struct vindex_options o = {
 			.dim = k->spaces[s].dim, .metric = shelf_metric(&k->spaces[s])};
@@ -216,12 +228,14 @@ static enum err new_indexes(struct collection *k, struct errtext *et)
 	return e;
 }
 
-static enum err read_id(void *ctx, const struct item_row *r, struct errtext *et)
+/* Of an item whose vectors came with the snapshot. */
+static enum err read_rest(void *ctx, const struct item_row *r, struct errtext *et)
 {
 	struct reading *x = ctx;
-	return cancelled(x->cancel)
-		       ? err_set(et, ERR_CANCELLED, "opening a collection was cancelled")
-		       : id_add(x->k, r->num, r->id, et);
+	if (cancelled(x->cancel))
+		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
+	enum err e = id_add(x->k, r->num, r->id, et);
+	return e ? e : fields_put(x->k->fields, (uint64_t)r->num, r->payload, et);
 }
 
 static enum err read_later(struct reading *x, struct tx *tx, struct errtext *et)
@@ -248,7 +262,11 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	if (!e && snapshot_load(k, tx, &row)) {
-		e = store_items_all(tx, k->number, (struct item_read){false}, read_id, &x, et);
+		e = new_fields(k, et);
+		e = e ? e
+		      : store_items_all(tx, k->number, (struct item_read){.payload = true},
+				read_rest, &x, et);
+		e = e ? e : fields_publish(k->fields, et);
 		e = e ? e : read_later(&x, tx, et);
 	} else if (!e) {
 		e = read_whole(&x, tx, et);
@@ -266,6 +284,8 @@ static void forget_all(struct collection *k)
 		vindex_free(k->index[s]);
 		k->index[s] = NULL;
 	}
+	fields_free(k->fields);
+	k->fields = NULL;
 	free(k->id_at);
 	buf_free(&k->id_bytes);
 	k->id_at = NULL;

@@ -160,6 +160,100 @@ def kinds(both, name, ids):
               query=m.NearestQuery(nearest=d, mmr=m.Mmr(diversity=0.4, candidates_limit=40)))
 
 
+WORDS = ["ant", "bee", "cat", "dog", "elk", "fox"]
+
+
+def rich():
+    """A payload in which anything may be missing, null, empty or of another type than in others."""
+    p = {}
+    maybe = lambda key, *values: p.__setitem__(key, rnd.choice(values)) if rnd.random() < 0.8 else None  # noqa: E731
+    maybe("s", *WORDS, None, 5)
+    maybe("i", *range(-3, 8), 2.5, "3", None)
+    maybe("f", *[x / 4 + 0.1 for x in range(-8, 9)], 3)  # never 1.0, which is 1 for Croft and not for Qdrant
+    maybe("b", True, False, None)
+    maybe("list", [], ["ant"], ["ant", "bee"], ["cat", None], [1, 2, 3], "ant", None)
+    maybe("o", {"x": rnd.choice(WORDS), "y": rnd.randrange(5)}, {"x": [rnd.choice(WORDS), rnd.choice(WORDS)]}, {}, 3)
+    maybe("objects", *[[{"k": rnd.choice(WORDS), "v": rnd.randrange(6)} for _ in range(rnd.randrange(4))] for _ in range(4)], [], "none")
+    maybe("text", *[" ".join(rnd.choices(WORDS + ["The", "CAT,"], k=5)) for _ in range(4)])
+    maybe("time", "2024-05-01T10:00:00Z", "2024-06-01", "2025-01-01T00:00:00+02:00", "no time", None)
+    return p
+
+
+def condition(depth, within=False):
+    keys = ["k", "v"] if within else ["s", "i", "f", "b", "list", "o.x", "o.y", "objects[].k", "objects[].v", "none"]
+    key = rnd.choice(keys)
+    value = lambda: rnd.choice(WORDS + list(range(-3, 8)) + [True, False])  # noqa: E731
+    kind = rnd.choice(["value"] * 4 + ["any", "except", "range", "range", "empty", "null", "count"] +
+                      ([] if within else ["text", "time", "id", "nested"]) + (["filter"] * 2 if depth else []))
+    field = lambda **kw: m.FieldCondition(key=key, **kw)  # noqa: E731
+    if kind == "value":
+        return field(match=m.MatchValue(value=value()))
+    if kind == "any":
+        return field(match=m.MatchAny(any=rnd.choice([rnd.sample(WORDS, 2), rnd.sample(range(8), 3)])))
+    if kind == "except":
+        return field(match=m.MatchExcept(**{"except": rnd.choice([rnd.sample(WORDS, 2), rnd.sample(range(8), 3)])}))
+    if kind == "range":
+        ends = {rnd.choice(["gt", "gte"]): rnd.randrange(-3, 5), rnd.choice(["lt", "lte"]): rnd.randrange(0, 8)}
+        return field(range=m.Range(**dict(rnd.sample(sorted(ends.items()), rnd.choice([1, 2])))))
+    if kind == "empty":
+        return m.IsEmptyCondition(is_empty=m.PayloadField(key=key))
+    if kind == "null":
+        return m.IsNullCondition(is_null=m.PayloadField(key=key))
+    if kind == "count":
+        return m.FieldCondition(key=key.replace("objects[].", "") if within else key.split("[")[0], values_count=m.ValuesCount(**{rnd.choice(["gt", "gte", "lt", "lte"]): rnd.randrange(3)}))
+    if kind == "text":
+        return m.FieldCondition(key="text", match=m.MatchText(text=" ".join(rnd.sample(WORDS, rnd.choice([1, 2])))))
+    if kind == "time":
+        return m.FieldCondition(key="time", range=m.DatetimeRange(**{rnd.choice(["gt", "gte", "lt", "lte"]):
+                                                                   rnd.choice(["2024-05-01T10:00:00Z", "2024-12-31T22:00:00Z", "2024-06-01T00:00:00Z"])}))
+    if kind == "id":
+        return m.HasIdCondition(has_id=rnd.sample(range(1, 400), 40))
+    if kind == "nested":
+        return m.NestedCondition(nested=m.Nested(key=rnd.choice(["objects", "objects[]"]), filter=filter_of(0, True)))
+    return filter_of(depth - 1, within)
+
+
+def filter_of(depth, within=False):
+    some = lambda lo, hi: [condition(depth, within) for _ in range(rnd.randint(lo, hi))]  # noqa: E731
+    shape = rnd.random()
+    if shape < 0.2:
+        return m.Filter(min_should=m.MinShould(conditions=some(2, 4), min_count=rnd.randint(1, 3)))
+    return m.Filter(must=some(0, 2) or None, should=some(0, 3) if shape < 0.6 else None, must_not=some(0, 1) if shape > 0.4 else None)
+
+
+def filters(both):
+    both.do("create_collection", "rich", vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE))
+    both.do("upsert", "rich", [m.PointStruct(id=i, vector=vector(4), payload=rich()) for i in range(1, 401)])
+    wrong = []
+    matched = 0
+    for n in range(600):
+        f = filter_of(2)
+        want = both.local.count("rich", count_filter=f).count
+        got = both.croft.count("rich", count_filter=f).count
+        matched += want
+        if got != want:
+            there = {p.id: p.payload for p in both.croft.scroll("rich", scroll_filter=f, limit=1000)[0]}
+            should = {p.id: p.payload for p in both.local.scroll("rich", scroll_filter=f, limit=1000)[0]}
+            odd = [(i, (there.get(i) or should.get(i))) for i in there.keys() ^ should.keys()][:2]
+            wrong.append(f"{f.model_dump_json(exclude_none=True, by_alias=True)}: {got}, not {want}: {odd}")
+    tap.ok(not wrong, f"600 random filters match what they should ({matched} in all)", "\n".join(w[:700] for w in wrong[:12]) + f"\n{len(wrong)} in all")
+    for n in range(25):
+        f = filter_of(1)
+        both.same(f"nearest with filter {n}", "query_points", "rich", query=vector(4), query_filter=f, limit=8)
+        both.same(f"scrolling with filter {n}", "scroll", "rich", scroll_filter=f, limit=20)
+    red = m.Filter(must=[m.FieldCondition(key="s", match=m.MatchValue(value="ant"))])
+    both.do("set_payload", "rich", {"mark": 1}, points=red)
+    both.same("a payload set by filter", "count", "rich", count_filter=m.Filter(must=[m.FieldCondition(key="mark", match=m.MatchValue(value=1))]))
+    both.do("delete", "rich", points_selector=m.FilterSelector(filter=red))
+    both.same("points deleted by filter", "count", "rich")
+    both.same("and gone for filters", "count", "rich", count_filter=red)
+    both.croft.create_payload_index("rich", "s", field_schema=m.PayloadSchemaType.KEYWORD)
+    both.same("a query after an index was asked for", "query_points", "rich", query=vector(4), query_filter=filter_of(1), limit=8)
+    for bad, place in ((m.Filter(must=[m.FieldCondition(key="g", geo_radius=m.GeoRadius(center=m.GeoPoint(lon=1, lat=1), radius=5))]), "geo"),
+                       (m.Filter(must=[m.FieldCondition(key="a..b", match=m.MatchValue(value=1))]), "must")):
+        refused(lambda bad=bad: both.croft.count("rich", count_filter=bad), 400, [place], f"a filter with {place} is refused with its place")
+
+
 def scrolling(both, name):
     pages, offset = [], None
     while True:
@@ -329,8 +423,9 @@ with Croft() as c:
     changes(both, ids)
     reading(both, "cosine", ids)
     named(both)
+    filters(both)
     bad_input(croft, c.base)
-    tap.ok(sorted(k.name for k in croft.get_collections().collections) == ["cosine", "dot", "euclid", "named"],
+    tap.ok(sorted(k.name for k in croft.get_collections().collections) == ["cosine", "dot", "euclid", "named", "rich"],
            "the collections are listed")
     tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),
            "a collection is deleted")

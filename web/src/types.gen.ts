@@ -356,9 +356,9 @@ export interface Routes {
   /** Insert or replace items; a text is embedded with the model of the collection. */
   "PUT /api/v1/collections/{name}/items": { query: undefined; body: { items: ({ id: (number | string); vector?: Record<string, unknown>; text?: string; payload?: Record<string, unknown> })[] }; reply: { seq: number; items: number } };
   /** Delete items. */
-  "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids: ((number | string))[] }; reply: { seq: number; deleted: number } };
+  "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids?: ((number | string))[]; filter?: Record<string, unknown> }; reply: { seq: number; deleted: number } };
   /** The items nearest to a text, a vector or another item. */
-  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; k?: number; worst?: number; ef?: number; exact?: boolean; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; exact: boolean; compared: number; took_ms: number } };
+  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; filter?: Record<string, unknown>; k?: number; worst?: number; ef?: number; exact?: boolean; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; exact: boolean; compared: number; took_ms: number } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */
