@@ -1106,12 +1106,110 @@ INLINE void few_body(enum kern_type type, unsigned bits, unsigned P, unsigned T,
 			_mm512_storeu_ps(o.y + t * o.ldy + 16 * p, acc[p][t]);
 }
 
+/* Line j of a packed block, as in lines_of. */
+INLINE __m512i line_at(unsigned bits, const unsigned char *src, unsigned j)
+{
+	if (bits == 8)
+		return _mm512_load_si512(src + j * LINE);
+	__m512i v = _mm512_load_si512(src + j % 4 * LINE),
+		nib = _mm512_set1_epi8((char)(0xf << (8 - bits)));
+	if (j < 4)
+		v = _mm512_slli_epi16(v, 8 - bits);
+	else if (bits > 4)
+		v = _mm512_srli_epi16(v, bits - 4);
+	v = _mm512_and_si512(v, nib);
+	if (bits == 5) {
+		__m512i h = _mm512_slli_epi16(_mm512_load_si512(src + 4 * LINE), 7 - j);
+		v = _mm512_or_si512(v, _mm512_and_si512(h, _mm512_set1_epi8((char)0x80)));
+	}
+	if (bits == 6) {
+		__m512i h = _mm512_slli_epi16(
+			_mm512_load_si512(src + (4 + j / 4) * LINE), 6 - j % 4 * 2);
+		v = _mm512_or_si512(v, _mm512_and_si512(h, _mm512_set1_epi8((char)0xc0)));
+	}
+	return v;
+}
+
+/* Lines [j0, j1) of a block of two panels times T tokens, times their factors s. */
+INLINE void pair_lines(enum kern_type type, unsigned bits, unsigned T, unsigned j0, unsigned j1,
+	const unsigned char *src, size_t panel_bytes, const __m512 s[2], const int8_t *q,
+	size_t ldq, const struct kern_act_meta *meta, size_t ldm, __m512 acc[2][FEW])
+{
+	__m512i d[2][FEW];
+	UNROLL_FOR (t, 0, T) {
+		const struct kern_act_meta *m = &meta[t * ldm];
+		int32_t off = layout_of(type)->minimum ? 0
+			      : type != KERN_Q6_K      ? m->off
+			      : j0                     ? m->off - m->off_half
+						       : m->off_half;
+		d[0][t] = d[1][t] = _mm512_set1_epi32(off);
+	}
+	UNROLL_FOR (j, j0, j1) {
+		__m512i u[2] = {line_at(bits, src, j), line_at(bits, src + panel_bytes, j)};
+		UNROLL_FOR (t, 0, T) {
+			__m512i x = _mm512_set1_epi32((int)load32(q + t * ldq + 4 * j));
+			UNROLL_FOR (p, 0, 2)
+				d[p][t] = _mm512_dpbusd_epi32(d[p][t], u[p], x);
+		}
+	}
+	UNROLL_FOR (t, 0, T) {
+		__m512 x = _mm512_set1_ps(meta[t * ldm].scale);
+		UNROLL_FOR (p, 0, 2)
+			acc[p][t] = _mm512_fmadd_ps(
+				_mm512_cvtepi32_ps(d[p][t]), _mm512_mul_ps(s[p], x), acc[p][t]);
+	}
+}
+
+/* Two panels times T tokens: a token's values are spread over a register once for both. That load
+ * would take as long as the product. */
+INLINE void pair_body(enum kern_type type, unsigned bits, unsigned T, const unsigned char *panel,
+	size_t panel_bytes, size_t k, const int8_t *q, size_t ldq, const struct kern_act_meta *meta,
+	size_t ldm, size_t ahead, struct sums o)
+{
+	__m512 acc[2][FEW];
+	UNROLL_FOR (p, 0, 2)
+		UNROLL_FOR (t, 0, T)
+			acc[p][t] = _mm512_loadu_ps(o.from + t * o.ldf + 16 * p);
+	for (size_t b = 0; b < k / BLK; b++, q += BLK, meta++) {
+		const unsigned char *src = panel + b * bits * LINE;
+		__m512 s[2][2], m[2], s0[2], s1[2];
+		UNROLL_FOR (p, 0, 2) {
+			if (ahead)
+				UNROLL_FOR (i, 0, bits)
+					_mm_prefetch((const char *)src + ahead + p * panel_bytes +
+							     i * LINE,
+						_MM_HINT_T1);
+			scales_of(type, panel + p * panel_bytes, k, b, s[p], &m[p]);
+			s0[p] = s[p][0];
+			s1[p] = s[p][type == KERN_Q6_K];
+		}
+		bool halves = type == KERN_Q6_K;
+		pair_lines(type, bits, T, 0, halves ? 4 : 8, src, panel_bytes, s0, q, ldq, meta,
+			ldm, acc);
+		if (halves)
+			pair_lines(
+				type, bits, T, 4, 8, src, panel_bytes, s1, q, ldq, meta, ldm, acc);
+		if (layout_of(type)->minimum)
+			UNROLL_FOR (t, 0, T)
+				UNROLL_FOR (p, 0, 2)
+					acc[p][t] = _mm512_fmadd_ps(
+						m[p], _mm512_set1_ps(meta[t * ldm].sum), acc[p][t]);
+	}
+	UNROLL_FOR (t, 0, T)
+		UNROLL_FOR (p, 0, 2)
+			_mm512_storeu_ps(o.y + t * o.ldy + 16 * p, acc[p][t]);
+}
+
 /* Two, four or eight tokens, one panel or two; the compiler has enough with these. */
 INLINE void few_quant(enum kern_type type, unsigned bits, const unsigned char *panel,
 	size_t panel_bytes, size_t n, size_t k, const int8_t *q, size_t ldq,
 	const struct kern_act_meta *meta, size_t ldm, size_t n_tok, size_t ahead, struct sums o)
 {
-	if (n_tok == 8)
+	if (n == 2 && n_tok > 2)
+		for (size_t t = 0; t < n_tok; t += 4)
+			pair_body(type, bits, 4, panel, panel_bytes, k, q + t * ldq, ldq,
+				meta + t * ldm, ldm, t ? 0 : ahead, sums_at(o, t, 0));
+	else if (n_tok == 8)
 		for (; n; n--, panel += panel_bytes, o = sums_at(o, 0, 16))
 			few_body(type, bits, 1, 8, panel, panel_bytes, k, q, ldq, meta, ldm, ahead,
 				o);
