@@ -104,10 +104,10 @@ static void rows_one(const struct kern_mat *w, const struct kern_act *a, size_t 
 			a->meta, o.y);
 }
 
-/* Up to so many tokens (measured on Zen 4; with two factors per block the chains are short). */
-static size_t few_max(enum kern_type t)
+/* Up to so many tokens (measured on Zen 5). */
+static size_t few_max(void)
 {
-	return !leaves->few ? 0 : layout_of(t)->halves ? FEW : 4 * FEW;
+	return leaves->few ? 8 * FEW : 0;
 }
 
 /* Few tokens do not pay for unpacking to memory: they go by in eights, four, two and one. The first
@@ -200,7 +200,7 @@ static void pair(const struct kern_mat *w, const struct kern_act *a, size_t pane
 		rows_one(w, a, panel, n_panels, o);
 	else if (kern_type_bf16(w->type))
 		panels_bf16(w, a, panel, n_panels, o);
-	else if (kern_type_int8(w->type) && a->m > 1 && a->m <= few_max(w->type))
+	else if (kern_type_int8(w->type) && a->m > 1 && a->m <= few_max())
 		few_int8(w, a, panel, n_panels, o);
 	else if (kern_type_int8(w->type))
 		many_int8(w, a, panel, n_panels, o);
@@ -232,7 +232,7 @@ void kern_matmul(const struct kern_mat *w, const struct kern_act *a, float *y, s
 	const float *bias, size_t from, size_t to)
 {
 	bool one = a->m == 1 && leaves->row,
-	     many = kern_type_int8(w->type) && a->m > MAX(few_max(w->type), (size_t)1);
+	     many = kern_type_int8(w->type) && a->m > MAX(few_max(), (size_t)1);
 	size_t most = one ? to : many ? MANY_PANELS : 2;
 	if (one && !bias)
 		memset(y + from, 0, (to - from) * sizeof *y);
