@@ -14,6 +14,7 @@
  * neighbours are kept, and walks take fewer steps. */
 #define SLACK 1.1f
 
+#define ENOUGH(d) (getenv("EN") ? (size_t)atoi(getenv("EN")) : (d) / 2)
 enum { ENTRY_STEP = 64 }; /* an entry for so many items, until there are ENTRIES */
 
 /* ---- what a walk has seen ---- */
@@ -203,11 +204,18 @@ static inline void fetch(const uint8_t *p, size_t bytes)
 		__builtin_prefetch(p + b);
 }
 
-/* The neighbours of a slot that the walk has not seen; their rows are on the way. */
-static size_t unseen(const struct vindex *x, struct walk *w, uint32_t slot, uint32_t *out)
+static inline void fetch_rows(const struct rows *r, const uint32_t *ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		fetch(r->hi.p + ids[i] * r->hi_bytes, r->hi_bytes);
+		__builtin_prefetch(r->scale.p + ids[i] * sizeof(float));
+	}
+}
+
+/* The neighbours of a slot that the walk has not seen. */
+static inline size_t unseen(const struct vindex *x, struct walk *w, uint32_t slot, uint32_t *out)
 {
 	const _Atomic uint32_t *links = links_of(x, slot);
-	const struct rows *r = &x->rows;
 	size_t n = 0;
 	for (uint32_t i = 0; i < x->o.degree; i++) {
 		uint32_t s = atomic_load_explicit(&links[i], memory_order_acquire);
@@ -215,10 +223,6 @@ static size_t unseen(const struct vindex *x, struct walk *w, uint32_t slot, uint
 			break;
 		out[n] = s;
 		n += see(w, s);
-	}
-	for (size_t i = 0; i < n; i++) {
-		fetch(r->hi.p + out[i] * r->hi_bytes, r->hi_bytes);
-		__builtin_prefetch(r->scale.p + out[i] * sizeof(float));
 	}
 	return n;
 }
@@ -240,11 +244,52 @@ static inline uint32_t next(const struct vindex *x, struct walk *w)
 	return slot;
 }
 
+/* The matching slots around one: its neighbours, and when they are few, theirs in place of those
+ * that do not match. What does not match is not compared. */
+static size_t unseen_matching(const struct vindex *x, struct walk *w, const struct vindex_filter *f,
+	uint32_t slot, uint32_t *out)
+{
+	uint32_t ids[DEGREE_MAX], theirs[DEGREE_MAX];
+	size_t all = unseen(x, w, slot, ids), n = 0, others = 0, enough = x->o.degree / 2;
+	for (size_t i = 0; i < all; i++)
+		if (filter_keeps(f, key_of(x, ids[i])))
+			out[n++] = ids[i];
+		else
+			ids[others++] = ids[i];
+	for (size_t i = 0; i < MIN(others, 4) && n < enough; i++)
+		fetch((const uint8_t *)links_of(x, ids[i]), x->links.item);
+	for (size_t i = 0; i < others && n < enough; i++) {
+		if (i + 4 < others)
+			fetch((const uint8_t *)links_of(x, ids[i + 4]), x->links.item);
+		if (!see_room(w, DEGREE_MAX))
+			break;
+		size_t m = read_links(x, ids[i], theirs);
+		for (size_t j = 0; j < m; j++)
+			__builtin_prefetch(x->keys.p + theirs[j] * sizeof(uint64_t));
+		for (size_t j = 0; j < m && n < DEGREE_MAX; j++)
+			if (filter_keeps(f, key_of(x, theirs[j])) && see(w, theirs[j]))
+				out[n++] = theirs[j];
+	}
+	fetch_rows(&x->rows, out, n);
+	return n;
+}
+
+static size_t look(const struct vindex *x, struct walk *w, const struct vindex_filter *f,
+	uint32_t slot, uint32_t *out)
+{
+	if (f)
+		return unseen_matching(x, w, f, slot, out);
+	size_t n = unseen(x, w, slot, out);
+	fetch_rows(&x->rows, out, n);
+	return n;
+}
+
 /* Two slots are under way: while the rows around one are compared, those around the other are
  * fetched. So a step does not know yet what the last one found, which costs few steps more, and
- * hides most of the memory's delay. */
-static void walk_all(
-	const struct vindex *x, struct walk *w, const struct probe *p, const struct cancel *cancel)
+ * hides most of the memory's delay. The entries need not match a filter: what is found leaves them
+ * out. */
+static void walk_all(const struct vindex *x, struct walk *w, const struct probe *p,
+	const struct vindex_filter *f, const struct cancel *cancel)
 {
 	uint32_t ids[2][DEGREE_MAX];
 	size_t n[2] = {0, 0};
@@ -257,50 +302,10 @@ static void walk_all(
 			return;
 		if (!see_room(w, DEGREE_MAX) || (step % 64 == 63 && cancelled(cancel)))
 			return;
-		n[!now] = slot == NONE ? 0 : unseen(x, w, slot, ids[!now]);
+		n[!now] = slot == NONE ? 0 : look(x, w, f, slot, ids[!now]);
 		compare(x, w, p, ids[now], n[now]);
 		n[now] = 0;
 		now = !now;
-	}
-}
-
-/* The matching slots around one: its neighbours, and in place of those that do not match, theirs,
- * until there are as many as a list has. What does not match is seen once and not compared. */
-static size_t unseen_matching(const struct vindex *x, struct walk *w, const struct vindex_filter *f,
-	uint32_t slot, uint32_t *out)
-{
-	uint32_t ids[DEGREE_MAX], theirs[DEGREE_MAX];
-	size_t all = unseen(x, w, slot, ids), n = 0, others = 0;
-	for (size_t i = 0; i < all; i++)
-		if (filter_keeps(f, key_of(x, ids[i])))
-			out[n++] = ids[i];
-		else
-			ids[others++] = ids[i];
-	for (size_t i = 0; i < others && n < x->o.degree; i++) {
-		if (i + 1 < others)
-			fetch((const uint8_t *)links_of(x, ids[i + 1]), x->links.item);
-		if (!see_room(w, DEGREE_MAX))
-			break;
-		size_t m = read_links(x, ids[i], theirs);
-		for (size_t j = 0; j < m && n < DEGREE_MAX; j++)
-			if (filter_keeps(f, key_of(x, theirs[j])) && see(w, theirs[j]))
-				out[n++] = theirs[j];
-	}
-	return n;
-}
-
-static void walk_matching(const struct vindex *x, struct walk *w, const struct probe *p,
-	const struct vindex_filter *f, const struct cancel *cancel)
-{
-	uint32_t ids[DEGREE_MAX];
-	/* The entries need not match: what is found leaves them out. */
-	if (!walk_entries(x, w, p))
-		return;
-	for (uint32_t slot, step = 0; (slot = next(x, w)) != NONE; step++) {
-		if (!see_room(w, DEGREE_MAX) || (step % 64 == 63 && cancelled(cancel)))
-			return;
-		size_t n = unseen_matching(x, w, f, slot, ids);
-		compare(x, w, p, ids, n);
 	}
 }
 
@@ -311,10 +316,7 @@ bool graph_search(struct vindex *x, struct walk *w, const struct probe *p, size_
 		return false;
 	w->n = w->at = 0;
 	w->cap = ef;
-	if (f)
-		walk_matching(x, w, p, f, cancel);
-	else
-		walk_all(x, w, p, cancel);
+	walk_all(x, w, p, f, cancel);
 	forget(w);
 	for (size_t i = 0; i < w->n; i++)
 		w->pool[i].slot &= ~LOOKED;
@@ -491,12 +493,14 @@ void graph_entry_offer(struct vindex *x, uint32_t slot)
 
 /* ---- taking the dead out ---- */
 
-/* A dead neighbour is replaced by the nearest of its own neighbours. Who lost many was probably in
- * the lists of those it lost, and is inserted again. */
+/* A dead neighbour is replaced by the nearest of its own neighbours; in the list of a slot that is
+ * dead itself, and that walks pass until the next sweep, it is only taken out. Who lost many was
+ * probably in the lists of those it lost, and is inserted again. */
 static void mend(struct vindex *x, struct walk *w, uint32_t slot)
 {
 	uint32_t ids[DEGREE_MAX + ROWS_MAX], theirs[DEGREE_MAX], dead[DEGREE_MAX];
 	size_t n = 0, n_dead = 0;
+	bool lives = !slot_dead(x, slot);
 	pthread_mutex_lock(lock_of(x, slot));
 	size_t all = read_links(x, slot, ids);
 	for (size_t i = 0; i < all; i++)
@@ -506,7 +510,7 @@ static void mend(struct vindex *x, struct walk *w, uint32_t slot)
 			ids[n++] = ids[i];
 	if (n_dead)
 		probe_row(&x->rows, &w->other, slot);
-	for (size_t i = 0; i < n_dead; i++) {
+	for (size_t i = 0; lives && i < n_dead; i++) {
 		float d[DEGREE_MAX], best = INFINITY;
 		size_t m = 0, n_theirs = read_links(x, dead[i], theirs);
 		uint32_t choice = NONE;
@@ -529,7 +533,7 @@ static void mend(struct vindex *x, struct walk *w, uint32_t slot)
 	if (n_dead)
 		write_links(x, slot, ids, n);
 	pthread_mutex_unlock(lock_of(x, slot));
-	if (4 * n_dead > all)
+	if (lives && 4 * n_dead > all)
 		insert(x, w, slot);
 }
 
@@ -553,7 +557,6 @@ bool graph_sweep(struct vindex *x, struct walk *w, uint32_t n)
 		mend_entries(x, used);
 	uint32_t end = (uint32_t)MIN((uint64_t)used, (uint64_t)x->sweep_at + n);
 	for (; x->sweep_at < end; x->sweep_at++)
-		if (!slot_dead(x, x->sweep_at))
-			mend(x, w, x->sweep_at);
+		mend(x, w, x->sweep_at);
 	return x->sweep_at == used;
 }

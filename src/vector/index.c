@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { BUILD_EF = 96, SEARCH_EF = 64, EXACT_BELOW = 4096 };
+enum { BUILD_EF = 160, SEARCH_EF = 64, EXACT_BELOW = 4096 };
 
 /* ---- options, bytes ---- */
 
@@ -187,14 +187,11 @@ static void slots_move(struct slots *to, struct slots *from)
 
 static enum err check_finite(const float *v, size_t n, size_t dim, struct errtext *et)
 {
-	for (size_t i = 0; i < n; i++) {
-		double sum = 0;
-		for (size_t j = 0; j < dim; j++)
-			sum += (double)v[i * dim + j] * (double)v[i * dim + j];
-		if (!(sum < 1e37)) /* a squared length is a float, too */
+	for (size_t i = 0; i < n; i++)
+		if (!(kern->dot(v + i * dim, v + i * dim, dim) <
+			    1e37f)) /* so that sums are finite */
 			return err_set(et, ERR_INVALID,
 				"vector %zu has a value that is no number, or is too long", i);
-	}
 	return OK;
 }
 

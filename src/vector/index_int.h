@@ -59,7 +59,7 @@ struct probe {
 	int8_t *q; /* dim, zeros up to a multiple of 64 */
 	float base, w;
 	int32_t off;
-	float l1, err;      /* sum of |values|; the length of what q lacks */
+	float l1, len, err; /* sum of |values|; lengths: of the vector, of what q lacks */
 	const float *exact; /* the vector itself, made of length 1 for the cosine; NULL for a row */
 };
 
@@ -74,6 +74,8 @@ void rows_near(const struct rows *r, const struct probe *p, const uint32_t *ids,
 /* From everything that is kept; a score. */
 float rows_score(const struct rows *r, const struct probe *p, uint32_t slot);
 void rows_fetch(const struct rows *r, uint32_t slot); /* the memory that rows_score reads */
+/* How far the score may be from what the codes say, three standard deviations or so. */
+float rows_doubt(const struct rows *r, const struct probe *p, uint32_t slot);
 /* The scores of these slots are not above out. */
 void rows_bound(const struct rows *r, const struct probe *p, const uint32_t *ids, uint32_t first,
 	size_t n, const float *near, float *out);

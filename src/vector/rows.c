@@ -154,32 +154,68 @@ static void probe_finish(const struct rows *r, struct probe *p, float scale, flo
 	}
 }
 
+/* The loops are written for the compiler's vector instructions. */
+static float largest(const float *v, uint32_t n)
+{
+	int32_t m = 0, bits;
+	for (uint32_t j = 0; j < n; j++) {
+		memcpy(&bits, &v[j], 4);
+		bits &= 0x7fffffff;
+		m = bits > m ? bits : m;
+	}
+	float f;
+	memcpy(&f, &m, 4);
+	return f;
+}
+
+/* q = v * to, rounded; |v * to| <= 127. */
+static void to_bytes(int8_t *q, const float *v, float to, uint32_t n)
+{
+	for (uint32_t j = 0; j < n; j++) {
+		float t = v[j] * to + 0x1.8p23f; /* the sum's last bits are the rounded number */
+		int32_t bits;
+		memcpy(&bits, &t, 4);
+		q[j] = (int8_t)bits;
+	}
+}
+
 void probe_vector(const struct rows *r, struct probe *p, const float *v, float *unit)
 {
+	uint32_t dim = r->dim;
 	if (r->metric == VINDEX_COSINE)
-		kern->normalize(unit, v, r->dim);
+		kern->normalize(unit, v, dim);
 	else
-		memcpy(unit, v, r->dim * sizeof *unit);
-	float m = 0;
-	double norm = 0;
-	for (uint32_t j = 0; j < r->dim; j++) {
-		m = fmaxf(m, fabsf(unit[j]));
-		norm += (double)unit[j] * unit[j];
-	}
+		memcpy(unit, v, dim * sizeof *unit);
+	float m = largest(unit, dim), norm = kern->dot(unit, unit, dim);
 	float to = m > 0 ? 127 / m : 0;
 	if (!isfinite(to)) /* of subnormal size: nothing is near or far */
 		to = 0;
-	double lost = 0;
-	p->l1 = 0;
-	for (uint32_t j = 0; j < r->dim; j++) {
-		p->q[j] = (int8_t)lrintf(unit[j] * to);
-		double e = (double)unit[j] - (double)p->q[j] * (double)m / 127;
-		lost += e * e;
-		p->l1 += fabsf(unit[j]);
+	to_bytes(p->q, unit, to, dim);
+	float step = to > 0 ? m / 127 : 0, l1[8] = {0}, lost[8] = {0};
+	for (uint32_t j = 0; j < dim; j++) {
+		float e = unit[j] - (float)p->q[j] * step;
+		l1[j % 8] += fabsf(unit[j]);
+		lost[j % 8] += e * e;
 	}
-	p->err = (float)sqrt(lost);
+	for (int i = 1; i < 8; i++) {
+		l1[0] += l1[i];
+		lost[0] += lost[i];
+	}
+	p->l1 = l1[0];
+	p->err = sqrtf(lost[0]);
+	p->len = sqrtf(norm);
 	p->exact = unit;
-	probe_finish(r, p, to > 0 ? m / 127 : 0, (float)norm);
+	probe_finish(r, p, step, norm);
+}
+
+float rows_doubt(const struct rows *r, const struct probe *p, uint32_t slot)
+{
+	float len = r->metric == VINDEX_COSINE ? 1 : sqrtf(norms(r)[slot]);
+	float row = scale_of(r, slot) * p->len * 0.289f; /* of a step: 1 / sqrt(12) */
+	float lost = p->err * len / sqrtf((float)r->dim);
+	if (r->type == VINDEX_BIT)
+		return 0;
+	return (r->metric == VINDEX_L2 ? 6 : 3) * (row + lost);
 }
 
 void probe_row(const struct rows *r, struct probe *p, uint32_t slot)

@@ -65,18 +65,35 @@ static void take_block(struct found *f, const struct probe *p, const uint32_t *i
 	}
 }
 
+/* The living of n slots from first on. Only these are read: a free one may be being written. */
+static size_t living(const struct vindex *x, uint32_t first, size_t n, uint32_t *ids)
+{
+	const _Atomic uint64_t *words = (const _Atomic uint64_t *)(const void *)x->dead.p;
+	size_t found = 0;
+	for (size_t i = 0; i < n; i += 64) { /* first is a multiple of ROWS_MAX */
+		uint64_t dead =
+			atomic_load_explicit(&words[(first + i) / 64], memory_order_acquire);
+		for (size_t j = i; j < MIN(n, i + 64); j++) {
+			ids[found] = first + (uint32_t)j;
+			found += !(dead >> (j - i) & 1);
+		}
+	}
+	return found;
+}
+
 static bool scan(struct found *f, struct walk *w)
 {
-	uint32_t used = atomic_load(&f->x->used);
+	uint32_t used = atomic_load(&f->x->used), ids[ROWS_MAX];
 	float near[ROWS_MAX];
 	for (uint32_t at = 0; at < used; at += ROWS_MAX) {
 		if (cancelled(f->q->cancel))
 			return false;
-		size_t n = MIN(ROWS_MAX, used - at);
-		rows_near(&f->x->rows, &w->probe, NULL, at, n, near);
-		take_block(f, &w->probe, NULL, at, n, near);
+		size_t n = MIN(ROWS_MAX, used - at), live = living(f->x, at, n, ids);
+		const uint32_t *some = live < n ? ids : NULL;
+		rows_near(&f->x->rows, &w->probe, some, at, live, near);
+		take_block(f, &w->probe, some, at, live, near);
+		w->compared += live;
 	}
-	w->compared = used;
 	return true;
 }
 
@@ -120,27 +137,31 @@ static bool subset(struct found *f, struct walk *w)
 
 enum { AHEAD = 4 };
 
+/* The nearest of the pool, computed again, until the codes leave no doubt that the rest is worse.
+ */
 static void rescore(struct found *f, struct walk *w)
 {
+	const struct rows *r = &f->x->rows;
 	size_t n = 0;
 	for (size_t i = 0; i < w->n; i++)
 		if (wanted(f, w->pool[i].slot))
 			w->pool[n++] = w->pool[i];
 	for (size_t i = 0; i < MIN(n, AHEAD); i++)
-		rows_fetch(&f->x->rows, w->pool[i].slot);
+		rows_fetch(r, w->pool[i].slot);
 	for (size_t i = 0; i < n; i++) {
+		struct cand c = w->pool[i];
+		if (f->top.n == f->top.k &&
+			near_to_score(r, c.d) + rows_doubt(r, &w->probe, c.slot) < bar(f))
+			break;
 		if (i + AHEAD < n)
-			rows_fetch(&f->x->rows, w->pool[i + AHEAD].slot);
-		take(f, &w->probe, w->pool[i].slot);
+			rows_fetch(r, w->pool[i + AHEAD].slot);
+		take(f, &w->probe, c.slot);
 	}
 }
 
 static enum err check_query(const struct vindex *x, const float *v, size_t k, struct errtext *et)
 {
-	double sum = 0;
-	for (uint32_t j = 0; j < x->o.dim; j++)
-		sum += (double)v[j] * (double)v[j];
-	if (!(sum < 1e37))
+	if (!(kern->dot(v, v, x->o.dim) < 1e37f))
 		return err_set(
 			et, ERR_INVALID, "the query has a value that is no number, or is too long");
 	if (k > VINDEX_K_MAX)
@@ -158,6 +179,20 @@ static bool is_few(const struct vindex *x, const struct vindex_filter *f, size_t
 	return (count || f->bits) && count <= most;
 }
 
+/* When many items match, a walk over all of them finds enough that do, if it keeps more. Else it
+ * goes over matching ones only: NULL or the filter, for the walk. */
+static const struct vindex_filter *way_of(
+	const struct vindex *x, const struct vindex_filter *f, size_t *ef)
+{
+	uint64_t count = f ? f->count : 0, live = atomic_load(&x->live);
+	for (uint64_t i = 0; f && !count && f->bits && i < (f->n_bits + 63) / 64; i++)
+		count += (unsigned)__builtin_popcountll(f->bits[i]);
+	if (!f || count < live / 3 || count > live)
+		return f;
+	*ef = MIN((size_t)(*ef * live / count), VINDEX_K_MAX);
+	return NULL;
+}
+
 static enum err cancelled_text(struct errtext *et)
 {
 	return err_set(et, ERR_CANCELLED, "the search was cancelled");
@@ -170,8 +205,9 @@ static enum err along_graph(
 	const struct vindex_query *q = f->q;
 	a->how = VINDEX_GRAPH;
 	a->ef = (uint32_t)ef;
+	const struct vindex_filter *by = way_of(f->x, q->filter, &ef);
 	for (;; ef *= 4) {
-		if (!graph_search(f->x, w, &w->probe, ef, q->filter, q->cancel))
+		if (!graph_search(f->x, w, &w->probe, ef, by, q->cancel))
 			return err_set(et, ERR_NOMEM, "no memory for a search");
 		if (cancelled(q->cancel))
 			return cancelled_text(et);
@@ -257,11 +293,17 @@ static bool many_alloc(struct many *m, size_t ld)
 static bool scan_some(struct vindex *x, struct many *m, struct found *f, size_t n_q, size_t ld,
 	const struct cancel *cancel)
 {
-	uint32_t used = atomic_load(&x->used);
+	uint32_t used = atomic_load(&x->used), ids[ROWS_MAX];
 	for (uint32_t at = 0; at < used; at += ROWS_MAX) {
-		size_t n = MIN(ROWS_MAX, used - at);
+		size_t n = MIN(ROWS_MAX, used - at), live = living(x, at, n, ids);
 		if (cancelled(cancel))
 			return false;
+		for (size_t i = 0; i < n_q && live < n; i++) {
+			rows_near(&x->rows, &m->probes[i], ids, 0, live, m->near);
+			take_block(&f[i], &m->probes[i], ids, 0, live, m->near);
+		}
+		if (live < n)
+			continue;
 		rows_near_many(&x->rows, m->probes, n_q, ld, at, n, m->sums, m->near);
 		for (size_t i = 0; i < n_q; i++)
 			take_block(&f[i], &m->probes[i], NULL, at, n, m->near + i * ROWS_MAX);
