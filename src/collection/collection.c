@@ -1,5 +1,5 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
-#include "collection/collection_int.h"
+#include "collection/map_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -520,7 +520,7 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	pthread_mutex_init(&all->team_mu, NULL);
 	pthread_cond_init(&all->loaded, NULL);
 	croft_set_state(c, &collection_module, all);
-	return OK;
+	return maps_new(&all->maps, et);
 }
 
 enum err collections_start(struct croft *c, struct errtext *et)
@@ -552,6 +552,7 @@ void collections_stop(struct croft *c)
 	struct collections *all = collections_of(c);
 	struct str key;
 	void *value;
+	maps_free(all->maps);
 	notify_unwatch(all->watch);
 	if (all->sweeping)
 		pthread_join(all->sweeper, NULL);

@@ -16,6 +16,7 @@
  *	filter.c             conditions on payloads as sets of items
  *	query.c              reading and searching
  *	rank.c               lists of hits in another order
+ *	map*.c               maps: see map_int.h
  *
  * Invariants
  * 1. What is in memory was committed before; under k->write a commit is followed by its
@@ -233,6 +234,7 @@ struct collections {
 	pthread_t sweeper, keeper;
 	bool sweeping, keeping;
 	char host[ID_HEX + 1]; /* this data directory */
+	struct maps *maps;     /* map_int.h */
 };
 
 /* ---- rows ---- */
@@ -245,6 +247,10 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 void put_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_map(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_map(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_map(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_map_field(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 enum err run_collections(struct cmd *cmd, struct errtext *et);
 enum err run_collections_show(struct cmd *cmd, struct errtext *et);
@@ -253,6 +259,9 @@ enum err run_collections_rm(struct cmd *cmd, struct errtext *et);
 enum err run_collections_import(struct cmd *cmd, struct errtext *et);
 enum err run_collections_export(struct cmd *cmd, struct errtext *et);
 enum err run_collections_search(struct cmd *cmd, struct errtext *et);
+enum err run_collections_map(struct cmd *cmd, struct errtext *et);
+extern const struct option collection_map_options[];
+enum { N_MAP_OPTIONS = 8 };
 extern const struct option collection_create_options[], collection_import_options[],
 	collection_export_options[], collection_search_options[];
 enum { N_CREATE_OPTIONS = 4, N_IMPORT_OPTIONS = 4, N_EXPORT_OPTIONS = 1, N_SEARCH_OPTIONS = 6 };

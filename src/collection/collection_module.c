@@ -36,11 +36,42 @@ static const struct route routes[] = {
 		"{ hits: (CollectionItem & { score: number })[], exact: boolean, compared: int, "
 		"took_ms: number }",
 		0},
+	{HTTP_GET, ONE "/map", get_map, PERM_DOCUMENT_READ,
+		"The map of a collection, and how far one is that is being made; data=false "
+		"leaves the points out",
+		"{ data?: boolean }", NULL, "CollectionMapState", 0},
+	{HTTP_POST, ONE "/map", post_map, PERM_DOCUMENT_WRITE,
+		"Begin to make a map; mode align starts from the places of the present one, extend "
+		"adds the new items to it",
+		NULL,
+		"{ method?: \"umap\" | \"pca\", mode?: \"new\" | \"align\" | \"extend\", space?, "
+		"label_field?, neighbours?: int, min_dist?: number, cluster_min?: int, seed?: int "
+		"}",
+		"CollectionMapState", 0},
+	{HTTP_DELETE, ONE "/map", delete_map, PERM_DOCUMENT_WRITE,
+		"Stop the map that is being made, or delete the one that is there", NULL, NULL,
+		"{ stopped: boolean, deleted: boolean }", 0},
+	{HTTP_GET, ONE "/map/field", get_map_field, PERM_DOCUMENT_READ,
+		"A field of the payload for each point of the map: base64 of f32 (NaN: none) for "
+		"numbers, of i32 (-1: none, -2: another) for categories",
+		"{ name }", NULL,
+		"{ kind: \"number\" | \"category\", categories: { value, items: int }[], values }",
+		0},
 };
 
 static const struct shape shapes[] = {
 	{"Collection", "{ name, items: int, seq: int, spaces: { name, size: int, distance, model: "
 		       "string | null, identity: string | null }[], created, updated }"},
+	{"CollectionMapState",
+		"{ state: \"idle\" | \"running\" | \"failed\", error: string | null, progress: { "
+		"what, done: int, total: int } | null, map: CollectionMap | null }"},
+	{"CollectionMap",
+		"{ method: \"umap\" | \"pca\", space, mode, neighbours: int, min_dist: number, "
+		"seed: "
+		"int, took_ms: int, share: number[] | null, fields: string[], clusters: { number: "
+		"int, size: int, label, x: number, y: number, bounds: number[] }[], points: int, "
+		"noise: int, seq: int, behind: int, made, data: { ids: (int | string)[], xy, "
+		"cluster } | null }"},
 	{"CollectionItem", "{ id: int | string, payload: object, vector?: object }"},
 };
 
@@ -70,15 +101,26 @@ static const struct command commands[] = {
 	{"collections search", run_collections_search, "NAME TEXT", OPTIONS(search, SEARCH),
 		"Find the nearest items",
 		"Example:\n\n  croft collections search faq \"how do I cancel\" -k 3"},
+	{"collections map", run_collections_map, "NAME", OPTIONS(map, MAP),
+		"Lay the items out in the plane, find and name clusters",
+		"The page shows the map; --out writes id, x, y and cluster. Example:\n\n"
+		"  croft collections map faq --out faq.csv"},
+};
+
+static const struct setting settings[] = {
+	{"collection.map_bytes", SET_BYTES, "4G",
+		"Memory that making a map may take; a collection that needs more is refused",
+		1 << 20, (int64_t)1 << 42},
 };
 
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 2,
+	.n_migrations = 3,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),
+	TABLE(settings),
 	.init = collections_init,
 	.start = collections_start,
 	.stop = collections_stop,

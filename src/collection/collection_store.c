@@ -55,6 +55,13 @@ const struct migration collection_migrations[] = {
 		"  token TEXT NOT NULL,"
 		"  mark BIGINT NOT NULL,"
 		"  PRIMARY KEY (collection, host));"},
+	{3, "maps of collections",
+		"CREATE TABLE collection_map ("
+		"  collection BIGINT PRIMARY KEY,"
+		"  seq BIGINT NOT NULL,"
+		"  made_ms BIGINT NOT NULL,"
+		"  about TEXT NOT NULL,"
+		"  points BLOB NOT NULL);"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -202,6 +209,8 @@ enum err store_collection_sweep(
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_snapshot WHERE collection = ?",
 			P_I64(number));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_map WHERE collection = ?", P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
 	return e ? e

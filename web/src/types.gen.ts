@@ -52,6 +52,8 @@ export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: stri
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed" | "rerank"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
 export type Collection = { name: string; items: number; seq: number; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
+export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
+export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
 export type CollectionItem = { id: (number | string); payload: Record<string, unknown>; vector?: Record<string, unknown> };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
@@ -359,6 +361,14 @@ export interface Routes {
   "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids?: ((number | string))[]; filter?: Record<string, unknown> }; reply: { seq: number; deleted: number } };
   /** The items nearest to a text, a vector or another item. */
   "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; filter?: Record<string, unknown>; k?: number; worst?: number; ef?: number; exact?: boolean; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; exact: boolean; compared: number; took_ms: number } };
+  /** The map of a collection, and how far one is that is being made; data=false leaves the points out. */
+  "GET /api/v1/collections/{name}/map": { query: { data?: boolean }; body: undefined; reply: CollectionMapState };
+  /** Begin to make a map; mode align starts from the places of the present one, extend adds the new items to it. */
+  "POST /api/v1/collections/{name}/map": { query: undefined; body: { method?: ("umap" | "pca"); mode?: ("new" | "align" | "extend"); space?: string; label_field?: string; neighbours?: number; min_dist?: number; cluster_min?: number; seed?: number }; reply: CollectionMapState };
+  /** Stop the map that is being made, or delete the one that is there. */
+  "DELETE /api/v1/collections/{name}/map": { query: undefined; body: undefined; reply: { stopped: boolean; deleted: boolean } };
+  /** A field of the payload for each point of the map: base64 of f32 (NaN: none) for numbers, of i32 (-1: none, -2: another) for categories. */
+  "GET /api/v1/collections/{name}/map/field": { query: { name: string }; body: undefined; reply: { kind: ("number" | "category"); categories: ({ value: string; items: number })[]; values: string } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */
