@@ -1,5 +1,5 @@
 /* Bodies of vector stores: each is refused with a reason that names a place, or what it became is
- * whole; filters can be asked of any attributes; and markers go out of a text the same way in
+ * whole; filters can be asked of any object; and markers go out of a text the same way in
  * whatever pieces it comes. */
 #include "api/responses.h"
 
@@ -63,10 +63,10 @@ static void searches(struct str body, struct arena *a)
 		return;
 	must(q.n_queries && q.most >= 1 && q.most <= VSTORE_RESULTS_MAX && q.threshold >= 0 &&
 		q.threshold <= 1);
-	if (q.filter) {
-		(void)vfilter_keep(q.filter, body);
-		(void)vfilter_keep(q.filter, S(""));
-	}
+	yyjson_doc *doc = NULL;
+	if (q.filter && !json_parse(body, &doc, NULL))
+		(void)cond_matches(q.filter, 0, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
 }
 
 static void strip(struct str text, size_t piece, struct buf *out)

@@ -4,7 +4,6 @@
  *	vstores_files.c   routes of their files and batches of files
  *	vstores_find.c    the route of searches, and the search that `file_search` shares
  *	vstores_params.c  request bodies to structs
- *	vstores_filter.c  filters over attributes
  *	vstores_store.c   rows
  *	vstores_run.c     threads that parse, split and embed
  *	vstores_cmd.c     `croft stores`
@@ -24,6 +23,7 @@
 #include "api/files.h"
 #include "rag/rag.h"
 #include "store/queue.h"
+#include "vector/cond.h"
 
 #define VSTORE_OWNER S("vector_store")
 #define VSTORE_QUEUE "vector_store"
@@ -129,14 +129,6 @@ enum err vbatch_get(struct croft *c, struct str project, struct id store, struct
 enum err vbatch_cancel(struct croft *c, struct str project, struct id store, struct id id,
 	struct errtext *et) MUST_CHECK;
 
-/* ---- filters ---- */
-
-struct vfilter;
-/* `param` names the place: "filters". Strings point into the document. */
-enum err vfilter_parse(yyjson_val *v, const char *param, struct arena *a, struct vfilter **out,
-	struct api_error *x);
-bool vfilter_keep(void *filter, struct str attributes); /* rag_filter.attributes */
-
 /* ---- bodies ---- */
 
 struct vfile_new {
@@ -160,7 +152,7 @@ struct vsearch {
 	double threshold;
 	float balance; /* of the dense side, as rag_query's */
 	enum rag_method method;
-	struct vfilter *filter; /* NULL: none */
+	const struct cond *filter; /* over attributes; NULL: none */
 	struct id *stores;
 	size_t n_stores;
 };

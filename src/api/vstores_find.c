@@ -66,6 +66,17 @@ static enum err take(struct finding *f, const struct rag_hit *hit)
 	return e;
 }
 
+/* rag_filter.attributes. */
+static bool keep(void *ctx, struct str attributes)
+{
+	yyjson_doc *doc = NULL;
+	if (json_parse(attributes.n ? attributes : S("{}"), &doc, NULL))
+		return false;
+	bool kept = cond_matches(ctx, 0, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	return kept;
+}
+
 static enum err find_one(struct finding *f, struct str text)
 {
 	const struct vsearch *q = f->q;
@@ -90,7 +101,7 @@ static enum err find_one(struct finding *f, struct str text)
 		.method = q->method,
 		.balance = q->balance};
 	if (q->filter)
-		rq.filter = (struct rag_filter){.attributes = vfilter_keep, .ctx = q->filter};
+		rq.filter = (struct rag_filter){.attributes = keep, .ctx = (void *)q->filter};
 	enum err e = rag_search(f->c, &rq, f->a, &hits, &n, f->cancel, f->et);
 	for (size_t i = 0; i < n && !e; i++)
 		e = take(f, &hits[i]);

@@ -263,6 +263,26 @@ static enum err parse_ranking(
 	return parse_hybrid(r, where, out, x);
 }
 
+/* What is said of a filter begins with the place, "filter.filters[1].value: ". */
+static enum err parse_filter(
+	yyjson_val *v, const char *where, struct arena *a, struct vsearch *out, struct api_error *x)
+{
+	struct errtext et = {0};
+	char param[120];
+	enum err e = cond_parse_openai(v, a, &out->filter, &et);
+	if (!e)
+		return OK;
+	struct str said = str_c(err_text(e, &et));
+	size_t at = str_find(said, S(": "));
+	bool placed = at != STR_NONE && str_starts(said, S("filter"));
+	struct str place = placed ? str_sub(said, 6, at) : S("");
+	if (placed)
+		said = str_sub(said, at + 2, said.n);
+	snprintf(param, sizeof param, "%s%.*s", where, STR_FMT(str_sub(place, 0, 80)));
+	return api_fail(x, e == ERR_NOMEM ? e : ERR_INVALID, "invalid_value", param, "%s: %.*s",
+		param, STR_FMT(said));
+}
+
 enum err vsearch_options(
 	yyjson_val *o, const char *where, struct arena *a, struct vsearch *out, struct api_error *x)
 {
@@ -275,7 +295,7 @@ enum err vsearch_options(
 	if (n)
 		out->most = yyjson_get_sint(n);
 	snprintf(param, sizeof param, "%sfilters", where);
-	enum err e = f ? vfilter_parse(f, param, a, &out->filter, x) : OK;
+	enum err e = f ? parse_filter(f, param, a, out, x) : OK;
 	return e ? e : parse_ranking(o, where, out, x);
 }
 

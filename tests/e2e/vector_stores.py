@@ -191,12 +191,12 @@ def refused(c, client, vs, ids):
             ("POST", base + "/search", {"query": "a", "ranking_options": {"ranker": "best"}}, 400, "ranking_options.ranker"),
             ("POST", base + "/search", {"query": "a", "ranking_options": {"score_threshold": 2}}, 400,
              "ranking_options.score_threshold"),
-            ("POST", base + "/search", {"query": "a", "filters": {"type": "like", "key": "a", "value": 1}}, 400, "filters.type"),
+            ("POST", base + "/search", {"query": "a", "filters": {"type": "like", "key": "a", "value": 1}}, 400, "filters"),
             ("POST", base + "/search", {"query": "a", "filters": {"type": "gt", "key": "a", "value": True}}, 400, "filters.value"),
             ("POST", base + "/search", {"query": "a", "filters": {"type": "or", "filters": [
                 {"type": "eq", "key": "a", "value": 1}, {"type": "in", "key": "b", "value": [1, {}]}]}}, 400,
              "filters.filters[1].value[1]"),
-            ("POST", base + "/search", {"query": "a", "filters": {"type": "and", "filters": []}}, 400, "filters.filters")):
+            ("POST", base + "/search", {"query": "a", "filters": {"type": "and", "filters": []}}, 400, "filters")):
         got = c.json(method, path, body)
         tap.same((got[0], got[1].get("error", {}).get("param")), (status, param), f"refused: {method} {path[-40:]} {str(body)[:70]}")
     tap.same(c.json("POST", base + "/search", {"query": "a", "filters": deep})[0], 400, "a filter that is too deep")
@@ -398,7 +398,7 @@ def file_search(c, client, vs, ids):
     for tool, status, param in (({"vector_store_ids": []}, 400, "tools[0].vector_store_ids"),
                                 ({"vector_store_ids": [nobody]}, 404, "tools"), ({"vector_store_ids": ["x"]}, 404, "tools[0].vector_store_ids"),
                                 ({"max_num_results": 51}, 400, "tools[0].max_num_results"),
-                                ({"filters": {"type": "x"}}, 400, "tools[0].filters.type")):
+                                ({"filters": {"type": "x"}}, 400, "tools[0].filters")):
         got = c.json("POST", "/v1/responses", {"model": CHAT, "input": "x", "tools": [
             {"type": "file_search", "vector_store_ids": [vs.id], **tool}]})
         tap.same((got[0], got[1]["error"]["param"]), (status, param), f"refused: {tool}")
