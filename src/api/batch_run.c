@@ -1,45 +1,13 @@
-/* Threads that answer the lines of batches, through the handlers of the endpoints themselves.
+/* Answers the lines of batches, through the handlers of the endpoints themselves.
  *
  * A worker has one batch at a time and answers its lines one after the other; the setting
  * batch.workers bounds how many lines compete with live requests. An endpoint that is too busy is
- * asked again later. One more thread keeps the leases of the batches in work. */
+ * asked again later. */
 #include "api/batch_int.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "store/worker.h"
 
-#include <stdlib.h>
-
-enum { WORKERS_MAX = 16, LEASE_MS = 15000, KEEP_MS = 4000, LOOK_MS = 1000, BUSY_MS = 500 };
-
-struct worker {
-	struct batcher *of;
-	pthread_t thread;
-	struct job job; /* with mu, while active */
-	bool active;
-	struct cancel lost; /* the lease, or the server stops */
-};
-
-struct batcher {
-	struct croft *c;
-	pthread_mutex_t mu;
-	pthread_cond_t wake;
-	bool stop;
-	unsigned n, calls;
-	struct worker worker[WORKERS_MAX];
-	pthread_t keeper;
-	bool keeping;
-};
-
-static bool nap(struct batcher *s, uint64_t ms)
-{
-	uint64_t until = clock_mono_ns() + ms * 1000000ull;
-	pthread_mutex_lock(&s->mu);
-	while (!s->stop && cond_wait_until(&s->wake, &s->mu, until))
-		;
-	bool go_on = !s->stop;
-	pthread_mutex_unlock(&s->mu);
-	return go_on;
-}
+enum { BUSY_MS = 500, RETRY_MS = 2000 };
 
 /* ---- one line ---- */
 
@@ -92,8 +60,8 @@ static void write_line(struct jw *w, struct str custom_id, const struct reply *r
 	jw_end(w);
 }
 
-static enum err ask(struct worker *k, const struct batch *b, struct str body, struct reply *r,
-	struct errtext *et)
+static enum err ask(
+	struct work *k, const struct batch *b, struct str body, struct reply *r, struct errtext *et)
 {
 	const struct http_pair headers[] = {{S("content-type"), S("application/json")},
 		{S("x-croft-project"), b->project},
@@ -102,17 +70,17 @@ static enum err ask(struct worker *k, const struct batch *b, struct str body, st
 	do {
 		r->status = 0;
 		buf_clear(&r->body);
-		enum err e = http_local_run(croft_handle, k->of->c, HTTP_POST, b->endpoint, headers,
-			ARRAY_LEN(headers), body, &k->lost, &to, et);
+		enum err e = http_local_run(croft_handle, k->ctx, HTTP_POST, b->endpoint, headers,
+			ARRAY_LEN(headers), body, k->cancel, &to, et);
 		if (e)
 			return e;
 		if (r->status != 429 && r->status != 503)
 			return OK;
-	} while (clock_unix_ms() < b->expires_ms && nap(k->of, BUSY_MS));
+	} while (clock_unix_ms() < b->expires_ms && work_nap(k, BUSY_MS));
 	return err_set(et, ERR_CANCELLED, "the endpoint was busy");
 }
 
-static enum err answer(struct worker *k, const struct batch *b, struct str text,
+static enum err answer(struct work *k, const struct batch *b, struct str text,
 	const struct batch_line *l, size_t number, struct errtext *et)
 {
 	struct buf body = {0}, line = {0};
@@ -126,13 +94,13 @@ static enum err answer(struct worker *k, const struct batch *b, struct str text,
 	e = jw_done(&w) ? ask(k, b, buf_str(&body), &r, et)
 			: err_set(et, ERR_NOMEM, "no memory for a request");
 	/* half an answer of a server that stops is none */
-	if (!e && cancelled(&k->lost))
+	if (!e && cancelled(k->cancel))
 		e = err_set(et, ERR_CANCELLED, "the server stops");
 	if (!e)
 		e = json_parse(buf_str(&r.body), &parsed, et);
 	if (!e) {
 		write_line(&out, l->custom_id, &r, NULL, NULL);
-		e = jw_done(&out) ? batch_answer(k->of->c, b->id, (int64_t)number, r.status < 400,
+		e = jw_done(&out) ? batch_answer(k->ctx, b->id, (int64_t)number, r.status < 400,
 					    buf_str(&line), et)
 				  : err_set(et, ERR_NOMEM, "no memory for an answer");
 	}
@@ -199,10 +167,10 @@ static enum err put_expired(
 	return e;
 }
 
-static enum err finish(struct worker *k, struct batch *b, const char *status,
+static enum err finish(struct work *k, struct batch *b, const char *status,
 	const struct batch_line *v, const bool *answered, size_t n, struct errtext *et)
 {
-	struct croft *c = k->of->c;
+	struct croft *c = k->ctx;
 	struct sink good = {.c = c, .et = et}, bad = {.c = c, .et = et};
 	struct file_row output = {0}, errors = {0};
 	b->status = str_c(status);
@@ -219,11 +187,11 @@ static enum err finish(struct worker *k, struct batch *b, const char *status,
 
 /* ---- a batch ---- */
 
-static enum err go(struct worker *k, struct batch *b, struct str text, struct batch_line *v,
-	size_t n, struct arena *a, struct errtext *et)
+static enum err go(struct work *k, struct batch *b, struct str text, struct batch_line *v, size_t n,
+	struct errtext *et)
 {
-	struct croft *c = k->of->c;
-	bool *answered = arena_array_of(a, n + 1, bool);
+	struct croft *c = k->ctx;
+	bool *answered = arena_array_of(k->a, n + 1, bool);
 	const char *status = "completed";
 	if (!answered)
 		return err_set(et, ERR_NOMEM, "no memory for a batch");
@@ -250,24 +218,23 @@ static enum err go(struct worker *k, struct batch *b, struct str text, struct ba
 	}
 	if (!e) {
 		struct batch now;
-		e = batch_get(c, b->project, b->id, a, &now, et);
+		e = batch_get(c, b->project, b->id, k->a, &now, et);
 		return e ? e : finish(k, &now, status, v, answered, n, et);
 	}
 	return e;
 }
 
-static enum err fail_with(
-	struct worker *k, struct batch *b, struct str problems, struct errtext *et)
+static enum err fail_with(struct work *k, struct batch *b, struct str problems, struct errtext *et)
 {
 	struct file_row none = {0};
 	b->status = S("failed");
 	b->problems = problems;
-	return batch_end(k->of->c, b, &k->job, &none, &none, et);
+	return batch_end(k->ctx, b, &k->job, &none, &none, et);
 }
 
-static enum err run_batch(struct worker *k, struct arena *a, struct errtext *et)
+static enum err run_batch(struct work *k, struct errtext *et)
 {
-	struct croft *c = k->of->c;
+	struct croft *c = k->ctx;
 	struct id id;
 	struct batch b;
 	struct file_row file;
@@ -276,11 +243,11 @@ static enum err run_batch(struct worker *k, struct arena *a, struct errtext *et)
 	struct buf problems = {0};
 	size_t n = 0;
 	if (!id_parse(k->job.body, &id))
-		return queue_done_now(croft_db(c), &k->job, et);
-	enum err e = batch_get(c, (struct str){0}, id, a, &b, et);
+		return queue_done_now(k->db, &k->job, et);
+	enum err e = batch_get(c, (struct str){0}, id, k->a, &b, et);
 	if (e)
 		return e;
-	e = files_get(c, b.project, b.input, a, &file, et);
+	e = files_get(c, b.project, b.input, k->a, &file, et);
 	if (e == ERR_NOT_FOUND)
 		return fail_with(k, &b,
 			S("[{\"code\":\"file_not_found\",\"message\":\"the input file was removed "
@@ -290,137 +257,37 @@ static enum err run_batch(struct worker *k, struct arena *a, struct errtext *et)
 	if (e)
 		return e;
 	struct str text = str_mk(map.p, map.n);
-	e = batch_input(text, b.endpoint, a, &v, &n, &problems, et);
+	e = batch_input(text, b.endpoint, k->a, &v, &n, &problems, et);
 	if (!e)
-		e = n ? go(k, &b, text, v, n, a, et) : fail_with(k, &b, buf_str(&problems), et);
+		e = n ? go(k, &b, text, v, n, et) : fail_with(k, &b, buf_str(&problems), et);
 	buf_free(&problems);
 	os_unmap(&map);
 	return e;
 }
 
-static bool one_job(struct worker *k)
-{
-	struct batcher *s = k->of;
-	struct db *db = croft_db(s->c);
-	struct errtext et = {0};
-	struct job job;
-	struct arena *a = arena_new(0);
-	enum err e = a ? queue_lease(db, "batch", LEASE_MS, a, &job, &et) : ERR_NOMEM;
-	if (e) {
-		if (e != ERR_NOT_FOUND)
-			log_warn("batches: %s", err_text(e, &et));
-		arena_free(a);
-		return false;
-	}
-	pthread_mutex_lock(&s->mu);
-	k->job = job;
-	k->active = true;
-	atomic_store(&k->lost.set, s->stop);
-	pthread_mutex_unlock(&s->mu);
-	e = run_batch(k, a, &et);
-	pthread_mutex_lock(&s->mu);
-	k->active = false;
-	pthread_mutex_unlock(&s->mu);
-	if (e) {
-		if (e != ERR_CANCELLED && e != ERR_CONFLICT)
-			log_warn("a batch goes on later: %s", err_text(e, &et));
-		e = queue_fail(
-			db, &job, e == ERR_CANCELLED ? 1 : 2000, str_c(err_text(e, &et)), NULL);
-	}
-	arena_free(a);
-	return true;
-}
-
-static void *worker_main(void *arg)
-{
-	struct worker *k = arg;
-	struct batcher *s = k->of;
-	pthread_mutex_lock(&s->mu);
-	while (!s->stop) {
-		unsigned calls = s->calls;
-		pthread_mutex_unlock(&s->mu);
-		bool more = one_job(k);
-		uint64_t until = clock_mono_ns() + LOOK_MS * 1000000ull;
-		pthread_mutex_lock(&s->mu);
-		while (!more && !s->stop && s->calls == calls &&
-			cond_wait_until(&s->wake, &s->mu, until))
-			;
-	}
-	pthread_mutex_unlock(&s->mu);
-	return NULL;
-}
-
-static void *keeper_main(void *arg)
-{
-	struct batcher *s = arg;
-	while (nap(s, KEEP_MS))
-		for (unsigned i = 0; i < WORKERS_MAX; i++) {
-			struct worker *k = &s->worker[i];
-			struct errtext et = {0};
-			pthread_mutex_lock(&s->mu);
-			struct job job = k->job;
-			bool active = k->active;
-			pthread_mutex_unlock(&s->mu);
-			if (!active ||
-				queue_keep(croft_db(s->c), &job, LEASE_MS, &et) != ERR_CONFLICT)
-				continue;
-			pthread_mutex_lock(&s->mu);
-			if (k->active && !memcmp(&k->job.id, &job.id, sizeof job.id))
-				cancel_set(&k->lost);
-			pthread_mutex_unlock(&s->mu);
-		}
-	return NULL;
-}
-
 void batch_wake(struct croft *c)
 {
-	struct batcher *s = croft_state(c, &batch_module);
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->mu);
-	s->calls++;
-	pthread_cond_broadcast(&s->wake);
-	pthread_mutex_unlock(&s->mu);
+	workers_wake(croft_state(c, &batch_module));
 }
 
 enum err batch_start(struct croft *c, struct errtext *et)
 {
-	struct batcher *s = calloc(1, sizeof *s);
-	unsigned want = (unsigned)setting_int(c, "batch.workers");
-	if (!s)
-		return err_set(et, ERR_NOMEM, "no memory for batches");
-	s->c = c;
-	pthread_mutex_init(&s->mu, NULL);
-	cond_init(&s->wake);
-	croft_set_state(c, &batch_module, s);
-	for (unsigned i = 0; i < want; i++)
-		s->worker[i].of = s;
-	enum err e = thread_start(&s->keeper, keeper_main, s, "batch-keeper", et);
-	s->keeping = !e;
-	for (unsigned i = 0; i < want && !e; i++) {
-		e = thread_start(&s->worker[i].thread, worker_main, &s->worker[i], "batch", et);
-		s->n += !e;
-	}
+	struct workers *s;
+	enum err e = workers_start(croft_db(c),
+		&(struct worker_options){.queue = "batch",
+			.name = "batch",
+			.threads = (unsigned)setting_int(c, "batch.workers"),
+			.retry_ms = RETRY_MS,
+			.run = run_batch,
+			.ctx = c},
+		&s, et);
+	if (!e)
+		croft_set_state(c, &batch_module, s);
 	return e;
 }
 
 void batch_stop(struct croft *c)
 {
-	struct batcher *s = croft_state(c, &batch_module);
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->mu);
-	s->stop = true;
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		cancel_set(&s->worker[i].lost);
-	pthread_cond_broadcast(&s->wake);
-	pthread_mutex_unlock(&s->mu);
-	for (unsigned i = 0; i < s->n; i++)
-		pthread_join(s->worker[i].thread, NULL);
-	if (s->keeping)
-		pthread_join(s->keeper, NULL);
-	pthread_mutex_destroy(&s->mu);
-	pthread_cond_destroy(&s->wake);
+	workers_stop(croft_state(c, &batch_module));
 	croft_set_state(c, &batch_module, NULL);
-	free(s);
 }

@@ -1,11 +1,11 @@
-/* Sends what happened in the registry to webhooks: jobs of the durable queue, a few threads, each
- * delivery signed as MLflow's are (and as standardwebhooks.com has it). */
+/* Sends what happened in the registry to webhooks: jobs of the durable queue, each delivery signed
+ * as MLflow's are (and as standardwebhooks.com has it). */
 #include "access/secret.h"
 #include "api/mlflow_webhook.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/client.h"
-#include "store/queue.h"
+#include "store/worker.h"
 
 #include <arpa/inet.h>
 #include <openssl/hmac.h>
@@ -13,18 +13,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { THREADS = 2, LOOK_MS = 2000, LEASE_MS = 60000, TOTAL_MS = 15000, ANSWER_MAX = 64 << 10 };
-static const char queue[] = "mlflow_webhook";
-
-struct senders {
-	struct croft *c;
-	pthread_mutex_t mu;
-	pthread_cond_t wake;
-	unsigned calls; /* counts webhook_wake */
-	bool stop;
-	pthread_t thread[THREADS];
-	unsigned n_threads;
-};
+enum { THREADS = 2, TOTAL_MS = 15000, ANSWER_MAX = 64 << 10 };
 
 static bool private_allowed(const struct croft *c)
 {
@@ -195,21 +184,21 @@ enum err webhook_send(struct croft *c, const struct webhook *v, struct str deliv
 /* ---- the queue ---- */
 
 /* OK: it is done with, delivered or not worth another try. */
-static enum err deliver(struct croft *c, const struct job *job, struct arena *a, struct errtext *et)
+static enum err deliver(struct croft *c, const struct work *k, struct errtext *et)
 {
 	yyjson_doc *doc = NULL;
 	struct webhook v;
 	struct webhook_answer answer = {0};
 	struct tx *tx;
 	struct id id;
-	enum err e = json_parse(job->body, &doc, et);
+	enum err e = json_parse(k->job.body, &doc, et);
 	yyjson_val *root = yyjson_doc_get_root(doc);
 	if (!e && !id_parse(json_str(root, "webhook"), &id))
 		e = err_set(et, ERR_CORRUPT, "a delivery without its webhook");
 	if (!e)
 		e = db_begin(croft_db(c), TX_READ, &tx, et);
 	if (!e) {
-		e = webhook_get(tx, json_str(root, "project"), id, a, &v, et);
+		e = webhook_get(tx, json_str(root, "project"), id, k->a, &v, et);
 		db_rollback(tx);
 		if (e == ERR_NOT_FOUND ||
 			(!e && !v.active)) { /* removed or switched off meanwhile */
@@ -234,98 +223,40 @@ static enum err deliver(struct croft *c, const struct job *job, struct arena *a,
 	return e;
 }
 
-/* false: there is nothing to do now. */
-static bool one_job(struct senders *s)
+static enum err run(struct work *k, struct errtext *et)
 {
-	struct errtext et = {0};
-	struct job job;
-	struct arena *a = arena_new(64 << 20); /* above all that WEBHOOK_DATA_MAX allows */
-	enum err e = a ? queue_lease(croft_db(s->c), queue, LEASE_MS, a, &job, &et) : ERR_NOMEM;
-	if (e) {
-		if (e != ERR_NOT_FOUND)
-			log_warn("webhooks: %s", err_text(e, &et));
-		arena_free(a);
-		return false;
-	}
-	e = deliver(s->c, &job, a, &et);
-	if (!e)
-		e = queue_done_now(croft_db(s->c), &job, &et);
-	else {
-		if (job.attempt == job.attempts_max)
-			log_error("a webhook could not be delivered in %d tries: %s", job.attempt,
-				err_text(e, &et));
-		e = queue_fail(croft_db(s->c), &job, 0, str_c(err_text(e, &et)), NULL);
-	}
-	if (e && e != ERR_CONFLICT)
-		log_warn("webhooks: a delivery may be sent again: %s", err_text(e, NULL));
-	arena_free(a);
-	return true;
-}
-
-static void *sender_main(void *arg)
-{
-	struct senders *s = arg;
-	pthread_mutex_lock(&s->mu);
-	while (!s->stop) {
-		unsigned calls = s->calls;
-		pthread_mutex_unlock(&s->mu);
-		bool more = one_job(s);
-		uint64_t until = clock_mono_ns() + LOOK_MS * 1000000ull;
-		pthread_mutex_lock(&s->mu);
-		while (!more && !s->stop && s->calls == calls &&
-			cond_wait_until(&s->wake, &s->mu, until))
-			;
-	}
-	pthread_mutex_unlock(&s->mu);
-	return NULL;
+	enum err e = deliver(k->ctx, k, et);
+	return e ? e : queue_done_now(k->db, &k->job, et);
 }
 
 void webhook_wake(struct croft *c)
 {
-	struct senders *s = croft_state(c, &mlflow_webhook_module);
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->mu);
-	s->calls++;
-	pthread_cond_broadcast(&s->wake);
-	pthread_mutex_unlock(&s->mu);
+	workers_wake(croft_state(c, &mlflow_webhook_module));
 }
 
 /* ---- the module ---- */
 
 static enum err webhook_start(struct croft *c, struct errtext *et)
 {
-	struct senders *s = calloc(1, sizeof *s);
-	if (!s)
-		return err_set(et, ERR_NOMEM, "no memory for webhooks");
-	s->c = c;
-	pthread_mutex_init(&s->mu, NULL);
-	cond_init(&s->wake);
-	croft_set_state(c, &mlflow_webhook_module, s);
-	for (unsigned i = 0; i < THREADS; i++) {
-		enum err e = thread_start(&s->thread[i], sender_main, s, "webhooks", et);
-		if (e)
-			return e;
-		s->n_threads++;
-	}
-	return OK;
+	struct workers *s;
+	enum err e = workers_start(croft_db(c),
+		&(struct worker_options){.queue = "mlflow_webhook",
+			.name = "webhooks",
+			.threads = THREADS,
+			.look_ms = 2000,
+			.arena_max = 64 << 20, /* above all that WEBHOOK_DATA_MAX allows */
+			.run = run,
+			.ctx = c},
+		&s, et);
+	if (!e)
+		croft_set_state(c, &mlflow_webhook_module, s);
+	return e;
 }
 
 static void webhook_stop(struct croft *c)
 {
-	struct senders *s = croft_state(c, &mlflow_webhook_module);
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->mu);
-	s->stop = true;
-	pthread_cond_broadcast(&s->wake);
-	pthread_mutex_unlock(&s->mu);
-	for (unsigned i = 0; i < s->n_threads; i++)
-		pthread_join(s->thread[i], NULL);
-	pthread_mutex_destroy(&s->mu);
-	pthread_cond_destroy(&s->wake);
+	workers_stop(croft_state(c, &mlflow_webhook_module));
 	croft_set_state(c, &mlflow_webhook_module, NULL);
-	free(s);
 }
 
 static const struct setting settings[] = {

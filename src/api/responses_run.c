@@ -1,7 +1,7 @@
-/* Responses in the background: threads that answer them, and who follows their events.
+/* Responses in the background: who answers them, and who follows their events.
  *
- * A worker leases a job of the queue "response" and answers it as a request would be; one more
- * thread keeps the leases, sees what other servers cancelled, and removes what has expired. While a
+ * A job of the queue "response" is answered as a request would be; with each renewal of its lease
+ * its row is looked at, as another server may have cancelled it. While a
  * response that streams is in work its events stand in a feed of this process. They are stored with
  * its end, in one transaction; the last event is shown after that.
  *
@@ -11,21 +11,11 @@
 #include "api/responses.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "store/worker.h"
 
 #include <stdlib.h>
 
-enum {
-	WORKERS_MAX = 32,
-	ATTEMPTS_MAX = 5,
-	LEASE_MS = 10000,
-	KEEP_MS = 2500,
-	LOOK_MS = 1000,
-	REST_MS = 10000,
-	BUSY_MS = 300,
-	PEEK_MS = 200,
-	SWEEP_MS = 3600 * 1000,
-};
+enum { ATTEMPTS_MAX = 5, LEASE_MS = 10000, RETRY_MS = 2000, BUSY_MS = 300, PEEK_MS = 200 };
 
 struct feed {
 	struct id id;
@@ -36,38 +26,13 @@ struct feed {
 	struct feed *next;
 };
 
-struct worker {
-	struct responder *of;
-	unsigned index;
-	pthread_t thread;
-	struct job job; /* with mu, while active */
-	struct id response;
-	bool active;
-	struct cancel lost; /* the lease, the response, or the server stops */
-};
-
 struct responder {
 	struct croft *c;
+	struct workers *workers;
 	pthread_mutex_t mu;
-	pthread_cond_t wake, news;
-	bool stop;
-	unsigned n, calls;
-	struct worker worker[WORKERS_MAX];
-	pthread_t keeper;
-	bool keeping;
+	pthread_cond_t news;
 	struct feed *feeds;
 };
-
-static bool nap(struct responder *s, uint64_t ms)
-{
-	uint64_t until = clock_mono_ns() + ms * 1000000ull;
-	pthread_mutex_lock(&s->mu);
-	while (!s->stop && cond_wait_until(&s->wake, &s->mu, until))
-		;
-	bool go_on = !s->stop;
-	pthread_mutex_unlock(&s->mu);
-	return go_on;
-}
 
 /* ---- feeds ---- */
 
@@ -133,7 +98,8 @@ static void feed_close(struct responder *s, struct feed *f, bool whole)
 /* ---- one answer ---- */
 
 struct task {
-	struct worker *k;
+	struct work *k;
+	struct responder *of;
 	struct turn t;
 	struct feed *feed; /* NULL: it does not stream */
 	size_t before_end; /* bytes of the feed before its last event */
@@ -143,7 +109,7 @@ struct task {
 static bool to_feed(void *ctx, struct str type, struct str json)
 {
 	struct task *w = ctx;
-	struct responder *s = w->k->of;
+	struct responder *s = w->of;
 	pthread_mutex_lock(&s->mu);
 	buf_adds(&w->feed->lines, json);
 	buf_putc(&w->feed->lines, '\n');
@@ -159,7 +125,7 @@ static bool to_feed(void *ctx, struct str type, struct str json)
 static bool on_busy(struct turn *t)
 {
 	struct task *w = t->ctx;
-	return nap(w->k->of, BUSY_MS) && !cancelled(t->cancel);
+	return work_nap(w->k, BUSY_MS);
 }
 
 static enum err on_begin(struct turn *t)
@@ -193,11 +159,11 @@ static void write_end(struct task *w)
 	if (!w->ending)
 		w->before_end = w->feed->lines.n;
 	w->ending = true;
-	pthread_mutex_lock(&w->k->of->mu);
+	pthread_mutex_lock(&w->of->mu);
 	w->feed->lines.n = w->before_end;
 	w->feed->lines.err = OK;
 	w->feed->lines.max = 0;
-	pthread_mutex_unlock(&w->k->of->mu);
+	pthread_mutex_unlock(&w->of->mu);
 	w->t.answer.emit = to_feed;
 	w->t.answer.e = OK;
 	(void)answer_state(&w->t.answer, response_end_type(&w->t.r));
@@ -233,15 +199,17 @@ static enum err begin(struct task *w, struct response *row, struct str project)
 	return e ? store_failed(&t->x, e, NULL) : turn_context(t);
 }
 
-static enum err answer(struct worker *k, struct response *row, struct arena *a, struct errtext *et)
+static enum err answer(struct work *k, struct response *row, struct errtext *et)
 {
-	struct responder *s = k->of;
+	struct responder *s = k->ctx;
+	struct arena *a = k->a;
 	struct principal who = {.id = row->who, .name = row->who_name, .project = row->project};
 	struct task w = {.k = k,
+		.of = s,
 		.t = {.c = s->c,
 			.a = a,
 			.who = &who,
-			.cancel = &k->lost,
+			.cancel = k->cancel,
 			.r = *row,
 			.early = true,
 			.on_begin = on_begin,
@@ -281,173 +249,87 @@ static enum err answer(struct worker *k, struct response *row, struct arena *a, 
 	return e;
 }
 
-/* ---- workers ---- */
+/* ---- the queue ---- */
 
-static enum err work(struct worker *k, struct arena *a, struct errtext *et)
+static enum err run(struct work *k, struct errtext *et)
 {
-	struct croft *c = k->of->c;
+	struct croft *c = ((struct responder *)k->ctx)->c;
 	struct response row;
 	struct id id;
 	if (!id_parse(k->job.body, &id))
-		return queue_done_now(croft_db(c), &k->job, et);
-	enum err e = response_get(c, (struct str){0}, id, a, &row, et);
+		return queue_done_now(k->db, &k->job, et);
+	enum err e = response_get(c, (struct str){0}, id, k->a, &row, et);
 	if (e == ERR_NOT_FOUND || (!e && response_over(&row)))
-		return queue_done_now(croft_db(c), &k->job, et);
-	if (e)
-		return e;
-	pthread_mutex_lock(&k->of->mu);
-	k->response = id;
-	pthread_mutex_unlock(&k->of->mu);
-	return answer(k, &row, a, et);
+		return queue_done_now(k->db, &k->job, et);
+	return e ? e : answer(k, &row, et);
 }
 
-static bool one_job(struct worker *k)
+/* Not when it was cancelled or deleted, perhaps on another server. */
+static bool wanted(void *ctx, const struct job *job)
 {
-	struct responder *s = k->of;
-	struct db *db = croft_db(s->c);
-	struct errtext et = {0};
-	struct queue_counts n = {0};
-	struct job job;
-	struct arena *a = arena_new(0);
-	enum err e = a ? queue_lease(db, "response", LEASE_MS, a, &job, &et) : ERR_NOMEM;
-	if (e) {
-		if (e != ERR_NOT_FOUND)
-			log_warn("responses: %s", err_text(e, &et));
-		arena_free(a);
-		return false;
-	}
-	if (!queue_count(db, "response", &n, NULL) && n.waiting)
-		responses_wake(s->c);
-	pthread_mutex_lock(&s->mu);
-	k->job = job;
-	k->response = (struct id){0};
-	k->active = true;
-	atomic_store(&k->lost.set, s->stop);
-	pthread_mutex_unlock(&s->mu);
-	e = work(k, a, &et);
-	pthread_mutex_lock(&s->mu);
-	k->active = false;
-	pthread_mutex_unlock(&s->mu);
-	if (e) {
-		if (e != ERR_CANCELLED && e != ERR_CONFLICT)
-			log_warn("a response goes on later: %s", err_text(e, &et));
-		e = queue_fail(
-			db, &job, e == ERR_CANCELLED ? 1 : 2000, str_c(err_text(e, &et)), NULL);
-	}
-	arena_free(a);
-	return true;
-}
-
-static void *worker_main(void *arg)
-{
-	struct worker *k = arg;
-	struct responder *s = k->of;
-	pthread_mutex_lock(&s->mu);
-	while (!s->stop) {
-		unsigned calls = s->calls;
-		pthread_mutex_unlock(&s->mu);
-		bool more = one_job(k);
-		uint64_t rest = k->index ? REST_MS : LOOK_MS;
-		uint64_t until = clock_mono_ns() + rest * 1000000ull;
-		pthread_mutex_lock(&s->mu);
-		while (!more && !s->stop && s->calls == calls &&
-			cond_wait_until(&s->wake, &s->mu, until))
-			;
-	}
-	pthread_mutex_unlock(&s->mu);
-	return NULL;
-}
-
-/* The lease is kept, unless the response is another's by now, cancelled or gone. */
-static void keep(struct responder *s, struct worker *k)
-{
-	struct errtext et = {0};
+	struct responder *s = ctx;
 	struct response row;
-	pthread_mutex_lock(&s->mu);
-	struct job job = k->job;
-	struct id id = k->response;
-	bool active = k->active && !id_is_zero(id);
-	pthread_mutex_unlock(&s->mu);
-	struct arena *a = active ? arena_new(0) : NULL;
-	if (!a)
-		return;
-	enum err e = queue_keep(croft_db(s->c), &job, LEASE_MS, &et);
-	bool lost = e == ERR_CONFLICT;
-	if (!e) {
-		e = response_get(s->c, (struct str){0}, id, a, &row, &et);
-		lost = e == ERR_NOT_FOUND || (!e && response_over(&row));
-	}
-	pthread_mutex_lock(&s->mu);
-	if (lost && k->active && !memcmp(&k->response, &id, sizeof id))
-		cancel_set(&k->lost);
-	pthread_mutex_unlock(&s->mu);
+	struct id id;
+	struct arena *a = arena_new(0);
+	enum err e = a && id_parse(job->body, &id)
+			     ? response_get(s->c, (struct str){0}, id, a, &row, NULL)
+			     : ERR_NOMEM;
+	bool over = e == ERR_NOT_FOUND || (!e && response_over(&row));
 	arena_free(a);
+	return !over;
 }
 
-static void *keeper_main(void *arg)
+static enum err sweep(void *ctx, struct errtext *et)
 {
-	struct responder *s = arg;
-	uint64_t swept = 0;
-	do {
-		struct errtext et = {0};
-		uint64_t now = clock_mono_ns();
-		enum err e = OK;
-		for (unsigned i = 0; i < s->n; i++)
-			keep(s, &s->worker[i]);
-		if (!swept || now - swept >= SWEEP_MS * 1000000ull) {
-			swept = now;
-			e = response_sweep(s->c, &et);
-		}
-		if (e)
-			log_warn("responses that have expired: %s", err_text(e, &et));
-	} while (nap(s, KEEP_MS));
-	return NULL;
+	return response_sweep(((struct responder *)ctx)->c, et);
 }
 
 void responses_wake(struct croft *c)
 {
 	struct responder *s = croft_state(c, &responses_module);
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->mu);
-	s->calls++;
-	pthread_cond_broadcast(&s->wake);
-	pthread_mutex_unlock(&s->mu);
+	if (s)
+		workers_wake(s->workers);
 }
 
 void responses_interrupt(struct croft *c, struct id id)
 {
 	struct responder *s = croft_state(c, &responses_module);
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->mu);
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		if (s->worker[i].active && !memcmp(&s->worker[i].response, &id, sizeof id))
-			cancel_set(&s->worker[i].lost);
-	pthread_mutex_unlock(&s->mu);
+	char hex[ID_HEX + 1];
+	id_hex(id, hex);
+	if (s)
+		workers_interrupt(s->workers, str_c(hex));
+}
+
+static void responder_free(struct responder *s)
+{
+	pthread_mutex_destroy(&s->mu);
+	pthread_cond_destroy(&s->news);
+	free(s);
 }
 
 enum err responses_start(struct croft *c, struct errtext *et)
 {
 	struct responder *s = calloc(1, sizeof *s);
-	unsigned want = (unsigned)setting_int(c, "responses.workers");
 	if (!s)
 		return err_set(et, ERR_NOMEM, "no memory for responses");
 	s->c = c;
 	pthread_mutex_init(&s->mu, NULL);
-	cond_init(&s->wake);
 	cond_init(&s->news);
-	croft_set_state(c, &responses_module, s);
-	enum err e = OK;
-	for (unsigned i = 0; i < want && !e; i++) {
-		s->worker[i].of = s;
-		s->worker[i].index = i;
-		e = thread_start(&s->worker[i].thread, worker_main, &s->worker[i], "response", et);
-		s->n += !e;
-	}
-	if (!e)
-		e = thread_start(&s->keeper, keeper_main, s, "response-keep", et);
-	s->keeping = !e;
+	enum err e = workers_start(croft_db(c),
+		&(struct worker_options){.queue = "response",
+			.name = "response",
+			.threads = (unsigned)setting_int(c, "responses.workers"),
+			.lease_ms = LEASE_MS,
+			.retry_ms = RETRY_MS,
+			.run = run,
+			.wanted = wanted,
+			.hourly = sweep,
+			.ctx = s},
+		&s->workers, et);
+	if (e)
+		responder_free(s);
+	else
+		croft_set_state(c, &responses_module, s);
 	return e;
 }
 
@@ -456,22 +338,9 @@ void responses_stop(struct croft *c)
 	struct responder *s = croft_state(c, &responses_module);
 	if (!s)
 		return;
-	pthread_mutex_lock(&s->mu);
-	s->stop = true;
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		cancel_set(&s->worker[i].lost);
-	pthread_cond_broadcast(&s->wake);
-	pthread_cond_broadcast(&s->news);
-	pthread_mutex_unlock(&s->mu);
-	for (unsigned i = 0; i < s->n; i++)
-		pthread_join(s->worker[i].thread, NULL);
-	if (s->keeping)
-		pthread_join(s->keeper, NULL);
-	pthread_mutex_destroy(&s->mu);
-	pthread_cond_destroy(&s->wake);
-	pthread_cond_destroy(&s->news);
+	workers_stop(s->workers);
 	croft_set_state(c, &responses_module, NULL);
-	free(s);
+	responder_free(s);
 }
 
 /* ---- following ---- */
@@ -522,11 +391,11 @@ static enum err follow_feed(struct responder *s, struct follower *f, struct feed
 	while (!e && !over) {
 		struct buf copy = {0};
 		pthread_mutex_lock(&s->mu);
-		if (feed->shown == at && !feed->over && !s->stop)
+		if (feed->shown == at && !feed->over)
 			cond_wait_until(&s->news, &s->mu, clock_mono_ns() + PEEK_MS * 1000000ull);
 		buf_add(&copy, buf_str(&feed->lines).p + at, feed->shown - at);
 		at = feed->shown;
-		over = feed->over || s->stop;
+		over = feed->over;
 		pthread_mutex_unlock(&s->mu);
 		e = copy.err ? copy.err : send_lines(f, buf_str(&copy));
 		if (!e && cancelled(f->cancel))
@@ -590,7 +459,7 @@ enum err responses_follow(struct croft *c, const struct http_request *rq, struct
 			return e;
 		}
 		arena_free(a);
-		if (!e && (!s || !nap(s, PEEK_MS)))
+		if (!e && (!s || !workers_nap(s->workers, PEEK_MS)))
 			e = ERR_CANCELLED;
 	}
 	return e ? e : ERR_CANCELLED;

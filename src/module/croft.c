@@ -127,6 +127,21 @@ void croft_blobs_url(const struct croft *c, struct buf *out)
 	set.n ? buf_adds(out, set) : buf_addf(out, "file:%s/blobs", c->home);
 }
 
+/* The data directory's name, in its lock file, that whoever holds the lock may write: made at the
+ * first opening. One that is lost, or cannot be kept, makes a restart wait for leases. */
+static struct id home_id(int lock_fd)
+{
+	char hex[ID_HEX + 1];
+	struct id id;
+	if (pread(lock_fd, hex, ID_HEX, 0) == ID_HEX && id_parse(str_mk(hex, ID_HEX), &id))
+		return id;
+	id = id_new();
+	id_hex(id, hex);
+	if (pwrite(lock_fd, hex, ID_HEX, 0) != ID_HEX)
+		log_warn("the data directory's lock file cannot be written");
+	return id;
+}
+
 static enum err open_stores(struct croft *c, struct errtext *et)
 {
 	char path[PATH_MAX];
@@ -141,9 +156,10 @@ static enum err open_stores(struct croft *c, struct errtext *et)
 	if (e)
 		return e;
 	struct buf url = {0};
-	struct str set = setting_text(c, "db.url");
-	set.n ? buf_adds(&url, set) : buf_addf(&url, "sqlite:%s/croft.db", c->home);
+	croft_db_url(c, &url);
 	e = db_open(buf_c(&url), &c->db, et);
+	if (!e)
+		db_set_home(c->db, home_id(c->lock_fd));
 	buf_clear(&url);
 	blobs_url(c, &url);
 	if (!e)

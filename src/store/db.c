@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct db_backend *const backends[] = {&db_sqlite, &db_postgres};
@@ -16,6 +17,7 @@ struct db {
 	struct group *group; /* db_write */
 	struct notifier *notifier;
 	char origin[ID_HEX + 1];
+	char server[2 * ID_HEX + 2]; /* tx_server */
 	atomic_uint open_tx;
 	atomic_uintptr_t writer; /* &self of the thread that has the write transaction */
 };
@@ -46,6 +48,18 @@ struct row {
 
 /* ---- opening ---- */
 
+static void name_server(struct db *db, const char *home)
+{
+	snprintf(db->server, sizeof db->server, "%s.%s", home, db->origin);
+}
+
+void db_set_home(struct db *db, struct id home)
+{
+	char hex[ID_HEX + 1];
+	id_hex(home, hex);
+	name_server(db, hex);
+}
+
 enum err db_open(const char *url, struct db **out, struct errtext *et)
 {
 	const char *colon = strchr(url, ':');
@@ -61,8 +75,9 @@ enum err db_open(const char *url, struct db **out, struct errtext *et)
 		db->group = group_new();
 		db->notifier = notifier_new(db);
 		id_hex(id_new(), db->origin);
+		name_server(db, "");
 		enum err e = db->group && db->notifier
-				     ? be->open(colon + 1, &db->ctx, et)
+				     ? be->open(colon + 1, db->origin, &db->ctx, et)
 				     : err_set(et, ERR_NOMEM, "no memory for the database");
 		if (e) {
 			notifier_free(db->notifier);
@@ -257,6 +272,27 @@ enum err tx_failure(const struct tx *tx, struct errtext *et)
 }
 
 /* ---- for notices and the queue ---- */
+
+struct str tx_server(struct tx *tx)
+{
+	return str_c(tx->db->server);
+}
+
+enum err tx_lives(struct tx *tx, struct str server, bool *lives, struct errtext *et)
+{
+	struct row *r;
+	struct str life = str_sub(server, str_chr(server, '.') + 1, server.n);
+	const char *sql = tx->db->be->lives_sql;
+	enum err e = sql ? db_query(tx, &r, et, sql, P_TEXT(life)) : OK;
+	if (e)
+		return e;
+	bool there = sql && row_next(r, &e, et);
+	if (sql)
+		row_free(r);
+	if (!e)
+		*lives = there;
+	return e;
+}
 
 struct str tx_origin(struct tx *tx)
 {
@@ -627,6 +663,7 @@ static const struct migration own_migrations[] = {
 		"  added_ms BIGINT NOT NULL,"
 		"  why TEXT);"
 		"CREATE INDEX job_by_due ON job (queue, status, due_ms, id);"},
+	{2, "who leased a job", "ALTER TABLE job ADD COLUMN owner TEXT"},
 };
 
 enum err db_migrate_own(struct db *db, struct errtext *et)

@@ -49,6 +49,9 @@ void db_set_wait(struct db *db, uint32_t wait_ms); /* how long db_begin waits; 3
 /* No other server has this database open now; false when that cannot be found out. What a start
  * cleans up of a process that died must not be another server's. */
 bool db_alone(struct db *db);
+/* The server's name that outlives its process: of what one process at a time can have, such as a
+ * locked data directory. The next life of it takes back what this one had leased (queue.h). */
+void db_set_home(struct db *db, struct id home);
 /* Reads everything (only the structure when not `full`) and says what is damaged: ERR_CORRUPT. */
 enum err db_check(struct db *db, bool full, struct errtext *et) MUST_CHECK;
 

@@ -13,8 +13,8 @@ struct db_backend {
 	const char *scheme; /* "sqlite": what stands before the colon of the URL */
 	const char *alias;  /* another word for it, or NULL */
 
-	/* `at` is what follows the scheme and its colon. */
-	enum err (*open)(const char *at, void **ctx, struct errtext *et);
+	/* `at` is what follows the scheme and its colon; `life` names this struct db, in hex. */
+	enum err (*open)(const char *at, const char *life, void **ctx, struct errtext *et);
 	void (*close)(void *ctx); /* no transaction is open */
 	void (*set_wait)(void *ctx, uint32_t wait_ms);
 	/* Reads the whole database (only its structure when not `full`); ERR_CORRUPT says what. */
@@ -32,6 +32,7 @@ struct db_backend {
 	/* What several servers need; all NULL for a database that only one process uses. */
 	const char *lock_rows, *skip_locked; /* what a SELECT ends with */
 	const char *now_sql;                 /* the server's clock, in ms since 1970 */
+	const char *lives_sql;               /* a row: the struct db with the life ? is connected */
 	enum err (*announce)(void *conn, struct errtext *et); /* wakes `wait` after the commit */
 	/* Until a commit was announced, wake_fd can be read, or the time is over. */
 	void (*wait)(void *ctx, int wake_fd, unsigned timeout_ms);
@@ -78,6 +79,9 @@ struct schema_part migration_own(void);
 
 /* For notify.c and queue.c. */
 struct str tx_origin(struct tx *tx); /* names the struct db, whatever the process or machine */
+struct str tx_server(struct tx *tx); /* "HOME.LIFE", see queue.c; HOME is empty: it has none */
+/* Whether the server of that name may live still. */
+enum err tx_lives(struct tx *tx, struct str server, bool *lives, struct errtext *et);
 enum err tx_announce(struct tx *tx, struct errtext *et);
 enum err tx_now_ms(struct tx *tx, int64_t *now, struct errtext *et);
 const char *tx_lock_rows(struct tx *tx);

@@ -36,6 +36,7 @@ enum {
 
 struct postgres {
 	char *conninfo;
+	char life[ID_HEX + 1];
 	unsigned wait_ms;
 	struct conn *conns[1 + LEASERS + READERS];
 	struct lender lenders[3]; /* by enum tx_kind */
@@ -245,6 +246,17 @@ static enum err set_up(struct conn *c, struct errtext *et)
 /* Held by the writing connection of each server as long as that lives: how others see it. */
 #define SERVER_LOCK "1668181621, hashtext(current_schema())"
 
+/* Held by every connection: PostgreSQL lets go of it when the process has died. */
+#define LIFE_LOCK 1668181622
+
+static enum err hold_life(struct conn *c, struct errtext *et)
+{
+	char sql[120];
+	snprintf(sql, sizeof sql, "SELECT pg_advisory_lock_shared(%d, hashtext('%s'))", LIFE_LOCK,
+		c->db->life);
+	return do_plain(c, sql, "PostgreSQL", et);
+}
+
 static enum err connect_once(struct conn *c, struct errtext *et)
 {
 	disconnect(c);
@@ -261,6 +273,8 @@ static enum err connect_once(struct conn *c, struct errtext *et)
 	if (!e && c->kind == TX_WRITE)
 		e = do_plain(
 			c, "SELECT pg_advisory_lock_shared(" SERVER_LOCK ")", "PostgreSQL", et);
+	if (!e)
+		e = hold_life(c, et);
 	if (e)
 		disconnect(c);
 	return e;
@@ -334,7 +348,7 @@ static enum err check_conninfo(const char *conninfo, struct errtext *et)
 	return OK;
 }
 
-static enum err pg_open(const char *at, void **ctx, struct errtext *et)
+static enum err pg_open(const char *at, const char *life, void **ctx, struct errtext *et)
 {
 	struct buf text = {0};
 	buf_addf(&text, "%s%s", at[0] == '/' && at[1] == '/' ? "postgres:" : "", at);
@@ -345,6 +359,7 @@ static enum err pg_open(const char *at, void **ctx, struct errtext *et)
 		return err_set(et, ERR_NOMEM, "no memory for the database");
 	}
 	db->conninfo = conninfo;
+	snprintf(db->life, sizeof db->life, "%s", life);
 	db->wait_ms = LEND_WAIT_MS;
 	for (unsigned i = 0; i < ARRAY_LEN(db->lenders); i++)
 		lender_init(&db->lenders[i]);
@@ -1018,6 +1033,11 @@ const struct db_backend db_postgres = {
 	.lock_rows = " FOR UPDATE",
 	.skip_locked = " FOR UPDATE SKIP LOCKED",
 	.now_sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+	/* a hash that two lives share makes a dead one look alive, not the other way round */
+	.lives_sql =
+		"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 1668181622 "
+		"AND objid = CAST(CAST(hashtext(?) AS BIGINT) & 4294967295 AS oid) AND database "
+		"= (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
 	.announce = pg_announce,
 	.wait = pg_wait,
 	.tables_sql = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = "

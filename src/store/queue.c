@@ -112,9 +112,10 @@ static enum err lease_in(struct tx *tx, const char *queue, int64_t lease_ms, str
 		e = find_due(tx, queue, now, a, out, et);
 	if (!e)
 		e = db_exec(tx, et,
-			"UPDATE job SET attempts = ?, lease = ?, lease_until_ms = ? WHERE id = ?",
+			"UPDATE job SET attempts = ?, lease = ?, lease_until_ms = ?, owner = ? "
+			"WHERE id = ?",
 			P_I64(out->attempt), P_I64(out->lease), P_I64(now + lease_ms),
-			P_ID(out->id));
+			P_TEXT(tx_server(tx)), P_ID(out->id));
 	return e;
 }
 
@@ -143,6 +144,96 @@ enum err queue_lease(struct db *db, const char *queue, int64_t lease_ms, struct 
 		return err_set(et, e, "no job of the queue %s is due", queue);
 	*out = job;
 	return OK;
+}
+
+/* ---- leases of the dead ---- */
+
+/* Who leases is named HOME.LIFE: a data directory, and one process that had it open. Only one at a
+ * time can, so an earlier life is over; that is looked up nevertheless, where the database knows,
+ * as a data directory may have been copied. */
+
+enum { PREDECESSORS_MAX = 16 };
+
+static enum err predecessors(struct tx *tx, const char *queue, struct arena *a, struct str *out,
+	size_t *n, struct errtext *et)
+{
+	struct row *r;
+	int64_t now;
+	struct str me = tx_server(tx);
+	size_t home = str_chr(me, '.') + 1;
+	enum err e = tx_now_ms(tx, &now, et);
+	if (!e)
+		e = db_query(tx, &r, et,
+			"SELECT DISTINCT owner FROM job WHERE queue = ? AND status = 'waiting' AND "
+			"lease_until_ms > ? AND owner IS NOT NULL",
+			P_TEXT(str_c(queue)), P_I64(now));
+	if (e)
+		return e;
+	while (*n < PREDECESSORS_MAX && row_next(r, &e, et)) {
+		struct str owner = row_text(r, 0);
+		if (str_eq(owner, me) || !str_starts(owner, str_sub(me, 0, home)))
+			continue;
+		out[*n] = arena_str(a, owner);
+		if (!out[(*n)++].p)
+			e = err_set(et, ERR_NOMEM, "no memory for the queue");
+	}
+	row_free(r);
+	return e;
+}
+
+/* The dead of them, in place. */
+static enum err only_dead(
+	struct tx *tx, struct str *owner, size_t *n, size_t *living, struct errtext *et)
+{
+	size_t dead = 0;
+	enum err e = OK;
+	for (size_t i = 0; i < *n && !e; i++) {
+		bool lives = true;
+		e = tx_lives(tx, owner[i], &lives, et);
+		if (lives)
+			++*living;
+		else
+			owner[dead++] = owner[i];
+	}
+	*n = dead;
+	return e;
+}
+
+static enum err end_leases_of(
+	struct db *db, const char *queue, struct str owner, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(db, TX_LEASE, &tx, et);
+	if (e)
+		return e;
+	e = db_exec(tx, et,
+		"UPDATE job SET lease_until_ms = 0 WHERE queue = ? AND status = 'waiting' AND "
+		"owner = ?",
+		P_TEXT(str_c(queue)), P_TEXT(owner));
+	return db_finish(tx, e, et);
+}
+
+enum err queue_take_back(struct db *db, const char *queue, size_t *left, struct errtext *et)
+{
+	struct tx *tx;
+	struct str owner[PREDECESSORS_MAX];
+	size_t n = 0, living = 0;
+	struct arena *a = arena_new(0);
+	if (!a)
+		return err_set(et, ERR_NOMEM, "no memory for the queue");
+	enum err e = db_begin(db, TX_READ, &tx, et);
+	if (!e) {
+		if (tx_server(tx).p[0] != '.') /* it has a home */
+			e = predecessors(tx, queue, a, owner, &n, et);
+		e = e ? e : only_dead(tx, owner, &n, &living, et);
+		db_rollback(tx);
+	}
+	for (size_t i = 0; i < n && !e; i++)
+		e = end_leases_of(db, queue, owner[i], et);
+	arena_free(a);
+	if (!e)
+		*left = living;
+	return e;
 }
 
 /* ---- the end of a lease ---- */

@@ -37,6 +37,12 @@ enum err queue_add(struct tx *tx, const char *queue, struct str body, const stru
 /* ERR_NOT_FOUND, without a write: nothing is due. */
 enum err queue_lease(struct db *db, const char *queue, int64_t lease_ms, struct arena *a,
 	struct job *out, struct errtext *et) MUST_CHECK;
+/* Gives back what an earlier life of this server (db_set_home) had leased when it was killed, so
+ * that nobody waits for those leases to end. What lives is never touched: another server has
+ * another home, and where several processes can reach the database each one's life is looked up in
+ * it. *left: leases of earlier lives that cannot be told from living ones yet. */
+enum err queue_take_back(
+	struct db *db, const char *queue, size_t *left, struct errtext *et) MUST_CHECK;
 enum err queue_keep(
 	struct db *db, const struct job *job, int64_t lease_ms, struct errtext *et) MUST_CHECK;
 enum err queue_done(struct tx *tx, const struct job *job, struct errtext *et) MUST_CHECK;

@@ -171,7 +171,7 @@ static void add_conn(struct sqlite *db, struct conn *c, enum tx_kind kind)
 	lender_give(kind == TX_WRITE ? &db->for_writer : &db->for_reader, c);
 }
 
-static enum err lite_open(const char *at, void **ctx, struct errtext *et)
+static enum err lite_open(const char *at, const char *life, void **ctx, struct errtext *et)
 {
 	if (!*at)
 		return err_set(

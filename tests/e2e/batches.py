@@ -96,6 +96,8 @@ def killed(c, client):
         b = wait(client, b, lambda b: b.request_counts.completed >= 6 * (k + 1) or over(b))
         ran.append(b.status)
         c.kill()
+        # its next life takes it up at once: the end of this lease, in an hour, is not waited for
+        c.sql("UPDATE job SET lease_until_ms = lease_until_ms + 3600000 WHERE queue = 'batch'")
         c.start()
         client = client_of(c)
         after = client.batches.retrieve(b.id)

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "store/notify.h"
-#include "store/queue.h"
+#include "store/worker.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -216,7 +216,7 @@ static void test_store_queue__a_worker_is_killed(void)
 		struct tx *tx;
 		if (db_open(url, &mine, &et) || db_begin(mine, TX_WRITE, &tx, &et) ||
 			queue_add(tx, "q", S("x"), &o, NULL, &et) || db_commit(tx, &et) ||
-			queue_lease(mine, "q", 300, arena_new(0), &job, &et) ||
+			queue_lease(mine, "q", 3000, arena_new(0), &job, &et) ||
 			write(p[1], "y", 1) != 1)
 			_exit(1);
 		pause();
@@ -226,10 +226,191 @@ static void test_store_queue__a_worker_is_killed(void)
 	waitpid(pid, NULL, 0);
 	struct db *db = open_one();
 	expect_none(db);
-	clock_sleep_ms(350);
+	clock_sleep_ms(3050);
 	struct job job = lease(db, 1000);
 	CHECK_STR(job.body, "x");
 	CHECK_INT(job.attempt, 2);
+	db_close(db);
+}
+
+/* ---- leases of the dead ---- */
+
+static const struct id home = {{1, 2, 3}}, elsewhere = {{4, 5, 6}};
+
+/* A process that has leased the one job for an hour, in a given home. */
+static pid_t lease_in_child(int *alive)
+{
+	int p[2];
+	char c;
+	CHECK(pipe(p) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct db *mine;
+		struct job job;
+		if (db_open(url, &mine, &et))
+			_exit(1);
+		db_set_home(mine, home);
+		if (queue_lease(mine, "q", 3600 * 1000, arena_new(0), &job, &et) ||
+			write(p[1], "y", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	close(p[1]);
+	CHECK(read(p[0], &c, 1) == 1);
+	*alive = p[0];
+	return pid;
+}
+
+static size_t take_back(struct db *db)
+{
+	size_t left = 99;
+	CHECK_OK(queue_take_back(db, "q", &left, &et), &et);
+	return left;
+}
+
+/* The lease lasts an hour, so only taking it back can give the job to anybody. */
+static void test_store_queue__the_next_life_takes_its_leases_back(void)
+{
+	struct db *db = open_one();
+	add(db, "x", (struct queue_options){0});
+	db_close(db);
+	int alive;
+	pid_t pid = lease_in_child(&alive);
+	struct db *other = open_one();
+	CHECK_INT(take_back(other), 0); /* no home */
+	db_set_home(other, elsewhere);
+	CHECK_INT(take_back(other), 0);
+	expect_none(other);
+	if (on_postgres) { /* a copy of the data directory, say */
+		db_set_home(other, home);
+		CHECK_INT(take_back(other), 1);
+		expect_none(other);
+		db_set_home(other, elsewhere);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(alive);
+	CHECK_INT(take_back(other), 0); /* it is not this one's matter */
+	expect_none(other);
+	db_close(other);
+	db = open_one();
+	db_set_home(db, home);
+	while (take_back(db)) /* PostgreSQL learns of the death a little later */
+		clock_sleep_ms(10);
+	struct job job = lease(db, 1000);
+	CHECK_STR(job.body, "x");
+	CHECK_INT(job.attempt, 2);
+	CHECK_INT(take_back(db), 0); /* its own leases are its own */
+	expect_none(db);
+	db_close(db);
+}
+
+/* ---- workers ---- */
+
+struct shop {
+	atomic_int done, begun, cancelled, failures;
+};
+
+static enum err shop_run(struct work *w, struct errtext *why)
+{
+	struct shop *s = w->ctx;
+	atomic_fetch_add(&s->begun, 1);
+	if (str_eq_c(w->job.body, "stays")) {
+		while (work_nap(w, 1000))
+			;
+		atomic_fetch_add(&s->cancelled, 1);
+		return err_set(why, ERR_CANCELLED, "as asked");
+	}
+	if (str_eq_c(w->job.body, "fails once") && w->job.attempt == 1) {
+		atomic_fetch_add(&s->failures, 1);
+		return err_set(why, ERR_IO, "once");
+	}
+	enum err e = queue_done_now(w->db, &w->job, why);
+	atomic_fetch_add(&s->done, !e);
+	return e;
+}
+
+static void until(atomic_int *what, int n)
+{
+	while (atomic_load(what) < n)
+		clock_sleep_ms(2);
+}
+
+static bool unwanted(void *ctx, const struct job *job)
+{
+	return !str_eq_c(job->body, "stays");
+}
+
+static struct workers *open_shop(struct db *db, struct shop *s, struct worker_options o)
+{
+	struct workers *w;
+	o.queue = o.name = "q";
+	o.threads = o.threads ? o.threads : 3;
+	o.retry_ms = 1;
+	o.look_ms = 20;
+	o.run = shop_run;
+	o.ctx = s;
+	CHECK_OK(workers_start(db, &o, &w, &et), &et);
+	return w;
+}
+
+static void test_store_queue__workers_do_each_job_once(void)
+{
+	struct db *db = open_one();
+	struct shop s = {0};
+	for (int i = 0; i < 20; i++)
+		add(db, i == 7 ? "fails once" : "x", (struct queue_options){0});
+	struct workers *w = open_shop(db, &s, (struct worker_options){0});
+	until(&s.done, 20);
+	for (int i = 0; i < 10; i++)
+		add(db, "x", (struct queue_options){0});
+	workers_wake(w);
+	until(&s.done, 30);
+	workers_stop(w);
+	CHECK_INT(atomic_load(&s.failures), 1);
+	CHECK_INT(atomic_load(&s.begun), 31);
+	expect_counts(db, 0, 0, 0);
+	db_close(db);
+}
+
+/* Interrupted by name, found unwanted by the one who renews, and stopped: each time the job hears
+ * of it and is given back. */
+static void test_store_queue__what_is_in_work_can_be_called_off(void)
+{
+	struct db *db = open_one();
+	struct shop s = {0};
+	add(db, "stays", (struct queue_options){0});
+	struct workers *w = open_shop(db, &s, (struct worker_options){0});
+	until(&s.begun, 1);
+	workers_interrupt(w, S("another"));
+	CHECK_INT(atomic_load(&s.cancelled), 0);
+	workers_interrupt(w, S("stays"));
+	until(&s.begun, 2);
+	CHECK_INT(atomic_load(&s.cancelled), 1);
+	workers_stop(w);
+	CHECK_INT(atomic_load(&s.cancelled), atomic_load(&s.begun));
+	expect_counts(db, 1, 0, 0);
+	int before = atomic_load(&s.begun);
+	w = open_shop(
+		db, &s, (struct worker_options){.lease_ms = 400, .wanted = unwanted, .threads = 1});
+	until(&s.begun, before + 2);
+	workers_stop(w);
+	expect_counts(db, 1, 0, 0);
+	db_close(db);
+}
+
+/* Whoever's lease is lost hears it from the keeper, and what it would store is refused. */
+static void test_store_queue__a_lost_lease_ends_the_work(void)
+{
+	struct db *db = open_one();
+	struct shop s = {0};
+	add(db, "stays", (struct queue_options){0});
+	struct workers *w = open_shop(db, &s, (struct worker_options){.lease_ms = 1000});
+	until(&s.begun, 1);
+	CHECK_OK(db_change(db, NULL, &et, "DELETE FROM job"), &et);
+	until(&s.cancelled, 1);
+	workers_stop(w);
+	expect_counts(db, 0, 0, 0);
 	db_close(db);
 }
 
@@ -355,13 +536,17 @@ static void test_store_queue__who_is_far_behind_is_told(void)
 	db_close(db);
 }
 
-#define ON_EACH(X)                                          \
-	X(test_store_queue__from_adding_to_done)            \
-	X(test_store_queue__a_lease_runs_out)               \
-	X(test_store_queue__failures_wait_longer_each_time) \
-	X(test_store_queue__only_one_waits)                 \
-	X(test_store_queue__each_job_to_one_worker)         \
-	X(test_store_queue__a_worker_is_killed)             \
+#define ON_EACH(X)                                               \
+	X(test_store_queue__from_adding_to_done)                 \
+	X(test_store_queue__a_lease_runs_out)                    \
+	X(test_store_queue__failures_wait_longer_each_time)      \
+	X(test_store_queue__only_one_waits)                      \
+	X(test_store_queue__each_job_to_one_worker)              \
+	X(test_store_queue__a_worker_is_killed)                  \
+	X(test_store_queue__the_next_life_takes_its_leases_back) \
+	X(test_store_queue__workers_do_each_job_once)            \
+	X(test_store_queue__what_is_in_work_can_be_called_off)   \
+	X(test_store_queue__a_lost_lease_ends_the_work)          \
 	X(test_store_queue__notices_reach_every_server)
 
 #define ON_POSTGRES(name)                 \
