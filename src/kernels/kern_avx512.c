@@ -1268,8 +1268,10 @@ INLINE void tile_f_body(unsigned P, unsigned T, const float *w, size_t w_panel, 
 	const float *a0 = a, *a3 = a + 3 * a_row, *a6 = a + 6 * a_row, *a9 = a + 9 * a_row;
 	for (size_t i = 0; i < n; i++, w += KERN_PANEL) {
 		__m512 v[2];
-		UNROLL_FOR (p, 0, P)
+		UNROLL_FOR (p, 0, P) {
+			_mm_prefetch((const char *)(w + p * w_panel) + AHEAD_TILE, _MM_HINT_T0);
 			v[p] = _mm512_load_ps(w + p * w_panel);
+		}
 		UNROLL_FOR (t, 0, T) {
 			const float *row = t < 3 ? a0 : t < 6 ? a3 : t < 9 ? a6 : a9;
 			__m512 x = _mm512_set1_ps(row[t % 3 * a_row]);
