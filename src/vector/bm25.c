@@ -64,6 +64,11 @@ const struct model *bm25_model(const struct bm25 *x)
 	return &x->model;
 }
 
+bool bm25_positions(const struct bm25 *x)
+{
+	return x->positions;
+}
+
 static struct snap *snap_new(size_t room)
 {
 	struct snap *s = calloc(1, sizeof *s + room * sizeof s->parts[0]);

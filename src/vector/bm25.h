@@ -65,6 +65,42 @@ size_t bm25_bytes(struct bm25 *x); /* what the published index occupies in memor
 enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, size_t k,
 	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
+/* ---- queries of clauses ---- */
+
+enum { BM25_CLAUSES_MAX = 256, BM25_EXPAND_MAX = 64, BM25_FUZZY_MAX = 64 };
+
+enum bm25_need { BM25_SHOULD, BM25_MUST, BM25_MUST_NOT };
+
+/* What an item may, must or must not have. All but MUST_NOT count for its score, each by the
+ * formula with the df of its own: a term, all that a prefix or a misspelt term stands for, a
+ * phrase. */
+struct bm25_clause {
+	enum bm25_match {
+		BM25_TERM,
+		BM25_PREFIX, /* the terms that begin so */
+		BM25_FUZZY, /* the terms that are `edits` edits away, 1 or 2: a character more, less
+			     * or another; each counts 1 / (1 + edits) */
+		BM25_PHRASE, /* the terms one after the other, in one field */
+	} match;
+	enum bm25_need need;
+	const struct str *terms; /* one, but for a phrase */
+	size_t n_terms;
+	const uint32_t *at; /* of a phrase: where its terms stand, ascending; NULL: 0, 1, 2, ... */
+	uint32_t slop;      /* how many others may come between, altogether */
+	unsigned edits;
+	float weight; /* that its score is multiplied by; 0: 1 */
+};
+
+/* Up to BM25_EXPAND_MAX terms stand for a prefix or a misspelt one, the nearest and then the most
+ * frequent; *cut (may be NULL): there were more. Items that have nothing that counts are no hits.
+ * ERR_INVALID, ERR_TOO_LARGE: a clause that makes no sense, or exceeds a limit above;
+ * ERR_UNSUPPORTED: a phrase, and the index keeps no positions. */
+enum err bm25_query(struct bm25 *x, const struct bm25_clause *clauses, size_t n_clauses, size_t k,
+	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, bool *cut,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+/* ---- of given items ---- */
+
 /* The score of each key (0: has none of the terms, or is not there). */
 void bm25_scores(struct bm25 *x, const struct str *terms, size_t n_terms, const uint64_t *keys,
 	size_t n, float *out);

@@ -85,6 +85,18 @@ static inline const uint8_t *varints_skip(const uint8_t *p, uint32_t n)
 	return p;
 }
 
+/* A term's postings one after the other. */
+struct reader {
+	const struct seg *s;
+	const struct term *t;
+	uint32_t block, n, i;
+	const uint8_t *pos; /* of the posting at hand */
+	uint32_t docs[PACK_N], tf[BM25_FIELDS_MAX * PACK_N];
+};
+
+void reader_start(struct reader *r, const struct seg *s, uint32_t term);
+bool reader_more(struct reader *r); /* false: there is no posting at hand */
+
 struct str seg_name(const struct seg *s, uint32_t term);
 bool seg_find(const struct seg *s, struct str name, uint32_t *term);
 void seg_put(struct seg *s); /* drops a reference; accepts NULL */
@@ -142,6 +154,11 @@ struct part {
 	struct live *live;
 };
 
+/* One term of these postings, ascending, over the documents of another segment; it has nothing
+ * else. tf is [posting][field]. NULL: out of memory. */
+struct seg *seg_of_postings(const struct seg *like, const struct model *m, const uint32_t *docs,
+	const uint32_t *tf, size_t n);
+
 /* The living of some parts, as one segment; NULL: out of memory. */
 struct seg *seg_merge(
 	const struct part *parts, size_t n, const struct model *m, const struct averages *ref);
@@ -154,6 +171,59 @@ struct snap {
 	struct part parts[];
 };
 
+/* ---- queries ---- */
+
+enum { NO_TERM = UINT32_MAX };
+
+struct query {
+	size_t n; /* different terms: in byte order, then phrases */
+	struct query_term {
+		struct str term;
+		float times; /* how often it counts */
+		uint32_t df; /* living items that contain it */
+		float idf;
+		bool phrase;
+	} * terms;
+	uint32_t *ids; /* [part][term]: its number in the segment; NO_TERM: it has no living one */
+	/* Of clauses. NULL: there are none. */
+	struct seg **made;  /* [part][term]: a phrase's postings; NULL: none */
+	uint64_t **allowed; /* [part]: a bit for each document that may be a hit; NULL: all */
+	const struct model *model;
+	const struct snap *snap;
+};
+
+/* Of one term; ids[part * stride] may be NULL. */
+void query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride);
+void query_idf(const struct snap *s, struct query_term *t); /* from df */
+void query_free(struct query *q);
+/* Needs ids and everything. */
+enum err query_run(const struct query *q, size_t k, vector_keep_fn keep, void *ctx, struct hit *out,
+	size_t *n, const struct cancel *cancel, struct errtext *et);
+
+/* ---- what stands for several terms ---- */
+
+struct expansion {
+	struct str term; /* lives with the snapshot */
+	uint32_t df;
+	unsigned edits;
+};
+
+/* The list is to be freed. *cut: there are more. ERR_NOMEM, ERR_TOO_LARGE: the term is too long. */
+enum err expand(const struct snap *s, struct str term, bool prefix, unsigned edits,
+	struct expansion **out, size_t *n, bool *cut);
+
+struct phrase {
+	const struct str *terms;
+	const uint32_t *at; /* NULL: 0, 1, 2, ... */
+	size_t n;
+	uint32_t slop;
+};
+
+/* A phrase in a segment: *out NULL when no document has it. */
+enum err phrase_find(
+	const struct phrase *p, const struct seg *s, const struct model *m, struct seg **out);
+
+bool bm25_positions(const struct bm25 *x);
 const struct model *bm25_model(const struct bm25 *x);
 struct snap *snap_get(struct bm25 *x);
 void snap_put(struct snap *s);

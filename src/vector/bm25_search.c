@@ -13,27 +13,19 @@
 #include <stdlib.h>
 
 /* STEP: documents that are compared at once. */
-enum { WINDOW = 4096, STEP = 16, NO_BLOCK = UINT32_MAX, NO_TERM = UINT32_MAX };
+enum { WINDOW = 4096, STEP = 16, NO_BLOCK = UINT32_MAX };
 
 /* Bounds are a little too high, for what the arithmetic with them can be wrong by. */
 static const float SLACK = 1.0001f;
 
 /* ---- the query ---- */
 
-struct query {
-	size_t n; /* different terms, in byte order */
-	struct query_term {
-		struct str term;
-		uint32_t count, df; /* in the query; living items that contain it */
-		float idf;
-	} * terms;
-	uint32_t *ids; /* [part][term]: its number in the segment; NO_TERM: it has no living one */
-	const struct model *model;
-	const struct snap *snap;
-};
+void query_idf(const struct snap *s, struct query_term *t)
+{
+	t->idf = (float)log(1 + ((double)s->n_docs - t->df + 0.5) / (t->df + 0.5));
+}
 
-/* ids[part * stride]; NULL: not wanted. */
-static void weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride)
+void query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride)
 {
 	t->df = 0;
 	for (size_t p = 0; p < s->n_parts; p++) {
@@ -44,13 +36,20 @@ static void weigh(const struct snap *s, struct query_term *t, uint32_t *ids, siz
 			ids[p * stride] = df ? id : NO_TERM;
 		t->df += df;
 	}
-	t->idf = (float)log(1 + ((double)s->n_docs - t->df + 0.5) / (t->df + 0.5));
+	query_idf(s, t);
 }
 
-static void query_free(struct query *q)
+void query_free(struct query *q)
 {
+	size_t n_parts = q->snap ? q->snap->n_parts : 0;
+	for (size_t i = 0; q->made && i < n_parts * q->n; i++)
+		seg_put(q->made[i]);
+	for (size_t i = 0; q->allowed && i < n_parts; i++)
+		free(q->allowed[i]);
 	free(q->terms);
 	free(q->ids);
+	free(q->made);
+	free(q->allowed);
 }
 
 static void sort_terms(struct query *q, const struct str *terms, size_t n)
@@ -60,11 +59,11 @@ static void sort_terms(struct query *q, const struct str *terms, size_t n)
 		while (at && str_cmp(q->terms[at - 1].term, terms[i]) > 0)
 			at--;
 		if (at && str_eq(q->terms[at - 1].term, terms[i])) {
-			q->terms[at - 1].count++;
+			q->terms[at - 1].times++;
 			continue;
 		}
 		memmove(&q->terms[at + 1], &q->terms[at], (q->n++ - at) * sizeof *q->terms);
-		q->terms[at] = (struct query_term){.term = terms[i], .count = 1};
+		q->terms[at] = (struct query_term){.term = terms[i], .times = 1};
 	}
 }
 
@@ -81,13 +80,13 @@ static bool query_make(struct query *q, const struct model *m, const struct snap
 	}
 	sort_terms(q, terms, n);
 	for (size_t i = 0; i < q->n; i++)
-		weigh(s, &q->terms[i], q->ids + i, q->n);
+		query_weigh(s, &q->terms[i], q->ids + i, q->n);
 	return true;
 }
 
 static float weight_of(const struct query_term *t)
 {
-	return (float)t->count * t->idf;
+	return t->times * t->idf;
 }
 
 /* ---- a term's postings in a segment ---- */
@@ -99,6 +98,7 @@ struct decoded {
 };
 
 struct cursor {
+	const struct seg *seg; /* that has the postings; the lengths are the part's */
 	const struct term *term;
 	const struct block *blocks;
 	uint32_t n_full, n_blocks;
@@ -126,6 +126,7 @@ static float block_bound(const struct cursor *c, uint32_t block)
 struct search {
 	const struct query *q;
 	const struct part *part;
+	const uint64_t *allowed;   /* of the part; NULL: all */
 	struct cursor *c, **order; /* in the query's order; by ascending bound */
 	float *below;              /* [i]: the bounds of order[0..i) together */
 	size_t n;
@@ -150,10 +151,9 @@ struct search {
 	float sum[WINDOW]; /* 0 where not found */
 };
 
-static void decode(
-	const struct search *z, const struct cursor *c, struct decoded *d, uint32_t block)
+static void decode(const struct cursor *c, struct decoded *d, uint32_t block)
 {
-	d->n = block_read(z->part->seg, c->term, block, d->docs, d->tf);
+	d->n = block_read(c->seg, c->term, block, d->docs, d->tf);
 	d->block = block;
 }
 
@@ -176,12 +176,14 @@ static void open_cursors(struct search *z, size_t part)
 	z->n = 0;
 	for (size_t i = 0; i < z->q->n; i++) {
 		uint32_t id = z->q->ids[part * z->q->n + i];
-		if (id == NO_TERM)
+		const struct seg *from = z->q->terms[i].phrase ? z->q->made[part * z->q->n + i] : s;
+		if (id == NO_TERM || !from)
 			continue;
 		struct cursor *c = &z->c[z->n];
-		const struct term *t = &s->terms[id];
+		const struct term *t = &from->terms[id];
+		c->seg = from;
 		c->term = t;
-		c->blocks = s->blocks + t->block_at;
+		c->blocks = from->blocks + t->block_at;
 		c->n_full = full_blocks(t);
 		c->n_blocks = all_blocks(t);
 		c->weight = weight_of(&z->q->terms[i]);
@@ -218,7 +220,7 @@ static void score_classic(const struct search *z, struct cursor *c)
 
 static void scan_block(const struct search *z, struct cursor *c, uint32_t block)
 {
-	decode(z, c, &c->scan, block);
+	decode(c, &c->scan, block);
 	c->scan_i = 0;
 	if (z->q->model->classic) {
 		score_classic(z, c);
@@ -263,7 +265,7 @@ static struct decoded *look_into(const struct search *z, struct cursor *c, uint3
 {
 	struct decoded *d = c->scan.block == block ? &c->scan : &c->look;
 	if (d->block != block)
-		decode(z, c, d, block);
+		decode(c, d, block);
 	return d;
 }
 
@@ -415,16 +417,22 @@ static uint32_t past_blocks(const struct search *z, uint32_t hi)
 	return MAX(end, hi);
 }
 
+static bool is_set(const uint64_t *bits, uint32_t doc)
+{
+	return bits[doc / 64] >> doc % 64 & 1;
+}
+
 static void find_near(struct search *z, uint32_t lo, size_t n_below)
 {
 	float least = z->limit - z->below[n_below];
+	const uint64_t *allowed = z->allowed;
 	size_t n = 0;
 	for (size_t w = 0; w < ARRAY_LEN(z->found); w++) {
 		for (uint64_t bits = z->found[w]; bits; bits &= bits - 1) {
 			size_t d = w * 64 + (size_t)__builtin_ctzll(bits);
 			z->near_docs[n] = lo + (uint32_t)d;
 			z->near_sums[n] = z->sum[d];
-			n += z->sum[d] >= least;
+			n += z->sum[d] >= least && (!allowed || is_set(allowed, lo + (uint32_t)d));
 			z->sum[d] = 0;
 		}
 		z->found[w] = 0;
@@ -435,6 +443,7 @@ static void find_near(struct search *z, uint32_t lo, size_t n_below)
 static void search_part(struct search *z, size_t part, const struct cancel *cancel)
 {
 	z->part = &z->q->snap->parts[part];
+	z->allowed = z->q->allowed ? z->q->allowed[part] : NULL;
 	uint32_t end = z->part->seg->n_docs;
 	open_cursors(z, part);
 	for (uint32_t lo = 0; z->n && lo < end && !cancelled(cancel);) {
@@ -492,23 +501,19 @@ static struct search *search_new(const struct query *q, struct hit *out, size_t 
 	return NULL;
 }
 
-enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, size_t k,
-	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, const struct cancel *cancel,
-	struct errtext *et)
+enum err query_run(const struct query *q, size_t k, vector_keep_fn keep, void *ctx, struct hit *out,
+	size_t *n, const struct cancel *cancel, struct errtext *et)
 {
-	struct snap *s = snap_get(x);
-	struct query q;
-	bool ok = query_make(&q, bm25_model(x), s, terms, n_terms);
-	struct search *z = ok && k ? search_new(&q, out, k) : NULL;
-	enum err e = ok && (z || !k) ? OK : ERR_NOMEM;
+	struct search *z = k ? search_new(q, out, k) : NULL;
+	enum err e = OK;
 	if (z) {
 		z->keep = keep;
 		z->ctx = ctx;
 	}
-	for (size_t i = 0; z && i < s->n_parts && !cancelled(cancel); i++)
+	for (size_t i = 0; z && i < q->snap->n_parts && !cancelled(cancel); i++)
 		search_part(z, i, cancel);
-	if (e)
-		e = err_set(et, ERR_NOMEM, "no memory for a search of %zu terms", n_terms);
+	if (!z && k)
+		e = err_set(et, ERR_NOMEM, "no memory for a search of %zu terms", q->n);
 	else if (cancelled(cancel))
 		e = err_set(et, ERR_CANCELLED, "the search was cancelled");
 	if (!e && z)
@@ -516,6 +521,20 @@ enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, si
 	if (!e)
 		*n = z ? z->top.n : 0;
 	search_free(z);
+	return e;
+}
+
+enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, size_t k,
+	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, const struct cancel *cancel,
+	struct errtext *et)
+{
+	struct snap *s = snap_get(x);
+	struct query q;
+	enum err e = query_make(&q, bm25_model(x), s, terms, n_terms) ? OK : ERR_NOMEM;
+	if (e)
+		e = err_set(et, e, "no memory for a search of %zu terms", n_terms);
+	else
+		e = query_run(&q, k, keep, ctx, out, n, cancel, et);
 	query_free(&q);
 	snap_put(s);
 	return e;
@@ -606,7 +625,7 @@ void bm25_idf(struct bm25 *x, const struct str *terms, size_t n_terms, float *id
 	struct snap *s = snap_get(x);
 	for (size_t i = 0; i < n_terms; i++) {
 		struct query_term t = {.term = terms[i]};
-		weigh(s, &t, NULL, 0);
+		query_weigh(s, &t, NULL, 0);
 		idf[i] = t.idf;
 		if (df)
 			df[i] = t.df;

@@ -109,16 +109,7 @@ const uint8_t *block_positions(const struct seg *s, uint32_t term, uint32_t bloc
 	return block ? p + s->block_pos[s->terms[term].block_at + block - 1] : p;
 }
 
-/* A term's postings one after the other. */
-struct reader {
-	const struct seg *s;
-	const struct term *t;
-	uint32_t block, n, i;
-	const uint8_t *pos; /* of the posting at hand */
-	uint32_t docs[PACK_N], tf[BM25_FIELDS_MAX * PACK_N];
-};
-
-static void reader_start(struct reader *r, const struct seg *s, uint32_t term)
+void reader_start(struct reader *r, const struct seg *s, uint32_t term)
 {
 	r->s = s;
 	r->t = &s->terms[term];
@@ -126,7 +117,7 @@ static void reader_start(struct reader *r, const struct seg *s, uint32_t term)
 	r->pos = s->pos ? block_positions(s, term, 0) : NULL;
 }
 
-static bool reader_more(struct reader *r)
+bool reader_more(struct reader *r)
 {
 	if (r->i < r->n)
 		return true;
@@ -359,6 +350,15 @@ static bool build_forward(struct seg *s)
 	return ok;
 }
 
+static void build_spare(struct builder *b)
+{
+	char *spare = buf_reserve(&b->posts, POSTS_SPARE + 1);
+	if (!spare)
+		return;
+	memset(spare, 0, POSTS_SPARE);
+	b->posts.n += POSTS_SPARE;
+}
+
 /* The segment, or NULL; the builder's life ends. */
 static struct seg *build_end(struct builder *b)
 {
@@ -369,11 +369,7 @@ static struct seg *build_end(struct builder *b)
 		struct term end = {.post_at = b->posts.n, .name_at = (uint32_t)b->names.n};
 		s->n_terms = (uint32_t)(b->terms.n / sizeof end);
 		buf_add(&b->terms, &end, sizeof end);
-		char *spare = buf_reserve(&b->posts, POSTS_SPARE + 1);
-		if (spare) {
-			memset(spare, 0, POSTS_SPARE);
-			b->posts.n += POSTS_SPARE;
-		}
+		build_spare(b);
 		ok = settle(&b->names, &s->names, &s->bytes) &&
 		     settle(&b->terms, &s->terms, &s->bytes) &&
 		     settle(&b->blocks, &s->blocks, &s->bytes) &&
@@ -725,4 +721,43 @@ struct seg *seg_merge(
 	free(r);
 	free(b);
 	return s;
+}
+
+/* ---- postings that a query makes ---- */
+
+struct seg *seg_of_postings(const struct seg *like, const struct model *m, const uint32_t *docs,
+	const uint32_t *tf, size_t n)
+{
+	struct builder *b = malloc(sizeof *b);
+	struct seg *s = NULL;
+	if (!b)
+		return NULL;
+	*b = (struct builder){.s = calloc(1, sizeof *s), .m = m};
+	bool ok = b->s != NULL;
+	if (ok) {
+		atomic_init(&b->s->refs, 1);
+		b->s->n_docs = like->n_docs;
+		b->s->n_fields = like->n_fields;
+		b->s->len = like->len; /* borrowed while it is made */
+		b->s->ref = like->ref;
+		build_term(b, S(""));
+		for (size_t i = 0; i < n; i++)
+			build_posting(b, docs[i], tf + i * m->n_fields, 1, S(""));
+		build_term_end(b);
+		b->s->len = NULL;
+		build_spare(b);
+		ok = !b->failed && !b->terms.err && settle(&b->terms, &b->s->terms, &b->s->bytes) &&
+		     settle(&b->blocks, &b->s->blocks, &b->s->bytes) &&
+		     settle(&b->posts, &b->s->posts, &b->s->bytes);
+	}
+	s = b->s;
+	buf_free(&b->names);
+	buf_free(&b->terms);
+	buf_free(&b->blocks);
+	buf_free(&b->posts);
+	free(b);
+	if (ok)
+		return s;
+	seg_put(s);
+	return NULL;
 }
