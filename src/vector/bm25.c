@@ -39,18 +39,18 @@ static void live_put(struct live *l)
 	free(l);
 }
 
-void snap_put(struct snap *s)
+void bm25_snap_put(struct snap *s)
 {
 	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
 	for (size_t i = 0; i < s->n_parts; i++) {
-		seg_put(s->parts[i].seg);
+		bm25_seg_put(s->parts[i].seg);
 		live_put(s->parts[i].live);
 	}
 	free(s);
 }
 
-struct snap *snap_get(struct bm25 *x)
+struct snap *bm25_snap_get(struct bm25 *x)
 {
 	pthread_mutex_lock(&x->lock);
 	struct snap *s = x->snap;
@@ -166,9 +166,9 @@ void bm25_free(struct bm25 *x)
 {
 	if (!x)
 		return;
-	pending_free(&x->pending);
+	bm25_pending_free(&x->pending);
 	keymap_free(&x->deleted);
-	snap_put(x->snap);
+	bm25_snap_put(x->snap);
 	pthread_mutex_destroy(&x->write);
 	pthread_mutex_destroy(&x->lock);
 	free(x);
@@ -186,7 +186,7 @@ enum err bm25_put_fields(
 				return err_set(et, ERR_INVALID, "positions of terms must ascend");
 	}
 	pthread_mutex_lock(&x->write);
-	bool ok = pending_add(&x->pending, &x->model, x->positions, key, texts);
+	bool ok = bm25_pending_add(&x->pending, &x->model, x->positions, key, texts);
 	pthread_mutex_unlock(&x->write);
 	return ok ? OK : err_set(et, ERR_NOMEM, "no memory for an item's terms");
 }
@@ -204,7 +204,7 @@ enum err bm25_delete(struct bm25 *x, const uint64_t *keys, size_t n, struct errt
 	bool ok = keymap_reserve(&x->deleted, n);
 	for (size_t i = 0; ok && i < n; i++) {
 		keymap_put(&x->deleted, keys[i], 0, NULL);
-		pending_drop(&x->pending, keys[i]);
+		bm25_pending_drop(&x->pending, keys[i]);
 	}
 	pthread_mutex_unlock(&x->write);
 	return ok ? OK : err_set(et, ERR_NOMEM, "no memory to delete %zu items", n);
@@ -238,28 +238,28 @@ static bool add_part(struct snap *s, struct seg *seg)
 	if (l)
 		s->parts[s->n_parts++] = (struct part){seg, l};
 	else
-		seg_put(seg);
+		bm25_seg_put(seg);
 	return l != NULL;
 }
 
 static void drop_part(struct snap *s, size_t i)
 {
-	seg_put(s->parts[i].seg);
+	bm25_seg_put(s->parts[i].seg);
 	live_put(s->parts[i].live);
 	memmove(&s->parts[i], &s->parts[i + 1], (--s->n_parts - i) * sizeof s->parts[0]);
 }
 
 static bool merge_parts(struct snap *s, size_t first, size_t n, const struct model *m)
 {
-	struct seg *made = seg_merge(&s->parts[first], n, m, &s->avg);
+	struct seg *made = bm25_seg_merge(&s->parts[first], n, m, &s->avg);
 	struct live *l = made ? live_new(made, NULL) : NULL;
 	if (!l) {
-		seg_put(made);
+		bm25_seg_put(made);
 		return false;
 	}
 	while (n-- > 1)
 		drop_part(s, first + n);
-	seg_put(s->parts[first].seg);
+	bm25_seg_put(s->parts[first].seg);
 	live_put(s->parts[first].live);
 	s->parts[first] = (struct part){made, l};
 	return true;
@@ -323,8 +323,8 @@ enum err bm25_publish(struct bm25 *x, struct errtext *et)
 	if (ok) {
 		count(s, x);
 		if (x->pending.by_key.n)
-			ok = add_part(
-				s, seg_from_pending(&x->pending, &x->model, &s->avg, x->positions));
+			ok = add_part(s, bm25_seg_from_pending(
+						 &x->pending, &x->model, &s->avg, x->positions));
 	}
 	if (ok) {
 		merge(s, &x->model);
@@ -332,25 +332,25 @@ enum err bm25_publish(struct bm25 *x, struct errtext *et)
 		x->snap = s;
 		pthread_mutex_unlock(&x->lock);
 		s = (struct snap *)old;
-		pending_free(&x->pending);
+		bm25_pending_free(&x->pending);
 		keymap_free(&x->deleted);
 	}
-	snap_put(s);
+	bm25_snap_put(s);
 	pthread_mutex_unlock(&x->write);
 	return ok ? OK : err_set(et, ERR_NOMEM, "no memory to publish the keyword index");
 }
 
 size_t bm25_count(struct bm25 *x)
 {
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	size_t n = s->n_docs;
-	snap_put(s);
+	bm25_snap_put(s);
 	return n;
 }
 
 size_t bm25_bytes(struct bm25 *x)
 {
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	size_t n = sizeof *x + sizeof *s + s->n_parts * sizeof s->parts[0];
 	for (size_t i = 0; i < s->n_parts; i++) {
 		const struct seg *g = s->parts[i].seg;
@@ -360,6 +360,6 @@ size_t bm25_bytes(struct bm25 *x)
 			n += ((size_t)g->n_docs / 64 + 1) * sizeof *l->dead +
 			     (size_t)g->n_terms * sizeof *l->df;
 	}
-	snap_put(s);
+	bm25_snap_put(s);
 	return n;
 }

@@ -25,7 +25,7 @@ static bool add_found(struct found *f, const struct part *p, uint32_t term, unsi
 		f->failed |= f->n < FOUND_MAX;
 		return false;
 	}
-	f->list[f->n++] = (struct expansion){seg_name(p->seg, term), df, edits};
+	f->list[f->n++] = (struct expansion){bm25_seg_name(p->seg, term), df, edits};
 	return true;
 }
 
@@ -36,7 +36,7 @@ static uint32_t first_term(const struct seg *s, uint32_t lo, struct str name, bo
 	uint32_t hi = s->n_terms;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		struct str t = seg_name(s, mid);
+		struct str t = bm25_seg_name(s, mid);
 		if (str_cmp(t, name) < 0 || (past && str_starts(t, name)))
 			lo = mid + 1;
 		else
@@ -48,7 +48,7 @@ static uint32_t first_term(const struct seg *s, uint32_t lo, struct str name, bo
 static void find_prefix(struct found *f, const struct part *p, struct str prefix)
 {
 	for (uint32_t t = first_term(p->seg, 0, prefix, false);
-		t < p->seg->n_terms && str_starts(seg_name(p->seg, t), prefix); t++)
+		t < p->seg->n_terms && str_starts(bm25_seg_name(p->seg, t), prefix); t++)
 		if (!add_found(f, p, t, 0))
 			return;
 }
@@ -101,7 +101,7 @@ static void find_fuzzy(struct found *f, const struct part *p, struct rows *r)
 	struct str before = {0};
 	r->depth = 0;
 	for (uint32_t t = 0; t < p->seg->n_terms;) {
-		struct str term = seg_name(p->seg, t);
+		struct str term = bm25_seg_name(p->seg, t);
 		size_t same = 0, far;
 		while (same < term.n && same < before.n && term.p[same] == before.p[same])
 			same++;
@@ -166,7 +166,7 @@ static void choose(struct found *f)
 	f->n = MIN(n, BM25_EXPAND_MAX);
 }
 
-enum err expand(const struct snap *s, struct str term, bool prefix, unsigned edits,
+enum err bm25_expand(const struct snap *s, struct str term, bool prefix, unsigned edits,
 	struct expansion **out, size_t *n, bool *cut)
 {
 	struct found f = {0};

@@ -74,10 +74,10 @@ static inline uint32_t all_blocks(const struct term *t)
 /* After all documents. */
 enum { NO_DOC = INT32_MAX };
 /* Decodes; returns how many. docs[n..PACK_N) become NO_DOC. */
-uint32_t block_read(
+uint32_t bm25_block_read(
 	const struct seg *s, const struct term *t, uint32_t block, uint32_t *docs, uint32_t *tf);
 /* Where the positions of a block begin. */
-const uint8_t *block_positions(const struct seg *s, uint32_t term, uint32_t block);
+const uint8_t *bm25_block_positions(const struct seg *s, uint32_t term, uint32_t block);
 static inline const uint8_t *varints_skip(const uint8_t *p, uint32_t n)
 {
 	while (n)
@@ -94,15 +94,15 @@ struct reader {
 	uint32_t docs[PACK_N], tf[BM25_FIELDS_MAX * PACK_N];
 };
 
-void reader_start(struct reader *r, const struct seg *s, uint32_t term);
-bool reader_more(struct reader *r); /* false: there is no posting at hand */
+void bm25_reader_start(struct reader *r, const struct seg *s, uint32_t term);
+bool bm25_reader_more(struct reader *r); /* false: there is no posting at hand */
 
-struct str seg_name(const struct seg *s, uint32_t term);
-bool seg_find(const struct seg *s, struct str name, uint32_t *term);
-void seg_put(struct seg *s); /* drops a reference; accepts NULL */
+struct str bm25_seg_name(const struct seg *s, uint32_t term);
+bool bm25_seg_find(const struct seg *s, struct str name, uint32_t *term);
+void bm25_seg_put(struct seg *s); /* drops a reference; accepts NULL */
 
 /* The share of a posting; tf is [field][stride]. */
-float model_share(const struct model *m, const struct averages *avg, const struct seg *s,
+float bm25_share(const struct model *m, const struct averages *avg, const struct seg *s,
 	uint32_t doc, const uint32_t *tf, size_t stride);
 
 /* What waits for a publish. */
@@ -122,13 +122,13 @@ struct pending {
 	struct keymap by_key;
 };
 
-bool pending_add(struct pending *p, const struct model *m, bool positions, uint64_t key,
+bool bm25_pending_add(struct pending *p, const struct model *m, bool positions, uint64_t key,
 	const struct bm25_text *texts);
-void pending_drop(struct pending *p, uint64_t key);
-void pending_free(struct pending *p);
+void bm25_pending_drop(struct pending *p, uint64_t key);
+void bm25_pending_free(struct pending *p);
 
 /* NULL: out of memory. */
-struct seg *seg_from_pending(
+struct seg *bm25_seg_from_pending(
 	const struct pending *p, const struct model *m, const struct averages *ref, bool positions);
 
 /* Which items of a segment live. NULL arrays: all of them. */
@@ -156,11 +156,11 @@ struct part {
 
 /* One term of these postings, ascending, over the documents of another segment; it has nothing
  * else. tf is [posting][field]. NULL: out of memory. */
-struct seg *seg_of_postings(const struct seg *like, const struct model *m, const uint32_t *docs,
-	const uint32_t *tf, size_t n);
+struct seg *bm25_seg_of_postings(const struct seg *like, const struct model *m,
+	const uint32_t *docs, const uint32_t *tf, size_t n);
 
 /* The living of some parts, as one segment; NULL: out of memory. */
-struct seg *seg_merge(
+struct seg *bm25_seg_merge(
 	const struct part *parts, size_t n, const struct model *m, const struct averages *ref);
 
 struct snap {
@@ -193,12 +193,12 @@ struct query {
 };
 
 /* Of one term; ids[part * stride] may be NULL. */
-void query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride);
-void query_idf(const struct snap *s, struct query_term *t); /* from df */
-void query_free(struct query *q);
+void bm25_query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride);
+void bm25_query_idf(const struct snap *s, struct query_term *t); /* from df */
+void bm25_query_free(struct query *q);
 /* Needs ids and everything. */
-enum err query_run(const struct query *q, size_t k, vector_keep_fn keep, void *ctx, struct hit *out,
-	size_t *n, const struct cancel *cancel, struct errtext *et);
+enum err bm25_query_run(const struct query *q, size_t k, vector_keep_fn keep, void *ctx,
+	struct hit *out, size_t *n, const struct cancel *cancel, struct errtext *et);
 
 /* ---- what stands for several terms ---- */
 
@@ -209,7 +209,7 @@ struct expansion {
 };
 
 /* The list is to be freed. *cut: there are more. ERR_NOMEM, ERR_TOO_LARGE: the term is too long. */
-enum err expand(const struct snap *s, struct str term, bool prefix, unsigned edits,
+enum err bm25_expand(const struct snap *s, struct str term, bool prefix, unsigned edits,
 	struct expansion **out, size_t *n, bool *cut);
 
 struct phrase {
@@ -220,12 +220,12 @@ struct phrase {
 };
 
 /* A phrase in a segment: *out NULL when no document has it. */
-enum err phrase_find(
+enum err bm25_phrase_find(
 	const struct phrase *p, const struct seg *s, const struct model *m, struct seg **out);
 
 bool bm25_positions(const struct bm25 *x);
 const struct model *bm25_model(const struct bm25 *x);
-struct snap *snap_get(struct bm25 *x);
-void snap_put(struct snap *s);
+struct snap *bm25_snap_get(struct bm25 *x);
+void bm25_snap_put(struct snap *s);
 
 #endif

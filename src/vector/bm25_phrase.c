@@ -45,9 +45,9 @@ static bool walk_to(struct walk *w, uint32_t doc)
 		return false;
 	if (!r->block || block != r->block - 1) {
 		r->block = block + 1;
-		r->n = block_read(r->s, r->t, block, r->docs, r->tf);
+		r->n = bm25_block_read(r->s, r->t, block, r->docs, r->tf);
 		r->i = 0;
-		r->pos = block_positions(r->s, w->term, block);
+		r->pos = bm25_block_positions(r->s, w->term, block);
 	}
 	while (r->i < r->n && r->docs[r->i] < doc)
 		step(r);
@@ -143,7 +143,7 @@ static enum err intersect(struct walk *w, size_t n, uint32_t slop, struct made *
 	return e;
 }
 
-enum err phrase_find(
+enum err bm25_phrase_find(
 	const struct phrase *p, const struct seg *s, const struct model *m, struct seg **out)
 {
 	struct walk *w = calloc(p->n, sizeof *w);
@@ -152,14 +152,14 @@ enum err phrase_find(
 	enum err e = w ? OK : ERR_NOMEM;
 	*out = NULL;
 	for (size_t k = 0; !e && all && k < p->n; k++) {
-		all = s->n_terms && seg_find(s, p->terms[k], &w[k].term);
+		all = s->n_terms && bm25_seg_find(s, p->terms[k], &w[k].term);
 		w[k].offset = p->at ? p->at[k] : (uint32_t)k;
 		if (all)
-			reader_start(&w[k].r, s, w[k].term);
+			bm25_reader_start(&w[k].r, s, w[k].term);
 	}
 	if (!e && all)
 		e = intersect(w, p->n, p->slop, &made);
-	if (!e && made.n && !(*out = seg_of_postings(s, m, made.docs, made.tf, made.n)))
+	if (!e && made.n && !(*out = bm25_seg_of_postings(s, m, made.docs, made.tf, made.n)))
 		e = ERR_NOMEM;
 	for (size_t k = 0; w && k < p->n; k++)
 		free(w[k].at);

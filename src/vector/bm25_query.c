@@ -60,7 +60,7 @@ static enum err mean_phrase(struct plan *p, struct meaning *m)
 	m->made = calloc(p->snap->n_parts + 1, sizeof *m->made);
 	enum err e = m->made ? OK : ERR_NOMEM;
 	for (size_t i = 0; !e && i < p->snap->n_parts; i++)
-		e = phrase_find(&phrase, p->snap->parts[i].seg, p->model, &m->made[i]);
+		e = bm25_phrase_find(&phrase, p->snap->parts[i].seg, p->model, &m->made[i]);
 	return e ? no_memory(p->et) : OK;
 }
 
@@ -77,7 +77,7 @@ static enum err mean(struct plan *p, struct meaning *m, size_t i)
 		m->n = 1;
 		return OK;
 	}
-	enum err e = expand(
+	enum err e = bm25_expand(
 		p->snap, c->terms[0], c->match == BM25_PREFIX, c->edits, &m->terms, &m->n, &p->cut);
 	if (e == ERR_TOO_LARGE)
 		return err_set(p->et, e, "clause %zu: a misspelt term of more than %d characters",
@@ -90,7 +90,7 @@ static void plan_free(struct plan *p)
 	for (size_t i = 0; p->of && i < p->n; i++) {
 		free(p->of[i].terms);
 		for (size_t k = 0; p->of[i].made && k < p->snap->n_parts; k++)
-			seg_put(p->of[i].made[k]);
+			bm25_seg_put(p->of[i].made[k]);
 		free(p->of[i].made);
 	}
 	free(p->of);
@@ -124,7 +124,7 @@ static uint32_t living(const struct part *p, const struct seg *made)
 	uint32_t n = 0;
 	if (!r)
 		return made->terms[0].n;
-	for (reader_start(r, made, 0); reader_more(r); r->i++)
+	for (bm25_reader_start(r, made, 0); bm25_reader_more(r); r->i++)
 		n += !is_dead(p->live, r->docs[r->i]);
 	free(r);
 	return n;
@@ -139,7 +139,7 @@ static void add_phrase(struct query *q, struct meaning *m)
 		if (m->made[p])
 			t->df += living(&q->snap->parts[p], m->made[p]);
 	}
-	query_idf(q->snap, t);
+	bm25_query_idf(q->snap, t);
 	q->n++;
 }
 
@@ -167,7 +167,7 @@ static enum err make_query(struct plan *p, struct query *q)
 		if (counts(&p->of[i]) && p->of[i].made)
 			add_phrase(q, &p->of[i]);
 	for (size_t t = 0; t < phrase; t++)
-		query_weigh(p->snap, &q->terms[t], q->ids + t, q->n);
+		bm25_query_weigh(p->snap, &q->terms[t], q->ids + t, q->n);
 	for (size_t i = 0; i < p->n; i++) {
 		if (!counts(&p->of[i]) || !p->of[i].made)
 			continue;
@@ -187,7 +187,7 @@ static enum err make_query(struct plan *p, struct query *q)
 
 static void mark(const struct seg *s, uint32_t term, struct reader *r, uint64_t *bits)
 {
-	for (reader_start(r, s, term), r->pos = NULL; reader_more(r); r->i++)
+	for (bm25_reader_start(r, s, term), r->pos = NULL; bm25_reader_more(r); r->i++)
 		bits[r->docs[r->i] / 64] |= UINT64_C(1) << r->docs[r->i] % 64;
 }
 
@@ -197,7 +197,7 @@ static void mark_meaning(const struct plan *p, const struct meaning *m, size_t p
 	const struct seg *s = p->snap->parts[part].seg;
 	for (size_t k = 0; k < m->n; k++) {
 		uint32_t id;
-		if (seg_find(s, m->terms[k].term, &id))
+		if (bm25_seg_find(s, m->terms[k].term, &id))
 			mark(s, id, r, bits);
 	}
 	if (m->made && m->made[part])
@@ -255,7 +255,7 @@ enum err bm25_query(struct bm25 *x, const struct bm25_clause *clauses, size_t n_
 		if (e)
 			return e;
 	}
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	struct query q = {0};
 	struct plan p = {
 		bm25_model(x), s, calloc(n_clauses + 1, sizeof *p.of), n_clauses, false, et};
@@ -269,11 +269,11 @@ enum err bm25_query(struct bm25 *x, const struct bm25_clause *clauses, size_t n_
 	if (!e)
 		e = allow(&p, &q);
 	if (!e)
-		e = query_run(&q, k, keep, ctx, out, n, cancel, et);
+		e = bm25_query_run(&q, k, keep, ctx, out, n, cancel, et);
 	if (!e && cut)
 		*cut = p.cut;
-	query_free(&q);
+	bm25_query_free(&q);
 	plan_free(&p);
-	snap_put(s);
+	bm25_snap_put(s);
 	return e;
 }

@@ -20,30 +20,30 @@ static const float SLACK = 1.0001f;
 
 /* ---- the query ---- */
 
-void query_idf(const struct snap *s, struct query_term *t)
+void bm25_query_idf(const struct snap *s, struct query_term *t)
 {
 	t->idf = (float)log(1 + ((double)s->n_docs - t->df + 0.5) / (t->df + 0.5));
 }
 
-void query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride)
+void bm25_query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride)
 {
 	t->df = 0;
 	for (size_t p = 0; p < s->n_parts; p++) {
 		uint32_t id, df = 0;
-		if (seg_find(s->parts[p].seg, t->term, &id))
+		if (bm25_seg_find(s->parts[p].seg, t->term, &id))
 			df = live_df(s->parts[p].seg, s->parts[p].live, id);
 		if (ids)
 			ids[p * stride] = df ? id : NO_TERM;
 		t->df += df;
 	}
-	query_idf(s, t);
+	bm25_query_idf(s, t);
 }
 
-void query_free(struct query *q)
+void bm25_query_free(struct query *q)
 {
 	size_t n_parts = q->snap ? q->snap->n_parts : 0;
 	for (size_t i = 0; q->made && i < n_parts * q->n; i++)
-		seg_put(q->made[i]);
+		bm25_seg_put(q->made[i]);
 	for (size_t i = 0; q->allowed && i < n_parts; i++)
 		free(q->allowed[i]);
 	free(q->terms);
@@ -74,13 +74,13 @@ static bool query_make(struct query *q, const struct model *m, const struct snap
 	q->terms = malloc((n + 1) * sizeof *q->terms);
 	q->ids = malloc((n * s->n_parts + 1) * sizeof *q->ids);
 	if (!q->terms || !q->ids) {
-		query_free(q);
+		bm25_query_free(q);
 		*q = (struct query){0};
 		return false;
 	}
 	sort_terms(q, terms, n);
 	for (size_t i = 0; i < q->n; i++)
-		query_weigh(s, &q->terms[i], q->ids + i, q->n);
+		bm25_query_weigh(s, &q->terms[i], q->ids + i, q->n);
 	return true;
 }
 
@@ -153,7 +153,7 @@ struct search {
 
 static void decode(const struct cursor *c, struct decoded *d, uint32_t block)
 {
-	d->n = block_read(c->seg, c->term, block, d->docs, d->tf);
+	d->n = bm25_block_read(c->seg, c->term, block, d->docs, d->tf);
 	d->block = block;
 }
 
@@ -227,7 +227,7 @@ static void scan_block(const struct search *z, struct cursor *c, uint32_t block)
 		return;
 	}
 	for (uint32_t i = 0; i < c->scan.n; i++)
-		c->part[i] = c->weight * model_share(z->q->model, &z->q->snap->avg, z->part->seg,
+		c->part[i] = c->weight * bm25_share(z->q->model, &z->q->snap->avg, z->part->seg,
 						 c->scan.docs[i], c->scan.tf + i, PACK_N);
 }
 
@@ -271,7 +271,7 @@ static struct decoded *look_into(const struct search *z, struct cursor *c, uint3
 
 static float share_of(const struct search *z, uint32_t doc, const uint32_t *tf)
 {
-	return model_share(z->q->model, &z->q->snap->avg, z->part->seg, doc, tf, PACK_N);
+	return bm25_share(z->q->model, &z->q->snap->avg, z->part->seg, doc, tf, PACK_N);
 }
 
 /* ---- candidates ---- */
@@ -501,8 +501,8 @@ static struct search *search_new(const struct query *q, struct hit *out, size_t 
 	return NULL;
 }
 
-enum err query_run(const struct query *q, size_t k, vector_keep_fn keep, void *ctx, struct hit *out,
-	size_t *n, const struct cancel *cancel, struct errtext *et)
+enum err bm25_query_run(const struct query *q, size_t k, vector_keep_fn keep, void *ctx,
+	struct hit *out, size_t *n, const struct cancel *cancel, struct errtext *et)
 {
 	struct search *z = k ? search_new(q, out, k) : NULL;
 	enum err e = OK;
@@ -528,15 +528,15 @@ enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, si
 	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, const struct cancel *cancel,
 	struct errtext *et)
 {
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	struct query q;
 	enum err e = query_make(&q, bm25_model(x), s, terms, n_terms) ? OK : ERR_NOMEM;
 	if (e)
 		e = err_set(et, e, "no memory for a search of %zu terms", n_terms);
 	else
-		e = query_run(&q, k, keep, ctx, out, n, cancel, et);
-	query_free(&q);
-	snap_put(s);
+		e = bm25_query_run(&q, k, keep, ctx, out, n, cancel, et);
+	bm25_query_free(&q);
+	bm25_snap_put(s);
 	return e;
 }
 
@@ -562,13 +562,13 @@ static float share_in(
 {
 	uint32_t id, docs[PACK_N + STEP], tf[BM25_FIELDS_MAX * PACK_N];
 	*n = 0;
-	if (!seg_find(s, term, &id))
+	if (!bm25_seg_find(s, term, &id))
 		return 0;
 	const struct term *t = &s->terms[id];
 	uint32_t block = find_block(s->blocks + t->block_at, full_blocks(t), doc);
 	if (block == all_blocks(t))
 		return 0;
-	block_read(s, t, block, docs, tf);
+	bm25_block_read(s, t, block, docs, tf);
 	for (size_t i = PACK_N; i < PACK_N + STEP; i++)
 		docs[i] = NO_DOC;
 	uint32_t i = seek(docs, 0, doc);
@@ -576,13 +576,13 @@ static float share_in(
 		return 0;
 	for (uint32_t f = 0; f < s->n_fields; f++)
 		*n += tf[f * PACK_N + i];
-	return model_share(q->model, &q->snap->avg, s, doc, tf + i, PACK_N);
+	return bm25_share(q->model, &q->snap->avg, s, doc, tf + i, PACK_N);
 }
 
 void bm25_scores(struct bm25 *x, const struct str *terms, size_t n_terms, const uint64_t *keys,
 	size_t n, float *out)
 {
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	struct query q;
 	memset(out, 0, n * sizeof *out);
 	if (query_make(&q, bm25_model(x), s, terms, n_terms)) {
@@ -593,15 +593,15 @@ void bm25_scores(struct bm25 *x, const struct str *terms, size_t n_terms, const 
 				out[i] += weight_of(&q.terms[t]) *
 					  share_in(&q, p->seg, doc, q.terms[t].term, &tf);
 		}
-		query_free(&q);
+		bm25_query_free(&q);
 	}
-	snap_put(s);
+	bm25_snap_put(s);
 }
 
 size_t bm25_explain(struct bm25 *x, const struct str *terms, size_t n_terms, uint64_t key,
 	struct bm25_term_score *out, size_t max)
 {
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	struct query q;
 	size_t n = 0;
 	uint32_t doc;
@@ -614,21 +614,21 @@ size_t bm25_explain(struct bm25 *x, const struct str *terms, size_t n_terms, uin
 				out[n++] = (struct bm25_term_score){q.terms[t].term,
 					weight_of(&q.terms[t]) * share, tf, q.terms[t].df};
 		}
-		query_free(&q);
+		bm25_query_free(&q);
 	}
-	snap_put(s);
+	bm25_snap_put(s);
 	return n;
 }
 
 void bm25_idf(struct bm25 *x, const struct str *terms, size_t n_terms, float *idf, uint32_t *df)
 {
-	struct snap *s = snap_get(x);
+	struct snap *s = bm25_snap_get(x);
 	for (size_t i = 0; i < n_terms; i++) {
 		struct query_term t = {.term = terms[i]};
-		query_weigh(s, &t, NULL, 0);
+		bm25_query_weigh(s, &t, NULL, 0);
 		idf[i] = t.idf;
 		if (df)
 			df[i] = t.df;
 	}
-	snap_put(s);
+	bm25_snap_put(s);
 }

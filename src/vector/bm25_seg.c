@@ -10,7 +10,7 @@
 /* A packed tail is read as if it were a full block, of at most 32 bits a number. */
 enum { POSTS_SPARE = PACK_N * 4 };
 
-void seg_put(struct seg *s)
+void bm25_seg_put(struct seg *s)
 {
 	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
@@ -24,7 +24,7 @@ void seg_put(struct seg *s)
 
 /* ---- reading ---- */
 
-struct str seg_name(const struct seg *s, uint32_t term)
+struct str bm25_seg_name(const struct seg *s, uint32_t term)
 {
 	const struct term *t = &s->terms[term];
 	return str_mk(s->names + t->name_at, t[1].name_at - t->name_at);
@@ -34,12 +34,12 @@ struct str seg_name(const struct seg *s, uint32_t term)
 static size_t seg_slot(const struct seg *s, struct str name)
 {
 	size_t i = hash64(name) & (s->n_slots - 1);
-	while (s->slots[i] && !str_eq(seg_name(s, s->slots[i] - 1), name))
+	while (s->slots[i] && !str_eq(bm25_seg_name(s, s->slots[i] - 1), name))
 		i = (i + 1) & (s->n_slots - 1);
 	return i;
 }
 
-bool seg_find(const struct seg *s, struct str name, uint32_t *term)
+bool bm25_seg_find(const struct seg *s, struct str name, uint32_t *term)
 {
 	uint32_t t = s->slots[seg_slot(s, name)];
 	*term = t - 1;
@@ -78,7 +78,7 @@ static void packed_read(const struct seg *s, const uint8_t *p, uint32_t n, uint3
 	unpack_ascending(p, bits[0], before, docs);
 	p += pack_bytes_of(bits[0], n);
 	for (uint32_t f = 0; f < s->n_fields; f++) {
-		unpack(p, bits[1 + f], tf + f * PACK_N);
+		unpack128(p, bits[1 + f], tf + f * PACK_N);
 		p += pack_bytes_of(bits[1 + f], n);
 	}
 	for (uint32_t i = 0; s->n_fields == 1 && i < PACK_N; i++)
@@ -87,7 +87,7 @@ static void packed_read(const struct seg *s, const uint8_t *p, uint32_t n, uint3
 		docs[i] = NO_DOC;
 }
 
-uint32_t block_read(
+uint32_t bm25_block_read(
 	const struct seg *s, const struct term *t, uint32_t block, uint32_t *docs, uint32_t *tf)
 {
 	const struct block *b = &s->blocks[t->block_at + block];
@@ -103,34 +103,34 @@ uint32_t block_read(
 	return n;
 }
 
-const uint8_t *block_positions(const struct seg *s, uint32_t term, uint32_t block)
+const uint8_t *bm25_block_positions(const struct seg *s, uint32_t term, uint32_t block)
 {
 	const uint8_t *p = s->pos + s->pos_at[term];
 	return block ? p + s->block_pos[s->terms[term].block_at + block - 1] : p;
 }
 
-void reader_start(struct reader *r, const struct seg *s, uint32_t term)
+void bm25_reader_start(struct reader *r, const struct seg *s, uint32_t term)
 {
 	r->s = s;
 	r->t = &s->terms[term];
 	r->block = r->n = r->i = 0;
-	r->pos = s->pos ? block_positions(s, term, 0) : NULL;
+	r->pos = s->pos ? bm25_block_positions(s, term, 0) : NULL;
 }
 
-bool reader_more(struct reader *r)
+bool bm25_reader_more(struct reader *r)
 {
 	if (r->i < r->n)
 		return true;
 	if (r->block == all_blocks(r->t))
 		return false;
-	r->n = block_read(r->s, r->t, r->block++, r->docs, r->tf);
+	r->n = bm25_block_read(r->s, r->t, r->block++, r->docs, r->tf);
 	r->i = 0;
 	return true;
 }
 
 /* ---- scoring ---- */
 
-float model_share(const struct model *m, const struct averages *avg, const struct seg *s,
+float bm25_share(const struct model *m, const struct averages *avg, const struct seg *s,
 	uint32_t doc, const uint32_t *tf, size_t stride)
 {
 	if (m->classic) {
@@ -224,7 +224,7 @@ static void write_packed(struct builder *b, uint32_t n)
 		char *to = buf_reserve(&b->posts, pack_bytes(bits[f]) + 1);
 		if (!to)
 			return;
-		pack(f ? b->tf + (f - 1) * PACK_N : gaps, bits[f], (uint8_t *)to);
+		pack128(f ? b->tf + (f - 1) * PACK_N : gaps, bits[f], (uint8_t *)to);
 		b->posts.n += pack_bytes_of(bits[f], n);
 	}
 }
@@ -266,7 +266,7 @@ static void write_tail(struct builder *b)
 static void build_posting(
 	struct builder *b, uint32_t doc, const uint32_t *tf, size_t stride, struct str pos)
 {
-	float share = model_share(b->m, &b->s->ref, b->s, doc, tf, stride);
+	float share = bm25_share(b->m, &b->s->ref, b->s, doc, tf, stride);
 	float up = ceilf(share * 1.0001f * UINT16_MAX);
 	uint16_t bound = up < UINT16_MAX ? (uint16_t)up : UINT16_MAX;
 	b->docs[b->n] = doc;
@@ -313,7 +313,7 @@ static bool hash_names(struct seg *s)
 		s->n_slots *= 2;
 	s->slots = calloc(s->n_slots, sizeof *s->slots);
 	for (uint32_t t = 0; s->slots && t < s->n_terms; t++)
-		s->slots[seg_slot(s, seg_name(s, t))] = t + 1;
+		s->slots[seg_slot(s, bm25_seg_name(s, t))] = t + 1;
 	return s->slots != NULL;
 }
 
@@ -325,7 +325,8 @@ static bool build_forward(struct seg *s)
 	bool ok = last && r;
 	for (int pass = 0; ok && pass < 2; pass++) {
 		for (uint32_t t = 0; t < s->n_terms; t++)
-			for (reader_start(r, s, t), r->pos = NULL; reader_more(r); r->i++) {
+			for (bm25_reader_start(r, s, t), r->pos = NULL; bm25_reader_more(r);
+				r->i++) {
 				uint32_t doc = r->docs[r->i];
 				uint8_t code[5], *end = varint_put(code, t + 1 - last[doc]);
 				if (pass)
@@ -391,7 +392,7 @@ static struct seg *build_end(struct builder *b)
 		buf_free(bufs[i]);
 	if (ok)
 		return s;
-	seg_put(s);
+	bm25_seg_put(s);
 	return NULL;
 }
 
@@ -444,7 +445,7 @@ static uint32_t pending_intern(struct pending *p, struct str name)
 	return p->slots[i] - 1;
 }
 
-bool pending_add(struct pending *p, const struct model *m, bool positions, uint64_t key,
+bool bm25_pending_add(struct pending *p, const struct model *m, bool positions, uint64_t key,
 	const struct bm25_text *texts)
 {
 	size_t n = 0, bytes = 0;
@@ -482,7 +483,7 @@ bool pending_add(struct pending *p, const struct model *m, bool positions, uint6
 	return true;
 }
 
-void pending_drop(struct pending *p, uint64_t key)
+void bm25_pending_drop(struct pending *p, uint64_t key)
 {
 	uint64_t at;
 	if (!keymap_get(&p->by_key, key, &at))
@@ -491,7 +492,7 @@ void pending_drop(struct pending *p, uint64_t key)
 	keymap_del(&p->by_key, key);
 }
 
-void pending_free(struct pending *p)
+void bm25_pending_free(struct pending *p)
 {
 	free(p->docs);
 	free(p->slots);
@@ -594,7 +595,7 @@ static uint64_t build_from_occurrences(
 	return i;
 }
 
-struct seg *seg_from_pending(
+struct seg *bm25_seg_from_pending(
 	const struct pending *p, const struct model *m, const struct averages *ref, bool positions)
 {
 	struct builder *b = malloc(sizeof *b);
@@ -662,7 +663,7 @@ static struct str least_name(struct source *src, size_t n)
 			src[i].term++;
 		if (src[i].term == s->n_terms)
 			continue;
-		struct str name = seg_name(s, src[i].term);
+		struct str name = bm25_seg_name(s, src[i].term);
 		if (!least.p || str_cmp(name, least) < 0)
 			least = name;
 	}
@@ -672,7 +673,7 @@ static struct str least_name(struct source *src, size_t n)
 static void merge_term(struct builder *b, struct source *src, struct reader *r)
 {
 	const struct seg *s = src->part->seg;
-	for (reader_start(r, s, src->term); reader_more(r); r->i++) {
+	for (bm25_reader_start(r, s, src->term); bm25_reader_more(r); r->i++) {
 		const uint8_t *from = r->pos;
 		if (from) {
 			uint32_t n = 0;
@@ -687,7 +688,7 @@ static void merge_term(struct builder *b, struct source *src, struct reader *r)
 	}
 }
 
-struct seg *seg_merge(
+struct seg *bm25_seg_merge(
 	const struct part *parts, size_t n, const struct model *m, const struct averages *ref)
 {
 	size_t docs = 0;
@@ -705,7 +706,7 @@ struct seg *seg_merge(
 			for (size_t i = 0; i < n; i++) {
 				const struct seg *from = src[i].part->seg;
 				if (src[i].term < from->n_terms &&
-					str_eq(seg_name(from, src[i].term), name)) {
+					str_eq(bm25_seg_name(from, src[i].term), name)) {
 					merge_term(b, &src[i], r);
 					src[i].term++;
 				}
@@ -725,8 +726,8 @@ struct seg *seg_merge(
 
 /* ---- postings that a query makes ---- */
 
-struct seg *seg_of_postings(const struct seg *like, const struct model *m, const uint32_t *docs,
-	const uint32_t *tf, size_t n)
+struct seg *bm25_seg_of_postings(const struct seg *like, const struct model *m,
+	const uint32_t *docs, const uint32_t *tf, size_t n)
 {
 	struct builder *b = malloc(sizeof *b);
 	struct seg *s = NULL;
@@ -758,6 +759,6 @@ struct seg *seg_of_postings(const struct seg *like, const struct model *m, const
 	free(b);
 	if (ok)
 		return s;
-	seg_put(s);
+	bm25_seg_put(s);
 	return NULL;
 }

@@ -13,9 +13,9 @@ struct names {
 	uint32_t n;
 };
 enum { NO_NAME = UINT32_MAX };
-uint32_t names_add(struct names *t, struct str name); /* NO_NAME: no memory */
-struct str names_at(const struct names *t, uint32_t i);
-void names_free(struct names *t);
+uint32_t fields_names_add(struct names *t, struct str name); /* NO_NAME: no memory */
+struct str fields_names_at(const struct names *t, uint32_t i);
+void fields_names_free(struct names *t);
 
 /* What an entry of a path says; its list has the documents. */
 enum entry_kind {
@@ -78,11 +78,11 @@ struct fseg {
 bool fseg_path(const struct fseg *s, struct str path, uint32_t *out);
 bool fseg_entry(const struct fseg *s, uint32_t path, enum entry_kind kind, struct str name,
 	const struct entry **out);
-struct str entry_name(const struct fseg *s, const struct entry *e);
+struct str fields_entry_name(const struct fseg *s, const struct entry *e);
 /* Sets the bits of the list. */
-void entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits);
+void fields_entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits);
 /* The name that a string has, and its kind; `room` for a digest. */
-struct str string_name(struct str s, uint8_t room[32], enum entry_kind *kind);
+struct str fields_string_name(struct str s, uint8_t room[32], enum entry_kind *kind);
 void fseg_put(struct fseg *s); /* accepts NULL */
 
 struct flive {

@@ -10,7 +10,7 @@
 
 /* ---- names ---- */
 
-struct str names_at(const struct names *t, uint32_t i)
+struct str fields_names_at(const struct names *t, uint32_t i)
 {
 	const size_t *ends = (const void *)t->ends.p;
 	size_t from = i ? ends[i - 1] : 0;
@@ -20,7 +20,7 @@ struct str names_at(const struct names *t, uint32_t i)
 static size_t names_slot(const struct names *t, struct str name)
 {
 	size_t i = hash64(name) & (t->n_slots - 1);
-	while (t->slots[i] && !str_eq(names_at(t, t->slots[i] - 1), name))
+	while (t->slots[i] && !str_eq(fields_names_at(t, t->slots[i] - 1), name))
 		i = (i + 1) & (t->n_slots - 1);
 	return i;
 }
@@ -37,11 +37,11 @@ static bool names_room(struct names *t)
 	t->slots = slots;
 	t->n_slots = n;
 	for (uint32_t i = 0; i < t->n; i++)
-		t->slots[names_slot(t, names_at(t, i))] = i + 1;
+		t->slots[names_slot(t, fields_names_at(t, i))] = i + 1;
 	return true;
 }
 
-uint32_t names_add(struct names *t, struct str name)
+uint32_t fields_names_add(struct names *t, struct str name)
 {
 	if (!names_room(t) || !buf_reserve(&t->text, name.n + 1) ||
 		!buf_reserve(&t->ends, sizeof(size_t)))
@@ -55,7 +55,7 @@ uint32_t names_add(struct names *t, struct str name)
 	return t->slots[i] - 1;
 }
 
-void names_free(struct names *t)
+void fields_names_free(struct names *t)
 {
 	buf_free(&t->text);
 	buf_free(&t->ends);
@@ -104,7 +104,7 @@ bool fseg_path(const struct fseg *s, struct str path, uint32_t *out)
 	return false;
 }
 
-struct str entry_name(const struct fseg *s, const struct entry *e)
+struct str fields_entry_name(const struct fseg *s, const struct entry *e)
 {
 	return str_mk(s->names + e->name_at, e->name_n);
 }
@@ -116,7 +116,7 @@ bool fseg_entry(const struct fseg *s, uint32_t path, enum entry_kind kind, struc
 	uint32_t lo = first[0], hi = first[1];
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		int order = str_cmp(entry_name(s, &s->entries[mid]), name);
+		int order = str_cmp(fields_entry_name(s, &s->entries[mid]), name);
 		if (!order) {
 			*out = &s->entries[mid];
 			return true;
@@ -134,7 +134,7 @@ static void set_bit(uint64_t *bits, uint32_t doc)
 	bits[doc / 64] |= UINT64_C(1) << doc % 64;
 }
 
-void entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits)
+void fields_entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits)
 {
 	const uint8_t *p = s->lists + e->list_at;
 	if (e->bits) {
@@ -152,7 +152,7 @@ void entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits)
 	}
 }
 
-struct str string_name(struct str s, uint8_t room[32], enum entry_kind *kind)
+struct str fields_string_name(struct str s, uint8_t room[32], enum entry_kind *kind)
 {
 	*kind = s.n <= STRING_MAX ? ENTRY_STRING : ENTRY_LONG;
 	if (*kind == ENTRY_STRING)
@@ -208,8 +208,8 @@ static void builder_free(struct builder *b)
 		builder_free(b->children[i].b);
 		free(b->children[i].parents);
 	}
-	names_free(&b->paths);
-	names_free(&b->entries);
+	fields_names_free(&b->paths);
+	fields_names_free(&b->entries);
 	free(b->records);
 	free(b->numbers);
 	free(b->has);
@@ -234,7 +234,7 @@ static uint32_t entry_of(struct builder *b, uint32_t path, enum entry_kind kind,
 	buf_add(&b->key, &path, sizeof path);
 	buf_putc(&b->key, (char)kind);
 	buf_adds(&b->key, name);
-	uint32_t entry = b->key.err ? NO_NAME : names_add(&b->entries, buf_str(&b->key));
+	uint32_t entry = b->key.err ? NO_NAME : fields_names_add(&b->entries, buf_str(&b->key));
 	b->failed |= entry == NO_NAME;
 	return entry;
 }
@@ -264,7 +264,7 @@ static void add_number(
 
 static uint32_t add_path(struct builder *b, struct str path)
 {
-	uint32_t id = names_add(&b->paths, path);
+	uint32_t id = fields_names_add(&b->paths, path);
 	b->failed |= id == NO_NAME;
 	return id;
 }
@@ -333,7 +333,7 @@ static void add_string(struct builder *b, uint32_t path, struct str s, uint32_t 
 	uint8_t room[32];
 	enum entry_kind kind;
 	union number time;
-	struct str name = string_name(s, room, &kind);
+	struct str name = fields_string_name(s, room, &kind);
 	add_entry(b, path, kind, name, doc);
 	if (cond_time_of(s, &time.i))
 		add_number(b, path, NUMBER_TIME, time, doc);
@@ -479,13 +479,14 @@ struct order {
 
 static int by_name(const void *a, const void *b, void *ctx)
 {
-	return str_cmp(names_at(ctx, *(const uint32_t *)a), names_at(ctx, *(const uint32_t *)b));
+	return str_cmp(fields_names_at(ctx, *(const uint32_t *)a),
+		fields_names_at(ctx, *(const uint32_t *)b));
 }
 
 static uint32_t path_of_entry(const struct builder *b, uint32_t entry)
 {
 	uint32_t path;
-	memcpy(&path, names_at(&b->entries, entry).p, sizeof path);
+	memcpy(&path, fields_names_at(&b->entries, entry).p, sizeof path);
 	return path;
 }
 
@@ -497,8 +498,8 @@ static int by_entry(const void *pa, const void *pb, void *ctx)
 	if (x != y)
 		return x < y ? -1 : 1;
 	/* Kind and name. */
-	return str_cmp(str_sub(names_at(&o->b->entries, a), 4, SIZE_MAX),
-		str_sub(names_at(&o->b->entries, b), 4, SIZE_MAX));
+	return str_cmp(str_sub(fields_names_at(&o->b->entries, a), 4, SIZE_MAX),
+		str_sub(fields_names_at(&o->b->entries, b), 4, SIZE_MAX));
 }
 
 static int by_number(const void *pa, const void *pb, void *ctx)
@@ -578,7 +579,7 @@ static bool finish_paths(struct fseg *s, const struct builder *b, uint32_t *rank
 		qsort_r(order, b->paths.n, sizeof *order, by_name, (void *)&b->paths);
 	size_t at = 0;
 	for (uint32_t i = 0; ok && i < b->paths.n; i++) {
-		struct str name = names_at(&b->paths, order[i]);
+		struct str name = fields_names_at(&b->paths, order[i]);
 		memcpy(s->path_names + at, name.p, name.n);
 		s->path_ends[i] = at += name.n;
 		rank[order[i]] = i;
@@ -616,7 +617,7 @@ static bool finish_lists(struct fseg *s, struct builder *b, struct order *o, str
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t id = w->order[i];
 		size_t from = id ? w->from[id - 1] : 0; /* they have moved to their ends */
-		struct str name = names_at(&b->entries, id);
+		struct str name = fields_names_at(&b->entries, id);
 		struct entry *e = &s->entries[i];
 		e->n = tidy(w->docs + from, (uint32_t)(w->from[id] - from));
 		e->name_at = w->names.n;
@@ -742,7 +743,7 @@ static void feed_entry(struct builder *b, const struct fseg *s, const struct ent
 	uint32_t path, enum entry_kind kind, const uint32_t *to)
 {
 	const uint8_t *p = s->lists + e->list_at;
-	uint32_t id = entry_of(b, path, kind, entry_name(s, e));
+	uint32_t id = entry_of(b, path, kind, fields_entry_name(s, e));
 	for (uint32_t i = 0, gap, next = 0; !e->bits && i < e->n; i++) {
 		p = varint_get(p, &gap);
 		next += gap;

@@ -35,7 +35,7 @@ static void mark_kind(const struct fseg *s, uint32_t path, enum entry_kind kind,
 {
 	const uint32_t *first = &s->first_entry[path * ENTRY_KINDS + kind];
 	for (uint32_t i = first[0]; i < first[1]; i++)
-		entry_mark(s, &s->entries[i], bits);
+		fields_entry_mark(s, &s->entries[i], bits);
 }
 
 /* The numbers of a path and kind that lie in a range: [*lo, *hi). */
@@ -88,7 +88,7 @@ static const struct entry *entry_for(
 {
 	uint8_t room[32];
 	enum entry_kind kind = v->b ? ENTRY_TRUE : ENTRY_FALSE;
-	struct str name = v->type == COND_STRING ? string_name(v->s, room, &kind) : S("");
+	struct str name = v->type == COND_STRING ? fields_string_name(v->s, room, &kind) : S("");
 	const struct entry *e;
 	return fseg_entry(s, path, kind, name, &e) ? e : NULL;
 }
@@ -104,7 +104,7 @@ static void eval_in(const struct fseg *s, uint32_t path, const struct cond *c, u
 		}
 		const struct entry *e = entry_for(s, path, v);
 		if (e)
-			entry_mark(s, e, bits);
+			fields_entry_mark(s, e, bits);
 	}
 }
 
@@ -122,13 +122,14 @@ static void eval_except(const struct fseg *s, uint32_t path, const struct cond *
 {
 	const uint32_t *first = &s->first_entry[path * ENTRY_KINDS];
 	for (uint32_t i = first[ENTRY_STRING]; i < first[ENTRY_STRING + 1]; i++) {
-		struct cond_value v = {.type = COND_STRING, .s = entry_name(s, &s->entries[i])};
+		struct cond_value v = {
+			.type = COND_STRING, .s = fields_entry_name(s, &s->entries[i])};
 		if (!cond_has_value(c, &v))
-			entry_mark(s, &s->entries[i], bits);
+			fields_entry_mark(s, &s->entries[i], bits);
 	}
 	for (uint32_t i = first[ENTRY_LONG]; i < first[ENTRY_LONG + 1]; i++)
 		if (!is_named(s, path, c, &s->entries[i]))
-			entry_mark(s, &s->entries[i], bits);
+			fields_entry_mark(s, &s->entries[i], bits);
 	for (int b = 0; b < 2; b++)
 		if (!cond_has_value(c, &(struct cond_value){.type = COND_BOOL, .b = b}))
 			mark_kind(s, path, b ? ENTRY_TRUE : ENTRY_FALSE, bits);
@@ -156,7 +157,7 @@ static void words_all(
 		const struct entry *e;
 		memset(one, 0, words_of(s->n_docs) * sizeof *one);
 		if (fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e))
-			entry_mark(s, e, one);
+			fields_entry_mark(s, e, one);
 		for (size_t w = 0; w < words_of(s->n_docs); w++)
 			bits[w] = i ? bits[w] & one[w] : one[w];
 	}
@@ -174,7 +175,7 @@ static void eval_words(
 	for (size_t i = 0; i < c->n_terms; i++) {
 		const struct entry *e;
 		if (fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e))
-			entry_mark(s, e, bits);
+			fields_entry_mark(s, e, bits);
 	}
 }
 

@@ -26,7 +26,7 @@ unsigned pack_bits(const uint32_t in[PACK_N])
 	return any ? 32 - (unsigned)__builtin_clz(any) : 0;
 }
 
-void pack(const uint32_t in[PACK_N], unsigned bits, uint8_t *out)
+void pack128(const uint32_t in[PACK_N], unsigned bits, uint8_t *out)
 {
 	v4 word = {0};
 	unsigned fill = 0;
@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void ascending_of(
 #define FOUR(call, n) ONE(call, n) ONE(call, (n) + 1) ONE(call, (n) + 2) ONE(call, (n) + 3)
 #define SIXTEEN(call, n) FOUR(call, n) FOUR(call, (n) + 4) FOUR(call, (n) + 8) FOUR(call, (n) + 12)
 
-void unpack(const uint8_t *in, unsigned bits, uint32_t out[PACK_N])
+void unpack128(const uint8_t *in, unsigned bits, uint32_t out[PACK_N])
 {
 #define UNPACK(n) unpack_of(in, n, out)
 	switch (bits) {

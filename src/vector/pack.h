@@ -18,8 +18,8 @@ static inline size_t pack_bytes_of(unsigned bits, unsigned n)
 	return (size_t)((n + 3) / 4 * bits + 31) / 32 * 16;
 }
 /* pack_bytes(bits) bytes, anywhere in memory, are written and read. */
-void pack(const uint32_t in[PACK_N], unsigned bits, uint8_t *out);
-void unpack(const uint8_t *in, unsigned bits, uint32_t out[PACK_N]);
+void pack128(const uint32_t in[PACK_N], unsigned bits, uint8_t *out);
+void unpack128(const uint8_t *in, unsigned bits, uint32_t out[PACK_N]);
 /* Ascending numbers from their distances: out[i] = out[i - 1] + 1 + in[i], out[-1] = before. */
 void unpack_ascending(const uint8_t *in, unsigned bits, uint32_t before, uint32_t out[PACK_N]);
 

@@ -388,9 +388,9 @@ static void test_vector_bm25__packing(void)
 		in[7] = bits ? UINT32_MAX >> (32 - bits) : 0;
 		CHECK_INT(pack_bits(in), bits);
 		memset(room, 0xAA, sizeof room);
-		pack(in, bits, room + 3);
+		pack128(in, bits, room + 3);
 		CHECK(room[2] == 0xAA && room[3 + pack_bytes(bits)] == 0xAA);
-		unpack(room + 3, bits, out);
+		unpack128(room + 3, bits, out);
 		CHECK(memcmp(in, out, sizeof in) == 0);
 		unpack_ascending(room + 3, bits, sum, out);
 		for (size_t i = 0; i < PACK_N; i++)
