@@ -169,7 +169,7 @@ def rich():
     maybe = lambda key, *values: p.__setitem__(key, rnd.choice(values)) if rnd.random() < 0.8 else None  # noqa: E731
     maybe("s", *WORDS, None, 5)
     maybe("i", *range(-3, 8), 2.5, "3", None)
-    maybe("f", *[x / 4 + 0.1 for x in range(-8, 9)], 3)  # never 1.0, which is 1 for Croft and not for Qdrant
+    maybe("f", *[x / 4 for x in range(-8, 9)], 3)
     maybe("b", True, False, None)
     maybe("list", [], ["ant"], ["ant", "bee"], ["cat", None], [1, 2, 3], "ant", None)
     maybe("o", {"x": rnd.choice(WORDS), "y": rnd.randrange(5)}, {"x": [rnd.choice(WORDS), rnd.choice(WORDS)]}, {}, 3)
@@ -200,7 +200,7 @@ def condition(depth, within=False):
     if kind == "null":
         return m.IsNullCondition(is_null=m.PayloadField(key=key))
     if kind == "count":
-        return m.FieldCondition(key=key.replace("objects[].", "") if within else key.split("[")[0], values_count=m.ValuesCount(**{rnd.choice(["gt", "gte", "lt", "lte"]): rnd.randrange(3)}))
+        return field(values_count=m.ValuesCount(**{rnd.choice(["gt", "gte", "lt", "lte"]): rnd.randrange(3)}))
     if kind == "text":
         return m.FieldCondition(key="text", match=m.MatchText(text=" ".join(rnd.sample(WORDS, rnd.choice([1, 2])))))
     if kind == "time":
