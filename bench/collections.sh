@@ -1,0 +1,43 @@
+#!/bin/sh
+# bench/collections.sh BUILD: `make bench-collections`. Queries a second through HTTP with JSON, ten hits
+# of ITEMS (200,000) generated vectors of DIM (384) numbers, with Qdrant's API; the client shares the
+# machine. Also how fast the items go in, and how long a server that starts again takes to open them.
+set -eu
+cd "$(dirname "$0")/.."
+build=$1
+items=${ITEMS:-200000} dim=${DIM:-384} seconds=${SECONDS_EACH:-10}
+work=$(mktemp -d)
+export CROFT_HOME="$work/home"
+pid=
+trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+start() {
+	"$build/croft" up --listen 127.0.0.1:0 >"$work/log" 2>&1 &
+	pid=$!
+	for _ in $(seq 100); do
+		port=$(sed -n 's/.* on http:\/\/127.0.0.1:\([0-9]*\).*/\1/p' "$work/log" | head -1)
+		[ -n "$port" ] && return
+		sleep 0.1
+	done
+	cat "$work/log" >&2
+	exit 1
+}
+now() { date +%s.%N; }
+row() { printf '%-44s %12s %10s %s\n' "$@"; }
+"$build/bench/bench_collections" data "$work/items.fbin" "$items" "$dim"
+start
+t=$(now)
+"$build/croft" collections import bench "$work/items.fbin" --create --batch 5000 >/dev/null 2>&1
+row "what ($items x $dim)" measured goal ""
+row "items a second, put and indexed" "$(echo "$(now) $t $items" | awk '{printf "%.0f", $3 / ($1 - $2)}')" "" ""
+for connections in 1 8; do
+	"$build/bench/bench_collections" load "$port" "$work/items.fbin.queries" "$seconds" "$connections" >"$work/out"
+	read -r qps p50 p99 recall <"$work/out"
+	good=$(echo "$qps" | awk '{print ($1 >= 5000) ? "ok" : "below"}')
+	row "queries a second, $connections at once" "$qps" ">= 5000" "$good"
+	row "  p50 / p99 (us), recall@10" "$p50 / $p99" "" "$recall"
+done
+kill "$pid" && wait "$pid" 2>/dev/null || true
+start
+t=$(now)
+"$build/croft" collections search bench --like 1 -k 1 >/dev/null
+row "seconds until a started server has answered" "$(echo "$(now) $t" | awk '{printf "%.2f", $1 - $2}')" "" ""
