@@ -102,6 +102,26 @@ enum err qd_open(struct qd *q, struct collection **out)
 		q->rq->cancel, &q->et);
 }
 
+void qd_answer(struct croft *c, struct http_request *rq, struct http_response *rs,
+	enum err (*fn)(struct qd *q, struct collection *k, struct jw *result))
+{
+	struct qd q;
+	struct collection *k = NULL;
+	struct buf b = {0};
+	struct jw w;
+	enum err e = qd_begin(&q, c, rq, rs);
+	e = e ? e : qd_open(&q, &k);
+	qd_result(&q, &w, &b);
+	e = e ? e : fn(&q, k, &w);
+	collection_close(k);
+	if (e) {
+		buf_free(&b);
+		qd_fail(&q, e);
+	} else {
+		qd_end(&q, &w);
+	}
+}
+
 /* ---- rows ---- */
 
 #define C "/collections/{collection}"

@@ -42,6 +42,9 @@ void qd_fail(struct qd *q, enum err e);
 /* {"operation_id", "status": "completed"} */
 void qd_changed(struct qd *q, enum err e, int64_t seq);
 enum err qd_open(struct qd *q, struct collection **out);
+/* Opens the collection of the address, lets fn write the result, answers. */
+void qd_answer(struct croft *c, struct http_request *rq, struct http_response *rs,
+	enum err (*fn)(struct qd *q, struct collection *k, struct jw *result));
 
 /* ---- queries ---- */
 

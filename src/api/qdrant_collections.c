@@ -2,6 +2,12 @@
 #include "api/api_int.h"
 #include "api/qdrant.h"
 
+static enum err find(struct qd *q, struct collection_info *out)
+{
+	return collection_find(q->c, project_of(q->rq), http_param(q->rq, "collection"),
+		q->rq->arena, out, &q->et);
+}
+
 /* ---- what there is ---- */
 
 void qd_collections(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -61,9 +67,7 @@ void qd_collection(struct croft *c, struct http_request *rq, struct http_respons
 	struct buf b = {0};
 	struct jw w;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e
-	      : collection_find(
-			c, project_of(rq), http_param(rq, "collection"), rq->arena, &k, &q.et);
+	e = e ? e : find(&q, &k);
 	if (e) {
 		qd_fail(&q, e);
 		return;
@@ -90,9 +94,7 @@ void qd_exists(struct croft *c, struct http_request *rq, struct http_response *r
 	struct buf b = {0};
 	struct jw w;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e
-	      : collection_find(
-			c, project_of(rq), http_param(rq, "collection"), rq->arena, &k, &q.et);
+	e = e ? e : find(&q, &k);
 	if (e && e != ERR_NOT_FOUND) {
 		qd_fail(&q, e);
 		return;
@@ -136,9 +138,7 @@ void qd_update(struct croft *c, struct http_request *rq, struct http_response *r
 	struct collection_info k;
 	enum err e = qd_begin(&q, c, rq, rs);
 	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
-	e = e ? e
-	      : collection_find(
-			c, project_of(rq), http_param(rq, "collection"), rq->arena, &k, &q.et);
+	e = e ? e : find(&q, &k);
 	if (e)
 		qd_fail(&q, e);
 	else
@@ -167,8 +167,6 @@ void qd_index(struct croft *c, struct http_request *rq, struct http_response *rs
 	struct qd q;
 	struct collection_info k;
 	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e
-	      : collection_find(
-			c, project_of(rq), http_param(rq, "collection"), rq->arena, &k, &q.et);
+	e = e ? e : find(&q, &k);
 	qd_changed(&q, e, e ? 0 : k.seq);
 }

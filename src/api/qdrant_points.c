@@ -244,46 +244,33 @@ static enum err operate(struct qd *q, struct collection *k, yyjson_val *o, int64
 		"clear_payload, update_vectors, delete_vectors");
 }
 
-void qd_batch(struct croft *c, struct http_request *rq, struct http_response *rs)
+static enum err batch(struct qd *q, struct collection *k, struct jw *w)
 {
 	enum { OPERATIONS_MAX = 1000 };
-	struct qd q;
-	struct collection *k = NULL;
-	struct buf b = {0};
-	struct jw w;
-	yyjson_val *o;
-	size_t i, n;
-	enum err e = qd_begin(&q, c, rq, rs);
-	yyjson_val *list = e ? NULL : yyjson_obj_get(q.body, "operations");
-	if (!e && !yyjson_is_arr(list))
-		e = err_set(&q.et, ERR_INVALID, "operations must be a list");
-	if (!e && yyjson_arr_size(list) > OPERATIONS_MAX)
-		e = err_set(&q.et, ERR_TOO_LARGE, "%zu operations; at most %d go into one call",
-			yyjson_arr_size(list), OPERATIONS_MAX);
-	e = e ? e : qd_open(&q, &k);
-	qd_result(&q, &w, &b);
-	jw_arr(&w);
-	yyjson_arr_foreach(list, i, n, o)
+	yyjson_val *list = yyjson_obj_get(q->body, "operations"), *o;
+	size_t i, n = yyjson_arr_size(list), max;
+	if (!yyjson_is_arr(list))
+		return err_set(&q->et, ERR_INVALID, "operations must be a list");
+	if (n > OPERATIONS_MAX)
+		return err_set(&q->et, ERR_TOO_LARGE, "%zu operations; at most %d go into one call",
+			n, OPERATIONS_MAX);
+	jw_arr(w);
+	yyjson_arr_foreach(list, i, max, o)
 	{
 		int64_t seq = 0;
+		enum err e = operate(q, k, o, &seq);
 		if (e)
-			break;
-		e = operate(&q, k, o, &seq);
-		if (e) {
-			e = err_wrap(&q.et, e, "operation %zu (those before it were done)", i);
-			break;
-		}
-		jw_obj(&w);
-		jw_ki64(&w, "operation_id", seq);
-		jw_kc(&w, "status", "completed");
-		jw_end(&w);
+			return err_wrap(&q->et, e, "operation %zu (those before it were done)", i);
+		jw_obj(w);
+		jw_ki64(w, "operation_id", seq);
+		jw_kc(w, "status", "completed");
+		jw_end(w);
 	}
-	jw_end(&w);
-	collection_close(k);
-	if (e) {
-		buf_free(&b);
-		qd_fail(&q, e);
-	} else {
-		qd_end(&q, &w);
-	}
+	jw_end(w);
+	return OK;
+}
+
+void qd_batch(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	qd_answer(c, rq, rs, batch);
 }
