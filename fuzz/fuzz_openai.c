@@ -30,7 +30,7 @@ static enum err chat(struct str body, struct arena *a, struct api_error *x)
 	for (size_t i = 0; i < p.n_messages; i++) {
 		const struct chat_message *m = &p.messages[i];
 		must(m->role.n && m->content.p);
-		must(!str_eq_c(m->role, "tool") || m->tool_call_id.n || m->name.n || !m->name.p);
+		must(!str_eq_c(m->role, "tool") || m->tool_call_id.n);
 		bytes += m->content.n + m->tool_calls_json.n + m->reasoning.n;
 	}
 	for (size_t i = 0; i < p.n_tools; i++)

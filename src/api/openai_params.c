@@ -333,6 +333,10 @@ static enum err parse_message(
 	if (str_eq_c(role, "tool") && !out->tool_call_id.n)
 		return api_fail(x, ERR_INVALID, "missing_required_parameter", param,
 			"%s is missing", param);
+	snprintf(param, sizeof param, "messages[%zu].name", i);
+	if (str_eq_c(role, "function") && !out->name.n)
+		return api_fail(x, ERR_INVALID, "missing_required_parameter", param,
+			"%s is missing", param);
 	snprintf(param, sizeof param, "messages[%zu].content", i);
 	if (!content && !str_eq_c(role, "assistant"))
 		return api_fail(x, ERR_INVALID, "missing_required_parameter", param,
