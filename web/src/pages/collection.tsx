@@ -3,13 +3,20 @@ import { call } from '../api'
 import { count, duration, fullTime, when } from '../format'
 import { usePages } from '../list'
 import { href, navigate, usePlace, withQuery } from '../router'
-import { Button, Confirm, Empty, Facts, Failure, PageHead, useLoad } from '../ui'
+import { Button, Choice, Confirm, Empty, Facts, Failure, PageHead, useLoad } from '../ui'
 import { Spaces } from './collections'
 import type { Collection, CollectionItem } from '../types'
+
+/** Its code is fetched when it is first shown. */
+function MapView({ k }: { k: Collection }) {
+  const { data, error, reload } = useLoad(() => import('./collection_map'), [])
+  return error ? <Failure error={error} retry={reload} /> : data ? <data.MapTab k={k} /> : null
+}
 
 export function CollectionPage({ name }: { name: string }) {
   const { query: place } = usePlace()
   const q = place.get('q') ?? '', like = place.get('like'), space = place.get('space') ?? ''
+  const view = place.get('view') === 'map' ? 'map' : 'items'
   const [deleting, setDeleting] = useState(false)
   const { data: k, error, reload } = useLoad(
     (signal) => call('GET /api/v1/collections/{name}', { params: { name }, signal }), [name])
@@ -24,8 +31,14 @@ export function CollectionPage({ name }: { name: string }) {
         ['Changed', <span title={fullTime(k.updated)}>{when(k.updated)}, change {k.seq}</span>],
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
-      <SearchBox k={k} q={q} space={space} />
-      {q || like ? <Hits k={k} q={q} like={like} space={space} /> : <Items k={k} />}
+      <Choice label="Show" value={view} options={[['items', 'Items'], ['map', 'Map']]}
+        onChange={(v) => navigate(withQuery({ view: v === 'map' ? v : null, q: null, like: null }))} />
+      {view === 'map' ? <MapView k={k} /> : (
+        <>
+          <SearchBox k={k} q={q} space={space} />
+          {q || like ? <Hits k={k} q={q} like={like} space={space} /> : <Items k={k} />}
+        </>
+      )}
       {deleting && (
         <Confirm title={`Delete ${k.name}?`} action="Delete" onClose={() => setDeleting(false)}
           onYes={async () => {

@@ -1,0 +1,116 @@
+// The map of a collection in headless Chromium: made from the page, drawn, coloured by a field, an item
+// under the pointer, a line around some of them that selects, saves and tags; at 1280 px and at 380 px.
+import { readFileSync } from 'node:fs'
+import { becomes, equal, expect, main, open, overflow, startServer, test, use } from './browser.mjs'
+
+let server
+const api = async (method, path, body) => {
+  const r = await fetch(`${server.base}${path}`, { method, body: body && JSON.stringify(body),
+    headers: { 'content-type': 'application/json' } })
+  if (!r.ok) throw new Error(`${method} ${path}: ${r.status} ${await r.text()}`)
+  return r.json()
+}
+
+const topics = [['kettle', 'steam'], ['violin', 'bow'], ['glacier', 'ice']]
+async function setUp() {
+  server = use(await startServer({}, undefined, { bare: true }))
+  let seed = 7
+  const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647 - 0.5
+  await api('PUT', '/api/v1/collections/things', { vectors: { size: 6, distance: 'Cosine' } })
+  await api('PUT', '/api/v1/collections/things/items', { items: [...Array(300).keys()].map((i) => ({ id: i,
+    vector: [...Array(6).keys()].map((d) => (d === i % 3 ? 1 : 0) + 0.25 * random()),
+    payload: { text: `the ${topics[i % 3][0]} <b>and</b> ${topics[i % 3][1]}`, kind: `kind ${i % 3}`, weight: i } })) })
+}
+
+/** Are there points of several colours? */
+const colours = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => {
+  const from = document.querySelector('.map-canvas canvas'), to = document.createElement('canvas')
+  to.width = from.width
+  to.height = from.height
+  const c = to.getContext('2d')
+  c.drawImage(from, 0, 0)
+  const seen = new Set(), d = c.getImageData(0, 0, to.width, to.height).data
+  for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) seen.add(`${d[i] >> 4},${d[i + 1] >> 4},${d[i + 2] >> 4}`)
+  done(seen.size)
+})))
+
+async function all() {
+  await test('web_map__one_is_made', async () => {
+    const w = await open('/vectors/things')
+    await w.page.getByText('Map', { exact: true }).click()
+    await w.page.getByText('No map yet').waitFor()
+    await w.page.getByRole('button', { name: 'Make a map' }).click()
+    await w.page.locator('.map-canvas canvas').waitFor({ timeout: 60_000 })
+    equal((await w.page.locator('.map-label').allInnerTexts()).sort().join('; '), 'bow, violin; glacier, ice; kettle, steam', 'names')
+    equal(await w.page.locator('ul.map-legend li').count(), 3, 'three clusters')
+    console.log(`# drawn by ${await w.page.locator('.map-canvas').getAttribute('data-how')}`)
+    await w.shot('map')
+    await w.close()
+  })
+
+  await test('web_map__colours_and_the_item_under_the_pointer', async () => {
+    const w = await open('/vectors/things?view=map')
+    await w.page.locator('.map-canvas canvas').waitFor()
+    await becomes(async () => (await colours(w.page)) >= 3, 'three colours')
+    await w.page.locator('.map-by select').selectOption('kind')
+    await w.page.locator('ul.map-legend', { hasText: 'kind 2' }).waitFor()
+    await w.shot('map-field')
+    await w.page.locator('.map-by select').selectOption('weight')
+    await w.page.locator('.map-range').waitFor()
+    equal((await w.page.locator('.map-ends span').allInnerTexts()).join(), '0,299', 'from to')
+    // over the picture until there is an item
+    const box = await w.page.locator('.map-canvas').boundingBox()
+    for (let y = 30; y < box.height && !(await w.page.locator('.map-item').count()); y += 6)
+      for (let x = 10; x < box.width && !(await w.page.locator('.map-item').count()); x += 24)
+        await w.page.mouse.move(box.x + x, box.y + y, { steps: 4 })
+    await w.page.locator('.map-item p', { hasText: '<b>and</b>' }).waitFor()
+    await w.shot('map-item')
+    await w.page.locator('.map-canvas').press('+')
+    await w.page.locator('.map-canvas').press('0')
+    await w.close()
+  })
+
+  await test('web_map__a_line_selects', async () => {
+    const w = await open('/vectors/things?view=map')
+    await w.page.locator('.map-canvas canvas').waitFor()
+    await w.page.getByText('Select', { exact: true }).click()
+    const box = await w.page.locator('.map-canvas').boundingBox()
+    const at = [[4, 60], [box.width - 120, 4], [box.width - 4, box.height - 4], [4, box.height - 4]]
+    await w.page.mouse.move(box.x + at[0][0], box.y + at[0][1])
+    await w.page.mouse.down()
+    for (const [x, y] of at.slice(1)) await w.page.mouse.move(box.x + x, box.y + y, { steps: 3 })
+    await w.page.mouse.up()
+    await w.page.locator('.map-selected', { hasText: 'selected' }).waitFor()
+    const n = Number((await w.page.locator('.map-selected strong').innerText()).split(' ')[0])
+    expect(n > 100 && n <= 300, `many are inside: ${n}`)
+    await w.page.locator('.map-list li').first().waitFor()
+    await w.shot('map-selected')
+    const [file] = await Promise.all([w.page.waitForEvent('download'), w.page.getByRole('button', { name: 'Save as JSONL' }).click()])
+    const lines = readFileSync(await file.path(), 'utf8').trim().split('\n').map((l) => JSON.parse(l))
+    equal(lines.length, n, 'lines')
+    expect(lines.every((l) => l.payload.text.startsWith('the ')), 'each with its payload')
+    await w.page.getByRole('button', { name: 'Tag', exact: true }).click()
+    await w.page.getByLabel('Value').fill('seen')
+    await w.page.getByRole('dialog').getByRole('button', { name: 'Tag' }).click()
+    await becomes(async () => (await api('POST', '/collections/things/points', { ids: lines.map((l) => l.id), with_payload: true }))
+      .result.every((p) => p.payload.tag === 'seen'), 'all are tagged')
+    await w.close()
+  })
+
+  await test('web_map__it_says_that_it_is_old', async () => {
+    const w = await open('/vectors/things?view=map')
+    await w.page.getByRole('button', { name: 'Add what is new' }).click()
+    await becomes(async () => !(await w.page.getByRole('button', { name: 'Add what is new' }).count()), 'it is new')
+    await w.close()
+  })
+
+  await test('web_map__narrow_and_dark', async () => {
+    const w = await open('/vectors/things?view=map', { width: 380, dark: true })
+    await w.page.locator('.map-canvas canvas').waitFor()
+    equal(await overflow(w.page), 0, 'nothing sticks out')
+    await w.shot('map-narrow')
+    await w.close()
+  })
+}
+
+await main(setUp, all)

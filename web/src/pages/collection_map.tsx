@@ -1,0 +1,392 @@
+// The map of a collection: made, drawn, coloured, looked at point by point, selected from.
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { call } from '../api'
+import { Cloud, pointSize } from '../cloud'
+import { saveAs } from '../download'
+import { count, fullTime, when } from '../format'
+import { byCluster, byField, floats, integers, type Colouring, type Rgb } from '../map_colours'
+import { fitted, Places, toPlane, toScreen, zoomed, type View } from '../places'
+import { useTheme } from '../theming'
+import type { Collection, CollectionMap, CollectionMapState } from '../types'
+import { Button, Choice, Dialog, Empty, Failure, Field, Note, Progress, useEvery, useLoad, useSettled } from '../ui'
+import '../map.css'
+
+type Id = number | string
+const LABELS = 30, LISTED = 50, AT_ONCE = 1000, HELD = 12
+const MAP = '/api/v1/collections/{name}/map' as const
+
+/** The map and what is being made of it; asked again while one is made. */
+export function MapTab({ k }: { k: Collection }) {
+  const [state, setState] = useState<CollectionMapState | null>(null)
+  const [error, setError] = useState<Error | null>(null)
+  const [busy, setBusy] = useState(false)
+  const params = { name: k.name }
+  const running = state?.state === 'running'
+  // only the points of a finished map are worth their bytes
+  const load = async (data: boolean): Promise<void> => {
+    try {
+      let s = await call(`GET ${MAP}`, { params, query: { data } })
+      if (!data && s.state !== 'running') s = await call(`GET ${MAP}`, { params })
+      setState((old) => (s.map && !s.map.data && old?.map?.data ? { ...s, map: { ...s.map, data: old.map.data } } : s))
+      setError(null)
+    } catch (e) {
+      setError(e as Error)
+    }
+  }
+  useEffect(() => void load(true), [k.name])
+  useEvery(500, () => void load(false), running)
+  const act = async (fn: () => Promise<unknown>) => {
+    setBusy(true)
+    await fn().then(() => load(false), setError)
+    setBusy(false)
+  }
+  const begin = (body: { method?: 'umap' | 'pca'; mode?: 'new' | 'align' | 'extend' }) =>
+    act(() => call(`POST ${MAP}`, { params, body }))
+  const at = state?.progress, map = state?.map
+  return (
+    <div class="map-tab">
+      {error && <Failure error={error} retry={() => void load(true)} />}
+      {state?.state === 'failed' && <Note kind="warn" title="The last map was not finished.">{state.error}</Note>}
+      {running && at && (
+        <div class="map-making" role="status">
+          <span class="small">Making a map: {at.what}{at.total > 0 && ` ${Math.floor((100 * at.done) / at.total)} %`}</span>
+          <Progress value={at.total ? at.done / at.total : null} label="Making a map" />
+          <Button icon="stop" kind="quiet" onClick={() => void act(() => call(`DELETE ${MAP}`, { params }))}>Stop</Button>
+        </div>
+      )}
+      {state && !map && !running && (
+        <Empty title="No map yet">
+          <p>Each item becomes a point; items that are near to each other lie together.</p>
+          <p><Button kind="main" icon="chart" disabled={busy} onClick={() => void begin({})}>Make a map</Button></p>
+        </Empty>
+      )}
+      {map && <About map={map} busy={busy || running} begin={begin} />}
+      {map?.data && <Picture key={map.made} k={k} map={map} />}
+    </div>
+  )
+}
+
+function About({ map, busy, begin }: { map: CollectionMap; busy: boolean
+  begin: (o: { method?: 'umap' | 'pca'; mode?: 'new' | 'align' | 'extend' }) => void }) {
+  const umap = map.method === 'umap'
+  return (
+    <div class="toolbar map-about">
+      <span class="dim small">
+        {count(map.points, 'item')}, {count(map.clusters.length, 'cluster')}, made{' '}
+        <span title={fullTime(map.made)}>{when(map.made)}</span>
+        {map.behind > 0 && <strong>, {count(map.behind, 'change')} ago</strong>}
+      </span>
+      {umap && map.behind > 0 && (
+        <Button kind="quiet" icon="retry" disabled={busy} onClick={() => begin({ mode: 'extend' })}
+          title="What is there stays where it is">Add what is new</Button>
+      )}
+      <Button kind="quiet" icon="retry" disabled={busy} onClick={() => begin(umap ? { mode: 'align' } : { method: 'pca' })}
+        title={umap ? 'Begins at the present places, so that it looks alike' : undefined}>Make it again</Button>
+      <Button kind="quiet" icon="swap" disabled={busy} onClick={() => begin({ method: umap ? 'pca' : 'umap' })}>
+        {umap ? 'Principal components' : 'Keep neighbours together'}
+      </Button>
+    </div>
+  )
+}
+
+// ---- the picture
+
+function Picture({ k, map }: { k: Collection; map: CollectionMap }) {
+  const dark = useTheme() === 'dark'
+  const ids = map.data!.ids as Id[]
+  const xy = useMemo(() => floats(map.data!.xy), [map])
+  const cluster = useMemo(() => integers(map.data!.cluster), [map])
+  const [by, setBy] = useState('')
+  const [tool, setTool] = useState<'move' | 'lasso'>('move')
+  const [only, setOnly] = useState<number | null>(null)
+  const [selected, setSelected] = useState<Uint32Array | null>(null)
+  const { data: field, error, reload } = useLoad(async (signal) => (by
+    ? call('GET /api/v1/collections/{name}/map/field', { params: { name: k.name }, query: { name: by }, signal })
+    : null), [k.name, by, map.made])
+  const colouring = useMemo((): Colouring => (by && field ? byField(field, dark)
+    : byCluster(cluster, map.clusters, map.noise, dark)), [by, field, dark, map])
+  useEffect(() => setOnly(null), [by])
+  return (
+    <>
+      <div class="toolbar">
+        <Choice label="Pointer" value={tool} options={[['move', 'Move'], ['lasso', 'Select']]} onChange={setTool} />
+        <label class="small dim map-by">Colour{' '}
+          <select value={by} onChange={(e) => setBy(e.currentTarget.value)}>
+            <option value="">Cluster</option>
+            {map.fields.map((f) => <option key={f} value={f}>{f}</option>)}
+          </select>
+        </label>
+      </div>
+      {error && <Failure error={error} retry={reload} />}
+      <div class="map-frame">
+        <Canvas k={k} ids={ids} xy={xy} map={map} colouring={colouring} only={only} tool={tool} selected={selected}
+          labels={!by} onSelect={setSelected} />
+        <Legend colouring={colouring} only={only} onOnly={setOnly} onSelect={(value) => {
+          const of = colouring.group
+          if (of) setSelected(Uint32Array.from(ids.keys()).filter((i) => of(i) === value))
+        }} />
+      </div>
+      {selected && <Selected key={`${selected.length} ${selected[0]}`} k={k} ids={Array.from(selected, (i) => ids[i]!)} onClose={() => setSelected(null)} />}
+    </>
+  )
+}
+
+const css = ([r, g, b]: Rgb) => `rgb(${r} ${g} ${b})`
+
+function Legend({ colouring: c, only, onOnly, onSelect }: { colouring: Colouring; only: number | null
+  onOnly: (v: number | null) => void; onSelect: (v: number) => void }) {
+  if (c.range)
+    return <div class="map-legend"><div class="map-range" /><div class="map-ends small"><span>{c.range[0]}</span><span>{c.range[1]}</span></div></div>
+  return (
+    <ul class="map-legend" aria-label="Colours">
+      {c.groups.map((g) => (
+        <li key={g.value} class={only !== null && only !== g.value ? 'off' : ''}>
+          <button type="button" aria-pressed={only === g.value} onClick={() => onOnly(only === g.value ? null : g.value)}
+            onDblClick={() => onSelect(g.value)} title="Show these alone; twice: select them">
+            <span class="map-dot" style={{ background: css(g.colour) }} />
+            <span class="clip">{g.label}</span><span class="dim n">{g.items.toLocaleString('en')}</span>
+          </button>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+interface CanvasProps {
+  k: Collection; ids: Id[]; xy: Float32Array; map: CollectionMap; colouring: Colouring
+  only: number | null; tool: 'move' | 'lasso'; selected: Uint32Array | null; labels: boolean
+  onSelect: (s: Uint32Array | null) => void
+}
+
+function Canvas(p: CanvasProps) {
+  const box = useRef<HTMLDivElement>(null), canvas = useRef<HTMLCanvasElement>(null), over = useRef<HTMLDivElement>(null)
+  const cloud = useRef<Cloud | null>(null), view = useRef<View | null>(null), frame = useRef(0)
+  const places = useMemo(() => new Places(p.xy), [p.xy])
+  const [point, setPoint] = useState(-1)
+  const [line, setLine] = useState<[number, number][] | null>(null)
+  const size = () => ({ width: box.current!.clientWidth, height: box.current!.clientHeight })
+
+  const draw = () => {
+    const s = size(), v = view.current ??= fitted(p.xy, s)
+    cloud.current?.draw(v, s, devicePixelRatio)
+    for (const el of over.current?.querySelectorAll<HTMLElement>('[data-x]') ?? []) {
+      const [x, y] = toScreen(v, s, +el.dataset.x!, +el.dataset.y!)
+      el.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`
+      el.hidden = x < 0 || y < 0 || x > s.width || y > s.height
+    }
+  }
+  const soon = () => {
+    cancelAnimationFrame(frame.current)
+    frame.current = requestAnimationFrame(draw)
+  }
+  useEffect(() => {
+    const c = new Cloud(canvas.current!, p.xy, soon)
+    cloud.current = c
+    box.current!.dataset.how = c.how
+    const watch = new ResizeObserver(soon)
+    watch.observe(box.current!)
+    return () => {
+      watch.disconnect()
+      cancelAnimationFrame(frame.current)
+      c.free()
+      cloud.current = null
+    }
+  }, [p.xy])
+  useEffect(() => {
+    const { colour, group } = p.colouring
+    const chosen = p.selected && new Set(p.selected)
+    cloud.current?.paint((i, out, at) => {
+      const [r, g, b] = colour(i)
+      const faint = (p.only !== null && group && group(i) !== p.only) || (chosen && !chosen.has(i))
+      out[at] = r
+      out[at + 1] = g
+      out[at + 2] = b
+      out[at + 3] = faint ? 28 : 225
+    })
+    soon()
+  }, [p.xy, p.colouring, p.only, p.selected])
+  useEffect(soon, [p.labels, point])
+
+  const zoom = (factor: number, px?: number, py?: number) => {
+    const s = size()
+    view.current = zoomed(view.current ?? fitted(p.xy, s), s, px ?? s.width / 2, py ?? s.height / 2, factor)
+    soon()
+  }
+  // a wheel that scrolls the page must be stopped, which a passive listener cannot
+  useEffect(() => {
+    const el = box.current!
+    const wheel = (e: WheelEvent) => {
+      e.preventDefault()
+      const r = el.getBoundingClientRect()
+      zoom(Math.exp(-e.deltaY * (e.deltaMode ? 0.05 : 0.0015)), e.clientX - r.left, e.clientY - r.top)
+    }
+    el.addEventListener('wheel', wheel, { passive: false })
+    return () => el.removeEventListener('wheel', wheel)
+  }, [p.xy])
+
+  const fingers = useRef(new Map<number, [number, number]>())
+  const spot = (e: PointerEvent): [number, number] => {
+    const r = box.current!.getBoundingClientRect()
+    return [e.clientX - r.left, e.clientY - r.top]
+  }
+  const down = (e: PointerEvent) => {
+    if (e.button || (e.target as Element).closest('button')) return
+    box.current!.setPointerCapture(e.pointerId)
+    fingers.current.set(e.pointerId, spot(e))
+    setLine(p.tool === 'lasso' && fingers.current.size === 1 ? [spot(e)] : null)
+  }
+  const move = (e: PointerEvent) => {
+    const at = spot(e), from = fingers.current.get(e.pointerId), v = view.current
+    if (!v) return
+    if (!from) {
+      const [x, y] = toPlane(v, size(), ...at)
+      setPoint(places.nearest(x, y, (pointSize(p.ids.length) / 2 + 5) / v.scale))
+      return
+    }
+    const others = [...fingers.current].filter(([id]) => id !== e.pointerId).map(([, q]) => q)
+    fingers.current.set(e.pointerId, at)
+    if (others.length) {
+      const o = others[0]!, before = Math.hypot(from[0] - o[0], from[1] - o[1])
+      zoom(Math.hypot(at[0] - o[0], at[1] - o[1]) / (before || 1), (at[0] + o[0]) / 2, (at[1] + o[1]) / 2)
+    } else if (line) {
+      const last = line[line.length - 1]!
+      if (Math.hypot(at[0] - last[0], at[1] - last[1]) > 3) setLine([...line, at])
+    } else {
+      view.current = { ...v, x: v.x - (at[0] - from[0]) / v.scale, y: v.y + (at[1] - from[1]) / v.scale }
+      soon()
+    }
+  }
+  const up = (e: PointerEvent) => {
+    fingers.current.delete(e.pointerId)
+    if (!line) return
+    const found = places.enclosed(line.map((q) => toPlane(view.current!, size(), ...q)))
+    setLine(null)
+    p.onSelect(found.length ? found : null)
+  }
+  const key = (e: KeyboardEvent) => {
+    const v = view.current, step = 60
+    const by: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }
+    const to = by[e.key]
+    if (to && v) view.current = { ...v, x: v.x + (to[0] * step) / v.scale, y: v.y + (to[1] * step) / v.scale }
+    else if (e.key === '+' || e.key === '=') zoom(1.4)
+    else if (e.key === '-') zoom(1 / 1.4)
+    else if (e.key === '0') view.current = null
+    else return
+    e.preventDefault()
+    soon()
+  }
+  return (
+    <div class={`map-canvas ${p.tool}`} ref={box} tabIndex={0} role="application"
+      aria-label={`A map of ${count(p.ids.length, 'item')}: arrows move it, plus and minus zoom, 0 shows all`}
+      onPointerDown={down} onPointerMove={move} onPointerUp={up} onPointerCancel={up} onPointerLeave={() => setPoint(-1)}
+      onKeyDown={key}>
+      <canvas ref={canvas} />
+      <div class="map-over" ref={over}>
+        {p.labels && p.map.clusters.slice(0, LABELS).filter((c) => c.label).map((c) => (
+          <span key={c.number} class="map-label" data-x={c.x} data-y={c.y}>{c.label.split(', ').slice(0, 2).join(', ')}</span>
+        ))}
+        {point >= 0 && <span class="map-ring" data-x={p.xy[2 * point]} data-y={p.xy[2 * point + 1]} />}
+      </div>
+      {line && <svg class="map-lasso"><polygon points={line.map((q) => q.join(',')).join(' ')} /></svg>}
+      <div class="map-buttons">
+        <Button label="Nearer" onClick={() => zoom(1.6)}>+</Button>
+        <Button label="Farther" onClick={() => zoom(1 / 1.6)}>−</Button>
+        <Button label="Show all" onClick={() => { view.current = null; soon() }}>All</Button>
+      </div>
+      {point >= 0 && <Under k={p.k} id={p.ids[point]!} />}
+    </div>
+  )
+}
+
+// ---- the item under the pointer
+
+function Under({ k, id }: { k: Collection; id: Id }) {
+  const settled = useSettled(id, 120)
+  const { data } = useLoad((signal) => call('GET /api/v1/collections/{name}/items',
+    { params: { name: k.name }, query: { limit: 1, from: String(settled) }, signal }), [k.name, settled])
+  const item = data?.items.find((i) => String(i.id) === String(id))
+  const { text, ...rest } = (item?.payload ?? {}) as Record<string, unknown>
+  return (
+    <div class="map-item" role="status">
+      <code class="small">{String(id)}</code>
+      {typeof text === 'string' && <p>{text.slice(0, 400)}</p>}
+      {Object.keys(rest).length > 0 && (
+        <dl class="small">
+          {Object.entries(rest).slice(0, HELD).map(([name, v]) => (
+            <div key={name}><dt class="dim">{name}</dt><dd class="clip">{typeof v === 'string' ? v : JSON.stringify(v)}</dd></div>
+          ))}
+        </dl>
+      )}
+    </div>
+  )
+}
+
+// ---- what was selected
+
+type Point = { id: Id; payload?: Record<string, unknown> }
+const points = (k: Collection, ids: Id[], signal?: AbortSignal): Promise<Point[]> =>
+  call('POST /collections/{collection}/points', { params: { collection: k.name }, body: { ids, with_payload: true }, signal })
+    .then((r) => r.result as Point[])
+
+function* parts<T>(list: T[]): Generator<T[]> {
+  for (let at = 0; at < list.length; at += AT_ONCE) yield list.slice(at, at + AT_ONCE)
+}
+
+function Selected({ k, ids, onClose }: { k: Collection; ids: Id[]; onClose: () => void }) {
+  const [tagging, setTagging] = useState(false), [error, setError] = useState<Error | null>(null)
+  const { data, error: failed, reload } = useLoad((signal) => points(k, ids.slice(0, LISTED), signal), [k.name, ids.length, ids[0]])
+  const save = async () => {
+    const lines: string[] = []
+    for (const part of parts(ids))
+      for (const { id, payload } of await points(k, part)) lines.push(`${JSON.stringify({ id, payload: payload ?? {} })}\n`)
+    saveAs(new Blob(lines, { type: 'application/jsonl' }), `${k.name}-selected.jsonl`)
+  }
+  return (
+    <section class="map-selected" aria-label="Selected items">
+      <div class="toolbar">
+        <strong role="status">{count(ids.length, 'item')} selected</strong>
+        <Button icon="flag" onClick={() => setTagging(true)}>Tag</Button>
+        <Button icon="download" onClick={() => void save().catch(setError)}>Save as JSONL</Button>
+        <Button icon="close" kind="quiet" onClick={onClose}>Deselect</Button>
+      </div>
+      {(error ?? failed) && <Failure error={(error ?? failed)!} retry={() => { setError(null); reload() }} />}
+      {data && (
+        <ul class="map-list">
+          {data.map(({ id, payload: { text, ...rest } = {} }) => (
+            <li key={id}>
+              <code class="small">{String(id)}</code>{' '}
+              {typeof text === 'string' ? <span class="clip">{text}</span> : <code class="small dim clip">{JSON.stringify(rest)}</code>}
+            </li>
+          ))}
+          {ids.length > LISTED && <li class="dim small">and {count(ids.length - LISTED, 'more item')}</li>}
+        </ul>
+      )}
+      {tagging && <Tag k={k} ids={ids} onClose={() => { setTagging(false); reload() }} />}
+    </section>
+  )
+}
+
+function Tag({ k, ids, onClose }: { k: Collection; ids: Id[]; onClose: () => void }) {
+  const [name, setName] = useState('tag'), [value, setValue] = useState('')
+  const [error, setError] = useState<Error | null>(null), [busy, setBusy] = useState(false)
+  const send = async () => {
+    setBusy(true)
+    try {
+      for (const part of parts(ids))
+        await call('POST /collections/{collection}/points/payload',
+          { params: { collection: k.name }, body: { payload: { [name.trim()]: value.trim() }, points: part } })
+      onClose()
+    } catch (e) {
+      setError(e as Error)
+      setBusy(false)
+    }
+  }
+  return (
+    <Dialog title={`Tag ${count(ids.length, 'item')}`} onClose={onClose} actions={
+      <Button kind="main" icon="check" disabled={busy || !name.trim() || !value.trim()} onClick={() => void send()}>Tag</Button>}>
+      <Field label="Field of the payload"><input value={name} onInput={(e) => setName(e.currentTarget.value)} /></Field>
+      <Field label="Value"><input value={value} onInput={(e) => setValue(e.currentTarget.value)} /></Field>
+      {error && <Failure error={error} />}
+    </Dialog>
+  )
+}
