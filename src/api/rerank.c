@@ -1,22 +1,13 @@
 /* POST /v1/rerank, /v2/rerank, /rerank: documents by how well they answer a query, as a
  * cross-encoder scores them. One reply serves the clients of Cohere, Jina and vLLM; a request that
  * says `texts` is answered as text-embeddings-inference does. Errors have each face's shape. */
-#include "api/api_int.h"
+#include "api/rerank_int.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include "module/cmd.h"
 
-enum { DOCUMENTS_MAX = 1000, DOC_TOKENS = 4096, UNIT_DOCUMENTS = 100 };
-
-struct rerank_params {
-	struct str model, query;
-	struct str *docs;
-	size_t n;
-	int64_t top_n, doc_tokens; /* top_n 0: all */
-	bool texts;                /* asked, and answered, as text-embeddings-inference has it */
-	bool documents, raw, cut;  /* documents are wanted back; raw scores; cutting is allowed */
-};
+enum { DOC_TOKENS = 4096, UNIT_DOCUMENTS = 100 };
 
 struct ranking {
 	struct rerank_params p;
@@ -52,10 +43,10 @@ static enum err parse_documents(
 	if (!list)
 		return api_fail(
 			x, ERR_INVALID, "missing_required_parameter", key, "%s is missing", key);
-	if (!yyjson_is_arr(list) || !n || n > DOCUMENTS_MAX)
+	if (!yyjson_is_arr(list) || !n || n > RERANK_DOCUMENTS_MAX)
 		return api_fail(x, ERR_INVALID, "invalid_value", key,
-			"%s must be a list of 1 to %d texts, and it has %zu", key, DOCUMENTS_MAX,
-			n);
+			"%s must be a list of 1 to %d texts, and it has %zu", key,
+			RERANK_DOCUMENTS_MAX, n);
 	p->docs = arena_array_of(a, n, struct str);
 	if (!p->docs)
 		return api_no_memory(x);
@@ -83,7 +74,7 @@ static enum err refuse(yyjson_val *o, struct api_error *x)
 	return OK;
 }
 
-static enum err parse(
+enum err rerank_parse(
 	struct str body, struct arena *a, struct rerank_params *p, struct api_error *x)
 {
 	yyjson_val *o;
@@ -298,7 +289,7 @@ static void rerank(struct croft *c, struct http_request *rq, struct http_respons
 	struct ranking r = {0};
 	char hex[ID_HEX + 1];
 	id_hex(rq->id, hex);
-	enum err e = parse(rq->body, rq->arena, &r.p, &r.x);
+	enum err e = rerank_parse(rq->body, rq->arena, &r.p, &r.x);
 	if (e) {
 		reply_failed(&r, str_c(hex), rs);
 		return;

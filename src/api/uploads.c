@@ -85,7 +85,7 @@ static enum err want_text(
 	return OK;
 }
 
-static enum err parse_begin(
+enum err uploads_parse_begin(
 	struct str body, struct arena *a, struct upload_new *n, struct api_error *x)
 {
 	yyjson_val *o;
@@ -110,7 +110,7 @@ static void begin(struct croft *c, struct http_request *rq, struct http_response
 	struct api_error x = {0};
 	struct upload_new n;
 	struct upload_row u;
-	enum err e = parse_begin(rq->body, rq->arena, &n, &x);
+	enum err e = uploads_parse_begin(rq->body, rq->arena, &n, &x);
 	if (!e) {
 		e = uploads_begin(c, project_of(rq), &n, rq->arena, &u, &x.et);
 		e = e ? fail(&x, e, NULL) : OK;
@@ -174,7 +174,7 @@ static void add_part(struct croft *c, struct http_request *rq, struct http_respo
 
 /* ---- complete, cancel ---- */
 
-static enum err parse_parts(
+enum err uploads_parse_parts(
 	struct str body, struct arena *a, struct upload_parts *out, struct api_error *x)
 {
 	yyjson_val *o, *list, *v;
@@ -219,7 +219,7 @@ static void complete(struct croft *c, struct http_request *rq, struct http_respo
 	struct file_row f;
 	bool there = false;
 	enum err e = id_of(rq, &id, &x);
-	e = e ? e : parse_parts(rq->body, rq->arena, &parts, &x);
+	e = e ? e : uploads_parse_parts(rq->body, rq->arena, &parts, &x);
 	if (!e) {
 		e = uploads_complete(
 			c, project_of(rq), id, &parts, rq->cancel, rq->arena, &u, &x.et);

@@ -66,4 +66,11 @@ enum err uploads_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx,
 extern const struct migration uploads_migrations[1];
 extern const struct module uploads_module;
 
+/* Bodies of requests: to begin, and to complete. Texts and ids are the arena's. */
+struct api_error;
+enum err uploads_parse_begin(
+	struct str body, struct arena *a, struct upload_new *out, struct api_error *x) MUST_CHECK;
+enum err uploads_parse_parts(
+	struct str body, struct arena *a, struct upload_parts *out, struct api_error *x) MUST_CHECK;
+
 #endif
