@@ -23,6 +23,8 @@ for set in ${SETS:-cranfield boolq-retrieval made made-all-words}; do
 	echo "$ours" | awk -v set="$set" '{printf "# %s: ours built in %.1f s, %.1f MB\n", set, $2, $3 / 1048576}'
 	[ -n "$python" ] || { echo "$set $ours"; continue; }
 	for peer in ${PEERS:-rank_bm25:10 bm25s:1 tantivy:1}; do
+		# it keeps a dictionary for each document and takes a second for each query of the made sets
+		case $set:$peer in made*:rank_bm25*) continue ;; esac
 		theirs=$("$python" bench/keyword_peers.py peer "${peer%:*}" "$dir/$set")
 		"$python" bench/keyword_peers.py row "$dir/$set" "${peer%:*}" "$ours" "$theirs" "${peer#*:}"
 	done

@@ -207,15 +207,18 @@ static void score_classic(const struct search *z, struct cursor *c)
 	const uint32_t *all = z->part->seg->len, *tf = c->scan.tf;
 	float base = m->k1 * (1 - m->fields[0].b), w = c->weight;
 	float each = m->k1 * m->fields[0].b / z->q->snap->avg.len[0];
-	int32_t len[PACK_N] = {0};
-	float part[PACK_N];
+	int32_t len[PACK_N];
+	float part[STEP];
 	for (uint32_t i = 0; i < c->scan.n; i++)
 		len[i] = (int32_t)all[c->scan.docs[i]];
-	for (size_t i = 0; i < PACK_N; i++) {
-		float n = (float)(int32_t)tf[i];
-		part[i] = w * n / (n + base + each * (float)len[i]);
+	memset(len + c->scan.n, 0, (PACK_N - c->scan.n) * sizeof *len);
+	for (size_t from = 0; from < c->scan.n; from += STEP) {
+		for (size_t i = 0; i < STEP; i++) {
+			float n = (float)(int32_t)tf[from + i];
+			part[i] = w * n / (n + base + each * (float)len[from + i]);
+		}
+		memcpy(c->part + from, part, sizeof part);
 	}
-	memcpy(c->part, part, sizeof part);
 }
 
 static void scan_block(const struct search *z, struct cursor *c, uint32_t block)
@@ -322,7 +325,7 @@ static void add_candidate(struct search *z, uint32_t doc, float sum)
 {
 	topk_add(&z->bar, (struct hit){z->bar_keys++, sum});
 	if (z->bar.n == z->bar.k)
-		z->limit = z->bar.hits[0].score / z->slack;
+		z->limit = MAX(z->limit, z->bar.hits[0].score / z->slack);
 	if (z->n_candidates == z->max_candidates) {
 		size_t n = 0;
 		for (size_t i = 0; i < z->n_candidates; i++)
@@ -364,6 +367,22 @@ static void narrow(struct search *z, size_t i)
 		n += sum >= after;
 	}
 	z->n_near = n;
+}
+
+/* With few documents the first window has them all, and the bar is raised by one after the other.
+ * So it begins at what k of them reach: the least of the greatest of k shares of who is near. */
+static void first_limit(struct search *z)
+{
+	enum { SHARES_MAX = 64 };
+	float most[SHARES_MAX] = {0}, least = INFINITY;
+	size_t k = z->bar.k;
+	if (z->limit >= 0 || k > SHARES_MAX || z->n_near < 4 * k || z->keep || z->part->live->dead)
+		return;
+	for (size_t j = 0, i = 0; j < z->n_near; j++, i = i + 1 < k ? i + 1 : 0)
+		most[i] = MAX(most[i], z->near_sums[j]);
+	for (size_t i = 0; i < k; i++)
+		least = MIN(least, most[i]);
+	z->limit = least / z->slack;
 }
 
 static void take_near(struct search *z)
@@ -458,6 +477,7 @@ static void search_part(struct search *z, size_t part, const struct cancel *canc
 		find_near(z, lo, n_below);
 		for (size_t i = n_below; i-- > 0 && z->n_near;)
 			narrow(z, i);
+		first_limit(z);
 		take_near(z);
 		lo = hi;
 	}
@@ -480,9 +500,12 @@ static void search_free(struct search *z)
 /* For k > 0 hits into out. */
 static struct search *search_new(const struct query *q, struct hit *out, size_t k)
 {
-	struct search *z = calloc(1, sizeof *z);
+	struct search *z = malloc(sizeof *z);
 	if (!z)
 		return NULL;
+	memset(z, 0, offsetof(struct search, near_docs));
+	memset(z->found, 0, sizeof z->found);
+	memset(z->sum, 0, sizeof z->sum);
 	size_t most = (size_t)MIN(k, MAX(q->snap->n_docs, 1));
 	z->q = q;
 	z->limit = -1;
