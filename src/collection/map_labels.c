@@ -1,7 +1,7 @@
 /* Names of clusters: class-based TF-IDF (Grootendorst 2022, arXiv:2203.05794). A cluster is one
- * document; a word counts by the share of the cluster's texts that have it, and less the more
- * clusters have it too. Texts are drawn evenly from each cluster, words are joined by their stem
- * and shown as they stand in the texts. */
+ * document; a word counts by the root of the share of the cluster's texts that have it (the root
+ * holds back what is in all texts), and less the more clusters have it too. Texts are drawn evenly
+ * from each cluster, words are joined by their stem and shown as they stand in the texts. */
 #include "collection/map_int.h"
 #include "base/room.h"
 #include "text/unicode.h"
@@ -191,7 +191,7 @@ static struct str label_of(const struct bag *b, double mean, struct arena *a, en
 		if (u->n < 2 && b->n_texts > 4)
 			continue;
 		s[n++] = (struct scored){
-			(double)u->n / (double)b->n_texts * log(1 + mean / u->word->rates),
+			sqrt((double)u->n / (double)b->n_texts) * log(1 + mean / u->word->rates),
 			u->word->shown};
 	}
 	if (n)

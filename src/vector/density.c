@@ -8,7 +8,8 @@
  * 3. From the top down, a join of two groups of at least min_size is a split into two clusters;
  *    a smaller group falls out. A cluster's stability is the sum over its points of how long, in
  *    1 / distance, they were in it; a cluster is taken when it is more stable than the best of
- *    what it splits into. The whole is no cluster. */
+ *    what it splits into. The whole is no cluster, nor is more than half of it when it splits: a
+ *    picture in which nearly all is one cluster tells nothing. */
 #include "vector/layout_int.h"
 
 #include <math.h>
@@ -242,13 +243,14 @@ static enum err join_all(struct density *x, struct errtext *et)
 struct group {
 	int32_t parent, taken; /* taken: the group that is a cluster and holds this one; -1 */
 	double born, stability, below;
+	size_t size; /* when it was born */
 	bool cluster;
 	size_t n;       /* points of the cluster */
 	uint32_t first; /* its lowest point */
 };
 
-static enum err add_group(
-	struct density *x, int32_t parent, double born, int32_t *out, struct errtext *et)
+static enum err add_group(struct density *x, int32_t parent, double born, size_t size, int32_t *out,
+	struct errtext *et)
 {
 	if (x->n_groups == x->cap) {
 		size_t cap = x->cap ? 2 * x->cap : 256;
@@ -258,7 +260,7 @@ static enum err add_group(
 		x->group = more;
 		x->cap = cap;
 	}
-	x->group[x->n_groups] = (struct group){.parent = parent, .born = born};
+	x->group[x->n_groups] = (struct group){.parent = parent, .born = born, .size = size};
 	*out = (int32_t)x->n_groups++;
 	return OK;
 }
@@ -291,7 +293,7 @@ static enum err divide(struct density *x, double nearest, struct errtext *et)
 	uint32_t *stack = malloc((x->n + 1) * sizeof *stack);
 	int32_t whole = 0;
 	size_t n = 0;
-	enum err e = todo && stack ? add_group(x, -1, 0, &whole, et) : layout_no_memory(et);
+	enum err e = todo && stack ? add_group(x, -1, 0, x->n, &whole, et) : layout_no_memory(et);
 	if (!e)
 		todo[n++] = (struct visit){(uint32_t)(x->n + x->n_joins - 1), whole};
 	while (n && !e) {
@@ -313,7 +315,7 @@ static enum err divide(struct density *x, double nearest, struct errtext *et)
 			if (big[0] && big[1]) {
 				x->group[v.group].stability +=
 					(when - x->group[v.group].born) * x->size[side[s]];
-				e = add_group(x, v.group, when, &to, et);
+				e = add_group(x, v.group, when, x->size[side[s]], &to, et);
 			}
 			todo[n++] = (struct visit){side[s], to};
 		}
@@ -328,8 +330,9 @@ static void choose(struct density *x)
 {
 	for (size_t i = x->n_groups; i-- > 1;) {
 		struct group *g = &x->group[i];
-		g->cluster = g->stability >= g->below;
-		x->group[g->parent].below += MAX(g->stability, g->below);
+		bool most = g->size > x->n / 2 && g->below > 0;
+		g->cluster = g->stability >= g->below && !most;
+		x->group[g->parent].below += g->cluster ? g->stability : g->below;
 	}
 	if (x->n_groups)
 		x->group[0].taken = -1;

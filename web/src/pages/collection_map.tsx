@@ -144,7 +144,7 @@ function Legend({ colouring: c, only, onOnly, onSelect }: { colouring: Colouring
           <button type="button" aria-pressed={only === g.value} onClick={() => onOnly(only === g.value ? null : g.value)}
             onDblClick={() => onSelect(g.value)} title="Show these alone; twice: select them">
             <span class="map-dot" style={{ background: css(g.colour) }} />
-            <span class="clip">{g.label}</span><span class="dim n">{g.items.toLocaleString('en')}</span>
+            <span class="map-name">{g.label}</span><span class="dim n">{g.items.toLocaleString('en')}</span>
           </button>
         </li>
       ))}
