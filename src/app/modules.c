@@ -20,6 +20,7 @@
 #include "collection/collection.h"
 #include "endpoint/endpoint.h"
 #include "endpoint/remote.h"
+#include "eval/eval.h"
 #include "rag/rag.h"
 #include "run/experiment.h"
 #include "run/run.h"
@@ -49,6 +50,7 @@ const struct module *const app_modules[] = {
 	&endpoint_module,
 	&collection_module,
 	&rag_module,
+	&eval_module,
 	&api_module,
 	&tokenize_module,
 	&rerank_module,

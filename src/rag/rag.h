@@ -30,7 +30,11 @@ struct rag_query {
 	struct str owner; /* only its documents; "": whosever */
 	size_t k;         /* 0: the setting rag.top_k */
 	enum rag_method method;
-	float balance; /* of hybrid: how much more the dense side weighs; 0: 1 */
+	float balance; /* of hybrid: how much more the dense side weighs; 0: rag.dense_weight */
+	const float *vector;     /* of the text, from rag_vector(); NULL: it is made now */
+	bool rerank;             /* the best are ordered anew by a cross-encoder */
+	struct str rerank_model; /* "": the default one */
+	size_t rerank_depth;     /* how many; 0: 50 */
 	struct rag_filter filter;
 };
 
@@ -42,12 +46,38 @@ struct rag_hit {
 	float score, dense, bm25;       /* fused; each method's own */
 	float relevance;                /* 0..1: score over the greatest there could be */
 	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among its candidates */
+	float rerank;                   /* of a cross-encoder: 0..1 */
+	uint32_t before;                /* rank before it, from 1; 0: it did not read this one */
 };
 
 /* Hits are in `a`. */
 enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 	struct rag_hit **hits, size_t *n, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
+
+/* k, method, collection, rerank, weights, filters of a JSON object; strings are borrowed from it.
+ */
+enum err rag_query_parse(yyjson_val *o, struct rag_query *q, struct errtext *et) MUST_CHECK;
+
+/* Documents by their best passages; no text is read where nothing is reranked. q->k is how many
+ * passages are looked at. Ties are ordered by path, the greater first, as trec_eval has them. */
+struct rag_ranked {
+	struct str path;
+	float score; /* falls from one to the next */
+	int64_t chunk;
+};
+enum err rag_rank_documents(struct croft *c, const struct rag_query *q, struct arena *a,
+	struct rag_ranked **out, size_t *n, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
+/* What rag_query.vector wants, in `a`. */
+enum err rag_vector(struct croft *c, struct str text, struct arena *a, const float **out,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* Which embedding model: name and the identity of its space, in `a`. */
+enum err rag_space(struct croft *c, struct arena *a, struct str *model, struct str *space,
+	struct errtext *et) MUST_CHECK;
+/* The collection's document set as it is now: "document-set/default:7", in `a`; "" for none. */
+enum err rag_document_set(struct croft *c, struct str project, struct str collection,
+	struct arena *a, struct str *ref, struct errtext *et) MUST_CHECK;
 
 /* ---- documents that another part keeps (owned.c) ----
  *

@@ -346,7 +346,7 @@ enum err run_search(struct cmd *cmd, struct errtext *et);
 enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et) MUST_CHECK;
 void query_text(struct cmd *cmd, struct buf *out);
 extern const struct option ingest_options[], docs_options[], search_options[];
-enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 8 };
+enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 12 };
 
 enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
 	void *ctx, struct errtext *et);

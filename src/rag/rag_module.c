@@ -41,7 +41,8 @@ static const struct route routes[] = {
 		"Delete a document and everything of it that can be found", NULL, NULL,
 		"{ deleted: boolean }", 0},
 	{HTTP_POST, "/api/v1/search", post_search, PERM_DOCUMENT_READ, "Find passages", NULL,
-		"{ query, k?: int, method?: Method, collection?, filters?: Filters }",
+		"{ query, k?: int, method?: Method, collection?, filters?: Filters, rerank?: "
+		"boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: number } }",
 		"{ hits: Hit[], document_set: string | null, document_changes: int, run: id, "
 		"took_ms: number }",
 		0},
@@ -50,6 +51,8 @@ static const struct route routes[] = {
 		"answer",
 		NULL,
 		"{ question, model?, k?: int, method?: Method, collection?, filters?: Filters, "
+		"rerank?: boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: "
+		"number }, "
 		"temperature?: number, seed?: int, max_tokens?: int, stream?: boolean }",
 		"Answer & { passages: (Hit & { n: int })[] }", 0},
 };
@@ -70,7 +73,8 @@ static const struct shape shapes[] = {
 		"int, to: int, "
 		"text, score: number, dense: number | null, dense_rank: int | null, bm25: number | "
 		"null, "
-		"bm25_rank: int | null, why: { term, score: number, tf: int, df: int }[] }"},
+		"bm25_rank: int | null, rerank?: number, rank_before?: int, why: { term, score: "
+		"number, tf: int, df: int }[] }"},
 	{"BestSentence", "{ n: int, text, score: number, document: id, page: int, from: int, to: "
 			 "int }"},
 	{"Citation", "{ n: int, status: \"verbatim\" | \"supported\" | \"unsupported\", added_by: "
@@ -102,6 +106,10 @@ static const struct setting settings[] = {
 		"Tokens of a question's prompt; passages beyond are left out, and the run says so",
 		128, 1 << 20},
 	{"rag.top_k", SET_INT, "6", "Passages that a question retrieves", 1, 100},
+	{"rag.dense_weight", SET_INT, "100",
+		"What the dense side of a hybrid search weighs beside words, in percent of what "
+		"was measured best on many sets",
+		1, 10000},
 	{"rag.chunk_tokens", SET_INT, "200", "Tokens of the embedding model in a chunk", 16, 8192},
 	{"rag.chunk_overlap", SET_INT, "30", "Tokens that a chunk repeats of the one before", 0,
 		4096},

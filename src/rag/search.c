@@ -2,6 +2,7 @@
 #include "rag/rag_int.h"
 
 #include <fnmatch.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { K_MAX = 1000 };
@@ -128,66 +129,165 @@ static enum err read_hits(struct croft *c, const struct rag_query *q, struct str
 	return e;
 }
 
+/* ---- one search ---- */
+
+enum { RERANK_DEPTH = 50, RERANK_DEPTH_MAX = 1000, RERANK_TOKENS = 4096 };
+
+struct lookup {
+	struct croft *c;
+	const struct rag_query *q;
+	struct rag *r;
+	struct arena *a;
+	const struct cancel *cancel;
+	struct errtext *et;
+	struct str project, collection;
+	size_t k, depth; /* passages wanted; of those that are reranked */
+	struct endpoint *reranker;
+	struct fused *fused;
+	size_t n;
+};
+
+static enum err no_memory(struct lookup *l)
+{
+	return err_set(l->et, ERR_NOMEM, "no memory to search");
+}
+
+/* What is asked, before anything is computed. */
+static enum err check(struct lookup *l)
+{
+	const struct rag_query *q = l->q;
+	l->project = q->project.n ? q->project : S("default");
+	l->collection = q->collection.n ? q->collection : S("default");
+	l->k = q->k ? q->k : (size_t)setting_int(l->c, "rag.top_k");
+	l->depth = !q->rerank ? 0 : q->rerank_depth ? q->rerank_depth : RERANK_DEPTH;
+	if (!str_trim(q->text).n)
+		return err_set(l->et, ERR_INVALID, "the query is empty");
+	if (l->k > K_MAX || l->depth > RERANK_DEPTH_MAX)
+		return err_set(l->et, ERR_INVALID,
+			"k is %zu, at most %d hits can be asked for and reranked",
+			MAX(l->k, l->depth), K_MAX);
+	if (!l->depth)
+		return OK;
+	enum err e = endpoint_rerank(l->c, q->rerank_model, &l->reranker, l->et);
+	return e ? e : endpoint_need_model(l->reranker, "rerank", l->et);
+}
+
+static enum err embed_query(struct lookup *l, struct retrieved *got)
+{
+	if (l->q->vector) {
+		memcpy(got->vector, l->q->vector, l->r->dim * sizeof(float));
+		return OK;
+	}
+	return embed_texts(endpoint_model(l->r->embed), &l->q->text, 1, true, got->vector,
+		&got->truncated, &got->tokens, l->cancel, l->et);
+}
+
+/* Both indexes at one moment. */
+static enum err look(struct lookup *l, struct retrieved *got)
+{
+	const struct rag_query *q = l->q;
+	struct rag *r = l->r;
+	size_t k = MAX(l->k, l->depth);
+	struct keep_ctx ctx = {.r = r,
+		.q = q,
+		.collections = q->n_collections ? q->collections : &l->collection,
+		.n_collections = q->n_collections ? q->n_collections : 1,
+		.glob = q->filter.path_glob.n ? arena_c(l->a, q->filter.path_glob) : NULL};
+	struct fusion_query fq = {.method = q->method,
+		.balance = q->balance > 0 ? q->balance
+					  : (float)setting_int(l->c, "rag.dense_weight") / 100,
+		.keep = keep,
+		.ctx = &ctx};
+	l->fused = arena_array_of(l->a, k + 1, struct fused);
+	if (!l->fused || (q->filter.path_glob.n && !ctx.glob))
+		return no_memory(l);
+	if (q->method != RAG_BM25) {
+		got->vector = arena_array_of(l->a, r->dim, float);
+		enum err e = got->vector ? embed_query(l, got) : no_memory(l);
+		if (e)
+			return e;
+		fq.vector = got->vector;
+		fq.fit = rag_fit(model_tokenizer(endpoint_model(r->embed)), q->text);
+	}
+	pthread_rwlock_rdlock(&r->lock);
+	struct shelf *shelf = index_shelf(r, l->project);
+	ctx.shelf = shelf;
+	enum err e = rag_query_terms(
+		r, shelf, q->text, l->a, &got->terms, &got->word_at, &got->n_terms, l->et);
+	fq.terms = got->terms;
+	fq.word_at = got->word_at;
+	fq.n_terms = got->n_terms;
+	ctx.verdict = e ? NULL : arena_array_of(l->a, r->n_docs + 1, uint8_t);
+	if (!e && !ctx.verdict)
+		e = no_memory(l);
+	if (!e && shelf)
+		e = rag_rank(shelf->dense, shelf->bm25, &fq, k, l->fused, &l->n, &got->info,
+			l->cancel, l->et);
+	pthread_rwlock_unlock(&r->lock);
+	return e;
+}
+
+static int by_rerank(const void *a, const void *b)
+{
+	const struct rag_hit *x = a, *y = b;
+	if (x->rerank != y->rerank)
+		return x->rerank < y->rerank ? 1 : -1;
+	return (x->before > y->before) - (x->before < y->before);
+}
+
+/* The first `depth` hits by what a cross-encoder says of them; the others keep their places behind
+ * those. It reads what the indexes have of a passage: title, headings, text. */
+static enum err rerank(struct lookup *l, struct rag_hit *hits, size_t n)
+{
+	n = MIN(n, l->depth);
+	if (!n)
+		return OK;
+	struct str *texts = arena_array_of(l->a, n, struct str);
+	float *scores = arena_array_of(l->a, n, float);
+	bool *cut = arena_array_of(l->a, n, bool);
+	struct buf b = {0};
+	size_t tokens = 0;
+	enum err e = texts && scores && cut ? OK : no_memory(l);
+	for (size_t i = 0; i < n && !e; i++) {
+		buf_clear(&b);
+		chunk_index_text(
+			hits[i].title, hits[i].heading_path, hits[i].text, RAG_CONTEXT_MAX, &b);
+		texts[i] = arena_str(l->a, buf_str(&b));
+		e = texts[i].p ? OK : no_memory(l);
+	}
+	buf_free(&b);
+	if (!e)
+		e = rank_texts(endpoint_model(l->reranker), l->q->text, texts, n, RERANK_TOKENS,
+			scores, cut, &tokens, l->cancel, l->et);
+	for (size_t i = 0; i < n && !e; i++) {
+		hits[i].rerank = 1 / (1 + expf(-scores[i]));
+		hits[i].before = (uint32_t)i + 1;
+	}
+	if (!e)
+		qsort(hits, n, sizeof *hits, by_rerank);
+	return e;
+}
+
 enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *a,
 	struct retrieved *out, const struct cancel *cancel, struct errtext *et)
 {
-	struct rag *r;
 	struct retrieved got = {0};
-	struct str project = q->project.n ? q->project : S("default");
-	enum err e = rag_load(c, &r, cancel, et);
-	if (e)
-		return e;
-	if (!str_trim(q->text).n)
-		return err_set(et, ERR_INVALID, "the query is empty");
-	size_t k = q->k ? q->k : (size_t)setting_int(c, "rag.top_k");
-	if (k > K_MAX)
-		return err_set(
-			et, ERR_INVALID, "k is %zu, at most %d hits can be asked for", k, K_MAX);
-	struct str collection = q->collection.n ? q->collection : S("default");
-	struct keep_ctx ctx = {.r = r,
-		.q = q,
-		.collections = q->n_collections ? q->collections : &collection,
-		.n_collections = q->n_collections ? q->n_collections : 1,
-		.glob = q->filter.path_glob.n ? arena_c(a, q->filter.path_glob) : NULL};
-	struct fused *fused = arena_array_of(a, k + 1, struct fused);
-	got.vector = arena_array_of(a, r->dim, float);
-	got.hits = arena_array_of(a, k + 1, struct rag_hit);
-	if (!fused || !got.vector || !got.hits || (q->filter.path_glob.n && !ctx.glob))
-		return err_set(et, ERR_NOMEM, "no memory to search");
-	struct fusion_query fq = {
-		.method = q->method, .balance = q->balance, .keep = keep, .ctx = &ctx};
-	if (!q->n_collections)
-		e = docset_before(c, r, project, collection, a, &got.set, et);
-	if (e)
-		return e;
-	if (q->method == RAG_BM25) {
-		got.vector = NULL;
-	} else {
-		e = embed_texts(endpoint_model(r->embed), &q->text, 1, true, got.vector,
-			&got.truncated, &got.tokens, cancel, et);
-		if (e)
-			return e;
-		fq.vector = got.vector;
-		fq.fit = rag_fit(model_tokenizer(endpoint_model(r->embed)), q->text);
-	}
-	size_t n = 0;
-	pthread_rwlock_rdlock(&r->lock);
-	struct shelf *shelf = index_shelf(r, project);
-	ctx.shelf = shelf;
-	e = rag_query_terms(r, shelf, q->text, a, &got.terms, &got.word_at, &got.n_terms, et);
-	fq.terms = got.terms;
-	fq.word_at = got.word_at;
-	fq.n_terms = got.n_terms;
-	ctx.verdict = e ? NULL : arena_array_of(a, r->n_docs + 1, uint8_t);
-	if (!e && !ctx.verdict)
-		e = err_set(et, ERR_NOMEM, "no memory to search");
-	if (!e && shelf)
-		e = rag_rank(shelf->dense, shelf->bm25, &fq, k, fused, &n, &got.info, cancel, et);
-	pthread_rwlock_unlock(&r->lock);
-	if (!e)
-		e = read_hits(c, q, project, fused, n, &got.info, a, got.hits, &got.n, et);
+	struct lookup l = {.c = c, .q = q, .a = a, .cancel = cancel, .et = et};
+	enum err e = rag_load(c, &l.r, cancel, et);
+	e = e ? e : check(&l);
 	if (!e && !q->n_collections)
-		e = docset_after(c, project, collection, a, &got.set, et);
+		e = docset_before(c, l.r, l.project, l.collection, a, &got.set, et);
+	e = e ? e : look(&l, &got);
+	if (!e) {
+		got.hits = arena_array_of(a, l.n + 1, struct rag_hit);
+		e = got.hits ? OK : no_memory(&l);
+	}
+	e = e ? e : read_hits(c, q, l.project, l.fused, l.n, &got.info, a, got.hits, &got.n, et);
+	e = e ? e : rerank(&l, got.hits, got.n);
+	got.n = MIN(got.n, l.k);
+	if (!e && !q->n_collections)
+		e = docset_after(c, l.project, l.collection, a, &got.set, et);
+	endpoint_put(l.reranker);
 	if (!e)
 		*out = got;
 	return e;
@@ -202,5 +302,129 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 		*hits = got.hits;
 		*n = got.n;
 	}
+	return e;
+}
+
+/* ---- documents by their best passages ---- */
+
+static int by_score_then_path(const void *a, const void *b)
+{
+	const struct rag_ranked *x = a, *y = b;
+	if (x->score != y->score)
+		return x->score < y->score ? 1 : -1;
+	return str_cmp(y->path, x->path);
+}
+
+/* Those that were reranked come first, with scores above all others'. */
+static enum err rerank_fused(struct lookup *l, const struct fusion_info *info)
+{
+	size_t n = MIN(l->n, l->depth), n_hits = 0;
+	struct rag_hit *hits = arena_array_of(l->a, n + 1, struct rag_hit);
+	enum err e = hits ? OK : no_memory(l);
+	e = e ? e
+	      : read_hits(l->c, l->q, l->project, l->fused, n, info, l->a, hits, &n_hits, l->et);
+	e = e ? e : rerank(l, hits, n_hits);
+	if (e)
+		return e;
+	float top = l->n ? l->fused[0].score : 0;
+	memmove(l->fused + n_hits, l->fused + n, (l->n - n) * sizeof *l->fused);
+	l->n -= n - n_hits;
+	for (size_t i = 0; i < n_hits; i++)
+		l->fused[i] = (struct fused){
+			.key = (uint64_t)hits[i].chunk, .score = top + 1 + hits[i].rerank};
+	return OK;
+}
+
+/* The first of each document; l->fused is best first. */
+static enum err first_of_each(struct lookup *l, struct rag_ranked *out, size_t *n)
+{
+	struct rag *r = l->r;
+	enum err e = OK;
+	pthread_rwlock_rdlock(&r->lock);
+	uint8_t *seen = arena_array_of(l->a, r->n_docs + 1, uint8_t);
+	if (!seen)
+		e = no_memory(l);
+	for (size_t i = 0; i < l->n && !e; i++) {
+		const struct index_doc *d = index_doc_of(r, l->fused[i].key);
+		if (!d || seen[d - r->docs])
+			continue;
+		seen[d - r->docs] = 1;
+		struct rag_ranked *x = &out[(*n)++];
+		*x = (struct rag_ranked){.path = arena_str(l->a, str_c(d->path)),
+			.score = l->fused[i].score,
+			.chunk = (int64_t)l->fused[i].key};
+		if (!x->path.p)
+			e = no_memory(l);
+	}
+	pthread_rwlock_unlock(&r->lock);
+	return e;
+}
+
+enum err rag_rank_documents(struct croft *c, const struct rag_query *q, struct arena *a,
+	struct rag_ranked **out, size_t *n, const struct cancel *cancel, struct errtext *et)
+{
+	struct retrieved got = {0};
+	struct lookup l = {.c = c, .q = q, .a = a, .cancel = cancel, .et = et};
+	struct rag_ranked *list = NULL;
+	size_t found = 0;
+	enum err e = rag_load(c, &l.r, cancel, et);
+	e = e ? e : check(&l);
+	e = e ? e : look(&l, &got);
+	if (!e && l.depth)
+		e = rerank_fused(&l, &got.info);
+	l.n = MIN(l.n, l.k);
+	if (!e) {
+		list = arena_array_of(a, l.n + 1, struct rag_ranked);
+		e = list ? first_of_each(&l, list, &found) : no_memory(&l);
+	}
+	endpoint_put(l.reranker);
+	if (e)
+		return e;
+	qsort(list, found, sizeof *list, by_score_then_path);
+	*out = list;
+	*n = found;
+	return OK;
+}
+
+enum err rag_vector(struct croft *c, struct str text, struct arena *a, const float **out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	struct rag *r;
+	size_t truncated, tokens;
+	enum err e = rag_load(c, &r, cancel, et);
+	if (e)
+		return e;
+	float *v = arena_array_of(a, r->dim, float);
+	if (!v)
+		return err_set(et, ERR_NOMEM, "no memory for a query's vector");
+	e = embed_texts(
+		endpoint_model(r->embed), &text, 1, true, v, &truncated, &tokens, cancel, et);
+	if (!e)
+		*out = v;
+	return e;
+}
+
+enum err rag_space(
+	struct croft *c, struct arena *a, struct str *model, struct str *space, struct errtext *et)
+{
+	struct rag *r;
+	enum err e = rag_load(c, &r, NULL, et);
+	if (!e) {
+		*model = arena_str(a, endpoint_name(r->embed));
+		*space = arena_str(a, str_c(r->space));
+	}
+	return e;
+}
+
+enum err rag_document_set(struct croft *c, struct str project, struct str collection,
+	struct arena *a, struct str *ref, struct errtext *et)
+{
+	struct rag *r;
+	struct docset set = {0};
+	enum err e = rag_load(c, &r, NULL, et);
+	if (!e)
+		e = docset_settle(c, r, project, collection, S(""), a, &set, et);
+	if (!e)
+		*ref = set.ref.p ? set.ref : S("");
 	return e;
 }

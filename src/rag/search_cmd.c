@@ -10,12 +10,51 @@ const struct option search_options[] = {
 	{"from", 0, "DATE", "Only documents of this date or later: 2026-05-03"},
 	{"to", 0, "DATE", "Only documents of this date or earlier"},
 	{"collection", 'c', "NAME", "The collection (default)"},
+	{"rerank", 0, NULL, "Order the best anew with a cross-encoder"},
+	{"rerank-model", 0, "MODEL", "Which one (setting rerank.model)"},
+	{"rerank-depth", 0, "N", "How many of the best it reads (50)"},
+	{"dense-weight", 0, "X", "How much more embeddings weigh than words in hybrid"},
 };
 
 static void option_member(struct cmd *cmd, struct jw *w, const char *option, const char *key)
 {
 	if (cmd_opt(cmd, option).n)
 		jw_kstr(w, key, cmd_opt(cmd, option));
+}
+
+static enum err rerank_members(struct cmd *cmd, struct jw *w, struct errtext *et)
+{
+	struct str model = cmd_opt(cmd, "rerank-model"), depth = cmd_opt(cmd, "rerank-depth");
+	int64_t n = 0;
+	if (!cmd_flag(cmd, "rerank") && !model.n && !depth.n)
+		return OK;
+	if (depth.n && !str_i64(depth, &n))
+		return err_set(et, ERR_INVALID, "--rerank-depth must be a number, not \"%.*s\"",
+			STR_FMT(depth));
+	jw_key(w, "rerank");
+	jw_obj(w);
+	if (model.n)
+		jw_kstr(w, "model", model);
+	if (depth.n)
+		jw_ki64(w, "depth", n);
+	jw_end(w);
+	return OK;
+}
+
+static enum err weight_members(struct cmd *cmd, struct jw *w, struct errtext *et)
+{
+	struct str x = cmd_opt(cmd, "dense-weight");
+	double v;
+	if (!x.n)
+		return OK;
+	if (!str_f64(x, &v))
+		return err_set(et, ERR_INVALID, "--dense-weight must be a number, not \"%.*s\"",
+			STR_FMT(x));
+	jw_key(w, "weights");
+	jw_obj(w);
+	jw_kf64(w, "dense", v);
+	jw_end(w);
+	return OK;
 }
 
 enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
@@ -30,6 +69,10 @@ enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 	}
 	option_member(cmd, w, "method", "method");
 	option_member(cmd, w, "collection", "collection");
+	enum err e = rerank_members(cmd, w, et);
+	e = e ? e : weight_members(cmd, w, et);
+	if (e)
+		return e;
 	jw_key(w, "filters");
 	jw_obj(w);
 	option_member(cmd, w, "path", "path");
@@ -72,6 +115,9 @@ static void print_hit(struct cmd *cmd, size_t number, yyjson_val *h)
 		cmd_style(cmd, "cyan"), json_f64(h, "score", 0));
 	print_side(cmd, "dense", yyjson_obj_get(h, "dense"), yyjson_obj_get(h, "dense_rank"));
 	print_side(cmd, "bm25", yyjson_obj_get(h, "bm25"), yyjson_obj_get(h, "bm25_rank"));
+	if (yyjson_get_num(yyjson_obj_get(h, "rank_before")) > 0)
+		cmd_outf(cmd, "  rerank %.3f (was #%lld)", json_f64(h, "rerank", 0),
+			(long long)json_i64(h, "rank_before", 0));
 	yyjson_val *why = yyjson_obj_get(h, "why"), *v;
 	size_t i, n;
 	if (yyjson_arr_size(why))

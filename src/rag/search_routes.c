@@ -14,6 +14,43 @@ static enum err parse_date(yyjson_val *o, const char *key, int64_t *out, struct 
 	return e;
 }
 
+/* { model?, depth? }, or true for the default of both. */
+static enum err parse_rerank(yyjson_val *o, struct rag_query *q, struct errtext *et)
+{
+	yyjson_val *v = yyjson_obj_get(o, "rerank");
+	int64_t depth = 0;
+	if (!v || yyjson_is_null(v) || yyjson_is_false(v))
+		return OK;
+	if (!yyjson_is_true(v) && !yyjson_is_obj(v))
+		return err_set(
+			et, ERR_INVALID, "'rerank' must be true or an object with model and depth");
+	enum err e = json_want_str(v, "model", &q->rerank_model, et);
+	if (!e)
+		e = json_want_i64(v, "depth", 1, 1000, &depth, et);
+	q->rerank = true;
+	q->rerank_depth = (size_t)depth;
+	return e;
+}
+
+/* { dense?, bm25? }: only their proportion counts. */
+static enum err parse_weights(yyjson_val *o, struct rag_query *q, struct errtext *et)
+{
+	yyjson_val *v = yyjson_obj_get(o, "weights");
+	double dense = 1, bm25 = 1;
+	if (!v || yyjson_is_null(v))
+		return OK;
+	if (!yyjson_is_obj(v))
+		return err_set(et, ERR_INVALID, "'weights' must be an object with dense and bm25");
+	enum err e = json_want_f64(v, "dense", 0, 1000, &dense, et);
+	if (!e)
+		e = json_want_f64(v, "bm25", 0, 1000, &bm25, et);
+	if (!e && (dense <= 0 || bm25 <= 0))
+		e = err_set(et, ERR_INVALID,
+			"weights are above 0: method dense or bm25 leaves the other side out");
+	q->balance = (float)(dense / bm25);
+	return e;
+}
+
 enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
 {
 	static const char *const methods[] = {"hybrid", "dense", "bm25"};
@@ -32,6 +69,10 @@ enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
 		e = err_set(et, ERR_INVALID, "'method' must be hybrid, dense or bm25, not \"%.*s\"",
 			STR_FMT(str_sub(method, 0, 40)));
 	q->method = (enum rag_method)m;
+	if (!e)
+		e = parse_rerank(o, q, et);
+	if (!e)
+		e = parse_weights(o, q, et);
 	yyjson_val *f = yyjson_obj_get(o, "filters");
 	if (!e && f && !yyjson_is_obj(f) && !yyjson_is_null(f))
 		e = err_set(et, ERR_INVALID, "'filters' must be an object");
@@ -49,6 +90,11 @@ enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
 		e = err_set(et, ERR_INVALID, "there is no document type \"%.*s\"",
 			STR_FMT(str_sub(q->filter.type, 0, 40)));
 	return e;
+}
+
+enum err rag_query_parse(yyjson_val *o, struct rag_query *q, struct errtext *et)
+{
+	return parse_query(o, q, et);
 }
 
 /* A side that was asked has a score for every hit, also for one that it did not propose. */
@@ -79,6 +125,11 @@ void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const str
 	jw_f32(w, h->score);
 	score(w, "dense", "dense_rank", h->dense, h->dense_rank);
 	score(w, "bm25", "bm25_rank", h->bm25, h->bm25_rank);
+	if (h->before) {
+		jw_key(w, "rerank");
+		jw_f32(w, h->rerank);
+		jw_ki64(w, "rank_before", h->before);
+	}
 	struct bm25_term_score why[WHY_MAX];
 	struct rag *r = rag_of(c);
 	jw_key(w, "why");

@@ -61,11 +61,14 @@ export type Block = { kind: string; from: number; to: number; page: number; leve
 export type Chunk = { id: number; document: string; from: number; to: number; page: number; heading_path: string; tokens: number; text: string };
 export type Method = ("hybrid" | "dense" | "bm25");
 export type Filters = { path?: string; type?: string; tag?: string; from?: string; to?: string };
-export type Hit = { chunk: number; document: string; path: string; title: string; type: string; page: number; heading_path: string; from: number; to: number; text: string; score: number; dense: (number | null); dense_rank: (number | null); bm25: (number | null); bm25_rank: (number | null); why: ({ term: string; score: number; tf: number; df: number })[] };
+export type Hit = { chunk: number; document: string; path: string; title: string; type: string; page: number; heading_path: string; from: number; to: number; text: string; score: number; dense: (number | null); dense_rank: (number | null); bm25: (number | null); bm25_rank: (number | null); rerank?: number; rank_before?: number; why: ({ term: string; score: number; tf: number; df: number })[] };
 export type BestSentence = { n: number; text: string; score: number; document: string; page: number; from: number; to: number };
 export type Citation = { n: number; status: ("verbatim" | "supported" | "unsupported"); added_by: ("model" | "check"); reason: (string | null); answer_from: number; answer_to: number; quote: string; score: number; document: string; title: string; path: string; page: number; from: number; to: number };
 export type Source = { n: number; document: string; title: string; path: string; page: number; heading_path: string; quote: string; from: number; to: number };
 export type Answer = { answer: string; grounded: boolean; reason: (string | null); support: number; lead_to: number; generated: (string | null); citations: (Citation)[]; sources: (Source)[]; best: (BestSentence)[]; usage: { prompt_tokens: number; completion_tokens: number; passages_used: number }; timings: { retrieve_ms: number; prompt_ms: number; decode_ms: number; check_ms: number; total_ms: number }; document_set: (string | null); document_changes: number; model: string; run: string };
+export type EvalCorpus = { digest: string; name: string; collection: string; chunk_tokens: number; documents: number; failed: number; ready: boolean; updated: string };
+export type EvalSetting = { label?: string; method?: Method; k?: number; rerank?: (boolean | { model?: string; depth?: number }); weights?: { dense?: number; bm25?: number }; chunk_tokens?: number; collection?: string; filters?: Filters };
+export type EvalResult = { label: string; method: Method; k: number; rerank: ({ model: string; depth: number } | null); dense_weight: number; chunk_tokens: number; collection: string; document_set: string; metrics: Record<string, unknown>; against_first?: Record<string, unknown>; worse?: ({ query: string; text: string; before: number; after: number })[]; took_ms: number; run: (string | null) };
 export type OpenAIModel = { id: string; object: "model"; created: number; owned_by: string; root: string; parent: (string | null); purpose: ("chat" | "embed" | "rerank" | "remote") };
 export type OpenAIMessage = { role: ("system" | "developer" | "user" | "assistant" | "tool" | "function"); content?: (string | ({ type: "text"; text: string })[]); name?: string; tool_call_id?: string; tool_calls?: ({ id: string; type: "function"; function: { name: string; arguments: string } })[] };
 export type OpenAIFunction = { name: string; description?: string; parameters?: Record<string, unknown>; strict?: boolean };
@@ -390,9 +393,19 @@ export interface Routes {
   /** Delete a document and everything of it that can be found. */
   "DELETE /api/v1/documents/{id}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** Find passages. */
-  "POST /api/v1/search": { query: undefined; body: { query: string; k?: number; method?: Method; collection?: string; filters?: Filters }; reply: { hits: (Hit)[]; document_set: (string | null); document_changes: number; run: string; took_ms: number } };
+  "POST /api/v1/search": { query: undefined; body: { query: string; k?: number; method?: Method; collection?: string; filters?: Filters; rerank?: (boolean | { model?: string; depth?: number }); weights?: { dense?: number; bm25?: number } }; reply: { hits: (Hit)[]; document_set: (string | null); document_changes: number; run: string; took_ms: number } };
   /** Answer a question from the documents; events run, passages, best, token..., answer. */
-  "POST /api/v1/ask": { query: undefined; body: { question: string; model?: string; k?: number; method?: Method; collection?: string; filters?: Filters; temperature?: number; seed?: number; max_tokens?: number; stream?: boolean }; reply: (Answer & { passages: ((Hit & { n: number }))[] }) };
+  "POST /api/v1/ask": { query: undefined; body: { question: string; model?: string; k?: number; method?: Method; collection?: string; filters?: Filters; rerank?: (boolean | { model?: string; depth?: number }); weights?: { dense?: number; bm25?: number }; temperature?: number; seed?: number; max_tokens?: number; stream?: boolean }; reply: (Answer & { passages: ((Hit & { n: number }))[] }) };
+  /** Corpora that evaluation keeps. */
+  "GET /api/v1/eval/corpora": { query: undefined; body: undefined; reply: { corpora: (EvalCorpus)[] } };
+  /** One of them, as it is cut into chunks. */
+  "GET /api/v1/eval/corpora/{digest}": { query: { chunk_tokens?: number }; body: undefined; reply: EvalCorpus };
+  /** Add documents to a corpus; done says that these are the last. */
+  "POST /api/v1/eval/corpora/{digest}": { query: undefined; body: { name?: string; chunk_tokens?: number; first?: boolean; done?: boolean; documents: ({ id: string; title?: string; text: string })[] }; reply: EvalCorpus };
+  /** Remove a corpus, however it was cut. */
+  "DELETE /api/v1/eval/corpora/{digest}": { query: undefined; body: undefined; reply: { collections: number; documents: number } };
+  /** Measure retrieval on judged queries; events progress, result. */
+  "POST /api/v1/eval/retrieval": { query: undefined; body: { name?: string; digest?: string; experiment?: string; seed?: number; resamples?: number; queries: ({ id: string; text: string })[]; qrels: (((string | number))[])[]; settings?: (EvalSetting)[]; tune?: { trials?: number; collection?: string; chunk_tokens?: (number)[]; rerank?: { model?: string; depths: (number)[] } } }; reply: { name: string; queries: number; queries_without_judgement: number; judged_documents: number; judged_documents_never_found: number; seed: number; resamples: number; model: string; space: string; experiment: (number | null); settings: (EvalResult)[]; queries_to_tune?: number; trials?: (Record<string, unknown>)[]; configuration?: Record<string, unknown>; query?: Record<string, unknown> } };
   /** List the installed models. */
   "GET /v1/models": { query: undefined; body: undefined; reply: { object: "list"; data: (OpenAIModel)[] } };
   /** Show an installed model. */

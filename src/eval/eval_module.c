@@ -1,0 +1,83 @@
+/* The rows of evaluation. */
+#include "eval/eval_int.h"
+
+enum { CORPUS_MAX = 256 << 20, QUERIES_MAX = 256 << 20 };
+
+static const struct route routes[] = {
+	{HTTP_GET, "/api/v1/eval/corpora", get_corpora, PERM_DOCUMENT_READ,
+		"Corpora that evaluation keeps", NULL, NULL, "{ corpora: EvalCorpus[] }", 0},
+	{HTTP_GET, "/api/v1/eval/corpora/{digest}", get_corpus, PERM_DOCUMENT_READ,
+		"One of them, as it is cut into chunks", "{ chunk_tokens?: int }", NULL,
+		"EvalCorpus", 0},
+	{HTTP_POST, "/api/v1/eval/corpora/{digest}", post_corpus, PERM_DOCUMENT_WRITE,
+		"Add documents to a corpus; done says that these are the last", NULL,
+		"{ name?, chunk_tokens?: int, first?: boolean, done?: boolean, documents: { id, "
+		"title?, text }[] }",
+		"EvalCorpus", CORPUS_MAX},
+	{HTTP_DELETE, "/api/v1/eval/corpora/{digest}", delete_corpus, PERM_DOCUMENT_WRITE,
+		"Remove a corpus, however it was cut", NULL, NULL,
+		"{ collections: int, documents: int }", 0},
+	{HTTP_POST, "/api/v1/eval/retrieval", post_retrieval, PERM_DOCUMENT_READ,
+		"Measure retrieval on judged queries; events progress, result", NULL,
+		"{ name?, digest?, experiment?, seed?: int, resamples?: int, queries: { id, text "
+		"}[], qrels: (string | number)[][], settings?: EvalSetting[], tune?: { "
+		"trials?: int, collection?, chunk_tokens?: int[], rerank?: { model?, depths: int[] "
+		"} } }",
+		"{ name, queries: int, queries_without_judgement: int, judged_documents: int, "
+		"judged_documents_never_found: int, seed: int, resamples: int, model, space, "
+		"experiment: int | null, settings: EvalResult[], queries_to_tune?: int, trials?: "
+		"object[], configuration?: object, query?: object }",
+		QUERIES_MAX},
+};
+
+static const struct shape shapes[] = {
+	{"EvalCorpus", "{ digest, name, collection, chunk_tokens: int, documents: int, failed: "
+		       "int, ready: boolean, updated }"},
+	{"EvalSetting", "{ label?, method?: Method, k?: int, rerank?: boolean | { model?, depth?: "
+			"int }, weights?: { dense?: number, bm25?: number }, chunk_tokens?: int, "
+			"collection?, filters?: Filters }"},
+	{"EvalResult", "{ label, method: Method, k: int, rerank: { model, depth: int } | null, "
+		       "dense_weight: number, chunk_tokens: int, collection, document_set, "
+		       "metrics: object, against_first?: object, worse?: { query, text, before: "
+		       "number, after: number }[], took_ms: number, run: id | null }"},
+};
+
+static const struct option retrieval_options[] = {
+	{"setting", 's', "SETTING",
+		"hybrid, dense or bm25, with :weight=X :rerank=N :model=NAME :chunk=N :k=N; may be "
+		"given again"},
+	{"collection", 'c', "NAME", "A collection that holds the corpus already"},
+	{"qrels", 0, "FILE", "Judgements (qrels/test.tsv, else qrels.tsv)"},
+	{"queries", 'n', "N", "Only the first N queries"},
+	{"seed", 0, "N", "Of resampling and splits (1)"},
+	{"resamples", 0, "N", "Of the bootstrap and the permutation test (1000)"},
+	{"experiment", 'e', "NAME", "Where it is recorded (retrieval FOLDER)"},
+	{"no-record", 0, NULL, "Record no runs"},
+	{"tune", 0, NULL, "Search for the best setting on half of the queries"},
+	{"trials", 0, "N", "At most so many settings are tried (24)"},
+	{"chunk-tokens", 0, "N,N", "Lengths of chunks to try beside the configuration's"},
+	{"rerank-depths", 0, "N,N", "Depths of reranking to try"},
+	{"rerank-model", 0, "MODEL", "With which cross-encoder"},
+	{"forget", 0, NULL, "Remove what was kept of the folder's corpus"},
+};
+
+static const struct command commands[] = {
+	{"eval retrieval", run_eval_retrieval, "FOLDER", retrieval_options,
+		ARRAY_LEN(retrieval_options),
+		"Measure retrieval on a folder of judged queries, and compare settings",
+		"FOLDER has corpus.jsonl, queries.jsonl and qrels/*.tsv, as BEIR's sets have. The "
+		"first setting\n"
+		"is what the others are compared with. Examples:\n\n"
+		"  croft eval retrieval scifact\n"
+		"  croft eval retrieval scifact -s hybrid -s hybrid:weight=2 -s hybrid:rerank=50\n"
+		"  croft eval retrieval scifact --tune --chunk-tokens 128,320"},
+};
+
+const struct module eval_module = {
+	.name = "eval",
+	.migrations = eval_migrations,
+	.n_migrations = 1,
+	TABLE(routes),
+	TABLE(shapes),
+	TABLE(commands),
+};

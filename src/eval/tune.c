@@ -1,0 +1,270 @@
+/* A search among settings. Half of the queries, drawn by the seed, choose; the other half, which no
+ * choice has seen, say how good the choice is.
+ *
+ * From the configuration's setting on, one thing after another is tried in all its values and the
+ * best is kept (coordinate search), until a round changes nothing or the trials are spent. What was
+ * tried once is not tried again. The same seed gives the same trials. */
+#include "eval/tune.h"
+
+enum { TRIALS = 24, TRIALS_MAX = 500, CHOICES_MAX = 16 };
+
+struct space {
+	int64_t chunks[CHOICES_MAX], depths[CHOICES_MAX];
+	size_t n_chunks, n_depths;
+	struct str rerank_model, collection;
+};
+
+/* A point: indexes into the space; depth 0: no reranking. */
+struct point_tried {
+	size_t at[4]; /* method, weight, chunks, depth */
+	double score;
+	struct setting_result r;
+};
+
+struct search {
+	struct evaluation *v;
+	struct space space;
+	struct point_tried *tried;
+	size_t n, most;
+	uint32_t *train, *test;
+	size_t n_train, n_test;
+	struct errtext *et;
+};
+
+static const float weights[] = {0.25f, 0.5f, 0.75f, 1, 1.5f, 2, 4};
+enum { WEIGHT_1 = 3 };
+
+static enum err read_numbers(yyjson_val *list, const char *key, int64_t min, int64_t max,
+	int64_t *out, size_t *n, struct errtext *et)
+{
+	size_t i, m;
+	yyjson_val *v;
+	if (!list || yyjson_is_null(list))
+		return OK;
+	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > CHOICES_MAX - 1)
+		return err_set(
+			et, ERR_INVALID, "'%s' must be a list of at most %d", key, CHOICES_MAX - 1);
+	yyjson_arr_foreach(list, i, m, v)
+	{
+		if (!yyjson_is_int(v) || yyjson_get_sint(v) < min || yyjson_get_sint(v) > max)
+			return err_set(et, ERR_INVALID, "'%s': whole numbers from %lld to %lld",
+				key, (long long)min, (long long)max);
+		out[(*n)++] = yyjson_get_sint(v);
+	}
+	return OK;
+}
+
+static enum err parse(struct search *s, yyjson_val *o)
+{
+	struct space *p = &s->space;
+	int64_t trials = TRIALS;
+	yyjson_val *rerank = yyjson_obj_get(o, "rerank");
+	enum err e = json_want_i64(o, "trials", 1, TRIALS_MAX, &trials, s->et);
+	e = e ? e : json_want_str(o, "collection", &p->collection, s->et);
+	e = e ? e
+	      : read_numbers(yyjson_obj_get(o, "chunk_tokens"), "chunk_tokens", 0, 8192, p->chunks,
+			&p->n_chunks, s->et);
+	e = e ? e : json_want_str(rerank, "model", &p->rerank_model, s->et);
+	p->depths[p->n_depths++] = 0;
+	e = e ? e
+	      : read_numbers(yyjson_obj_get(rerank, "depths"), "depths", 1, 1000, p->depths,
+			&p->n_depths, s->et);
+	if (!p->n_chunks || p->collection.n) {
+		p->n_chunks = 1;
+		p->chunks[0] = 0;
+	}
+	s->most = (size_t)trials;
+	return e;
+}
+
+/* A shuffle; the first half trains. */
+static enum err split(struct search *s)
+{
+	size_t n = s->v->set.n;
+	uint64_t seed = (uint64_t)s->v->seed;
+	uint32_t *all = arena_array_of(s->v->rq->arena, n, uint32_t);
+	if (!all)
+		return err_set(s->et, ERR_NOMEM, "no memory to tune");
+	if (n < 4)
+		return err_set(s->et, ERR_INVALID, "tuning needs at least 4 queries, not %zu", n);
+	for (size_t i = 0; i < n; i++)
+		all[i] = (uint32_t)i;
+	for (size_t i = n - 1; i; i--) {
+		size_t k = (size_t)eval_random(&seed, i + 1);
+		uint32_t t = all[i];
+		all[i] = all[k];
+		all[k] = t;
+	}
+	s->train = all;
+	s->n_train = n / 2;
+	s->test = all + s->n_train;
+	s->n_test = n - s->n_train;
+	return OK;
+}
+
+/* Weights say nothing when one side is asked alone: such points are one. */
+static void canonical(struct point_tried *p)
+{
+	if (p->at[0] != RAG_HYBRID)
+		p->at[1] = WEIGHT_1;
+}
+
+static struct setting_result setting_of(const struct search *s, const struct point_tried *p)
+{
+	struct setting_result r = {.trial = true};
+	r.query.method = (enum rag_method)p->at[0];
+	r.query.balance = weights[p->at[1]];
+	r.query.collection = s->space.collection;
+	r.query.rerank_depth = (size_t)s->space.depths[p->at[3]];
+	r.query.rerank = r.query.rerank_depth > 0;
+	r.query.rerank_model = s->space.rerank_model;
+	r.corpus.chunk_tokens = s->space.chunks[p->at[2]];
+	return r;
+}
+
+/* Its mean nDCG@10 on the training half. NULL in *out: no trial is left. */
+static enum err try_point(struct search *s, struct point_tried p, struct point_tried **out)
+{
+	*out = NULL;
+	canonical(&p);
+	for (size_t i = 0; i < s->n; i++)
+		if (!memcmp(s->tried[i].at, p.at, sizeof p.at)) {
+			*out = &s->tried[i];
+			return OK;
+		}
+	if (s->n == s->most)
+		return OK;
+	p.r = setting_of(s, &p);
+	p.r.label = setting_label(&p.r, s->v->rq->arena);
+	enum err e = setting_prepare(s->v, &p.r, s->et);
+	e = e ? e : evaluate(s->v, &p.r, s->train, s->n_train, s->v->rq->arena, s->et);
+	e = e ? e : summarise(s->v, &p.r, NULL, s->train, s->n_train, s->et);
+	if (!e && s->v->experiment.n)
+		e = record(s->v, &p.r, s->train, s->n_train, s->et);
+	if (e)
+		return e;
+	p.score = p.r.metrics[EVAL_NDCG10].mean;
+	s->tried[s->n] = p;
+	*out = &s->tried[s->n++];
+	return OK;
+}
+
+static enum err climb(struct search *s, struct point_tried **best)
+{
+	const size_t sizes[] = {3, ARRAY_LEN(weights), s->space.n_chunks, s->space.n_depths};
+	bool changed = true;
+	while (changed && s->n < s->most) {
+		changed = false;
+		for (size_t d = 0; d < ARRAY_LEN(sizes); d++)
+			for (size_t k = 0; k < sizes[d]; k++) {
+				struct point_tried p = **best, *got;
+				p.at[d] = k;
+				enum err e = try_point(s, p, &got);
+				if (e)
+					return e;
+				if (got && got->score > (*best)->score + 1e-9) {
+					*best = got;
+					changed = true;
+				}
+			}
+	}
+	return OK;
+}
+
+/* The whole tuning half's choice and the start, on the half that was held out. */
+static enum err hold_out(
+	struct search *s, struct setting_result *start, struct setting_result *best)
+{
+	struct evaluation *v = s->v;
+	start->trial = best->trial = false;
+	enum err e = evaluate(v, start, s->test, s->n_test, v->rq->arena, s->et);
+	e = e ? e : summarise(v, start, NULL, s->test, s->n_test, s->et);
+	if (!e && v->experiment.n)
+		e = record(v, start, s->test, s->n_test, s->et);
+	if (e || best == start)
+		return e;
+	e = evaluate(v, best, s->test, s->n_test, v->rq->arena, s->et);
+	e = e ? e : summarise(v, best, start, s->test, s->n_test, s->et);
+	if (!e && v->experiment.n)
+		e = record(v, best, s->test, s->n_test, s->et);
+	return e;
+}
+
+static void write_trials(struct jw *w, const struct search *s)
+{
+	jw_key(w, "trials");
+	jw_arr(w);
+	for (size_t i = 0; i < s->n; i++) {
+		jw_obj(w);
+		write_setting(w, s->v, &s->tried[i].r);
+		jw_kf64(w, "ndcg_at_10", s->tried[i].score);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+static void write_advice(struct jw *w, const struct search *s, const struct setting_result *best)
+{
+	const struct croft *c = s->v->c;
+	jw_key(w, "configuration");
+	jw_obj(w);
+	if (best->query.method == RAG_HYBRID)
+		jw_ki64(w, "rag.dense_weight", (int64_t)(setting_weight(c, best) * 100 + 0.5));
+	if (best->corpus.chunk_tokens) {
+		jw_ki64(w, "rag.chunk_tokens", best->corpus.chunk_tokens);
+		jw_ki64(w, "rag.chunk_overlap",
+			setting_int(c, "rag.chunk_overlap") * best->corpus.chunk_tokens /
+				MAX(setting_int(c, "rag.chunk_tokens"), 1));
+	}
+	jw_end(w);
+	jw_key(w, "query");
+	jw_obj(w);
+	jw_kc(w, "method", setting_method(best));
+	if (best->query.rerank) {
+		jw_key(w, "rerank");
+		jw_obj(w);
+		jw_kstr(w, "model", best->query.rerank_model);
+		jw_ki64(w, "depth", (int64_t)best->query.rerank_depth);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+enum err tune(struct evaluation *v, yyjson_val *o, struct jw *w, struct errtext *et)
+{
+	struct search s = {.v = v, .et = et};
+	struct point_tried begin = {.at = {RAG_HYBRID, WEIGHT_1, 0, 0}}, *best;
+	enum err e = parse(&s, o);
+	e = e ? e : split(&s);
+	if (e)
+		return e;
+	s.tried = arena_array_of(v->rq->arena, s.most + 1, struct point_tried);
+	if (!s.tried)
+		return err_set(et, ERR_NOMEM, "no memory to tune");
+	v->total = s.most * s.n_train + 2 * s.n_test;
+	e = try_point(&s, begin, &best);
+	struct point_tried *start = best;
+	e = e ? e : climb(&s, &best);
+	struct setting_result first = {0}, last = {0}, *chosen = &last;
+	if (!e) {
+		first = start->r;
+		last = best->r;
+		chosen = best == start ? &first : &last;
+		e = hold_out(&s, &first, chosen);
+	}
+	if (e)
+		return e;
+	jw_obj(w);
+	write_head(w, v, s.n_test);
+	jw_ki64(w, "queries_to_tune", (int64_t)s.n_train);
+	write_trials(w, &s);
+	jw_key(w, "settings");
+	jw_arr(w);
+	write_result(w, v, &first, &first, s.test, s.n_test);
+	if (chosen != &first)
+		write_result(w, v, &first, chosen, s.test, s.n_test);
+	jw_end(w);
+	write_advice(w, &s, chosen);
+	jw_end(w);
+	return jw_done(w) ? OK : err_set(et, ERR_NOMEM, "no memory for the reply");
+}

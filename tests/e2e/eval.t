@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""croft eval retrieval on a cut of XQuAD: numbers by hand, reuse, records, reranking, tuning."""
+import json
+import math
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cross_encoder  # noqa: E402
+from croft_server import MODELS, Croft, Tap, skip_all  # noqa: E402
+
+DATA = os.path.join(os.environ.get("CROFT_SHARED_DATA", "../shared/data"), "rag", "xquad-en")
+if not os.path.exists(DATA):
+    skip_all("the shared data are not there (CROFT_SHARED_DATA)")
+tap = Tap()
+DOCUMENTS, QUERIES = 30, 60
+
+
+def lines(name):
+    with open(os.path.join(DATA, name), encoding="utf-8") as f:
+        return f.read().splitlines()
+
+
+def folder(path, changed=False):
+    os.makedirs(os.path.join(path, "qrels"))
+    corpus = lines("corpus.jsonl")[:DOCUMENTS]
+    if changed:
+        d = json.loads(corpus[0])
+        d["text"] = "Something else altogether."
+        corpus[0] = json.dumps(d)
+    ids = {json.loads(d)["_id"] for d in corpus}
+    rels = [r.split("\t") for r in lines("qrels.tsv")[1:]]
+    rels = [r for r in rels if r[1] in ids]
+    wanted = {r[0] for r in rels[:QUERIES]}
+    for name, rows in (("corpus.jsonl", corpus),
+                       ("queries.jsonl", [q for q in lines("queries.jsonl") if json.loads(q)["_id"] in wanted]),
+                       ("qrels/test.tsv", ["query-id\tcorpus-id\tscore"] + ["\t".join(r) for r in rels])):
+        with open(os.path.join(path, name), "w", encoding="utf-8") as f:
+            f.write("\n".join(rows) + "\n")
+    return {r[0]: {r[1]} for r in rels if r[0] in wanted}
+
+
+def run(c, *args):
+    code, out, err = c.cli("eval", "retrieval", *args, "--json", timeout=300)[:3]
+    tap.same(code, 0, "croft eval retrieval " + " ".join(args[1:]))
+    if code:
+        tap.note(err)
+        return None
+    return json.loads(out)
+
+
+def ndcg(ranked, relevant):
+    """One relevant document for each query, as XQuAD has it."""
+    for i, d in enumerate(ranked[:10]):
+        if d in relevant:
+            return 1 / math.log2(i + 2)
+    return 0.0
+
+
+def main(c, tmp):
+    a = os.path.join(tmp, "a")
+    rels = folder(a)
+    r = run(c, a)
+    tap.same([s["method"] for s in r["settings"]], ["hybrid", "dense", "bm25"], "three settings unasked")
+    tap.same((r["queries"], r["judged_documents_never_found"]), (QUERIES, 0), "every query, every document")
+    hybrid = r["settings"][0]["metrics"]
+    tap.ok(hybrid["ndcg_at_10"]["mean"] > 0.9, "the hybrid finds them", hybrid)
+    tap.ok(all(m["low"] <= m["mean"] <= m["high"] for m in hybrid.values()), "within their intervals", hybrid)
+
+    files = f"/api/2.0/mlflow-artifacts/artifacts/{r['experiment']}/{r['settings'][2]['run']}/artifacts/per_query.jsonl"
+    status, body = c.get(files)[:2]
+    rows = [json.loads(x) for x in body.decode().splitlines()]
+    tap.same((status, len(rows)), (200, QUERIES), "each query's numbers are a file of the run")
+    got = [ndcg([p.removesuffix(".html") for p in row["top"]], rels[row["query"]]) for row in rows]
+    tap.ok(all(abs(g - row["ndcg_at_10"]) < 1e-9 for g, row in zip(got, rows)), "nDCG@10 by its formula")
+    mean = sum(got) / len(got)
+    tap.ok(abs(mean - r["settings"][2]["metrics"]["ndcg_at_10"]["mean"]) < 1e-9, "and its mean", mean)
+
+    status, x = c.json("GET", "/api/2.0/mlflow/runs/get?run_id=" + r["settings"][0]["run"])
+    metrics = {m["key"]: m["value"] for m in x["run"]["data"]["metrics"]}
+    params = {p["key"]: p["value"] for p in x["run"]["data"]["params"]}
+    tap.same(metrics.get("ndcg_at_10"), hybrid["ndcg_at_10"]["mean"], "the run's metric")
+    tap.ok(params["method"] == "hybrid" and len(params["embedding.space"]) == 64
+           and params["document_set"].startswith("sha256:"), "and what it stands on", params)
+
+    again = run(c, a)
+    tap.same([s["metrics"] for s in again["settings"]], [s["metrics"] for s in r["settings"]], "the same numbers again")
+    tap.same(c.json("GET", "/api/v1/documents")[1]["total"], 0, "the corpus is not among the documents")
+    corpora = c.json("GET", "/api/v1/eval/corpora")[1]["corpora"]
+    tap.same([(k["documents"], k["ready"]) for k in corpora], [(DOCUMENTS, True)], "it is kept once")
+
+    b = os.path.join(tmp, "b")
+    folder(b, changed=True)
+    run(c, b, "-s", "bm25", "--no-record")
+    tap.same(len(c.json("GET", "/api/v1/eval/corpora")[1]["corpora"]), 2, "a changed corpus is another one")
+
+    code, out, err = c.cli("eval", "retrieval", a, "-s", "hybrid:rerank=5")[:3]
+    tap.ok(code != 0 and "croft pull" in err, "without a cross-encoder it says what to do", err)
+    ce = os.path.join(tmp, "ce")
+    ce = cross_encoder.folder(os.path.join(MODELS, "minilm"), ce)
+    tap.same(c.cli("pull", ce, "--name", "ce")[0], 0, "a cross-encoder is installed")
+    reranked = run(c, a, "-s", "hybrid", "-s", "hybrid:rerank=5:model=ce", "-n", "20")
+    second = reranked["settings"][1]
+    d = second["against_first"]["ndcg_at_10"]
+    tap.ok(second["rerank"] == {"model": "ce", "depth": 5} and 0 < d["p"] <= 1
+           and len(second["worse"]) == min(d["worse"], 20), "reranked, compared, the worse ones listed", second)
+
+    t = run(c, a, "--tune", "--trials", "8", "--chunk-tokens", "64")
+    tap.same((t["queries"], t["queries_to_tune"], len(t["trials"])), (30, 30, 8), "tuned on one half, measured on the other")
+    t2 = run(c, a, "--tune", "--trials", "8", "--chunk-tokens", "64", "--no-record")
+    tap.same([x["ndcg_at_10"] for x in t2["trials"]], [x["ndcg_at_10"] for x in t["trials"]], "the same seed, the same trials")
+    code, out, err = c.cli("eval", "retrieval", a)[:3]
+    tap.ok(code == 0 and all(len(line) <= 80 for line in out.splitlines()), "a table in 80 columns", out)
+    tap.same(c.cli("eval", "retrieval", a, "--forget")[0], 0, "--forget")
+    tap.same(len(c.json("GET", "/api/v1/eval/corpora")[1]["corpora"]), 1, "and it is gone")
+
+    # reranking in search
+    c.request("PUT", "/api/v1/documents/by-path?path=hens.txt", b"Hens eat grain in the yard every day.")
+    c.request("PUT", "/api/v1/documents/by-path?path=ponds.txt", b"Ponds freeze in the winter, hens do not swim.")
+    ask = {"query": "what do hens eat", "rerank": {"model": "ce", "depth": 10}}
+    status, s = c.json("POST", "/api/v1/search", ask)
+    tap.ok(status == 200 and sorted(h["rank_before"] for h in s["hits"]) == [1, 2]
+           and s["hits"][0]["rerank"] >= s["hits"][1]["rerank"], "search reranks", s)
+    status, s = c.json("POST", "/api/v1/search", {"query": "hens", "weights": {"dense": 0}})
+    tap.same(status, 400, "weights are above 0")
+
+
+with tempfile.TemporaryDirectory() as tmp, Croft(models=True) as croft:
+    main(croft, tmp)
+tap.done()
