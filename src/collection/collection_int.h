@@ -199,7 +199,7 @@ struct str shelf_id(struct collection *k, uint64_t num, struct arena *a);
 
 /* ---- filters ---- */
 
-/* Adds the numbers of the items that match. */
+/* The numbers of the items that match, into an empty set. */
 enum err filter_select(struct collection *k, const struct cond *c, struct bitmap *out,
 	struct errtext *et) MUST_CHECK;
 /* Those that match (NULL: all) and are among the keys (NULL: all), for an index; free(out->bits).

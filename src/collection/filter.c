@@ -57,14 +57,55 @@ enum err collection_filter(struct collection *k, yyjson_val *json, struct arena 
 
 /* ---- what matches ---- */
 
+/* Keeps of the candidates those whose payload, as it is stored, matches. */
+static enum err verify(struct collection *k, struct tx *tx, const struct cond *c,
+	const struct bitmap *candidates, struct bitmap *out, struct errtext *et)
+{
+	enum { AT_ONCE = 256 };
+	uint64_t keys[AT_ONCE], from = 0;
+	size_t got;
+	enum err e = OK;
+	while (!e && (got = bitmap_keys(candidates, from, keys, AT_ONCE))) {
+		struct arena *a = arena_new(0);
+		for (size_t i = 0; i < got && !e; i++) {
+			struct item_row r;
+			yyjson_doc *doc = NULL;
+			e = a ? store_item_by_num(tx, k->number, (int64_t)keys[i],
+					(struct item_read){.payload = true}, a, &r, et)
+			      : no_memory(et);
+			if (e == ERR_NOT_FOUND) { /* gone meanwhile */
+				e = OK;
+				continue;
+			}
+			e = e ? e : json_parse(r.payload, &doc, et);
+			if (!e && cond_matches(c, keys[i], yyjson_doc_get_root(doc)))
+				bitmap_add(out, keys[i]);
+			yyjson_doc_free(doc);
+		}
+		arena_free(a);
+		from = keys[got - 1] + 1;
+	}
+	return e;
+}
+
 enum err filter_select(
 	struct collection *k, const struct cond *c, struct bitmap *out, struct errtext *et)
 {
+	struct bitmap found = {0};
+	struct tx *tx;
 	bool exact = true;
-	enum err e = fields_select(k->fields, c, out, &exact, et);
-	if (!e && out->err)
-		e = no_memory(et);
-	return e || exact ? e : err_set(et, ERR_INTERNAL, "a field is not indexed by words");
+	enum err e = fields_select(k->fields, c, &found, &exact, et);
+	if (!e && exact) {
+		*out = found;
+	} else if (!e) { /* an element by its place, say: the index cannot tell */
+		e = db_begin(croft_db(k->c), TX_READ, &tx, et);
+		if (!e) {
+			e = verify(k, tx, c, &found, out, et);
+			db_rollback(tx);
+		}
+		bitmap_free(&found);
+	}
+	return !e && out->err ? no_memory(et) : e;
 }
 
 enum err filter_bits(struct collection *k, const struct cond *c, const uint64_t *among,

@@ -180,7 +180,7 @@ def rich():
 
 
 def condition(depth, within=False):
-    keys = ["k", "v"] if within else ["s", "i", "f", "b", "list", "o.x", "o.y", "objects[].k", "objects[].v", "none"]
+    keys = ["k", "v"] if within else ["s", "i", "f", "b", "list", "o.x", "o.y", "objects[].k", "objects[].v", "none", "list[0]", "objects[1].k"]
     key = rnd.choice(keys)
     value = lambda: rnd.choice(WORDS + list(range(-3, 8)) + [True, False])  # noqa: E731
     kind = rnd.choice(["value"] * 4 + ["any", "except", "range", "range", "empty", "null", "count"] +
