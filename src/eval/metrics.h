@@ -1,5 +1,5 @@
-/* Measures of ranked lists, and how sure they are. No state, no I/O: the benchmark and `croft eval`
- * use these very functions, and tests/golden/eval holds what pytrec_eval says of the same lists.
+/* Measures of ranked lists, and how sure they are. No state, no I/O. tests/golden/eval holds what
+ * trec_eval says of generated lists.
  *
  *	nDCG@10     sum of grade / log2(rank + 1) over the first ten, over that of the ideal list:
  *	            linear gains, as trec_eval and BEIR have it (Järvelin and Kekäläinen 2002)

@@ -1,5 +1,7 @@
 /* Measures by hand-computed cases, and what the bootstrap promises. */
 #include "tap.h"
+#include "base/json.h"
+#include "base/os.h"
 #include "eval/metrics.h"
 
 #include <math.h>
@@ -22,6 +24,56 @@ static void test_eval_metrics__by_hand(void)
 	CHECK(near(s.v[EVAL_MRR10], 0.5));
 	CHECK(near(s.v[EVAL_MAP], (1.0 / 2 + 2.0 / 4) / 3));
 	CHECK(near(s.v[EVAL_P10], 0.2));
+}
+
+/* One line of tests/golden/eval/trec.jsonl (tools/oracle/trec.py). */
+static void as_trec_eval_says(struct str line)
+{
+	enum { MOST = 400 };
+	struct eval_judged judged[MOST];
+	uint64_t ranked[MOST];
+	struct errtext et;
+	yyjson_doc *doc;
+	yyjson_val *v;
+	size_t i, n, n_judged = 0, n_ranked = 0;
+	CHECK_OK(json_parse(line, &doc, &et), &et);
+	yyjson_val *o = yyjson_doc_get_root(doc);
+	yyjson_arr_foreach(yyjson_obj_get(o, "judged"), i, n, v)
+	{
+		CHECK(n_judged < MOST);
+		judged[n_judged++] = (struct eval_judged){yyjson_get_uint(yyjson_arr_get(v, 0)),
+			yyjson_get_num(yyjson_arr_get(v, 1))};
+	}
+	yyjson_arr_foreach(yyjson_obj_get(o, "ranked"), i, n, v)
+	{
+		CHECK(n_ranked < MOST);
+		ranked[n_ranked++] = yyjson_get_uint(v);
+	}
+	struct eval_scores s = eval_measure(ranked, n_ranked, judged, n_judged);
+	yyjson_arr_foreach(yyjson_obj_get(o, "want"), i, n, v)
+	{
+		if (!near(s.v[i], yyjson_get_num(v)))
+			FAIL("%s: %.15g, trec_eval says %.15g: %.*s", eval_metric_names[i], s.v[i],
+				yyjson_get_num(v), STR_FMT(line));
+	}
+	CHECK_INT(n, EVAL_METRICS);
+	yyjson_doc_free(doc);
+}
+
+static void test_eval_metrics__as_trec_eval(void)
+{
+	struct buf b = {0};
+	struct errtext et;
+	CHECK_OK(os_read_file(tap_source("tests/golden/eval/trec.jsonl"), 1 << 20, &b, &et), &et);
+	struct str rest = buf_str(&b), line;
+	size_t n = 0;
+	while (str_next_line(&rest, &line))
+		if (line.n) {
+			as_trec_eval_says(line);
+			n++;
+		}
+	CHECK_INT(n, 80);
+	buf_free(&b);
 }
 
 static void test_eval_metrics__depths(void)
@@ -66,4 +118,5 @@ static void test_eval_metrics__bootstrap(void)
 	CHECK(near(d.p, 1) && near(d.of.low, 0) && near(d.of.high, 0));
 }
 
-TESTS(T(test_eval_metrics__by_hand), T(test_eval_metrics__depths), T(test_eval_metrics__bootstrap))
+TESTS(T(test_eval_metrics__by_hand), T(test_eval_metrics__as_trec_eval),
+	T(test_eval_metrics__depths), T(test_eval_metrics__bootstrap))
