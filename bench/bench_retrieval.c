@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "kernels/kernels.h"
+#include "eval/metrics.h"
 #include "rag/rag_int.h"
 #include "text/unicode.h"
 
@@ -173,27 +174,19 @@ static struct judged *read_qrels(
 	return out;
 }
 
-struct measures {
-	double ndcg10, recall10, recall100;
-};
-
-static struct measures measure(
+static struct eval_scores measure(
 	const struct fused *hits, size_t n, const struct judged *rel, size_t n_rel)
 {
-	struct measures m = {0};
-	double ideal = 0;
-	for (size_t i = 0; i < n && i < TOP; i++)
-		for (size_t r = 0; r < n_rel; r++)
-			if (rel[r].item == hits[i].key) {
-				m.ndcg10 += i < 10 ? rel[r].grade / log2((double)i + 2) : 0;
-				m.recall10 += i < 10;
-				m.recall100++;
-			}
-	for (size_t r = 0; r < n_rel && r < 10; r++)
-		ideal += rel[r].grade / log2((double)r + 2);
-	m.ndcg10 /= ideal;
-	m.recall10 /= (double)n_rel;
-	m.recall100 /= (double)n_rel;
+	uint64_t ranked[TOP];
+	struct eval_judged *judged = malloc((n_rel + 1) * sizeof *judged);
+	if (!judged)
+		exit(1);
+	for (size_t i = 0; i < n; i++)
+		ranked[i] = hits[i].key;
+	for (size_t r = 0; r < n_rel; r++)
+		judged[r] = (struct eval_judged){rel[r].item, rel[r].grade};
+	struct eval_scores m = eval_measure(ranked, n, judged, n_rel);
+	free(judged);
 	return m;
 }
 
@@ -249,7 +242,7 @@ static void run_set(struct model *m, const char *data, const char *name)
 	s.vectors = embed(m, name, "corpus", &s.corpus);
 	s.query_vectors = embed(m, name, "queries", &s.queries);
 	index_corpus(&s, m);
-	struct measures sum[3] = {0};
+	struct eval_scores sum[3] = {0};
 	size_t asked = 0;
 	for (size_t i = 0, end; i < n_rel; i = end) {
 		uint32_t qi = rel[i].query;
@@ -270,18 +263,18 @@ static void run_set(struct model *m, const char *data, const char *name)
 			size_t n = 0;
 			q.method = order[k];
 			must(rag_rank(s.dense, s.bm25, &q, TOP, hits, &n, NULL, NULL, &et), &et);
-			struct measures got = measure(hits, n, rel + i, end - i);
-			sum[k].ndcg10 += got.ndcg10;
-			sum[k].recall10 += got.recall10;
-			sum[k].recall100 += got.recall100;
+			struct eval_scores got = measure(hits, n, rel + i, end - i);
+			for (size_t v = 0; v < EVAL_METRICS; v++)
+				sum[k].v[v] += got.v[v];
 		}
 		asked++;
 		arena_free(scratch);
 	}
 	for (size_t k = 0; k < ARRAY_LEN(order) && asked; k++)
 		printf("%s %s %.4f %.4f %.4f\n", name, methods[order[k]],
-			sum[k].ndcg10 / (double)asked, sum[k].recall10 / (double)asked,
-			sum[k].recall100 / (double)asked);
+			sum[k].v[EVAL_NDCG10] / (double)asked,
+			sum[k].v[EVAL_RECALL10] / (double)asked,
+			sum[k].v[EVAL_RECALL100] / (double)asked);
 	fflush(stdout);
 	dense_free(s.dense);
 	bm25_free(s.bm25);

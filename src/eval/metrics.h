@@ -1,4 +1,5 @@
-/* Measures of ranked lists, and how sure they are. No state, no I/O. tests/golden/eval holds what
+/* Measures of ranked lists, and how sure they are. No state, no I/O; `croft eval` and the
+ * benchmark use these very functions. tests/golden/eval holds what
  * trec_eval says of generated lists.
  *
  *	nDCG@10     sum of grade / log2(rank + 1) over the first ten, over that of the ideal list:
