@@ -300,7 +300,7 @@ enum err run_collections_import(struct cmd *cmd, struct errtext *et)
 	vector_file_close(f);
 	if (cmd_json(cmd))
 		cmd_outf(cmd, "{\"items\":%llu}\n", (unsigned long long)sent);
-	else
+	else if (!e || sent)
 		cmd_outf(cmd, "%llu items are in %.*s\n", (unsigned long long)sent,
 			STR_FMT(cmd_arg(cmd, 0)));
 	return e;

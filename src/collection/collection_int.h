@@ -191,7 +191,8 @@ enum err shelf_put(struct collection *k, const struct shelf_item *items, size_t 
 	struct errtext *et) MUST_CHECK;
 /* Under k->write: changes up to seq are in it. */
 void shelf_at(struct collection *k, int64_t seq);
-enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et) MUST_CHECK;
+enum err shelf_remove(
+	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
 /* Under k->write: what others changed since k->seq. */
 enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
 /* The id of a living item, a copy in `a`; {NULL, 0}: it is gone. */

@@ -240,11 +240,14 @@ static enum err remove_in(struct change *x, struct tx *tx, struct errtext *et)
 
 static enum err remove_shown(struct change *x, struct errtext *et)
 {
-	enum err e = OK;
-	for (size_t i = 0; i < x->n && !e; i++)
+	uint64_t *gone = arena_array_of(x->a, x->n + 1, uint64_t);
+	size_t n = 0;
+	if (!gone)
+		return no_memory(et);
+	for (size_t i = 0; i < x->n; i++)
 		if (x->nums[i])
-			e = shelf_remove(x->k, x->nums[i], et);
-	return e;
+			gone[n++] = (uint64_t)x->nums[i];
+	return shelf_remove(x->k, gone, n, et);
 }
 
 enum err collection_remove(struct collection *k, const struct item_id *ids, size_t n, size_t *gone,

@@ -136,16 +136,15 @@ enum err shelf_put(
 	return e ? e : fields_publish(k->fields, et);
 }
 
-enum err shelf_remove(struct collection *k, int64_t num, struct errtext *et)
+enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, struct errtext *et)
 {
-	uint64_t key = (uint64_t)num;
 	enum err e = OK;
-	for (size_t s = 0; s < k->n_spaces && !e; s++)
-		e = vindex_delete(k->index[s], &key, 1, NULL, et);
-	e = e ? e : fields_delete(k->fields, &key, 1, et);
-	e = e ? e : fields_publish(k->fields, et);
-	if (!e)
-		id_remove(k, num);
+	for (size_t s = 0; s < k->n_spaces && n && !e; s++)
+		e = vindex_delete(k->index[s], nums, n, NULL, et);
+	e = e || !n ? e : fields_delete(k->fields, nums, n, et);
+	e = e || !n ? e : fields_publish(k->fields, et);
+	for (size_t i = 0; i < n && !e; i++)
+		id_remove(k, (int64_t)nums[i]);
 	return e;
 }
 
@@ -166,6 +165,8 @@ struct reading {
 	struct arena *a; /* of the items that wait */
 	struct shelf_item *items;
 	size_t n;
+	uint64_t gone[READ_AT_ONCE]; /* items that wait to be taken out */
+	size_t n_gone;
 };
 
 static enum err reading_begin(struct reading *x, struct errtext *et)
@@ -200,10 +201,18 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 	return e || x->n < READ_AT_ONCE ? e : reading_flush(x, et);
 }
 
+static enum err bury(struct reading *x, struct errtext *et)
+{
+	enum err e = shelf_remove(x->k, x->gone, x->n_gone, et);
+	x->n_gone = 0;
+	return e;
+}
+
 static enum err read_grave(void *ctx, int64_t num, struct errtext *et)
 {
 	struct reading *x = ctx;
-	return shelf_remove(x->k, num, et);
+	x->gone[x->n_gone++] = (uint64_t)num;
+	return x->n_gone < READ_AT_ONCE ? OK : bury(x, et);
 }
 
 enum vindex_metric shelf_metric(const struct space *s)
@@ -241,6 +250,7 @@ static enum err read_rest(void *ctx, const struct item_row *r, struct errtext *e
 static enum err read_later(struct reading *x, struct tx *tx, struct errtext *et)
 {
 	enum err e = store_graves_since(tx, x->k->number, x->k->seq, read_grave, x, et);
+	e = e ? e : bury(x, et);
 	e = e ? e : store_items_since(tx, x->k->number, x->k->seq, read_item, x, et);
 	return e ? e : reading_flush(x, et);
 }
@@ -298,7 +308,7 @@ void shelf_clear(struct collection *k)
 }
 
 /* Everything anew would disturb those who search; one item after the other does not. */
-static enum err drop_the_unknown(struct collection *k, struct tx *tx, struct errtext *et);
+static enum err drop_the_unknown(struct reading *r, struct tx *tx, struct errtext *et);
 
 enum err shelf_follow(struct collection *k, struct errtext *et)
 {
@@ -309,7 +319,7 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	if (!e && k->seq < row.graves_seq)
-		e = drop_the_unknown(k, tx, et);
+		e = drop_the_unknown(&x, tx, et);
 	e = e ? e : read_later(&x, tx, et);
 	db_rollback(tx);
 	arena_free(x.a);
@@ -333,15 +343,16 @@ static enum err mark(void *ctx, const struct item_row *r, struct errtext *et)
 	return OK;
 }
 
-static enum err drop_the_unknown(struct collection *k, struct tx *tx, struct errtext *et)
+static enum err drop_the_unknown(struct reading *r, struct tx *tx, struct errtext *et)
 {
+	struct collection *k = r->k;
 	struct known x = {calloc(k->n_nums + 1, 1), k->n_nums};
 	if (!x.there)
 		return no_memory(et);
 	enum err e = store_items_all(tx, k->number, (struct item_read){false}, mark, &x, et);
 	for (size_t num = 0; num < x.n && !e; num++)
 		if (!x.there[num] && alive(k, (int64_t)num))
-			e = shelf_remove(k, (int64_t)num, et);
+			e = read_grave(r, (int64_t)num, et);
 	free(x.there);
-	return e;
+	return e ? e : bury(r, et);
 }
