@@ -3,8 +3,8 @@
  * An insert searches for the new item's surroundings, keeps those of them that no kept one stands
  * before (graph_choose), and puts itself into their lists. A search goes from the nearest of a few
  * hundred scattered entries always to the neighbours of the nearest item that it has not looked at
- * yet, until its `ef` nearest have all been looked at. There are no layers: the entries are what
- * upper layers are for, and cost one pass over rows that stay in the cache. */
+ * yet, until its `ef` nearest have all been looked at. There are no layers: the entries are to do
+ * what those are for. */
 #include "vector/index_int.h"
 
 #include <math.h>

@@ -77,7 +77,7 @@ static float *norms(const struct rows *r)
 static void row_parts(
 	const struct rows *r, uint32_t slot, uint8_t **hi, uint8_t **mid, uint16_t **lo)
 {
-	uint8_t *low = r->low.p + slot * r->low_bytes;
+	uint8_t *low = r->low_bytes ? r->low.p + slot * r->low_bytes : NULL;
 	*hi = r->hi.p + slot * r->hi_bytes;
 	*lo = r->type == VINDEX_F32 ? (uint16_t *)(void *)low : NULL;
 	*mid = r->type == VINDEX_F32   ? low + 2 * (size_t)r->dim
@@ -288,6 +288,8 @@ float rows_score(const struct rows *r, const struct probe *p, uint32_t slot)
 
 void rows_fetch(const struct rows *r, uint32_t slot)
 {
+	if (!r->low_bytes)
+		return;
 	const uint8_t *low = r->low.p + slot * r->low_bytes;
 	for (size_t b = 0; b < r->low_bytes; b += 64)
 		__builtin_prefetch(low + b);
