@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Two servers on one PostgreSQL database: what is put into a collection through one is found through
+the other, what is deleted is not, filters and payloads follow, and a deleted collection is gone."""
+import os
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import pg as postgres
+from croft_server import Croft, Tap, skip_all
+
+if postgres.missing():
+    skip_all(postgres.missing())
+tap = Tap()
+
+
+def until(seconds, condition):
+    end = time.time() + seconds
+    while time.time() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def near(c, vector, **more):
+    status, reply = c.json("POST", "/api/v1/collections/shared/search", {"vector": vector, "k": 100, **more})
+    return [h["id"] for h in reply["hits"]] if status == 200 else status
+
+
+def items(*pairs):
+    return {"items": [{"id": i, "vector": v, "payload": {"n": i, "even": i % 2 == 0}} for i, v in pairs]}
+
+
+def run(a, b):
+    tap.same(a.json("PUT", "/api/v1/collections/shared", {"vectors": {"size": 2, "distance": "Dot"}})[0], 200, "a collection is made through A")
+    tap.same(near(b, [1, 0]), [], "B has it, with nothing in it")
+    a.json("PUT", "/api/v1/collections/shared/items", items(*[(i, [i, 1]) for i in range(1, 21)]))
+    tap.ok(until(10, lambda: near(b, [1, 0]) == list(range(20, 0, -1))), "items put through A are found through B", near(b, [1, 0]))
+    b.json("PUT", "/api/v1/collections/shared/items", items((5, [500, 0]), (21, [0.5, 0])))
+    tap.same(near(b, [1, 0])[0], 5, "one replaced through B is found as it is through B at once")
+    tap.ok(until(10, lambda: near(a, [1, 0])[0] == 5 and 21 in near(a, [1, 0])), "and soon through A")
+    even = {"must": [{"key": "even", "match": {"value": True}}]}
+    a.json("POST", "/api/v1/collections/shared/items/delete", {"filter": even})
+    tap.ok(until(10, lambda: near(b, [1, 0]) == [5, 19, 17, 15, 13, 11, 9, 7, 3, 1, 21]), "what a filter deleted through A is not found through B",
+           near(b, [1, 0]))
+    tap.ok(until(10, lambda: near(b, [1, 0], filter=even) == []), "nor by its filter")
+    # both write at once: neither loses what the other put
+    for k in range(10):
+        a.json("PUT", "/api/v1/collections/shared/items", items((1000 + k, [1, 1000 + k])))
+        b.json("PUT", "/api/v1/collections/shared/items", items((2000 + k, [1, 2000 + k])))
+    want = [2000 + k for k in range(9, -1, -1)] + [1000 + k for k in range(9, -1, -1)]
+    tap.ok(until(10, lambda: near(a, [0, 1])[:20] == want and near(b, [0, 1])[:20] == want), "both find what both put",
+           f"{near(a, [0, 1])[:20]} {near(b, [0, 1])[:20]}")
+    b.kill()
+    a.json("PUT", "/api/v1/collections/shared/items", items((3000, [1, 3000])))
+    b.start()
+    tap.same(near(b, [0, 1])[0], 3000, "one put while B was down is found through B when it is back")
+    a.json("DELETE", "/api/v1/collections/shared")
+    tap.ok(until(10, lambda: near(b, [0, 1]) == 404), "a collection that A deleted is gone for B", near(b, [0, 1]))
+
+
+blobs = tempfile.mkdtemp(prefix="croft-blobs-")
+with postgres.Pg() as pg:
+    both = [Croft(settings={"db.url": pg.url("shared"), "blobs.url": "file:" + blobs}) for _ in range(2)]
+    try:
+        for c in both:
+            c.start()
+        run(*both)
+    finally:
+        for c in both:
+            c.remove()
+tap.done()
