@@ -4,6 +4,7 @@ import './registry.css'
 import 'uplot/dist/uPlot.min.css'
 import './experiments.css'
 import './playground.css'
+import './map.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)

@@ -9,7 +9,6 @@ import { fitted, Places, toPlane, toScreen, zoomed, type View } from '../places'
 import { useTheme } from '../theming'
 import type { Collection, CollectionMap, CollectionMapState } from '../types'
 import { Button, Choice, Dialog, Empty, Failure, Field, Note, Progress, useEvery, useLoad, useSettled } from '../ui'
-import '../map.css'
 
 type Id = number | string
 const LABELS = 30, LISTED = 50, AT_ONCE = 1000, HELD = 12
