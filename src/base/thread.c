@@ -1,5 +1,6 @@
 #include "base/thread.h"
 
+#include <sys/resource.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -308,6 +309,12 @@ enum err thread_start(
 	strncpy(shown, name, sizeof shown - 1);
 	pthread_setname_np(*t, shown);
 	return OK;
+}
+
+void thread_stand_back(void)
+{
+	enum { NICE = 10 };
+	(void)!setpriority(PRIO_PROCESS, 0, NICE); /* on Linux, of this thread alone */
 }
 
 void cond_init(pthread_cond_t *c)

@@ -46,6 +46,8 @@ void pool_free(struct pool *p); /* runs what is queued, then joins; accepts NULL
 
 enum err thread_start(
 	pthread_t *t, void *(*fn)(void *), void *arg, const char *name, struct errtext *et);
+/* What the calling thread does can wait a little: others go first when processors are short. */
+void thread_stand_back(void);
 /* Waits until the deadline of the monotonic clock; false when it has passed. The condition must
  * come from cond_init. */
 bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, unsigned long long deadline_mono_ns);

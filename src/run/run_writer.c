@@ -243,6 +243,7 @@ static void *writer_main(void *arg)
 {
 	struct run_writer *w = arg;
 	bool prune_now;
+	thread_stand_back();
 	pthread_mutex_lock(&w->mu);
 	while (wait_for_work(w, &prune_now)) {
 		size_t n;
