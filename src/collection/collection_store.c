@@ -155,7 +155,8 @@ enum err store_collections(struct tx *tx, struct str project, struct arena *a,
 				e = err_set(et, ERR_NOMEM, "no memory for a list of collections");
 				break;
 			}
-			memcpy(more, rows, n_rows * sizeof *rows);
+			if (n_rows)
+				memcpy(more, rows, n_rows * sizeof *rows);
 			rows = more;
 		}
 		e = read_collection(r, a, &rows[n_rows], et);
