@@ -81,23 +81,19 @@ enum err store_vectors_put(struct tx *tx, int64_t collection, int64_t num, struc
 enum err store_graves_trim(
 	struct tx *tx, struct collection_row *r, int64_t kept, struct errtext *et) MUST_CHECK;
 
-/* What of an item is read beside its number and id. */
-struct item_read {
-	bool payload, vectors;
-};
 typedef enum err (*item_row_fn)(void *ctx, const struct item_row *r, struct errtext *et);
 /* ERR_NOT_FOUND, without a text. Strings are in `a`. */
-enum err store_item(struct tx *tx, int64_t collection, struct str id, struct item_read read,
+enum err store_item(struct tx *tx, int64_t collection, struct str id, struct item_want read,
 	struct arena *a, struct item_row *out, struct errtext *et) MUST_CHECK;
-enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struct item_read read,
+enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struct item_want read,
 	struct arena *a, struct item_row *out, struct errtext *et) MUST_CHECK;
 /* Rows last for the call. */
 enum err store_items_from(struct tx *tx, int64_t collection, struct str from, size_t max,
-	struct item_read read, item_row_fn fn, void *ctx,
+	struct item_want read, item_row_fn fn, void *ctx,
 	struct errtext *et) MUST_CHECK; /* by id */
 enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_row_fn fn,
 	void *ctx, struct errtext *et) MUST_CHECK; /* whole, changed after seq */
-enum err store_items_all(struct tx *tx, int64_t collection, struct item_read read, item_row_fn fn,
+enum err store_items_all(struct tx *tx, int64_t collection, struct item_want read, item_row_fn fn,
 	void *ctx, struct errtext *et) MUST_CHECK; /* by number */
 /* ERR_NOT_FOUND, without a text. */
 enum err store_snapshot(struct tx *tx, int64_t collection, const char *host, char token[ID_HEX + 1],
@@ -273,8 +269,6 @@ struct collections *collections_of(struct croft *c);
 enum err collections_init(struct croft *c, struct errtext *et);
 enum err collections_start(struct croft *c, struct errtext *et);
 void collections_stop(struct croft *c);
-void collections_metrics(struct croft *c, struct buf *out);
-void collections_status(struct croft *c, const struct http_request *rq, struct jw *w);
 /* Forgets it if it is open; those who use it go on to the end. */
 void collections_forget(struct croft *c, int64_t number);
 

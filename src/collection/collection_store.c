@@ -354,13 +354,13 @@ static const char *const item_selects[4] = {
 
 enum { SQL_MAX = 512 };
 
-static void item_sql(char out[SQL_MAX], struct item_read read, const char *rest)
+static void item_sql(char out[SQL_MAX], struct item_want read, const char *rest)
 {
 	int at = snprintf(out, SQL_MAX, "%s", item_selects[read.payload + 2 * read.vectors]);
 	snprintf(out + at, (size_t)(SQL_MAX - at), "%s", rest);
 }
 
-static struct item_row item_of(struct row *r, struct item_read read)
+static struct item_row item_of(struct row *r, struct item_want read)
 {
 	struct item_row x = {.num = row_i64(r, 0),
 		.id = row_blob(r, 1),
@@ -376,7 +376,7 @@ static struct item_row item_of(struct row *r, struct item_read read)
 	return x;
 }
 
-static enum err first_item(struct row *r, struct item_read read, struct arena *a,
+static enum err first_item(struct row *r, struct item_want read, struct arena *a,
 	struct item_row *out, struct errtext *et)
 {
 	enum err e = OK;
@@ -394,7 +394,7 @@ static enum err first_item(struct row *r, struct item_read read, struct arena *a
 	return e || found ? e : ERR_NOT_FOUND;
 }
 
-enum err store_item(struct tx *tx, int64_t collection, struct str id, struct item_read read,
+enum err store_item(struct tx *tx, int64_t collection, struct str id, struct item_want read,
 	struct arena *a, struct item_row *out, struct errtext *et)
 {
 	char sql[SQL_MAX];
@@ -404,7 +404,7 @@ enum err store_item(struct tx *tx, int64_t collection, struct str id, struct ite
 	return e ? e : first_item(r, read, a, out, et);
 }
 
-enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struct item_read read,
+enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struct item_want read,
 	struct arena *a, struct item_row *out, struct errtext *et)
 {
 	char sql[SQL_MAX];
@@ -415,7 +415,7 @@ enum err store_item_by_num(struct tx *tx, int64_t collection, int64_t num, struc
 }
 
 static enum err each_item(
-	struct row *r, struct item_read read, item_row_fn fn, void *ctx, struct errtext *et)
+	struct row *r, struct item_want read, item_row_fn fn, void *ctx, struct errtext *et)
 {
 	enum err e = OK;
 	while (!e && row_next(r, &e, et)) {
@@ -427,7 +427,7 @@ static enum err each_item(
 }
 
 enum err store_items_from(struct tx *tx, int64_t collection, struct str from, size_t max,
-	struct item_read read, item_row_fn fn, void *ctx, struct errtext *et)
+	struct item_want read, item_row_fn fn, void *ctx, struct errtext *et)
 {
 	char sql[SQL_MAX];
 	struct row *r;
@@ -442,13 +442,13 @@ enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_
 {
 	char sql[SQL_MAX];
 	struct row *r;
-	struct item_read read = {true, true};
+	struct item_want read = {true, true};
 	item_sql(sql, read, "WHERE i.collection = ? AND i.seq > ? ORDER BY i.seq, i.num");
 	enum err e = db_query(tx, &r, et, sql, P_I64(collection), P_I64(seq));
 	return e ? e : each_item(r, read, fn, ctx, et);
 }
 
-enum err store_items_all(struct tx *tx, int64_t collection, struct item_read read, item_row_fn fn,
+enum err store_items_all(struct tx *tx, int64_t collection, struct item_want read, item_row_fn fn,
 	void *ctx, struct errtext *et)
 {
 	char sql[SQL_MAX];

@@ -28,7 +28,7 @@ static bool key_of_id(void *ctx, yyjson_val *id, uint64_t *key)
 		item_id_number(yyjson_get_uint(id), &wanted);
 	else if (item_id_parse(json_val_str(id), &wanted, NULL))
 		return false;
-	x->e = store_item(x->tx, x->k->number, item_id_bytes(&wanted), (struct item_read){false},
+	x->e = store_item(x->tx, x->k->number, item_id_bytes(&wanted), (struct item_want){false},
 		x->a, &r, NULL);
 	if (x->e) {
 		x->e = x->e == ERR_NOT_FOUND ? OK : x->e;
@@ -71,7 +71,7 @@ static enum err verify(struct collection *k, struct tx *tx, const struct cond *c
 			struct item_row r;
 			yyjson_doc *doc = NULL;
 			e = a ? store_item_by_num(tx, k->number, (int64_t)keys[i],
-					(struct item_read){.payload = true}, a, &r, et)
+					(struct item_want){.payload = true}, a, &r, et)
 			      : no_memory(et);
 			if (e == ERR_NOT_FOUND) { /* gone meanwhile */
 				e = OK;

@@ -160,7 +160,7 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 	const struct collection_item *it = &x->items[i];
 	struct item_row r;
 	struct str id = item_id_bytes(&it->id), payload = it->payload.n ? it->payload : S("{}");
-	enum err e = store_item(tx, x->k->number, id, (struct item_read){false}, x->a, &r, et);
+	enum err e = store_item(tx, x->k->number, id, (struct item_want){false}, x->a, &r, et);
 	if (e && e != ERR_NOT_FOUND)
 		return e;
 	bool fresh = e == ERR_NOT_FOUND;
@@ -220,7 +220,7 @@ static enum err remove_one(struct change *x, struct tx *tx, size_t i, struct err
 {
 	struct item_row r;
 	struct str id = item_id_bytes(&x->ids[i]);
-	enum err e = store_item(tx, x->k->number, id, (struct item_read){false}, x->a, &r, et);
+	enum err e = store_item(tx, x->k->number, id, (struct item_want){false}, x->a, &r, et);
 	if (e)
 		return e == ERR_NOT_FOUND ? OK : e;
 	x->nums[i] = r.num;
@@ -295,7 +295,7 @@ static enum err change_vectors(struct change *x, struct tx *tx, size_t i, struct
 	const struct item_vector *add, size_t n_add, struct errtext *et)
 {
 	struct item_row r;
-	struct item_read read = {.vectors = true};
+	struct item_want read = {.vectors = true};
 	struct item_vector *all = NULL;
 	size_t n = 0;
 	enum err e = store_item(tx, x->k->number, id, read, x->a, &r, et);
@@ -371,7 +371,7 @@ enum err collection_remove_vectors(struct collection *k, const struct item_id *i
 static enum err patch_in(struct change *x, struct tx *tx, struct errtext *et)
 {
 	enum err e = OK;
-	struct item_read read = {.payload = true};
+	struct item_want read = {.payload = true};
 	for (size_t i = 0; i < x->n && !e; i++) {
 		struct item_row r;
 		struct buf patched = {.max = COLLECTION_PAYLOAD_MAX};

@@ -222,7 +222,7 @@ static enum err read_all(struct reading *x, struct collection_row *k, struct map
 	e = store_collection_by_number(tx, j->collection, j->a, k, et);
 	e = e ? e
 	      : store_items_all(
-			tx, j->collection, (struct item_read){true, true}, read_item, x, et);
+			tx, j->collection, (struct item_want){true, true}, read_item, x, et);
 	if (!e && j->o.mode != MAP_NEW) {
 		e = store_map(tx, j->collection, true, j->a, old_row, et);
 		if (e == ERR_NOT_FOUND)

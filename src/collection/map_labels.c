@@ -122,7 +122,7 @@ static enum err read_texts(struct tx *tx, int64_t collection, struct str field,
 		if (p->cluster[i] != number || seen++ % step)
 			continue;
 		enum err e = store_item_by_num(
-			tx, collection, p->num[i], (struct item_read){true, false}, a, &r, et);
+			tx, collection, p->num[i], (struct item_want){true, false}, a, &r, et);
 		if (e == ERR_NOT_FOUND)
 			continue;
 		e = e ? e : json_parse(r.payload, &doc, et);

@@ -360,7 +360,7 @@ static enum err see_all(struct croft *c, const struct http_request *rq, int64_t 
 		if (e)
 			return e;
 		e = store_items_from(tx, collection, item_id_bytes(&from), PAGE,
-			(struct item_read){true, false}, see_item, x, et);
+			(struct item_want){true, false}, see_item, x, et);
 		db_rollback(tx);
 		more = x->n_page == PAGE;
 	}

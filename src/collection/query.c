@@ -29,11 +29,6 @@ static enum err to_item(const struct collection *k, const struct item_row *r, st
 	return e;
 }
 
-static struct item_read read_of(struct item_want want)
-{
-	return (struct item_read){want.payload, want.vectors};
-}
-
 /* ---- by id ---- */
 
 enum err collection_get(struct collection *k, const struct item_id *ids, size_t n,
@@ -50,7 +45,7 @@ enum err collection_get(struct collection *k, const struct item_id *ids, size_t 
 		return e;
 	for (size_t i = 0; i < n && !e; i++) {
 		struct item_row r;
-		e = store_item(tx, k->number, item_id_bytes(&ids[i]), read_of(want), a, &r, et);
+		e = store_item(tx, k->number, item_id_bytes(&ids[i]), want, a, &r, et);
 		if (e == ERR_NOT_FOUND) {
 			e = OK;
 			continue;
@@ -123,8 +118,8 @@ enum err collection_scroll(struct collection *k, const struct cond *filter,
 	enum err e = db_begin(croft_db(k->c), TX_READ, &tx, et);
 	if (e)
 		return e;
-	e = store_items_from(tx, k->number, from ? item_id_bytes(from) : S(""), max, read_of(want),
-		gather, &g, et);
+	e = store_items_from(
+		tx, k->number, from ? item_id_bytes(from) : S(""), max, want, gather, &g, et);
 	db_rollback(tx);
 	if (!e) {
 		*out = g.list;
@@ -194,7 +189,7 @@ static enum err fill(struct collection *k, struct tx *tx, uint64_t key, struct i
 	struct item_row r = {.num = (int64_t)key};
 	enum err e = OK;
 	if (tx)
-		e = store_item_by_num(tx, k->number, r.num, read_of(want), a, &r, et);
+		e = store_item_by_num(tx, k->number, r.num, want, a, &r, et);
 	else
 		r.id = shelf_id(k, key, a);
 	*there = !e && r.id.p;

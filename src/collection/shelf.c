@@ -259,7 +259,7 @@ static enum err read_whole(struct reading *x, struct tx *tx, struct errtext *et)
 {
 	enum err e = new_indexes(x->k, et);
 	e = e ? e
-	      : store_items_all(tx, x->k->number, (struct item_read){true, true}, read_item, x, et);
+	      : store_items_all(tx, x->k->number, (struct item_want){true, true}, read_item, x, et);
 	return e ? e : reading_flush(x, et);
 }
 
@@ -274,7 +274,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	if (!e && snapshot_load(k, tx, &row)) {
 		e = new_fields(k, et);
 		e = e ? e
-		      : store_items_all(tx, k->number, (struct item_read){.payload = true},
+		      : store_items_all(tx, k->number, (struct item_want){.payload = true},
 				read_rest, &x, et);
 		e = e ? e : fields_publish(k->fields, et);
 		e = e ? e : read_later(&x, tx, et);
@@ -288,7 +288,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	return e;
 }
 
-static void forget_all(struct collection *k)
+void shelf_clear(struct collection *k)
 {
 	for (size_t s = 0; s < k->n_spaces; s++) {
 		vindex_free(k->index[s]);
@@ -300,11 +300,6 @@ static void forget_all(struct collection *k)
 	buf_free(&k->id_bytes);
 	k->id_at = NULL;
 	k->n_nums = k->live = 0;
-}
-
-void shelf_clear(struct collection *k)
-{
-	forget_all(k);
 }
 
 /* Everything anew would disturb those who search; one item after the other does not. */
@@ -349,7 +344,7 @@ static enum err drop_the_unknown(struct reading *r, struct tx *tx, struct errtex
 	struct known x = {calloc(k->n_nums + 1, 1), k->n_nums};
 	if (!x.there)
 		return no_memory(et);
-	enum err e = store_items_all(tx, k->number, (struct item_read){false}, mark, &x, et);
+	enum err e = store_items_all(tx, k->number, (struct item_want){false}, mark, &x, et);
 	for (size_t num = 0; num < x.n && !e; num++)
 		if (!x.there[num] && alive(k, (int64_t)num))
 			e = read_grave(r, (int64_t)num, et);

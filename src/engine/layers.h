@@ -61,7 +61,6 @@ struct norm {
  * be x. */
 void rows_add_rmsnorm(void *norm, size_t from, size_t to);
 void rows_add_layernorm(void *norm, size_t from, size_t to);
-void layer_add(struct kern_team *team, float *x, const float *r, size_t n, size_t width);
 /* Each of `heads` heads of head_dim values of a row by itself: the q and k norms of Qwen 3. In
  * place.
  */
