@@ -73,21 +73,9 @@ static enum err leave_out(struct asking *x, const struct item_id *id)
 static enum err vector_of_point(struct asking *x, yyjson_val *v, const float **out, size_t *dim)
 {
 	struct item_id id;
-	struct collection_item *items;
-	size_t n;
 	enum err e = item_json_id(v, &id, &x->q->et);
-	e = e ? e
-	      : collection_get(x->k, &id, 1, (struct item_want){.vectors = true}, arena_of(x),
-			&items, &n, &x->q->et);
-	for (size_t i = 0; !e && n && i < items[0].n_vectors; i++)
-		if (str_eq(items[0].vectors[i].space, x->query.space)) {
-			*out = items[0].vectors[i].v;
-			*dim = items[0].vectors[i].dim;
-			return leave_out(x, &id);
-		}
-	return e ? e
-		 : err_set(&x->q->et, ERR_NOT_FOUND,
-			   "a point that the query names is not there, or has no such vector");
+	e = e ? e : collection_vector(x->k, &id, x->query.space, arena_of(x), out, dim, &x->q->et);
+	return e ? e : leave_out(x, &id);
 }
 
 /* {"text", "model"}: embedded by the space's own model. */

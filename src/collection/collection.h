@@ -155,6 +155,10 @@ struct item_want {
 enum err collection_get(struct collection *k, const struct item_id *ids, size_t n,
 	struct item_want want, struct arena *a, struct collection_item **out, size_t *n_out,
 	struct errtext *et) MUST_CHECK;
+/* The vector of an item in a space, in `a`. ERR_NOT_FOUND: there is no such item, or it has none.
+ */
+enum err collection_vector(struct collection *k, const struct item_id *id, struct str space,
+	struct arena *a, const float **out, size_t *dim, struct errtext *et) MUST_CHECK;
 /* In the order of their ids, from `from` on (NULL: the first). At most max; filter NULL: all. */
 enum err collection_scroll(struct collection *k, const struct cond *filter,
 	const struct item_id *from, size_t max, struct item_want want, struct arena *a,

@@ -265,21 +265,11 @@ static enum err sought_text(struct croft *c, struct http_request *rq, struct col
 static enum err sought_item(struct http_request *rq, struct collection *k, yyjson_val *id,
 	struct sought *x, struct errtext *et)
 {
-	struct collection_item *items;
-	size_t n;
 	enum err e = item_json_id(id, &x->self, et);
-	e = e ? e
-	      : collection_get(k, &x->self, 1, (struct item_want){.vectors = true}, rq->arena,
-			&items, &n, et);
 	x->by_item = true;
-	for (size_t i = 0; !e && n && i < items[0].n_vectors; i++)
-		if (str_eq(items[0].vectors[i].space, x->q.space)) {
-			x->q.vector = items[0].vectors[i].v;
-			x->q.dim = items[0].vectors[i].dim;
-			return OK;
-		}
 	return e ? e
-		 : err_set(et, ERR_NOT_FOUND, "there is no such item, or it has no such vector");
+		 : collection_vector(
+			   k, &x->self, x->q.space, rq->arena, &x->q.vector, &x->q.dim, et);
 }
 
 static enum err parse_search(struct croft *c, struct http_request *rq, struct collection *k,

@@ -61,6 +61,24 @@ enum err collection_get(struct collection *k, const struct item_id *ids, size_t 
 	return e;
 }
 
+enum err collection_vector(struct collection *k, const struct item_id *id, struct str space,
+	struct arena *a, const float **out, size_t *dim, struct errtext *et)
+{
+	struct collection_item *items;
+	size_t n;
+	enum err e =
+		collection_get(k, id, 1, (struct item_want){.vectors = true}, a, &items, &n, et);
+	for (size_t i = 0; !e && n && i < items[0].n_vectors; i++)
+		if (str_eq(items[0].vectors[i].space, space)) {
+			*out = items[0].vectors[i].v;
+			*dim = items[0].vectors[i].dim;
+			return OK;
+		}
+	return e ? e
+		 : err_set(et, ERR_NOT_FOUND,
+			   "the item that the query names is not there, or has no such vector");
+}
+
 struct gathering {
 	const struct collection *k;
 	struct item_want want;
