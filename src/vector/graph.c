@@ -14,7 +14,6 @@
  * neighbours are kept, and walks take fewer steps. */
 #define SLACK 1.1f
 
-#define ENOUGH(d) (getenv("EN") ? (size_t)atoi(getenv("EN")) : (d) / 2)
 enum { ENTRY_STEP = 64 }; /* an entry for so many items, until there are ENTRIES */
 
 /* ---- what a walk has seen ---- */

@@ -329,11 +329,11 @@ static enum err put_locked(struct vindex *x, const uint64_t *keys, const float *
 	} else { /* nothing can fail from here */
 		take_slots(x, slots, n);
 		struct job j = {x, slots, keys, vectors, n, walks};
+		atomic_fetch_add(&x->changes, 1); /* a scan sees slots that were free at once */
 		run(team, write_rows, &j);
 		uint32_t end = atomic_load(&x->used);
 		for (size_t i = 0; i < n; i++)
 			end = MAX(end, slots[i] + 1);
-		atomic_fetch_add(&x->changes, 1);
 		atomic_store(&x->used, end);
 		link_all(team, &j);
 		for (size_t i = 0; i < n; i++) {
