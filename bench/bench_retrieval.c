@@ -197,14 +197,16 @@ struct bench_set {
 	float *vectors, *query_vectors;
 	struct language_count languages[LANGUAGES_MAX];
 	size_t n_languages;
-	struct dense *dense;
+	struct vindex *dense;
 	struct bm25 *bm25;
 };
 
 static void index_corpus(struct bench_set *s, const struct model *m)
 {
 	struct errtext et = {0};
-	must(dense_new(model_info(m)->embedding_dim, &s->dense), &et);
+	must(vindex_new(
+		     &(struct vindex_options){.dim = model_info(m)->embedding_dim}, &s->dense, &et),
+		&et);
 	must(bm25_new(NULL, &s->bm25), &et);
 	for (size_t i = 0; i < s->corpus.n; i++) {
 		struct arena *scratch = arena_new(0);
@@ -220,7 +222,7 @@ static void index_corpus(struct bench_set *s, const struct model *m)
 	uint64_t *keys = malloc((s->corpus.n + 1) * sizeof *keys);
 	for (size_t i = 0; i < s->corpus.n; i++)
 		keys[i] = i;
-	must(dense_put(s->dense, keys, s->vectors, s->corpus.n, &et), &et);
+	must(vindex_put(s->dense, keys, s->vectors, s->corpus.n, NULL, &et), &et);
 	free(keys);
 }
 
@@ -276,7 +278,7 @@ static void run_set(struct model *m, const char *data, const char *name)
 			sum[k].v[EVAL_RECALL10] / (double)asked,
 			sum[k].v[EVAL_RECALL100] / (double)asked);
 	fflush(stdout);
-	dense_free(s.dense);
+	vindex_free(s.dense);
 	bm25_free(s.bm25);
 	free(s.vectors);
 	free(s.query_vectors);

@@ -9,11 +9,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "vector/index_dir.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
 	WORTH_ITEMS = 4096,  /* below, there is no graph */
@@ -45,45 +44,22 @@ static enum err know_host(struct croft *c, struct errtext *et)
 {
 	struct collections *all = collections_of(c);
 	char path[PATH_BYTES];
-	struct buf b = {0};
-	struct id id;
 	enum err e = OK;
-	pthread_mutex_lock(&all->mu);
 	snprintf(path, sizeof path, "%s/collections", croft_home(c));
+	pthread_mutex_lock(&all->mu);
 	if (!all->host[0])
-		e = os_mkdirs(path, et);
-	snprintf(path, sizeof path, "%s/collections/host", croft_home(c));
-	if (!e && !all->host[0]) {
-		if (os_read_file(path, 64, &b, NULL) || !id_parse(str_trim(buf_str(&b)), &id)) {
-			id = id_new();
-			id_hex(id, all->host);
-			e = os_write_atomic(path, str_c(all->host), et);
-		}
-		id_hex(id, all->host);
-	}
+		e = index_dir_host(path, all->host, et);
 	pthread_mutex_unlock(&all->mu);
-	buf_free(&b);
 	return e;
 }
 
 /* ---- files ---- */
 
-/* All but those of a token: what a save that was killed left, or one that was replaced. */
 static void remove_others(const struct collection *k, const char *token)
 {
-	char folder[PATH_BYTES - 300], path[PATH_BYTES];
-	snprintf(folder, sizeof folder, "%s/collections/%lld", croft_home(k->c),
-		(long long)k->number);
-	DIR *d = opendir(folder);
-	const struct dirent *f;
-	while (d && (f = readdir(d))) {
-		if (f->d_name[0] == '.' || (token[0] && str_starts(str_c(f->d_name), str_c(token))))
-			continue;
-		snprintf(path, sizeof path, "%s/%s", folder, f->d_name);
-		unlink(path);
-	}
-	if (d)
-		closedir(d);
+	char folder[PATH_BYTES];
+	folder_of(k->c, k->number, folder);
+	index_dir_keep(folder, &token, 1);
 }
 
 /* ---- loading ---- */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* Candidates of each side: so many times k, and at least so many. */
-enum { CANDIDATES_PER_HIT = 10, CANDIDATES_MIN = 100 };
+enum { CANDIDATES_PER_HIT = 10, CANDIDATES_MIN = 100, CANDIDATES_MAX = 20000 };
 
 /* What a cosine of 1 weighs beside all the keyword evidence that a query has. */
 static const float FUSION_WEIGHT = 2;
@@ -147,15 +147,17 @@ static float evidence(struct bm25 *x, const struct fusion_query *q, float *scrat
 }
 
 /* Each candidate gets both scores, also from the side that did not propose it. */
-static void score(struct dense *d, struct bm25 *x, const struct fusion_query *q, struct lists *l,
-	size_t n, const struct fusion_info *info)
+static enum err score(struct vindex *d, struct bm25 *x, const struct fusion_query *q,
+	struct lists *l, size_t n, const struct fusion_info *info, struct errtext *et)
 {
 	for (size_t i = 0; i < n; i++) {
 		l->keys[i] = l->all[i].key;
 		l->all[i].dense = NAN;
 	}
 	if (q->vector) {
-		dense_scores(d, q->vector, l->keys, n, l->scores);
+		enum err e = vindex_scores(d, q->vector, l->keys, n, l->scores, et);
+		if (e)
+			return e;
 		for (size_t i = 0; i < n; i++)
 			l->all[i].dense = l->scores[i];
 	}
@@ -170,13 +172,32 @@ static void score(struct dense *d, struct bm25 *x, const struct fusion_query *q,
 		else
 			f->score = info->keyword * f->bm25 + info->weight * f->dense;
 	}
+	return OK;
 }
 
-enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q, size_t k,
+static enum err nearest(struct vindex *d, const struct fusion_query *q, size_t k, struct lists *l,
+	struct fusion_info *why, const struct cancel *cancel, struct errtext *et)
+{
+	struct vindex_answer got = {0};
+	struct vindex_filter by = {.keep = q->keep, .ctx = q->ctx, .count = q->n_keep};
+	struct vindex_query ask = {.vector = q->vector,
+		.k = k,
+		.exact = q->exact,
+		.filter = q->keep ? &by : NULL,
+		.cancel = cancel};
+	enum err e = vindex_search(d, &ask, l->dense, &got, et);
+	l->n_dense = got.n;
+	why->how = got.how;
+	why->compared = got.compared;
+	return e;
+}
+
+enum err rag_rank(struct vindex *d, struct bm25 *x, const struct fusion_query *q, size_t k,
 	struct fused *out, size_t *n, struct fusion_info *info, const struct cancel *cancel,
 	struct errtext *et)
 {
-	size_t want = MAX(k * CANDIDATES_PER_HIT, (size_t)CANDIDATES_MIN);
+	size_t want =
+		MIN(MAX(k * CANDIDATES_PER_HIT, (size_t)CANDIDATES_MIN), MAX(k, CANDIDATES_MAX));
 	size_t most = MAX(2 * want, q->n_terms) + 1;
 	struct lists l = {.dense = malloc(want * sizeof *l.dense),
 		.bm25 = malloc(want * sizeof *l.bm25),
@@ -188,8 +209,7 @@ enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q,
 	if (!l.dense || !l.bm25 || !l.all || !l.keys || !l.scores)
 		e = err_set(et, ERR_NOMEM, "no memory to search");
 	if (!e && q->vector && q->method != RAG_BM25)
-		e = dense_search(
-			d, q->vector, want, q->keep, q->ctx, l.dense, &l.n_dense, cancel, et);
+		e = nearest(d, q, want, &l, &why, cancel, et);
 	if (!e && q->method != RAG_DENSE)
 		e = bm25_search(x, q->terms, q->n_terms, want, q->keep, q->ctx, l.bm25, &l.n_bm25,
 			cancel, et);
@@ -201,9 +221,9 @@ enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q,
 		why.n_dense = l.n_dense;
 		why.n_bm25 = l.n_bm25;
 		size_t all = join(&l);
-		score(d, x, q, &l, all, &why);
+		e = score(d, x, q, &l, all, &why, et);
 		qsort(l.all, all, sizeof *l.all, by_score);
-		*n = MIN(all, k);
+		*n = e ? 0 : MIN(all, k);
 		memcpy(out, l.all, *n * sizeof *out);
 		if (info)
 			*info = why;

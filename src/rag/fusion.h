@@ -17,6 +17,7 @@
 #include "engine/tokenizer.h"
 #include "rag/rag.h"
 #include "vector/bm25.h"
+#include "vector/index.h"
 
 struct fused {
 	uint64_t key;
@@ -35,6 +36,8 @@ struct fusion_query {
 	float balance;       /* multiplies the cosine's weight; 0: 1 */
 	vector_keep_fn keep;
 	void *ctx;
+	uint64_t n_keep; /* about how many items keep accepts; 0: unknown */
+	bool exact;      /* every vector is compared, however many there are */
 };
 
 struct fusion_info {            /* why; for the run and for `croft search` */
@@ -42,6 +45,8 @@ struct fusion_info {            /* why; for the run and for `croft search` */
 	float keyword;          /* what BM25 scores were multiplied by */
 	float fit, evidence;    /* the greatest possible BM25 score */
 	size_t n_dense, n_bm25; /* candidates */
+	enum vindex_how how;    /* the dense ones were found */
+	uint64_t compared;      /* vectors */
 };
 
 /* 0..1; the query's words are weighed by their tokens. 1 for a text without words. */
@@ -53,7 +58,7 @@ void rag_word_weights(
 	struct bm25 *x, const struct str *terms, const uint32_t *word_at, size_t n, float *weights);
 
 /* The k best into out (room for k), best first. info may be NULL. */
-enum err rag_rank(struct dense *d, struct bm25 *x, const struct fusion_query *q, size_t k,
+enum err rag_rank(struct vindex *d, struct bm25 *x, const struct fusion_query *q, size_t k,
 	struct fused *out, size_t *n, struct fusion_info *info, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
 

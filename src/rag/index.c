@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/room.h"
+#include "kernels/kernels.h"
 
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ enum err rag_init(struct croft *c, struct errtext *et)
 	pthread_mutex_init(&r->write_mu, NULL);
 	pthread_rwlock_init(&r->lock, NULL);
 	docset_init(r);
+	r->save_from = 4096;
 	croft_set_state(c, &rag_module, r);
 	return OK;
 }
@@ -30,7 +32,7 @@ static void free_shelf(struct shelf *s)
 {
 	if (!s)
 		return;
-	dense_free(s->dense);
+	vindex_free(s->dense);
 	bm25_free(s->bm25);
 	free(s->project);
 	free(s);
@@ -85,6 +87,10 @@ enum err rag_start(struct croft *c, struct errtext *et)
 	struct rag *r = rag_of(c);
 	enum err e = thread_start(&r->loader, load_in_background, c, "rag-load", et);
 	r->loader_started = !e;
+	if (!e) {
+		e = thread_start(&r->saver, saved_keeper, c, "rag-save", et);
+		r->saving = !e;
+	}
 	return e ? e : docset_start(c, et);
 }
 
@@ -95,6 +101,10 @@ void rag_stop(struct croft *c)
 		pthread_join(r->loader, NULL);
 	docset_stop(r);
 	notify_unwatch(r->watch);
+	if (r->saving)
+		pthread_join(r->saver, NULL);
+	if (r->saving)
+		saved_keep(c, true);
 	endpoint_put(r->embed);
 	clear(r);
 	pthread_rwlock_destroy(&r->lock);
@@ -256,9 +266,12 @@ static enum err shelf_for(struct rag *r, struct str project, struct shelf **out)
 	struct shelf **list = realloc(r->shelves, (r->n_shelves + 1) * sizeof *list);
 	if (list)
 		r->shelves = list;
-	if (s)
+	if (s) {
 		s->project = str_dup(project);
-	enum err e = s && list && s->project ? dense_new(r->dim, &s->dense) : ERR_NOMEM;
+		s->saved_ms = clock_unix_ms();
+	}
+	struct vindex_options o = {.dim = r->dim};
+	enum err e = s && list && s->project ? vindex_new(&o, &s->dense, NULL) : ERR_NOMEM;
 	if (!e)
 		e = bm25_new(NULL, &s->bm25);
 	if (!e && !map_put(&r->shelf_by_project, project, s))
@@ -270,6 +283,22 @@ static enum err shelf_for(struct rag *r, struct str project, struct shelf **out)
 	r->shelves[r->n_shelves++] = s;
 	*out = s;
 	return OK;
+}
+
+enum err index_adopt(
+	struct rag *r, struct str project, struct vindex *x, const char *token, struct shelf **out)
+{
+	pthread_rwlock_wrlock(&r->lock);
+	enum err e = shelf_for(r, project, out);
+	if (!e) {
+		vindex_free((*out)->dense);
+		(*out)->dense = x;
+		snprintf((*out)->token, sizeof(*out)->token, "%s", token);
+	}
+	pthread_rwlock_unlock(&r->lock);
+	if (e)
+		vindex_free(x);
+	return e;
 }
 
 static enum err publish(struct rag *r, struct errtext *et)
@@ -317,8 +346,9 @@ static enum err doc_slot(struct rag *r, const struct doc_row *d, uint32_t *slot)
 	return OK;
 }
 
+/* All of a document but its vectors. */
 static enum err put_locked(struct rag *r, const struct doc_row *d, const struct chunk_row *chunks,
-	size_t n, const float *vectors, struct errtext *et)
+	size_t n, struct errtext *et)
 {
 	uint32_t slot;
 	enum err e = doc_slot(r, d, &slot);
@@ -328,15 +358,15 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 		return err_set(et, e, "no memory for the index");
 	struct shelf *shelf = r->docs[slot].shelf;
 	struct arena *a = arena_new(0);
-	uint64_t *keys = a ? arena_array_of(a, n + 1, uint64_t) : NULL;
 	struct buf text = {0};
 	shelf->changed = true;
-	if (!keys)
+	r->docs[slot].n_chunks = (uint32_t)n;
+	if (!a)
 		e = err_set(et, ERR_NOMEM, "no memory for the index");
 	for (size_t i = 0; i < n && !e; i++) {
 		struct str *terms = NULL;
 		size_t n_terms = 0;
-		keys[i] = (uint64_t)chunks[i].id;
+		uint64_t key = (uint64_t)chunks[i].id;
 		buf_clear(&text);
 		chunk_index_text(d->title, chunks[i].heading_path, chunks[i].text, 0, &text);
 		e = text.err;
@@ -344,34 +374,75 @@ static enum err put_locked(struct rag *r, const struct doc_row *d, const struct 
 			e = rag_terms(
 				buf_str(&text), r->docs[slot].language, a, &terms, &n_terms, et);
 		if (!e)
-			e = bm25_put(shelf->bm25, keys[i], terms, n_terms, et);
-		size_t at = chunk_slot(r, keys[i]);
+			e = bm25_put(shelf->bm25, key, terms, n_terms, et);
+		size_t at = chunk_slot(r, key);
 		if (!e && !r->chunk_keys[at]) {
-			r->chunk_keys[at] = keys[i];
+			r->chunk_keys[at] = key;
 			r->n_chunks++;
 		}
 		if (!e)
 			r->chunk_docs[at] = slot;
 	}
-	if (!e && n)
-		e = dense_put(shelf->dense, keys, vectors, n, et);
 	buf_free(&text);
 	arena_free(a);
 	return e;
 }
 
+static uint64_t *keys_of(const struct chunk_row *chunks, size_t n)
+{
+	uint64_t *keys = malloc((n + 1) * sizeof *keys);
+	for (size_t i = 0; i < n && keys; i++)
+		keys[i] = (uint64_t)chunks[i].id;
+	return keys;
+}
+
+static void touched(struct shelf *s)
+{
+	s->changes++;
+	s->changed_ms = clock_unix_ms();
+}
+
+/* Vectors go into a shelf's index while others search: chunks that are not published are passed
+ * over, and building a graph takes its time. The shelf is looked up again since everything may be
+ * read anew meanwhile. put NULL: the keys go. */
+static enum err change_vectors(struct rag *r, struct str project, const struct chunk_row *chunks,
+	size_t n, const float *put, struct errtext *et)
+{
+	struct shelf *s;
+	if (!n)
+		return OK;
+	pthread_rwlock_wrlock(&r->lock);
+	enum err e = shelf_for(r, project, &s);
+	pthread_rwlock_unlock(&r->lock);
+	uint64_t *keys = keys_of(chunks, n);
+	if (e || !keys) {
+		free(keys);
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	}
+	pthread_rwlock_rdlock(&r->lock);
+	s = index_shelf(r, project);
+	if (s && put)
+		e = vindex_put(s->dense, keys, put, n, NULL, et);
+	else if (s)
+		e = vindex_delete(s->dense, keys, n, NULL, et);
+	if (s)
+		touched(s);
+	else
+		e = err_set(et, ERR_BUSY, "the index is being read anew");
+	pthread_rwlock_unlock(&r->lock);
+	free(keys);
+	return e;
+}
+
+/* All of a document but its vectors. */
 static enum err delete_locked(struct rag *r, const struct doc_row *d,
 	const struct chunk_row *chunks, size_t n, struct errtext *et)
 {
-	uint64_t *keys = malloc((n + 1) * sizeof *keys);
+	uint64_t *keys = keys_of(chunks, n);
 	if (!keys)
 		return err_set(et, ERR_NOMEM, "no memory for the index");
-	for (size_t i = 0; i < n; i++)
-		keys[i] = (uint64_t)chunks[i].id;
 	struct shelf *shelf = index_shelf(r, d->project);
-	enum err e = shelf && n ? dense_delete(shelf->dense, keys, n, et) : OK;
-	if (!e && shelf && n)
-		e = bm25_delete(shelf->bm25, keys, n, et);
+	enum err e = shelf && n ? bm25_delete(shelf->bm25, keys, n, et) : OK;
 	if (shelf)
 		shelf->changed = true;
 	for (size_t i = 0; i < n && r->n_chunk_slots; i++) {
@@ -394,15 +465,19 @@ enum err index_replace(struct rag *r, const struct doc_row *d, const struct chun
 	size_t n_old, const struct chunk_row *chunks, size_t n, const float *vectors,
 	struct errtext *et)
 {
+	enum err e = change_vectors(r, d->project, chunks, n, vectors, et);
 	pthread_rwlock_wrlock(&r->lock);
-	enum err e = delete_locked(r, d, old, n_old, et);
+	if (!e)
+		e = delete_locked(r, d, old, n_old, et);
 	if (!e && n)
-		e = put_locked(r, d, chunks, n, vectors, et);
+		e = put_locked(r, d, chunks, n, et);
 	if (!e)
 		e = publish(r, et);
+	pthread_rwlock_unlock(&r->lock);
+	if (!e)
+		e = change_vectors(r, d->project, old, n_old, NULL, et);
 	if (e)
 		atomic_store(&r->ready, false);
-	pthread_rwlock_unlock(&r->lock);
 	return e;
 }
 
@@ -420,10 +495,19 @@ enum err index_retag(struct rag *r, const struct doc_row *d, struct errtext *et)
 struct load {
 	struct croft *c;
 	struct rag *r;
-	struct arena *a; /* the ids of all documents */
-	struct id *ids;
+	struct id *ids; /* of all documents */
 	size_t n, cap;
+	struct saved *saved;
+	size_t n_saved;
+	struct kern_team *team;
+	/* vectors that wait to be put together */
+	struct shelf *shelf;
+	uint64_t *keys;
+	float *vectors;
+	size_t waiting;
 };
+
+enum { PUT_AT_ONCE = 1024 };
 
 static enum err note_id(void *ctx, const struct doc_row *d)
 {
@@ -483,12 +567,42 @@ static enum err vectors_of(struct load *l, const struct doc_row *d, const struct
 	return e;
 }
 
+static enum err put_waiting(struct load *l, struct errtext *et);
+
+/* Those that did not come with a saved index, to wait for others. */
+static enum err read_vectors(struct load *l, struct shelf *shelf, const struct doc_row *d,
+	const struct chunk_row *chunks, size_t n, struct arena *a, const struct cancel *cancel,
+	struct errtext *et)
+{
+	size_t dim = l->r->dim, n_new = 0;
+	struct chunk_row *fresh = arena_array_of(a, n + 1, struct chunk_row);
+	for (size_t i = 0; i < n && fresh; i++)
+		if (!saved_has(l->saved, l->n_saved, shelf, (uint64_t)chunks[i].id))
+			fresh[n_new++] = chunks[i];
+	float *vectors = arena_array_of(a, n_new * dim + 1, float);
+	if (!fresh || !vectors)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	enum err e = vectors_of(l, d, fresh, n_new, vectors, a, cancel, et);
+	if (!e && l->shelf != shelf)
+		e = put_waiting(l, et);
+	l->shelf = shelf;
+	for (size_t i = 0; i < n_new && !e; i++) {
+		l->keys[l->waiting] = (uint64_t)fresh[i].id;
+		memcpy(l->vectors + l->waiting++ * dim, vectors + i * dim, dim * sizeof *vectors);
+		if (l->waiting == PUT_AT_ONCE)
+			e = put_waiting(l, et);
+	}
+	return e;
+}
+
+/* Under write_mu: a change of the document meanwhile would be undone. */
 static enum err load_doc(
 	struct load *l, struct id id, const struct cancel *cancel, struct errtext *et)
 {
 	struct arena *a = arena_new(0);
 	struct doc_row d;
 	struct chunk_row *chunks;
+	struct shelf *shelf = NULL;
 	size_t n = 0;
 	struct tx *tx;
 	if (!a)
@@ -500,17 +614,46 @@ static enum err load_doc(
 			e = store_chunks(tx, id, a, &chunks, &n, et);
 		db_rollback(tx);
 	}
-	float *vectors = e ? NULL : arena_array_of(a, n * l->r->dim + 1, float);
-	if (!e && !vectors)
-		e = err_set(et, ERR_NOMEM, "no memory for the index");
-	if (!e)
-		e = vectors_of(l, &d, chunks, n, vectors, a, cancel, et);
+	if (e == ERR_NOT_FOUND) { /* deleted meanwhile */
+		arena_free(a);
+		return OK;
+	}
 	if (!e) {
 		pthread_rwlock_wrlock(&l->r->lock);
-		e = put_locked(l->r, &d, chunks, n, vectors, et);
+		e = put_locked(l->r, &d, chunks, n, et);
+		shelf = index_shelf(l->r, d.project);
 		pthread_rwlock_unlock(&l->r->lock);
 	}
+	e = e ? e : read_vectors(l, shelf, &d, chunks, n, a, cancel, et);
 	arena_free(a);
+	return e;
+}
+
+static enum err put_waiting(struct load *l, struct errtext *et)
+{
+	enum err e = l->waiting ? vindex_put(l->shelf->dense, l->keys, l->vectors, l->waiting,
+					  l->team, et)
+				: OK;
+	if (l->waiting)
+		touched(l->shelf);
+	l->waiting = 0;
+	return e;
+}
+
+static enum err load_begin(struct load *l, struct errtext *et)
+{
+	enum { FEW = 64 };
+	struct tx *tx;
+	l->keys = malloc(PUT_AT_ONCE * sizeof *l->keys);
+	l->vectors = malloc((size_t)PUT_AT_ONCE * l->r->dim * sizeof *l->vectors);
+	if (!l->keys || !l->vectors)
+		return err_set(et, ERR_NOMEM, "no memory for the index");
+	enum err e = l->n > FEW && cpu_count() > 1 ? kern_team_new(cpu_count(), &l->team, et) : OK;
+	e = e ? e : db_begin(croft_db(l->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = saved_open(l->c, l->r, tx, &l->saved, &l->n_saved, et);
+	db_rollback(tx);
 	return e;
 }
 
@@ -541,8 +684,14 @@ static enum err load_all(struct croft *c, struct rag *r, int64_t *seq, const str
 			e = store_vector_prune(tx, et);
 		e = db_finish(tx, e, et);
 	}
-	for (size_t i = 0; i < l.n && !e; i++)
+	e = e ? e : load_begin(&l, et);
+	for (size_t i = 0; i < l.n && !e; i++) {
+		pthread_mutex_lock(&r->write_mu);
 		e = cancelled(cancel) ? ERR_CANCELLED : load_doc(&l, l.ids[i], cancel, et);
+		pthread_mutex_unlock(&r->write_mu);
+	}
+	e = e ? e : put_waiting(&l, et);
+	e = e ? e : saved_drop_unseen(l.saved, l.n_saved, et);
 	if (!e) {
 		pthread_rwlock_wrlock(&r->lock);
 		e = publish(r, et);
@@ -552,6 +701,10 @@ static enum err load_all(struct croft *c, struct rag *r, int64_t *seq, const str
 		log_debug("index of %zu documents loaded in %.0f ms", l.n,
 			(double)(clock_mono_ns() - start) / 1e6);
 	}
+	saved_release(l.saved, l.n_saved);
+	kern_team_free(l.team);
+	free(l.keys);
+	free(l.vectors);
 	free(l.ids);
 	return e;
 }
@@ -566,8 +719,18 @@ static size_t slot_of_id(const struct rag *r, struct id id)
 	return i;
 }
 
-/* Whatever chunks memory has of this place: they need not be the database's. */
-static enum err empty_slot(struct rag *r, size_t slot, struct errtext *et)
+static bool is_among(const struct chunk_row *chunks, size_t n, uint64_t key)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((uint64_t)chunks[i].id == key)
+			return true;
+	return false;
+}
+
+/* Whatever chunks memory has of this place: they need not be the database's. The vectors of kept[]
+ * stay. */
+static enum err empty_slot(
+	struct rag *r, size_t slot, const struct chunk_row *kept, size_t n_kept, struct errtext *et)
 {
 	uint64_t *keys = malloc((r->n_chunks + 1) * sizeof *keys);
 	size_t n = 0;
@@ -582,9 +745,13 @@ static enum err empty_slot(struct rag *r, size_t slot, struct errtext *et)
 	struct shelf *shelf = r->docs[slot].shelf;
 	release_doc(r, slot);
 	shelf->changed = true;
-	enum err e = dense_delete(shelf->dense, keys, n, et);
-	if (!e)
-		e = bm25_delete(shelf->bm25, keys, n, et);
+	enum err e = bm25_delete(shelf->bm25, keys, n, et);
+	size_t gone = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!is_among(kept, n_kept, keys[i]))
+			keys[gone++] = keys[i];
+	e = e ? e : vindex_delete(shelf->dense, keys, gone, NULL, et);
+	touched(shelf);
 	free(keys);
 	return e;
 }
@@ -593,17 +760,19 @@ static enum err empty_slot(struct rag *r, size_t slot, struct errtext *et)
 static enum err replace_by_id(struct rag *r, struct id id, const struct doc_row *d,
 	const struct chunk_row *chunks, size_t n, const float *vectors, struct errtext *et)
 {
+	enum err e = d ? change_vectors(r, d->project, chunks, n, vectors, et) : OK;
 	pthread_rwlock_wrlock(&r->lock);
 	size_t slot = slot_of_id(r, id);
-	enum err e = slot < r->n_docs ? empty_slot(r, slot, et) : OK;
+	if (!e && slot < r->n_docs)
+		e = empty_slot(r, slot, chunks, n, et);
 	if (!e && d) {
 		struct buf key = {0};
 		uintptr_t at = (uintptr_t)map_get(&r->by_path, path_key(d, &key));
 		buf_free(&key);
 		if (at) /* another document stood under this path */
-			e = empty_slot(r, at - 1, et);
+			e = empty_slot(r, at - 1, NULL, 0, et);
 		if (!e)
-			e = put_locked(r, d, chunks, n, vectors, et);
+			e = put_locked(r, d, chunks, n, et);
 	}
 	if (!e)
 		e = publish(r, et);
@@ -723,7 +892,7 @@ void rag_metrics(struct croft *c, struct buf *out)
 	pthread_rwlock_rdlock(&r->lock);
 	size_t n = 0;
 	for (size_t i = 0; i < r->n_shelves; i++)
-		n += dense_count(r->shelves[i]->dense);
+		n += vindex_count(r->shelves[i]->dense);
 	pthread_rwlock_unlock(&r->lock);
 	buf_addf(out,
 		"# HELP croft_chunks Chunks that can be found\n# TYPE croft_chunks gauge\n"

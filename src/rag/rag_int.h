@@ -2,6 +2,7 @@
  *
  *	rag_module.c  the rows: migrations, routes, commands, settings
  *	index.c       the state in memory: loaded once, published to after each commit
+ *	saved.c       the vectors' indexes on disk
  *	chunk.c       a parsed document to chunks
  *	ingest.c      bytes to a searchable document, in one transaction
  *	rag_store.c   SQL
@@ -31,6 +32,7 @@
 #include "store/notify.h"
 #include "text/doc.h"
 #include "vector/bm25.h"
+#include "vector/index.h"
 
 /* Raise it when parsing or chunking changes: documents read by an older one are read again. */
 enum { PARSER_VERSION = 1 };
@@ -142,9 +144,14 @@ enum err store_set_due(struct tx *tx,
  * term's frequency nor a language can come from another one's documents. */
 struct shelf {
 	char *project;
-	struct dense *dense;
+	struct vindex *dense; /* may hold chunks that are not published: searches filter */
 	struct bm25 *bm25;
 	bool changed; /* since it was published */
+
+	/* of the file of `dense`; under write_mu */
+	char token[ID_HEX + 1]; /* "": there is none */
+	uint64_t changes, saved_changes;
+	int64_t changed_ms, saved_ms;
 };
 
 struct index_doc {
@@ -152,6 +159,7 @@ struct index_doc {
 	struct shelf *shelf;
 	char *collection, *path, *type, *tags, *language, *owner, *attributes;
 	int64_t date_ms; /* the document's own, else when it was added */
+	uint32_t n_chunks;
 	bool live;
 	size_t next_free; /* of a place that is not: index + 1 of another; 0: the last */
 };
@@ -190,7 +198,11 @@ struct rag {
 	uint32_t *chunk_docs;
 	size_t n_chunk_slots, n_chunks;
 
-	pthread_mutex_t write_mu;              /* one transaction and publication at a time */
+	pthread_mutex_t write_mu; /* one transaction and publication at a time */
+	char host[ID_HEX + 1];    /* of this data directory, once it is known */
+	size_t save_from; /* items of an index that is saved: below 4,096 there is no graph */
+	pthread_t saver;  /* saved_keeper() */
+	bool saving;
 	struct watch *watch;                   /* of changes that other servers make */
 	atomic_uint_fast64_t embedded, reused; /* chunks, since the start */
 };
@@ -218,6 +230,34 @@ enum err index_retag(struct rag *r, const struct doc_row *d, struct errtext *et)
 const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk); /* under lock */
 /* NULL: the project has no document. Under lock. */
 struct shelf *index_shelf(const struct rag *r, struct str project);
+
+/* ---- the vectors' indexes on disk (saved.c) ---- */
+
+/* One that was opened, its chunks ascending; seen: the database has the chunk. */
+struct saved {
+	struct shelf *shelf;
+	struct vindex *index; /* NULL when the shelf has it */
+	uint64_t *keys;
+	bool *seen;
+	size_t n;
+};
+/* Those that this data directory has of the present space become their shelves' indexes. */
+enum err saved_open(struct croft *c, struct rag *r, struct tx *tx, struct saved **out, size_t *n,
+	struct errtext *et) MUST_CHECK;
+void saved_release(struct saved *list, size_t n);
+bool saved_has(struct saved *list, size_t n, const struct shelf *shelf, uint64_t key);
+enum err saved_drop_unseen(struct saved *list, size_t n, struct errtext *et) MUST_CHECK;
+/* Saves what has changed, at once or when it has been quiet for a while. */
+void saved_keep(struct croft *c, bool at_once);
+void *saved_keeper(void *croft); /* a thread that does so until the program stops */
+enum err store_saved_put(struct tx *tx, struct str project, struct str host, struct str space,
+	struct str token, struct errtext *et) MUST_CHECK;
+enum err store_saved_each(struct tx *tx, struct str host,
+	enum err (*fn)(void *ctx, struct str project, struct str space, struct str token),
+	void *ctx, struct errtext *et) MUST_CHECK;
+/* The project's shelf, with this index from now on (its own when this fails, too). */
+enum err index_adopt(struct rag *r, struct str project, struct vindex *x, const char *token,
+	struct shelf **out) MUST_CHECK;
 
 /* Terms as the keyword index has them, in `a`. */
 enum err rag_terms(struct str text, const char *language, struct arena *a, struct str **out,

@@ -142,7 +142,7 @@ static const struct command commands[] = {
 const struct module rag_module = {
 	.name = "rag",
 	.migrations = rag_migrations,
-	.n_migrations = 4,
+	.n_migrations = 5,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(settings),

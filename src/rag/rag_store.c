@@ -48,6 +48,10 @@ const struct migration rag_migrations[] = {
 		"ALTER TABLE rag_document ADD COLUMN attributes TEXT NOT NULL DEFAULT '';"
 		"ALTER TABLE rag_document ADD COLUMN chunk_tokens BIGINT NOT NULL DEFAULT 0;"
 		"ALTER TABLE rag_document ADD COLUMN chunk_overlap BIGINT NOT NULL DEFAULT 0;"},
+	{5, "saved indexes",
+		"CREATE TABLE rag_saved ("
+		" project TEXT NOT NULL, host TEXT NOT NULL, space TEXT NOT NULL,"
+		" token TEXT NOT NULL, PRIMARY KEY (project, host));"},
 };
 const size_t n_rag_migrations = ARRAY_LEN(rag_migrations);
 
@@ -492,6 +496,34 @@ enum err store_set_due(struct tx *tx,
 		return e;
 	while (!e && row_next(r, &e, et))
 		e = fn(ctx, row_text(r, 0), row_text(r, 1));
+	row_free(r);
+	return e;
+}
+
+/* ---- saved indexes ---- */
+
+enum err store_saved_put(struct tx *tx, struct str project, struct str host, struct str space,
+	struct str token, struct errtext *et)
+{
+	return db_exec(tx, et,
+		"INSERT INTO rag_saved (project, host, space, token) VALUES (?, ?, ?, ?)"
+		" ON CONFLICT (project, host) DO UPDATE SET space = excluded.space,"
+		" token = excluded.token",
+		P_TEXT(project), P_TEXT(host), P_TEXT(space), P_TEXT(token));
+}
+
+enum err store_saved_each(struct tx *tx, struct str host,
+	enum err (*fn)(void *ctx, struct str project, struct str space, struct str token),
+	void *ctx, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT project, space, token FROM rag_saved WHERE host = ? ORDER BY project",
+		P_TEXT(host));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et))
+		e = fn(ctx, row_text(r, 0), row_text(r, 1), row_text(r, 2));
 	row_free(r);
 	return e;
 }

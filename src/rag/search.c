@@ -14,7 +14,7 @@ struct keep_ctx {
 	const struct str *collections;
 	size_t n_collections;
 	const char *glob;
-	uint8_t *verdict; /* of each document: 0 not known yet, 1 no, 2 yes */
+	uint8_t *verdict; /* of each document */
 };
 
 /* A comma list, white space around the items allowed. */
@@ -64,12 +64,20 @@ static bool keep(void *ctx, uint64_t key)
 {
 	const struct keep_ctx *k = ctx;
 	const struct index_doc *d = index_doc_of(k->r, key);
-	if (!d)
-		return false;
-	uint8_t *v = &k->verdict[d - k->r->docs];
-	if (!*v)
-		*v = keep_doc(k, d) ? 2 : 1;
-	return *v == 2;
+	return d && k->verdict[d - k->r->docs];
+}
+
+/* The verdicts on all documents, and how many chunks those have that are kept: how the vectors are
+ * searched depends on it. */
+static uint64_t judge_all(struct keep_ctx *k)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < k->r->n_docs; i++) {
+		const struct index_doc *d = &k->r->docs[i];
+		k->verdict[i] = d->live && keep_doc(k, d);
+		n += k->verdict[i] ? d->n_chunks : 0;
+	}
+	return n;
 }
 
 /* Of the fused score, where both sides have the most to say. */
@@ -220,7 +228,9 @@ static enum err look(struct lookup *l, struct retrieved *got)
 	ctx.verdict = e ? NULL : arena_array_of(l->a, r->n_docs + 1, uint8_t);
 	if (!e && !ctx.verdict)
 		e = no_memory(l);
-	if (!e && shelf)
+	if (!e)
+		fq.n_keep = judge_all(&ctx);
+	if (!e && shelf && fq.n_keep)
 		e = rag_rank(shelf->dense, shelf->bm25, &fq, k, l->fused, &l->n, &got->info,
 			l->cancel, l->et);
 	pthread_rwlock_unlock(&r->lock);

@@ -159,6 +159,11 @@ void span_retrieved(struct span *s, const struct retrieved *got)
 	span_i64(s, "hits", (int64_t)got->n);
 	span_i64(s, "candidates.dense", (int64_t)got->info.n_dense);
 	span_i64(s, "candidates.bm25", (int64_t)got->info.n_bm25);
+	if (got->info.compared) {
+		span_text(s, "dense.how",
+			str_c(got->info.how == VINDEX_GRAPH ? "graph" : "all compared"));
+		span_i64(s, "dense.compared", (int64_t)got->info.compared);
+	}
 	span_f64(s, "weight.cosine", got->info.weight);
 	span_f64(s, "weight.keyword", got->info.keyword);
 	span_f64(s, "vocabulary_fit", got->info.fit);

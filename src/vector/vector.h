@@ -6,7 +6,7 @@
  * begins later. A failed change (ERR_NOMEM, ERR_INVALID) leaves the index as it was.
  * `keep` filters inside the search (NULL: all), so that k hits are found whenever they exist.
  *
- * Keyword search is in bm25.h.
+ * Vectors are in index.h, keyword search in bm25.h, fields in fields.h.
  *
  * Results do not depend on the order in which items came, nor on how they are laid out inside. */
 #ifndef VECTOR_VECTOR_H
@@ -20,25 +20,5 @@ struct hit {
 };
 
 typedef bool (*vector_keep_fn)(void *ctx, uint64_t key);
-
-/* ---- exact dense search: cosine of vectors, SIMD scan ---- */
-
-struct dense;
-
-enum err dense_new(uint32_t dim, struct dense **out);
-void dense_free(struct dense *d); /* accepts NULL */
-/* Inserts or replaces; dim floats each, finite (ERR_INVALID), made of length 1 on the way in. A key
- * that is there twice: the last one counts. */
-enum err dense_put(struct dense *d, const uint64_t *keys, const float *vectors, size_t n,
-	struct errtext *et) MUST_CHECK;
-enum err dense_delete(
-	struct dense *d, const uint64_t *keys, size_t n, struct errtext *et) MUST_CHECK;
-size_t dense_count(struct dense *d);
-uint32_t dense_dim(const struct dense *d);
-/* Up to k hits into out, best first; returns how many in *n. */
-enum err dense_search(struct dense *d, const float *query, size_t k, vector_keep_fn keep, void *ctx,
-	struct hit *out, size_t *n, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
-/* The cosine of each key with the query; NaN for a key that is not there. */
-void dense_scores(struct dense *d, const float *query, const uint64_t *keys, size_t n, float *out);
 
 #endif

@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* Four items on a plane and a few words each. */
-static struct dense *d;
+static struct vindex *d;
 static struct bm25 *x;
 
 static void put(uint64_t key, float a, float b, const char *words)
@@ -18,7 +18,7 @@ static void put(uint64_t key, float a, float b, const char *words)
 	while (str_next(&rest, ' ', &terms[n]))
 		n++;
 	float v[] = {a, b};
-	CHECK_OK(dense_put(d, &key, v, 1, &et), &et);
+	CHECK_OK(vindex_put(d, &key, v, 1, NULL, &et), &et);
 	CHECK_OK(bm25_put(x, key, terms, n, &et), &et);
 }
 
@@ -26,7 +26,7 @@ static void make(void)
 {
 	struct errtext et = {0};
 	CHECK_OK(kern_init(&et), &et);
-	CHECK_OK(dense_new(2, &d), &et);
+	CHECK_OK(vindex_new(&(struct vindex_options){.dim = 2}, &d, &et), &et);
 	CHECK_OK(bm25_new(NULL, &x), &et);
 	put(1, 1, 0, "red fox");
 	put(2, 0.9f, 0.1f, "brown bear");
@@ -55,7 +55,7 @@ static void test_rag_fusion__evidence_adds_up(void)
 	for (size_t i = 0; i < n; i++) {
 		float bm25, cosine;
 		bm25_scores(x, terms, 2, &out[i].key, 1, &bm25);
-		dense_scores(d, q, &out[i].key, 1, &cosine);
+		CHECK_OK(vindex_scores(d, q, &out[i].key, 1, &cosine, &et), &et);
 		CHECK(out[i].bm25 == bm25 && out[i].dense == cosine);
 		CHECK_NEAR(out[i].score, info.keyword * bm25 + info.weight * cosine, 1e-5);
 		CHECK(!i || out[i - 1].score >= out[i].score);
@@ -75,7 +75,7 @@ static void test_rag_fusion__evidence_adds_up(void)
 	CHECK_INT(n, 3);
 	for (size_t i = 0; i < n; i++)
 		CHECK(out[i].key != 1);
-	dense_free(d);
+	vindex_free(d);
 	bm25_free(x);
 }
 
@@ -97,7 +97,7 @@ static void test_rag_fusion__one_side_alone(void)
 	CHECK_INT(n, 2);
 	CHECK_INT(out[0].key, 3);
 	CHECK(out[0].score == out[0].dense && out[0].bm25 > 0);
-	dense_free(d);
+	vindex_free(d);
 	bm25_free(x);
 }
 
@@ -128,7 +128,7 @@ static void test_rag_fusion__keywords_are_a_share(void)
 	fq.n_terms = 0;
 	CHECK_OK(rag_rank(d, x, &fq, 4, out, &n, &info, NULL, &et), &et);
 	CHECK(info.keyword == 0 && n == 4 && isfinite(out[0].score));
-	dense_free(d);
+	vindex_free(d);
 	bm25_free(x);
 }
 

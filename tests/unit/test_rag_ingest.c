@@ -3,6 +3,7 @@
 #include "access/access.h"
 #include "artifact/registry.h"
 #include "artifact/tree.h"
+#include "base/os.h"
 #include "rag/rag_int.h"
 
 static const struct module *const modules[] = {&access_module, &registry_module, &tree_module,
@@ -126,6 +127,64 @@ static void test_rag_ingest__delete_and_reopen(void)
 	struct ingest_result again = put(
 		c, a, "/x/tea2.txt", S("Green tea is steeped for two minutes at eighty degrees."));
 	CHECK_INT(again.outcome, INGEST_INDEXED);
+	arena_free(a);
+	croft_close(c);
+}
+
+/* The shelf of the default project, loaded. */
+static struct shelf *shelf_of(struct croft *c)
+{
+	struct rag *r;
+	struct errtext et = {0};
+	CHECK_OK(rag_load(c, &r, NULL, &et), &et);
+	return index_shelf(r, S("default"));
+}
+
+/* One byte of the index's file is another one. */
+static void damage(const struct shelf *s)
+{
+	struct buf path = {0}, b = {0};
+	struct errtext et = {0};
+	buf_addf(&path, "%s/passages/%s.index", tap_tmpdir(), s->token);
+	CHECK_OK(os_read_file(buf_c(&path), 0, &b, &et), &et);
+	b.p[b.n / 2] ^= 0x10;
+	CHECK_OK(os_write_atomic(buf_c(&path), buf_str(&b), &et), &et);
+	buf_free(&path);
+	buf_free(&b);
+}
+
+static void test_rag_ingest__saved_index(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	struct ingest_result crab =
+		put(c, a, "/x/crab.txt", S("Crabs walk sideways on the beach."));
+	put(c, a, "/x/owl.txt", S("Owls hunt mice at night without a sound."));
+	put(c, a, "/x/salt.txt", S("Salt melts the ice on roads in winter."));
+	rag_of(c)->save_from = 1;
+	saved_keep(c, false);
+	CHECK(!shelf_of(c)->token[0]); /* it has not been quiet for long */
+	saved_keep(c, true);
+	CHECK(shelf_of(c)->token[0]);
+	/* what happens after it was saved, and is not saved */
+	CHECK_OK(ingest_delete(c, S("default"), S(""), &crab.doc.id, 1, &et), &et);
+	put(c, a, "/x/fern.txt", S("Ferns have no seeds but spores."));
+	croft_close(c);
+	c = open_croft();
+	CHECK(shelf_of(c)->token[0]);
+	CHECK_INT(vindex_count(shelf_of(c)->dense), 3);
+	CHECK(finds(c, a, S("which bird hunts in the dark"), "/x/owl.txt"));
+	CHECK(finds(c, a, S("plants without seeds"), "/x/fern.txt"));
+	CHECK(!finds(c, a, S("crab beach"), "/x/crab.txt"));
+	rag_of(c)->save_from = 1;
+	saved_keep(c, true);
+	damage(shelf_of(c));
+	croft_close(c);
+	c = open_croft(); /* built anew */
+	CHECK(!shelf_of(c)->token[0]);
+	CHECK_INT(vindex_count(shelf_of(c)->dense), 3);
+	CHECK(finds(c, a, S("plants without seeds"), "/x/fern.txt"));
 	arena_free(a);
 	croft_close(c);
 }
@@ -333,6 +392,6 @@ static void test_rag_docset__an_answer_says_what_it_stands_on(void)
 TESTS(T_LONG(test_rag_docset__versions_follow_the_documents, 120),
 	T_LONG(test_rag_docset__an_answer_says_what_it_stands_on, 120),
 	T_LONG(test_rag_ingest__edit_reuses_what_did_not_change, 120),
-	T_LONG(test_rag_ingest__delete_and_reopen, 120),
+	T_LONG(test_rag_ingest__delete_and_reopen, 120), T_LONG(test_rag_ingest__saved_index, 120),
 	T_LONG(test_rag_ingest__bad_files_are_recorded_with_reason, 120),
 	T_LONG(test_rag_search__filters, 120))
