@@ -177,6 +177,14 @@ static const struct route routes[] = {
 		"object", 0},
 	{HTTP_POST, C "/points/query/batch", qd_query_batch, READ, "Qdrant: several queries", NULL,
 		"object", "object", POINTS_MAX},
+	{HTTP_POST, C "/points/query/groups", qd_query_groups, READ,
+		"Qdrant: the nearest points, by the values of a field", NULL, "object", "object",
+		0},
+	{HTTP_POST, C "/points/search/groups", qd_search_groups, READ,
+		"Qdrant: the nearest points, by the values of a field", NULL, "object", "object",
+		0},
+	{HTTP_POST, C "/facet", qd_facet, READ, "Qdrant: the values of a field and their points",
+		NULL, "object", "object", 0},
 	{HTTP_GET, C "/points/{id}", qd_point, READ, "Qdrant: one point", NULL, NULL, "object", 0},
 };
 

@@ -1,11 +1,12 @@
 /* The part of Qdrant's REST API that its clients and the frameworks above them use, over
- * collection/collection.h. See docs/vector-api.md for what is there and what is refused.
+ * collection/collection.h. See docs/collections.md for what is there and what is refused.
  *
  *	qdrant.c              the rows, errors, the envelope
  *	qdrant_collections.c  collections
  *	qdrant_points.c       changes of points
  *	qdrant_query.c        reading, answers of searches
  *	qdrant_ask.c          kinds of queries, within each other
+ *	qdrant_values.c       groups, facets, orders
  *
  * What would change an answer and cannot be done is refused by its name; what tunes storage
  *(shards, replicas, segments, on-disk switches) is taken and has no effect. */
@@ -13,6 +14,7 @@
 #define API_QDRANT_H
 #include "base/clock.h"
 #include "collection/item_json.h"
+#include "collection/values.h"
 
 extern const struct module qdrant_module;
 
@@ -49,8 +51,15 @@ void qd_answer(struct croft *c, struct http_request *rq, struct http_response *r
 /* ---- queries ---- */
 
 struct qd_asked {
-	yyjson_val *payload, *vectors; /* what is wanted of the hits */
-	struct item_hit *hits;         /* best first, from the offset on */
+	yyjson_val *payload, *vectors;    /* what is wanted of the hits */
+	struct item_hit *hits;            /* best first, from the offset on */
+	struct cond_number *order_values; /* what each stands for; NULL: nothing */
+	size_t n;
+};
+
+struct qd_grouped {
+	yyjson_val *payload, *vectors;
+	struct hit_group *groups;
 	size_t n;
 };
 
@@ -58,6 +67,13 @@ struct qd_asked {
 enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
 /* The body of points/search. */
 enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
+
+/* The body of points/query/groups, or of points/search/groups. */
+enum err qd_ask_groups(struct qd *q, struct collection *k, bool search, struct qd_grouped *out);
+/* A field, or {key, direction, start_from}. */
+enum err qd_order_by(struct qd *q, yyjson_val *v, struct item_order *out);
+void qd_write_hit(struct jw *w, const struct item_hit *h, yyjson_val *payload, yyjson_val *vectors,
+	const struct cond_number *order_value);
 
 /* ---- rows ---- */
 
@@ -84,6 +100,9 @@ void qd_count(struct croft *c, struct http_request *rq, struct http_response *rs
 void qd_search(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_search_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_query(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_query_groups(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_search_groups(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_facet(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_query_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 #endif

@@ -1,10 +1,11 @@
-/* Qdrant: queries. One may stand on others (prefetch): fused with each other, or as what a vector
- * is looked for among. */
+/* Qdrant: queries. One may stand on others (prefetch): fused with each other, or as what is looked
+ * for among. A query is read once (prepare) and then carried out, by groups several times. */
 #include "api/qdrant.h"
 #include "collection/rank.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { DEPTH_MAX = 8, PREFETCH_MAX = 32, EXAMPLES_MAX = 1000 };
 
@@ -14,13 +15,20 @@ struct asking {
 	struct collection *k;
 	yyjson_val *o;
 	unsigned depth;
+	bool many; /* the prefetches give as many as they can: groups are made of them */
 	struct item_query query;
 	size_t offset, limit;
 	struct item_id *left_out; /* points that the query itself names */
 	size_t n_left_out;
 	struct hit_list *sources; /* of the prefetches */
 	size_t n_sources;
+	enum { ASK_NEAREST, ASK_DIVERSE, ASK_RRF, ASK_DBSF, ASK_IDS, ASK_ORDER } kind;
+	double diversity;
+	size_t candidates;
+	float rrf_k;
+	struct item_order order;
 	struct hit_list out;
+	struct cond_number *order_values; /* of the hits; NULL: there are none */
 };
 
 static enum err no_memory(struct asking *x)
@@ -168,57 +176,108 @@ static enum err recommend(struct asking *x, yyjson_val *r)
 
 /* ---- hits ---- */
 
-static bool is_left_out(const struct asking *x, const struct item_hit *h)
+/* Of the query's own filter, one of the caller's, and what the prefetches found. */
+static enum err whole_filter(struct asking *x, const struct cond *also, const struct cond **out)
 {
-	for (size_t i = 0; i < x->n_left_out; i++)
-		if (str_eq(item_id_bytes(&x->left_out[i]), item_id_bytes(&h->item.id)))
-			return true;
-	return false;
+	return collection_both(x->query.filter, also, arena_of(x), out, &x->q->et);
 }
 
-/* What the prefetches found, each once. */
+static int by_key(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Only what the prefetches found. */
 static enum err only_sources(struct asking *x)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < x->n_sources; i++)
 		n += x->sources[i].n;
 	uint64_t *keys = arena_array_of(arena_of(x), n + 1, uint64_t);
-	if (!keys)
+	struct cond *c = arena_array_of(arena_of(x), 1, struct cond);
+	if (!keys || !c)
 		return no_memory(x);
-	x->query.among = keys;
+	*c = (struct cond){.kind = COND_ID, .ids = keys};
 	for (size_t i = 0; i < x->n_sources; i++)
 		for (size_t j = 0; j < x->sources[i].n; j++)
-			keys[x->query.n_among++] = x->sources[i].hits[j].key;
-	return OK;
+			keys[c->n_ids++] = x->sources[i].hits[j].key;
+	qsort(keys, c->n_ids, sizeof *keys, by_key);
+	return whole_filter(x, c, &x->query.filter);
 }
 
-static enum err nearest(struct asking *x, size_t want)
+static enum err nearest(struct asking *x, const struct cond *also, size_t want)
 {
+	struct item_query q = x->query;
 	struct item_hit *hits;
-	size_t n, kept = 0;
-	enum err e = x->n_sources ? only_sources(x) : OK;
-	x->query.k = MIN(want + x->n_left_out, (size_t)COLLECTION_K_MAX);
-	e = e ? e : collection_query(x->k, &x->query, arena_of(x), &hits, &n, NULL, &x->q->et);
-	for (size_t i = 0; !e && i < n && kept < want; i++)
-		if (!is_left_out(x, &hits[i]))
-			hits[kept++] = hits[i];
+	size_t n;
+	q.k = want;
+	q.without = x->left_out;
+	q.n_without = x->n_left_out;
+	enum err e = whole_filter(x, also, &q.filter);
+	e = e ? e : collection_query(x->k, &q, arena_of(x), &hits, &n, NULL, &x->q->et);
 	if (!e)
-		x->out = (struct hit_list){hits, kept, 1};
+		x->out = (struct hit_list){hits, n, 1};
 	return e;
 }
 
-static enum err diverse(struct asking *x, yyjson_val *mmr)
+static enum err diverse(struct asking *x, const struct cond *also, size_t want)
 {
-	int64_t candidates = (int64_t)(x->limit + x->offset);
-	double diversity = 0.5;
-	enum err e = json_want_f64(mmr, "diversity", 0, 1, &diversity, &x->q->et);
-	e = e ? e
-	      : json_want_i64(mmr, "candidates_limit", 1, COLLECTION_K_MAX, &candidates, &x->q->et);
 	x->query.want.vectors = true;
-	e = e ? e : nearest(x, (size_t)candidates);
+	enum err e = nearest(x, also, MAX(x->candidates, want));
 	return e ? e
 		 : rank_diverse(collection_space(x->k, x->query.space), x->query.vector,
-			   (float)(1 - diversity), x->limit + x->offset, &x->out, &x->q->et);
+			   (float)(1 - x->diversity), want, &x->out, &x->q->et);
+}
+
+static enum err parse_diverse(struct asking *x, yyjson_val *mmr)
+{
+	int64_t candidates = (int64_t)(x->limit + x->offset);
+	x->diversity = 0.5;
+	x->kind = ASK_DIVERSE;
+	enum err e = json_want_f64(mmr, "diversity", 0, 1, &x->diversity, &x->q->et);
+	e = e ? e
+	      : json_want_i64(mmr, "candidates_limit", 1, COLLECTION_K_MAX, &candidates, &x->q->et);
+	x->candidates = (size_t)candidates;
+	return e;
+}
+
+/* ---- without a vector ---- */
+
+/* Items as hits; what is wanted of them is read in the end. */
+static enum err to_hits(struct asking *x, struct collection_item *items, size_t n)
+{
+	struct item_hit *hits = arena_array_of(arena_of(x), n + 1, struct item_hit);
+	if (!hits)
+		return no_memory(x);
+	for (size_t i = 0; i < n; i++)
+		hits[i] = (struct item_hit){.key = items[i].key, .item = items[i], .score = 1};
+	x->out = (struct hit_list){hits, n, 1};
+	return OK;
+}
+
+static enum err in_order_of_ids(struct asking *x, const struct cond *also, size_t want)
+{
+	const struct cond *filter;
+	struct collection_item *items;
+	size_t n;
+	enum err e = whole_filter(x, also, &filter);
+	e = e ? e
+	      : collection_scroll(x->k, filter, NULL, want, (struct item_want){false}, arena_of(x),
+			&items, &n, &x->q->et);
+	return e ? e : to_hits(x, items, n);
+}
+
+static enum err in_order_of_field(struct asking *x, const struct cond *also, size_t want)
+{
+	const struct cond *filter;
+	struct collection_item *items;
+	size_t n;
+	enum err e = whole_filter(x, also, &filter);
+	e = e ? e
+	      : collection_ordered(x->k, &x->order, filter, want, (struct item_want){false},
+			arena_of(x), &items, &x->order_values, &n, &x->q->et);
+	return e ? e : to_hits(x, items, n);
 }
 
 /* ---- fusion ---- */
@@ -242,25 +301,29 @@ static enum err parse_weights(struct asking *x, yyjson_val *weights)
 	return OK;
 }
 
-static enum err fuse(struct asking *x, struct str kind, yyjson_val *rrf)
+static enum err parse_fusion(struct asking *x, struct str kind, yyjson_val *rrf)
 {
 	int64_t k = 2;
-	size_t kept = 0;
 	if (!x->n_sources)
 		return err_set(
 			&x->q->et, ERR_INVALID, "fusion needs prefetch: what is to be fused");
+	if (!rrf && !str_eq_c(kind, "rrf") && !str_eq_c(kind, "dbsf"))
+		return err_set(&x->q->et, ERR_INVALID, "fusion must be rrf or dbsf");
 	enum err e = json_want_i64(rrf, "k", 1, 1 << 20, &k, &x->q->et);
 	e = e ? e : parse_weights(x, item_json_get(rrf, "weights"));
-	if (e)
-		return e;
-	if (rrf || str_eq_c(kind, "rrf"))
-		e = rank_reciprocal(
-			x->sources, x->n_sources, (float)k, arena_of(x), &x->out, &x->q->et);
-	else if (str_eq_c(kind, "dbsf"))
-		e = rank_scores(x->sources, x->n_sources, arena_of(x), &x->out, &x->q->et);
-	else
-		e = err_set(&x->q->et, ERR_INVALID, "fusion must be rrf or dbsf");
-	for (size_t i = 0; !e && i < x->out.n && kept < x->limit + x->offset; i++)
+	x->kind = rrf || str_eq_c(kind, "rrf") ? ASK_RRF : ASK_DBSF;
+	x->rrf_k = (float)k;
+	return e;
+}
+
+static enum err fuse(struct asking *x, size_t want)
+{
+	size_t kept = 0;
+	enum err e = x->kind == ASK_RRF ? rank_reciprocal(x->sources, x->n_sources, x->rrf_k,
+						  arena_of(x), &x->out, &x->q->et)
+					: rank_scores(x->sources, x->n_sources, arena_of(x),
+						  &x->out, &x->q->et);
+	for (size_t i = 0; !e && i < x->out.n && kept < want; i++)
 		if (isnan(x->query.worst) || x->out.hits[i].score >= x->query.worst)
 			x->out.hits[kept++] = x->out.hits[i];
 	x->out.n = e ? 0 : kept;
@@ -269,12 +332,21 @@ static enum err fuse(struct asking *x, struct str kind, yyjson_val *rrf)
 
 /* ---- one query ---- */
 
-static enum err ask(struct asking *x);
+static enum err prepare(struct asking *x);
+static enum err carry_out(struct asking *x, const struct cond *also, size_t want);
 
+/* What filters the outer query filters the inner one too, so that its limit is of what matches. */
 static enum err prefetch_one(struct asking *x, yyjson_val *o, struct hit_list *out)
 {
-	struct asking inner = {.q = x->q, .k = x->k, .o = o, .depth = x->depth + 1};
-	enum err e = ask(&inner);
+	struct asking inner = {.q = x->q,
+		.k = x->k,
+		.o = o,
+		.depth = x->depth + 1,
+		.many = x->many,
+		.query = {.filter = x->query.filter}};
+	enum err e = prepare(&inner);
+	size_t limit = x->many ? (size_t)COLLECTION_K_MAX - inner.offset : inner.limit;
+	e = e ? e : carry_out(&inner, NULL, inner.offset + limit);
 	size_t skip = MIN(inner.offset, inner.out.n);
 	*out = (struct hit_list){inner.out.hits + skip, inner.out.n - skip, 1};
 	return e;
@@ -304,37 +376,63 @@ static enum err prefetch(struct asking *x)
 	return e;
 }
 
-static enum err by_kind(struct asking *x)
+static enum err parse_kind(struct asking *x)
 {
 	yyjson_val *v = item_json_get(x->o, "query"), *inner = item_json_get(v, "nearest");
 	yyjson_val *examples = item_json_get(v, "recommend"), *rrf = item_json_get(v, "rrf");
-	yyjson_val *mmr = item_json_get(v, "mmr");
+	yyjson_val *mmr = item_json_get(v, "mmr"), *order = item_json_get(v, "order_by");
 	struct str fusion = json_str(v, "fusion");
 	if (fusion.n || rrf)
-		return fuse(x, fusion, rrf);
-	if (!v || (yyjson_is_obj(v) && !inner && !examples && !json_str(v, "text").n))
+		return parse_fusion(x, fusion, rrf);
+	enum err e = x->n_sources ? only_sources(x) : OK;
+	if (e || !v) {
+		x->kind = ASK_IDS;
+		return e;
+	}
+	if (order) {
+		x->kind = ASK_ORDER;
+		return qd_order_by(x->q, order, &x->order);
+	}
+	if (yyjson_is_obj(v) && !inner && !examples && !json_str(v, "text").n)
 		return err_set(&x->q->et, ERR_INVALID,
 			"query must be a vector, the id of a point, a text, or an object with "
-			"nearest, "
-			"recommend, fusion or rrf: other kinds are not supported here");
-	enum err e = examples ? recommend(x, examples)
-			      : vector_of(x, inner ? inner : v, &x->query.vector, &x->query.dim);
-	if (e)
-		return e;
-	return mmr ? diverse(x, mmr) : nearest(x, x->limit + x->offset);
+			"nearest, recommend, fusion, rrf or order_by: other kinds are not "
+			"supported here");
+	e = examples ? recommend(x, examples)
+		     : vector_of(x, inner ? inner : v, &x->query.vector, &x->query.dim);
+	return e || !mmr ? e : parse_diverse(x, mmr);
 }
 
-static enum err ask(struct asking *x)
+static enum err prepare(struct asking *x)
 {
 	static const char *const no[] = {"lookup_from", "shard_key", NULL};
+	const struct cond *own = NULL;
 	enum err e = item_json_refuse(x->o, no, "", &x->q->et);
 	x->query.space = json_str(x->o, "using");
 	e = e ? e : parse_limits(x);
 	e = e ? e
-	      : collection_filter(x->k, item_json_get(x->o, "filter"), arena_of(x),
-			&x->query.filter, &x->q->et);
+	      : collection_filter(
+			x->k, item_json_get(x->o, "filter"), arena_of(x), &own, &x->q->et);
+	e = e ? e : whole_filter(x, own, &x->query.filter);
 	e = e ? e : prefetch(x);
-	return e ? e : by_kind(x);
+	return e ? e : parse_kind(x);
+}
+
+static enum err carry_out(struct asking *x, const struct cond *also, size_t want)
+{
+	switch (x->kind) {
+	case ASK_DIVERSE:
+		return diverse(x, also, want);
+	case ASK_RRF:
+	case ASK_DBSF:
+		return fuse(x, want);
+	case ASK_IDS:
+		return in_order_of_ids(x, also, want);
+	case ASK_ORDER:
+		return in_order_of_field(x, also, want);
+	default:
+		return nearest(x, also, want);
+	}
 }
 
 /* The hits from the offset on, with what is wanted of them. */
@@ -346,6 +444,7 @@ static enum err finish(struct asking *x, struct qd_asked *out)
 	out->vectors = item_json_get(x->o, "with_vector");
 	out->hits = x->out.hits + skip;
 	out->n = MIN(x->out.n - skip, x->limit);
+	out->order_values = x->order_values ? x->order_values + skip : NULL;
 	enum err e = item_json_want(out->payload, out->vectors, &want, &x->q->et);
 	return e ? e : collection_fill(x->k, out->hits, &out->n, want, arena_of(x), &x->q->et);
 }
@@ -353,25 +452,73 @@ static enum err finish(struct asking *x, struct qd_asked *out)
 enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out)
 {
 	struct asking x = {.q = q, .k = k, .o = o};
-	enum err e = ask(&x);
+	enum err e = prepare(&x);
+	e = e ? e : carry_out(&x, NULL, x.limit + x.offset);
 	return e ? e : finish(&x, out);
+}
+
+static enum err prepare_search(struct asking *x)
+{
+	static const char *const no[] = {"shard_key", NULL};
+	yyjson_val *v = item_json_get(x->o, "vector");
+	enum err e = item_json_refuse(x->o, no, "", &x->q->et);
+	e = e ? e : parse_limits(x);
+	if (yyjson_is_obj(v)) {
+		x->query.space = json_str(v, "name");
+		v = yyjson_obj_get(v, "vector");
+	}
+	e = e ? e : item_json_numbers(v, arena_of(x), &x->query.vector, &x->query.dim, &x->q->et);
+	return e ? e
+		 : collection_filter(x->k, item_json_get(x->o, "filter"), arena_of(x),
+			   &x->query.filter, &x->q->et);
 }
 
 enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out)
 {
-	static const char *const no[] = {"shard_key", NULL};
 	struct asking x = {.q = q, .k = k, .o = o};
-	yyjson_val *v = item_json_get(o, "vector");
-	enum err e = item_json_refuse(o, no, "", &q->et);
-	e = e ? e : parse_limits(&x);
-	if (yyjson_is_obj(v)) {
-		x.query.space = json_str(v, "name");
-		v = yyjson_obj_get(v, "vector");
-	}
-	e = e ? e : item_json_numbers(v, q->rq->arena, &x.query.vector, &x.query.dim, &q->et);
-	e = e ? e
-	      : collection_filter(
-			k, item_json_get(o, "filter"), q->rq->arena, &x.query.filter, &q->et);
-	e = e ? e : nearest(&x, x.limit + x.offset);
+	enum err e = prepare_search(&x);
+	e = e ? e : carry_out(&x, NULL, x.limit + x.offset);
 	return e ? e : finish(&x, out);
+}
+
+/* ---- groups ---- */
+
+static enum err hits_for_groups(void *ctx, const struct cond *also, size_t k,
+	struct item_hit **hits, size_t *n, struct errtext *et)
+{
+	struct asking *x = ctx;
+	(void)et; /* it is the request's own */
+	enum err e = carry_out(x, also, k);
+	*hits = x->out.hits;
+	*n = x->out.n;
+	return e;
+}
+
+static enum err parse_groups(struct asking *x, int64_t size, struct grouping *g)
+{
+	struct errtext *et = &x->q->et;
+	enum err e = json_want_i64(x->o, "group_size", 1, COLLECTION_K_MAX, &size, et);
+	g->field = json_str(x->o, "group_by");
+	if (!e && !g->field.n)
+		e = err_set(et, ERR_INVALID, "group_by (a field of the payloads) is missing");
+	e = e ? e
+	      : item_json_want(item_json_get(x->o, "with_payload"),
+			item_json_get(x->o, "with_vector"), &g->want, et);
+	g->size = (size_t)size;
+	g->groups = x->limit;
+	g->whole = x->kind == ASK_RRF || x->kind == ASK_DBSF || x->kind == ASK_DIVERSE;
+	return e;
+}
+
+enum err qd_ask_groups(struct qd *q, struct collection *k, bool search, struct qd_grouped *out)
+{
+	struct asking x = {.q = q, .k = k, .o = q->body, .many = true};
+	struct grouping g = {0};
+	enum err e = search ? prepare_search(&x) : prepare(&x);
+	e = e ? e : parse_groups(&x, search ? 1 : 3, &g);
+	out->payload = item_json_get(q->body, "with_payload");
+	out->vectors = item_json_get(q->body, "with_vector");
+	return e ? e
+		 : collection_groups(
+			   k, &g, hits_for_groups, &x, q->rq->arena, &out->groups, &out->n, &q->et);
 }

@@ -24,6 +24,16 @@ static void write_record(struct jw *w, const struct collection_item *it, const s
 	jw_end(w);
 }
 
+static void write_ordered(struct jw *w, const struct collection_item *it, const struct wanted *want,
+	const struct cond_number *value)
+{
+	jw_obj(w);
+	item_json_write(w, it, want->payload, want->vectors);
+	jw_key(w, "order_value");
+	cond_value_write(w, &(struct cond_value){COND_NUMBER, .n = *value});
+	jw_end(w);
+}
+
 static enum err retrieve(struct qd *q, struct collection *k, struct jw *w)
 {
 	struct arena *a = q->rq->arena;
@@ -66,9 +76,38 @@ static enum err filter_of(struct qd *q, struct collection *k, const struct cond 
 	return collection_filter(k, item_json_get(q->body, "filter"), q->rq->arena, out, &q->et);
 }
 
+/* There is no next page: who wants one starts from the last value. */
+static enum err scroll_ordered(
+	struct qd *q, struct collection *k, const struct cond *filter, size_t limit, struct jw *w)
+{
+	struct item_order order;
+	struct collection_item *items = NULL;
+	struct cond_number *values = NULL;
+	struct wanted want = {0};
+	size_t n = 0;
+	enum err e = qd_order_by(q, item_json_get(q->body, "order_by"), &order);
+	if (!e && item_json_get(q->body, "offset"))
+		e = err_set(&q->et, ERR_INVALID,
+			"offset does not go together with order_by: take its start_from");
+	e = e ? e : wanted_of(q, q->body, &want);
+	e = e ? e
+	      : collection_ordered(k, &order, filter, limit, want.want, q->rq->arena, &items,
+			&values, &n, &q->et);
+	jw_obj(w);
+	jw_key(w, "points");
+	jw_arr(w);
+	for (size_t i = 0; i < n && !e; i++)
+		write_ordered(w, &items[i], &want, &values[i]);
+	jw_end(w);
+	jw_key(w, "next_page_offset");
+	jw_null(w);
+	jw_end(w);
+	return e;
+}
+
 static enum err scroll(struct qd *q, struct collection *k, struct jw *w)
 {
-	static const char *const no[] = {"order_by", "shard_key", NULL};
+	static const char *const no[] = {"shard_key", NULL};
 	struct item_id from;
 	struct collection_item *items = NULL;
 	struct wanted want = {0};
@@ -81,6 +120,8 @@ static enum err scroll(struct qd *q, struct collection *k, struct jw *w)
 	e = e || !offset ? e : item_json_id(offset, &from, &q->et);
 	e = e ? e : wanted_of(q, q->body, &want);
 	e = e ? e : filter_of(q, k, &filter);
+	if (!e && item_json_get(q->body, "order_by"))
+		return scroll_ordered(q, k, filter, (size_t)limit, w);
 	e = e ? e
 	      : collection_scroll(k, filter, offset ? &from : NULL, (size_t)limit + 1, want.want,
 			q->rq->arena, &items, &n, &q->et);
@@ -120,13 +161,18 @@ static enum err count(struct qd *q, struct collection *k, struct jw *w)
 
 /* ---- searching ---- */
 
-static void write_hit(struct jw *w, const struct qd_asked *x, size_t i)
+void qd_write_hit(struct jw *w, const struct item_hit *h, yyjson_val *payload, yyjson_val *vectors,
+	const struct cond_number *order_value)
 {
 	jw_obj(w);
-	item_json_write(w, &x->hits[i].item, x->payload, x->vectors);
+	item_json_write(w, &h->item, payload, vectors);
 	jw_ki64(w, "version", 0);
 	jw_key(w, "score");
-	item_json_write_number(w, x->hits[i].score);
+	item_json_write_number(w, h->score);
+	if (order_value) {
+		jw_key(w, "order_value");
+		cond_value_write(w, &(struct cond_value){COND_NUMBER, .n = *order_value});
+	}
 	jw_end(w);
 }
 
@@ -134,7 +180,8 @@ static void write_hits(struct jw *w, const struct qd_asked *x)
 {
 	jw_arr(w);
 	for (size_t i = 0; i < x->n; i++)
-		write_hit(w, x, i);
+		qd_write_hit(w, &x->hits[i], x->payload, x->vectors,
+			x->order_values ? &x->order_values[i] : NULL);
 	jw_end(w);
 }
 

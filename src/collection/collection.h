@@ -97,6 +97,7 @@ struct item_vector {
 
 struct collection_item {
 	struct item_id id;
+	uint64_t key;       /* of one that was read: its number within the collection */
 	struct str payload; /* a JSON object, or "" for {} */
 	struct str text;    /* .n: embedded in each space that has a model and no vector here */
 	struct item_vector *vectors;
@@ -114,6 +115,9 @@ enum err collection_embed(struct collection *k, const struct space *s, const str
 /* A filter in Qdrant's words (vector/cond.h); *out NULL: none was given. ERR_INVALID and
  * ERR_UNSUPPORTED name the place. */
 enum err collection_filter(struct collection *k, yyjson_val *json, struct arena *a,
+	const struct cond **out, struct errtext *et) MUST_CHECK;
+/* Both have to hold; either may be NULL. */
+enum err collection_both(const struct cond *x, const struct cond *y, struct arena *a,
 	const struct cond **out, struct errtext *et) MUST_CHECK;
 /* The ids of all items that match, in order. */
 enum err collection_matching(struct collection *k, const struct cond *c, struct arena *a,
@@ -177,7 +181,9 @@ struct item_query {
 	float worst;           /* scores that are worse are left out; NaN: none is */
 	const uint64_t *among; /* .key of the hits of another query: only these; NULL: all */
 	size_t n_among;
-	const struct cond *filter; /* only items that match; NULL: all */
+	const struct cond *filter;     /* only items that match; NULL: all */
+	const struct item_id *without; /* never these: examples are not their own neighbours */
+	size_t n_without;
 	struct item_want want;
 	const struct cancel *cancel;
 };

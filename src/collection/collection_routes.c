@@ -243,7 +243,6 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 struct sought {
 	struct item_query q;
 	struct item_id self;
-	bool by_item;
 	struct item_search how;
 };
 
@@ -266,7 +265,8 @@ static enum err sought_item(struct http_request *rq, struct collection *k, yyjso
 	struct sought *x, struct errtext *et)
 {
 	enum err e = item_json_id(id, &x->self, et);
-	x->by_item = true;
+	x->q.without = &x->self;
+	x->q.n_without = 1;
 	return e ? e
 		 : collection_vector(
 			   k, &x->self, x->q.space, rq->arena, &x->q.vector, &x->q.dim, et);
@@ -304,21 +304,6 @@ static enum err parse_search(struct croft *c, struct http_request *rq, struct co
 		et, ERR_INVALID, "say what is looked for: text, vector, or the id of an item");
 }
 
-/* Without the item whose neighbours are looked for. */
-static enum err search(struct collection *k, struct http_request *rq, struct sought *x,
-	struct item_hit **hits, size_t *n, struct errtext *et)
-{
-	size_t wanted = x->q.k, kept = 0;
-	x->q.k += x->by_item;
-	enum err e = collection_query(k, &x->q, rq->arena, hits, n, &x->how, et);
-	for (size_t i = 0; !e && i < *n && kept < wanted; i++)
-		if (!x->by_item ||
-			!str_eq(item_id_bytes(&(*hits)[i].item.id), item_id_bytes(&x->self)))
-			(*hits)[kept++] = (*hits)[i];
-	*n = e ? 0 : kept;
-	return e;
-}
-
 void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
@@ -334,7 +319,7 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	enum err e = body_of(rq, &o, &et);
 	e = e ? e : open_it(c, rq, &k, &et);
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
-	e = e ? e : search(k, rq, &x, &hits, &n, &et);
+	e = e ? e : collection_query(k, &x.q, rq->arena, &hits, &n, &x.how, &et);
 	collection_close(k);
 	jw_obj(&w);
 	jw_key(&w, "hits");

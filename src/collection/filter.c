@@ -55,6 +55,20 @@ enum err collection_filter(struct collection *k, yyjson_val *json, struct arena 
 	return e;
 }
 
+enum err collection_both(const struct cond *x, const struct cond *y, struct arena *a,
+	const struct cond **out, struct errtext *et)
+{
+	const struct cond **of = arena_array_of(a, 2, const struct cond *);
+	struct cond *both = arena_array_of(a, 1, struct cond);
+	if (!of || !both)
+		return no_memory(et);
+	of[0] = x;
+	of[1] = y;
+	*both = (struct cond){.kind = COND_ALL, .of = of, .n_of = 2};
+	*out = !x ? y : !y ? x : both;
+	return OK;
+}
+
 /* ---- what matches ---- */
 
 /* Keeps of the candidates those whose payload, as it is stored, matches. */

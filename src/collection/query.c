@@ -14,7 +14,7 @@ static enum err no_memory(struct errtext *et)
 static enum err to_item(const struct collection *k, const struct item_row *r, struct item_want want,
 	struct arena *a, struct collection_item *out, struct errtext *et)
 {
-	struct collection_item it = {.payload = S("")};
+	struct collection_item it = {.key = (uint64_t)r->num, .payload = S("")};
 	if (r->id.n > sizeof it.id.b)
 		return err_set(et, ERR_CORRUPT, "the stored id of an item is damaged");
 	it.id.n = (uint8_t)r->id.n;
@@ -234,6 +234,20 @@ enum err collection_fill(struct collection *k, struct item_hit *hits, size_t *n,
 	return e;
 }
 
+static void leave_out(const struct item_query *q, struct item_hit *hits, size_t *n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < *n && kept < q->k; i++) {
+		bool out = false;
+		for (size_t j = 0; j < q->n_without; j++)
+			out |= str_eq(
+				item_id_bytes(&q->without[j]), item_id_bytes(&hits[i].item.id));
+		if (!out)
+			hits[kept++] = hits[i];
+	}
+	*n = kept;
+}
+
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
 {
@@ -243,10 +257,11 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	if (e)
 		return e;
 	const struct space *s = collection_space(k, q->space);
-	struct hit *found = arena_array_of(a, q->k, struct hit);
-	struct item_hit *hits = arena_array_of(a, q->k, struct item_hit);
+	size_t most = q->k + MIN(q->n_without, (size_t)COLLECTION_K_MAX);
+	struct hit *found = arena_array_of(a, most, struct hit);
+	struct item_hit *hits = arena_array_of(a, most, struct item_hit);
 	struct vindex_query v = {.vector = q->vector,
-		.k = q->k,
+		.k = most,
 		.ef = q->ef,
 		.exact = q->exact,
 		.cancel = q->cancel};
@@ -265,6 +280,7 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
 	if (e)
 		return e;
+	leave_out(q, hits, &answer.n);
 	*out = hits;
 	*n = answer.n;
 	if (how)

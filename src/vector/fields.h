@@ -49,4 +49,32 @@ struct fields_estimate {
 /* Cheap: from the lengths of lists. */
 void fields_estimate(struct fields *x, const struct cond *c, struct fields_estimate *out);
 
+/* ---- the values of a path ----
+ *
+ * Paths are steps (cond_path); one with a place in an array has no values here. among NULL: all
+ * items. */
+
+/* A value, and how many items have it. A UUID is one, however it is written. Long strings are known
+ * by their SHA-256 only; `key` is then an item that has it. */
+struct fields_facet {
+	struct cond_value value; /* a string, an integer, a boolean; strings are in the arena */
+	bool digest;
+	uint64_t n, key;
+};
+/* The most frequent first, then booleans, integers, strings, each ascending. At most max. */
+enum err fields_facets(struct fields *x, struct str path, const struct bitmap *among, size_t max,
+	struct arena *a, struct fields_facet **out, size_t *n, struct errtext *et) MUST_CHECK;
+
+/* An item by one of its numbers or times (in microseconds). */
+struct fields_ordered {
+	uint64_t key;
+	struct cond_number value;
+};
+/* An item stands there once for each of its different values. from NULL: from the first on. Equal
+ * ones in the order of keys. At most max, into out. */
+enum err fields_order(struct fields *x, struct str path, bool descending,
+	const struct cond_number *from, const struct bitmap *among, size_t max,
+	struct fields_ordered *out, size_t *n, struct errtext *et) MUST_CHECK;
+bool fields_has_place(struct str path); /* does a path name a place in an array? */
+
 #endif

@@ -267,15 +267,6 @@ static void eval(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits);
 
 /* A place in an array is asked for, which the index does not know. */
-static bool asks_for_place(struct str path)
-{
-	struct str name;
-	while (path.n)
-		if (cond_step(&path, &name) == 'i')
-			return true;
-	return false;
-}
-
 static void eval_nested(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits)
 {
@@ -374,7 +365,7 @@ static void eval_leaf(
 static void eval(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits)
 {
-	if (asks_for_place(c->path)) {
+	if (fields_has_place(c->path)) {
 		v->exact = false;
 		if (up)
 			bits_all(s, bits);
@@ -584,7 +575,7 @@ static struct guess guess_of(
 	const struct text_paths *text, const struct fseg *s, const struct cond *c)
 {
 	double n = s->n_docs;
-	if (asks_for_place(c->path))
+	if (fields_has_place(c->path))
 		return (struct guess){0, n, n / 4};
 	switch (c->kind) {
 	case COND_ALL:

@@ -254,6 +254,58 @@ def filters(both):
         refused(lambda bad=bad: both.croft.count("rich", count_filter=bad), 400, [place], f"a filter with {place} is refused with its place")
 
 
+def grouping(both):
+    """Groups, facets and orders over payloads in which anything may be missing, and over one with lists."""
+    name = "groups"
+    both.do("create_collection", name, vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE))
+    points = []
+    for i in range(1, 601):
+        p = {"tag": rnd.choice(WORDS), "n": rnd.choice([i % 7, i % 7, 2.5, True]), "many": rnd.sample(WORDS, rnd.randrange(4)),
+             "odd": rnd.choice([[1, True], [1, 2], "x", None, []]), "objects": [{"k": rnd.choice(WORDS)} for _ in range(rnd.randrange(3))],
+             "big": rnd.choice(["A" * 200 + str(i % 3), "short"]), "mixed": rnd.choice([1, "1", True, False, 0, -4]),
+             "uuid": rnd.choice([uuid.UUID(int=i % 3).hex, str(uuid.UUID(int=i % 2))]), "f": i * 37 % 101 / 4,
+             "when": f"2024-0{1 + i % 9}-1{i % 10}T10:00:{i % 60:02}Z", "rare": "one" if i == 300 else "rest"}
+        if rnd.random() < 0.1:
+            p.pop(rnd.choice(list(p)))
+        points.append(m.PointStruct(id=i, vector=vector(4), payload=p))
+    both.do("upsert", name, points)
+    for field in ("tag", "n", "many", "odd", "objects[].k", "big", "mixed", "rare", "none"):
+        for limit, size in ((3, 2), (50, 1), (2, 40)):
+            both.same(f"groups by {field}: {limit} of {size}", "query_points_groups", name, group_by=field, query=vector(4), limit=limit,
+                      group_size=size, with_payload=["tag"])
+    f = m.Filter(must=[m.FieldCondition(key="tag", match=m.MatchAny(any=WORDS[:3]))])
+    both.same("groups with a filter", "query_points_groups", name, group_by="many", query=vector(4), limit=4, group_size=5, query_filter=f)
+    both.same("groups of a point's neighbours", "query_points_groups", name, group_by="tag", query=7, limit=4, group_size=3)
+    both.same("groups with a threshold", "query_points_groups", name, group_by="tag", query=vector(4), limit=6, group_size=30, score_threshold=0.7)
+    both.same("groups of a fusion", "query_points_groups", name, group_by="n", limit=5, group_size=3, with_payload=False,
+              prefetch=[m.Prefetch(query=[1.0, 0.2, 0.3, 0.1], limit=20), m.Prefetch(query=[0.1, 1.0, -0.3, 0.4], limit=20)],
+              query=m.FusionQuery(fusion=m.Fusion.RRF))
+    both.same("groups of a query among others", "query_points_groups", name, group_by="tag", limit=3, group_size=3,
+              prefetch=[m.Prefetch(query=vector(4), limit=20)], query=vector(4))
+    both.do("create_collection", "authors", vectors_config=m.VectorParams(size=2, distance=m.Distance.DOT))
+    both.do("upsert", "authors", [m.PointStruct(id=i, vector=[1.0, 2.0], payload={"i": i}) for i in range(4)])
+    both.same("groups with what another collection has of them", "query_points_groups", name, group_by="n", query=vector(4), limit=9,
+              group_size=2, with_lookup=m.WithLookup(collection="authors", with_payload=True, with_vectors=True))
+    for field in ("tag", "n", "many", "odd", "objects[].k", "mixed", "uuid", "rare", "big", "none"):
+        both.same(f"values of {field}", "facet", name, field, limit=20)
+        both.same(f"the most frequent of {field}, filtered", "facet", name, field, limit=2, facet_filter=f)
+    for field in ("n", "f", "when"):
+        for direction in (m.Direction.ASC, m.Direction.DESC):
+            both.same(f"in the order of {field}, {direction}", "scroll", name, limit=50, order_by=m.OrderBy(key=field, direction=direction))
+            both.same(f"and filtered, {field}, {direction}", "scroll", name, limit=700, scroll_filter=f, order_by=m.OrderBy(key=field, direction=direction))
+    both.same("from a value on", "scroll", name, limit=9, order_by=m.OrderBy(key="f", start_from=3.5))
+    both.same("down from a time", "scroll", name, limit=9, order_by=m.OrderBy(key="when", direction=m.Direction.DESC, start_from="2024-05-01T00:00:00Z"))
+    both.same("a query by order", "query_points", name, query=m.OrderByQuery(order_by="f"), limit=9, with_payload=["f"])
+    both.same("a query by nothing", "query_points", name, limit=9, query_filter=f)
+    both.same("the outer filter is the inner queries' too", "query_points", name, limit=8, query_filter=f,
+              prefetch=[m.Prefetch(query=[1.0, 0.2, 0.3, 0.1], limit=5), m.Prefetch(query=[0.1, 1.0, -0.3, 0.4], limit=5)],
+              query=m.FusionQuery(fusion=m.Fusion.RRF))
+    refused(lambda: both.croft.query_points_groups(name, group_by="tag", query=vector(4), limit=5000), 400, ["1000"], "too many groups")
+    refused(lambda: both.croft.query_points_groups(name, group_by="many[0]", query=vector(4)), 400, ["many[0]"], "a place in an array")
+    refused(lambda: both.croft.facet(name, "a..b"), 400, ["a..b"], "a facet of no path")
+    refused(lambda: both.croft.scroll(name, order_by="f", offset=3), 400, ["start_from"], "an order with an offset")
+
+
 def scrolling(both, name):
     pages, offset = [], None
     while True:
@@ -424,8 +476,10 @@ with Croft() as c:
     reading(both, "cosine", ids)
     named(both)
     filters(both)
+    grouping(both)
     bad_input(croft, c.base)
-    tap.ok(sorted(k.name for k in croft.get_collections().collections) == ["cosine", "dot", "euclid", "named", "rich"],
+    tap.ok(sorted(k.name for k in croft.get_collections().collections) ==
+           ["authors", "cosine", "dot", "euclid", "groups", "named", "rich"],
            "the collections are listed")
     tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),
            "a collection is deleted")

@@ -274,6 +274,100 @@ static void some_filters(struct fields *x, uint64_t *seed, struct buf *b, int n,
 	}
 }
 
+/* ---- values: counted and in order, as the condition "is this value" says ---- */
+
+static size_t count_matching(struct cond *c, const struct bitmap *among)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < ITEMS; i++)
+		n += payloads[i] && (!among || bitmap_has(among, key_of(i))) &&
+		     cond_matches(c, key_of(i), yyjson_doc_get_root(payloads[i]));
+	return n;
+}
+
+static void check_facets(struct fields *x, struct str path, const struct bitmap *among)
+{
+	struct errtext et = {0};
+	struct arena *a = arena_new(16 << 20);
+	struct fields_facet *list;
+	size_t n, wanted = 0;
+	CHECK_OK(fields_facets(x, path, among, 1000, a, &list, &n, &et), &et);
+	for (size_t i = 0; i < n; i++) {
+		CHECK(!i || list[i].n <= list[i - 1].n);
+		CHECK(list[i].n > 0 && !(list[i].digest && list[i].value.s.n != 32));
+	}
+	for (size_t s = 0; s < ARRAY_LEN(scalars); s++) {
+		struct cond_value v;
+		yyjson_doc *doc;
+		CHECK_OK(json_parse(str_c(scalars[s]), &doc, &et), &et);
+		if (cond_value_of(yyjson_doc_get_root(doc), &v)) {
+			struct cond c = {
+				.kind = COND_IN, .path = path, .values = &v, .n_values = 1};
+			size_t want = count_matching(&c, among), got = 0;
+			for (size_t i = 0; i < n; i++)
+				if (v.type == COND_STRING && v.s.n > 128
+						? list[i].digest
+						: !list[i].digest &&
+							  !cond_value_cmp(&list[i].value, &v))
+					got = (size_t)list[i].n;
+			CHECK_INT(got, want);
+			wanted += want > 0;
+		}
+		yyjson_doc_free(doc);
+	}
+	CHECK_INT(n, wanted);
+	arena_free(a);
+}
+
+static void check_order(struct fields *x, struct str path, const struct bitmap *among, bool down)
+{
+	struct errtext et = {0};
+	static struct fields_ordered all[8 * ITEMS], some[8 * ITEMS];
+	size_t n, m;
+	CHECK_OK(fields_order(x, path, down, NULL, among, 8 * ITEMS, all, &n, &et), &et);
+	for (size_t i = 1; i < n; i++) {
+		int order = cond_number_cmp(all[i - 1].value, all[i].value);
+		CHECK(order ? (order > 0) == down : all[i - 1].key < all[i].key);
+	}
+	for (size_t i = 0; i < n; i += 7) {
+		struct cond c = {.kind = COND_RANGE,
+			.path = path,
+			.range = {true, true, false, false, all[i].value, all[i].value}};
+		size_t got = 0;
+		for (size_t j = 0; j < n; j++)
+			got += !cond_number_cmp(all[j].value, all[i].value);
+		if (!all[i].value.integral || all[i].value.i < INT64_C(1) << 40) /* no time */
+			CHECK_INT(got, count_matching(&c, among));
+		CHECK_OK(fields_order(x, path, down, &all[i].value, among, 5, some, &m, &et), &et);
+		size_t first = i;
+		while (first && !cond_number_cmp(all[first - 1].value, all[i].value))
+			first--;
+		CHECK_INT(m, MIN(5, n - first));
+		for (size_t j = 0; j < m; j++)
+			CHECK(some[j].key == all[first + j].key);
+	}
+}
+
+static void some_values(struct fields *x, uint64_t *seed)
+{
+	static const char *const paths[] = {"a", "b", "\"d.e\"", "a[].x", "c.y", "none"};
+	struct errtext et = {0};
+	struct bitmap half = {0};
+	for (size_t i = 0; i < ITEMS; i++)
+		if (rnd(seed) % 2)
+			bitmap_add(&half, key_of(i));
+	for (size_t p = 0; p < ARRAY_LEN(paths); p++) {
+		struct arena *a = arena_new(1 << 20);
+		struct str path;
+		CHECK_OK(cond_path(str_c(paths[p]), a, &path, &et), &et);
+		check_facets(x, path, NULL);
+		check_facets(x, path, &half);
+		check_order(x, path, p % 2 ? NULL : &half, p % 3 == 0);
+		arena_free(a);
+	}
+	bitmap_free(&half);
+}
+
 static void agree(const struct fields_options *o)
 {
 	struct errtext et = {0};
@@ -300,6 +394,7 @@ static void agree(const struct fields_options *o)
 			there += payloads[i] != NULL;
 		CHECK_INT(fields_count(x), there);
 		some_filters(x, &seed, &b, 150, !o);
+		some_values(x, &seed);
 	}
 	CHECK(fields_bytes(x) > 1000);
 	for (size_t i = 0; i < ITEMS; i++)

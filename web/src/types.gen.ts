@@ -618,6 +618,12 @@ export interface Routes {
   "POST /collections/{collection}/points/query": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: several queries. */
   "POST /collections/{collection}/points/query/batch": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the nearest points, by the values of a field. */
+  "POST /collections/{collection}/points/query/groups": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the nearest points, by the values of a field. */
+  "POST /collections/{collection}/points/search/groups": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the values of a field and their points. */
+  "POST /collections/{collection}/facet": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: one point. */
   "GET /collections/{collection}/points/{id}": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Say OK, as an MLflow server does. */
