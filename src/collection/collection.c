@@ -1,4 +1,5 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
+#include "collection/curate_int.h"
 #include "collection/map_int.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -520,7 +521,8 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	pthread_mutex_init(&all->team_mu, NULL);
 	pthread_cond_init(&all->loaded, NULL);
 	croft_set_state(c, &collection_module, all);
-	return maps_new(&all->maps, et);
+	enum err e = maps_new(&all->maps, et);
+	return e ? e : curations_new(&all->curations, et);
 }
 
 enum err collections_start(struct croft *c, struct errtext *et)
@@ -553,6 +555,7 @@ void collections_stop(struct croft *c)
 	struct str key;
 	void *value;
 	maps_free(all->maps);
+	curations_free(all->curations);
 	notify_unwatch(all->watch);
 	if (all->sweeping)
 		pthread_join(all->sweeper, NULL);

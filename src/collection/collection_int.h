@@ -17,6 +17,7 @@
  *	query.c              reading and searching
  *	rank.c               lists of hits in another order
  *	map*.c               maps: see map_int.h
+ *	curate*.c            curation: see curate_int.h
  *
  * Invariants
  * 1. What is in memory was committed before; under k->write a commit is followed by its
@@ -211,6 +212,21 @@ struct matched {
 enum err filter_list(struct collection *k, const struct cond *c, struct arena *a,
 	struct matched **out, size_t *n, struct errtext *et) MUST_CHECK;
 
+/* ---- changes with a record in the audit log, in the same transaction ---- */
+
+struct change_record {
+	const struct principal *who;
+	const char *action;
+	struct str detail; /* JSON */
+};
+/* A patch for each of the items; those that are not there are passed over. */
+enum err collection_patch_each(struct collection *k, const struct item_id *ids,
+	const struct payload_patch *patches, size_t n, const struct change_record *record,
+	size_t *changed, int64_t *seq, struct errtext *et) MUST_CHECK;
+enum err collection_remove_recorded(struct collection *k, const struct item_id *ids, size_t n,
+	const struct change_record *record, size_t *gone, int64_t *seq,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- snapshots of the indexes ---- */
 
 /* k's indexes and seq as they were saved; false: there is none that this database knows. */
@@ -230,8 +246,9 @@ struct collections {
 	pthread_mutex_t team_mu;
 	pthread_t sweeper, keeper;
 	bool sweeping, keeping;
-	char host[ID_HEX + 1]; /* this data directory */
-	struct maps *maps;     /* map_int.h */
+	char host[ID_HEX + 1];       /* this data directory */
+	struct maps *maps;           /* map_int.h */
+	struct curations *curations; /* curate_int.h */
 };
 
 /* ---- rows ---- */
@@ -248,6 +265,11 @@ void get_map(struct croft *c, struct http_request *rq, struct http_response *rs)
 void post_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_map_field(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_curation(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_curation(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_curation(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_curation_apply(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_curation_dataset(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 enum err run_collections(struct cmd *cmd, struct errtext *et);
 enum err run_collections_show(struct cmd *cmd, struct errtext *et);
@@ -257,6 +279,9 @@ enum err run_collections_import(struct cmd *cmd, struct errtext *et);
 enum err run_collections_export(struct cmd *cmd, struct errtext *et);
 enum err run_collections_search(struct cmd *cmd, struct errtext *et);
 enum err run_collections_map(struct cmd *cmd, struct errtext *et);
+enum err run_collections_curate(struct cmd *cmd, struct errtext *et);
+extern const struct option collection_curate_options[];
+enum { N_CURATE_OPTIONS = 22 };
 extern const struct option collection_map_options[];
 enum { N_MAP_OPTIONS = 8 };
 extern const struct option collection_create_options[], collection_import_options[],

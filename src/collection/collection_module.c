@@ -57,6 +57,39 @@ static const struct route routes[] = {
 		"{ name }", NULL,
 		"{ kind: \"number\" | \"category\", categories: { value, items: int }[], values }",
 		0},
+	{HTTP_GET, ONE "/curate/{kind}", get_curation, PERM_DOCUMENT_READ,
+		"What curation found last (duplicates, outliers, sample, propagate, mislabelled, "
+		"balance), a page of it, and how far one is that runs; of duplicates limit counts "
+		"groups",
+		"{ from?: int, limit?: int }", NULL, "CurationState", 0},
+	{HTTP_POST, ONE "/curate/{kind}", post_curation, PERM_DOCUMENT_WRITE,
+		"Begin to look for duplicates, outliers, a sample, labels, wrong labels, or the "
+		"balance of classes",
+		NULL,
+		"{ threshold?: number, keep?: \"first\" | \"last\" | \"centre\" | \"longest\" | "
+		"\"highest\", keep_field?, label?, scores?, method?: \"lof\" | \"distance\" | "
+		"\"centre\" | \"uncertain\" | \"joint\" | \"noise_rate\", neighbours?: int, "
+		"share?: "
+		"number, count?: int, alpha?: number, holdout?: number, seed?: int, diverse?: "
+		"boolean, space? }",
+		"CurationState", 0},
+	{HTTP_DELETE, ONE "/curate/{kind}", delete_curation, PERM_DOCUMENT_WRITE,
+		"Stop what is being looked for, or delete the last result", NULL, NULL,
+		"{ stopped: boolean, deleted: boolean }", 0},
+	{HTTP_POST, ONE "/curate/{kind}/apply", post_curation_apply, PERM_DOCUMENT_WRITE,
+		"Write what was found into the items: a tag, the label that is offered, that the "
+		"label was checked; or delete them. Without ids all of them",
+		NULL,
+		"{ action?: \"tag\" | \"label\" | \"checked\" | \"delete\", field?, ids?: (int | "
+		"string)[] }",
+		"{ items: int, gone: int, seq: int }", 0},
+	{HTTP_POST, ONE "/curate/{kind}/dataset", post_curation_dataset, PERM_DOCUMENT_READ,
+		"Make a version of a dataset: the items that were found, the rest, or all with "
+		"what was found in a field",
+		NULL,
+		"{ dataset: string, items?: \"rest\" | \"found\" | \"all\", field?, vectors?: "
+		"boolean, description? }",
+		"{ dataset, version: int, digest, rows: int, behind: int }", 0},
 };
 
 static const struct shape shapes[] = {
@@ -72,6 +105,16 @@ static const struct shape shapes[] = {
 		"int, size: int, label, x: number, y: number, bounds: number[] }[], points: int, "
 		"noise: int, seq: int, behind: int, made, data: { ids: (int | string)[], xy, "
 		"cluster } | null }"},
+	{"CurationState", "{ state: \"idle\" | \"running\" | \"failed\", error: string | null, "
+			  "progress: { what, done: int, total: int } | null, result: Curation | "
+			  "null }"},
+	{"Curation", "{ seq: int, behind: int, made, took_ms: int, items: int, parameters: object, "
+		     "summary: object, labels: (string | number | boolean)[], total: int, cases: "
+		     "CurationCase[] }"},
+	{"CurationCase",
+		"{ rank: int, id: int | string, payload: object, score: number, more: number, "
+		"group: int | null, kept: boolean, of: int | string | null, given: string | number "
+		"| boolean | null, offered: string | number | boolean | null }"},
 	{"CollectionItem", "{ id: int | string, payload: object, vector?: object }"},
 };
 
@@ -105,18 +148,27 @@ static const struct command commands[] = {
 		"Lay the items out in the plane, find and name clusters",
 		"The page shows the map; --out writes id, x, y and cluster. Example:\n\n"
 		"  croft collections map faq --out faq.csv"},
+	{"collections curate", run_collections_curate, "NAME WHAT", OPTIONS(curate, CURATE),
+		"Find duplicates, outliers, samples to label, labels, wrong labels",
+		"WHAT is duplicates, outliers, sample, propagate, mislabelled or balance. Examples:"
+		"\n\n"
+		"  croft collections curate faq duplicates --threshold 0.97 --dataset faq-clean\n"
+		"  croft collections curate faq mislabelled --label intent --show 20"},
 };
 
 static const struct setting settings[] = {
 	{"collection.map_bytes", SET_BYTES, "4G",
 		"Memory that making a map may take; a collection that needs more is refused",
 		1 << 20, (int64_t)1 << 42},
+	{"collection.curate_bytes", SET_BYTES, "4G",
+		"Memory that a curation may take; a collection that needs more is refused", 1 << 20,
+		(int64_t)1 << 42},
 };
 
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 3,
+	.n_migrations = 4,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

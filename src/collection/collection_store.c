@@ -62,6 +62,15 @@ const struct migration collection_migrations[] = {
 		"  made_ms BIGINT NOT NULL,"
 		"  about TEXT NOT NULL,"
 		"  points BLOB NOT NULL);"},
+	{4, "curation of collections",
+		"CREATE TABLE collection_curation ("
+		"  collection BIGINT NOT NULL,"
+		"  kind TEXT NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  made_ms BIGINT NOT NULL,"
+		"  about TEXT NOT NULL,"
+		"  cases BLOB NOT NULL,"
+		"  PRIMARY KEY (collection, kind));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -212,6 +221,9 @@ enum err store_collection_sweep(
 			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_map WHERE collection = ?", P_I64(number));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_curation WHERE collection = ?",
+			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
 	return e ? e

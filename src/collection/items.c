@@ -3,6 +3,7 @@
  * A change takes the collection's row, which says what number comes next, so two servers cannot
  * give the same one. Was the row ahead of what is in memory, another server wrote in between; then
  * publication reads what is new from the database instead of taking the caller's. */
+#include "access/access.h"
 #include "collection/collection_int.h"
 #include "base/clock.h"
 
@@ -21,8 +22,10 @@ struct change {
 	const struct str *texts; /* SHA-256 of the items' texts */
 	const struct item_id *ids;
 	size_t n;
-	int64_t *nums; /* of each; 0: it is not there, or not touched */
-	const struct payload_patch *patch;
+	int64_t *nums;                            /* of each; 0: it is not there, or not touched */
+	const struct payload_patch *patch, *each; /* each: one for every id */
+	const struct change_record *record;
+	bool lenient;             /* what is not there is passed over */
 	const struct str *spaces; /* to remove */
 	size_t n_spaces;
 	size_t touched;
@@ -52,6 +55,9 @@ static enum err in_transaction(struct change *x, change_fn fn, struct tx *tx, st
 	e = store_graves_trim(tx, &x->row, GRAVES_KEPT, et);
 	if (!e)
 		e = store_collection_at(tx, &x->row, et);
+	if (!e && x->record)
+		e = audit_add(
+			tx, x->record->who, x->record->action, x->k->name, x->record->detail, et);
 	snprintf(hex, sizeof hex, "%lld", (long long)x->k->number);
 	return e ? e : db_notify(tx, COLLECTION_CHANNEL, str_c(hex), et);
 }
@@ -376,10 +382,15 @@ static enum err patch_in(struct change *x, struct tx *tx, struct errtext *et)
 		struct item_row r;
 		struct buf patched = {.max = COLLECTION_PAYLOAD_MAX};
 		e = store_item(tx, x->k->number, item_id_bytes(&x->ids[i]), read, x->a, &r, et);
+		if (e == ERR_NOT_FOUND && x->lenient) {
+			e = OK;
+			continue;
+		}
 		if (e == ERR_NOT_FOUND)
 			e = not_there(item_id_bytes(&x->ids[i]), et);
 		if (!e)
-			e = payload_apply(r.payload, x->patch, &patched, et);
+			e = payload_apply(
+				r.payload, x->each ? &x->each[i] : x->patch, &patched, et);
 		r.payload = buf_str(&patched);
 		r.seq = x->row.seq;
 		x->touched++;
@@ -394,4 +405,26 @@ enum err collection_patch(struct collection *k, const struct item_id *ids, size_
 {
 	struct change x = {.k = k, .ids = ids, .n = n, .patch = patch};
 	return run(&x, patch_in, from_rows, seq, et);
+}
+
+enum err collection_patch_each(struct collection *k, const struct item_id *ids,
+	const struct payload_patch *patches, size_t n, const struct change_record *record,
+	size_t *changed, int64_t *seq, struct errtext *et)
+{
+	struct change x = {
+		.k = k, .ids = ids, .n = n, .each = patches, .record = record, .lenient = true};
+	enum err e = run(&x, patch_in, from_rows, seq, et);
+	if (!e)
+		*changed = x.touched;
+	return e;
+}
+
+enum err collection_remove_recorded(struct collection *k, const struct item_id *ids, size_t n,
+	const struct change_record *record, size_t *gone, int64_t *seq, struct errtext *et)
+{
+	struct change x = {.k = k, .ids = ids, .n = n, .record = record};
+	enum err e = run(&x, remove_in, remove_shown, seq, et);
+	if (!e)
+		*gone = x.touched;
+	return e;
 }

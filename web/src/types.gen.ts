@@ -54,6 +54,9 @@ export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed
 export type Collection = { name: string; items: number; seq: number; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
 export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
+export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
+export type Curation = { seq: number; behind: number; made: string; took_ms: number; items: number; parameters: Record<string, unknown>; summary: Record<string, unknown>; labels: ((string | number | boolean))[]; total: number; cases: (CurationCase)[] };
+export type CurationCase = { rank: number; id: (number | string); payload: Record<string, unknown>; score: number; more: number; group: (number | null); kept: boolean; of: (number | string | null); given: (string | number | boolean | null); offered: (string | number | boolean | null) };
 export type CollectionItem = { id: (number | string); payload: Record<string, unknown>; vector?: Record<string, unknown> };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
@@ -372,6 +375,16 @@ export interface Routes {
   "DELETE /api/v1/collections/{name}/map": { query: undefined; body: undefined; reply: { stopped: boolean; deleted: boolean } };
   /** A field of the payload for each point of the map: base64 of f32 (NaN: none) for numbers, of i32 (-1: none, -2: another) for categories. */
   "GET /api/v1/collections/{name}/map/field": { query: { name: string }; body: undefined; reply: { kind: ("number" | "category"); categories: ({ value: string; items: number })[]; values: string } };
+  /** What curation found last (duplicates, outliers, sample, propagate, mislabelled, balance), a page of it, and how far one is that runs; of duplicates limit counts groups. */
+  "GET /api/v1/collections/{name}/curate/{kind}": { query: { from?: number; limit?: number }; body: undefined; reply: CurationState };
+  /** Begin to look for duplicates, outliers, a sample, labels, wrong labels, or the balance of classes. */
+  "POST /api/v1/collections/{name}/curate/{kind}": { query: undefined; body: { threshold?: number; keep?: ("first" | "last" | "centre" | "longest" | "highest"); keep_field?: string; label?: string; scores?: string; method?: ("lof" | "distance" | "centre" | "uncertain" | "joint" | "noise_rate"); neighbours?: number; share?: number; count?: number; alpha?: number; holdout?: number; seed?: number; diverse?: boolean; space?: string }; reply: CurationState };
+  /** Stop what is being looked for, or delete the last result. */
+  "DELETE /api/v1/collections/{name}/curate/{kind}": { query: undefined; body: undefined; reply: { stopped: boolean; deleted: boolean } };
+  /** Write what was found into the items: a tag, the label that is offered, that the label was checked; or delete them. Without ids all of them. */
+  "POST /api/v1/collections/{name}/curate/{kind}/apply": { query: undefined; body: { action?: ("tag" | "label" | "checked" | "delete"); field?: string; ids?: ((number | string))[] }; reply: { items: number; gone: number; seq: number } };
+  /** Make a version of a dataset: the items that were found, the rest, or all with what was found in a field. */
+  "POST /api/v1/collections/{name}/curate/{kind}/dataset": { query: undefined; body: { dataset: string; items?: ("rest" | "found" | "all"); field?: string; vectors?: boolean; description?: string }; reply: { dataset: string; version: number; digest: string; rows: number; behind: number } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */

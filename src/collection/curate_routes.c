@@ -1,0 +1,378 @@
+/* Routes of curation: begin, see how far it is, page through what was found, write it into the
+ * items, make a dataset of it. */
+#include "base/clock.h"
+#include "collection/curate_int.h"
+#include "collection/item_json.h"
+#include "collection/map_int.h"
+
+enum { PAGE = 50 };
+
+static struct str name_of(const struct http_request *rq)
+{
+	return http_param(rq, "name");
+}
+
+static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
+{
+	if (e)
+		http_reply_error(rs, e, et);
+	else
+		http_reply_json(rs, 200, w);
+	buf_free(w->out);
+}
+
+static enum err kind_of(const struct http_request *rq, enum curate_kind *out, struct errtext *et)
+{
+	struct str word = http_param(rq, "kind");
+	if (curate_parse_kind(word, out))
+		return OK;
+	return err_set(et, ERR_NOT_FOUND,
+		"there is no curation named \"%.*s\": duplicates, outliers, sample, propagate, "
+		"mislabelled and balance are",
+		STR_FMT(str_sub(word, 0, 40)));
+}
+
+static enum err body_of(struct http_request *rq, yyjson_val **out, struct errtext *et)
+{
+	yyjson_doc *doc;
+	enum err e = json_parse(rq->body.n ? rq->body : S("{}"), &doc, et);
+	if (e)
+		return e;
+	if (!arena_on_free(rq->arena, (void (*)(void *))yyjson_doc_free, doc)) {
+		yyjson_doc_free(doc);
+		return err_set(et, ERR_NOMEM, "no memory for a request");
+	}
+	*out = yyjson_doc_get_root(doc);
+	return yyjson_is_obj(*out) ? OK
+				   : err_set(et, ERR_INVALID, "the body must be a JSON object");
+}
+
+/* ---- what was found ---- */
+
+struct page {
+	struct tx *tx;
+	struct collection_row k;
+	struct curate_result r;
+	bool there;
+	int64_t from, limit;
+	struct arena *a;
+};
+
+static void write_id(struct jw *w, const char *key, struct str bytes)
+{
+	struct item_id id = {.n = (uint8_t)MIN(bytes.n, sizeof id.b)};
+	jw_key(w, key);
+	if (!bytes.n) {
+		jw_null(w);
+		return;
+	}
+	memcpy(id.b, bytes.p, id.n);
+	item_json_write_id(w, &id);
+}
+
+static enum err write_case(
+	struct jw *w, struct page *p, const struct curate_case *c, struct errtext *et)
+{
+	struct item_row r = {0}, other = {0};
+	struct item_want payload = {.payload = true};
+	enum err e = store_item_by_num(p->tx, p->k.number, c->num, payload, p->a, &r, et);
+	if (e)
+		return e == ERR_NOT_FOUND ? OK : e; /* it was deleted since */
+	if (c->other)
+		e = store_item_by_num(p->tx, p->k.number, c->other, payload, p->a, &other, et);
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	bool twins = p->r.row.kind == CURATE_DUPLICATES;
+	jw_obj(w);
+	jw_ki64(w, "rank", c - p->r.cases + 1);
+	write_id(w, "id", r.id);
+	jw_key(w, "payload");
+	jw_raw(w, r.payload.n ? r.payload : S("{}"));
+	jw_key(w, "score");
+	jw_f32(w, c->score);
+	jw_key(w, "more");
+	jw_f32(w, c->more);
+	jw_key(w, "group");
+	if (twins)
+		jw_i64(w, c->group);
+	else
+		jw_null(w);
+	jw_kbool(w, "kept", twins && c->kept);
+	write_id(w, "of", other.id);
+	jw_key(w, "given");
+	curate_write_label(w, &p->r, c->given);
+	jw_key(w, "offered");
+	curate_write_label(w, &p->r, c->offered);
+	jw_end(w);
+	return OK;
+}
+
+/* The cases of a page: of duplicates so many groups, else so many items. */
+static void range_of(const struct page *p, size_t *from, size_t *to, int64_t *total)
+{
+	const struct curate_result *r = &p->r;
+	if (r->row.kind != CURATE_DUPLICATES) {
+		*from = MIN((size_t)p->from, r->n);
+		*to = MIN(*from + (size_t)p->limit, r->n);
+		*total = (int64_t)r->n;
+		return;
+	}
+	*total = r->n ? (int64_t)r->cases[r->n - 1].group + 1 : 0;
+	for (*from = 0; *from < r->n && r->cases[*from].group < p->from; ++*from)
+		;
+	for (*to = *from; *to < r->n && r->cases[*to].group < p->from + p->limit; ++*to)
+		;
+}
+
+static enum err write_result(struct jw *w, struct page *p, struct errtext *et)
+{
+	char t[CLOCK_TEXT];
+	size_t from = 0, to = 0;
+	int64_t total = 0;
+	enum err e = OK;
+	range_of(p, &from, &to, &total);
+	jw_obj(w);
+	jw_ki64(w, "seq", p->r.row.seq);
+	jw_ki64(w, "behind", p->k.seq - p->r.row.seq);
+	clock_rfc3339(p->r.row.made_ms, t);
+	jw_kc(w, "made", t);
+	jw_ki64(w, "took_ms", json_i64(p->r.about, "took_ms", 0));
+	jw_ki64(w, "items", json_i64(p->r.about, "items", 0));
+	jw_key(w, "parameters");
+	jw_val(w, yyjson_obj_get(p->r.about, "parameters"));
+	jw_key(w, "summary");
+	jw_val(w, yyjson_obj_get(p->r.about, "summary"));
+	jw_key(w, "labels");
+	jw_val(w, yyjson_obj_get(p->r.about, "labels"));
+	jw_ki64(w, "total", total);
+	jw_key(w, "cases");
+	jw_arr(w);
+	for (size_t i = from; i < to && !e; i++)
+		e = write_case(w, p, &p->r.cases[i], et);
+	jw_end(w);
+	jw_end(w);
+	return e;
+}
+
+static void write_progress(struct jw *w, const struct curate_progress *p)
+{
+	static const char *const states[] = {"idle", "running", "failed"};
+	jw_kc(w, "state", states[p->state]);
+	jw_kc(w, "error", p->state == CURATE_FAILED ? err_text(p->failed, &p->et) : NULL);
+	jw_key(w, "progress");
+	if (p->state == CURATE_RUNNING) {
+		jw_obj(w);
+		jw_kc(w, "what", p->what);
+		jw_ki64(w, "done", (int64_t)p->done);
+		jw_ki64(w, "total", (int64_t)p->total);
+		jw_end(w);
+	} else {
+		jw_null(w);
+	}
+}
+
+static enum err read_page(
+	const struct http_request *rq, enum curate_kind kind, struct page *p, struct errtext *et)
+{
+	enum err e =
+		store_collection_by_name(p->tx, project_of(rq), name_of(rq), rq->arena, &p->k, et);
+	if (e)
+		return e;
+	e = curate_result_read(p->tx, p->k.number, kind, true, rq->arena, &p->r, et);
+	p->there = !e;
+	return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err range_query(const struct http_request *rq, struct page *p, struct errtext *et)
+{
+	struct str from = http_query(rq, "from"), limit = http_query(rq, "limit");
+	p->limit = PAGE;
+	if (from.p && (!str_i64(from, &p->from) || p->from < 0 || p->from > UINT32_MAX))
+		return err_set(et, ERR_INVALID, "from must be a number, not below 0");
+	if (limit.p && (!str_i64(limit, &p->limit) || p->limit < 0 || p->limit > CURATE_PAGE_MAX))
+		return err_set(
+			et, ERR_INVALID, "limit must be a number from 0 to %d", CURATE_PAGE_MAX);
+	return OK;
+}
+
+static void reply_curation(struct croft *c, struct http_request *rq, struct http_response *rs,
+	enum curate_kind kind, struct page *p, enum err e, struct errtext *et)
+{
+	struct curate_progress progress;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	p->a = rq->arena;
+	e = e ? e : db_begin(croft_db(c), TX_READ, &p->tx, et);
+	if (!e) {
+		e = read_page(rq, kind, p, et);
+		jw_obj(&w);
+		if (!e) {
+			curate_progress(c, p->k.number, kind, &progress);
+			write_progress(&w, &progress);
+			jw_key(&w, "result");
+		}
+		if (!e && p->there)
+			e = write_result(&w, p, et);
+		else if (!e)
+			jw_null(&w);
+		jw_end(&w);
+		db_rollback(p->tx);
+	}
+	reply(rs, e, et, &w);
+}
+
+void get_curation(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct page p = {0};
+	enum curate_kind kind = CURATE_DUPLICATES;
+	enum err e = kind_of(rq, &kind, &et);
+	e = e ? e : range_query(rq, &p, &et);
+	reply_curation(c, rq, rs, kind, &p, e, &et);
+}
+
+void post_curation(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct page p = {.limit = 0};
+	struct curate_options o;
+	yyjson_val *body = NULL;
+	enum curate_kind kind = CURATE_DUPLICATES;
+	enum err e = kind_of(rq, &kind, &et);
+	e = e ? e : body_of(rq, &body, &et);
+	e = e ? e : curate_options_read(kind, body, &o, &et);
+	e = e ? e : curate_start(c, project_of(rq), name_of(rq), kind, &o, &et);
+	reply_curation(c, rq, rs, kind, &p, e, &et);
+}
+
+struct dropping {
+	int64_t collection;
+	enum curate_kind kind;
+};
+
+static enum err drop_in(struct tx *tx, void *ctx, struct errtext *et)
+{
+	const struct dropping *x = ctx;
+	return store_curation_drop(tx, x->collection, x->kind, et);
+}
+
+/* What is being looked for is stopped, and the last result stays; else that goes. */
+void delete_curation(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection_row k;
+	struct dropping x = {0};
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	bool stopped = false;
+	enum err e = kind_of(rq, &x.kind, &et);
+	e = e ? e : map_find(c, project_of(rq), name_of(rq), rq->arena, &k, &et);
+	if (!e) {
+		x.collection = k.number;
+		stopped = curate_stop(c, k.number, x.kind);
+		e = stopped ? OK : db_write(croft_db(c), drop_in, &x, &et);
+	}
+	jw_obj(&w);
+	jw_kbool(&w, "stopped", stopped);
+	jw_kbool(&w, "deleted", !stopped);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+/* ---- what becomes of it ---- */
+
+static enum err find_result(
+	struct croft *c, const struct http_request *rq, struct page *p, struct errtext *et)
+{
+	enum curate_kind kind = CURATE_DUPLICATES;
+	enum err e = kind_of(rq, &kind, et);
+	e = e ? e : db_begin(croft_db(c), TX_READ, &p->tx, et);
+	if (e)
+		return e;
+	e = read_page(rq, kind, p, et);
+	db_rollback(p->tx);
+	if (!e && !p->there)
+		e = err_set(et, ERR_NOT_FOUND, "%s of this collection were not looked for yet",
+			curate_word(kind));
+	return e;
+}
+
+static enum err parse_among(yyjson_val *o, const char *key, const char *const *words, size_t n,
+	int *out, struct errtext *et)
+{
+	struct str s = {0};
+	enum err e = json_want_str(o, key, &s, et);
+	for (size_t i = 0; i < n && !e && s.p; i++)
+		if (str_eq_c(s, words[i])) {
+			*out = (int)i;
+			return OK;
+		}
+	return e || !s.p ? e
+			 : err_set(et, ERR_INVALID, "%s cannot be \"%.*s\"", key,
+				   STR_FMT(str_sub(s, 0, 40)));
+}
+
+void post_curation_apply(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	static const char *const actions[] = {"tag", "label", "checked", "delete"};
+	struct errtext et = {0};
+	struct page p = {0};
+	struct curate_apply what = {.cancel = rq->cancel};
+	struct curate_applied done = {0};
+	struct collection *k = NULL;
+	struct item_id *ids = NULL;
+	yyjson_val *body = NULL;
+	int action = 0;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = body_of(rq, &body, &et);
+	e = e ? e : parse_among(body, "action", actions, ARRAY_LEN(actions), &action, &et);
+	e = e ? e : json_want_str(body, "field", &what.field, &et);
+	if (!e && item_json_get(body, "ids"))
+		e = item_json_ids(yyjson_obj_get(body, "ids"), rq->arena, &ids, &what.n_ids, &et);
+	what.ids = ids;
+	what.action = (unsigned)action;
+	e = e ? e : find_result(c, rq, &p, &et);
+	e = e ? e : collection_open(c, project_of(rq), name_of(rq), &k, rq->cancel, &et);
+	e = e ? e : curate_apply_run(c, rq->who, k, &p.r, &what, &done, rq->arena, &et);
+	collection_close(k);
+	jw_obj(&w);
+	jw_ki64(&w, "items", (int64_t)done.items);
+	jw_ki64(&w, "gone", (int64_t)done.gone);
+	jw_ki64(&w, "seq", done.seq);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}
+
+void post_curation_dataset(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	static const char *const items[] = {"rest", "found", "all"};
+	struct errtext et = {0};
+	struct page p = {0};
+	struct curate_dataset what = {.cancel = rq->cancel};
+	struct curate_made made = {0};
+	yyjson_val *body = NULL;
+	int which = 0;
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	enum err e = need(rq, PERM_ARTIFACT_WRITE, &et);
+	e = e ? e : body_of(rq, &body, &et);
+	e = e ? e : parse_among(body, "items", items, ARRAY_LEN(items), &which, &et);
+	e = e ? e : json_want_str(body, "dataset", &what.name, &et);
+	e = e ? e : json_want_str(body, "field", &what.field, &et);
+	e = e ? e : json_want_str(body, "description", &what.description, &et);
+	e = e ? e : json_want_bool(body, "vectors", &what.vectors, &et);
+	if (!e && !what.name.n)
+		e = err_set(&et, ERR_INVALID, "dataset (its name) is missing");
+	what.items = (unsigned)which;
+	e = e ? e : find_result(c, rq, &p, &et);
+	e = e ? e : curate_dataset_make(c, rq->who, &p.k, &p.r, &what, &made, rq->arena, &et);
+	jw_obj(&w);
+	jw_kstr(&w, "dataset", what.name);
+	jw_ki64(&w, "version", made.version);
+	jw_kc(&w, "digest", made.digest);
+	jw_ki64(&w, "rows", made.rows);
+	jw_ki64(&w, "behind", p.k.seq - p.r.row.seq);
+	jw_end(&w);
+	reply(rs, e, &et, &w);
+}

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Curation of collections: duplicates against all pairs, who stays, tags in whole batches through kill -9, datasets whose
+bytes are the same each time; other kinds, projects, permissions, refusals."""
+import json
+import math
+import os
+import random
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from croft_server import Croft, Tap
+
+tap = Tap()
+random.seed(11)
+DIM = 24
+ROOT = "/api/v1/collections"
+
+
+def unit(v):
+    n = math.sqrt(sum(x * x for x in v)) or 1
+    return [x / n for x in v]
+
+
+def vector():
+    return unit([random.gauss(0, 1) for _ in range(DIM)])
+
+
+def near(v, by):
+    return unit([x + random.gauss(0, by) for x in v])
+
+
+def cosine(a, b):
+    return sum(x * y for x, y in zip(a, b))
+
+
+def wait(c, url, seconds=60):
+    end = time.time() + seconds
+    while time.time() < end:
+        r = c.json("GET", url + "?limit=1000")[1]
+        if r["state"] != "running":
+            return r
+        time.sleep(0.02)
+    return r
+
+
+def curate(c, name, kind, **o):
+    url = f"{ROOT}/{name}/curate/{kind}"
+    status, r = c.json("POST", url, o)
+    if status != 200:
+        return status, r
+    r = wait(c, url)
+    return status, r["result"] if r["state"] == "idle" else r
+
+
+def put(c, name, items):
+    for at in range(0, len(items), 1000):
+        status, r = c.json("PUT", f"{ROOT}/{name}/items", {"items": items[at:at + 1000]})
+        assert status == 200, r
+
+
+def components(vectors, least):
+    """Groups of items that chains of near pairs join: all pairs, one by one."""
+    ids = list(vectors)
+    up = {i: i for i in ids}
+
+    def root(i):
+        while up[i] != i:
+            i = up[i]
+        return i
+    for x, i in enumerate(ids):
+        for j in ids[x + 1:]:
+            if cosine(vectors[i], vectors[j]) >= least:
+                up[root(j)] = root(i)
+    groups = {}
+    for i in ids:
+        groups.setdefault(root(i), set()).add(i)
+    return {frozenset(g) for g in groups.values() if len(g) > 1}
+
+
+def duplicates(c):
+    name = "twins"
+    url = f"{ROOT}/{name}/curate/duplicates"
+    tap.same(c.json("GET", url)[0], 404, "no collection, no curation")
+    c.json("PUT", f"{ROOT}/{name}", {"vectors": {"size": DIM, "distance": "Cosine"}})
+    tap.same(c.json("GET", url)[1], {"state": "idle", "error": None, "progress": None, "result": None}, "nothing yet")
+    tap.same(c.json("GET", f"{ROOT}/{name}/curate/twins")[0], 404, "a kind that there is not")
+    tap.ok("at least two items" in curate(c, name, "duplicates")[1]["error"], "an empty collection fails with a reason")
+    for bad in ({"keep": "none"}, {"threshold": "x"}, {"space": "other"}, {"neighbours": 0}, {"seed": -1}):
+        tap.same(curate(c, name, "duplicates", **bad)[0], 400, f"refused: {bad}")
+    vectors, items = {}, []
+    for i in range(500):
+        v = vector()
+        copies = [v] + [near(v, 0.03) for _ in range(i % 4 if i % 5 == 0 else 0)]
+        for n, w in enumerate(copies):
+            ident = f"item {i}.{n}" if n else i
+            w = [round(x, 5) for x in w]
+            vectors[ident] = unit(w)
+            items.append({"id": ident, "vector": w, "payload": {"text": f"text {i}" + " more" * n, "rank": n}})
+    random.shuffle(items)
+    put(c, name, items)
+    for least in (0.9, 0.97, 0.99):
+        status, r = curate(c, name, "duplicates", threshold=least)
+        groups = {}
+        for k in r["cases"]:
+            groups.setdefault(k["group"], set()).add(k["id"])
+        want = components(vectors, least)
+        tap.same({frozenset(g) for g in groups.values()}, want, f"groups at {least} are those of all pairs")
+        s = r["summary"]
+        tap.same((s["groups"], s["grouped"], s["exact"]), (len(want), sum(map(len, want)), True), "and are counted")
+        tap.same(s["remaining"] + s["duplicates"], len(items), "the rest too")
+        by_id = {k["id"]: k for k in r["cases"]}
+        bad = [k["id"] for k in r["cases"] if not k["kept"] and (
+            not by_id[k["of"]]["kept"] or cosine(vectors[k["id"]], vectors[k["of"]]) < least - 1e-5
+            or abs(cosine(vectors[k["id"]], vectors[k["of"]]) - k["score"]) > 1e-4)]
+        tap.same(bad, [], "each that goes is near to one that stays, by the cosine that is said")
+        sizes = [len(groups[g]) for g in sorted(groups)]
+        tap.same(sizes, sorted(sizes, reverse=True), "the largest group first")
+    page = c.json("GET", url + "?from=3&limit=2")[1]["result"]
+    tap.same(({k["group"] for k in page["cases"]}, page["total"]), ({3, 4}, s["groups"]), "pages are of groups")
+    order = {i["id"]: n for n, i in enumerate(items)}
+    for keep, best in (("first", lambda i: -order[i["id"]]), ("last", lambda i: order[i["id"]]),
+                       ("longest", lambda i: len(i["payload"]["text"])), ("highest", lambda i: i["payload"]["rank"])):
+        r = curate(c, name, "duplicates", threshold=0.97, keep=keep, keep_field="rank" if keep == "highest" else "text")[1]
+        payload = {i["id"]: i for i in items}
+        wrong = [k["id"] for k in r["cases"] if not k["kept"] and best(payload[k["id"]]) > best(payload[k["of"]])]
+        tap.same(wrong, [], f"the {keep} stays")
+    tap.ok(curate(c, name, "duplicates", threshold=0.97, keep="centre")[1]["summary"]["groups"] > 50, "or the central one")
+    r = curate(c, name, "duplicates", threshold=0.97)[1]
+    return r, items
+
+
+def datasets(c, r, items):
+    url = f"{ROOT}/twins/curate/duplicates"
+    gone = {k["id"]: k["of"] for k in r["cases"] if not k["kept"]}
+    status, d = c.json("POST", url + "/dataset", {"dataset": "clean"})
+    tap.same((status, d["version"], d["rows"], d["behind"]), (200, 1, len(items) - len(gone), 0), "a dataset without them")
+    curate(c, "twins", "duplicates", threshold=0.97)
+    again = c.json("POST", url + "/dataset", {"dataset": "clean"})[1]
+    tap.same((again["version"], again["digest"]), (1, d["digest"]), "the same input, the same bytes, the same version")
+    out = os.path.join(c.home, "clean")
+    rc, said, *_ = c.cli("artifact", "pull", "dataset/clean", out)
+    tap.ok(rc == 0, "it is pulled", said)
+    folder = next((f for f, _, files in os.walk(out) if "data.jsonl" in files), out)
+    rows = [json.loads(line) for line in open(os.path.join(folder, "data.jsonl"))]
+    tap.same({x["id"] for x in rows}, {i["id"] for i in items} - set(gone), "has the items that stay")
+    about = json.load(open(os.path.join(folder, "curation.json")))
+    tap.same((about["collection"], about["parameters"]["threshold"], about["rows"]), ("twins", 0.97, len(rows)), "and says why")
+    line = c.cli("artifact", "lineage", "dataset/clean")[1]
+    tap.ok("urn:croft:collection:twins" in line, "its lineage leads to the collection", line)
+    all_of = c.json("POST", url + "/dataset", {"dataset": "marked", "items": "all", "vectors": True})[1]
+    tap.same(all_of["rows"], len(items), "all of them, marked")
+    out = os.path.join(c.home, "marked")
+    c.cli("artifact", "pull", "dataset/marked", out)
+    rows = [json.loads(line) for line in open(os.path.join(out, "data.jsonl"))]
+    tap.same({x["id"]: x["payload"].get("duplicate_of") for x in rows if "duplicate_of" in x["payload"]}, gone, "by a field")
+    tap.ok(all(len(x["vector"]) == DIM for x in rows), "with vectors")
+    c.cli("collections", "import", "copy", os.path.join(out, "data.jsonl"), "--create")
+    tap.same(c.json("GET", ROOT + "/copy")[1]["items"], len(items), "which an import reads")
+    for bad in ({}, {"dataset": "a/b"}, {"dataset": "x", "items": "some"}):
+        tap.same(c.json("POST", url + "/dataset", bad)[0], 400, f"refused: {bad}")
+
+
+def tags(c, r):
+    url = f"{ROOT}/twins/curate/duplicates"
+    gone = {k["id"]: k["of"] for k in r["cases"] if not k["kept"]}
+    some = list(gone)[:3]
+    done = c.json("POST", url + "/apply", {"ids": some, "field": "twin"})[1]
+    tap.same(done["items"], 3, "three of them are tagged")
+    done = c.json("POST", url + "/apply", {})[1]
+    tap.same((done["items"], done["gone"]), (len(gone), 0), "all of them are")
+    found = {}
+    at = ""
+    while at is not None:
+        page = c.json("GET", f"{ROOT}/twins/items?limit=1000" + (f"&from={at}" if at else ""))[1]
+        found.update({i["id"]: i["payload"] for i in page["items"]})
+        at = page["next"]
+    tap.same({i: p["duplicate_of"] for i, p in found.items() if "duplicate_of" in p}, gone, "with what they are copies of")
+    tap.same({i for i, p in found.items() if "twin" in p}, set(some), "and the field that was named")
+    audit = [a for a in c.json("GET", "/api/v1/audit?limit=200")[1].get("records", []) if a["action"] == "collection.curate.set"]
+    tap.ok(len(audit) >= 2 and audit[0]["subject"] == "twins", "the audit log knows of it", audit)
+    tap.same(c.json("POST", url + "/apply", {"action": "label"})[0], 400, "duplicates offer no labels")
+    done = c.json("POST", url + "/apply", {"action": "delete", "ids": some})[1]
+    tap.same(done["items"], 3, "three are deleted")
+    again = c.json("POST", url + "/apply", {"action": "delete"})[1]
+    tap.same((again["items"], again["gone"]), (len(gone) - 3, 3), "and the others; those that had gone are passed over")
+    left = c.json("GET", f"{ROOT}/twins")[1]["items"]
+    r = curate(c, "twins", "duplicates", threshold=0.97)[1]
+    tap.same((r["summary"]["duplicates"], r["summary"]["remaining"]), (0, left), "nothing is left to find")
+
+
+def killed(c):
+    """kill -9 in the middle of a bulk tagging: batches of 500 are whole or not there."""
+    name, n = "many", 6000
+    c.json("PUT", f"{ROOT}/{name}", {"vectors": {"size": 4, "distance": "Euclid"}})
+    put(c, name, [{"id": i, "vector": [i // 2, 0, 0, i % 2 * 0.001]} for i in range(n)])
+    url = f"{ROOT}/{name}/curate/duplicates"
+    tap.same(curate(c, name, "duplicates")[0], 400, "a distance has no threshold of its own")
+    r = curate(c, name, "duplicates", threshold=0.01)[1]
+    tap.same(r["summary"]["duplicates"], n // 2, "pairs by distance")
+
+    def tag():
+        try:
+            c.json("POST", url + "/apply", {})
+        except Exception:
+            pass
+    seq = c.json("GET", f"{ROOT}/{name}")[1]["seq"]
+    t = threading.Thread(target=tag)
+    t.start()
+    end = time.time() + 30
+    while c.json("GET", f"{ROOT}/{name}")[1]["seq"] < seq + 2 and time.time() < end:
+        pass
+    c.kill()
+    t.join()
+    c.start()
+
+    def tagged():
+        body = {"filter": {"must_not": [{"is_empty": {"key": "duplicate_of"}}]}, "exact": True}
+        return c.json("POST", f"/collections/{name}/points/count", body)[1]["result"]["count"]
+    got = tagged()
+    tap.ok(got % 500 == 0 and 1000 <= got <= n // 2, f"after kill -9 {got} are tagged: whole batches")
+    c.json("POST", url + "/apply", {})
+    tap.same(tagged(), n // 2, "the same call again does the rest")
+
+
+def stopped(c):
+    c.json("PUT", f"{ROOT}/big", {"vectors": {"size": 64, "distance": "Cosine"}})
+    put(c, "big", [{"id": i, "vector": [round(random.gauss(0, 1), 3) for _ in range(64)]} for i in range(9000)])
+    url = f"{ROOT}/big/curate/duplicates"
+    tap.same(c.json("POST", url, {"threshold": 0.5})[1]["state"], "running", "a larger one is begun")
+    tap.same(c.json("POST", url, {})[0], 409, "once at a time")
+    tap.same(c.json("DELETE", url)[1]["stopped"], True, "it is stopped")
+    r = wait(c, url)
+    tap.ok(r["state"] == "failed" and r["result"] is None and "cancelled" in r["error"], "and leaves nothing", r)
+    c.json("POST", url, {})
+    tap.same(c.json("DELETE", f"{ROOT}/big")[0], 200, "a collection goes while it is curated")
+    tap.same(c.json("GET", url)[0], 404, "and so does that")
+
+
+def command(c):
+    rc, said, *_ = c.cli("collections", "curate", "copy", "duplicates", "--threshold", "0.97", "--dataset", "from-cli", "--tag")
+    tap.ok(rc == 0 and "stays" in said and "dataset/from-cli:1" in said and "items were tagged" in said, "the command", said)
+    rc, said, *_ = c.cli("collections", "curate", "copy", "duplicates", "--json")
+    tap.ok(rc == 0 and json.loads(said)["result"]["cases"], "as JSON", said)
+    tap.same(c.cli("collections", "curate", "copy", "twins")[0], 2, "a kind that there is not")
+    tap.same(c.json("DELETE", f"{ROOT}/copy/curate/duplicates")[1]["deleted"], True, "a result is deleted")
+    tap.same(c.json("GET", f"{ROOT}/copy/curate/duplicates")[1]["result"], None, "it is gone")
+
+
+with Croft() as c:
+    r, items = duplicates(c)
+    datasets(c, r, items)
+    tags(c, r)
+    command(c)
+    killed(c)
+    stopped(c)
+tap.done()
