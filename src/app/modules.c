@@ -49,6 +49,7 @@ const struct module *const app_modules[] = {
 	&remote_module,
 	&endpoint_module,
 	&collection_module,
+	&collection_version_module,
 	&rag_module,
 	&eval_module,
 	&api_module,

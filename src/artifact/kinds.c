@@ -5,6 +5,7 @@ const struct artifact_kind artifact_kinds[] = {
 	{"dataset", "datasets", "rows or files to train, evaluate or look things up in"},
 	{"document-set", "document sets", "documents as they were ingested"},
 	{"collection", "collections", "embeddings and their indexes"},
+	{"vector-collection", "collections of vectors", "items with vectors and payloads"},
 	{"model", "models", "weights, tokenizer and configuration"},
 	{"prompt", "prompts", "texts and messages with variables"},
 	{"flow", "flows", "graphs of steps"},

@@ -1,6 +1,7 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
 #include "collection/curate_int.h"
 #include "collection/map_int.h"
+#include "collection/version_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -67,7 +68,7 @@ static enum err check_spaces(const struct space *s, size_t n, struct errtext *et
 	return OK;
 }
 
-static int64_t number_by_chance(void)
+int64_t collection_number(void)
 {
 	uint64_t v;
 	random_bytes(&v, sizeof v);
@@ -79,15 +80,19 @@ static enum err add_in(struct tx *tx, void *ctx, struct errtext *et)
 	return store_collection_add(tx, ctx, et);
 }
 
+enum err collection_name_check(struct str name, struct errtext *et)
+{
+	return name.n ? check_name(name, "a collection", et)
+		      : err_set(et, ERR_INVALID, "a collection needs a name");
+}
+
 enum err collection_create(struct croft *c, struct str project, struct str name,
 	const struct space *spaces, size_t n, struct errtext *et)
 {
 	struct buf config = {0};
 	struct arena *a = arena_new(0);
 	struct space *settled = a ? arena_array_of(a, n + 1, struct space) : NULL;
-	enum err e = !settled ? no_memory(et)
-		     : name.n ? check_name(name, "a collection", et)
-			      : err_set(et, ERR_INVALID, "a collection needs a name");
+	enum err e = !settled ? no_memory(et) : collection_name_check(name, et);
 	for (size_t i = 0; i < n && !e; i++) {
 		settled[i] = spaces[i];
 		e = spaces[i].model.n ? space_settle(c, &settled[i], a, et) : OK;
@@ -99,7 +104,7 @@ enum err collection_create(struct croft *c, struct str project, struct str name,
 	if (e)
 		return e;
 	int64_t now = clock_unix_ms();
-	struct collection_row r = {.number = number_by_chance(),
+	struct collection_row r = {.number = collection_number(),
 		.project = project,
 		.name = name,
 		.config = buf_str(&config),
@@ -120,7 +125,8 @@ static enum err to_info(const struct collection_row *r, struct arena *a,
 		.items = r->items,
 		.seq = r->seq,
 		.created_ms = r->created_ms,
-		.updated_ms = r->updated_ms};
+		.updated_ms = r->updated_ms,
+		.lazy = !r->next_num};
 	return config_read(r->config, a, &out->spaces, &out->n_spaces, et);
 }
 
@@ -403,21 +409,40 @@ static enum err open_row(struct croft *c, const struct collection_row *r, struct
 	return e;
 }
 
-enum err collection_open(struct croft *c, struct str project, struct str name,
+enum err collection_open_filled(struct croft *c, struct str project, struct str name,
 	struct collection **out, const struct cancel *cancel, struct errtext *et)
 {
 	struct collection_row r;
 	struct arena *a = arena_new(0);
 	enum err e = a ? find_row(c, project, name, a, &r, et) : no_memory(et);
-	if (!e)
+	if (!e && !r.next_num)
+		*out = NULL;
+	else if (!e)
 		e = open_row(c, &r, out, cancel, et);
 	arena_free(a);
 	return e;
 }
 
+enum err collection_open(struct croft *c, struct str project, struct str name,
+	struct collection **out, const struct cancel *cancel, struct errtext *et)
+{
+	struct collection *k = NULL;
+	enum err e = collection_open_filled(c, project, name, &k, cancel, et);
+	if (!e && !k) {
+		e = version_fill(c, project, name, cancel, et);
+		e = e ? e : collection_open_filled(c, project, name, &k, cancel, et);
+		if (!e && !k) /* it was deleted, and another copy has its name */
+			e = err_set(
+				et, ERR_BUSY, "the collection has just been replaced: try again");
+	}
+	if (!e)
+		*out = k;
+	return e;
+}
+
 /* ---- following other servers ---- */
 
-static struct collection *take_open(struct collections *all, struct str number)
+struct collection *take_open(struct collections *all, struct str number)
 {
 	pthread_mutex_lock(&all->mu);
 	struct collection *k = map_get(&all->by_number, number);
@@ -522,6 +547,7 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	pthread_cond_init(&all->loaded, NULL);
 	croft_set_state(c, &collection_module, all);
 	enum err e = maps_new(&all->maps, et);
+	e = e ? e : versions_new(&all->versions, et);
 	return e ? e : curations_new(&all->curations, et);
 }
 
@@ -566,6 +592,7 @@ void collections_stop(struct croft *c)
 		free_collection(value);
 	}
 	map_free(&all->by_number);
+	versions_free(all->versions);
 	kern_team_free(all->team);
 	pthread_mutex_destroy(&all->team_mu);
 	pthread_cond_destroy(&all->loaded);

@@ -14,6 +14,7 @@
 #include "vector/cond.h"
 
 extern const struct module collection_module;
+extern const struct module collection_version_module;
 
 enum {
 	COLLECTION_NAME_MAX = 255,        /* bytes */
@@ -45,6 +46,7 @@ struct collection_info {
 	struct space *spaces;
 	size_t n_spaces;
 	int64_t items, seq, created_ms, updated_ms;
+	bool lazy; /* a copy whose items are still those of a version */
 };
 
 /* ---- ids ---- */

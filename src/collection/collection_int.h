@@ -18,6 +18,7 @@
  *	rank.c               lists of hits in another order
  *	map*.c               maps: see map_int.h
  *	curate*.c            curation: see curate_int.h
+ *	version*.c           versions: see version_int.h
  *
  * Invariants
  * 1. What is in memory was committed before; under k->write a commit is followed by its
@@ -79,6 +80,7 @@ enum err store_item_drop(
 	struct tx *tx, int64_t collection, int64_t num, int64_t seq, struct errtext *et) MUST_CHECK;
 enum err store_vectors_put(struct tx *tx, int64_t collection, int64_t num, struct str vectors,
 	struct errtext *et) MUST_CHECK;
+enum { GRAVES_KEPT = 10000 }; /* changes for which a follower need not read everything */
 enum err store_graves_trim(
 	struct tx *tx, struct collection_row *r, int64_t kept, struct errtext *et) MUST_CHECK;
 
@@ -127,6 +129,9 @@ enum err payload_apply(struct str payload, const struct payload_patch *p, struct
 /* dim and identity of a space with a model. Strings are in `a`. */
 enum err space_settle(
 	struct croft *c, struct space *s, struct arena *a, struct errtext *et) MUST_CHECK;
+/* collection_embed for a space of the collection named `of`, which need not be open. */
+enum err space_embed(struct croft *c, struct str of, const struct space *s, const struct str *texts,
+	size_t n, float *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* The items with a vector in each space that has a model, copies in `a`; texts: the SHA-256 of what
  * was embedded, 32 bytes for each item with a text. */
 enum err embed_items(struct collection *k, const struct collection_item *items, size_t n,
@@ -154,11 +159,13 @@ struct collection {
 	struct vindex *index[COLLECTION_SPACES_MAX];
 	struct fields *fields; /* of the payloads; a key is an item's number */
 
-	pthread_mutex_t write;       /* one change at a time; guards seq */
-	int64_t seq;                 /* changes up to this one are in what follows */
-	int64_t changed_ms;          /* when that was */
-	int64_t saved_seq, saved_ms; /* of the snapshot */
-	char token[ID_HEX + 1];      /* of its files; "": there are none */
+	pthread_mutex_t write;          /* one change at a time; guards seq */
+	int64_t seq;                    /* changes up to this one are in what follows */
+	_Atomic int64_t shown;          /* the same, for who does not hold it */
+	_Atomic int64_t head, head_seq; /* the version it was last, its own, and when; 0: none */
+	int64_t changed_ms;             /* when that was */
+	int64_t saved_seq, saved_ms;    /* of the snapshot */
+	char token[ID_HEX + 1];         /* of its files; "": there are none */
 
 	pthread_rwlock_t lock; /* guards the ids; never held while an index works */
 	size_t *id_at;         /* by num: where in id_bytes, + 1; 0: not alive */
@@ -186,6 +193,9 @@ struct shelf_item {
 /* Under k->write. Published at once for all that is asked later. */
 enum err shelf_put(struct collection *k, const struct shelf_item *items, size_t n,
 	struct errtext *et) MUST_CHECK;
+/* Under k->write: the head, as this transaction sees it. */
+enum err shelf_head_read(
+	struct collection *k, struct tx *tx, struct arena *a, struct errtext *et) MUST_CHECK;
 /* Under k->write: changes up to seq are in it. */
 void shelf_at(struct collection *k, int64_t seq);
 enum err shelf_remove(
@@ -249,6 +259,7 @@ struct collections {
 	char host[ID_HEX + 1];       /* this data directory */
 	struct maps *maps;           /* map_int.h */
 	struct curations *curations; /* curate_int.h */
+	struct versions *versions;   /* version_int.h */
 };
 
 /* ---- rows ---- */
@@ -261,6 +272,14 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 void put_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void count_items(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_versions(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_version(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_version(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_version(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_restore(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_copy(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_branch(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_map(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -288,12 +307,28 @@ extern const struct option collection_create_options[], collection_import_option
 	collection_export_options[], collection_search_options[];
 enum { N_CREATE_OPTIONS = 4, N_IMPORT_OPTIONS = 4, N_EXPORT_OPTIONS = 1, N_SEARCH_OPTIONS = 6 };
 
+enum err run_collections_versions(struct cmd *cmd, struct errtext *et);
+enum err run_collections_commit(struct cmd *cmd, struct errtext *et);
+enum err run_collections_restore(struct cmd *cmd, struct errtext *et);
+enum err run_collections_copy(struct cmd *cmd, struct errtext *et);
+enum err run_collections_branch(struct cmd *cmd, struct errtext *et);
+extern const struct option collection_commit_options[], collection_versions_options[],
+	collection_restore_options[], collection_copy_options[];
+enum { N_COMMIT_OPTIONS = 2, N_VERSIONS_OPTIONS = 1, N_RESTORE_OPTIONS = 2, N_COPY_OPTIONS = 1 };
+
 #define COLLECTION_CHANNEL "collection" /* notices: the number */
 
 struct collections *collections_of(struct croft *c);
 enum err collections_init(struct croft *c, struct errtext *et);
 enum err collections_start(struct croft *c, struct errtext *et);
 void collections_stop(struct croft *c);
+/* The same as collection_open, but of a copy whose items are not there yet *out becomes NULL. */
+enum err collection_open_filled(struct croft *c, struct str project, struct str name,
+	struct collection **out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+int64_t collection_number(void); /* of a new one: by chance */
+enum err collection_name_check(struct str name, struct errtext *et) MUST_CHECK;
+/* The collection if it is open (close it), else NULL; one that is being loaded will look again. */
+struct collection *take_open(struct collections *all, struct str number);
 /* Forgets it if it is open; those who use it go on to the end. */
 void collections_forget(struct croft *c, int64_t number);
 

@@ -19,8 +19,10 @@ static const struct route routes[] = {
 	{HTTP_DELETE, ONE, delete_collection, PERM_DOCUMENT_WRITE, "Delete a collection", NULL,
 		NULL, "{ deleted: boolean }", 0},
 	{HTTP_GET, ONE "/items", get_items, PERM_DOCUMENT_READ, "Items in the order of their ids",
-		"{ limit?: int, from?, vectors?: boolean }", NULL,
-		"{ items: CollectionItem[], next: int | string | null }", 0},
+		"{ limit?: int, from?, vectors?: boolean, as_of? }", NULL,
+		"{ items: CollectionItem[], next: int | string | null, seq: int, version: int | "
+		"null, artifact: string | null }",
+		0},
 	{HTTP_PUT, ONE "/items", put_items, PERM_DOCUMENT_WRITE,
 		"Insert or replace items; a text is embedded with the model of the collection",
 		NULL, "{ items: { id: int | string, vector?: object, text?, payload?: object }[] }",
@@ -31,10 +33,10 @@ static const struct route routes[] = {
 		"The items nearest to a text, a vector or another item", NULL,
 		"{ text?, vector?: number[], id?: int | string, space?, filter?: object, k?: int, "
 		"worst?: number, "
-		"ef?: int, exact?: boolean, "
+		"ef?: int, exact?: boolean, as_of?: int | string, "
 		"vectors?: boolean }",
 		"{ hits: (CollectionItem & { score: number })[], exact: boolean, compared: int, "
-		"took_ms: number }",
+		"took_ms: number, seq: int, version: int | null, artifact: string | null }",
 		0},
 	{HTTP_GET, ONE "/map", get_map, PERM_DOCUMENT_READ,
 		"The map of a collection, and how far one is that is being made; data=false "
@@ -93,7 +95,8 @@ static const struct route routes[] = {
 };
 
 static const struct shape shapes[] = {
-	{"Collection", "{ name, items: int, seq: int, spaces: { name, size: int, distance, model: "
+	{"Collection", "{ name, items: int, seq: int, lazy: boolean, spaces: { name, size: int, "
+		       "distance, model: "
 		       "string | null, identity: string | null }[], created, updated }"},
 	{"CollectionMapState",
 		"{ state: \"idle\" | \"running\" | \"failed\", error: string | null, progress: { "
@@ -168,7 +171,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 4,
+	.n_migrations = 5,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -1,6 +1,7 @@
 /* Croft's own routes of collections. */
 #include "collection/collection_int.h"
 #include "collection/item_json.h"
+#include "collection/version_routes.h"
 #include "base/clock.h"
 
 #include <math.h>
@@ -45,6 +46,7 @@ static void write_collection(struct jw *w, const struct collection_info *k)
 	jw_kstr(w, "name", k->name);
 	jw_ki64(w, "items", k->items);
 	jw_ki64(w, "seq", k->seq);
+	jw_kbool(w, "lazy", k->lazy);
 	jw_key(w, "spaces");
 	jw_arr(w);
 	for (size_t i = 0; i < k->n_spaces; i++) {
@@ -133,6 +135,13 @@ static enum err open_it(
 	return collection_open(c, project_of(rq), name_of(rq), out, rq->cancel, et);
 }
 
+/* NULL: a copy whose items are still those of a version. */
+static enum err open_filled(
+	struct croft *c, struct http_request *rq, struct collection **out, struct errtext *et)
+{
+	return collection_open_filled(c, project_of(rq), name_of(rq), out, rq->cancel, et);
+}
+
 void put_items(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
@@ -217,12 +226,16 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 	struct jw w = {.out = &b};
 	bool vectors = str_eq_c(http_query(rq, "vectors"), "true");
 	enum err e = list_query(rq, &limit, &from, &et);
-	e = e ? e : open_it(c, rq, &k, &et);
+	e = e || http_query(rq, "as_of").n ? e : open_filled(c, rq, &k, &et);
+	if (!e && !k) {
+		items_of_version(c, rq, rs);
+		return;
+	}
+	int64_t seq = k ? atomic_load(&k->shown) : 0;
 	e = e ? e
 	      : collection_scroll(k, NULL, http_query(rq, "from").p ? &from : NULL,
 			(size_t)limit + 1, (struct item_want){true, vectors}, rq->arena, &items, &n,
 			&et);
-	collection_close(k);
 	jw_obj(&w);
 	jw_key(&w, "items");
 	jw_arr(&w);
@@ -233,6 +246,9 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 		item_json_write_id(&w, &items[limit].id);
 	else
 		jw_null(&w);
+	if (k)
+		live_members(&w, k, seq);
+	collection_close(k);
 	jw_end(&w);
 	reply(rs, e, &et, &w);
 }
@@ -317,10 +333,14 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	struct jw w = {.out = &b};
 	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
 	enum err e = body_of(rq, &o, &et);
-	e = e ? e : open_it(c, rq, &k, &et);
+	e = e || item_json_get(o, "as_of") ? e : open_filled(c, rq, &k, &et);
+	if (!e && !k) {
+		search_version(c, rq, rs, o);
+		return;
+	}
+	int64_t seq = k ? atomic_load(&k->shown) : 0;
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
 	e = e ? e : collection_query(k, &x.q, rq->arena, &hits, &n, &x.how, &et);
-	collection_close(k);
 	jw_obj(&w);
 	jw_key(&w, "hits");
 	jw_arr(&w);
@@ -335,6 +355,9 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	jw_kbool(&w, "exact", !x.how.approximate);
 	jw_ki64(&w, "compared", (int64_t)x.how.compared);
 	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);
+	if (k)
+		live_members(&w, k, seq);
+	collection_close(k);
 	jw_end(&w);
 	reply(rs, e, &et, &w);
 }

@@ -71,6 +71,15 @@ const struct migration collection_migrations[] = {
 		"  about TEXT NOT NULL,"
 		"  cases BLOB NOT NULL,"
 		"  PRIMARY KEY (collection, kind));"},
+	{5, "versions of collections",
+		"CREATE TABLE collection_head ("
+		"  collection BIGINT PRIMARY KEY,"
+		"  artifact BLOB NOT NULL,"
+		"  version BIGINT NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  digest TEXT NOT NULL,"
+		"  origin TEXT NOT NULL,"
+		"  done BLOB NOT NULL);"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -193,6 +202,8 @@ enum err store_collection_at(struct tx *tx, const struct collection_row *r, stru
 enum err store_collection_drop(struct tx *tx, int64_t number, struct errtext *et)
 {
 	enum err e = db_exec(tx, et, "DELETE FROM collection WHERE number = ?", P_I64(number));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_head WHERE collection = ?", P_I64(number));
 	return e ? e
 		 : db_exec(tx, et, "INSERT INTO collection_dropped (number) VALUES (?)",
 			   P_I64(number));

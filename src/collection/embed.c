@@ -81,7 +81,7 @@ enum err space_settle(struct croft *c, struct space *s, struct arena *a, struct 
 	return e;
 }
 
-enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
+enum err space_embed(struct croft *c, struct str of, const struct space *s, const struct str *texts,
 	size_t n, float *out, const struct cancel *cancel, struct errtext *et)
 {
 	struct endpoint *ep = NULL;
@@ -90,19 +90,25 @@ enum err collection_embed(struct collection *k, const struct space *s, const str
 		return err_set(et, ERR_INVALID,
 			"vectors \"%.*s\" of %.*s have no model: send a vector instead of a text, "
 			"or make a collection with \"model\"",
-			STR_FMT(s->name), STR_FMT(k->name));
+			STR_FMT(s->name), STR_FMT(of));
 	struct arena *a = arena_new(0);
-	enum err e = a ? endpoint_embed(k->c, s->model, &ep, et) : no_memory(et);
+	enum err e = a ? endpoint_embed(c, s->model, &ep, et) : no_memory(et);
 	e = e ? e : identity_of(ep, a, &identity, et);
 	if (!e && !str_eq(identity, s->identity))
 		e = err_set(et, ERR_CONFLICT,
 			"%.*s is not the model any more that the vectors of %.*s were made with: "
 			"they cannot be compared",
-			STR_FMT(s->model), STR_FMT(k->name));
-	e = e ? e : embed_at(k->c, ep, texts, n, out, s->dim, cancel, et);
+			STR_FMT(s->model), STR_FMT(of));
+	e = e ? e : embed_at(c, ep, texts, n, out, s->dim, cancel, et);
 	endpoint_put(ep);
 	arena_free(a);
 	return e;
+}
+
+enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
+	size_t n, float *out, const struct cancel *cancel, struct errtext *et)
+{
+	return space_embed(k->c, k->name, s, texts, n, out, cancel, et);
 }
 
 /* ---- items with texts ---- */

@@ -10,8 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { GRAVES_KEPT = 10000 }; /* changes for which a follower need not read everything */
-
 /* What a call wants done, and what becomes of it. */
 struct change {
 	struct collection *k;

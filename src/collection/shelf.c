@@ -153,6 +153,7 @@ void shelf_at(struct collection *k, int64_t seq)
 	if (seq != k->seq)
 		k->changed_ms = clock_unix_ms();
 	k->seq = seq;
+	atomic_store(&k->shown, seq);
 }
 
 /* ---- from the database ---- */
@@ -281,10 +282,11 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	} else if (!e) {
 		e = read_whole(&x, tx, et);
 	}
+	e = e ? e : shelf_head_read(k, tx, x.a, et);
 	db_rollback(tx);
 	arena_free(x.a);
 	if (!e)
-		k->seq = row.seq;
+		shelf_at(k, row.seq);
 	return e;
 }
 
@@ -316,6 +318,7 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	if (!e && k->seq < row.graves_seq)
 		e = drop_the_unknown(&x, tx, et);
 	e = e ? e : read_later(&x, tx, et);
+	e = e ? e : shelf_head_read(k, tx, x.a, et);
 	db_rollback(tx);
 	arena_free(x.a);
 	if (!e)

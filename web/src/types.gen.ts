@@ -51,13 +51,14 @@ export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failur
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed" | "rerank"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
-export type Collection = { name: string; items: number; seq: number; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
+export type Collection = { name: string; items: number; seq: number; lazy: boolean; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
 export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
 export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
 export type Curation = { seq: number; behind: number; made: string; took_ms: number; items: number; parameters: Record<string, unknown>; summary: Record<string, unknown>; labels: ((string | number | boolean))[]; total: number; cases: (CurationCase)[] };
 export type CurationCase = { rank: number; id: (number | string); payload: Record<string, unknown>; score: number; more: number; group: (number | null); kept: boolean; of: (number | string | null); given: (string | number | boolean | null); offered: (string | number | boolean | null) };
 export type CollectionItem = { id: (number | string); payload: Record<string, unknown>; vector?: Record<string, unknown> };
+export type CollectionVersion = { version: number; artifact: string; digest: string; message: string; tags: (string)[]; by: string; created: string; bytes: number; seq: number; items: number; added: number; removed: number; changed: number; made_by: ("commit" | "restore" | "merge" | "push"); from: (string | null); parents: (string)[] };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
 export type Outcome = { outcome: ("indexed" | "unchanged" | "failed"); embedded: number; reused: number };
 export type Block = { kind: string; from: number; to: number; page: number; level: number };
@@ -360,13 +361,13 @@ export interface Routes {
   /** Delete a collection. */
   "DELETE /api/v1/collections/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** Items in the order of their ids. */
-  "GET /api/v1/collections/{name}/items": { query: { limit?: number; from?: string; vectors?: boolean }; body: undefined; reply: { items: (CollectionItem)[]; next: (number | string | null) } };
+  "GET /api/v1/collections/{name}/items": { query: { limit?: number; from?: string; vectors?: boolean; as_of?: string }; body: undefined; reply: { items: (CollectionItem)[]; next: (number | string | null); seq: number; version: (number | null); artifact: (string | null) } };
   /** Insert or replace items; a text is embedded with the model of the collection. */
   "PUT /api/v1/collections/{name}/items": { query: undefined; body: { items: ({ id: (number | string); vector?: Record<string, unknown>; text?: string; payload?: Record<string, unknown> })[] }; reply: { seq: number; items: number } };
   /** Delete items. */
   "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids?: ((number | string))[]; filter?: Record<string, unknown> }; reply: { seq: number; deleted: number } };
   /** The items nearest to a text, a vector or another item. */
-  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; filter?: Record<string, unknown>; k?: number; worst?: number; ef?: number; exact?: boolean; vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; exact: boolean; compared: number; took_ms: number } };
+  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); space?: string; filter?: Record<string, unknown>; k?: number; worst?: number; ef?: number; exact?: boolean; as_of?: (number | string); vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number }))[]; exact: boolean; compared: number; took_ms: number; seq: number; version: (number | null); artifact: (string | null) } };
   /** The map of a collection, and how far one is that is being made; data=false leaves the points out. */
   "GET /api/v1/collections/{name}/map": { query: { data?: boolean }; body: undefined; reply: CollectionMapState };
   /** Begin to make a map; mode align starts from the places of the present one, extend adds the new items to it. */
@@ -385,6 +386,22 @@ export interface Routes {
   "POST /api/v1/collections/{name}/curate/{kind}/apply": { query: undefined; body: { action?: ("tag" | "label" | "checked" | "delete"); field?: string; ids?: ((number | string))[] }; reply: { items: number; gone: number; seq: number } };
   /** Make a version of a dataset: the items that were found, the rest, or all with what was found in a field. */
   "POST /api/v1/collections/{name}/curate/{kind}/dataset": { query: undefined; body: { dataset: string; items?: ("rest" | "found" | "all"); field?: string; vectors?: boolean; description?: string }; reply: { dataset: string; version: number; digest: string; rows: number; behind: number } };
+  /** The versions of a collection, newest first, and where its live items stand: head is the version that they came from; state is null when the collection was deleted. */
+  "GET /api/v1/collections/{name}/versions": { query: { limit?: number; before?: number }; body: undefined; reply: { versions: (CollectionVersion)[]; next: (number | null); state: ({ seq: number; items: number; head: (string | null); head_seq: (number | null); changed: boolean; lazy: boolean; origin: (string | null) } | null) } };
+  /** Make a version of what is in the collection now; made is false when nothing has changed since the last one. */
+  "POST /api/v1/collections/{name}/versions": { query: undefined; body: { message?: string; tag?: string }; reply: (CollectionVersion & { made: boolean }) };
+  /** A version by its number, a tag, a time, or head. */
+  "GET /api/v1/collections/{name}/versions/{version}": { query: undefined; body: undefined; reply: CollectionVersion };
+  /** Delete a version; what no other one needs is collected later. */
+  "DELETE /api/v1/collections/{name}/versions/{version}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** The items become those of a version, in one step, which is a new version itself; what had changed is kept as a version before, unless discard. */
+  "POST /api/v1/collections/{name}/restore": { query: undefined; body: { version: (number | string); message?: string; discard?: boolean }; reply: (CollectionVersion & { made: boolean; kept: (number | null) }) };
+  /** A new collection that begins with the items of a version (absent: of now). It has no rows of its own before it is written to or searched by its index. */
+  "POST /api/v1/collections/{name}/copy": { query: undefined; body: { to: string; from?: (number | string) }; reply: { name: string; items: number; origin: string } };
+  /** The same, but it remembers where it comes from and can be merged back. */
+  "POST /api/v1/collections/{name}/branch": { query: undefined; body: { to: string; from?: (number | string) }; reply: { name: string; items: number; origin: string } };
+  /** How many items there are, or match a filter; as_of: in that version. */
+  "POST /api/v1/collections/{name}/count": { query: undefined; body: { filter?: Record<string, unknown>; as_of?: (number | string) }; reply: { count: number; seq: number; version: (number | null); artifact: (string | null) } };
   /** List documents, newest first. */
   "GET /api/v1/documents": { query: { status?: string; type?: string; q?: string; collection?: string; limit?: number; after?: string }; body: undefined; reply: { documents: (Document)[]; total: number; failed: number; next: (string | null) } };
   /** Upload and index files. */

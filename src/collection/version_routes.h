@@ -1,0 +1,25 @@
+/* What the routes of versions share with each other, and with those of collections. */
+#ifndef COLLECTION_VERSION_ROUTES_H
+#define COLLECTION_VERSION_ROUTES_H
+#include "collection/version_int.h"
+
+/* An object; it lives as long as the request. */
+enum err version_body(struct http_request *rq, yyjson_val **out, struct errtext *et) MUST_CHECK;
+/* Answers with w, or with the error; frees w's buffer. */
+void version_reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w);
+/* The name of a version, as a number or a text; absent: *out stays. */
+enum err version_ref(yyjson_val *o, const char *key, struct arena *a, struct str *out,
+	struct errtext *et) MUST_CHECK;
+/* The members of a CollectionVersion. */
+enum err version_write(struct jw *w, struct croft *c, struct str project,
+	const struct artifact_version *v, struct arena *a, struct errtext *et) MUST_CHECK;
+
+/* The answers of the routes when as_of says a version, or a copy has no items of its own yet. */
+void items_of_version(struct croft *c, struct http_request *rq, struct http_response *rs);
+void search_version(
+	struct croft *c, struct http_request *rq, struct http_response *rs, yyjson_val *o);
+/* "seq", "version", "artifact": what an answer from the live items stands on; seq_before: k->shown
+ * before it was made. */
+void live_members(struct jw *w, const struct collection *k, int64_t seq_before);
+
+#endif

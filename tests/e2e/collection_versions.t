@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Versions of collections against a dictionary that remembers everything: as of any version there is
+what was there, searches of it are those of a loop over all vectors, and restoring brings it back."""
+import copy
+import json
+import math
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from croft_server import Croft, Tap
+
+SEED = int(os.environ.get("CROFT_TEST_SEED", time.time()))
+tap = Tap()
+random.seed(SEED)
+tap.note(f"CROFT_TEST_SEED={SEED}")
+DIM, ROOT = 8, "/api/v1/collections"
+
+
+def vector():
+    return [round(random.gauss(0, 1), 3) for _ in range(DIM)]
+
+
+def item_id(n):
+    return n if n % 3 else (f"doc-{n}" if n % 2 else f"00000000-0000-4000-8000-{n:012d}")
+
+
+class Faq:
+    """A collection and what must be in it: id -> (vector, payload)."""
+
+    def __init__(self, c, name):
+        self.c, self.name, self.now, self.versions = c, name, {}, {}
+
+    def call(self, method, tail="", body=None):
+        status, reply = self.c.json(method, f"{ROOT}/{self.name}{tail}", body)
+        if status != 200:
+            raise RuntimeError(f"{method} {tail}: {status} {reply}")
+        return reply
+
+    def put(self, numbers):
+        for n in numbers:
+            self.now[item_id(n)] = (vector(), {"n": n, "group": random.choice("abc")})
+        ids = [item_id(n) for n in numbers]
+        for at in range(0, len(ids), 1000):
+            self.call("PUT", "/items", {"items": [
+                {"id": i, "vector": self.now[i][0], "payload": self.now[i][1]} for i in ids[at:at + 1000]]})
+
+    def remove(self, numbers):
+        ids = [item_id(n) for n in numbers]
+        self.call("POST", "/items/delete", {"ids": ids})
+        for i in ids:
+            self.now.pop(i, None)
+
+    def commit(self, **body):
+        v = self.call("POST", "/versions", body)
+        self.versions[v["version"]] = copy.deepcopy(self.now)
+        return v
+
+    def listed(self, as_of=None):
+        out, tail = {}, ""
+        while True:
+            q = f"/items?limit=1000&vectors=true{tail}" + (f"&as_of={as_of}" if as_of else "")
+            page = self.call("GET", q)
+            for i in page["items"]:
+                out[i["id"]] = (i["vector"], i["payload"])
+            if page["next"] is None:
+                return out
+            tail = f"&from={page['next']}"
+
+    def nearest(self, q, k=10, keep=lambda p: True, **more):
+        reply = self.call("POST", "/search", {"vector": q, "k": k, **more})
+        return reply, [h["id"] for h in reply["hits"]]
+
+
+def close(a, b):
+    return a.keys() == b.keys() and all(
+        a[i][1] == b[i][1] and all(abs(x - y) < 1e-6 for x, y in zip(a[i][0], b[i][0])) for i in a)
+
+
+def truth(items, q, k, keep=lambda p: True):
+    def cosine(v):
+        return sum(x * y for x, y in zip(v, q)) / math.sqrt(sum(x * x for x in v) * sum(x * x for x in q))
+    return sorted((i for i in items if keep(items[i][1])), key=lambda i: -cosine(items[i][0]))[:k]
+
+
+def history(c):
+    f = Faq(c, "faq")
+    f.call("PUT", "", {"vectors": {"size": DIM, "distance": "Cosine"}})
+    tap.same(f.call("GET", "/versions")["versions"], [], "a new collection has no versions")
+    f.put(range(3000))
+    v = f.commit(message="first", tag="start")
+    tap.same((v["version"], v["made"], v["items"], v["added"], v["message"], v["tags"]), (1, True, 3000, 3000, "first", ["start"]), "the first version")
+    tap.same(f.call("POST", "/versions", {})["made"], False, "nothing has changed: no second one")
+    time.sleep(0.05)
+    between = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() % 1 * 1000):03d}Z"
+    time.sleep(0.05)
+    f.put(random.sample(range(3000), 30))
+    f.remove(random.sample(range(3000), 20))
+    f.put(range(3000, 3050))
+    state = f.call("GET", "/versions")["state"]
+    tap.ok(state["changed"] and state["head"] == "faq:1", "the items have changed since", state)
+    v = f.commit(message="second")
+    tap.ok(v["version"] == 2 and v["added"] == 50 and v["changed"] + v["removed"] >= 45 and v["parents"] == ["faq:1"], "the second says how many", v)
+    for _ in range(4):
+        f.put(random.sample(range(4000), 300))
+        f.remove(random.sample(range(4000), 200))
+        f.commit()
+    for n, want in f.versions.items():
+        tap.ok(close(f.listed(n), want), f"as of {n} there is what was there")
+    tap.ok(close(f.listed("start"), f.versions[1]) and close(f.listed(between), f.versions[1]), "by its tag and by a time too")
+    tap.ok(close(f.listed(), f.now), "the live items are the last")
+    tap.same(c.json("GET", f"{ROOT}/faq/items?as_of=99")[0], 404, "a version that is not there")
+    tap.same(c.json("GET", f"{ROOT}/faq/items?as_of=2001-01-01")[0], 404, "a time before the first")
+    return f
+
+
+def searches(f):
+    bad = []
+    for n, items in f.versions.items():
+        q = vector()
+        reply, got = f.nearest(q, 20, as_of=n)
+        if got != truth(items, q, 20) or not reply["exact"] or reply["version"] != n:
+            bad.append(n)
+        flt = {"must": [{"key": "group", "match": {"value": "a"}}]}
+        if f.nearest(q, 20, as_of=n, filter=flt)[1] != truth(items, q, 20, lambda p: p["group"] == "a"):
+            bad.append((n, "filter"))
+        if f.call("POST", "/count", {"as_of": n, "filter": flt})["count"] != sum(p["group"] == "a" for _, p in items.values()):
+            bad.append((n, "count"))
+    tap.same(bad, [], "searches and counts as of a version are exact, with filters too")
+    reply, _ = f.nearest(vector())
+    tap.ok(reply["version"] == max(f.versions) and reply["artifact"] == f"vector-collection/faq:{max(f.versions)}", "a live search says which version it saw", reply["version"])
+    f.put([1])
+    tap.same(f.nearest(vector())[0]["version"], None, "and none when items have changed since")
+    some = next(iter(f.versions[1]))
+    reply = f.call("POST", "/search", {"id": some, "k": 5, "as_of": 1})
+    tap.same([h["id"] for h in reply["hits"]], truth({i: x for i, x in f.versions[1].items() if i != some}, f.versions[1][some][0], 5), "near to an item of a version")
+
+
+def restoring(f):
+    last = max(f.versions)
+    r = f.call("POST", "/restore", {"version": 2})
+    tap.ok(r["kept"] == last + 1 and r["version"] == last + 2 and r["from"] == "2", "restoring keeps what had changed, and is a version", r)
+    f.versions[r["kept"]] = f.now
+    f.now = copy.deepcopy(f.versions[2])
+    f.versions[r["version"]] = f.now
+    tap.ok(close(f.listed(), f.versions[2]), "the items are back")
+    q = vector()
+    tap.same(f.nearest(q, 20)[1], truth(f.now, q, 20), "and are found")
+    tap.ok(close(f.listed(r["kept"]), f.versions[r["kept"]]), "what had changed is there as of its version")
+    f.put([5, 6])
+    r = f.call("POST", "/restore", {"version": "start", "discard": True})
+    f.now = copy.deepcopy(f.versions[1])
+    tap.ok(r["kept"] is None and close(f.listed(), f.versions[1]), "restoring by a tag, without keeping", r)
+    tap.same(f.call("POST", "/restore", {"version": "start"})["made"], False, "again does nothing")
+
+
+def copies(c, f):
+    made = f.call("POST", "/copy", {"to": "faq-copy", "from": 2})
+    k = Faq(c, "faq-copy")
+    tap.ok(made["items"] == len(f.versions[2]) and made["origin"] == "faq:2", "a copy of a version", made)
+    tap.ok(k.call("GET", "")["lazy"], "has no rows yet")
+    q = vector()
+    tap.same(k.nearest(q, 20)[1], truth(f.versions[2], q, 20), "is searched all the same")
+    tap.ok(close(k.listed(), f.versions[2]) and k.call("GET", "")["lazy"], "and listed")
+    k.now = copy.deepcopy(f.versions[2])
+    k.put([7, 9000])
+    tap.ok(not k.call("GET", "")["lazy"] and close(k.listed(), k.now), "has rows when it is written to")
+    tap.same(k.nearest(q, 20)[1], truth(k.now, q, 20), "and is found by its index")
+    tap.ok(close(f.listed(), f.now), "the first one does not see it")
+    v = k.commit(message="of the copy")
+    tap.ok(v["version"] == 1 and v["added"] == 1 and v["changed"] == 1 and v["parents"] == [], "its history begins anew", v)
+    tap.same(c.json("POST", f"{ROOT}/faq/copy", {"to": "faq-copy"})[0], 409, "a name that is taken")
+
+
+def command_line(c):
+    _, out, err = c.cli("collections", "versions", "faq")
+    tap.ok("[start]" in out and "restore of 2" in out and all(len(line) <= 80 for line in out.splitlines()),
+           "croft collections versions", out + err)
+    _, out, err = c.cli("collections", "commit", "faq", "-m", "by hand")
+    tap.ok("nothing has changed since" in out, "croft collections commit", out + err)
+    _, out, err = c.cli("collections", "restore", "faq", "2", "--json")
+    tap.ok(json.loads(out)["made"], "croft collections restore", out + err)
+
+
+with Croft() as c:
+    f = history(c)
+    searches(f)
+    restoring(f)
+    copies(c, f)
+    command_line(c)
+tap.done()
