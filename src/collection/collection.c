@@ -2,6 +2,7 @@
 #include "collection/curate_int.h"
 #include "collection/map_int.h"
 #include "collection/version_int.h"
+#include "collection/migrate_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -21,15 +22,17 @@ struct collections *collections_of(struct croft *c)
 
 size_t collection_spaces(const struct collection *k, const struct space **out)
 {
-	*out = k->spaces;
-	return k->n_spaces;
+	const struct layout *l = layout_of(k);
+	*out = l->spaces;
+	return l->n;
 }
 
 const struct space *collection_space(const struct collection *k, struct str name)
 {
-	for (size_t i = 0; i < k->n_spaces; i++)
-		if (str_eq(k->spaces[i].name, name))
-			return &k->spaces[i];
+	const struct layout *l = layout_of(k);
+	for (size_t i = 0; i < l->n; i++)
+		if (str_eq(l->spaces[i].name, name) && space_lives(&l->spaces[i]))
+			return &l->spaces[i];
 	return NULL;
 }
 
@@ -95,6 +98,10 @@ enum err collection_create(struct croft *c, struct str project, struct str name,
 	enum err e = !settled ? no_memory(et) : collection_name_check(name, et);
 	for (size_t i = 0; i < n && !e; i++) {
 		settled[i] = spaces[i];
+		settled[i].place = settled[i].twin = (uint8_t)i;
+		settled[i].role = SPACE_NAMED;
+		settled[i].since = 0;
+		settled[i].field = S("");
 		e = spaces[i].model.n ? space_settle(c, &settled[i], a, et) : OK;
 	}
 	e = e ? e : check_spaces(settled, n, et);
@@ -127,7 +134,13 @@ static enum err to_info(const struct collection_row *r, struct arena *a,
 		.created_ms = r->created_ms,
 		.updated_ms = r->updated_ms,
 		.lazy = !r->next_num};
-	return config_read(r->config, a, &out->spaces, &out->n_spaces, et);
+	size_t n = 0, kept = 0;
+	enum err e = config_read(r->config, a, &out->spaces, &n, et);
+	for (size_t i = 0; i < n && !e; i++)
+		if (out->spaces[i].role == SPACE_NAMED)
+			out->spaces[kept++] = out->spaces[i];
+	out->n_spaces = kept;
+	return e;
 }
 
 static int by_name(const void *a, const void *b)
@@ -292,6 +305,16 @@ void collection_close(struct collection *k)
 		return;
 	struct collections *all = collections_of(k->c);
 	pthread_mutex_lock(&all->mu);
+	layout_unpin(k);
+	unuse(k);
+	pthread_mutex_unlock(&all->mu);
+}
+
+/* What take_open gave. */
+void let_go(struct collection *k)
+{
+	struct collections *all = collections_of(k->c);
+	pthread_mutex_lock(&all->mu);
 	unuse(k);
 	pthread_mutex_unlock(&all->mu);
 }
@@ -327,7 +350,7 @@ static enum err make(struct croft *c, const struct collection_row *r, struct col
 	if (!e) {
 		k->project = arena_str(k->arena, r->project);
 		k->name = arena_str(k->arena, r->name);
-		e = config_read(r->config, k->arena, &k->spaces, &k->n_spaces, et);
+		e = layout_first(k, r->config, et);
 		if (!e && (!k->project.p || !k->name.p))
 			e = no_memory(et);
 	}
@@ -400,6 +423,7 @@ static enum err open_row(struct croft *c, const struct collection_row *r, struct
 	if (!e) {
 		k->users++;
 		e = fresh ? load(all, k, cancel, et) : await_loaded(all, k, cancel, et);
+		e = e ? e : layout_pin(k, et);
 		if (e)
 			unuse(k);
 	}
@@ -440,6 +464,20 @@ enum err collection_open(struct croft *c, struct str project, struct str name,
 	return e;
 }
 
+enum err collection_open_number(struct croft *c, int64_t number, struct collection **out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	struct collection_row r;
+	struct tx *tx = NULL;
+	struct arena *a = arena_new(0);
+	enum err e = a ? db_begin(croft_db(c), TX_READ, &tx, et) : no_memory(et);
+	e = e ? e : store_collection_by_number(tx, number, a, &r, et);
+	db_rollback(tx);
+	e = e ? e : open_row(c, &r, out, cancel, et);
+	arena_free(a);
+	return e;
+}
+
 /* ---- following other servers ---- */
 
 struct collection *take_open(struct collections *all, struct str number)
@@ -467,7 +505,7 @@ static enum err follow_one(struct croft *c, struct str number, struct errtext *e
 		collections_forget(c, k->number);
 		e = OK;
 	}
-	collection_close(k);
+	let_go(k);
 	return e;
 }
 
@@ -516,9 +554,10 @@ static void keep_all(struct croft *c)
 	rest = buf_str(&keys);
 	while (str_next(&rest, '\n', &line) && !cancelled(croft_stopping(c))) {
 		struct collection *k = line.n ? take_open(all, line) : NULL;
-		if (k)
+		if (k) {
 			snapshot_keep(k, false);
-		collection_close(k);
+			let_go(k);
+		}
 	}
 	buf_free(&keys);
 }
@@ -568,6 +607,7 @@ enum err collections_start(struct croft *c, struct errtext *et)
 		e = thread_start(&all->sweeper, sweep_left, c, "sweep", et);
 		all->sweeping = !e;
 	}
+	e = e ? e : migrate_start(c, et);
 	if (!e) {
 		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
 		all->keeping = !e;
@@ -582,6 +622,7 @@ void collections_stop(struct croft *c)
 	void *value;
 	maps_free(all->maps);
 	curations_free(all->curations);
+	migrate_stop(c);
 	notify_unwatch(all->watch);
 	if (all->sweeping)
 		pthread_join(all->sweeper, NULL);

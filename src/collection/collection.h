@@ -31,6 +31,14 @@ enum distance { DISTANCE_COSINE, DISTANCE_DOT, DISTANCE_L2 };
 const char *distance_word(enum distance d); /* "Cosine", "Dot", "Euclid" */
 bool distance_parse(struct str word, enum distance *out);
 
+enum space_role {
+	SPACE_NAMED,  /* asked for by its name */
+	SPACE_NEXT,   /* being filled, or filled: a cut-over gives it the name */
+	SPACE_FORMER, /* had the name before a cut-over, and may have it back */
+	SPACE_GONE,   /* dropped: items may still have vectors of it */
+	SPACE_FREE,   /* nothing is left of it */
+};
+
 /* Where vectors of one kind lie. name "": the only one, or the one that is meant without a name.
  * A space with a model is that model's: texts are embedded with it, and identity (model_identity of
  * a local one, its address and name of a provider's) says what its vectors can be compared with. */
@@ -39,6 +47,12 @@ struct space {
 	uint32_t dim;
 	enum distance distance;
 	struct str model, identity; /* "" "": vectors are brought along */
+	/* While a space moves to another model (migrate.h) there are two of it: the one that bears
+	 * the name, and the other, "NAME:next" or "NAME:former". */
+	enum space_role role;
+	uint8_t place, twin; /* of this one and of the other: in collection_spaces */
+	int64_t since;       /* the change that made it */
+	struct str field; /* of the payload: has the text of items that were given none; "": none */
 };
 
 struct collection_info {
@@ -84,7 +98,10 @@ enum err collection_find(struct croft *c, struct str project, struct str name, s
 /* Builds its indexes if that was not done yet (others wait for it). */
 enum err collection_open(struct croft *c, struct str project, struct str name,
 	struct collection **out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
-void collection_close(struct collection *k); /* accepts NULL */
+/* By the thread that opened it: meanwhile it sees the spaces named as they were at the opening, so
+ * that nothing it answers is of two models. Accepts NULL. */
+void collection_close(struct collection *k);
+/* All of them, those that have no name of their own and those that are gone too. */
 size_t collection_spaces(const struct collection *k, const struct space **out);
 /* NULL: it has none of that name. */
 const struct space *collection_space(const struct collection *k, struct str name);
@@ -95,6 +112,7 @@ struct item_vector {
 	struct str space; /* its name */
 	const float *v;   /* dim */
 	size_t dim;
+	uint8_t place; /* of its space; of what is put it does not count */
 };
 
 struct collection_item {

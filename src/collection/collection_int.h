@@ -5,6 +5,7 @@
  *	collection_routes.c, collection_cmd.c: wire JSON and commands
  *	collection_import.c  files with vectors
  *	collection.c         collections by name: create, list, open, delete
+ *	layout.c             its spaces, as they are named at a time
  *	shelf.c              one collection in memory: ids and indexes, loaded and published to
  *	embed.c              texts to vectors, none of them twice
  *	item_id.c            ids to bytes and back
@@ -35,6 +36,8 @@
 #include "kernels/kernels.h"
 #include "vector/fields.h"
 #include "vector/index.h"
+
+struct layout;
 
 /* ---- SQL ---- */
 
@@ -103,20 +106,25 @@ enum err store_snapshot(struct tx *tx, int64_t collection, const char *host, cha
 	int64_t *mark, struct errtext *et) MUST_CHECK;
 enum err store_snapshot_put(struct tx *tx, int64_t collection, const char *host, const char *token,
 	int64_t mark, struct errtext *et) MUST_CHECK;
+enum err store_collection_config(
+	struct tx *tx, int64_t number, struct str config, struct errtext *et) MUST_CHECK;
 enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
 	enum err (*fn)(void *ctx, int64_t num, struct errtext *et), void *ctx,
 	struct errtext *et) MUST_CHECK;
 
 /* ---- bytes ---- */
 
-/* Appends the vectors, those of a space with its place among `spaces`. */
-void item_code(const struct item_vector *v, const uint8_t *space, size_t n, struct buf *out);
+/* Appends the vectors, each with its place. */
+void item_code(const struct item_vector *v, size_t n, struct buf *out);
 /* What stands there, checked: ERR_CORRUPT. At most COLLECTION_SPACES_MAX; memory of `a`. */
 enum err item_decode(struct str bytes, const struct space *spaces, size_t n_spaces, struct arena *a,
 	struct item_vector **out, size_t *n, struct errtext *et) MUST_CHECK;
 
 /* {"spaces": [{"name", "dim", "distance"}]} */
 void config_write(const struct space *spaces, size_t n, struct buf *out);
+/* For a copy: without spaces that follow others, of which it keeps nothing. */
+enum err config_settled(
+	struct str json, struct arena *a, struct str *out, struct errtext *et) MUST_CHECK;
 enum err config_read(struct str json, struct arena *a, struct space **out, size_t *n,
 	struct errtext *et) MUST_CHECK;
 
@@ -134,9 +142,10 @@ enum err space_embed(struct croft *c, struct str of, const struct space *s, cons
 	size_t n, float *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* The items with a vector in each space that has a model, copies in `a`; texts: the SHA-256 of what
  * was embedded, 32 bytes for each item with a text. */
-enum err embed_items(struct collection *k, const struct collection_item *items, size_t n,
-	struct arena *a, struct collection_item **out, struct str **texts,
-	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+enum err embed_items(struct collection *k, const struct layout *l,
+	const struct collection_item *items, size_t n, struct arena *a,
+	struct collection_item **out, struct str **texts, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
 
 /* ERR_NOT_FOUND, without a text: it was never embedded there. */
 enum err store_embedding(struct tx *tx, struct str identity, struct str sha256, float *out,
@@ -146,6 +155,72 @@ enum err store_embedding_put(struct tx *tx, struct str identity, struct str sha2
 /* Those of a text that no item has any more; sha256 "": of any. */
 enum err store_embedding_prune(struct tx *tx, struct str sha256, struct errtext *et) MUST_CHECK;
 
+/* ---- the spaces as they are named at a time: layout.c ---- */
+
+struct layout {
+	struct layout *older; /* perhaps still in use */
+	unsigned users;       /* threads that have it; with older: guarded by collections.mu */
+	struct str config;    /* as the row has it */
+	size_t n;
+	struct space spaces[COLLECTION_SPACES_MAX];
+	struct vindex *index[COLLECTION_SPACES_MAX]; /* NULL: the space is gone */
+};
+
+/* As this thread opened the collection, or else as it is now. It lives as long as the collection,
+ * its indexes as long as it is open. */
+const struct layout *layout_of(const struct collection *k);
+const struct layout *layout_now(const struct collection *k);
+bool space_lives(const struct space *s); /* it has an index */
+/* Under collections.mu. */
+enum err layout_pin(struct collection *k, struct errtext *et) MUST_CHECK;
+void layout_unpin(struct collection *k);
+void layout_tidy(struct collection *k);
+/* Why a vector of so many numbers does not fit: what a migration has to do with it. */
+enum { SPACE_WHY = 400 };
+const char *space_mismatch(
+	const struct collection *k, const struct space *s, size_t dim, char out[SPACE_WHY]);
+/* Of this name; .p NULL: the first that has a name of its own. NULL: there is none. */
+const struct space *space_pick(const struct space *spaces, size_t n, struct str name);
+/* Takes out the vectors of spaces that have no name of their own; how many are left. */
+size_t space_shown(const struct space *spaces, struct item_vector *v, size_t n);
+/* Spaces that follow another one: NEXT and FORMER. */
+bool space_follows(const struct space *s);
+enum err layout_first(struct collection *k, struct str config, struct errtext *et) MUST_CHECK;
+/* The indexes that are not there yet. */
+enum err layout_indexes(struct layout *l, struct errtext *et) MUST_CHECK;
+/* Under k->write: as the row's config says. */
+enum err layout_adopt(struct collection *k, struct str config, struct errtext *et) MUST_CHECK;
+void layout_clear(struct collection *k);
+
+/* ---- the texts of items: texts.c ---- */
+
+/* Of a row with its payload, in `a`: what was embedded, or what the payload has under `field` (""
+ * : nothing else). "": it has none, or one that is not known any more. */
+enum err text_of_item(struct tx *tx, const struct item_row *r, struct str field, struct arena *a,
+	struct str *out, struct errtext *et) MUST_CHECK;
+/* The text of an item that was put is kept, unless its payload says it. */
+enum err text_keep(struct tx *tx, struct str text, struct str sha256, struct str payload,
+	struct errtext *et) MUST_CHECK;
+/* The same when the payload of an item that is there changes. */
+enum err text_keep_patched(struct tx *tx, struct str former, struct str payload, struct str sha256,
+	struct errtext *et) MUST_CHECK;
+/* A string that the payload has under this name; "": none. */
+struct str text_in_field(struct str payload, struct str field, struct arena *a);
+
+enum err store_text(struct tx *tx, struct str sha256, struct arena *a, struct str *out,
+	struct errtext *et) MUST_CHECK; /* "": it was not kept */
+enum err store_text_put(
+	struct tx *tx, struct str sha256, struct str text, struct errtext *et) MUST_CHECK;
+
+/* ---- spaces that follow: migrate.c ---- */
+
+/* Which of them an item that is put has no vector for, so that the worker makes it. */
+enum err lacking_note(struct tx *tx, const struct layout *l, int64_t collection, int64_t num,
+	const struct collection_item *it, struct errtext *et) MUST_CHECK;
+/* The item is gone. */
+enum err lacking_forget(struct tx *tx, const struct layout *l, int64_t collection, int64_t num,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- one collection in memory ---- */
 
 struct collection {
@@ -154,10 +229,8 @@ struct collection {
 	int64_t number;
 	struct arena *arena; /* of what never changes: the names and spaces */
 	struct str project, name;
-	struct space *spaces;
-	size_t n_spaces;
-	struct vindex *index[COLLECTION_SPACES_MAX];
-	struct fields *fields; /* of the payloads; a key is an item's number */
+	_Atomic(struct layout *) layout; /* changed under write */
+	struct fields *fields;           /* of the payloads; a key is an item's number */
 
 	pthread_mutex_t write;          /* one change at a time; guards seq */
 	int64_t seq;                    /* changes up to this one are in what follows */
@@ -260,6 +333,7 @@ struct collections {
 	struct maps *maps;           /* map_int.h */
 	struct curations *curations; /* curate_int.h */
 	struct versions *versions;   /* version_int.h */
+	struct workers *migrating;   /* migrate_int.h */
 };
 
 /* ---- rows ---- */
@@ -329,6 +403,7 @@ int64_t collection_number(void); /* of a new one: by chance */
 enum err collection_name_check(struct str name, struct errtext *et) MUST_CHECK;
 /* The collection if it is open (close it), else NULL; one that is being loaded will look again. */
 struct collection *take_open(struct collections *all, struct str number);
+void let_go(struct collection *k); /* of what take_open gave */
 /* Forgets it if it is open; those who use it go on to the end. */
 void collections_forget(struct croft *c, int64_t number);
 

@@ -1,5 +1,5 @@
 /* The rows of collections. */
-#include "collection/collection_int.h"
+#include "collection/migrate_int.h"
 
 enum { ITEMS_MAX = 256 << 20 }; /* bytes of a body with items */
 
@@ -92,6 +92,29 @@ static const struct route routes[] = {
 		"{ dataset: string, items?: \"rest\" | \"found\" | \"all\", field?, vectors?: "
 		"boolean, description? }",
 		"{ dataset, version: int, digest, rows: int, behind: int }", 0},
+	{HTTP_GET, ONE "/migrations", get_migrations, PERM_DOCUMENT_READ,
+		"How far the moves of a collection to other embedding models are, the newest first",
+		NULL, NULL, "{ migrations: CollectionMigration[] }", 0},
+	{HTTP_POST, ONE "/migrations", post_migration, PERM_DOCUMENT_WRITE,
+		"Begin to embed a collection with another model while it is in use; plan: only say "
+		"what it takes",
+		NULL,
+		"{ to: string, space?, field?, skip_without_text?: boolean, shadow?: number, "
+		"plan?: "
+		"boolean }",
+		"{ id: string | null, plan: CollectionMigrationPlan }", 0},
+	{HTTP_POST, ONE "/migrations/cutover", cut_migration, PERM_DOCUMENT_WRITE,
+		"Answer from the new space from now on", NULL, "{ id?, skip_failed?: boolean }",
+		"{ migrations: CollectionMigration[] }", 0},
+	{HTTP_POST, ONE "/migrations/back", back_migration, PERM_DOCUMENT_WRITE,
+		"Answer from the former space again", NULL, "{ id? }",
+		"{ migrations: CollectionMigration[] }", 0},
+	{HTTP_POST, ONE "/migrations/drop", drop_migration, PERM_DOCUMENT_WRITE,
+		"Drop the space that does not answer: after a cut-over the former one", NULL,
+		"{ id? }", "{ migrations: CollectionMigration[] }", 0},
+	{HTTP_POST, ONE "/migrations/cancel", cancel_migration, PERM_DOCUMENT_WRITE,
+		"Give a migration up that has not been cut over", NULL, "{ id? }",
+		"{ migrations: CollectionMigration[] }", 0},
 };
 
 static const struct shape shapes[] = {
@@ -118,6 +141,18 @@ static const struct shape shapes[] = {
 		"{ rank: int, id: int | string, payload: object, score: number, more: number, "
 		"group: int | null, kept: boolean, of: int | string | null, given: string | number "
 		"| boolean | null, offered: string | number | boolean | null }"},
+	{"CollectionMigration",
+		"{ id, state: \"preparing\" | \"ready\" | \"cut_over\" | \"rolled_back\" | "
+		"\"dropped\" | \"cancelled\", space, from: string | null, from_size: int, to, "
+		"to_size: int, skip_without_text: boolean, shadow: number, total: int, done: int, "
+		"embedded: int, known: int, pending: int, without_text: int, failed: int, rate: "
+		"number, left_s: number | null, stalled: string | null, failures: { id, reason "
+		"}[], begun: string | null, ready: string | null, cut_over: string | null, ended: "
+		"string | null }"},
+	{"CollectionMigrationPlan",
+		"{ from: string | null, from_size: int, to_size: int, items: int, without_text: "
+		"int, examples, known: int, index_bytes: int, other_index_bytes: int, "
+		"stored_bytes: int }"},
 	{"CollectionItem", "{ id: int | string, payload: object, vector?: object }"},
 };
 
@@ -157,6 +192,22 @@ static const struct command commands[] = {
 		"\n\n"
 		"  croft collections curate faq duplicates --threshold 0.97 --dataset faq-clean\n"
 		"  croft collections curate faq mislabelled --label intent --show 20"},
+	{"collections migrate", run_collections_migrate, "NAME", OPTIONS(migrate, MIGRATE),
+		"Embed a collection with another model while it is in use",
+		"Queries are answered by the present model until `croft collections migration "
+		"cutover NAME`,\n"
+		"and `croft collections migration back NAME` undoes that at once. Example:\n\n"
+		"  croft collections migrate faq --to bge-small-en-v1.5"},
+	{"collections migration status", run_migration_status, "NAME",
+		OPTIONS(migration, MIGRATION), "How far a migration is", NULL},
+	{"collections migration cutover", run_migration_cutover, "NAME",
+		OPTIONS(migration, MIGRATION), "Answer by the new model from now on", NULL},
+	{"collections migration back", run_migration_back, "NAME", OPTIONS(migration, MIGRATION),
+		"Answer by the former model again", NULL},
+	{"collections migration drop", run_migration_drop, "NAME", OPTIONS(migration, MIGRATION),
+		"Drop the space that does not answer", NULL},
+	{"collections migration cancel", run_migration_cancel, "NAME",
+		OPTIONS(migration, MIGRATION), "Give up a migration before its cut-over", NULL},
 };
 
 static const struct setting settings[] = {
@@ -171,7 +222,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 5,
+	.n_migrations = 6,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

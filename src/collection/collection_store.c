@@ -4,7 +4,7 @@
  * dropped collection leaves is nobody's, and is swept in small transactions afterwards. A deleted
  * item leaves a grave, from which other servers learn of it; old graves go, and graves_seq says up
  * to which change (who has seen less than that builds its indexes anew). */
-#include "collection/collection_int.h"
+#include "collection/migrate_int.h"
 
 const struct migration collection_migrations[] = {
 	{1, "collections",
@@ -80,6 +80,57 @@ const struct migration collection_migrations[] = {
 		"  digest TEXT NOT NULL,"
 		"  origin TEXT NOT NULL,"
 		"  done BLOB NOT NULL);"},
+	{6, "migrations to other models",
+		"CREATE TABLE collection_text ("
+		"  sha256 BLOB PRIMARY KEY,"
+		"  data BLOB NOT NULL);"
+		"CREATE TABLE collection_lacking ("
+		"  collection BIGINT NOT NULL,"
+		"  place BIGINT NOT NULL,"
+		"  num BIGINT NOT NULL,"
+		"  reason TEXT NOT NULL,"
+		"  PRIMARY KEY (collection, place, num));"
+		"CREATE INDEX collection_lacking_reason ON collection_lacking (collection, place, "
+		"reason);"
+		"CREATE TABLE collection_migration ("
+		"  id TEXT PRIMARY KEY,"
+		"  project TEXT NOT NULL,"
+		"  collection BIGINT NOT NULL,"
+		"  space TEXT NOT NULL,"
+		"  from_model TEXT NOT NULL,"
+		"  to_model TEXT NOT NULL,"
+		"  field TEXT NOT NULL,"
+		"  from_place BIGINT NOT NULL,"
+		"  to_place BIGINT NOT NULL,"
+		"  from_dim BIGINT NOT NULL,"
+		"  to_dim BIGINT NOT NULL,"
+		"  state TEXT NOT NULL,"
+		"  total BIGINT NOT NULL,"
+		"  last_num BIGINT NOT NULL,"
+		"  reached BIGINT NOT NULL,"
+		"  done BIGINT NOT NULL,"
+		"  made BIGINT NOT NULL,"
+		"  known BIGINT NOT NULL,"
+		"  skip BIGINT NOT NULL,"
+		"  shadow DOUBLE PRECISION NOT NULL,"
+		"  rate DOUBLE PRECISION NOT NULL,"
+		"  stalled TEXT NOT NULL,"
+		"  judged TEXT NOT NULL,"
+		"  begun_ms BIGINT NOT NULL,"
+		"  ready_ms BIGINT NOT NULL,"
+		"  cut_ms BIGINT NOT NULL,"
+		"  ended_ms BIGINT NOT NULL,"
+		"  batch_ms BIGINT NOT NULL);"
+		"CREATE INDEX collection_migration_of ON collection_migration (collection, "
+		"begun_ms);"
+		"CREATE TABLE collection_shadow ("
+		"  migration TEXT NOT NULL,"
+		"  at_ms BIGINT NOT NULL,"
+		"  lot BIGINT NOT NULL,"
+		"  k BIGINT NOT NULL,"
+		"  overlap DOUBLE PRECISION NOT NULL,"
+		"  rbo DOUBLE PRECISION NOT NULL,"
+		"  PRIMARY KEY (migration, at_ms, lot));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -226,7 +277,14 @@ enum err store_collection_sweep(
 	*more = gone > 0;
 	if (e || gone)
 		return e;
+	static const char *const of_migrations[] = {
+		"DELETE FROM collection_lacking WHERE collection = ?",
+		("DELETE FROM collection_shadow WHERE migration IN (SELECT id FROM "
+		 "collection_migration WHERE collection = ?)"),
+		"DELETE FROM collection_migration WHERE collection = ?"};
 	e = store_embedding_prune(tx, S(""), et);
+	for (size_t i = 0; i < ARRAY_LEN(of_migrations) && !e; i++)
+		e = db_exec(tx, et, of_migrations[i], P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_snapshot WHERE collection = ?",
 			P_I64(number));
@@ -351,16 +409,45 @@ enum err store_embedding_put(struct tx *tx, struct str identity, struct str sha2
 		P_TEXT(identity), P_BLOB(sha256), P_BLOB(str_mk(v, dim * sizeof *v)));
 }
 
+static const char *const pruned[][2] = {
+	{"DELETE FROM collection_embedding WHERE NOT EXISTS (SELECT 1 FROM collection_item WHERE "
+	 "text = sha256)",
+		"DELETE FROM collection_embedding WHERE sha256 = ? AND NOT EXISTS "
+		"(SELECT 1 FROM collection_item WHERE text = ?)"},
+	{"DELETE FROM collection_text WHERE NOT EXISTS (SELECT 1 FROM collection_item WHERE text = "
+	 "sha256)",
+		"DELETE FROM collection_text WHERE sha256 = ? AND NOT EXISTS "
+		"(SELECT 1 FROM collection_item WHERE text = ?)"}};
+
 enum err store_embedding_prune(struct tx *tx, struct str sha256, struct errtext *et)
 {
-	if (!sha256.n)
-		return db_exec(tx, et,
-			"DELETE FROM collection_embedding WHERE NOT EXISTS (SELECT 1 FROM "
-			"collection_item WHERE text = sha256)");
+	enum err e = OK;
+	for (size_t i = 0; i < ARRAY_LEN(pruned) && !e; i++)
+		e = sha256.n ? db_exec(tx, et, pruned[i][1], P_BLOB(sha256), P_BLOB(sha256))
+			     : db_exec(tx, et, pruned[i][0]);
+	return e;
+}
+
+enum err store_text(
+	struct tx *tx, struct str sha256, struct arena *a, struct str *out, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(
+		tx, &r, et, "SELECT data FROM collection_text WHERE sha256 = ?", P_BLOB(sha256));
+	if (e)
+		return e;
+	bool found = row_next(r, &e, et);
+	*out = found ? arena_str(a, row_blob(r, 0)) : S("");
+	row_free(r);
+	return e || out->p ? e : err_set(et, ERR_NOMEM, "no memory for a text");
+}
+
+enum err store_text_put(struct tx *tx, struct str sha256, struct str text, struct errtext *et)
+{
 	return db_exec(tx, et,
-		"DELETE FROM collection_embedding WHERE sha256 = ? AND NOT EXISTS "
-		"(SELECT 1 FROM collection_item WHERE text = ?)",
-		P_BLOB(sha256), P_BLOB(sha256));
+		"INSERT INTO collection_text (sha256, data) VALUES (?, ?) "
+		"ON CONFLICT (sha256) DO NOTHING",
+		P_BLOB(sha256), P_BLOB(text));
 }
 
 /* ---- reading items ---- */
@@ -375,7 +462,7 @@ static const char *const item_selects[4] = {
 	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
 };
 
-enum { SQL_MAX = 512 };
+enum { SQL_MAX = 768 };
 
 static void item_sql(char out[SQL_MAX], struct item_want read, const char *rest)
 {
@@ -525,4 +612,40 @@ enum err store_snapshot_put(struct tx *tx, int64_t collection, const char *host,
 		"ON CONFLICT (collection, host) DO UPDATE SET token = excluded.token, "
 		"mark = excluded.mark",
 		P_I64(collection), P_TEXT(str_c(host)), P_TEXT(str_c(token)), P_I64(mark));
+}
+
+/* ---- for the worker of migrations ---- */
+
+enum err store_items_after(struct tx *tx, int64_t collection, int64_t num, int64_t last, size_t max,
+	item_row_fn fn, void *ctx, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	struct item_want read = {true, true};
+	item_sql(sql, read,
+		"WHERE i.collection = ? AND i.num > ? AND i.num <= ? ORDER BY i.num LIMIT ?");
+	enum err e = db_query(
+		tx, &r, et, sql, P_I64(collection), P_I64(num), P_I64(last), P_I64((int64_t)max));
+	return e ? e : each_item(r, read, fn, ctx, et);
+}
+
+enum err store_items_pending(struct tx *tx, int64_t collection, int64_t place, size_t max,
+	item_row_fn fn, void *ctx, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	struct item_want read = {true, true};
+	item_sql(sql, read,
+		"JOIN collection_lacking l ON l.collection = i.collection AND l.num = i.num WHERE "
+		"l.collection = ? AND l.place = ? AND l.reason = '' ORDER BY l.num LIMIT ?");
+	enum err e =
+		db_query(tx, &r, et, sql, P_I64(collection), P_I64(place), P_I64((int64_t)max));
+	return e ? e : each_item(r, read, fn, ctx, et);
+}
+
+enum err store_collection_config(
+	struct tx *tx, int64_t number, struct str config, struct errtext *et)
+{
+	return db_exec(tx, et, "UPDATE collection SET config = ? WHERE number = ?", P_TEXT(config),
+		P_I64(number));
 }

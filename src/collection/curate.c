@@ -232,9 +232,7 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 	j->c = c;
 	j->collection = k.number;
 	j->o = *o;
-	for (size_t i = 0; i < j->n_spaces; i++)
-		if (str_eq(j->spaces[i].name, o->space) || (!o->space.p && !i))
-			j->space = &j->spaces[i];
+	j->space = space_pick(j->spaces, j->n_spaces, o->space);
 	if (!j->space)
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(o->space, 0, 100)));

@@ -87,6 +87,7 @@ static enum err write_line(
 				      : OK;
 	if (e)
 		return e;
+	it.n_vectors = space_shown(x->spaces, it.vectors, it.n_vectors);
 	jw_obj(&w);
 	item_json_write(&w, &it, &yes, x->what->vectors ? &yes : NULL);
 	jw_end(&w);

@@ -1,7 +1,7 @@
 /* Texts to vectors. A vector is kept under what was embedded and what did it (the identity of the
  * model), as long as any item has that text: the same text is never embedded twice, in whatever
  * collection, and nothing of a text is left when its last item has gone. */
-#include "collection/collection_int.h"
+#include "collection/migrate_int.h"
 #include "base/hash.h"
 #include "endpoint/endpoint.h"
 #include "endpoint/remote.h"
@@ -172,18 +172,63 @@ static enum err make_missing(struct task *t, const struct cancel *cancel, struct
 	return e || !t->n_missing ? e : db_write(croft_db(t->k->c), keep, t, et);
 }
 
-static bool has_vector(const struct collection_item *it, struct str space)
+static enum err digest_of(struct str text, struct arena *a, struct str *out, struct errtext *et)
+{
+	uint8_t *digest = arena_alloc(a, SHA256_BYTES);
+	if (!digest)
+		return no_memory(et);
+	sha256_of(text, digest);
+	*out = str_mk(digest, SHA256_BYTES);
+	return OK;
+}
+
+enum err embed_once(struct collection *k, const struct space *s, struct str *texts, size_t n,
+	struct arena *a, float **out, size_t *made, const struct cancel *cancel, struct errtext *et)
+{
+	struct task t = {.k = k,
+		.space = s,
+		.a = a,
+		.texts = texts,
+		.sha256 = arena_array_of(a, n + 1, struct str),
+		.missing = arena_array_of(a, n + 1, size_t),
+		.out = arena_array_of(a, n * s->dim + 1, float),
+		.n = n};
+	enum err e = t.sha256 && t.missing && t.out ? OK : no_memory(et);
+	for (size_t i = 0; i < n && !e; i++)
+		e = digest_of(texts[i], a, &t.sha256[i], et);
+	e = e ? e : look_up(&t, et);
+	e = e ? e : make_missing(&t, cancel, et);
+	if (!e) {
+		*out = t.out;
+		*made = t.n_missing;
+	}
+	return e;
+}
+
+static bool has_vector(const struct collection_item *it, uint8_t place)
 {
 	for (size_t i = 0; i < it->n_vectors; i++)
-		if (str_eq(it->vectors[i].space, space))
+		if (it->vectors[i].place == place)
 			return true;
 	return false;
+}
+
+/* The text of an item in this space, and its digest. */
+static enum err text_for(const struct space *s, const struct collection_item *it,
+	struct str *sha256, struct arena *a, struct str *text, struct errtext *et)
+{
+	*text = it->text;
+	if (it->text.n || !s->field.n)
+		return OK;
+	*text = text_in_field(it->payload, s->field, a);
+	return text->p ? digest_of(*text, a, sha256, et) : no_memory(et);
 }
 
 static enum err embed_in_space(struct collection *k, const struct space *s,
 	struct collection_item *items, size_t n, const struct str *sha256, struct arena *a,
 	const struct cancel *cancel, struct errtext *et)
 {
+	enum err e = OK;
 	size_t *who = arena_array_of(a, n + 1, size_t);
 	struct task t = {.k = k,
 		.space = s,
@@ -193,55 +238,73 @@ static enum err embed_in_space(struct collection *k, const struct space *s,
 		.missing = arena_array_of(a, n + 1, size_t)};
 	if (!who || !t.texts || !t.sha256 || !t.missing)
 		return no_memory(et);
-	for (size_t i = 0; i < n; i++) {
-		if (!items[i].text.n || has_vector(&items[i], s->name))
+	for (size_t i = 0; i < n && !e; i++) {
+		if (has_vector(&items[i], s->place))
 			continue;
-		t.texts[t.n] = items[i].text;
 		t.sha256[t.n] = sha256[i];
-		who[t.n++] = i;
+		e = text_for(s, &items[i], &t.sha256[t.n], a, &t.texts[t.n], et);
+		who[t.n] = i;
+		t.n += !e && t.texts[t.n].n;
 	}
+	if (e)
+		return e;
 	t.out = arena_array_of(a, t.n * s->dim + 1, float);
-	enum err e = t.out ? look_up(&t, et) : no_memory(et);
+	e = t.out ? look_up(&t, et) : no_memory(et);
 	e = e ? e : make_missing(&t, cancel, et);
 	for (size_t j = 0; j < t.n && !e; j++) {
 		struct collection_item *it = &items[who[j]];
 		it->vectors[it->n_vectors++] =
-			(struct item_vector){s->name, t.out + j * s->dim, s->dim};
+			(struct item_vector){s->name, t.out + j * s->dim, s->dim, s->place};
 	}
 	return e;
 }
 
-/* Room for a vector of each space, and the digest of its text. */
-static enum err copy_item(const struct collection *k, const struct collection_item *from,
-	struct arena *a, struct collection_item *to, struct str *sha256, struct errtext *et)
+/* Room for a vector of each space, those it has with their places, and the digest of its text. */
+static enum err copy_item(const struct collection *k, const struct layout *l,
+	const struct collection_item *from, struct arena *a, struct collection_item *to,
+	struct str *sha256, struct errtext *et)
 {
 	*to = *from;
 	*sha256 = S("");
-	if (!from->text.n)
-		return OK;
-	uint8_t *digest = arena_alloc(a, SHA256_BYTES);
-	to->vectors = arena_array_of(a, from->n_vectors + k->n_spaces, struct item_vector);
-	if (!to->vectors || !digest)
+	to->n_vectors = 0;
+	to->vectors = arena_array_of(a, from->n_vectors + l->n + 1, struct item_vector);
+	if (!to->vectors)
 		return no_memory(et);
-	if (from->n_vectors)
-		memcpy(to->vectors, from->vectors, from->n_vectors * sizeof *from->vectors);
-	sha256_of(from->text, digest);
-	*sha256 = str_mk(digest, SHA256_BYTES);
-	return OK;
+	for (size_t i = 0; i < from->n_vectors; i++) {
+		const struct space *s = collection_space(k, from->vectors[i].space);
+		if (!s || s->place >= l->n || l->spaces[s->place].since != s->since ||
+			!space_lives(&l->spaces[s->place]))
+			return err_set(et, ERR_CONFLICT,
+				"the vectors \"%.*s\" were dropped a moment ago: try again",
+				STR_FMT(str_sub(from->vectors[i].space, 0, 100)));
+		to->vectors[to->n_vectors] = from->vectors[i];
+		to->vectors[to->n_vectors++].place = s->place;
+	}
+	return from->text.n ? digest_of(from->text, a, sha256, et) : OK;
 }
 
-enum err embed_items(struct collection *k, const struct collection_item *items, size_t n,
-	struct arena *a, struct collection_item **out, struct str **texts,
-	const struct cancel *cancel, struct errtext *et)
+enum err embed_items(struct collection *k, const struct layout *l,
+	const struct collection_item *items, size_t n, struct arena *a,
+	struct collection_item **out, struct str **texts, const struct cancel *cancel,
+	struct errtext *et)
 {
 	struct collection_item *whole = arena_array_of(a, n + 1, struct collection_item);
 	struct str *sha256 = arena_array_of(a, n + 1, struct str);
 	enum err e = whole && sha256 ? OK : no_memory(et);
 	for (size_t i = 0; i < n && !e; i++)
-		e = copy_item(k, &items[i], a, &whole[i], &sha256[i], et);
-	for (size_t s = 0; s < k->n_spaces && !e; s++)
-		if (k->spaces[s].model.n)
-			e = embed_in_space(k, &k->spaces[s], whole, n, sha256, a, cancel, et);
+		e = copy_item(k, l, &items[i], a, &whole[i], &sha256[i], et);
+	for (size_t s = 0; s < l->n && !e; s++) {
+		const struct space *sp = &l->spaces[s];
+		struct errtext why = {0};
+		if (!sp->model.n || !space_lives(sp))
+			continue;
+		e = embed_in_space(k, sp, whole, n, sha256, a, cancel, &why);
+		/* What follows another space holds nobody up: the worker makes up for it. */
+		if (e && space_follows(sp) && e != ERR_CANCELLED && e != ERR_NOMEM)
+			e = OK;
+		else if (e && et)
+			*et = why;
+	}
 	*out = whole;
 	*texts = sha256;
 	return e;

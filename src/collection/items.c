@@ -4,7 +4,7 @@
  * give the same one. Was the row ahead of what is in memory, another server wrote in between; then
  * publication reads what is new from the database instead of taking the caller's. */
 #include "access/access.h"
-#include "collection/collection_int.h"
+#include "collection/migrate_int.h"
 #include "base/clock.h"
 
 #include <math.h>
@@ -16,6 +16,9 @@ struct change {
 	struct collection_row row;
 	int64_t before; /* row.seq as it was found */
 	struct arena *a;
+	const struct layout *l;
+	bool embedded; /* the items have the vectors that l asks for: it may be no other */
+	bool outdated; /* it is */
 	const struct collection_item *items;
 	const struct str *texts; /* SHA-256 of the items' texts */
 	const struct item_id *ids;
@@ -45,6 +48,11 @@ static enum err in_transaction(struct change *x, change_fn fn, struct tx *tx, st
 	enum err e = store_collection_by_number(tx, x->k->number, x->a, &x->row, et);
 	if (e)
 		return e;
+	x->outdated = !str_eq(x->row.config, x->l->config);
+	if (x->outdated)
+		return err_set(et, ERR_CONFLICT,
+			"the spaces of %.*s are being changed by a migration: try again",
+			STR_FMT(x->k->name));
 	x->before = x->row.seq++;
 	e = fn(x, tx, et);
 	if (e || !x->touched)
@@ -73,19 +81,38 @@ static enum err publish(struct change *x, publish_fn fn, struct errtext *et)
 	return e;
 }
 
+/* Another server has named the spaces anew, or begun to move one: then that is taken over first. */
+static enum err in_layout(struct change *x, change_fn fn, struct errtext *et)
+{
+	enum { TRIES = 8 };
+	struct tx *tx;
+	enum err e = ERR_CONFLICT;
+	x->outdated = true;
+	for (int i = 0; i < TRIES && x->outdated; i++) {
+		x->l = x->embedded ? x->l : layout_now(x->k);
+		x->touched = 0;
+		e = db_begin(croft_db(x->k->c), TX_WRITE, &tx, et);
+		x->outdated = false;
+		if (!e)
+			e = db_finish(tx, in_transaction(x, fn, tx, et), et);
+		if (e && x->outdated && shelf_follow(x->k, et))
+			break;
+		if (x->embedded)
+			break;
+	}
+	return e;
+}
+
 static enum err run(
 	struct change *x, change_fn fn, publish_fn shown, int64_t *seq, struct errtext *et)
 {
-	struct tx *tx;
 	x->a = arena_new(0);
 	if (!x->a || !(x->nums = arena_array_of(x->a, x->n + 1, int64_t))) {
 		arena_free(x->a);
 		return no_memory(et);
 	}
 	pthread_mutex_lock(&x->k->write);
-	enum err e = db_begin(croft_db(x->k->c), TX_WRITE, &tx, et);
-	if (!e)
-		e = db_finish(tx, in_transaction(x, fn, tx, et), et);
+	enum err e = in_layout(x, fn, et);
 	if (!e && x->touched)
 		e = publish(x, shown, et);
 	pthread_mutex_unlock(&x->k->write);
@@ -100,6 +127,7 @@ static enum err run(
 static enum err check_vector(
 	const struct collection *k, const struct item_vector *v, size_t i, struct errtext *et)
 {
+	char why[SPACE_WHY];
 	const struct space *s = collection_space(k, v->space);
 	if (!s)
 		return err_set(et, ERR_INVALID,
@@ -107,9 +135,8 @@ static enum err check_vector(
 			STR_FMT(k->name), STR_FMT(str_sub(v->space, 0, 100)));
 	if (v->dim != s->dim)
 		return err_set(et, ERR_INVALID,
-			"item %zu: a vector of %zu numbers, \"%.*s\" takes %u: it was made by "
-			"another model, or for another collection",
-			i, v->dim, STR_FMT(s->name), s->dim);
+			"item %zu: a vector of %zu numbers, \"%.*s\" takes %u: %s", i, v->dim,
+			STR_FMT(s->name), s->dim, space_mismatch(k, s, v->dim, why));
 	for (size_t j = 0; j < v->dim; j++)
 		if (!isfinite(v->v[j]))
 			return err_set(et, ERR_INVALID,
@@ -137,22 +164,11 @@ static enum err check_items(const struct collection *k, const struct collection_
 
 /* ---- putting ---- */
 
-static uint8_t place_of(const struct collection *k, struct str space)
-{
-	uint8_t i = 0;
-	while (i + 1u < k->n_spaces && !str_eq(k->spaces[i].name, space))
-		i++;
-	return i;
-}
-
 static enum err write_vectors(struct change *x, struct tx *tx, int64_t num,
 	const struct item_vector *v, size_t n, struct errtext *et)
 {
 	struct buf b = {0};
-	uint8_t places[COLLECTION_SPACES_MAX];
-	for (size_t i = 0; i < n; i++)
-		places[i] = place_of(x->k, v[i].space);
-	item_code(v, places, n, &b);
+	item_code(v, n, &b);
 	enum err e =
 		b.err ? no_memory(et) : store_vectors_put(tx, x->k->number, num, buf_str(&b), et);
 	buf_free(&b);
@@ -181,6 +197,8 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 	e = fresh ? store_item_add(tx, x->k->number, &r, et)
 		  : store_item_change(tx, x->k->number, &r, et);
 	e = e ? e : write_vectors(x, tx, r.num, it->vectors, it->n_vectors, et);
+	e = e ? e : text_keep(tx, it->text, r.text, payload, et);
+	e = e ? e : lacking_note(tx, x->l, x->k->number, r.num, it, et);
 	return e || !former.n || str_eq(former, r.text) ? e : store_embedding_prune(tx, former, et);
 }
 
@@ -207,14 +225,25 @@ static enum err put_shown(struct change *x, struct errtext *et)
 enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,
 	int64_t *seq, const struct cancel *cancel, struct errtext *et)
 {
-	struct arena *a = arena_new(0);
-	struct collection_item *whole = NULL;
-	struct str *texts = NULL;
-	enum err e = a ? check_items(k, items, n, et) : no_memory(et);
-	e = e ? e : embed_items(k, items, n, a, &whole, &texts, cancel, et);
-	struct change x = {.k = k, .items = whole, .texts = texts, .n = n};
-	e = e ? e : run(&x, put_in, put_shown, seq, et);
-	arena_free(a);
+	enum { TRIES = 8 };
+	struct change x = {.k = k, .n = n, .embedded = true, .outdated = true};
+	enum err e = check_items(k, items, n, et);
+	for (int i = 0; i < TRIES && x.outdated; i++) {
+		struct arena *a = arena_new(0);
+		struct collection_item *whole = NULL;
+		struct str *texts = NULL;
+		x.outdated = false;
+		x.l = layout_now(k);
+		e = e   ? e
+		    : a ? embed_items(k, x.l, items, n, a, &whole, &texts, cancel, et)
+			: no_memory(et);
+		x.items = whole;
+		x.texts = texts;
+		e = e ? e : run(&x, put_in, put_shown, seq, et);
+		arena_free(a);
+		if (x.outdated && i + 1 < TRIES)
+			e = OK;
+	}
 	return e;
 }
 
@@ -231,6 +260,7 @@ static enum err remove_one(struct change *x, struct tx *tx, size_t i, struct err
 	x->touched++;
 	x->row.items--;
 	e = store_item_drop(tx, x->k->number, r.num, x->row.seq, et);
+	e = e ? e : lacking_forget(tx, x->l, x->k->number, r.num, et);
 	return e || !r.text.n ? e : store_embedding_prune(tx, r.text, et);
 }
 
@@ -266,29 +296,46 @@ enum err collection_remove(struct collection *k, const struct item_id *ids, size
 
 /* ---- vectors of items that are there ---- */
 
+/* What the caller calls `name` lies there. */
+static bool is_place(const struct collection *k, struct str name, size_t place)
+{
+	const struct space *s = collection_space(k, name);
+	return s && s->place == place;
+}
+
+/* With a vector goes the one that another model made of the same text. */
+static bool removes(const struct change *x, struct str name, size_t place)
+{
+	const struct space *s = collection_space(x->k, name);
+	return s && (s->place == place || (s->twin != s->place && s->twin == place &&
+						  x->l->spaces[place].twin == s->place));
+}
+
 /* The item's vectors with those of `add` in place of its own, without those of x->spaces. */
 static enum err merge(struct change *x, const struct item_row *r, const struct item_vector *add,
 	size_t n_add, struct item_vector **out, size_t *n_out, struct errtext *et)
 {
 	struct item_vector *own, *all;
 	size_t n_own, n = 0;
-	enum err e = item_decode(r->vectors, x->k->spaces, x->k->n_spaces, x->a, &own, &n_own, et);
+	const struct layout *l = x->l;
+	enum err e = item_decode(r->vectors, l->spaces, l->n, x->a, &own, &n_own, et);
 	if (e)
 		return e;
-	all = arena_array_of(x->a, x->k->n_spaces + 1, struct item_vector);
+	all = arena_array_of(x->a, l->n + 1, struct item_vector);
 	if (!all)
 		return no_memory(et);
-	for (size_t s = 0; s < x->k->n_spaces; s++) {
-		struct str name = x->k->spaces[s].name;
+	for (size_t s = 0; s < l->n; s++) {
 		const struct item_vector *v = NULL;
 		for (size_t i = 0; i < n_own; i++)
-			v = str_eq(own[i].space, name) ? &own[i] : v;
+			v = own[i].place == s ? &own[i] : v;
 		for (size_t i = 0; i < n_add; i++)
-			v = str_eq(add[i].space, name) ? &add[i] : v;
+			v = is_place(x->k, add[i].space, s) ? &add[i] : v;
 		for (size_t i = 0; i < x->n_spaces; i++)
-			v = str_eq(x->spaces[i], name) ? NULL : v;
-		if (v)
-			all[n++] = *v;
+			v = removes(x, x->spaces[i], s) ? NULL : v;
+		if (v) {
+			all[n] = *v;
+			all[n++].place = (uint8_t)s;
+		}
 	}
 	*out = all;
 	*n_out = n;
@@ -386,12 +433,14 @@ static enum err patch_in(struct change *x, struct tx *tx, struct errtext *et)
 		}
 		if (e == ERR_NOT_FOUND)
 			e = not_there(item_id_bytes(&x->ids[i]), et);
+		struct str was = e ? S("") : r.payload;
 		if (!e)
 			e = payload_apply(
 				r.payload, x->each ? &x->each[i] : x->patch, &patched, et);
 		r.payload = buf_str(&patched);
 		r.seq = x->row.seq;
 		x->touched++;
+		e = e ? e : text_keep_patched(tx, was, r.payload, r.text, et);
 		e = e ? e : store_item_change(tx, x->k->number, &r, et);
 		buf_free(&patched);
 	}
@@ -425,4 +474,121 @@ enum err collection_remove_recorded(struct collection *k, const struct item_id *
 	if (!e)
 		*gone = x.touched;
 	return e;
+}
+
+/* ---- vectors that a worker made ---- */
+
+struct filling {
+	struct change x;
+	uint8_t place;
+	int64_t since;
+	struct fill *fills;
+	enum err (*also)(void *ctx, struct tx *tx, struct errtext *et);
+	void *ctx;
+	bool gone;
+};
+
+static enum err fill_one(struct filling *f, struct tx *tx, size_t i, struct errtext *et)
+{
+	struct change *x = &f->x;
+	struct fill *to = &f->fills[i];
+	const struct space *s = &x->l->spaces[f->place];
+	struct item_row r;
+	struct item_vector v = {s->name, to->v, s->dim, f->place}, *all;
+	size_t n;
+	enum err e = store_item_by_num(
+		tx, x->k->number, to->num, (struct item_want){.vectors = true}, x->a, &r, et);
+	to->state = e == ERR_NOT_FOUND ? FILL_GONE : r.seq != to->seq ? FILL_CHANGED : FILL_MADE;
+	if (e || to->state != FILL_MADE)
+		return e == ERR_NOT_FOUND ? OK : e;
+	e = merge(x, &r, NULL, 0, &all, &n, et);
+	for (size_t j = 0; j < n && !e; j++)
+		if (all[j].place == f->place)
+			all[j--] = all[--n];
+	if (e)
+		return e;
+	all[n++] = v;
+	x->nums[i] = to->num;
+	x->touched++;
+	r.seq = r.vec = x->row.seq;
+	r.payload = (struct str){0};
+	e = store_item_change(tx, x->k->number, &r, et);
+	return e ? e : write_vectors(x, tx, to->num, all, n, et);
+}
+
+static enum err fill_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	struct filling *f = (struct filling *)x;
+	const struct space *s = &x->l->spaces[f->place];
+	enum err e = OK;
+	f->gone = f->place >= x->l->n || !space_lives(s) || s->since != f->since;
+	for (size_t i = 0; i < x->n && !e && !f->gone; i++)
+		e = fill_one(f, tx, i, et);
+	return e || f->gone ? e : f->also(f->ctx, tx, et);
+}
+
+static enum err fill_shown(struct change *x, struct errtext *et)
+{
+	const struct filling *f = (const struct filling *)x;
+	const struct space *s = &x->l->spaces[f->place];
+	float *rows = arena_array_of(x->a, x->n * s->dim, float);
+	uint64_t *keys = arena_array_of(x->a, x->n, uint64_t);
+	size_t n = 0;
+	if (!rows || !keys)
+		return no_memory(et);
+	for (size_t i = 0; i < x->n; i++)
+		if (x->nums[i]) {
+			memcpy(rows + n * s->dim, f->fills[i].v, s->dim * sizeof *rows);
+			keys[n++] = (uint64_t)x->nums[i];
+		}
+	return vindex_put(x->l->index[f->place], keys, rows, n, NULL, et);
+}
+
+enum err items_fill(struct collection *k, uint8_t place, int64_t since, struct fill *fills,
+	size_t n, enum err (*also)(void *ctx, struct tx *tx, struct errtext *et), void *ctx,
+	bool *place_gone, struct errtext *et)
+{
+	struct filling f = {.x = {.k = k, .n = n},
+		.place = place,
+		.since = since,
+		.fills = fills,
+		.also = also,
+		.ctx = ctx};
+	enum err e = run(&f.x, fill_in, fill_shown, NULL, et);
+	*place_gone = !e && f.gone;
+	return e;
+}
+
+/* ---- the spaces in another order ---- */
+
+struct respacing {
+	struct change x;
+	respace_fn fn;
+	void *ctx;
+};
+
+static enum err respace_in(struct change *x, struct tx *tx, struct errtext *et)
+{
+	struct respacing *r = (struct respacing *)x;
+	struct space *spaces = arena_array_of(x->a, COLLECTION_SPACES_MAX, struct space), *read;
+	struct buf b = {0};
+	size_t n = 0;
+	enum err e = spaces ? config_read(x->row.config, x->a, &read, &n, et) : no_memory(et);
+	if (e)
+		return e;
+	memcpy(spaces, read, n * sizeof *spaces);
+	e = r->fn(r->ctx, tx, &x->row, spaces, &n, et);
+	config_write(spaces, n, &b);
+	if (!e)
+		e = b.err ? no_memory(et)
+			  : store_collection_config(tx, x->k->number, buf_str(&b), et);
+	buf_free(&b);
+	x->touched++;
+	return e;
+}
+
+enum err layout_change(struct collection *k, respace_fn fn, void *ctx, struct errtext *et)
+{
+	struct respacing r = {.x = {.k = k}, .fn = fn, .ctx = ctx};
+	return run(&r.x, respace_in, from_rows, NULL, et);
 }

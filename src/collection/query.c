@@ -21,9 +21,12 @@ static enum err to_item(const struct collection *k, const struct item_row *r, st
 	memcpy(it.id.b, r->id.p, r->id.n);
 	if (want.payload && !(it.payload = arena_str(a, r->payload)).p)
 		return no_memory(et);
-	enum err e = want.vectors ? item_decode(r->vectors, k->spaces, k->n_spaces, a, &it.vectors,
+	const struct layout *l = layout_of(k);
+	enum err e = want.vectors ? item_decode(r->vectors, l->spaces, l->n, a, &it.vectors,
 					    &it.n_vectors, et)
 				  : OK;
+	if (!e)
+		it.n_vectors = space_shown(l->spaces, it.vectors, it.n_vectors);
 	if (!e)
 		*out = it;
 	return e;
@@ -170,15 +173,15 @@ enum err collection_count_matching(
 static enum err check_query(
 	const struct collection *k, const struct item_query *q, struct errtext *et)
 {
+	char why[SPACE_WHY];
 	const struct space *s = collection_space(k, q->space);
 	if (!s)
 		return err_set(et, ERR_INVALID, "the collection %.*s has no vectors named \"%.*s\"",
 			STR_FMT(k->name), STR_FMT(str_sub(q->space, 0, 100)));
 	if (q->dim != s->dim)
 		return err_set(et, ERR_INVALID,
-			"the query is a vector of %zu numbers, \"%.*s\" takes %u: it was made by "
-			"another model, or for another collection",
-			q->dim, STR_FMT(s->name), s->dim);
+			"the query is a vector of %zu numbers, \"%.*s\" takes %u: %s", q->dim,
+			STR_FMT(s->name), s->dim, space_mismatch(k, s, q->dim, why));
 	for (size_t i = 0; i < q->dim; i++)
 		if (!isfinite(q->vector[i]))
 			return err_set(et, ERR_INVALID, "number %zu of the query is not finite", i);
@@ -272,7 +275,7 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 		e = filter_bits(k, q->filter, q->among, q->n_among, &filter, et);
 		v.filter = &filter;
 	}
-	e = e ? e : vindex_search(k->index[s - k->spaces], &v, found, &answer, et);
+	e = e ? e : vindex_search(layout_of(k)->index[s->place], &v, found, &answer, et);
 	free((void *)filter.bits);
 	for (size_t i = 0; i < answer.n && !e; i++)
 		hits[i] = (struct item_hit){

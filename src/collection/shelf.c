@@ -72,10 +72,10 @@ static void id_remove(struct collection *k, int64_t num)
 
 /* ---- items ---- */
 
-static const struct item_vector *vector_in(const struct shelf_item *it, const struct space *space)
+static const struct item_vector *vector_in(const struct shelf_item *it, size_t place)
 {
 	for (size_t i = 0; i < it->n_vectors; i++)
-		if (str_eq(it->vectors[i].space, space->name))
+		if (it->vectors[i].place == place)
 			return &it->vectors[i];
 	return NULL;
 }
@@ -84,12 +84,15 @@ static const struct item_vector *vector_in(const struct shelf_item *it, const st
 static enum err put_in_space(struct collection *k, size_t s, const struct shelf_item *items,
 	size_t n, struct kern_team *team, struct errtext *et)
 {
-	size_t dim = k->spaces[s].dim, there = 0, absent = 0;
+	const struct layout *l = layout_now(k);
+	size_t dim = l->spaces[s].dim, there = 0, absent = 0;
+	if (!l->index[s])
+		return OK;
 	float *rows = malloc(n * dim * sizeof *rows);
 	uint64_t *keys = malloc(n * sizeof *keys), *without = malloc(n * sizeof *without);
 	enum err e = rows && keys && without ? OK : no_memory(et);
 	for (size_t i = 0; i < n && !e; i++) {
-		const struct item_vector *v = vector_in(&items[i], &k->spaces[s]);
+		const struct item_vector *v = vector_in(&items[i], s);
 		if (v) {
 			memcpy(rows + there * dim, v->v, dim * sizeof *rows);
 			keys[there++] = (uint64_t)items[i].num;
@@ -98,9 +101,9 @@ static enum err put_in_space(struct collection *k, size_t s, const struct shelf_
 		}
 	}
 	if (!e && absent)
-		e = vindex_delete(k->index[s], without, absent, NULL, et);
+		e = vindex_delete(l->index[s], without, absent, NULL, et);
 	if (!e && there)
-		e = vindex_put(k->index[s], keys, rows, there, team, et);
+		e = vindex_put(l->index[s], keys, rows, there, team, et);
 	free(rows);
 	free(keys);
 	free(without);
@@ -128,7 +131,7 @@ enum err shelf_put(
 	for (size_t i = 0; i < n && !e; i++)
 		e = id_add(k, items[i].num, items[i].id, et);
 	struct kern_team *team = e || !n ? NULL : borrow_team(k, n);
-	for (size_t s = 0; s < k->n_spaces && n && !e; s++)
+	for (size_t s = 0; s < layout_now(k)->n && n && !e; s++)
 		e = put_in_space(k, s, items, n, team, et);
 	return_team(k, team);
 	for (size_t i = 0; i < n && !e; i++)
@@ -138,9 +141,10 @@ enum err shelf_put(
 
 enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, struct errtext *et)
 {
+	const struct layout *l = layout_now(k);
 	enum err e = OK;
-	for (size_t s = 0; s < k->n_spaces && n && !e; s++)
-		e = vindex_delete(k->index[s], nums, n, NULL, et);
+	for (size_t s = 0; s < l->n && n && !e; s++)
+		e = l->index[s] ? vindex_delete(l->index[s], nums, n, NULL, et) : OK;
 	e = e || !n ? e : fields_delete(k->fields, nums, n, et);
 	e = e || !n ? e : fields_publish(k->fields, et);
 	for (size_t i = 0; i < n && !e; i++)
@@ -162,6 +166,7 @@ enum { READ_AT_ONCE = 2048 };
 
 struct reading {
 	struct collection *k;
+	const struct layout *l;
 	const struct cancel *cancel;
 	struct arena *a; /* of the items that wait */
 	struct shelf_item *items;
@@ -195,10 +200,9 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 	*it = (struct shelf_item){.num = r->num,
 		.id = arena_str(x->a, r->id),
 		.payload = arena_str(x->a, r->payload)};
-	enum err e = it->id.p && it->payload.p
-			     ? item_decode(r->vectors, x->k->spaces, x->k->n_spaces, x->a,
-				       &it->vectors, &it->n_vectors, et)
-			     : no_memory(et);
+	enum err e = it->id.p && it->payload.p ? item_decode(r->vectors, x->l->spaces, x->l->n,
+							 x->a, &it->vectors, &it->n_vectors, et)
+					       : no_memory(et);
 	return e || x->n < READ_AT_ONCE ? e : reading_flush(x, et);
 }
 
@@ -230,12 +234,7 @@ static enum err new_fields(struct collection *k, struct errtext *et)
 static enum err new_indexes(struct collection *k, struct errtext *et)
 {
 	enum err e = new_fields(k, et);
-	for (size_t s = 0; s < k->n_spaces && !e; s++) {
-		struct vindex_options o = {
-			.dim = k->spaces[s].dim, .metric = shelf_metric(&k->spaces[s])};
-		e = k->index[s] ? OK : vindex_new(&o, &k->index[s], et);
-	}
-	return e;
+	return e ? e : layout_indexes(atomic_load(&k->layout), et);
 }
 
 /* Of an item whose vectors came with the snapshot. */
@@ -272,6 +271,8 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	enum err e = reading_begin(&x, et);
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
+	e = e ? e : layout_adopt(k, row.config, et);
+	x.l = layout_now(k);
 	if (!e && snapshot_load(k, tx, &row)) {
 		e = new_fields(k, et);
 		e = e ? e
@@ -292,10 +293,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 
 void shelf_clear(struct collection *k)
 {
-	for (size_t s = 0; s < k->n_spaces; s++) {
-		vindex_free(k->index[s]);
-		k->index[s] = NULL;
-	}
+	layout_clear(k);
 	fields_free(k->fields);
 	k->fields = NULL;
 	free(k->id_at);
@@ -315,6 +313,8 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	enum err e = reading_begin(&x, et);
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
+	e = e ? e : layout_adopt(k, row.config, et);
+	x.l = layout_now(k);
 	if (!e && k->seq < row.graves_seq)
 		e = drop_the_unknown(&x, tx, et);
 	e = e ? e : read_later(&x, tx, et);

@@ -64,18 +64,10 @@ static void remove_others(const struct collection *k, const char *token)
 
 /* ---- loading ---- */
 
-static void drop_indexes(struct collection *k)
+static bool fits(const struct layout *l, size_t s)
 {
-	for (size_t s = 0; s < k->n_spaces; s++) {
-		vindex_free(k->index[s]);
-		k->index[s] = NULL;
-	}
-}
-
-static bool fits(const struct collection *k, size_t s)
-{
-	return vindex_opened(k->index[s])->dim == k->spaces[s].dim &&
-	       vindex_opened(k->index[s])->metric == shelf_metric(&k->spaces[s]);
+	return vindex_opened(l->index[s])->dim == l->spaces[s].dim &&
+	       vindex_opened(l->index[s])->metric == shelf_metric(&l->spaces[s]);
 }
 
 bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_row *row)
@@ -88,15 +80,23 @@ bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_
 		store_snapshot(tx, k->number, collections_of(k->c)->host, token, &mark, &et) ||
 		mark > row->seq || mark < row->graves_seq)
 		return false;
-	for (size_t s = 0; s < k->n_spaces; s++) {
+	struct layout *l = atomic_load(&k->layout);
+	layout_clear(k);
+	for (size_t s = 0; s < l->n; s++) {
+		if (!space_lives(&l->spaces[s]) || l->spaces[s].since > mark)
+			continue; /* what is younger than the snapshot begins empty */
 		file_of(k, token, s, path);
-		if (vindex_open(path, NULL, true, &k->index[s], &found, &et) ||
-			found != (uint64_t)mark || !fits(k, s)) {
+		if (vindex_open(path, NULL, true, &l->index[s], &found, &et) ||
+			found != (uint64_t)mark || !fits(l, s)) {
 			log_warn("the index of the collection %.*s is built anew: %s",
 				STR_FMT(k->name), et.msg[0] ? et.msg : "it is another one's");
-			drop_indexes(k);
+			layout_clear(k);
 			return false;
 		}
+	}
+	if (layout_indexes(l, &et)) {
+		layout_clear(k);
+		return false;
 	}
 	k->seq = k->saved_seq = mark;
 	memcpy(k->token, token, sizeof token);
@@ -127,9 +127,10 @@ static enum err save(struct collection *k, struct errtext *et)
 	folder_of(k->c, k->number, path);
 	enum err e = know_host(k->c, et);
 	e = e ? e : os_mkdirs(path, et);
-	for (size_t i = 0; i < k->n_spaces && !e; i++) {
+	const struct layout *l = layout_now(k);
+	for (size_t i = 0; i < l->n && !e; i++) {
 		file_of(k, token, i, path);
-		e = vindex_save(k->index[i], path, (uint64_t)k->seq, et);
+		e = l->index[i] ? vindex_save(l->index[i], path, (uint64_t)k->seq, et) : OK;
 	}
 	e = e ? e : db_write(croft_db(k->c), note, &s, et);
 	remove_others(k, e ? k->token : token);

@@ -23,13 +23,18 @@ static enum err no_memory(struct errtext *et)
 	return err_set(et, ERR_NOMEM, "no memory for the items of a version");
 }
 
+/* Each in its place, and none that follows another: what items lack there is not the version's to
+ * say. What was dropped since may stand behind those of b. */
 bool version_same_spaces(const struct version *a, const struct version *b)
 {
-	bool same = a->n_spaces == b->n_spaces;
+	bool same = a->n_spaces >= b->n_spaces;
 	for (size_t i = 0; same && i < a->n_spaces; i++) {
 		const struct space *x = &a->spaces[i], *y = &b->spaces[i];
-		same = str_eq(x->name, y->name) && x->dim == y->dim && x->distance == y->distance &&
-		       str_eq(x->identity, y->identity);
+		same = i >= b->n_spaces ? !space_lives(x)
+					: x->role == y->role && !space_follows(x) &&
+						  str_eq(x->name, y->name) && x->dim == y->dim &&
+						  x->distance == y->distance &&
+						  str_eq(x->identity, y->identity);
 	}
 	return same;
 }
@@ -310,7 +315,8 @@ static enum err apply(struct applying *x, struct errtext *et)
 		(void)!shelf_follow(k, &late);
 	if (k)
 		pthread_mutex_unlock(&k->write);
-	collection_close(k);
+	if (k)
+		let_go(k);
 	return e;
 }
 

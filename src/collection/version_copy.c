@@ -70,13 +70,17 @@ static enum err make_rows(struct copying *k, const struct version *v, struct err
 	int64_t now = clock_unix_ms();
 	struct str origin =
 		arena_fmt(k->a, "%.*s:%lld", STR_FMT(k->of.name), (long long)k->of.version);
+	struct str config;
 	if (!origin.p)
 		return no_memory(et);
+	enum err e = config_settled(v->config, k->a, &config, et);
+	if (e)
+		return e;
 	*k->out = (struct vlive){.headed = true};
 	k->out->row = (struct collection_row){.number = collection_number(),
 		.project = q->project,
 		.name = q->to,
-		.config = v->config,
+		.config = config,
 		.seq = FIRST,
 		.items = (int64_t)v->n,
 		.created_ms = now,

@@ -68,9 +68,12 @@ static enum err to_item(const struct version *v, const struct vitem *it, const s
 	memcpy(out->id.b, it->id.p, it->id.n);
 	if (want.payload && !(out->payload = arena_str(a, r->payload)).p)
 		return no_memory(et);
-	return want.vectors ? item_decode(r->vectors, v->spaces, v->n_spaces, a, &out->vectors,
-				      &out->n_vectors, et)
-			    : OK;
+	enum err e = want.vectors ? item_decode(r->vectors, v->spaces, v->n_spaces, a,
+					    &out->vectors, &out->n_vectors, et)
+				  : OK;
+	if (!e)
+		out->n_vectors = space_shown(v->spaces, out->vectors, out->n_vectors);
+	return e;
 }
 
 enum err version_scroll(const struct version *v, const struct cond *filter,

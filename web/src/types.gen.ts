@@ -57,6 +57,8 @@ export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: str
 export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
 export type Curation = { seq: number; behind: number; made: string; took_ms: number; items: number; parameters: Record<string, unknown>; summary: Record<string, unknown>; labels: ((string | number | boolean))[]; total: number; cases: (CurationCase)[] };
 export type CurationCase = { rank: number; id: (number | string); payload: Record<string, unknown>; score: number; more: number; group: (number | null); kept: boolean; of: (number | string | null); given: (string | number | boolean | null); offered: (string | number | boolean | null) };
+export type CollectionMigration = { id: string; state: ("preparing" | "ready" | "cut_over" | "rolled_back" | "dropped" | "cancelled"); space: string; from: (string | null); from_size: number; to: string; to_size: number; skip_without_text: boolean; shadow: number; total: number; done: number; embedded: number; known: number; pending: number; without_text: number; failed: number; rate: number; left_s: (number | null); stalled: (string | null); failures: ({ id: string; reason: string })[]; begun: (string | null); ready: (string | null); cut_over: (string | null); ended: (string | null) };
+export type CollectionMigrationPlan = { from: (string | null); from_size: number; to_size: number; items: number; without_text: number; examples: string; known: number; index_bytes: number; other_index_bytes: number; stored_bytes: number };
 export type CollectionItem = { id: (number | string); payload: Record<string, unknown>; vector?: Record<string, unknown> };
 export type CollectionVersion = { version: number; artifact: string; digest: string; message: string; tags: (string)[]; by: string; created: string; bytes: number; seq: number; items: number; added: number; removed: number; changed: number; made_by: ("commit" | "restore" | "merge" | "push"); from: (string | null); parents: (string)[] };
 export type Document = { id: string; path: string; title: string; type: string; collection: string; status: ("indexed" | "failed"); error: ({ code: string; message: string } | null); warnings: (string)[]; bytes: number; pages: number; chunks: number; language: string; author: string; tags: (string)[]; sha256: string; version: number; created: (string | null); added: string; updated: string };
@@ -386,6 +388,18 @@ export interface Routes {
   "POST /api/v1/collections/{name}/curate/{kind}/apply": { query: undefined; body: { action?: ("tag" | "label" | "checked" | "delete"); field?: string; ids?: ((number | string))[] }; reply: { items: number; gone: number; seq: number } };
   /** Make a version of a dataset: the items that were found, the rest, or all with what was found in a field. */
   "POST /api/v1/collections/{name}/curate/{kind}/dataset": { query: undefined; body: { dataset: string; items?: ("rest" | "found" | "all"); field?: string; vectors?: boolean; description?: string }; reply: { dataset: string; version: number; digest: string; rows: number; behind: number } };
+  /** How far the moves of a collection to other embedding models are, the newest first. */
+  "GET /api/v1/collections/{name}/migrations": { query: undefined; body: undefined; reply: { migrations: (CollectionMigration)[] } };
+  /** Begin to embed a collection with another model while it is in use; plan: only say what it takes. */
+  "POST /api/v1/collections/{name}/migrations": { query: undefined; body: { to: string; space?: string; field?: string; skip_without_text?: boolean; shadow?: number; plan?: boolean }; reply: { id: (string | null); plan: CollectionMigrationPlan } };
+  /** Answer from the new space from now on. */
+  "POST /api/v1/collections/{name}/migrations/cutover": { query: undefined; body: { id?: string; skip_failed?: boolean }; reply: { migrations: (CollectionMigration)[] } };
+  /** Answer from the former space again. */
+  "POST /api/v1/collections/{name}/migrations/back": { query: undefined; body: { id?: string }; reply: { migrations: (CollectionMigration)[] } };
+  /** Drop the space that does not answer: after a cut-over the former one. */
+  "POST /api/v1/collections/{name}/migrations/drop": { query: undefined; body: { id?: string }; reply: { migrations: (CollectionMigration)[] } };
+  /** Give a migration up that has not been cut over. */
+  "POST /api/v1/collections/{name}/migrations/cancel": { query: undefined; body: { id?: string }; reply: { migrations: (CollectionMigration)[] } };
   /** The versions of a collection, newest first, and where its live items stand: head is the version that they came from; state is null when the collection was deleted. */
   "GET /api/v1/collections/{name}/versions": { query: { limit?: number; before?: number }; body: undefined; reply: { versions: (CollectionVersion)[]; next: (number | null); state: ({ seq: number; items: number; head: (string | null); head_seq: (number | null); changed: boolean; lazy: boolean; origin: (string | null) } | null) } };
   /** Make a version of what is in the collection now; made is false when nothing has changed since the last one. */
