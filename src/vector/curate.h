@@ -36,4 +36,49 @@ enum err curate_keepers(const struct layout_rows *x, const uint32_t *group, size
 	float within, const double *worth, const struct layout_work *w, uint32_t *keeper,
 	float *distance, struct errtext *et) MUST_CHECK;
 
+/* ---- outliers: of the neighbours of all rows ---- */
+
+/* Local outlier factor (Breunig, Kriegel, Ng and Sander 2000): how much less densely a row lies
+ * than its neighbours do. out[n]: about 1 inside, larger outside. */
+enum err curate_lof(const struct layout_nearest *g, float *out, struct errtext *et) MUST_CHECK;
+/* The mean distance to the neighbours: out[n]. */
+void curate_far(const struct layout_nearest *g, float *out);
+
+/* ---- samples ---- */
+
+struct curate_cover {
+	size_t n;             /* rows that were chosen */
+	float farthest, mean; /* from a row to the nearest that is chosen or covered */
+};
+/* k-centre, greedily (Gonzalez 1985; as a sample to label: Sener and Savarese 2018): each row that
+ * is chosen is the farthest from all that were, and from those that are covered (NULL: none).
+ * chosen[count], reach[count]: how far it was; 0 for a first one. The first of all is the nearest
+ * to the middle, or with a seed drawn. Ends early when all others are copies. */
+enum err curate_centres(const struct layout_rows *x, const bool *covered, size_t count,
+	uint64_t seed, const struct layout_work *w, uint32_t *chosen, float *reach,
+	struct curate_cover *out, struct errtext *et) MUST_CHECK;
+
+/* ---- labels: numbers below n_labels, -1: none ---- */
+
+/* The share of the votes that each label has among a row's neighbours, which count
+ * exp(-2 (d / s)^2), s the distance to the last of them. p[g->n][n_labels]; all 0: no neighbour has
+ * one. A row is not among its neighbours: these are estimates without it. */
+void curate_votes(const struct layout_nearest *g, const int32_t *label, size_t n_labels, float *p);
+
+/* Label spreading (Zhou, Bousquet, Lal, Weston and Schoelkopf 2004): F = alpha S F + (1 - alpha) Y
+ * on the graph of neighbours, an edge where one of two is among the other's, S its adjacency
+ * divided by the roots of both degrees. p[n][n_labels]: F, each row's sum made 1; all 0: no label
+ * reaches it. *turns: until nothing moved. */
+enum err curate_spread(const struct layout_nearest *g, const int32_t *label, size_t n_labels,
+	float alpha, const struct layout_work *w, float *p, unsigned *turns,
+	struct errtext *et) MUST_CHECK;
+
+/* Confident learning (Northcutt, Jiang and Chuang 2021): a class is confident of a row when its p
+ * reaches the mean p of the rows that have that label. A row is flagged when the likeliest class
+ * that is confident of it is another than its label (the off-diagonal of the confident joint), or,
+ * by noise rate, when it is among as many rows of its label with the largest p(other) - p(label) as
+ * the joint says are that other one. offered[n]: that other class, or the likeliest. */
+enum err curate_confident(const float *p, const int32_t *label, size_t n, size_t n_labels,
+	bool noise_rate, uint8_t *flagged, int32_t *offered, struct errtext *et) MUST_CHECK;
+
 #endif

@@ -60,6 +60,10 @@ enum layout_search { LAYOUT_AUTO, LAYOUT_EXACT, LAYOUT_GRAPH };
 enum err layout_nearest(const struct layout_rows *x, const uint32_t *of, size_t n_of, size_t k,
 	enum layout_search how, const struct layout_work *w, struct layout_nearest *out,
 	struct errtext *et) MUST_CHECK;
+/* The same, but only the first n_in rows are anybody's neighbours. */
+enum err layout_nearest_in(const struct layout_rows *x, const uint32_t *of, size_t n_of,
+	size_t n_in, size_t k, enum layout_search how, const struct layout_work *w,
+	struct layout_nearest *out, struct errtext *et) MUST_CHECK;
 void layout_nearest_free(struct layout_nearest *g);
 
 struct layout_options {

@@ -18,6 +18,7 @@ struct near_job {
 	float *square;  /* [n] of the rows' lengths */
 	float *scratch; /* per thread */
 	struct vindex *index;
+	size_t n_in;  /* only the first so many rows are neighbours */
 	size_t first; /* chunk of this round */
 	uint32_t ef;
 	_Atomic int failed; /* enum err */
@@ -85,8 +86,8 @@ static void pairs_chunk(void *arg, size_t chunk, unsigned thread)
 		memcpy(q + i * x->dim, x->v + row_of(j, from + i) * x->dim, x->dim * sizeof *q);
 		empty(g, from + i);
 	}
-	for (size_t r = 0; r < x->n && !cancelled(j->w->cancel); r += ROWS) {
-		size_t n = MIN(x->n - r, (size_t)ROWS);
+	for (size_t r = 0; r < j->n_in && !cancelled(j->w->cancel); r += ROWS) {
+		size_t n = MIN(j->n_in - r, (size_t)ROWS);
 		kern->dots_many(q, x->dim, m, x->v + r * x->dim, x->dim, n, x->dim, dots, ROWS);
 		for (size_t i = 0; i < m; i++) {
 			uint32_t self = row_of(j, from + i);
@@ -170,11 +171,11 @@ static enum err by_graph(struct near_job *j, struct errtext *et)
 		.max_items = x->n + 1};
 	uint64_t *keys = malloc(PUT * sizeof *keys);
 	enum err e = keys ? vindex_new(&o, &j->index, et) : layout_no_memory(et);
-	for (size_t from = 0; from < x->n && !e; from += PUT) {
-		size_t m = MIN(x->n - from, (size_t)PUT);
+	for (size_t from = 0; from < j->n_in && !e; from += PUT) {
+		size_t m = MIN(j->n_in - from, (size_t)PUT);
 		for (size_t i = 0; i < m; i++)
 			keys[i] = from + i;
-		e = layout_at(j->w, "graph of neighbours", from, x->n);
+		e = layout_at(j->w, "graph of neighbours", from, j->n_in);
 		e = e ? e : vindex_put(j->index, keys, x->v + from * x->dim, m, NULL, et);
 	}
 	j->ef = (uint32_t)MAX(2 * j->g->k, 48);
@@ -188,18 +189,25 @@ enum err layout_nearest(const struct layout_rows *x, const uint32_t *of, size_t 
 	enum layout_search how, const struct layout_work *w, struct layout_nearest *out,
 	struct errtext *et)
 {
+	return layout_nearest_in(x, of, n_of, x->n, k, how, w, out, et);
+}
+
+enum err layout_nearest_in(const struct layout_rows *x, const uint32_t *of, size_t n_of,
+	size_t n_in, size_t k, enum layout_search how, const struct layout_work *w,
+	struct layout_nearest *out, struct errtext *et)
+{
 	size_t n = of ? n_of : x->n;
-	if (!k || k > LAYOUT_NEIGHBOURS_MAX || !x->n || x->n > LAYOUT_ROWS_MAX)
+	if (!k || k > LAYOUT_NEIGHBOURS_MAX || !n_in || n_in > x->n || x->n > LAYOUT_ROWS_MAX)
 		return err_set(et, ERR_INVALID,
 			"%zu neighbours of %zu vectors: 1 to %d, of 1 to %d vectors, are possible",
 			k, x->n, LAYOUT_NEIGHBOURS_MAX, LAYOUT_ROWS_MAX);
-	double pairs = (double)n * (double)x->n * (double)x->dim;
+	double pairs = (double)n * (double)n_in * (double)x->dim;
 	struct layout_nearest g = {.n = n,
 		.k = k,
 		.at = malloc((n * k + 1) * sizeof *g.at),
 		.distance = malloc((n * k + 1) * sizeof *g.distance),
 		.exact = how == LAYOUT_EXACT || (how == LAYOUT_AUTO && pairs <= pairs_max)};
-	struct near_job j = {.x = x, .of = of, .w = w, .g = &g};
+	struct near_job j = {.x = x, .of = of, .n_in = n_in, .w = w, .g = &g};
 	enum err e = !g.at || !g.distance ? layout_no_memory(et)
 		     : g.exact            ? all_pairs(&j, et)
 					  : by_graph(&j, et);
