@@ -113,7 +113,8 @@ static enum err make(struct curate_job *j, struct errtext *et)
 		.scores = j->o.scores.n > 0,
 		.worth = j->kind == CURATE_DUPLICATES && j->o.keep != KEEP_CENTRE,
 		.max_bytes = (size_t)setting_int(j->c, "collection.curate_bytes"),
-		.row_bytes = 640, /* short rows, neighbours, what is found */
+		/* short rows and what is found; neighbours, the edges of their graph */
+		.row_bytes = 320 + 24 * (size_t)j->o.k,
 		.cancel = &j->cancel};
 	struct curate_found found = {0};
 	struct kern_team *team = NULL;

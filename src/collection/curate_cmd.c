@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "collection/curate_int.h"
 
-enum { POLL_MS = 100, SHOWN = 10, TEXT_SHOWN = 60 };
+enum { POLL_MS = 100, SHOWN = 10, TEXT_SHOWN = 100 };
 
 const struct option collection_curate_options[] = {
 	{"threshold", 't', "NUMBER",
@@ -19,7 +19,7 @@ const struct option collection_curate_options[] = {
 	{"neighbours", 'k', "N", "How many neighbours are asked (10; of outliers 20)"},
 	{"share", 0, "NUMBER", "outliers: this share of the items (0.01)"},
 	{"count", 'n', "N", "sample: how many (100)"},
-	{"alpha", 0, "NUMBER", "propagate: how much comes from neighbours (0.9)"},
+	{"alpha", 0, "NUMBER", "propagate: how much comes from neighbours (0.8)"},
 	{"holdout", 0, "NUMBER", "propagate: the share of labels that is hidden and guessed (0.2)"},
 	{"seed", 0, "N", "The same seed gives the same result (0)"},
 	{"diverse", 0, NULL, "sample: uncertain ones that are far from each other"},
@@ -128,13 +128,13 @@ static void text_cell(struct cmd_table *t, yyjson_val *payload)
 	struct buf b = {0};
 	struct str text = json_str(payload, "text");
 	if (text.n)
-		buf_adds(&b, str_sub(text, 0, 4 * TEXT_SHOWN));
+		buf_adds(&b, str_sub(text, 0, TEXT_SHOWN));
 	else
 		jw_val(&(struct jw){.out = &b}, payload);
 	for (size_t i = 0; i < b.n; i++)
 		if ((unsigned char)b.p[i] < ' ')
 			b.p[i] = ' ';
-	cmd_cell(t, "%.*s", (int)utf8_complete_prefix(str_sub(buf_str(&b), 0, 4 * TEXT_SHOWN)),
+	cmd_cell(t, "%.*s", (int)utf8_complete_prefix(str_sub(buf_str(&b), 0, TEXT_SHOWN)),
 		buf_c(&b));
 	buf_free(&b);
 }

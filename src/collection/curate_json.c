@@ -64,7 +64,7 @@ static struct curate_options defaults(enum curate_kind kind)
 {
 	struct curate_options o = {.threshold = NAN,
 		.share = 0.01,
-		.alpha = 0.9,
+		.alpha = 0.8,
 		.holdout = 0.2,
 		.k = kind == CURATE_OUTLIERS ? 20 : 10,
 		.count = 100,

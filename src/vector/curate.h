@@ -66,8 +66,9 @@ enum err curate_centres(const struct layout_rows *x, const bool *covered, size_t
 void curate_votes(const struct layout_nearest *g, const int32_t *label, size_t n_labels, float *p);
 
 /* Label spreading (Zhou, Bousquet, Lal, Weston and Schoelkopf 2004): F = alpha S F + (1 - alpha) Y
- * on the graph of neighbours, an edge where one of two is among the other's, S its adjacency
- * divided by the roots of both degrees. p[n][n_labels]: F, each row's sum made 1; all 0: no label
+ * on the graph of neighbours: an edge where one of two is among the other's, of the weight
+ * exp(-2 d^2 / (s t)), s and t the distances of both to their last neighbours; S is divided by the
+ * roots of both degrees. p[n][n_labels]: F, each row's sum made 1; all 0: no label
  * reaches it. *turns: until nothing moved. */
 enum err curate_spread(const struct layout_nearest *g, const int32_t *label, size_t n_labels,
 	float alpha, const struct layout_work *w, float *p, unsigned *turns,

@@ -62,48 +62,85 @@ static bool has(const struct layout_nearest *g, size_t i, uint32_t other)
 	return false;
 }
 
+/* The edges that row i gives: its neighbour c, unless that one gives the same edge and comes first.
+ */
+static bool edge_of(const struct layout_nearest *g, size_t i, size_t c, uint32_t *other)
+{
+	*other = g->at[i * g->k + c];
+	return *other != LAYOUT_NOBODY && !(*other < i && has(g, *other, (uint32_t)i));
+}
+
+/* How far it is to the last neighbour: near and far are what they are where the row lies (the local
+ * scaling of Zelnik-Manor and Perona 2004). */
+static float scale_of(const struct layout_nearest *g, size_t i)
+{
+	size_t n = g->k;
+	while (n && g->at[i * g->k + n - 1] == LAYOUT_NOBODY)
+		n--;
+	return n ? g->distance[i * g->k + n - 1] : 0;
+}
+
+static float edge_weight(const struct layout_nearest *g, size_t i, size_t c, uint32_t other)
+{
+	float d = g->distance[i * g->k + c], scale = scale_of(g, i) * scale_of(g, other);
+	return scale > 0 ? expf(-2 * d * d / scale) : 1;
+}
+
+/* Where each row's edges begin. fill[i] is from[i + 1]: it counts, then it is the beginning. */
+static void count_edges(const struct layout_nearest *g, size_t *fill)
+{
+	size_t sum = 0;
+	uint32_t o;
+	for (size_t i = 0; i < g->n; i++)
+		for (size_t c = 0; c < g->k; c++)
+			if (edge_of(g, i, c, &o)) {
+				fill[i]++;
+				fill[o]++;
+			}
+	for (size_t i = 0; i < g->n; i++) {
+		size_t n = fill[i];
+		fill[i] = sum;
+		sum += n;
+	}
+}
+
+/* Each weight divided by the roots of what both rows' weights sum up to. */
+static void normalise(struct graph *q, float *degree)
+{
+	for (size_t i = 0; i < q->n; i++)
+		for (size_t e = q->from[i]; e < q->from[i + 1]; e++)
+			degree[i] += q->weight[e];
+	for (size_t i = 0; i < q->n; i++)
+		for (size_t e = q->from[i]; e < q->from[i + 1]; e++)
+			q->weight[e] /= sqrtf(degree[i] * degree[q->to[e]]) + 1e-30f;
+}
+
 /* An edge for each pair of which one is among the other's neighbours. */
 static enum err make_graph(const struct layout_nearest *g, struct graph *q, struct errtext *et)
 {
+	uint32_t o;
 	q->n = g->n;
 	q->from = calloc(g->n + 2, sizeof *q->from);
 	q->to = malloc((2 * g->n * g->k + 1) * sizeof *q->to);
 	q->weight = malloc((2 * g->n * g->k + 1) * sizeof *q->weight);
-	if (!q->from || !q->to || !q->weight)
+	float *degree = calloc(g->n + 1, sizeof *degree);
+	if (!q->from || !q->to || !q->weight || !degree) {
+		free(degree);
 		return layout_no_memory(et);
-	size_t *fill = q->from + 1; /* fill[i]: where row i's next edge goes */
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < g->n; i++)
-			for (size_t c = 0; c < g->k; c++) {
-				uint32_t o = g->at[i * g->k + c];
-				if (o == LAYOUT_NOBODY || (o < i && has(g, o, (uint32_t)i)))
-					continue;
-				if (pass) {
-					q->to[fill[i]++] = o;
-					q->to[fill[o]++] = (uint32_t)i;
-				} else {
-					q->from[i + 1]++;
-					q->from[o + 1]++;
-				}
+	}
+	size_t *fill = q->from + 1; /* after this loop fill[i] is the end of row i */
+	count_edges(g, fill);
+	for (size_t i = 0; i < g->n; i++)
+		for (size_t c = 0; c < g->k; c++)
+			if (edge_of(g, i, c, &o)) {
+				float w = edge_weight(g, i, c, o);
+				q->to[fill[i]] = o;
+				q->weight[fill[i]++] = w;
+				q->to[fill[o]] = (uint32_t)i;
+				q->weight[fill[o]++] = w;
 			}
-		if (pass)
-			break;
-		/* counts to places: after this, fill[i] = the start of row i */
-		size_t sum = 0;
-		for (size_t i = 0; i < g->n; i++) {
-			size_t n = q->from[i + 1];
-			q->from[i + 1] = sum;
-			sum += n;
-		}
-	}
-	q->from[0] = 0;
-	for (size_t i = 0; i < g->n; i++) {
-		size_t degree = q->from[i + 1] - q->from[i];
-		for (size_t e = q->from[i]; e < q->from[i + 1]; e++) {
-			size_t other = q->from[q->to[e] + 1] - q->from[q->to[e]];
-			q->weight[e] = 1 / sqrtf((float)degree * (float)other);
-		}
-	}
+	normalise(q, degree);
+	free(degree);
 	return OK;
 }
 

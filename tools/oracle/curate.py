@@ -21,10 +21,10 @@ X[:5] = np.round(rng.normal(0, 6, (5, DIM)), 4)
 lof = LocalOutlierFactor(n_neighbors=20, algorithm="brute").fit(X.astype(float))
 
 # the graph of vector/labels.c: an edge where one of two is among the other's nearest
-near = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(X.astype(float)).kneighbors(return_distance=False)
+far, near = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(X.astype(float)).kneighbors()
 W = np.zeros((N, N))
 for i in range(N):
-    W[i, near[i]] = 1
+    W[i, near[i]] = np.exp(-2 * far[i] ** 2 / (far[i, -1] * far[near[i], -1]))
 W = np.maximum(W, W.T)
 given = np.where(rng.random(N) < 0.15, y, -1)
 for c in range(CLASSES):
