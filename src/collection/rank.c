@@ -1,6 +1,7 @@
 /* Fusion of lists, and diversity within one. */
 #include "collection/rank.h"
 #include "kernels/kernels.h"
+#include "vector/diverse.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -142,52 +143,50 @@ static float alike(const struct space *s, const float *a, const float *b)
 	return length > 0 ? kern->dot(a, b, s->dim) / length : 0;
 }
 
-/* Moves the best of the hits from `done` on to the front of them; likest[i] is hit i's likeness to
- * what was chosen. */
-static void choose(struct hit_list *l, float *relevance, float *likest, size_t done, float lambda)
+struct pairs {
+	const struct space *space;
+	const float **vectors;
+};
+
+static float alike_at(void *ctx, size_t a, size_t b)
 {
-	size_t best = done;
-	float score = -INFINITY;
-	for (size_t i = done; i < l->n; i++) {
-		float x = done ? lambda * relevance[i] - (1 - lambda) * likest[i] : relevance[i];
-		if (x > score) {
-			score = x;
-			best = i;
-		}
+	const struct pairs *p = ctx;
+	return alike(p->space, p->vectors[a], p->vectors[b]);
+}
+
+static enum err vectors_of(const struct space *s, const struct hit_list *list, const float *query,
+	const float **vectors, float *relevance, struct errtext *et)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		vectors[i] = vector_of(&list->hits[i], s);
+		if (!vectors[i])
+			return err_set(et, ERR_INTERNAL, "a hit came without its vector");
+		relevance[i] = alike(s, query, vectors[i]);
 	}
-	struct item_hit h = l->hits[best];
-	float r = relevance[best], m = likest[best];
-	memmove(&l->hits[done + 1], &l->hits[done], (best - done) * sizeof h);
-	memmove(&relevance[done + 1], &relevance[done], (best - done) * sizeof r);
-	memmove(&likest[done + 1], &likest[done], (best - done) * sizeof m);
-	l->hits[done] = h;
-	relevance[done] = r;
-	likest[done] = m;
+	return OK;
 }
 
 enum err rank_diverse(const struct space *s, const float *query, float lambda, size_t max,
 	struct hit_list *list, struct errtext *et)
 {
-	float *relevance = malloc((list->n + 1) * sizeof *relevance);
-	float *likest = malloc((list->n + 1) * sizeof *likest);
-	enum err e = relevance && likest ? OK : no_memory(et);
-	for (size_t i = 0; i < list->n && !e; i++) {
-		const float *v = vector_of(&list->hits[i], s);
-		if (!v)
-			e = err_set(et, ERR_INTERNAL, "a hit came without its vector");
-		else
-			relevance[i] = alike(s, query, v);
-		likest[i] = -INFINITY;
-	}
 	size_t n = MIN(max, list->n);
-	for (size_t done = 0; done < n && !e; done++) {
-		choose(list, relevance, likest, done, lambda);
-		const float *v = vector_of(&list->hits[done], s);
-		for (size_t i = done + 1; i < list->n; i++)
-			likest[i] = MAX(likest[i], alike(s, v, vector_of(&list->hits[i], s)));
+	float *relevance = malloc((list->n + 1) * sizeof *relevance);
+	const float **vectors = malloc((list->n + 1) * sizeof *vectors);
+	uint32_t *order = malloc((list->n + 1) * sizeof *order);
+	struct item_hit *chosen = malloc((n + 1) * sizeof *chosen);
+	struct pairs pairs = {s, vectors};
+	enum err e = relevance && vectors && order && chosen ? OK : no_memory(et);
+	e = e ? e : vectors_of(s, list, query, vectors, relevance, et);
+	e = e ? e : diverse_choose(relevance, list->n, max, lambda, alike_at, &pairs, order, et);
+	for (size_t i = 0; i < n && !e; i++)
+		chosen[i] = list->hits[order[i]];
+	if (!e) {
+		memcpy(list->hits, chosen, n * sizeof *chosen);
+		list->n = n;
 	}
-	list->n = n;
 	free(relevance);
-	free(likest);
+	free(vectors);
+	free(order);
+	free(chosen);
 	return e;
 }

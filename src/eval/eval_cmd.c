@@ -34,13 +34,38 @@ static enum err option_i64(struct cmd *cmd, const char *option, int64_t *out, st
 	return err_set(et, ERR_INVALID, "--%s must be a number, not \"%.*s\"", option, STR_FMT(s));
 }
 
-/* ---- settings: "hybrid:weight=2:rerank=50:chunk=128:k=300" ---- */
+/* ---- settings: "hybrid:weight=2:rerank=50:chunk=128:k=300:hyde:diversity=0.3" ---- */
 
 struct spec {
 	struct str method, rerank_model;
 	double weight;
 	int64_t rerank, chunk, k;
+	struct rag_stages stages;
 };
+
+/* The stages are switched by their name, or have a number. */
+static bool parse_stage(struct str key, struct str value, struct rag_stages *s)
+{
+	double number = 0;
+	struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {{"rewrite", &s->rewrite}, {"decompose", &s->decompose}, {"hyde", &s->hyde},
+		{"filters", &s->derive_filters}};
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (str_eq_c(key, flags[i].name) && !value.n)
+			return *flags[i].flag = true;
+	if (str_eq_c(key, "query"))
+		return (s->model = value).n > 0;
+	if (!str_f64(value, &number) || number <= 0)
+		return false;
+	if (str_eq_c(key, "diversity")) {
+		s->diversity = (float)number;
+		return number <= 1;
+	}
+	s->half_life_days = number;
+	return str_eq_c(key, "halflife");
+}
 
 static enum err parse_part(struct eval_run *r, struct str part, struct spec *s)
 {
@@ -58,10 +83,13 @@ static enum err parse_part(struct eval_run *r, struct str part, struct spec *s)
 		ok = str_i64(value, &s->k) && s->k > 0;
 	else if (str_eq_c(key, "model"))
 		ok = (s->rerank_model = value).n > 0;
+	else
+		ok = parse_stage(key, value, &s->stages);
 	return ok ? OK
 		  : err_set(r->et, ERR_INVALID,
 			    "--setting: \"%.*s\" is not understood; weight=X, rerank=DEPTH, "
-			    "model=NAME, chunk=TOKENS and k=N are",
+			    "model=NAME, chunk=TOKENS, k=N, rewrite, decompose, hyde, query=NAME, "
+			    "filters, diversity=X and halflife=DAYS are",
 			    STR_FMT(part));
 }
 
@@ -107,6 +135,7 @@ static void write_spec(struct eval_run *r, const struct spec *s, struct jw *w)
 		jw_ki64(w, "k", s->k);
 	if (r->collection.n)
 		jw_kstr(w, "collection", r->collection);
+	rag_stages_write(w, &s->stages);
 	jw_end(w);
 }
 
@@ -161,6 +190,39 @@ static enum err write_numbers(
 	return OK;
 }
 
+/* Values of stages that the tuner tries beside none. */
+static enum err write_stages(struct eval_run *r, struct jw *w)
+{
+	static const char *const lists[][2] = {
+		{"diversities", "diversity"}, {"half-lives", "half_life_days"}};
+	struct str rest = cmd_opt(r->cmd, "stages"), part;
+	double number;
+	if (rest.n) {
+		jw_key(w, "stages");
+		jw_arr(w);
+		while (str_next(&rest, ',', &part))
+			jw_str(w, str_trim(part));
+		jw_end(w);
+	}
+	if (cmd_opt(r->cmd, "query-model").n)
+		jw_kstr(w, "query_model", cmd_opt(r->cmd, "query-model"));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		rest = cmd_opt(r->cmd, lists[i][0]);
+		if (!rest.n)
+			continue;
+		jw_key(w, lists[i][1]);
+		jw_arr(w);
+		while (str_next(&rest, ',', &part)) {
+			if (!str_f64(str_trim(part), &number) || number <= 0)
+				return err_set(r->et, ERR_INVALID,
+					"--%s must be numbers separated by commas", lists[i][0]);
+			jw_f64(w, number);
+		}
+		jw_end(w);
+	}
+	return OK;
+}
+
 static enum err write_tune(struct eval_run *r, struct jw *w)
 {
 	int64_t trials = 0;
@@ -181,6 +243,7 @@ static enum err write_tune(struct eval_run *r, struct jw *w)
 		e = write_numbers(r, "rerank-depths", "depths", false, w);
 		jw_end(w);
 	}
+	e = e ? e : write_stages(r, w);
 	jw_end(w);
 	return e;
 }
@@ -438,8 +501,13 @@ static void print_advice(struct cmd *cmd, yyjson_val *o)
 		(long long)json_i64(o, "queries_to_tune", 0));
 	if (yyjson_obj_size(config))
 		cmd_outf(cmd, "  rag:\n");
-	yyjson_obj_foreach(config, i, n, key, value) cmd_outf(cmd, "    %s: %lld\n",
-		yyjson_get_str(key) + strlen("rag."), (long long)yyjson_get_sint(value));
+	yyjson_obj_foreach(config, i, n, key, value)
+	{
+		char *text = yyjson_val_write(value, 0, NULL);
+		cmd_outf(cmd, "    %s: %s\n", yyjson_get_str(key) + strlen("rag."),
+			text ? text : "");
+		free(text);
+	}
 	cmd_outf(cmd, "and with each search: method %.*s", STR_FMT(json_str(query, "method")));
 	if (rerank)
 		cmd_outf(cmd, ", rerank %.*s to depth %lld", STR_FMT(json_str(rerank, "model")),

@@ -22,7 +22,8 @@ static const struct route routes[] = {
 		"{ name?, digest?, experiment?, seed?: int, resamples?: int, queries: { id, text "
 		"}[], qrels: (string | number)[][], settings?: EvalSetting[], tune?: { "
 		"trials?: int, collection?, chunk_tokens?: int[], rerank?: { model?, depths: int[] "
-		"} } }",
+		"}, stages?: string[], query_model?, diversity?: number[], half_life_days?: "
+		"number[] } }",
 		"{ name, queries: int, queries_without_judgement: int, judged_documents: int, "
 		"judged_documents_never_found: int, seed: int, resamples: int, model, space, "
 		"experiment: int | null, settings: EvalResult[], queries_to_tune?: int, trials?: "
@@ -33,19 +34,23 @@ static const struct route routes[] = {
 static const struct shape shapes[] = {
 	{"EvalCorpus", "{ digest, name, collection, chunk_tokens: int, documents: int, failed: "
 		       "int, ready: boolean, updated }"},
-	{"EvalSetting", "{ label?, method?: Method, k?: int, rerank?: boolean | { model?, depth?: "
-			"int }, weights?: { dense?: number, bm25?: number }, chunk_tokens?: int, "
-			"collection?, filters?: Filters }"},
-	{"EvalResult", "{ label, method: Method, k: int, rerank: { model, depth: int } | null, "
-		       "dense_weight: number, chunk_tokens: int, collection, document_set, "
-		       "metrics: object, against_first?: object, worse?: { query, text, before: "
-		       "number, after: number }[], took_ms: number, run: id | null }"},
+	{"EvalSetting",
+		"Stages & { label?, method?: Method, k?: int, rerank?: boolean | { model?, depth?: "
+		"int }, weights?: { dense?: number, bm25?: number }, chunk_tokens?: int, "
+		"collection?, filters?: Filters }"},
+	{"EvalResult",
+		"Stages & { label, method: Method, k: int, rerank: { model, depth: int } | null, "
+		"dense_weight: number, chunk_tokens: int, collection, document_set, "
+		"metrics: object, against_first?: object, worse?: { query, text, before: "
+		"number, after: number }[], took_ms: number, run: id | null }"},
 };
 
 static const struct option retrieval_options[] = {
 	{"setting", 's', "SETTING",
-		"hybrid, dense or bm25, with :weight=X :rerank=N :model=NAME :chunk=N :k=N; may be "
-		"given again"},
+		"hybrid, dense or bm25, with :weight=X :rerank=N :model=NAME :chunk=N :k=N "
+		":rewrite "
+		":decompose :hyde :query=NAME :filters :diversity=X :halflife=DAYS; may be given "
+		"again"},
 	{"collection", 'c', "NAME", "A collection that holds the corpus already"},
 	{"qrels", 0, "FILE", "Judgements (qrels/test.tsv, else qrels.tsv)"},
 	{"queries", 'n', "N", "Only the first N queries"},
@@ -58,6 +63,10 @@ static const struct option retrieval_options[] = {
 	{"chunk-tokens", 0, "N,N", "Lengths of chunks to try beside the configuration's"},
 	{"rerank-depths", 0, "N,N", "Depths of reranking to try"},
 	{"rerank-model", 0, "MODEL", "With which cross-encoder"},
+	{"stages", 0, "NAME,NAME", "Of rewrite, decompose, hyde, derive_filters: to try each"},
+	{"query-model", 0, "NAME", "The chat model or provider of the first three"},
+	{"diversities", 0, "X,X", "Diversities (0..1) to try"},
+	{"half-lives", 0, "DAYS,DAYS", "Half-lives of documents to try"},
 	{"forget", 0, NULL, "Remove what was kept of the folder's corpus"},
 };
 

@@ -63,6 +63,13 @@ static void params_of(struct parts *p, const struct evaluation *v, const struct 
 		param(p, "rerank.depth",
 			arena_fmt(a, "%zu", r->query.rerank_depth ? r->query.rerank_depth : 50));
 	}
+	if (rag_stages_any(&r->query.stages)) {
+		struct buf b = {0};
+		rag_stages_label(&r->query.stages, &b);
+		param(p, "stages", arena_str(a, str_trim(buf_str(&b))));
+		param(p, "query_model", r->query.stages.model);
+		buf_free(&b);
+	}
 	if (chunk || r->query.owner.n)
 		param(p, "chunk_tokens",
 			arena_fmt(a, "%lld",

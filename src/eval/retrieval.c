@@ -72,6 +72,7 @@ static enum err evaluate_one(struct evaluation *v, struct setting_result *r, uin
 	ask.vector = q->vector;
 	ask.k = setting_passages(r);
 	ask.project = project_of(v->rq);
+	ask.who = v->rq->who;
 	e = e ? e : rag_rank_documents(v->c, &ask, scratch, &list, &n, v->rq->cancel, et);
 	if (e)
 		return err_wrap(et, e, "query %.*s", STR_FMT(str_sub(q->id, 0, 80)));
@@ -179,6 +180,7 @@ struct str setting_label(const struct setting_result *r, struct arena *a)
 		buf_addf(&b, " w%g", (double)r->query.balance);
 	if (r->query.rerank)
 		buf_addf(&b, " +rerank %zu", r->query.rerank_depth ? r->query.rerank_depth : 50);
+	rag_stages_label(&r->query.stages, &b);
 	if (r->corpus.chunk_tokens)
 		buf_addf(&b, " c%lld", (long long)r->corpus.chunk_tokens);
 	if (r->query.k)
@@ -193,7 +195,9 @@ static enum err parse_setting(
 {
 	if (!yyjson_is_obj(o))
 		return err_set(et, ERR_INVALID, "a setting must be an object");
-	enum err e = rag_query_parse(o, &r->query, et);
+	enum err e = rag_query_parse(v->c, o, &r->query, et);
+	if (!e && rag_stages_ask(&r->query.stages))
+		e = need(v->rq, PERM_MODEL_USE, et);
 	e = e ? e : json_want_str(o, "label", &r->label, et);
 	e = e ? e : json_want_i64(o, "chunk_tokens", 0, 8192, &r->corpus.chunk_tokens, et);
 	if (!e && !r->label.n)
@@ -338,6 +342,7 @@ void write_setting(struct jw *w, const struct evaluation *v, const struct settin
 		jw_null(w);
 	}
 	jw_kf64(w, "dense_weight", setting_weight(v->c, r));
+	rag_stages_write(w, &r->query.stages);
 	jw_ki64(w, "chunk_tokens",
 		r->corpus.chunk_tokens ? r->corpus.chunk_tokens
 				       : setting_int(v->c, "rag.chunk_tokens"));

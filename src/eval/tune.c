@@ -8,15 +8,31 @@
 
 enum { TRIALS = 24, TRIALS_MAX = 500, CHOICES_MAX = 16 };
 
+/* Of depths, diversities and half-lives the first is 0: none. */
 struct space {
 	int64_t chunks[CHOICES_MAX], depths[CHOICES_MAX];
-	size_t n_chunks, n_depths;
-	struct str rerank_model, collection;
+	double diversities[CHOICES_MAX], half_lives[CHOICES_MAX];
+	size_t n_chunks, n_depths, n_diversities, n_half_lives;
+	bool rewrite, decompose, hyde, filters; /* those to try */
+	struct str rerank_model, collection, query_model;
 };
 
-/* A point: indexes into the space; depth 0: no reranking. */
+/* A point: indexes into the space; the last four say whether a stage is on. */
+enum {
+	P_METHOD,
+	P_WEIGHT,
+	P_CHUNKS,
+	P_DEPTH,
+	P_DIVERSITY,
+	P_HALF_LIFE,
+	P_REWRITE,
+	P_DECOMPOSE,
+	P_HYDE,
+	P_FILTERS,
+	POINT
+};
 struct point_tried {
-	size_t at[4]; /* method, weight, chunks, depth */
+	size_t at[POINT];
 	double score;
 	struct setting_result r;
 };
@@ -54,6 +70,51 @@ static enum err read_numbers(yyjson_val *list, const char *key, int64_t min, int
 	return OK;
 }
 
+static enum err read_reals(
+	yyjson_val *list, const char *key, double max, double *out, size_t *n, struct errtext *et)
+{
+	size_t i, m;
+	yyjson_val *v;
+	out[(*n)++] = 0;
+	if (!list || yyjson_is_null(list))
+		return OK;
+	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > CHOICES_MAX - 1)
+		return err_set(
+			et, ERR_INVALID, "'%s' must be a list of at most %d", key, CHOICES_MAX - 1);
+	yyjson_arr_foreach(list, i, m, v)
+	{
+		double x = yyjson_get_num(v);
+		if (!yyjson_is_num(v) || !(x > 0) || x > max)
+			return err_set(
+				et, ERR_INVALID, "'%s': numbers above 0 and up to %g", key, max);
+		out[(*n)++] = x;
+	}
+	return OK;
+}
+
+static enum err read_stages(struct space *p, yyjson_val *list, struct errtext *et)
+{
+	struct {
+		const char *name;
+		bool *flag;
+	} known[] = {{"rewrite", &p->rewrite}, {"decompose", &p->decompose}, {"hyde", &p->hyde},
+		{"derive_filters", &p->filters}};
+	size_t i, n;
+	yyjson_val *v;
+	yyjson_arr_foreach(list, i, n, v)
+	{
+		size_t k = 0;
+		while (k < ARRAY_LEN(known) && !str_eq_c(json_val_str(v), known[k].name))
+			k++;
+		if (k == ARRAY_LEN(known))
+			return err_set(et, ERR_INVALID,
+				"'stages': rewrite, decompose, hyde and derive_filters can be "
+				"tried");
+		*known[k].flag = true;
+	}
+	return OK;
+}
+
 static enum err parse(struct search *s, yyjson_val *o)
 {
 	struct space *p = &s->space;
@@ -69,6 +130,16 @@ static enum err parse(struct search *s, yyjson_val *o)
 	e = e ? e
 	      : read_numbers(yyjson_obj_get(rerank, "depths"), "depths", 1, 1000, p->depths,
 			&p->n_depths, s->et);
+	e = e ? e
+	      : read_reals(yyjson_obj_get(o, "diversity"), "diversity", 1, p->diversities,
+			&p->n_diversities, s->et);
+	e = e ? e
+	      : read_reals(yyjson_obj_get(o, "half_life_days"), "half_life_days", 1e6,
+			p->half_lives, &p->n_half_lives, s->et);
+	e = e ? e : json_want_str(o, "query_model", &p->query_model, s->et);
+	e = e ? e : read_stages(p, yyjson_obj_get(o, "stages"), s->et);
+	if (!e && (p->rewrite || p->decompose || p->hyde))
+		e = need(s->v->rq, PERM_MODEL_USE, s->et);
 	if (!p->n_chunks || p->collection.n) {
 		p->n_chunks = 1;
 		p->chunks[0] = 0;
@@ -105,20 +176,27 @@ static enum err split(struct search *s)
 /* Weights say nothing when one side is asked alone: such points are one. */
 static void canonical(struct point_tried *p)
 {
-	if (p->at[0] != RAG_HYBRID)
-		p->at[1] = WEIGHT_1;
+	if (p->at[P_METHOD] != RAG_HYBRID)
+		p->at[P_WEIGHT] = WEIGHT_1;
 }
 
 static struct setting_result setting_of(const struct search *s, const struct point_tried *p)
 {
 	struct setting_result r = {.trial = true};
-	r.query.method = (enum rag_method)p->at[0];
-	r.query.balance = weights[p->at[1]];
+	r.query.method = (enum rag_method)p->at[P_METHOD];
+	r.query.balance = weights[p->at[P_WEIGHT]];
 	r.query.collection = s->space.collection;
-	r.query.rerank_depth = (size_t)s->space.depths[p->at[3]];
+	r.query.rerank_depth = (size_t)s->space.depths[p->at[P_DEPTH]];
+	r.query.stages = (struct rag_stages){.rewrite = p->at[P_REWRITE],
+		.decompose = p->at[P_DECOMPOSE],
+		.hyde = p->at[P_HYDE],
+		.model = s->space.query_model,
+		.derive_filters = p->at[P_FILTERS],
+		.diversity = (float)s->space.diversities[p->at[P_DIVERSITY]],
+		.half_life_days = s->space.half_lives[p->at[P_HALF_LIFE]]};
 	r.query.rerank = r.query.rerank_depth > 0;
 	r.query.rerank_model = s->space.rerank_model;
-	r.corpus.chunk_tokens = s->space.chunks[p->at[2]];
+	r.corpus.chunk_tokens = s->space.chunks[p->at[P_CHUNKS]];
 	return r;
 }
 
@@ -151,7 +229,10 @@ static enum err try_point(struct search *s, struct point_tried p, struct point_t
 
 static enum err climb(struct search *s, struct point_tried **best)
 {
-	const size_t sizes[] = {3, ARRAY_LEN(weights), s->space.n_chunks, s->space.n_depths};
+	const struct space *sp = &s->space;
+	const size_t sizes[POINT] = {3, ARRAY_LEN(weights), sp->n_chunks, sp->n_depths,
+		sp->n_diversities, sp->n_half_lives, 1 + sp->rewrite, 1 + sp->decompose,
+		1 + sp->hyde, 1 + sp->filters};
 	bool changed = true;
 	while (changed && s->n < s->most) {
 		changed = false;
@@ -203,6 +284,24 @@ static void write_trials(struct jw *w, const struct search *s)
 	jw_end(w);
 }
 
+static void advise_stages(struct jw *w, const struct rag_stages *s)
+{
+	const struct {
+		const char *setting;
+		bool on;
+	} flags[] = {{"rag.rewrite", s->rewrite}, {"rag.decompose", s->decompose},
+		{"rag.hyde", s->hyde}, {"rag.derive_filters", s->derive_filters}};
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (flags[i].on)
+			jw_kbool(w, flags[i].setting, true);
+	if (rag_stages_ask(s) && s->model.n)
+		jw_kstr(w, "rag.query_model", s->model);
+	if (s->diversity > 0)
+		jw_ki64(w, "rag.diversity", (int64_t)((double)s->diversity * 100 + 0.5));
+	if (s->half_life_days > 0)
+		jw_ki64(w, "rag.half_life_days", (int64_t)(s->half_life_days + 0.5));
+}
+
 static void write_advice(struct jw *w, const struct search *s, const struct setting_result *best)
 {
 	const struct croft *c = s->v->c;
@@ -216,6 +315,7 @@ static void write_advice(struct jw *w, const struct search *s, const struct sett
 			setting_int(c, "rag.chunk_overlap") * best->corpus.chunk_tokens /
 				MAX(setting_int(c, "rag.chunk_tokens"), 1));
 	}
+	advise_stages(w, &best->query.stages);
 	jw_end(w);
 	jw_key(w, "query");
 	jw_obj(w);
@@ -227,13 +327,14 @@ static void write_advice(struct jw *w, const struct search *s, const struct sett
 		jw_ki64(w, "depth", (int64_t)best->query.rerank_depth);
 		jw_end(w);
 	}
+	rag_stages_write(w, &best->query.stages);
 	jw_end(w);
 }
 
 enum err tune(struct evaluation *v, yyjson_val *o, struct jw *w, struct errtext *et)
 {
 	struct search s = {.v = v, .et = et};
-	struct point_tried begin = {.at = {RAG_HYBRID, WEIGHT_1, 0, 0}}, *best;
+	struct point_tried begin = {.at = {RAG_HYBRID, WEIGHT_1}}, *best;
 	enum err e = parse(&s, o);
 	e = e ? e : split(&s);
 	if (e)

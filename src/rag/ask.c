@@ -108,7 +108,10 @@ static enum err retrieve(struct asking *k)
 	struct ask_result *r = k->r;
 	struct span *s = span_begin(k->run, NULL, "retrieve", "retriever");
 	span_text(s, "input", k->rq->query.text);
-	enum err e = rag_retrieve(k->c, &k->rq->query, k->a, &r->got, k->cancel, k->et);
+	struct rag_query q = k->rq->query;
+	q.run = k->run;
+	q.span = s;
+	enum err e = rag_retrieve(k->c, &q, k->a, &r->got, k->cancel, k->et);
 	if (!e && !(k->weights = arena_array_of(k->a, r->got.n_terms + 1, float)))
 		e = no_memory(k);
 	if (!e)
@@ -121,7 +124,7 @@ static enum err retrieve(struct asking *k)
 		.embed = r->got.vector ? embed_sentences : NULL,
 		.ctx = k,
 		.dim = rag_of(k->c)->dim};
-	struct cite_question q = {.text = k->rq->query.text,
+	struct cite_question cq = {.text = k->rq->query.text,
 		.terms = r->got.terms,
 		.weights = k->weights,
 		.n_terms = r->got.n_terms,
@@ -130,7 +133,7 @@ static enum err retrieve(struct asking *k)
 	if (!e)
 		e = cite_new(&in, k->a, &k->cite, k->et);
 	if (!e)
-		e = cite_best(k->cite, &q, BEST, &r->best, &r->n_best, k->et);
+		e = cite_best(k->cite, &cq, BEST, &r->best, &r->n_best, k->et);
 	if (!e) {
 		span_retrieved(s, &r->got);
 		span_f64(s, "support", r->support);

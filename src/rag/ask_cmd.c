@@ -15,6 +15,7 @@ const struct option ask_options[] = {
 	{"temperature", 0, "T", "0 (the default): the likeliest words; up to 2"},
 	{"seed", 0, "N", "For a temperature above 0: the same seed, the same answer"},
 	{"max-tokens", 0, "N", "The longest answer (setting rag.answer_tokens)"},
+	STAGE_OPTIONS,
 };
 
 struct printer {

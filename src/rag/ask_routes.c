@@ -1,5 +1,6 @@
 /* POST /api/v1/ask: a request to a question, an answer to JSON or events. */
 #include "rag/ask.h"
+#include "rag/stages.h"
 
 struct listener {
 	struct croft *c;
@@ -157,6 +158,7 @@ static void write_answer(struct jw *w, const struct ask_result *r, struct run *r
 	jw_kf64(w, "check_ms", r->check_ms);
 	jw_kf64(w, "total_ms", r->total_ms);
 	jw_end(w);
+	trail_members(w, r->got.trail);
 	docset_members(w, &r->got.set);
 	jw_kstr(w, "model", r->model);
 	jw_kc(w, "run", hex_of(run_id(run), id));
@@ -197,7 +199,8 @@ static void send_error(struct listener *l, enum err e, const struct errtext *et)
 	(void)send(l, "error"); /* the client may have gone */
 }
 
-static enum err parse(yyjson_val *o, struct ask_request *q, bool *stream, struct errtext *et)
+static enum err parse(
+	struct croft *c, yyjson_val *o, struct ask_request *q, bool *stream, struct errtext *et)
 {
 	int64_t max = 0;
 	*stream = true;
@@ -207,7 +210,7 @@ static enum err parse(yyjson_val *o, struct ask_request *q, bool *stream, struct
 	if (!e)
 		e = json_want_str(o, "model", &q->model, et);
 	if (!e)
-		e = parse_query(o, &q->query, et);
+		e = rag_query_parse(c, o, &q->query, et);
 	if (!e)
 		e = json_want_f64(o, "temperature", 0, 2, &q->temperature, et);
 	if (!e)
@@ -280,11 +283,13 @@ void post_ask(struct croft *c, struct http_request *rq, struct http_response *rs
 {
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
-	struct ask_request q = {.query.project = project_of(rq)};
+	struct ask_request q = {.query.project = project_of(rq), .query.who = rq->who};
 	bool stream;
 	enum err e = json_parse(rq->body, &doc, &et);
 	if (!e)
-		e = parse(yyjson_doc_get_root(doc), &q, &stream, &et);
+		e = parse(c, yyjson_doc_get_root(doc), &q, &stream, &et);
+	if (!e && rag_stages_ask(&q.query.stages))
+		e = need(rq, PERM_MODEL_USE, &et);
 	if (e)
 		http_reply_error(rs, e, &et);
 	else

@@ -89,6 +89,14 @@ static int by_key(const void *a, const void *b)
 	return (x->key > y->key) - (x->key < y->key);
 }
 
+static int by_key_then_score(const void *a, const void *b)
+{
+	const struct fused *x = a, *y = b;
+	if (x->key != y->key)
+		return x->key > y->key ? 1 : -1;
+	return (x->score < y->score) - (x->score > y->score);
+}
+
 static int by_score(const void *a, const void *b)
 {
 	const struct fused *x = a, *y = b;
@@ -228,6 +236,43 @@ enum err rag_rank(struct vindex *d, struct bm25 *x, const struct fusion_query *q
 		if (info)
 			*info = why;
 	}
+	lists_free(&l);
+	return e;
+}
+
+/* ---- several questions ---- */
+
+size_t rag_merge(struct fused *all, const size_t *n, size_t n_lists)
+{
+	size_t total = 0, m = 0;
+	for (size_t i = 0; i < n_lists; i++)
+		total += n[i];
+	qsort(all, total, sizeof *all, by_key_then_score);
+	for (size_t i = 0; i < total; i++)
+		if (!m || all[m - 1].key != all[i].key)
+			all[m++] = all[i];
+	qsort(all, m, sizeof *all, by_score);
+	return m;
+}
+
+enum err rag_score(struct vindex *d, struct bm25 *x, const struct fusion_query *q,
+	struct fused *list, size_t n, struct errtext *et)
+{
+	struct lists l = {
+		.keys = calloc(n + 1, sizeof *l.keys), .scores = calloc(n + 1, sizeof *l.scores)};
+	enum err e = l.keys && l.scores ? OK : err_set(et, ERR_NOMEM, "no memory to search");
+	for (size_t i = 0; i < n && !e; i++) {
+		l.keys[i] = list[i].key;
+		list[i].dense = NAN;
+	}
+	if (!e && q->vector && q->method != RAG_BM25)
+		e = vindex_scores(d, q->vector, l.keys, n, l.scores, et);
+	for (size_t i = 0; i < n && !e && q->vector && q->method != RAG_BM25; i++)
+		list[i].dense = l.scores[i];
+	if (!e)
+		bm25_scores(x, q->terms, q->n_terms, l.keys, n, l.scores);
+	for (size_t i = 0; i < n && !e; i++)
+		list[i].bm25 = l.scores[i];
 	lists_free(&l);
 	return e;
 }

@@ -62,4 +62,13 @@ enum err rag_rank(struct vindex *d, struct bm25 *x, const struct fusion_query *q
 	struct fused *out, size_t *n, struct fusion_info *info, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
 
+/* Lists of several questions as one: a key has the best of its scores, which are on one scale (of
+ * rag_rank's, the share of the greatest that there could be). List i of n[i] lies behind the ones
+ * before it in `all`. Returns how many keys there are, best first, at the beginning of `all`.
+ * Ranks say less here: every list has a first, also one of a question that nothing answers. */
+size_t rag_merge(struct fused *all, const size_t *n, size_t n_lists);
+/* Both scores of each key for this query, and no ranks. */
+enum err rag_score(struct vindex *d, struct bm25 *x, const struct fusion_query *q,
+	struct fused *list, size_t n, struct errtext *et) MUST_CHECK;
+
 #endif

@@ -6,9 +6,13 @@
  * was deleted is not, and both stay so after kill -9. */
 #ifndef RAG_RAG_H
 #define RAG_RAG_H
+#include "base/hash.h"
 #include "module/module.h"
 
 extern const struct module rag_module;
+
+struct run;
+struct span;
 
 struct rag_filter {
 	struct str path_glob, type, tag;
@@ -21,6 +25,25 @@ struct rag_filter {
 
 enum rag_method { RAG_HYBRID, RAG_DENSE, RAG_BM25 };
 
+/* What is done beside one search and a reranking (docs/retrieval.md). Zero: nothing. */
+struct rag_stages {
+	bool rewrite, decompose, hyde; /* by a chat model, in one call */
+	struct str model;              /* which endpoint; "": the default */
+	int64_t timeout_ms;            /* of that call; 0: 20,000 */
+	bool derive_filters;           /* from the question, of fields that are there */
+	float diversity;               /* maximal marginal relevance: 0 none .. 1 nothing else */
+	double half_life_days;   /* what is so much older counts half; 0: age counts nothing */
+	float recency_weight;    /* how much of a score age can take, 0..1; 0: 0.5 */
+	struct str date_field;   /* "": the document's own date, else when it was added; "added";
+				  * "updated"; or an attribute */
+	bool parent;             /* the section that a passage stands in */
+	uint32_t neighbours;     /* so many passages before and after it */
+	uint32_t context_tokens; /* of what is given instead of a passage, at most; 0: 600 */
+};
+enum { RAG_NEIGHBOURS_MAX = 20, RAG_QUESTIONS_MAX = 4 };
+
+struct rag_trail;
+
 struct rag_query {
 	struct str text;
 	struct str project;            /* only its documents are searched; "": "default" */
@@ -32,10 +55,63 @@ struct rag_query {
 	enum rag_method method;
 	float balance; /* of hybrid: how much more the dense side weighs; 0: rag.dense_weight */
 	const float *vector;     /* of the text, from rag_vector(); NULL: it is made now */
+	bool exact;              /* every vector is compared, however many there are */
 	bool rerank;             /* the best are ordered anew by a cross-encoder */
 	struct str rerank_model; /* "": the default one */
 	size_t rerank_depth;     /* how many; 0: 50 */
 	struct rag_filter filter;
+	struct rag_stages stages;
+	const struct principal *who; /* whose share of a chat model the stages take; NULL: ours */
+	struct run *run;             /* gets a span for each stage, below `span`; NULL: none */
+	struct span *span;
+	struct rag_trail *trail; /* NULL, or what was done is written there, in the arena */
+};
+
+/* ---- what a search did ---- */
+
+struct rag_at {
+	int64_t chunk;
+	float score; /* at that stage */
+};
+
+struct rag_step {
+	const char *name; /* "rewrite", "filters", "search", "merge", "recency", "rerank",
+			   * "diversity", "context" */
+	struct str note;  /* "" */
+	double ms;
+	const struct rag_at *at; /* the passages after it, best first */
+	size_t n;
+};
+
+struct rag_asked {
+	const char *as; /* "question", "rewritten", "part" */
+	struct str text;
+};
+
+/* A filter that was derived; empty members ask for nothing. */
+struct rag_derived {
+	struct str type, tag;
+	int64_t from_ms, to_ms;
+	struct rag_attribute {
+		struct str key, value;
+	} attributes[4];
+	size_t n_attributes;
+	bool any;
+	bool dropped; /* nothing matches it: the search went on without */
+};
+
+enum { RAG_STEPS_MAX = 24, RAG_NOTES_MAX = 8 };
+
+struct rag_trail {
+	struct rag_step steps[RAG_STEPS_MAX];
+	size_t n;
+	struct rag_asked asked[2 + RAG_QUESTIONS_MAX]; /* what was searched for */
+	size_t n_asked;
+	struct str passage; /* that HyDE wrote; "" */
+	struct str model;   /* that rewrote; "" */
+	struct rag_derived derived;
+	struct str notes[RAG_NOTES_MAX]; /* what did not go as it was asked for */
+	size_t n_notes;
 };
 
 struct rag_hit {
@@ -48,6 +124,18 @@ struct rag_hit {
 	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among its candidates */
 	float rerank;                   /* of a cross-encoder: 0..1 */
 	uint32_t before;                /* rank before it, from 1; 0: it did not read this one */
+	int64_t date_ms, added_ms, updated_ms; /* of the document; date: its own, else added */
+	float age; /* 0..1, what its score was multiplied by for its age; 0: age did not count */
+	uint32_t ordinal;             /* of the chunk in its document, from 0 */
+	uint32_t tokens;              /* of the chunk */
+	uint8_t sha256[SHA256_BYTES]; /* of what was embedded */
+	/* Passages that were found and are in the text, when more was given than the passage; the
+	 * first is the chunk itself. */
+	const struct rag_piece {
+		int64_t chunk;
+		uint32_t from, to;
+	} * pieces;
+	size_t n_pieces;
 };
 
 /* Hits are in `a`. */
@@ -55,11 +143,19 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 	struct rag_hit **hits, size_t *n, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
 
-/* k, method, collection, rerank, weights, filters of a JSON object; strings are borrowed from it.
- */
-enum err rag_query_parse(yyjson_val *o, struct rag_query *q, struct errtext *et) MUST_CHECK;
+/* k, method, collection, rerank, weights, filters and stages of a JSON object, the stages else as
+ * the settings have them; strings are borrowed from it. */
+enum err rag_query_parse(
+	struct croft *c, yyjson_val *o, struct rag_query *q, struct errtext *et) MUST_CHECK;
+bool rag_stages_any(const struct rag_stages *s);
+bool rag_stages_ask(const struct rag_stages *s); /* a chat model */
+/* Members that rag_query_parse reads back, those that do something. */
+void rag_stages_write(struct jw *w, const struct rag_stages *s);
+/* "rewrite, hyde, diversity 0.3": appends. */
+void rag_stages_label(const struct rag_stages *s, struct buf *out);
 
-/* Documents by their best passages; no text is read where nothing is reranked. q->k is how many
+/* Documents by their best passages; no text is read where nothing is reranked and there are no
+ * stages. q->k is how many
  * passages are looked at. Ties are ordered by path, the greater first, as trec_eval has them. */
 struct rag_ranked {
 	struct str path;

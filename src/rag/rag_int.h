@@ -7,7 +7,8 @@
  *	ingest.c      bytes to a searchable document, in one transaction
  *	rag_store.c   SQL
  *	fusion.c      two ranked lists to one
- *	search.c      a query to hits
+ *	search.c      a query to hits: searches and stages in their order
+ *	stages.h      the stages, each a file
  *	docset.c      versions of document sets
  *	owned.c       documents that another part keeps
  *	doc_routes.c, search_routes.c, doc_cmd.c, search_cmd.c: wire JSON and commands
@@ -110,6 +111,9 @@ enum err store_doc_text(struct tx *tx, struct id id, struct arena *a, struct str
 	struct str *blocks, struct errtext *et) MUST_CHECK;
 enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct chunk_row **out,
 	size_t *n, struct errtext *et) MUST_CHECK;
+/* Those with ordinals from low to high. */
+enum err store_chunks_between(struct tx *tx, struct id document, uint32_t low, uint32_t high,
+	struct arena *a, struct chunk_row **out, size_t *n, struct errtext *et) MUST_CHECK;
 enum err store_chunk(struct tx *tx, int64_t id, struct arena *a, struct chunk_row *out,
 	struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
 enum err store_chunk_max(struct tx *tx, int64_t *max, struct errtext *et) MUST_CHECK;
@@ -227,6 +231,7 @@ enum err index_replace(struct rag *r, const struct doc_row *d, const struct chun
 	size_t n_old, const struct chunk_row *chunks, size_t n, const float *vectors,
 	struct errtext *et) MUST_CHECK;
 enum err index_retag(struct rag *r, const struct doc_row *d, struct errtext *et) MUST_CHECK;
+bool doc_has_tag(const char *tags, struct str wanted);
 const struct index_doc *index_doc_of(const struct rag *r, uint64_t chunk); /* under lock */
 /* NULL: the project has no document. Under lock. */
 struct shelf *index_shelf(const struct rag *r, struct str project);
@@ -349,6 +354,7 @@ struct retrieved {
 	size_t truncated;  /* 1: the query was longer than the model reads */
 	struct docset set; /* what it stands on */
 	struct fusion_info info;
+	struct rag_trail *trail;
 };
 
 enum err rag_retrieve(struct croft *c, const struct rag_query *q, struct arena *a,
@@ -361,8 +367,6 @@ void span_retrieved(struct span *s, const struct retrieved *got);
 void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const struct str *terms,
 	size_t n_terms);                               /* an open object's members */
 void write_doc(struct jw *w, const struct doc_row *d); /* members */
-enum err parse_query(yyjson_val *o, struct rag_query *q,
-	struct errtext *et); /* k, method, filters, collection */
 
 /* ---- rows ---- */
 
@@ -385,8 +389,24 @@ enum err run_search(struct cmd *cmd, struct errtext *et);
 /* Of search and ask alike: the options' members of a query, and the arguments as its text. */
 enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et) MUST_CHECK;
 void query_text(struct cmd *cmd, struct buf *out);
+/* The stages' options, the same wherever something is searched, and their members. */
+#define STAGE_OPTIONS                                                                              \
+	{"rewrite", 0, NULL, "A chat model rewrites the question; both are searched"},             \
+		{"decompose", 0, NULL, "It takes the question apart; the parts are searched too"}, \
+		{"hyde", 0, NULL, "It writes a passage that would answer, to look for the like"},  \
+		{"query-model", 0, "NAME", "Which chat model or provider does that"},              \
+		{"derive-filters", 0, NULL, "Types, tags and dates in the question are filters"},  \
+		{"diversity", 0, "X", "0..1: how much passages must differ from better ones"},     \
+		{"half-life", 0, "DAYS", "A document so much older counts half as much"},          \
+		{"parent", 0, NULL, "Show the section that a passage stands in"},                  \
+	{                                                                                          \
+		"neighbours", 0, "N", "Show N passages before and after it"                        \
+	}
+enum { N_STAGE_OPTIONS = 9 };
+enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et) MUST_CHECK;
+void print_trail(struct cmd *cmd, yyjson_val *reply);
 extern const struct option ingest_options[], docs_options[], search_options[];
-enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 12 };
+enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 12 + N_STAGE_OPTIONS };
 
 enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
 	void *ctx, struct errtext *et);

@@ -42,8 +42,10 @@ static const struct route routes[] = {
 		"{ deleted: boolean }", 0},
 	{HTTP_POST, "/api/v1/search", post_search, PERM_DOCUMENT_READ, "Find passages", NULL,
 		"{ query, k?: int, method?: Method, collection?, filters?: Filters, rerank?: "
-		"boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: number } }",
-		"{ hits: Hit[], document_set: string | null, document_changes: int, run: id, "
+		"boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: number } } "
+		"& Stages",
+		"Trail & { hits: Hit[], document_set: string | null, document_changes: int, run: "
+		"id, "
 		"took_ms: number }",
 		0},
 	{HTTP_POST, "/api/v1/ask", post_ask, PERM_DOCUMENT_READ,
@@ -53,7 +55,7 @@ static const struct route routes[] = {
 		"{ question, model?, k?: int, method?: Method, collection?, filters?: Filters, "
 		"rerank?: boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: "
 		"number }, "
-		"temperature?: number, seed?: int, max_tokens?: int, stream?: boolean }",
+		"temperature?: number, seed?: int, max_tokens?: int, stream?: boolean } & Stages",
 		"Answer & { passages: (Hit & { n: int })[] }", 0},
 };
 
@@ -67,13 +69,25 @@ static const struct shape shapes[] = {
 	{"Block", "{ kind, from: int, to: int, page: int, level: int }"},
 	{"Chunk", "{ id: int, document: id, from: int, to: int, page: int, heading_path, tokens: "
 		  "int, text }"},
+	{"Stages", "{ rewrite?: boolean, decompose?: boolean, hyde?: boolean, query_model?, "
+		   "derive_filters?: boolean, diversity?: number, recency?: boolean | { "
+		   "half_life_days?: "
+		   "number, weight?: number, field? }, context?: boolean | { parent?: boolean, "
+		   "neighbours?: int, tokens?: int } }"},
+	{"DerivedFilters", "{ type?, tag?, from?, to?, attributes?: object, dropped: boolean }"},
+	{"Trail",
+		"{ searched: { as: \"question\" | \"rewritten\" | \"part\", text }[], "
+		"hypothetical_passage: string | null, derived_filters: DerivedFilters | null, "
+		"notes: string[], stages: { stage, took_ms: number, passages: int, note: string | "
+		"null }[] }"},
 	{"Method", "\"hybrid\" | \"dense\" | \"bm25\""},
 	{"Filters", "{ path?, type?, tag?, from?, to? }"},
 	{"Hit", "{ chunk: int, document: id, path, title, type, page: int, heading_path, from: "
 		"int, to: int, "
 		"text, score: number, dense: number | null, dense_rank: int | null, bm25: number | "
 		"null, "
-		"bm25_rank: int | null, rerank?: number, rank_before?: int, why: { term, score: "
+		"bm25_rank: int | null, rerank?: number, rank_before?: int, age?: number, pieces?: "
+		"{ chunk: int, from: int, to: int }[], why: { term, score: "
 		"number, tf: int, df: int }[] }"},
 	{"BestSentence", "{ n: int, text, score: number, document: id, page: int, from: int, to: "
 			 "int }"},
@@ -85,7 +99,8 @@ static const struct shape shapes[] = {
 		"{ n: int, document: id, title, path, page: int, heading_path, quote, from: int, "
 		"to: int }"},
 	{"Answer",
-		"{ answer, grounded: boolean, reason: string | null, support: number, lead_to: "
+		"Trail & { answer, grounded: boolean, reason: string | null, support: number, "
+		"lead_to: "
 		"int, generated: string | null, citations: Citation[], sources: Source[], best: "
 		"BestSentence[], "
 		"usage: { prompt_tokens: int, completion_tokens: int, passages_used: int }, "
@@ -110,6 +125,39 @@ static const struct setting settings[] = {
 		"What the dense side of a hybrid search weighs beside words, in percent of what "
 		"was measured best on many sets",
 		1, 10000},
+	{"rag.rewrite", SET_BOOL, "false", "A chat model rewrites the question; both are searched",
+		0, 0},
+	{"rag.decompose", SET_BOOL, "false",
+		"A chat model takes the question apart; the parts are searched beside it", 0, 0},
+	{"rag.hyde", SET_BOOL, "false",
+		"A chat model writes the passage that would answer the question; what is like it "
+		"is looked for",
+		0, 0},
+	{"rag.query_model", SET_TEXT, "",
+		"The endpoint of those three: a chat model or a provider; empty: the default", 0,
+		0},
+	{"rag.query_timeout", SET_DURATION, "20s",
+		"How long they may take together; then the question is searched as it is", 100,
+		600000},
+	{"rag.derive_filters", SET_BOOL, "false",
+		"Types, tags, attributes and dates that the question names become filters", 0, 0},
+	{"rag.diversity", SET_INT, "0",
+		"What unlikeness to better passages weighs beside relevance, in percent", 0, 100},
+	{"rag.half_life_days", SET_INT, "0",
+		"A document so much older counts half as much; 0: age does not count", 0, 1000000},
+	{"rag.recency_weight", SET_INT, "50",
+		"How much of a passage's score its age can take, in percent", 1, 100},
+	{"rag.date_field", SET_TEXT, "",
+		"What age is counted from: empty (the document's own date, else when it was "
+		"added), added, updated, or an attribute",
+		0, 0},
+	{"rag.parent", SET_BOOL, "false",
+		"The section that a passage stands in is given, and not the passage", 0, 0},
+	{"rag.neighbours", SET_INT, "0", "So many passages before and after one are given too", 0,
+		20},
+	{"rag.context_tokens", SET_INT, "600",
+		"Tokens of what is given for one passage, with its section or neighbours", 16,
+		65536},
 	{"rag.chunk_tokens", SET_INT, "200", "Tokens of the embedding model in a chunk", 16, 8192},
 	{"rag.chunk_overlap", SET_INT, "30", "Tokens that a chunk repeats of the one before", 0,
 		4096},

@@ -365,6 +365,29 @@ enum err store_chunks(struct tx *tx, struct id document, struct arena *a, struct
 	return e;
 }
 
+enum err store_chunks_between(struct tx *tx, struct id document, uint32_t low, uint32_t high,
+	struct arena *a, struct chunk_row **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	size_t most = (size_t)high - low + 1, k = 0;
+	struct chunk_row *rows = arena_array_of(a, most, struct chunk_row);
+	if (!rows)
+		return err_set(et, ERR_NOMEM, "no memory for the chunks");
+	enum err e = db_query(tx, &r, et,
+		"SELECT " CHUNK_COLUMNS
+		" FROM rag_chunk WHERE document = ? AND ordinal >= ? AND ordinal <= ?"
+		" ORDER BY ordinal",
+		P_ID(document), P_I64(low), P_I64(high));
+	if (e)
+		return e;
+	while (!e && k < most && row_next(r, &e, et))
+		e = read_chunk(r, a, &rows[k++], et);
+	row_free(r);
+	*out = rows;
+	*n = k;
+	return e;
+}
+
 enum err store_chunk(
 	struct tx *tx, int64_t id, struct arena *a, struct chunk_row *out, struct errtext *et)
 {

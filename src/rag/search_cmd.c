@@ -1,6 +1,8 @@
 /* croft search: the passages, both scores, and why. */
 #include "rag/rag_int.h"
 
+#include <stdlib.h>
+
 const struct option search_options[] = {
 	{"number", 'k', "K", "How many passages (setting rag.top_k)"},
 	{"method", 'm', "NAME", "hybrid, dense or bm25"},
@@ -14,6 +16,7 @@ const struct option search_options[] = {
 	{"rerank-model", 0, "MODEL", "Which one (setting rerank.model)"},
 	{"rerank-depth", 0, "N", "How many of the best it reads (50)"},
 	{"dense-weight", 0, "X", "How much more embeddings weigh than words in hybrid"},
+	STAGE_OPTIONS,
 };
 
 static void option_member(struct cmd *cmd, struct jw *w, const char *option, const char *key)
@@ -57,6 +60,81 @@ static enum err weight_members(struct cmd *cmd, struct jw *w, struct errtext *et
 	return OK;
 }
 
+static enum err number_member(
+	struct cmd *cmd, struct jw *w, const char *option, const char *key, struct errtext *et)
+{
+	struct str x = cmd_opt(cmd, option);
+	double v;
+	if (!x.n)
+		return OK;
+	if (!str_f64(x, &v))
+		return err_set(
+			et, ERR_INVALID, "--%s must be a number, not \"%.*s\"", option, STR_FMT(x));
+	jw_kf64(w, key, v);
+	return OK;
+}
+
+static enum err count_member(
+	struct cmd *cmd, struct jw *w, const char *option, const char *key, struct errtext *et)
+{
+	struct str x = cmd_opt(cmd, option);
+	int64_t v;
+	if (!x.n)
+		return OK;
+	if (!str_i64(x, &v))
+		return err_set(et, ERR_INVALID, "--%s must be a whole number, not \"%.*s\"", option,
+			STR_FMT(x));
+	jw_ki64(w, key, v);
+	return OK;
+}
+
+enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et)
+{
+	static const char *const flags[] = {"rewrite", "decompose", "hyde", "derive-filters"};
+	static const char *const keys[] = {"rewrite", "decompose", "hyde", "derive_filters"};
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (cmd_flag(cmd, flags[i]))
+			jw_kbool(w, keys[i], true);
+	option_member(cmd, w, "query-model", "query_model");
+	enum err e = number_member(cmd, w, "diversity", "diversity", et);
+	if (!e && cmd_opt(cmd, "half-life").n) {
+		jw_key(w, "recency");
+		jw_obj(w);
+		e = number_member(cmd, w, "half-life", "half_life_days", et);
+		jw_end(w);
+	}
+	if (!e && (cmd_flag(cmd, "parent") || cmd_opt(cmd, "neighbours").n)) {
+		jw_key(w, "context");
+		jw_obj(w);
+		if (cmd_flag(cmd, "parent"))
+			jw_kbool(w, "parent", true);
+		e = count_member(cmd, w, "neighbours", "neighbours", et);
+		jw_end(w);
+	}
+	return e;
+}
+
+/* What became of the question, when anything did. */
+void print_trail(struct cmd *cmd, yyjson_val *reply)
+{
+	yyjson_val *asked = yyjson_obj_get(reply, "searched"), *v;
+	yyjson_val *derived = yyjson_obj_get(reply, "derived_filters");
+	const char *dim = cmd_style(cmd, "dim"), *reset = cmd_style(cmd, "reset");
+	size_t i, n;
+	yyjson_arr_foreach(asked, i, n, v) if (i) cmd_outf(cmd, "%s%.*s: %.*s%s\n", dim,
+		STR_FMT(json_str(v, "as")), STR_FMT(json_str(v, "text")), reset);
+	if (json_str(reply, "hypothetical_passage").n)
+		cmd_outf(cmd, "%spassage: %.*s%s\n", dim,
+			STR_FMT(json_str(reply, "hypothetical_passage")), reset);
+	if (yyjson_is_obj(derived)) {
+		char *text = yyjson_val_write(derived, 0, NULL);
+		cmd_outf(cmd, "%sfilters: %s%s\n", dim, text ? text : "", reset);
+		free(text);
+	}
+	yyjson_arr_foreach(yyjson_obj_get(reply, "notes"), i, n, v)
+		cmd_outf(cmd, "note: %.*s\n", STR_FMT(json_val_str(v)));
+}
+
 enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 {
 	struct str k = cmd_opt(cmd, "number");
@@ -71,6 +149,7 @@ enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 	option_member(cmd, w, "collection", "collection");
 	enum err e = rerank_members(cmd, w, et);
 	e = e ? e : weight_members(cmd, w, et);
+	e = e ? e : stage_members(cmd, w, et);
 	if (e)
 		return e;
 	jw_key(w, "filters");
@@ -154,6 +233,7 @@ enum err run_search(struct cmd *cmd, struct errtext *et)
 		e = json_parse(buf_str(&reply), &doc, et);
 	if (!e && doc) {
 		size_t i, n;
+		print_trail(cmd, yyjson_doc_get_root(doc));
 		yyjson_val *h, *hits = yyjson_obj_get(yyjson_doc_get_root(doc), "hits");
 		yyjson_arr_foreach(hits, i, n, h) print_hit(cmd, i + 1, h);
 		if (!yyjson_arr_size(hits))

@@ -1,4 +1,4 @@
-#include "rag/rag_int.h"
+#include "rag/stages.h"
 
 #include "base/clock.h"
 
@@ -51,7 +51,7 @@ static enum err parse_weights(yyjson_val *o, struct rag_query *q, struct errtext
 	return e;
 }
 
-enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
+enum err rag_query_parse(struct croft *c, yyjson_val *o, struct rag_query *q, struct errtext *et)
 {
 	static const char *const methods[] = {"hybrid", "dense", "bm25"};
 	struct str method = {0};
@@ -89,12 +89,7 @@ enum err parse_query(yyjson_val *o, struct rag_query *q, struct errtext *et)
 	if (!e && q->filter.type.n && doc_type_from_name(q->filter.type) == DOC_UNKNOWN)
 		e = err_set(et, ERR_INVALID, "there is no document type \"%.*s\"",
 			STR_FMT(str_sub(q->filter.type, 0, 40)));
-	return e;
-}
-
-enum err rag_query_parse(yyjson_val *o, struct rag_query *q, struct errtext *et)
-{
-	return parse_query(o, q, et);
+	return e ? e : stages_parse(c, o, &q->stages, et);
 }
 
 /* A side that was asked has a score for every hit, also for one that it did not propose. */
@@ -129,6 +124,22 @@ void write_hit(struct jw *w, struct croft *c, const struct rag_hit *h, const str
 		jw_key(w, "rerank");
 		jw_f32(w, h->rerank);
 		jw_ki64(w, "rank_before", h->before);
+	}
+	if (h->age > 0) {
+		jw_key(w, "age");
+		jw_f32(w, h->age);
+	}
+	if (h->n_pieces) {
+		jw_key(w, "pieces");
+		jw_arr(w);
+		for (size_t i = 0; i < h->n_pieces; i++) {
+			jw_obj(w);
+			jw_ki64(w, "chunk", h->pieces[i].chunk);
+			jw_ki64(w, "from", h->pieces[i].from);
+			jw_ki64(w, "to", h->pieces[i].to);
+			jw_end(w);
+		}
+		jw_end(w);
 	}
 	struct bm25_term_score why[WHY_MAX];
 	struct rag *r = rag_of(c);
@@ -178,7 +189,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 	uint64_t start = clock_mono_ns();
 	struct errtext et = {0};
 	yyjson_doc *doc = NULL;
-	struct rag_query q = {.project = project_of(rq)};
+	struct rag_query q = {.project = project_of(rq), .who = rq->who};
 	struct retrieved got = {0};
 	struct run *run = NULL;
 	enum err e = json_parse(rq->body, &doc, &et);
@@ -186,11 +197,15 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 	if (!e)
 		e = json_want_str(o, "query", &q.text, &et);
 	if (!e)
-		e = parse_query(o, &q, &et);
+		e = rag_query_parse(c, o, &q, &et);
+	if (!e && rag_stages_ask(&q.stages))
+		e = need(rq, PERM_MODEL_USE, &et);
 	if (!e) {
 		run = run_begin(c, project_of(rq), "search", q.text);
 		struct span *s = span_begin(run, NULL, "retrieve", "retriever");
 		span_text(s, "input", q.text);
+		q.run = run;
+		q.span = s;
 		e = rag_retrieve(c, &q, rq->arena, &got, rq->cancel, &et);
 		span_retrieved(s, &got);
 		span_end(s, e, &et);
@@ -212,6 +227,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 			jw_end(&w);
 		}
 		jw_end(&w);
+		trail_members(&w, got.trail);
 		docset_members(&w, &got.set);
 		jw_kc(&w, "run", id);
 		jw_kf64(&w, "took_ms", (double)((clock_mono_ns() - start) / 1000) / 1000);

@@ -110,6 +110,13 @@ def main(c, tmp):
     tap.same((t["queries"], t["queries_to_tune"], len(t["trials"])), (30, 30, 8), "tuned on one half, measured on the other")
     t2 = run(c, a, "--tune", "--trials", "8", "--chunk-tokens", "64", "--no-record")
     tap.same([x["ndcg_at_10"] for x in t2["trials"]], [x["ndcg_at_10"] for x in t["trials"]], "the same seed, the same trials")
+    staged = run(c, a, "-s", "hybrid", "-s", "hybrid:diversity=0.5:halflife=30:filters", "-n", "20", "--no-record")
+    second = staged["settings"][1]
+    tap.ok(second["diversity"] == 0.5 and second["recency"]["half_life_days"] == 30 and second["derive_filters"]
+           and second["metrics"]["mrr_at_10"]["mean"] > 0.8, "stages are measured", second)
+    t = run(c, a, "--tune", "--trials", "14", "--diversities", "0.2,0.9", "--stages", "derive_filters", "--no-record")
+    tap.same({x.get("diversity", 0) for x in t["trials"]}, {0, 0.2, 0.9}, "the tuner tries diversities")
+    tap.ok(any(x.get("derive_filters") for x in t["trials"]), "and stages", t["trials"])
     code, out, err = c.cli("eval", "retrieval", a)[:3]
     tap.ok(code == 0 and all(len(line) <= 80 for line in out.splitlines()), "a table in 80 columns", out)
     tap.same(c.cli("eval", "retrieval", a, "--forget")[0], 0, "--forget")

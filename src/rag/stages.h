@@ -1,0 +1,71 @@
+/* The stages of a search, inside: each is one function over the list of hits, and records what it
+ * did. search.c puts them in their order.
+ *
+ *	rethink   the question -> what is searched for, by a chat model   rethink.c
+ *	derive    filters from the question                               derive.c
+ *	age       older documents count less                              order.c
+ *	diversify maximal marginal relevance                              order.c
+ *	widen     passages -> their surroundings, each text once          widen.c */
+#ifndef RAG_STAGES_H
+#define RAG_STAGES_H
+#include "rag/rag_int.h"
+
+/* ---- the record ---- */
+
+struct step {
+	struct rag_trail *trail;
+	struct rag_step *s, spare;
+	struct span *span;
+	uint64_t start_ns;
+};
+
+void step_begin(struct step *x, const struct rag_query *q, struct rag_trail *t, const char *name,
+	const char *kind);
+void step_note(struct step *x, struct str note); /* in the arena of the search */
+void step_fused(struct step *x, const struct fused *f, size_t n, struct arena *a);
+void step_hits(struct step *x, const struct rag_hit *hits, size_t n, struct arena *a,
+	float (*score)(const struct rag_hit *h));
+void step_end(struct step *x, enum err e, const struct errtext *et);
+void trail_note(struct rag_trail *t, struct str note);
+
+/* ---- the stages ---- */
+
+/* What one of them works with. */
+struct stage {
+	struct croft *c;
+	struct rag *r;
+	const struct rag_query *q;
+	struct rag_trail *trail;
+	struct arena *a;
+	const struct cancel *cancel;
+	struct errtext *et;
+};
+
+/* Fills trail->asked behind the question, and trail->passage. A model that fails or takes too long
+ * is no error: a note says so. */
+enum err stage_rethink(struct stage *x) MUST_CHECK;
+
+/* What the question says of documents, as far as documents of the collections have it. Under the
+ * lock of the index; `in` says which documents are looked at. */
+enum err stage_derive(
+	struct stage *x, bool (*in)(void *ctx, const struct index_doc *d), void *ctx) MUST_CHECK;
+bool derived_keeps(const struct rag_derived *f, const struct index_doc *d);
+
+/* hits[i].age, and the order by score times age. */
+enum err stage_age(struct stage *x, struct rag_hit *hits, size_t n) MUST_CHECK;
+/* The best `max` of the hits, each unlike those before it. */
+enum err stage_diversify(struct stage *x, struct rag_hit *hits, size_t *n, size_t max) MUST_CHECK;
+/* Goes down the list until there are k texts of documents; none overlaps another. */
+enum err stage_widen(struct stage *x, struct rag_hit *hits, size_t *n, size_t k) MUST_CHECK;
+
+/* The score that the present order of a hit stands for. */
+float hit_score(const struct rag_hit *h);
+
+/* ---- wire JSON ---- */
+
+enum err stages_parse(
+	struct croft *c, yyjson_val *o, struct rag_stages *s, struct errtext *et) MUST_CHECK;
+void derived_members(struct jw *w, const struct rag_derived *d); /* those that ask for something */
+void trail_members(struct jw *w, const struct rag_trail *t);     /* an open object's members */
+
+#endif
