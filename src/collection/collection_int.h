@@ -353,6 +353,8 @@ void post_version(struct croft *c, struct http_request *rq, struct http_response
 void delete_version(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_restore(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_copy(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_diff(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_merge(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_branch(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_map(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -386,6 +388,10 @@ enum err run_collections_commit(struct cmd *cmd, struct errtext *et);
 enum err run_collections_restore(struct cmd *cmd, struct errtext *et);
 enum err run_collections_copy(struct cmd *cmd, struct errtext *et);
 enum err run_collections_branch(struct cmd *cmd, struct errtext *et);
+enum err run_collections_diff(struct cmd *cmd, struct errtext *et);
+enum err run_collections_merge(struct cmd *cmd, struct errtext *et);
+extern const struct option collection_diff_options[], collection_merge_options[];
+enum { N_DIFF_OPTIONS = 4, N_MERGE_OPTIONS = 6 };
 extern const struct option collection_commit_options[], collection_versions_options[],
 	collection_restore_options[], collection_copy_options[];
 enum { N_COMMIT_OPTIONS = 2, N_VERSIONS_OPTIONS = 1, N_RESTORE_OPTIONS = 2, N_COPY_OPTIONS = 1 };

@@ -103,27 +103,6 @@ static enum err spool_flush(struct plan *p, struct errtext *et)
 	return e;
 }
 
-static enum err plan_put(
-	struct plan *p, const struct vitem *it, const struct vrecord *r, struct errtext *et)
-{
-	struct step *s = new_step(p, et);
-	size_t before = p->buffer.n;
-	if (!s)
-		return ERR_NOMEM;
-	vrecord_write(r, &p->buffer);
-	*s = (struct step){.id = it->id, .at = p->bytes, .len = (uint32_t)(p->buffer.n - before)};
-	p->bytes += s->len;
-	return p->buffer.n < SPOOL_BUFFER ? OK : spool_flush(p, et);
-}
-
-static enum err plan_remove(struct plan *p, const struct vitem *it, struct errtext *et)
-{
-	struct step *s = new_step(p, et);
-	if (s)
-		*s = (struct step){.id = it->id, .remove = true};
-	return s ? OK : ERR_NOMEM;
-}
-
 static enum err plan_begin(const struct vswitch *s, struct plan *p, struct errtext *et)
 {
 	char path[4096];
@@ -162,40 +141,66 @@ static enum err plan_close(struct plan *p, struct errtext *et)
 	return OK;
 }
 
-static enum err plan_item(const struct vswitch *s, struct plan *p, struct vreader *r,
-	const struct vitem *it, struct errtext *et)
+struct spooling {
+	const struct vswitch *s;
+	struct plan *p;
+	const struct vitem **items; /* that are put, and the steps that do it */
+	size_t *steps, n;
+};
+
+static enum err spool_one(void *ctx, size_t i, const struct vrecord *r, struct errtext *et)
 {
+	struct spooling *x = ctx;
+	struct plan *p = x->p;
 	struct arena *a = arena_new(0);
-	struct vrecord record;
-	enum err e = !a                     ? no_memory(et)
-		     : cancelled(s->cancel) ? err_set(et, ERR_CANCELLED, "cancelled")
-					    : vreader_get(r, it, &record, et);
-	e = e ? e : check_record(s->to, it, &record, a, et);
-	e = e ? e : plan_put(p, it, &record, et);
+	enum err e = a ? check_record(x->s->to, x->items[i], r, a, et) : no_memory(et);
 	arena_free(a);
-	return e;
+	if (e)
+		return e;
+	size_t before = p->buffer.n;
+	vrecord_write(r, &p->buffer);
+	p->steps[x->steps[i]].at = p->bytes;
+	p->steps[x->steps[i]].len = (uint32_t)(p->buffer.n - before);
+	p->bytes += p->buffer.n - before;
+	return p->buffer.n < SPOOL_BUFFER ? OK : spool_flush(p, et);
+}
+
+static enum err plan_steps(struct spooling *x, struct errtext *et)
+{
+	const struct version *from = x->s->from, *to = x->s->to;
+	size_t i = 0, j = 0;
+	while (i < from->n || j < to->n) {
+		const struct vitem *old = &from->items[i], *it = &to->items[j];
+		int cmp = i == from->n ? 1 : j == to->n ? -1 : str_cmp(old->id, it->id);
+		i += cmp <= 0;
+		j += cmp >= 0;
+		if (cmp == 0 && version_same(old, it))
+			continue;
+		struct step *s = new_step(x->p, et);
+		if (!s)
+			return ERR_NOMEM;
+		*s = (struct step){.id = cmp < 0 ? old->id : it->id, .remove = cmp < 0};
+		x->p->counts.removed += cmp < 0;
+		x->p->counts.added += cmp > 0;
+		x->p->counts.changed += cmp == 0;
+		if (!s->remove) {
+			x->items[x->n] = it;
+			x->steps[x->n++] = x->p->n - 1;
+		}
+	}
+	return OK;
 }
 
 static enum err plan_all(const struct vswitch *s, struct plan *p, struct errtext *et)
 {
-	struct vreader r = {.v = s->to};
-	size_t i = 0, j = 0;
-	enum err e = OK;
-	while ((i < s->from->n || j < s->to->n) && !e) {
-		const struct vitem *x = &s->from->items[i], *y = &s->to->items[j];
-		int cmp = i == s->from->n ? 1 : j == s->to->n ? -1 : str_cmp(x->id, y->id);
-		i += cmp <= 0;
-		j += cmp >= 0;
-		if (cmp < 0) {
-			p->counts.removed++;
-			e = plan_remove(p, x, et);
-		} else if (cmp > 0 || !version_same(x, y)) {
-			p->counts.added += cmp > 0;
-			p->counts.changed += cmp == 0;
-			e = plan_item(s, p, &r, y, et);
-		}
-	}
-	vreader_end(&r);
+	struct spooling x = {.s = s,
+		.p = p,
+		.items = malloc((s->to->n + 1) * sizeof *x.items),
+		.steps = malloc((s->to->n + 1) * sizeof *x.steps)};
+	enum err e = x.items && x.steps ? plan_steps(&x, et) : no_memory(et);
+	e = e ? e : version_records(s->to, x.items, x.n, spool_one, &x, s->cancel, et);
+	free(x.items);
+	free(x.steps);
 	return e ? e : plan_close(p, et);
 }
 
@@ -512,27 +517,29 @@ static enum err fill_in(struct filling *f, struct tx *tx, struct errtext *et)
 	return e;
 }
 
-static enum err read_some(struct filling *f, struct vreader *r, struct errtext *et)
+static enum err read_one(void *ctx, size_t i, const struct vrecord *x, struct errtext *et)
+{
+	struct filling *f = ctx;
+	struct vrecord *to = &f->records[i];
+	enum err e = check_record(f->v, &f->v->items[f->from + i], x, f->a, et);
+	*to = (struct vrecord){
+		arena_str(f->a, x->vectors), arena_str(f->a, x->payload), arena_str(f->a, x->text)};
+	return e || (to->vectors.p && to->payload.p && to->text.p) ? e : no_memory(et);
+}
+
+static enum err read_some(struct filling *f, const struct cancel *cancel, struct errtext *et)
 {
 	f->n = MIN(f->v->n - f->from, (size_t)FILL_ITEMS);
 	f->records = arena_array_of(f->a, f->n + 1, struct vrecord);
-	enum err e = f->records ? OK : no_memory(et);
-	for (size_t i = 0; i < f->n && !e; i++) {
-		const struct vitem *it = &f->v->items[f->from + i];
-		struct vrecord x;
-		e = vreader_get(r, it, &x, et);
-		e = e ? e : check_record(f->v, it, &x, f->a, et);
-		f->records[i] = e ? (struct vrecord){0}
-				  : (struct vrecord){arena_str(f->a, x.vectors),
-					    arena_str(f->a, x.payload), arena_str(f->a, x.text)};
-		if (!e && (!f->records[i].vectors.p || !f->records[i].payload.p ||
-				  !f->records[i].text.p))
-			e = no_memory(et);
-	}
-	return e;
+	const struct vitem **items = arena_array_of(f->a, f->n + 1, const struct vitem *);
+	if (!f->records || !items)
+		return no_memory(et);
+	for (size_t i = 0; i < f->n; i++)
+		items[i] = &f->v->items[f->from + i];
+	return version_records(f->v, items, f->n, read_one, f, cancel, et);
 }
 
-static enum err fill_some(struct filling *f, struct vreader *r, struct errtext *et)
+static enum err fill_some(struct filling *f, const struct cancel *cancel, struct errtext *et)
 {
 	struct vlive now;
 	struct tx *tx;
@@ -542,7 +549,7 @@ static enum err fill_some(struct filling *f, struct vreader *r, struct errtext *
 		return e;
 	f->done = now.head.done;
 	f->from = f->done.n ? version_from(f->v, f->done) + 1 : 0;
-	e = read_some(f, r, et);
+	e = read_some(f, cancel, et);
 	e = e ? e : db_begin(croft_db(f->c), TX_WRITE, &tx, et);
 	return e ? e : db_finish(tx, fill_in(f, tx, et), et);
 }
@@ -558,15 +565,14 @@ enum err version_fill(struct croft *c, struct str project, struct str name,
 	f.filled = !e && !vlive_lazy(&now);
 	f.number = e ? 0 : now.row.number;
 	e = e || f.filled ? e : version_load(c, now.head.digest.p, &v, cancel, et);
-	struct vreader r = {.v = f.v = v};
+	f.v = v;
 	while (!e && !f.filled) {
 		f.a = arena_new(0);
 		e = !f.a                ? no_memory(et)
 		    : cancelled(cancel) ? err_set(et, ERR_CANCELLED, "opening a copy was cancelled")
-					: fill_some(&f, &r, et);
+					: fill_some(&f, cancel, et);
 		arena_free(f.a);
 	}
-	vreader_end(&r);
 	version_put(c, v);
 	arena_free(a);
 	return e;

@@ -16,9 +16,8 @@ const struct option collection_copy_options[] = {
 	{"from", 0, "VERSION", "Of this version instead of what is there now"},
 };
 
-/* A call on the collection that the first argument names; doc (may be NULL): the reply. */
-static enum err version_call(struct cmd *cmd, enum http_method method, const char *tail,
-	struct str body, struct buf *reply, yyjson_doc **doc, struct errtext *et)
+enum err version_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
+	struct buf *reply, yyjson_doc **doc, struct errtext *et)
 {
 	struct buf url = {0};
 	if (!cmd_n_args(cmd))

@@ -11,7 +11,7 @@
  *	version_merge.c   three versions into one
  *	version_view.c    reading and searching a version
  *	version_store.c   SQL
- *	version_routes.c, version_json.c, version_cmd.c
+ *	version_routes.c, version_compare_routes.c, version_cmd.c, version_compare_cmd.c
  *
  * A version is a tree (artifact/tree.h), named by an artifact of the kind "vector-collection":
  *
@@ -140,6 +140,12 @@ enum err vreader_get(struct vreader *r, const struct vitem *it, struct vrecord *
 	struct errtext *et) MUST_CHECK;
 void vreader_end(struct vreader *r);
 
+/* The records of many items, each pack read once: in the order in which they lie, not in that of
+ * the list. */
+typedef enum err (*vrecord_fn)(void *ctx, size_t i, const struct vrecord *r, struct errtext *et);
+enum err version_records(const struct version *v, const struct vitem *const *items, size_t n,
+	vrecord_fn fn, void *ctx, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
 /* ---- writing ---- */
 
 struct vwriter;
@@ -243,6 +249,40 @@ enum err version_commit(struct croft *c, const struct vcommit *q, struct arena *
 enum err version_of_head(struct croft *c, const struct head_row *h, struct arena *a,
 	struct artifact_version *out, struct errtext *et) MUST_CHECK;
 
+/* ---- comparing ---- */
+
+enum vchange { VCHANGE_ADDED, VCHANGE_REMOVED, VCHANGE_MOVED, VCHANGE_PAYLOAD, VCHANGES };
+const char *vchange_word(enum vchange c); /* "added", "removed", "moved", "changed" */
+
+struct vdelta {
+	const struct vitem *before, *after; /* NULL where it is not there */
+	enum vchange change;
+	bool payload;   /* of a moved one: its payload is another one too */
+	float distance; /* cosine, of the space in which it moved farthest; NaN: none */
+};
+
+enum { VDIFF_BINS = 11 };
+extern const float vdiff_edges[VDIFF_BINS + 1];
+
+/* Pointers into both versions. */
+struct vdiff {
+	struct vdelta *list; /* by id */
+	size_t n, same, counts[VCHANGES], payloads;
+	/* when it was measured */
+	size_t measured, bins[VDIFF_BINS];
+	double mean, median, p95, max;
+};
+enum err version_diff(const struct version *a, const struct version *b, struct vdiff *out,
+	struct errtext *et) MUST_CHECK;
+/* The distances of some of the deltas. */
+enum err version_measure(const struct version *a, const struct version *b,
+	struct vdelta *const *list, size_t n, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
+/* All of them, and what they come to. */
+enum err version_measure_all(const struct version *a, const struct version *b, struct vdiff *d,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+void vdiff_free(struct vdiff *d);
+
 /* ---- live items become a version's ---- */
 
 struct vswitch {
@@ -275,6 +315,41 @@ struct vrestored {
 enum err version_restore(struct croft *c, const struct vrestore *q, struct arena *a,
 	struct vrestored *out, struct errtext *et) MUST_CHECK;
 
+/* ---- merging ---- */
+
+enum vtake { TAKE_NONE, TAKE_OURS, TAKE_THEIRS };
+struct vresolve {
+	struct item_id id;
+	enum vtake take;
+};
+struct vmerge {
+	struct str project, name;
+	struct str from;   /* a collection, as it is now, or a version of one: "faq-test:3" */
+	enum vtake prefer; /* for the conflicts that `resolve` does not name */
+	const struct vresolve *resolve; /* by id */
+	size_t n_resolve;
+	bool dry_run;
+	struct str message;
+	const struct principal *who;
+	const struct cancel *cancel;
+};
+struct vconflict {
+	struct item_id id;
+	enum vchange ours, theirs; /* what each side did: added, removed, or changed */
+};
+struct vmerged {
+	bool merged;  /* false: conflicts, or a dry run, or there was nothing to bring */
+	bool nothing; /* that */
+	struct artifact_version v, base; /* .version 0: none */
+	struct str theirs;               /* "faq-test:3" */
+	struct vcounts counts;           /* what it does to the live items */
+	int64_t kept;                    /* the version that keeps what had changed here; 0: none */
+	struct vconflict *conflicts;     /* by id, the unresolved ones; in the arena */
+	size_t n_conflicts, resolved;
+};
+enum err version_merge(struct croft *c, const struct vmerge *q, struct arena *a,
+	struct vmerged *out, struct errtext *et) MUST_CHECK;
+
 struct vcopy {
 	struct str project, name, to;
 	struct str ref; /* "": what is there now, which becomes a version if it is none */
@@ -287,6 +362,12 @@ enum err version_copy(struct croft *c, const struct vcopy *q, struct arena *a, s
 /* A copy gets items of its own: those of its version. */
 enum err version_fill(struct croft *c, struct str project, struct str name,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+/* ---- commands ---- */
+
+/* A call on the collection that the first argument names; doc (may be NULL): the reply. */
+enum err version_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
+	struct buf *reply, yyjson_doc **doc, struct errtext *et) MUST_CHECK;
 
 /* ---- names ---- */
 

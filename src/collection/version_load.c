@@ -403,6 +403,36 @@ enum err vreader_get(
 	return vrecord_read(str_mk(r->kept[at].bytes + it->off, it->len), out, et);
 }
 
+static int by_item_place(const void *a, const void *b, void *ctx)
+{
+	const struct vitem *const *items = ctx, *x = items[*(const size_t *)a],
+				  *y = items[*(const size_t *)b];
+	if (x->pack != y->pack)
+		return x->pack < y->pack ? -1 : 1;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+enum err version_records(const struct version *v, const struct vitem *const *items, size_t n,
+	vrecord_fn fn, void *ctx, const struct cancel *cancel, struct errtext *et)
+{
+	size_t *order = malloc((n + 1) * sizeof *order);
+	struct vreader r = {.v = v};
+	enum err e = order ? OK : no_memory(et);
+	for (size_t i = 0; i < n && !e; i++)
+		order[i] = i;
+	if (!e && n)
+		qsort_r(order, n, sizeof *order, by_item_place, (void *)items);
+	for (size_t i = 0; i < n && !e; i++) {
+		struct vrecord record;
+		e = cancelled(cancel) ? err_set(et, ERR_CANCELLED, "cancelled")
+				      : vreader_get(&r, items[order[i]], &record, et);
+		e = e ? e : fn(ctx, order[i], &record, et);
+	}
+	vreader_end(&r);
+	free(order);
+	return e;
+}
+
 void vreader_end(struct vreader *r)
 {
 	for (size_t i = 0; i < VREADER_PACKS; i++)

@@ -35,6 +35,27 @@ static const struct route routes[] = {
 	{HTTP_POST, ONE "/branch", post_branch, PERM_DOCUMENT_WRITE,
 		"The same, but it remembers where it comes from and can be merged back", NULL,
 		"{ to, from?: int | string }", "{ name, items: int, origin }", 0},
+	{HTTP_GET, ONE "/diff", get_diff, PERM_DOCUMENT_READ,
+		"What becomes of one version (from; absent: the last) in another (to; absent: what "
+		"is there now). distance is the cosine distance by which an item's vector moved, "
+		"that of the space where it is largest; summary comes with the first page. After: "
+		"the id behind which a list by id goes on; skip: the same for sort=distance",
+		"{ from?, to?, change?, sort?: \"id\" | \"distance\", limit?: int, after?, skip?: "
+		"int, payloads?: boolean }",
+		NULL, "CollectionDiff", 0},
+	{HTTP_POST, ONE "/merge", post_merge, PERM_DOCUMENT_WRITE,
+		"Merge a collection, or a version of one (from: \"name:3\"), into this one: what "
+		"only one side has changed since their common version is taken, what both have "
+		"changed otherwise is a conflict. With conflicts that neither resolve nor prefer "
+		"decides nothing is changed",
+		NULL,
+		"{ from, prefer?: \"ours\" | \"theirs\", resolve?: object, dry_run?: boolean, "
+		"message?, limit?: int, skip?: int }",
+		"{ merged: boolean, nothing: boolean, base: string | null, from, kept: int | null, "
+		"added: int, removed: int, changed: int, version: CollectionVersion | null, "
+		"conflicts: { count: int, resolved: int, items: { id: int | string, ours, theirs "
+		"}[] } }",
+		0},
 	{HTTP_POST, ONE "/count", count_items, PERM_DOCUMENT_READ,
 		"How many items there are, or match a filter; as_of: in that version", NULL,
 		"{ filter?: object, as_of?: int | string }",
@@ -47,6 +68,14 @@ static const struct shape shapes[] = {
 		"int, seq: int, items: int, added: int, removed: int, changed: int, made_by: "
 		"\"commit\" | \"restore\" | \"merge\" | \"push\", from: string | null, parents: "
 		"string[] }"},
+	{"CollectionDiff",
+		"{ from: { version, items: int }, to: { version, items: int }, summary?: { added: "
+		"int, removed: int, moved: int, changed: int, same: int, moved_and_changed: int, "
+		"distance: { measured: int, mean: number, median: number, p95: number, max: "
+		"number, "
+		"edges: number[], items: int[] } }, items: { id: int | string, change: \"added\" | "
+		"\"removed\" | \"moved\" | \"changed\", distance: number | null, payload: boolean, "
+		"before?: object | null, after?: object | null }[], next: int | string | null }"},
 };
 
 #define OPTIONS(o, n) collection_##o##_options, N_##n##_OPTIONS
@@ -68,6 +97,17 @@ static const struct command commands[] = {
 		"  croft collections copy faq faq-2026 --from reviewed"},
 	{"collections branch", run_collections_branch, "NAME NEW", OPTIONS(copy, COPY),
 		"Copy a collection to change it and merge it back", NULL},
+	{"collections diff", run_collections_diff, "NAME [FROM [TO]]", OPTIONS(diff, DIFF),
+		"Show which items differ between versions, and how far they moved",
+		"FROM is the last version when it is not said, TO what is there now; \"other:3\" "
+		"is "
+		"a version of another collection. Example:\n\n"
+		"  croft collections diff faq reviewed --farthest"},
+	{"collections merge", run_collections_merge, "NAME FROM", OPTIONS(merge, MERGE),
+		"Bring the changes of a branch into a collection",
+		"Where both have changed an item, nothing is merged before --ours, --theirs or "
+		"--take says which one counts. Example:\n\n"
+		"  croft collections merge faq faq-cleaned --dry-run"},
 };
 
 static const struct setting settings[] = {

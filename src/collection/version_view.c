@@ -76,27 +76,55 @@ static enum err to_item(const struct version *v, const struct vitem *it, const s
 	return e;
 }
 
+/* Some items in the order of their ids, read in the order of their records. */
+struct page {
+	const struct version *v;
+	const struct cond *filter;
+	struct item_want want;
+	struct arena *a;
+	size_t first;
+	struct collection_item *items;
+	bool *yes;
+};
+
+static enum err read_one(void *ctx, size_t i, const struct vrecord *r, struct errtext *et)
+{
+	struct page *p = ctx;
+	const struct vitem *it = &p->v->items[p->first + i];
+	enum err e = matches(p->filter, p->first + i, r->payload, &p->yes[i], et);
+	return e || !p->yes[i] ? e : to_item(p->v, it, r, p->want, p->a, &p->items[i], et);
+}
+
+static enum err read_page(struct page *p, size_t n, const struct cancel *cancel, struct errtext *et)
+{
+	const struct vitem **list = arena_array_of(p->a, n + 1, const struct vitem *);
+	p->items = arena_array_of(p->a, n + 1, struct collection_item);
+	p->yes = arena_array_of(p->a, n + 1, bool);
+	if (!list || !p->items || !p->yes)
+		return no_memory(et);
+	for (size_t i = 0; i < n; i++)
+		list[i] = &p->v->items[p->first + i];
+	return version_records(p->v, list, n, read_one, p, cancel, et);
+}
+
 enum err version_scroll(const struct version *v, const struct cond *filter,
 	const struct item_id *from, size_t max, struct item_want want, struct arena *a,
 	struct collection_item **out, size_t *n, const struct cancel *cancel, struct errtext *et)
 {
+	enum { SCAN = 1024 };
 	struct collection_item *list =
 		arena_array_of(a, MIN(max, v->n) + 1, struct collection_item);
-	struct vreader r = {.v = v};
-	size_t got = 0;
+	size_t got = 0, at = from ? version_from(v, item_id_bytes(from)) : 0;
 	enum err e = list ? OK : no_memory(et);
-	for (size_t i = from ? version_from(v, item_id_bytes(from)) : 0;
-		i < v->n && got < max && !e; i++) {
-		struct vrecord record;
-		bool yes = false;
-		if (cancelled(cancel))
-			e = err_set(et, ERR_CANCELLED, "cancelled");
-		e = e ? e : vreader_get(&r, &v->items[i], &record, et);
-		e = e ? e : matches(filter, i, record.payload, &yes, et);
-		if (!e && yes)
-			e = to_item(v, &v->items[i], &record, want, a, &list[got++], et);
+	while (!e && at < v->n && got < max) {
+		struct page p = {.v = v, .filter = filter, .want = want, .a = a, .first = at};
+		size_t some = MIN(v->n - at, filter ? (size_t)SCAN : max - got);
+		e = read_page(&p, some, cancel, et);
+		for (size_t i = 0; i < some && got < max && !e; i++)
+			if (p.yes[i])
+				list[got++] = p.items[i];
+		at += some;
 	}
-	vreader_end(&r);
 	if (!e) {
 		*out = list;
 		*n = got;

@@ -7,6 +7,7 @@ import math
 import os
 import random
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -174,6 +175,168 @@ def copies(c, f):
     tap.same(c.json("POST", f"{ROOT}/faq/copy", {"to": "faq-copy"})[0], 409, "a name that is taken")
 
 
+def distance(a, b):
+    return 1 - sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+
+def differing(a, b):
+    """id -> (change, distance)"""
+    out = {}
+    for i in a.keys() | b.keys():
+        if i not in a or i not in b:
+            out[i] = ("added" if i in b else "removed", None)
+        elif a[i][0] != b[i][0]:
+            out[i] = ("moved", distance(a[i][0], b[i][0]))
+        elif a[i][1] != b[i][1]:
+            out[i] = ("changed", None)
+    return out
+
+
+def same_diff(got, want):
+    return {g["id"] for g in got} == want.keys() and all(
+        g["change"] == want[g["id"]][0] and (g["distance"] is None) == (want[g["id"]][1] is None)
+        and abs((g["distance"] or 0) - (want[g["id"]][1] or 0)) < 1e-5 for g in got)
+
+
+def pages(f, query):
+    out, after = [], ""
+    while True:
+        page = f.call("GET", f"/diff?{query}&limit=70{after}")
+        out += page["items"]
+        if page["next"] is None:
+            return out
+        after = f"&after={page['next']}"
+
+
+def diffs(c):
+    f = Faq(c, "diffed")
+    f.call("PUT", "", {"vectors": {"size": DIM, "distance": "Cosine"}})
+    f.put(range(500))
+    f.commit()
+    f.put(random.sample(range(500), 60))
+    f.remove(random.sample(range(500), 40))
+    f.put(range(500, 530))
+    for i in random.sample(sorted(f.now, key=str), 50):  # the payload alone
+        f.now[i] = (f.now[i][0], {"n": -1, "text": "changed"})
+        f.call("PUT", "/items", {"items": [{"id": i, "vector": f.now[i][0], "payload": f.now[i][1]}]})
+    want = differing(f.versions[1], f.now)
+    d = f.call("GET", "/diff?limit=1000")
+    tap.ok(d["from"]["version"] == "diffed:1" and d["to"]["version"] == "now" and same_diff(d["items"], want), "what has changed since the last version", d["summary"])
+    f.commit()
+    d = f.call("GET", "/diff?from=1&to=2&limit=1000&payloads=true")
+    tap.ok(same_diff(d["items"], want), "the same between two versions")
+    tap.ok(all((x["before"] or {}) == f.versions[1].get(x["id"], (0, {}))[1] and (x["after"] or {}) == f.versions[2].get(x["id"], (0, {}))[1] for x in d["items"]), "with payloads before and after")
+    s, far = d["summary"], sorted(x for _, x in want.values() if x is not None)
+    tap.same([s[k] for k in ("added", "removed", "moved", "changed")], [sum(x[0] == k for x in want.values()) for k in ("added", "removed", "moved", "changed")], "counted")
+    tap.ok(abs(s["distance"]["max"] - far[-1]) < 1e-5 and abs(s["distance"]["mean"] - sum(far) / len(far)) < 1e-5 and s["distance"]["measured"] == len(far), "distances summed up", s)
+    edges = s["distance"]["edges"]
+    near_edge = any(abs(x - e) < 1e-6 for x in far for e in edges)
+    tap.ok(near_edge or s["distance"]["items"] == [sum(a <= x < b for x in far) for a, b in zip(edges, edges[1:])], "and in a histogram", s)
+    tap.ok(same_diff(pages(f, "from=1&to=2"), want), "page by page")
+    tap.same([x["id"] for x in f.call("GET", "/diff?from=1&to=2&sort=distance&change=moved&limit=5")["items"]],
+             sorted((i for i in want if want[i][0] == "moved"), key=lambda i: -want[i][1])[:5], "the farthest first")
+    back = f.call("GET", "/diff?from=2&to=1&limit=0")["summary"]
+    tap.ok(back["added"] == s["removed"] and back["moved"] == s["moved"], "the other way round")
+    tap.same(f.call("GET", "/diff?from=2&to=2")["summary"]["same"], len(f.now), "a version and itself")
+    f.call("POST", "/copy", {"to": "diffed-2", "from": 1})
+    g = Faq(c, "diffed-2")
+    tap.ok(same_diff(g.call("GET", "/diff?from=diffed:2&limit=1000")["items"], differing(f.versions[2], f.versions[1])), "against a version of another collection")
+    _, out, err = c.cli("collections", "diff", "diffed", "1", "2", "--farthest")
+    tap.ok(f"{s['moved']} moved" in out and "0.5" in out and all(len(line) <= 80 for line in out.splitlines()), "croft collections diff", out + err)
+    tap.same(c.json("GET", f"{ROOT}/diffed/diff?from=7")[0], 404, "a version that is not there")
+
+
+def three_way(base, ours, theirs):
+    """The merged items and the ids in conflict, by the definition."""
+    out, bad = {}, set()
+    for i in base.keys() | ours.keys() | theirs.keys():
+        b, o, t = base.get(i), ours.get(i), theirs.get(i)
+        x = o if o == t or t == b else t if o == b else None
+        if o != t and t != b and o != b:
+            bad.add(i)
+        elif x is not None:
+            out[i] = x
+    return out, bad
+
+
+def merges(c):
+    f = Faq(c, "main")
+    f.call("PUT", "", {"vectors": {"size": DIM, "distance": "Cosine"}})
+    f.put(range(400))
+    f.commit()
+    f.call("POST", "/branch", {"to": "topic"})
+    g = Faq(c, "topic")
+    g.now = copy.deepcopy(f.now)
+    tap.same(f.call("POST", "/merge", {"from": "topic"})["nothing"], True, "a branch without changes has nothing to merge")
+    for x in (f, g):
+        x.put(random.sample(range(500), 50))
+        x.remove(random.sample(range(400), 30))
+    base = f.versions[1]
+    want, conflicts = three_way(base, f.now, g.now)
+    before = copy.deepcopy(f.now)
+    look = f.call("POST", "/merge", {"from": "topic", "dry_run": True, "limit": 1000})
+    tap.ok(conflicts and {x["id"] for x in look["conflicts"]["items"]} == conflicts and look["base"] == "main:1", "a dry run lists the conflicts", (look, conflicts))
+    tap.same(len(f.call("GET", "/versions")["versions"]), 1, "and makes no version")
+    r = f.call("POST", "/merge", {"from": "topic", "limit": 1000})
+    tap.ok(not r["merged"] and {x["id"] for x in r["conflicts"]["items"]} == conflicts and close(f.listed(), before), "with conflicts nothing is merged")
+    some = sorted(conflicts, key=str)[0]
+    r = f.call("POST", "/merge", {"from": "topic", "prefer": "ours", "resolve": {str(some): "theirs"}, "message": "topic is done"})
+    for i in conflicts:
+        side = g.now if i == some else before
+        if i in side:
+            want[i] = side[i]
+    f.now = want
+    tap.ok(r["merged"] and r["conflicts"]["resolved"] == len(conflicts) and close(f.listed(), want), "resolved: ours, and theirs for one item", r)
+    v = r["version"]
+    tap.ok(v["made_by"] == "merge" and v["parents"] == ["main:2", "topic:1"] and v["message"] == "topic is done", "the version has both parents", v)
+    q = vector()
+    tap.same(f.nearest(q, 20)[1], truth(want, q, 20), "what was merged is found")
+    tap.same(f.call("POST", "/merge", {"from": "topic"})["nothing"], True, "again there is nothing")
+    g.put([600, 601])
+    r = f.call("POST", "/merge", {"from": "topic"})
+    tap.ok(r["merged"] and r["base"] == "topic:1" and r["added"] == 2 and r["conflicts"]["count"] == 0, "the next merge starts from the last", r)
+    # and back: the branch takes what the other has
+    r = g.call("POST", "/merge", {"from": "main"})
+    tap.ok(r["merged"] and close(g.listed(), f.listed()), "merged the other way both are equal", r)
+    g.put([700])
+    f.put([700])
+    code, out, err = c.cli("collections", "merge", "main", "topic")
+    tap.ok(code == 5 and "700" in out and "--theirs" in err, "croft collections merge refuses with conflicts", out + err)
+    code, out, err = c.cli("collections", "merge", "main", "topic", "--theirs")
+    tap.ok(code == 0 and close(f.listed(), g.listed()), "and takes theirs", out + err)
+    k = Faq(c, "other")
+    k.call("PUT", "", {"vectors": {"size": DIM + 1, "distance": "Cosine"}})
+    tap.same(c.json("POST", f"{ROOT}/main/merge", {"from": "other"})[0], 409, "other kinds of vectors cannot be merged")
+    actions = [x["action"] for x in c.json("GET", "/api/v1/audit?limit=200")[1]["records"]]
+    tap.ok("collection.merge" in actions and "collection.restore" in actions and "collection.branch" in actions, "merges, restores and branches are in the audit log", sorted(set(actions)))
+
+
+def at_the_same_time(c):
+    """Each batch sets ten items to one number: any version must hold whole batches."""
+    f = Faq(c, "busy")
+    f.call("PUT", "", {"vectors": {"size": 2, "distance": "Dot"}})
+
+    def write(lane):
+        for n in range(60):
+            f.call("PUT", "/items", {"items": [{"id": f"{lane}-{k}", "vector": [n, 1], "payload": {"n": n}} for k in range(10)]})
+
+    lanes = [threading.Thread(target=write, args=(lane,)) for lane in range(3)]
+    for t in lanes:
+        t.start()
+    versions, torn = [], []
+    while any(t.is_alive() for t in lanes):
+        versions.append(f.call("POST", "/versions", {})["version"])
+    for t in lanes:
+        t.join()
+    for v in set(versions):
+        seen = {}
+        for i, (vec, p) in f.listed(v).items():
+            seen.setdefault(i.split("-")[0], set()).add((vec[0], p["n"]))
+        if any(len(x) != 1 or any(a != b for a, b in x) for x in seen.values()):
+            torn.append(v)
+    tap.ok(len(set(versions)) > 1 and not torn, f"{len(set(versions))} versions made while others write hold whole changes", torn)
+
+
 def command_line(c):
     _, out, err = c.cli("collections", "versions", "faq")
     tap.ok("[start]" in out and "restore of 2" in out and all(len(line) <= 80 for line in out.splitlines()),
@@ -190,4 +353,7 @@ with Croft() as c:
     restoring(f)
     copies(c, f)
     command_line(c)
+    diffs(c)
+    merges(c)
+    at_the_same_time(c)
 tap.done()
