@@ -139,7 +139,8 @@ static const struct shape shapes[] = {
 		     "CurationCase[] }"},
 	{"CurationCase",
 		"{ rank: int, id: int | string, payload: object, score: number, more: number, "
-		"group: int | null, kept: boolean, of: int | string | null, given: string | number "
+		"group: int | null, kept: boolean, of: int | string | null, other: object | null, "
+		"given: string | number "
 		"| boolean | null, offered: string | number | boolean | null }"},
 	{"CollectionMigration",
 		"{ id, state: \"preparing\" | \"ready\" | \"cut_over\" | \"rolled_back\" | "

@@ -106,19 +106,55 @@ static enum err object_of(struct batch *b, const struct curate_case *c, struct s
 	return out->p ? OK : no_memory(et);
 }
 
+/* Has the label been decided since it was looked at: is it another one by now, or was it checked?
+ */
+static enum err decided_since(struct batch *b, const struct curate_case *c, struct str payload,
+	bool *yes, struct errtext *et)
+{
+	struct buf now = {0}, given = {0}, checked = {0}, key = {0};
+	struct jw w = {.out = &given};
+	yyjson_doc *doc = NULL;
+	enum err e = json_parse(payload.n ? payload : S("{}"), &doc, et);
+	if (e)
+		return err_wrap(et, ERR_CORRUPT, "a stored payload");
+	yyjson_val *o = yyjson_doc_get_root(doc);
+	if (c->given >= 0)
+		curate_write_label(&w, b->r, c->given);
+	buf_addf(&key, "%.*s_checked", STR_FMT(b->field));
+	bool has = curate_label_of(o, b->field, &now);
+	*yes = has != (c->given >= 0) || !str_eq(buf_str(&now), buf_str(&given)) ||
+	       (has && curate_label_of(o, buf_str(&key), &checked) &&
+		       str_eq(buf_str(&checked), buf_str(&given)));
+	if (now.err || given.err || checked.err || key.err)
+		e = no_memory(et);
+	yyjson_doc_free(doc);
+	buf_free(&now);
+	buf_free(&given);
+	buf_free(&checked);
+	buf_free(&key);
+	return e;
+}
+
 /* The case's item into the batch, if it is there and was meant. */
 static enum err add_case(struct batch *b, struct tx *tx, const struct curate_case *c,
 	struct arena *a, struct errtext *et)
 {
 	struct item_row r = {0}, other = {0};
 	struct str object = {0};
-	struct item_want nothing = {false};
-	enum err e = store_item_by_num(tx, b->k->number, c->num, nothing, a, &r, et);
-	if (e == ERR_NOT_FOUND) {
+	struct item_want nothing = {false}, read = {.payload = b->what->action == APPLY_LABEL};
+	bool decided = false;
+	enum err e = store_item_by_num(tx, b->k->number, c->num, read, a, &r, et);
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	if (!e && b->what->ids && !map_get(&b->wanted, r.id))
+		return OK;
+	if (!e && read.payload)
+		e = decided_since(b, c, r.payload, &decided, et);
+	if (e == ERR_NOT_FOUND || decided) {
 		b->done.gone++;
 		return OK;
 	}
-	if (e || (b->what->ids && !map_get(&b->wanted, r.id)))
+	if (e)
 		return e;
 	if (r.id.n > COLLECTION_ID_MAX)
 		return err_set(et, ERR_CORRUPT, "the stored id of an item is damaged");

@@ -178,7 +178,7 @@ struct curate_apply {
 	const struct cancel *cancel;
 };
 struct curate_applied {
-	size_t items, gone; /* changed; no longer there */
+	size_t items, gone; /* changed; no longer there, or their label was decided since */
 	int64_t seq;
 };
 /* In batches, each one transaction with its record in the audit log: a call that is cut off leaves

@@ -99,6 +99,11 @@ static enum err write_case(
 		jw_null(w);
 	jw_kbool(w, "kept", twins && c->kept);
 	write_id(w, "of", other.id);
+	jw_key(w, "other");
+	if (!twins && other.id.n) /* of duplicates it is on the page anyhow */
+		jw_raw(w, other.payload.n ? other.payload : S("{}"));
+	else
+		jw_null(w);
 	jw_key(w, "given");
 	curate_write_label(w, &p->r, c->given);
 	jw_key(w, "offered");

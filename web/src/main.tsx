@@ -5,6 +5,7 @@ import 'uplot/dist/uPlot.min.css'
 import './experiments.css'
 import './playground.css'
 import './map.css'
+import './curate.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)

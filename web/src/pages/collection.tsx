@@ -13,10 +13,15 @@ function MapView({ k }: { k: Collection }) {
   return error ? <Failure error={error} retry={reload} /> : data ? <data.MapTab k={k} /> : null
 }
 
+function CurateView({ k }: { k: Collection }) {
+  const { data, error, reload } = useLoad(() => import('./collection_curate'), [])
+  return error ? <Failure error={error} retry={reload} /> : data ? <data.CurateTab k={k} /> : null
+}
+
 export function CollectionPage({ name }: { name: string }) {
   const { query: place } = usePlace()
   const q = place.get('q') ?? '', like = place.get('like'), space = place.get('space') ?? ''
-  const view = place.get('view') === 'map' ? 'map' : 'items'
+  const shown = place.get('view'), view = shown === 'map' || shown === 'curate' ? shown : 'items'
   const [deleting, setDeleting] = useState(false)
   const { data: k, error, reload } = useLoad(
     (signal) => call('GET /api/v1/collections/{name}', { params: { name }, signal }), [name])
@@ -31,9 +36,9 @@ export function CollectionPage({ name }: { name: string }) {
         ['Changed', <span title={fullTime(k.updated)}>{when(k.updated)}, change {k.seq}</span>],
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
-      <Choice label="Show" value={view} options={[['items', 'Items'], ['map', 'Map']]}
-        onChange={(v) => navigate(withQuery({ view: v === 'map' ? v : null, q: null, like: null }))} />
-      {view === 'map' ? <MapView k={k} /> : (
+      <Choice label="Show" value={view} options={[['items', 'Items'], ['map', 'Map'], ['curate', 'Curate']]}
+        onChange={(v) => navigate(withQuery({ view: v === 'items' ? null : v, q: null, like: null, kind: null }))} />
+      {view === 'map' ? <MapView k={k} /> : view === 'curate' ? <CurateView k={k} /> : (
         <>
           <SearchBox k={k} q={q} space={space} />
           {q || like ? <Hits k={k} q={q} like={like} space={space} /> : <Items k={k} />}
