@@ -104,6 +104,7 @@ static enum err vector_of_text(struct asking *x, yyjson_val *v, const float **ou
 			STR_FMT(s->model), STR_FMT(str_sub(model, 0, 100)));
 	*out = f;
 	*dim = s->dim;
+	x->query.text = text;
 	return collection_embed(x->k, s, &text, 1, f, x->query.cancel, &x->q->et);
 }
 
@@ -171,6 +172,8 @@ static enum err recommend(struct asking *x, yyjson_val *r)
 	e = e || !n_negative ? e : add_mean(x, negative, -1, sum);
 	x->query.vector = sum;
 	x->query.dim = s->dim;
+	x->query.text = S(""); /* a mean is of none */
+	x->query.like = NULL;
 	return e;
 }
 
@@ -214,6 +217,8 @@ static enum err nearest(struct asking *x, const struct cond *also, size_t want)
 	q.k = want;
 	q.without = x->left_out;
 	q.n_without = x->n_left_out;
+	if (x->n_sources)
+		q.text = S("");
 	enum err e = whole_filter(x, also, &q.filter);
 	e = e ? e : collection_query(x->k, &q, arena_of(x), &hits, &n, NULL, &x->q->et);
 	if (!e)

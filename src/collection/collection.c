@@ -608,6 +608,7 @@ enum err collections_start(struct croft *c, struct errtext *et)
 		all->sweeping = !e;
 	}
 	e = e ? e : migrate_start(c, et);
+	e = e ? e : shadow_start(c, et);
 	if (!e) {
 		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
 		all->keeping = !e;
@@ -623,6 +624,7 @@ void collections_stop(struct croft *c)
 	maps_free(all->maps);
 	curations_free(all->curations);
 	migrate_stop(c);
+	shadow_stop(c);
 	notify_unwatch(all->watch);
 	if (all->sweeping)
 		pthread_join(all->sweeper, NULL);

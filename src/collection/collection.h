@@ -52,6 +52,7 @@ struct space {
 	enum space_role role;
 	uint8_t place, twin; /* of this one and of the other: in collection_spaces */
 	int64_t since;       /* the change that made it */
+	double shadow;       /* share of the queries that it answers too, while it follows */
 	struct str field; /* of the payload: has the text of items that were given none; "": none */
 };
 
@@ -206,6 +207,10 @@ struct item_query {
 	size_t n_without;
 	struct item_want want;
 	const struct cancel *cancel;
+	/* What the vector is of, if that is known, so that a space that follows can be asked the
+	 * same: a text, or an item. */
+	struct str text;
+	const struct item_id *like;
 };
 
 struct item_hit {

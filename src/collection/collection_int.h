@@ -334,6 +334,7 @@ struct collections {
 	struct curations *curations; /* curate_int.h */
 	struct versions *versions;   /* version_int.h */
 	struct workers *migrating;   /* migrate_int.h */
+	struct shadows *shadows;     /* migrate_int.h */
 };
 
 /* ---- rows ---- */

@@ -148,8 +148,11 @@ static const struct shape shapes[] = {
 		"to_size: int, skip_without_text: boolean, shadow: number, total: int, done: int, "
 		"embedded: int, known: int, pending: int, without_text: int, failed: int, rate: "
 		"number, left_s: number | null, stalled: string | null, failures: { id, reason "
-		"}[], begun: string | null, ready: string | null, cut_over: string | null, ended: "
+		"}[], agreement: { queries: int, k: number, overlap: Interval, rbo: Interval, "
+		"recent: number[], passed_over: int } | null, judged: MigrationJudged | null, "
+		"begun: string | null, ready: string | null, cut_over: string | null, ended: "
 		"string | null }"},
+	{"Interval", "{ mean: number, low: number, high: number }"},
 	{"CollectionMigrationPlan",
 		"{ from: string | null, from_size: int, to_size: int, items: int, without_text: "
 		"int, examples, known: int, index_bytes: int, other_index_bytes: int, "

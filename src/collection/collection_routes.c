@@ -274,6 +274,7 @@ static enum err sought_text(struct croft *c, struct http_request *rq, struct col
 		return err_set(et, ERR_NOMEM, "no memory for a query");
 	x->q.vector = v;
 	x->q.dim = s->dim;
+	x->q.text = text;
 	return collection_embed(k, s, &text, 1, v, rq->cancel, et);
 }
 
@@ -283,6 +284,7 @@ static enum err sought_item(struct http_request *rq, struct collection *k, yyjso
 	enum err e = item_json_id(id, &x->self, et);
 	x->q.without = &x->self;
 	x->q.n_without = 1;
+	x->q.like = &x->self;
 	return e ? e
 		 : collection_vector(
 			   k, &x->self, x->q.space, rq->arena, &x->q.vector, &x->q.dim, et);

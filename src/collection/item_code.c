@@ -97,6 +97,7 @@ static bool read_role(yyjson_val *v, struct arena *a, struct space *s)
 	struct str word = json_str(v, "role");
 	s->twin = (uint8_t)json_i64(v, "twin", s->place);
 	s->field = arena_str(a, json_str(v, "field"));
+	s->shadow = json_f64(v, "shadow", 0);
 	s->since = json_i64(v, "since", 0);
 	if (!word.p)
 		return true;
@@ -127,6 +128,8 @@ void config_write(const struct space *spaces, size_t n, struct buf *out)
 			jw_kc(&w, "role", role_words[spaces[i].role]);
 			jw_ki64(&w, "twin", spaces[i].twin);
 			jw_ki64(&w, "since", spaces[i].since);
+			if (spaces[i].shadow > 0)
+				jw_kf64(&w, "shadow", spaces[i].shadow);
 			if (spaces[i].field.n)
 				jw_kstr(&w, "field", spaces[i].field);
 		}

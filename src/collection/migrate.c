@@ -281,6 +281,7 @@ static enum err begin_in(void *ctx, struct tx *tx, const struct collection_row *
 		.place = (uint8_t)at,
 		.twin = from->place,
 		.since = row->seq,
+		.shadow = b->o->shadow,
 		.field = b->to.field};
 	struct migration_row m = {.id = b->id,
 		.project = b->project,
@@ -495,6 +496,7 @@ static enum err step_in(void *ctx, struct tx *tx, const struct collection_row *r
 	struct space *from = &spaces[m.from_place], *to = &spaces[m.to_place];
 	bool moved = m.state == MIGRATION_CUT_OVER;
 	m.ended_ms = x->step >= STEP_DROP ? now : 0;
+	from->shadow = to->shadow = m.shadow;
 	if (x->step == STEP_CUT) {
 		rename_space(to, SPACE_NAMED, x->named, sizeof x->named, m.space);
 		rename_space(from, SPACE_FORMER, x->other, sizeof x->other, m.space);
@@ -555,6 +557,35 @@ enum err migrate_advance(struct croft *c, const struct http_request *rq, struct 
 	return e;
 }
 
+/* ---- judged queries ---- */
+
+struct judging {
+	int64_t collection;
+	uint8_t from, to;
+	struct str json;
+	struct arena *a;
+};
+
+static enum err judged_in(struct tx *tx, void *ctx, struct errtext *et)
+{
+	struct judging *j = ctx;
+	struct migration_row *list;
+	size_t n, i = 0;
+	enum err e = store_migrations(tx, j->collection, MIGRATIONS_LISTED, j->a, &list, &n, et);
+	while (!e && i < n && (list[i].from_place != j->from || list[i].to_place != j->to))
+		i++;
+	return e || i == n ? e : store_migration_judged(tx, list[i].id, j->json, et);
+}
+
+enum err migrate_judged(
+	struct collection *k, uint8_t from, uint8_t to, struct str json, struct errtext *et)
+{
+	struct judging j = {k->number, from, to, json, arena_new(0)};
+	enum err e = j.a ? db_write(croft_db(k->c), judged_in, &j, et) : no_memory(et);
+	arena_free(j.a);
+	return e;
+}
+
 /* ---- as JSON ---- */
 
 static void write_time(struct jw *w, const char *key, int64_t ms)
@@ -600,8 +631,8 @@ static void write_progress(struct jw *w, const struct migration_row *m, const st
 	jw_kc(w, "stalled", m->stalled.n ? m->stalled.p : NULL);
 }
 
-static enum err write_migration(struct tx *tx, const struct migration_row *m, struct arena *a,
-	struct jw *w, struct errtext *et)
+static enum err write_migration(struct croft *c, struct tx *tx, const struct migration_row *m,
+	struct arena *a, struct jw *w, struct errtext *et)
 {
 	struct lacking l = {0};
 	struct lacking_item *list = NULL;
@@ -625,12 +656,18 @@ static enum err write_migration(struct tx *tx, const struct migration_row *m, st
 	jw_kf64(w, "shadow", m->shadow);
 	write_progress(w, m, &l);
 	write_failures(w, list, n);
+	e = shadow_write(c, tx, m->id, a, w, et);
+	jw_key(w, "judged");
+	if (m->judged.n)
+		jw_raw(w, m->judged);
+	else
+		jw_null(w);
 	write_time(w, "begun", m->begun_ms);
 	write_time(w, "ready", m->ready_ms);
 	write_time(w, "cut_over", m->cut_ms);
 	write_time(w, "ended", m->ended_ms);
 	jw_end(w);
-	return OK;
+	return e;
 }
 
 enum err migrate_list(struct croft *c, struct str project, struct str name, struct arena *a,
@@ -649,7 +686,7 @@ enum err migrate_list(struct croft *c, struct str project, struct str name, stru
 	jw_key(w, "migrations");
 	jw_arr(w);
 	for (size_t i = 0; i < n && !e; i++)
-		e = write_migration(tx, &list[i], a, w, et);
+		e = write_migration(c, tx, &list[i], a, w, et);
 	jw_end(w);
 	jw_end(w);
 	db_rollback(tx);

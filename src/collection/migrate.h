@@ -52,6 +52,9 @@ enum migration_step { STEP_CUT, STEP_BACK, STEP_DROP, STEP_CANCEL };
  * not found after the cut-over. */
 enum err migrate_advance(struct croft *c, const struct http_request *rq, struct str name,
 	struct str id, enum migration_step step, bool skip_failed, struct errtext *et) MUST_CHECK;
+/* What judged queries say of both models, as JSON, kept with the migration between two places. */
+enum err migrate_judged(struct collection *k, uint8_t from, uint8_t to, struct str json,
+	struct errtext *et) MUST_CHECK;
 /* As JSON: all of a collection, the newest first. */
 enum err migrate_list(struct croft *c, struct str project, struct str name, struct arena *a,
 	struct jw *w, struct errtext *et) MUST_CHECK;

@@ -113,6 +113,42 @@ static void print_failures(struct cmd *cmd, yyjson_val *list)
 	}
 }
 
+static void print_interval(struct cmd *cmd, const char *name, yyjson_val *i)
+{
+	cmd_outf(cmd, "%s %.3f (%.3f to %.3f)", name, json_f64(i, "mean", 0), json_f64(i, "low", 0),
+		json_f64(i, "high", 0));
+}
+
+static void print_agreement(struct cmd *cmd, yyjson_val *a)
+{
+	if (!yyjson_is_obj(a))
+		return;
+	cmd_outf(cmd, "  %lld queries were answered in both spaces:\n    ",
+		(long long)json_i64(a, "queries", 0));
+	print_interval(cmd, "overlap", yyjson_obj_get(a, "overlap"));
+	print_interval(cmd, ", rank-biased", yyjson_obj_get(a, "rbo"));
+	cmd_outf(cmd, "\n");
+}
+
+static void print_judged(struct cmd *cmd, yyjson_val *judged)
+{
+	yyjson_val *m;
+	size_t i, n;
+	if (!yyjson_is_obj(judged))
+		return;
+	cmd_outf(cmd, "  judged queries of %.*s (%lld):\n", STR_FMT(json_str(judged, "name")),
+		(long long)json_i64(judged, "queries", 0));
+	yyjson_arr_foreach(yyjson_obj_get(judged, "metrics"), i, n, m)
+	{
+		yyjson_val *d = yyjson_obj_get(m, "difference");
+		cmd_outf(cmd, "    %-10.*s %.4f -> %.4f  %+.4f (%+.4f to %+.4f)\n",
+			STR_FMT(json_str(m, "metric")),
+			json_f64(yyjson_obj_get(m, "from"), "mean", 0),
+			json_f64(yyjson_obj_get(m, "to"), "mean", 0), json_f64(d, "mean", 0),
+			json_f64(d, "low", 0), json_f64(d, "high", 0));
+	}
+}
+
 static void print_left(struct cmd *cmd, yyjson_val *m)
 {
 	double left = json_f64(m, "left_s", -1), rate = json_f64(m, "rate", 0);
@@ -147,6 +183,8 @@ static void print_migration(struct cmd *cmd, yyjson_val *m)
 		cmd_outf(cmd, "  %lld items have no vector in the other space:\n",
 			(long long)lacking);
 	print_failures(cmd, yyjson_obj_get(m, "failures"));
+	print_agreement(cmd, yyjson_obj_get(m, "agreement"));
+	print_judged(cmd, yyjson_obj_get(m, "judged"));
 }
 
 static enum err show(struct cmd *cmd, enum http_method method, const char *tail, struct str body,

@@ -111,6 +111,26 @@ enum err embed_once(struct collection *k, const struct space *s, struct str *tex
 	struct arena *a, float **out, size_t *made, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
 
+/* ---- queries in both spaces: migrate_shadow.c ---- */
+
+enum err shadow_start(struct croft *c, struct errtext *et) MUST_CHECK;
+void shadow_stop(struct croft *c);
+/* After a query was answered: perhaps the space that follows is asked too. Takes filter's bits, if
+ * it needs them. */
+void shadow_offer(struct collection *k, const struct item_query *q, struct vindex_filter *filter,
+	bool filtered, const struct item_hit *hits, size_t n);
+uint64_t shadow_passed_over(struct croft *c);
+/* The member "agreement". */
+enum err shadow_write(struct croft *c, struct tx *tx, struct str migration, struct arena *a,
+	struct jw *w, struct errtext *et) MUST_CHECK;
+enum err store_shadow_add(struct tx *tx, struct str migration, int64_t k, double overlap,
+	double rbo, struct errtext *et) MUST_CHECK;
+enum err store_shadow_prune(
+	struct tx *tx, struct str migration, int64_t kept, struct errtext *et) MUST_CHECK;
+/* The newest first; *k: the mean of theirs. */
+enum err store_shadow(struct tx *tx, struct str migration, size_t max, double *overlap, double *rbo,
+	double *k, size_t *n, struct errtext *et) MUST_CHECK;
+
 /* ---- rows ---- */
 
 void get_migrations(struct croft *c, struct http_request *rq, struct http_response *rs);

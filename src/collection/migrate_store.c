@@ -1,5 +1,6 @@
 /* Migrations in the database, and the items that have no vector of a space that follows. */
 #include "collection/migrate_int.h"
+#include "base/clock.h"
 
 static const char *const words[] = {
 #define X(name, word) word,
@@ -192,5 +193,61 @@ enum err store_lacking_list(struct tx *tx, int64_t collection, int64_t place, si
 		*out = list;
 		*n = got;
 	}
+	return e;
+}
+
+/* ---- queries that were answered in both spaces ---- */
+
+enum err store_shadow_add(struct tx *tx, struct str migration, int64_t k, double overlap,
+	double rbo, struct errtext *et)
+{
+	uint64_t lot;
+	random_bytes(&lot, sizeof lot);
+	return db_exec(tx, et,
+		"INSERT INTO collection_shadow (migration, at_ms, lot, k, overlap, rbo) VALUES (?, "
+		"?, ?, ?, ?, ?)",
+		P_TEXT(migration), P_I64(clock_unix_ms()), P_I64((int64_t)(lot >> 1)), P_I64(k),
+		P_F64(overlap), P_F64(rbo));
+}
+
+enum err store_shadow_prune(struct tx *tx, struct str migration, int64_t kept, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT at_ms FROM collection_shadow WHERE migration = ? ORDER BY at_ms DESC LIMIT "
+		"1 OFFSET ?",
+		P_TEXT(migration), P_I64(kept));
+	if (e)
+		return e;
+	bool more = row_next(r, &e, et);
+	int64_t before = more ? row_i64(r, 0) : 0;
+	row_free(r);
+	return e || !more ? e
+			  : db_exec(tx, et,
+				    "DELETE FROM collection_shadow WHERE migration = ? AND at_ms "
+				    "<= ?",
+				    P_TEXT(migration), P_I64(before));
+}
+
+enum err store_shadow(struct tx *tx, struct str migration, size_t max, double *overlap, double *rbo,
+	double *k, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	double sum = 0;
+	size_t got = 0;
+	enum err e = db_query(tx, &r, et,
+		"SELECT k, overlap, rbo FROM collection_shadow WHERE migration = ? ORDER BY at_ms "
+		"DESC, lot LIMIT ?",
+		P_TEXT(migration), P_I64((int64_t)max));
+	if (e)
+		return e;
+	while (got < max && row_next(r, &e, et)) {
+		sum += (double)row_i64(r, 0);
+		overlap[got] = row_f64(r, 1);
+		rbo[got++] = row_f64(r, 2);
+	}
+	row_free(r);
+	*n = got;
+	*k = got ? sum / (double)got : 0;
 	return e;
 }

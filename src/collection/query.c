@@ -1,5 +1,5 @@
 /* Reading and searching. */
-#include "collection/collection_int.h"
+#include "collection/migrate_int.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -67,19 +67,29 @@ enum err collection_get(struct collection *k, const struct item_id *ids, size_t 
 enum err collection_vector(struct collection *k, const struct item_id *id, struct str space,
 	struct arena *a, const float **out, size_t *dim, struct errtext *et)
 {
-	struct collection_item *items;
-	size_t n;
-	enum err e =
-		collection_get(k, id, 1, (struct item_want){.vectors = true}, a, &items, &n, et);
-	for (size_t i = 0; !e && n && i < items[0].n_vectors; i++)
-		if (str_eq(items[0].vectors[i].space, space)) {
-			*out = items[0].vectors[i].v;
-			*dim = items[0].vectors[i].dim;
+	const struct layout *l = layout_of(k);
+	struct item_row r;
+	struct item_vector *v;
+	struct tx *tx;
+	size_t n = 0;
+	enum err e = db_begin(croft_db(k->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_item(
+		tx, k->number, item_id_bytes(id), (struct item_want){.vectors = true}, a, &r, et);
+	db_rollback(tx);
+	if (!e)
+		e = item_decode(r.vectors, l->spaces, l->n, a, &v, &n, et);
+	for (size_t i = 0; !e && i < n; i++)
+		if (str_eq(v[i].space, space)) {
+			*out = v[i].v;
+			*dim = v[i].dim;
 			return OK;
 		}
-	return e ? e
-		 : err_set(et, ERR_NOT_FOUND,
-			   "the item that the query names is not there, or has no such vector");
+	return e && e != ERR_NOT_FOUND ? e
+				       : err_set(et, ERR_NOT_FOUND,
+						 "the item that the query names is not there, or "
+						 "has no such vector");
 }
 
 struct gathering {
@@ -276,14 +286,17 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 		v.filter = &filter;
 	}
 	e = e ? e : vindex_search(layout_of(k)->index[s->place], &v, found, &answer, et);
-	free((void *)filter.bits);
 	for (size_t i = 0; i < answer.n && !e; i++)
 		hits[i] = (struct item_hit){
 			.key = found[i].key, .score = score_of(s, found[i].score)};
 	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
+	if (!e) {
+		leave_out(q, hits, &answer.n);
+		shadow_offer(k, q, &filter, v.filter != NULL, hits, answer.n);
+	}
+	free((void *)filter.bits);
 	if (e)
 		return e;
-	leave_out(q, hits, &answer.n);
 	*out = hits;
 	*n = answer.n;
 	if (how)

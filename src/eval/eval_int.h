@@ -7,6 +7,7 @@
  *	judged.c       a request to queries with their judged documents
  *	retrieval.c    one setting on all queries; the comparison
  *	tune.c         a search among settings
+ *	moved.c        judged queries in both spaces of a collection that moves
  *	record.c       results as runs of an experiment
  *	eval_cmd.c, beir.c: the commands, and the folders that they read */
 #ifndef EVAL_EVAL_INT_H
@@ -146,5 +147,9 @@ enum err folder_queries(const struct folder *f, size_t at_most, struct jw *w, si
 	struct errtext *et) MUST_CHECK;
 
 enum err run_eval_retrieval(struct cmd *cmd, struct errtext *et);
+
+/* moved.c: judged queries in both spaces of a migration */
+void post_moved(struct croft *c, struct http_request *rq, struct http_response *rs);
+enum err run_eval_migration(struct cmd *cmd, struct errtext *et);
 
 #endif

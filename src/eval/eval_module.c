@@ -29,9 +29,17 @@ static const struct route routes[] = {
 		"experiment: int | null, settings: EvalResult[], queries_to_tune?: int, trials?: "
 		"object[], configuration?: object, query?: object }",
 		QUERIES_MAX},
+	{HTTP_POST, "/api/v1/collections/{name}/migrations/judge", post_moved, PERM_DOCUMENT_WRITE,
+		"Answer judged queries in both spaces of a migration and compare the measures; the "
+		"migration keeps the result",
+		NULL, "{ name?, space?, queries: { id, text }[], qrels: (string | number)[][] }",
+		"MigrationJudged", QUERIES_MAX},
 };
 
 static const struct shape shapes[] = {
+	{"MigrationJudged", "{ name, queries: int, queries_without_judgement: int, metrics: { "
+			    "metric, from: Interval, to: Interval, difference: Interval, p: "
+			    "number, better: int, worse: int }[] }"},
 	{"EvalCorpus", "{ digest, name, collection, chunk_tokens: int, documents: int, failed: "
 		       "int, ready: boolean, updated }"},
 	{"EvalSetting",
@@ -70,6 +78,12 @@ static const struct option retrieval_options[] = {
 	{"forget", 0, NULL, "Remove what was kept of the folder's corpus"},
 };
 
+static const struct option migration_options[] = {
+	{"space", 0, "NAME", "Which vectors, when there are several kinds"},
+	{"qrels", 0, "FILE", "Judgements (qrels/test.tsv, else qrels.tsv)"},
+	{"queries", 'n', "N", "Only the first N queries"},
+};
+
 static const struct command commands[] = {
 	{"eval retrieval", run_eval_retrieval, "FOLDER", retrieval_options,
 		ARRAY_LEN(retrieval_options),
@@ -80,6 +94,13 @@ static const struct command commands[] = {
 		"  croft eval retrieval scifact\n"
 		"  croft eval retrieval scifact -s hybrid -s hybrid:weight=2 -s hybrid:rerank=50\n"
 		"  croft eval retrieval scifact --tune --chunk-tokens 128,320"},
+	{"eval migration", run_eval_migration, "NAME FOLDER", migration_options,
+		ARRAY_LEN(migration_options),
+		"Compare a collection's present and next model on a folder of judged queries",
+		"The collection is moving to another model (croft collections migrate) and its ids "
+		"are those of\n"
+		"the judgements. FOLDER has queries.jsonl and qrels/*.tsv. Example:\n\n"
+		"  croft eval migration faq faq-judged"},
 };
 
 const struct module eval_module = {

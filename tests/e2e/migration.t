@@ -251,6 +251,81 @@ def moving(c, stub):
     tap.same(f.search(text="w1 w2", k=1)[0], 200, "and answered as before")
 
 
+def nearest(model, query, items, k, without=None):
+    q = vector(model, query)
+    ranked = sorted((-cosine(q, vector(model, t)), i) for i, t in items.items() if i != without)
+    return [i for _, i in ranked[:k]]
+
+
+def rbo(a, b, p=0.9):
+    n, total = min(len(a), len(b)), 0
+    for d in range(1, n + 1):
+        agreement = len(set(a[:d]) & set(b[:d])) / d
+        total += agreement * p ** d
+    return agreement * p ** n + (1 - p) / p * total
+
+
+def agreeing(c, stub):
+    """A sample of the queries is answered in both spaces; judged queries are measured in both."""
+    f = Faq(c, stub, "agree")
+    f.call("PUT", "", {"vectors": {"model": A}})
+    f.put(range(200))
+    for i in range(0, 200, 2):
+        f.call("PUT", "/items", {"items": [{"id": i, "text": f.texts[i], "payload": {"even": True}}]})
+    f.call("POST", "/migrations", {"to": B, "shadow": 1})
+    tap.ok(until(20, lambda: f.state()["state"] == "ready"), "another collection is ready", f.state())
+    before, overlaps, rbos = len(f.state().get("agreement") or []), [], []
+    for n in range(40):
+        k, without, items = 10, None, f.texts
+        if n % 4 == 1:
+            without = n
+            body = {"id": n}
+        else:
+            body = {"text": text()}
+        query = f.texts[n] if without is not None else body["text"]
+        if n % 4 == 2:
+            body["filter"] = {"must": [{"key": "even", "match": {"value": True}}]}
+            items = {i: t for i, t in f.texts.items() if i % 2 == 0}
+        f.search(k=k, **body)
+        a, b = nearest(A, query, items, k, without), nearest(B, query, items, k, without)
+        overlaps.append(len(set(a) & set(b)) / k)
+        rbos.append(rbo(a, b))
+        f.search(vector=vector(A, "w1"), k=k)  # of which nobody knows the text
+    tap.same(before, 0, "nothing was compared yet")
+    tap.ok(until(20, lambda: (f.state()["agreement"] or {}).get("queries") == 40), "all queries whose text or item is known are answered twice",
+           f.state()["agreement"])
+    said = f.state()["agreement"]
+    tap.ok(abs(said["overlap"]["mean"] - sum(overlaps) / 40) < 0.006, "overlap@10 is what the test computes", f"{said} {sum(overlaps) / 40}")
+    tap.ok(abs(said["rbo"]["mean"] - sum(rbos) / 40) < 0.006, "so is the rank-biased overlap", f"{said} {sum(rbos) / 40}")
+    tap.ok(said["overlap"]["low"] < said["overlap"]["mean"] < said["overlap"]["high"] and said["overlap"]["high"] - said["overlap"]["low"] < 0.25,
+           "with an interval", said)
+    # judged queries: half of an item's words find it, at some rank
+    folder = tempfile.mkdtemp(prefix="croft-judged-")
+    os.mkdir(folder + "/qrels")
+    ranks = {A: [], B: []}
+    with open(folder + "/queries.jsonl", "w") as queries, open(folder + "/qrels/test.tsv", "w") as qrels:
+        qrels.write("query-id\tcorpus-id\tscore\n")
+        for i in range(60):
+            query = " ".join(f.texts[i].split()[:3])
+            queries.write('{"_id": "q%d", "text": "%s"}\n' % (i, query))
+            qrels.write(f"q{i}\t{i}\t1\n")
+            for m in (A, B):
+                top = nearest(m, query, f.texts, 10)
+                ranks[m].append(1 / (1 + top.index(i)) if i in top else 0)
+    rc, out, err = c.cli("eval", "migration", "agree", folder)
+    tap.ok(rc == 0 and "nDCG@10" in out and "60 queries" in out, "croft eval migration compares the models on judged queries", out + err)
+    mrr = {m["metric"]: m for m in f.state()["judged"]["metrics"]}["MRR@10"]
+    want = [sum(ranks[m]) / 60 for m in (A, B)]
+    tap.ok(abs(mrr["from"]["mean"] - want[0]) < 0.01 and abs(mrr["to"]["mean"] - want[1]) < 0.01, "the measures are what the test computes", f"{mrr} {want}")
+    d = mrr["difference"]
+    tap.ok(abs(d["mean"] - (mrr["to"]["mean"] - mrr["from"]["mean"])) < 1e-9 and d["low"] <= d["mean"] <= d["high"], "with an interval of the difference", d)
+    f.step("cutover")
+    f.search(text=text(), k=10)
+    tap.ok(until(10, lambda: f.state()["agreement"]["queries"] == 41), "after the cut-over the former space is asked too")
+    rc, out, err = c.cli("collections", "migration", "status", "agree")
+    tap.ok(rc == 0 and "41 queries were answered in both spaces" in out and "MRR@10" in out and max(map(len, out.splitlines())) <= 80, "the command shows it", out + err)
+
+
 def two_servers(stub):
     blobs = tempfile.mkdtemp(prefix="croft-blobs-")
     with postgres.Pg() as pg:
@@ -318,6 +393,7 @@ if os.environ.get("MIGRATION_PART") != "servers":
     with Croft(settings=QUICK) as c:
         models(c, stub)
         moving(c, stub)
+        agreeing(c, stub)
 if not postgres.missing() and not on_postgres() and os.environ.get("MIGRATION_PART") != "one":
     two_servers(stub)
 tap.done()
