@@ -101,4 +101,5 @@ def main():
     return bool(differ)
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

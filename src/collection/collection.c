@@ -78,9 +78,20 @@ int64_t collection_number(void)
 	return (int64_t)(v >> 14) + 1; /* 50 bits: exact in JSON and short in an index */
 }
 
+struct creating {
+	struct croft *c;
+	struct collection_row row;
+	const struct backend *backend;
+	const struct space *spaces;
+	size_t n;
+};
+
 static enum err add_in(struct tx *tx, void *ctx, struct errtext *et)
 {
-	return store_collection_add(tx, ctx, et);
+	const struct creating *x = ctx;
+	enum err e = store_collection_add(tx, &x->row, et);
+	return e || !x->backend->make ? e
+				      : x->backend->make(x->c, tx, &x->row, x->spaces, x->n, et);
 }
 
 enum err collection_name_check(struct str name, struct errtext *et)
@@ -92,6 +103,13 @@ enum err collection_name_check(struct str name, struct errtext *et)
 enum err collection_create(struct croft *c, struct str project, struct str name,
 	const struct space *spaces, size_t n, struct errtext *et)
 {
+	return collection_create_in(c, project, name, spaces, n, S(""), et);
+}
+
+enum err collection_create_in(struct croft *c, struct str project, struct str name,
+	const struct space *spaces, size_t n, struct str backend, struct errtext *et)
+{
+	const struct backend *be = NULL;
 	struct buf config = {0};
 	struct arena *a = arena_new(0);
 	struct space *settled = a ? arena_array_of(a, n + 1, struct space) : NULL;
@@ -105,37 +123,57 @@ enum err collection_create(struct croft *c, struct str project, struct str name,
 		e = spaces[i].model.n ? space_settle(c, &settled[i], a, et) : OK;
 	}
 	e = e ? e : check_spaces(settled, n, et);
+	e = e ? e : backend_choose(c, backend, &be, et);
 	if (!e)
 		config_write(settled, n, &config);
-	arena_free(a);
-	if (e)
-		return e;
 	int64_t now = clock_unix_ms();
-	struct collection_row r = {.number = collection_number(),
-		.project = project,
-		.name = name,
-		.config = buf_str(&config),
-		.next_num = 1,
-		.created_ms = now,
-		.updated_ms = now};
-	e = config.err ? no_memory(et) : db_write(croft_db(c), add_in, &r, et);
+	struct creating x = {.c = c,
+		.row = {.number = collection_number(),
+			.project = project,
+			.name = name,
+			.config = buf_str(&config),
+			.backend = be == &backend_embedded || !be ? S("") : str_c(be->name),
+			.next_num = 1,
+			.created_ms = now,
+			.updated_ms = now},
+		.backend = be,
+		.spaces = settled,
+		.n = n};
+	e = e ? e : config.err ? no_memory(et) : db_write(croft_db(c), add_in, &x, et);
 	buf_free(&config);
+	arena_free(a);
 	return e;
 }
 
 /* ---- listing ---- */
 
+static enum err backend_of(
+	const struct collection_row *r, const struct backend **out, struct errtext *et)
+{
+	*out = backend_find(r->backend);
+	return *out ? OK
+		    : err_set(et, ERR_CORRUPT,
+			      "the collection %.*s is kept in %.*s, which this version does not "
+			      "know",
+			      STR_FMT(r->name), STR_FMT(r->backend));
+}
+
 static enum err to_info(const struct collection_row *r, struct arena *a,
 	struct collection_info *out, struct errtext *et)
 {
+	const struct backend *b;
+	enum err e = backend_of(r, &b, et);
+	if (e)
+		return e;
 	*out = (struct collection_info){.name = r->name,
 		.items = r->items,
 		.seq = r->seq,
 		.created_ms = r->created_ms,
 		.updated_ms = r->updated_ms,
+		.backend = b->name,
 		.lazy = !r->next_num};
 	size_t n = 0, kept = 0;
-	enum err e = config_read(r->config, a, &out->spaces, &n, et);
+	e = config_read(r->config, a, &out->spaces, &n, et);
 	for (size_t i = 0; i < n && !e; i++)
 		if (out->spaces[i].role == SPACE_NAMED)
 			out->spaces[kept++] = out->spaces[i];
@@ -230,7 +268,7 @@ static enum err sweep_in(struct tx *tx, void *ctx, struct errtext *et)
 static enum err sweep(struct croft *c, int64_t number, struct errtext *et)
 {
 	struct sweeping s = {number, true};
-	enum err e = OK;
+	enum err e = backend_pgvector.forget(c, number, et);
 	while (!e && s.more && !cancelled(croft_stopping(c)))
 		e = db_write(croft_db(c), sweep_in, &s, et);
 	return e;
@@ -319,6 +357,14 @@ void let_go(struct collection *k)
 	pthread_mutex_unlock(&all->mu);
 }
 
+/* Under mu; it is not in the map any more. */
+static void drop(struct collection *k)
+{
+	k->dropped = true;
+	k->users++;
+	unuse(k);
+}
+
 void collections_forget(struct croft *c, int64_t number)
 {
 	struct collections *all = collections_of(c);
@@ -326,11 +372,8 @@ void collections_forget(struct croft *c, int64_t number)
 	key_of(number, key);
 	pthread_mutex_lock(&all->mu);
 	struct collection *k = map_del(&all->by_number, str_c(key));
-	if (k) {
-		k->dropped = true;
-		k->users++;
-		unuse(k);
-	}
+	if (k)
+		drop(k);
 	pthread_mutex_unlock(&all->mu);
 }
 
@@ -351,6 +394,7 @@ static enum err make(struct croft *c, const struct collection_row *r, struct col
 		k->project = arena_str(k->arena, r->project);
 		k->name = arena_str(k->arena, r->name);
 		e = layout_first(k, r->config, et);
+		e = e ? e : backend_of(r, &k->backend, et);
 		if (!e && (!k->project.p || !k->name.p))
 			e = no_memory(et);
 	}
@@ -412,6 +456,11 @@ static enum err open_row(struct croft *c, const struct collection_row *r, struct
 	enum err e = OK;
 	pthread_mutex_lock(&all->mu);
 	struct collection *k = map_get(&all->by_number, str_c(key));
+	if (k && k->backend != backend_find(r->backend)) { /* it was moved */
+		map_del(&all->by_number, str_c(key));
+		drop(k);
+		k = NULL;
+	}
 	bool fresh = !k;
 	if (fresh) {
 		e = make(c, r, &k, et);
@@ -501,7 +550,7 @@ static enum err follow_one(struct croft *c, struct str number, struct errtext *e
 	pthread_mutex_lock(&k->write);
 	enum err e = shelf_follow(k, et);
 	pthread_mutex_unlock(&k->write);
-	if (e == ERR_NOT_FOUND) {
+	if (e == ERR_NOT_FOUND || k->moved) {
 		collections_forget(c, k->number);
 		e = OK;
 	}
@@ -545,7 +594,7 @@ static enum err follow(void *ctx, const struct notice *n, struct errtext *et)
 
 /* ---- saving what is open ---- */
 
-static void keep_all(struct croft *c)
+void collections_each(struct croft *c, void (*fn)(struct collection *k))
 {
 	struct collections *all = collections_of(c);
 	struct buf keys = {0};
@@ -555,22 +604,44 @@ static void keep_all(struct croft *c)
 	while (str_next(&rest, '\n', &line) && !cancelled(croft_stopping(c))) {
 		struct collection *k = line.n ? take_open(all, line) : NULL;
 		if (k) {
-			snapshot_keep(k, false);
+			fn(k);
 			let_go(k);
 		}
 	}
 	buf_free(&keys);
 }
 
-static void *keep_saved(void *arg)
+static void keep_one(struct collection *k)
+{
+	snapshot_keep(k, false);
+}
+
+static void tend_one(struct collection *k)
+{
+	if (k->backend->tend)
+		k->backend->tend(k);
+}
+
+/* fn for all that are open, each second. */
+static void each_second(struct croft *c, void (*fn)(struct collection *k))
 {
 	enum { NAP_MS = 100, NAPS = 10 };
-	struct croft *c = arg;
 	for (unsigned nap = 0; !cancelled(croft_stopping(c)); nap++) {
 		clock_sleep_ms(NAP_MS);
 		if (nap % NAPS == NAPS - 1)
-			keep_all(c);
+			collections_each(c, fn);
 	}
+}
+
+static void *tend_all(void *arg)
+{
+	each_second(arg, tend_one);
+	return NULL;
+}
+
+static void *keep_saved(void *arg)
+{
+	each_second(arg, keep_one);
 	return NULL;
 }
 
@@ -613,6 +684,10 @@ enum err collections_start(struct croft *c, struct errtext *et)
 		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
 		all->keeping = !e;
 	}
+	if (!e && db_is(croft_db(c), "postgres")) {
+		e = thread_start(&all->tender, tend_all, c, "collections", et);
+		all->tending = !e;
+	}
 	return e;
 }
 
@@ -630,6 +705,8 @@ void collections_stop(struct croft *c)
 		pthread_join(all->sweeper, NULL);
 	if (all->keeping)
 		pthread_join(all->keeper, NULL);
+	if (all->tending)
+		pthread_join(all->tender, NULL);
 	for (size_t i = 0; map_next(&all->by_number, &i, &key, &value);) {
 		snapshot_keep(value, true);
 		free_collection(value);

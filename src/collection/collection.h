@@ -61,7 +61,8 @@ struct collection_info {
 	struct space *spaces;
 	size_t n_spaces;
 	int64_t items, seq, created_ms, updated_ms;
-	bool lazy; /* a copy whose items are still those of a version */
+	bool lazy;           /* a copy whose items are still those of a version */
+	const char *backend; /* "embedded", "pgvector" */
 };
 
 /* ---- ids ---- */
@@ -90,6 +91,14 @@ struct collection;
 /* ERR_CONFLICT: it is there. A space with a model gets its dim (0: the model's) and identity. */
 enum err collection_create(struct croft *c, struct str project, struct str name,
 	const struct space *spaces, size_t n, struct errtext *et) MUST_CHECK;
+/* The same where the vectors are searched: "embedded" (in this server's memory) or "pgvector"; "":
+ * as the setting collection.backend says, which is what collection_create does. */
+enum err collection_create_in(struct croft *c, struct str project, struct str name,
+	const struct space *spaces, size_t n, struct str backend, struct errtext *et) MUST_CHECK;
+/* To another backend, as a whole or not at all; it can be used meanwhile. */
+enum err collection_move(struct croft *c, const struct principal *who, struct str project,
+	struct str name, struct str backend, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
 enum err collection_delete(
 	struct croft *c, struct str project, struct str name, struct errtext *et) MUST_CHECK;
 enum err collection_list(struct croft *c, struct str project, struct arena *a,

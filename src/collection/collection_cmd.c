@@ -10,12 +10,17 @@ const struct option collection_create_options[] = {
 	{"model", 'm', "NAME", "The model that embeds the texts"},
 	{"vectors", 0, "JSON",
 		"Several kinds: {\"name\": {\"size\": 384, \"distance\": \"Cosine\"}}"},
+	{"backend", 0, "NAME", "embedded (memory) or pgvector (PostgreSQL)"},
+};
+const struct option collection_move_options[] = {
+	{"backend", 0, "NAME", "Where to: embedded (memory) or pgvector (PostgreSQL)"},
 };
 const struct option collection_import_options[] = {
 	{"first", 0, "N", "The id of the first vector of a file without ids (0)"},
 	{"batch", 0, "N", "Items of one request (1000)"},
 	{"create", 0, NULL, "Make the collection if it is not there, as large as the vectors are"},
 	{"distance", 0, "NAME", "With --create: Cosine, Dot or Euclid"},
+	{"backend", 0, "NAME", "With --create: embedded (memory) or pgvector (PostgreSQL)"},
 };
 const struct option collection_export_options[] = {
 	{"vectors", 0, NULL, "With their vectors"},
@@ -107,9 +112,12 @@ static void print_collection(struct cmd *cmd, yyjson_val *k)
 {
 	yyjson_val *s;
 	size_t i, n;
-	cmd_outf(cmd, "%s%.*s%s  %lld items, change %lld\n", cmd_style(cmd, "bold"),
+	struct str backend = json_str(k, "backend");
+	bool elsewhere = backend.n && !str_eq_c(backend, "embedded");
+	cmd_outf(cmd, "%s%.*s%s  %lld items, change %lld%s%.*s\n", cmd_style(cmd, "bold"),
 		STR_FMT(json_str(k, "name")), cmd_style(cmd, "reset"),
-		(long long)json_i64(k, "items", 0), (long long)json_i64(k, "seq", 0));
+		(long long)json_i64(k, "items", 0), (long long)json_i64(k, "seq", 0),
+		elsewhere ? ", in " : "", elsewhere ? (int)backend.n : 0, backend.p);
 	yyjson_arr_foreach(yyjson_obj_get(k, "spaces"), i, n, s)
 	{
 		struct str name = json_str(s, "name"), model = json_str(s, "model");
@@ -143,6 +151,27 @@ enum err run_collections_show(struct cmd *cmd, struct errtext *et)
 	return show(cmd, HTTP_GET, (struct str){0}, et);
 }
 
+enum err run_collections_move(struct cmd *cmd, struct errtext *et)
+{
+	struct buf b = {0}, reply = {0};
+	yyjson_doc *doc = NULL;
+	struct jw w = {.out = &b};
+	if (!cmd_opt(cmd, "backend").n)
+		return err_set(et, ERR_INVALID, "say where to: --backend embedded or pgvector");
+	jw_obj(&w);
+	jw_kstr(&w, "backend", cmd_opt(cmd, "backend"));
+	jw_end(&w);
+	enum err e = call(cmd, HTTP_POST, "/move", buf_str(&b), &reply, &doc, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	else if (!e)
+		print_collection(cmd, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	buf_free(&b);
+	buf_free(&reply);
+	return e;
+}
+
 enum err run_collections_rm(struct cmd *cmd, struct errtext *et)
 {
 	struct buf reply = {0};
@@ -157,8 +186,8 @@ enum err run_collections_rm(struct cmd *cmd, struct errtext *et)
 
 /* ---- create ---- */
 
-static void vectors_body(
-	struct buf *b, struct str vectors, int64_t size, struct str distance, struct str model)
+static void vectors_body(struct buf *b, struct str vectors, int64_t size, struct str distance,
+	struct str model, struct str backend)
 {
 	struct jw w = {.out = b};
 	jw_obj(&w);
@@ -174,6 +203,8 @@ static void vectors_body(
 			jw_kstr(&w, "model", model);
 		jw_end(&w);
 	}
+	if (backend.n)
+		jw_kstr(&w, "backend", backend);
 	jw_end(&w);
 }
 
@@ -195,8 +226,8 @@ enum err run_collections_create(struct cmd *cmd, struct errtext *et)
 		e = err_set(et, ERR_INVALID,
 			"say --model NAME, whose vectors they are, or --size N for vectors of "
 			"your own");
-	vectors_body(
-		&b, cmd_opt(cmd, "vectors"), size, cmd_opt(cmd, "distance"), cmd_opt(cmd, "model"));
+	vectors_body(&b, cmd_opt(cmd, "vectors"), size, cmd_opt(cmd, "distance"),
+		cmd_opt(cmd, "model"), cmd_opt(cmd, "backend"));
 	e = e ? e : show(cmd, HTTP_PUT, buf_str(&b), et);
 	buf_free(&b);
 	return e;
@@ -227,7 +258,7 @@ static enum err create_for(struct cmd *cmd, struct str items, struct errtext *et
 	enum err e = call(cmd, HTTP_GET, "", (struct str){0}, &reply, NULL, &absent);
 	if (e == ERR_NOT_FOUND) {
 		vectors_body(&b, (struct str){0}, (int64_t)dim, cmd_opt(cmd, "distance"),
-			(struct str){0});
+			(struct str){0}, cmd_opt(cmd, "backend"));
 		e = dim ? call(cmd, HTTP_PUT, "", buf_str(&b), &reply, NULL, et)
 			: err_set(et, ERR_INVALID,
 				  "the first item has no vector: make the collection first, with "

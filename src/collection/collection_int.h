@@ -17,6 +17,8 @@
  *	filter.c             conditions on payloads as sets of items
  *	query.c              reading and searching
  *	rank.c               lists of hits in another order
+ *	backend.c            where vectors are searched: in memory, or as pgv_int.h says
+ *	move.c               from one of them to another
  *	map*.c               maps: see map_int.h
  *	curate*.c            curation: see curate_int.h
  *	version*.c           versions: see version_int.h
@@ -47,6 +49,7 @@ extern const size_t n_collection_migrations;
 struct collection_row {
 	int64_t number; /* of the collection, by chance and never used twice */
 	struct str project, name, config;
+	struct str backend; /* .n 0: embedded */
 	int64_t seq, next_num, items, graves_seq, created_ms, updated_ms;
 };
 
@@ -99,6 +102,9 @@ enum err store_items_from(struct tx *tx, int64_t collection, struct str from, si
 	struct errtext *et) MUST_CHECK; /* by id */
 enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_row_fn fn,
 	void *ctx, struct errtext *et) MUST_CHECK; /* whole, changed after seq */
+enum err store_items_part(struct tx *tx, int64_t collection, int64_t num, size_t max,
+	struct item_want read, item_row_fn fn, void *ctx,
+	struct errtext *et) MUST_CHECK; /* by number */
 enum err store_items_all(struct tx *tx, int64_t collection, struct item_want read, item_row_fn fn,
 	void *ctx, struct errtext *et) MUST_CHECK; /* by number */
 /* ERR_NOT_FOUND, without a text. */
@@ -220,6 +226,53 @@ enum err lacking_note(struct tx *tx, const struct layout *l, int64_t collection,
 /* The item is gone. */
 enum err lacking_forget(struct tx *tx, const struct layout *l, int64_t collection, int64_t num,
 	struct errtext *et) MUST_CHECK;
+/* ---- where vectors are searched ---- */
+
+struct matched {
+	uint64_t num;
+	struct str id;
+};
+
+/* What may be done elsewhere than by indexes in this server's memory; a slot that is NULL is done
+ * there. Items are in the same tables whatever the backend, and calls come checked. */
+struct backend {
+	const char *name;
+	/* May these spaces be kept so? In the transaction that makes the collection; et names the
+	 * remedy. */
+	enum err (*make)(struct croft *c, struct tx *tx, const struct collection_row *r,
+		const struct space *spaces, size_t n, struct errtext *et);
+	/* Makes searching possible, when the collection is first used. */
+	enum err (*open)(struct collection *k, const struct cancel *cancel, struct errtext *et);
+	/* In the transaction of a change, which the row says (seq is its number). */
+	enum err (*changed)(struct tx *tx, const struct collection_row *row, struct errtext *et);
+	enum err (*query)(struct collection *k, const struct item_query *q, struct arena *a,
+		struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et);
+	/* Items that match, from an id on, at most max, by id; how many there are. */
+	enum err (*list)(struct collection *k, const struct cond *c, struct str from, size_t max,
+		struct arena *a, struct matched **out, size_t *n, struct errtext *et);
+	enum err (*count)(
+		struct collection *k, const struct cond *c, size_t *n, struct errtext *et);
+	/* Looked at each second, beside everything else. */
+	void (*tend)(struct collection *k);
+	/* Takes everything in while the collection is in use elsewhere; `settle` is the last step,
+	 * in the transaction that makes it the collection's backend. */
+	enum err (*fill)(struct croft *c, const struct collection_row *row,
+		const struct cancel *cancel, struct errtext *et);
+	enum err (*settle)(struct tx *tx, const struct collection_row *row, struct errtext *et);
+	/* What a collection left that has gone, or has moved. */
+	enum err (*forget)(struct croft *c, int64_t number, struct errtext *et);
+};
+extern const struct backend backend_embedded, backend_pgvector;
+/* "": embedded. NULL: there is none of that name. */
+const struct backend *backend_find(struct str name);
+/* Of a new collection: that name, or "" for the setting's. ERR_INVALID names those there are. */
+enum err backend_choose(struct croft *c, struct str name, const struct backend **out,
+	struct errtext *et) MUST_CHECK;
+/* What has to look through the index in memory, which is not there: ERR_UNSUPPORTED, the remedy. */
+enum err backend_in_memory(
+	const struct collection *k, const char *doing, struct errtext *et) MUST_CHECK;
+enum err store_collection_backend(
+	struct tx *tx, int64_t number, struct str backend, struct errtext *et) MUST_CHECK;
 
 /* ---- one collection in memory ---- */
 
@@ -230,7 +283,13 @@ struct collection {
 	struct arena *arena; /* of what never changes: the names and spaces */
 	struct str project, name;
 	_Atomic(struct layout *) layout; /* changed under write */
-	struct fields *fields;           /* of the payloads; a key is an item's number */
+	const struct backend *backend;
+	struct {
+		char schema[132];     /* of the extension, quoted */
+		unsigned version;     /* 800: 0.8.0 */
+		int64_t tended, next; /* changes that were looked at; when to look again */
+	} pgv;                        /* with the backend pgvector */
+	struct fields *fields;        /* of the payloads; a key is an item's number */
 
 	pthread_mutex_t write;          /* one change at a time; guards seq */
 	int64_t seq;                    /* changes up to this one are in what follows */
@@ -250,6 +309,7 @@ struct collection {
 	enum { LOADING, LOADED, FAILED } state;
 	bool stale;   /* another server changed it while it was loaded */
 	bool dropped; /* freed with its last user */
+	bool moved;   /* the database says another backend: to be opened anew */
 };
 
 enum vindex_metric shelf_metric(const struct space *s);
@@ -271,6 +331,8 @@ enum err shelf_head_read(
 	struct collection *k, struct tx *tx, struct arena *a, struct errtext *et) MUST_CHECK;
 /* Under k->write: changes up to seq are in it. */
 void shelf_at(struct collection *k, int64_t seq);
+/* How many items there are, when they are not in memory. */
+void shelf_counts(struct collection *k, int64_t items);
 enum err shelf_remove(
 	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
 /* Under k->write: what others changed since k->seq. */
@@ -287,10 +349,6 @@ enum err filter_select(struct collection *k, const struct cond *c, struct bitmap
  */
 enum err filter_bits(struct collection *k, const struct cond *c, const uint64_t *among,
 	size_t n_among, struct vindex_filter *out, struct errtext *et) MUST_CHECK;
-struct matched {
-	uint64_t num;
-	struct str id;
-};
 /* In the order of ids; in `a`. */
 enum err filter_list(struct collection *k, const struct cond *c, struct arena *a,
 	struct matched **out, size_t *n, struct errtext *et) MUST_CHECK;
@@ -327,8 +385,8 @@ struct collections {
 	struct watch *watch;
 	struct kern_team *team; /* that builds indexes; NULL: one thread does */
 	pthread_mutex_t team_mu;
-	pthread_t sweeper, keeper;
-	bool sweeping, keeping;
+	pthread_t sweeper, keeper, tender;
+	bool sweeping, keeping, tending;
 	char host[ID_HEX + 1];       /* this data directory */
 	struct maps *maps;           /* map_int.h */
 	struct curations *curations; /* curate_int.h */
@@ -343,6 +401,7 @@ void get_collections(struct croft *c, struct http_request *rq, struct http_respo
 void get_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
 void put_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void move_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void put_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_items(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -370,6 +429,7 @@ void post_curation_dataset(struct croft *c, struct http_request *rq, struct http
 enum err run_collections(struct cmd *cmd, struct errtext *et);
 enum err run_collections_show(struct cmd *cmd, struct errtext *et);
 enum err run_collections_create(struct cmd *cmd, struct errtext *et);
+enum err run_collections_move(struct cmd *cmd, struct errtext *et);
 enum err run_collections_rm(struct cmd *cmd, struct errtext *et);
 enum err run_collections_import(struct cmd *cmd, struct errtext *et);
 enum err run_collections_export(struct cmd *cmd, struct errtext *et);
@@ -381,8 +441,14 @@ enum { N_CURATE_OPTIONS = 22 };
 extern const struct option collection_map_options[];
 enum { N_MAP_OPTIONS = 8 };
 extern const struct option collection_create_options[], collection_import_options[],
-	collection_export_options[], collection_search_options[];
-enum { N_CREATE_OPTIONS = 4, N_IMPORT_OPTIONS = 4, N_EXPORT_OPTIONS = 1, N_SEARCH_OPTIONS = 6 };
+	collection_export_options[], collection_search_options[], collection_move_options[];
+enum {
+	N_CREATE_OPTIONS = 5,
+	N_MOVE_OPTIONS = 1,
+	N_IMPORT_OPTIONS = 5,
+	N_EXPORT_OPTIONS = 1,
+	N_SEARCH_OPTIONS = 6
+};
 
 enum err run_collections_versions(struct cmd *cmd, struct errtext *et);
 enum err run_collections_commit(struct cmd *cmd, struct errtext *et);
@@ -413,5 +479,7 @@ struct collection *take_open(struct collections *all, struct str number);
 void let_go(struct collection *k); /* of what take_open gave */
 /* Forgets it if it is open; those who use it go on to the end. */
 void collections_forget(struct croft *c, int64_t number);
+/* fn for each that is open, until the instance is to end. */
+void collections_each(struct croft *c, void (*fn)(struct collection *k));
 
 #endif

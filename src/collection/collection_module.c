@@ -15,9 +15,14 @@ static const struct route routes[] = {
 		"Make a collection: {size, distance} for vectors that are brought along, {model} "
 		"for "
 		"texts; or an object of such under names",
-		NULL, "{ vectors: object }", "Collection", 0},
+		NULL, "{ vectors: object, backend?: \"embedded\" | \"pgvector\" }", "Collection",
+		0},
 	{HTTP_DELETE, ONE, delete_collection, PERM_DOCUMENT_WRITE, "Delete a collection", NULL,
 		NULL, "{ deleted: boolean }", 0},
+	{HTTP_POST, ONE "/move", move_collection, PERM_DOCUMENT_WRITE,
+		"Keep its vectors elsewhere: in the memory of the servers or in PostgreSQL by "
+		"pgvector; as a whole or not at all, and it can be used meanwhile",
+		NULL, "{ backend: \"embedded\" | \"pgvector\" }", "Collection", 0},
 	{HTTP_GET, ONE "/items", get_items, PERM_DOCUMENT_READ, "Items in the order of their ids",
 		"{ limit?: int, from?, vectors?: boolean, as_of? }", NULL,
 		"{ items: CollectionItem[], next: int | string | null, seq: int, version: int | "
@@ -118,9 +123,10 @@ static const struct route routes[] = {
 };
 
 static const struct shape shapes[] = {
-	{"Collection", "{ name, items: int, seq: int, lazy: boolean, spaces: { name, size: int, "
-		       "distance, model: "
-		       "string | null, identity: string | null }[], created, updated }"},
+	{"Collection",
+		"{ name, items: int, seq: int, backend, lazy: boolean, spaces: { name, size: int, "
+		"distance, model: "
+		"string | null, identity: string | null }[], created, updated }"},
 	{"CollectionMapState",
 		"{ state: \"idle\" | \"running\" | \"failed\", error: string | null, progress: { "
 		"what, done: int, total: int } | null, map: CollectionMap | null }"},
@@ -170,6 +176,11 @@ static const struct command commands[] = {
 		"With --model Croft embeds the texts; with --size vectors are brought along. "
 		"Example:\n\n"
 		"  croft collections create faq --model all-minilm-l6-v2"},
+	{"collections move", run_collections_move, "NAME", OPTIONS(move, MOVE),
+		"Keep its vectors elsewhere, without a pause",
+		"embedded is the memory of the servers; pgvector is PostgreSQL (db.url), for what "
+		"outgrows it. Example:\n\n"
+		"  croft collections move faq --backend pgvector"},
 	{"collections rm", run_collections_rm, "NAME", NULL, 0, "Delete a collection", NULL},
 	{"collections import", run_collections_import, "NAME FILE", OPTIONS(import, IMPORT),
 		"Put items from a file",
@@ -221,12 +232,23 @@ static const struct setting settings[] = {
 	{"collection.curate_bytes", SET_BYTES, "4G",
 		"Memory that a curation may take; a collection that needs more is refused", 1 << 20,
 		(int64_t)1 << 42},
+	{"collection.backend", SET_TEXT, "embedded",
+		"Where new collections are searched when nothing is said: embedded (this server's "
+		"memory) or pgvector (the PostgreSQL of db.url)",
+		0, 0},
+	{"collection.pgvector_graph", SET_INT, "10000",
+		"Items from which on a collection in pgvector gets an HNSW index; fewer are "
+		"compared one by one",
+		1, (int64_t)1 << 40},
+	{"collection.pgvector_build_bytes", SET_BYTES, "1G",
+		"Memory that PostgreSQL may take to make such an index (maintenance_work_mem)",
+		1 << 20, (int64_t)1 << 40},
 };
 
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 6,
+	.n_migrations = 7,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

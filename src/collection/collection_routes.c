@@ -47,6 +47,7 @@ static void write_collection(struct jw *w, const struct collection_info *k)
 	jw_ki64(w, "items", k->items);
 	jw_ki64(w, "seq", k->seq);
 	jw_kbool(w, "lazy", k->lazy);
+	jw_kc(w, "backend", k->backend);
 	jw_key(w, "spaces");
 	jw_arr(w);
 	for (size_t i = 0; i < k->n_spaces; i++) {
@@ -111,7 +112,21 @@ void put_collection(struct croft *c, struct http_request *rq, struct http_respon
 	size_t n = 0;
 	enum err e = body_of(rq, &o, &et);
 	e = e ? e : item_json_spaces(item_json_get(o, "vectors"), rq->arena, &spaces, &n, &et);
-	e = e ? e : collection_create(c, project_of(rq), name_of(rq), spaces, n, &et);
+	struct str backend = S("");
+	e = e ? e : json_want_str(o, "backend", &backend, &et);
+	e = e ? e : collection_create_in(c, project_of(rq), name_of(rq), spaces, n, backend, &et);
+	reply_collection(c, rq, rs, e, &et);
+}
+
+void move_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct str backend = S("");
+	yyjson_val *o = NULL;
+	enum err e = body_of(rq, &o, &et);
+	e = e ? e : json_want_str(o, "backend", &backend, &et);
+	e = e ? e
+	      : collection_move(c, rq->who, project_of(rq), name_of(rq), backend, rq->cancel, &et);
 	reply_collection(c, rq, rs, e, &et);
 }
 

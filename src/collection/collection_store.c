@@ -131,6 +131,13 @@ const struct migration collection_migrations[] = {
 		"  overlap DOUBLE PRECISION NOT NULL,"
 		"  rbo DOUBLE PRECISION NOT NULL,"
 		"  PRIMARY KEY (migration, at_ms, lot));"},
+	{7, "collections in pgvector",
+		"ALTER TABLE collection ADD COLUMN backend TEXT NOT NULL DEFAULT '';"
+		"CREATE TABLE collection_pgv ("
+		"  collection BIGINT PRIMARY KEY,"
+		"  mark BIGINT NOT NULL,"
+		"  filled BIGINT NOT NULL,"
+		"  odd BIGINT NOT NULL);"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -138,16 +145,17 @@ const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
 #define COLLECTION_COLUMNS                                                              \
 	"number, project, name, config, seq, next_num, items, graves_seq, created_ms, " \
-	"updated_ms"
+	"updated_ms, backend"
 
 enum err store_collection_add(struct tx *tx, const struct collection_row *r, struct errtext *et)
 {
 	enum err e = db_exec(tx, et,
 		"INSERT INTO collection (" COLLECTION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
-		"?, ?) ON CONFLICT (project, name) DO NOTHING",
+		"?, ?, ?) ON CONFLICT (project, name) DO NOTHING",
 		P_I64(r->number), P_TEXT(r->project), P_TEXT(r->name), P_TEXT(r->config),
 		P_I64(r->seq), P_I64(r->next_num), P_I64(r->items), P_I64(r->graves_seq),
-		P_I64(r->created_ms), P_I64(r->updated_ms));
+		P_I64(r->created_ms), P_I64(r->updated_ms),
+		P_TEXT(r->backend.n ? r->backend : S("")));
 	return e || db_changes(tx) ? e
 				   : err_set(et, ERR_CONFLICT,
 					     "a collection named %.*s exists already: delete it "
@@ -167,8 +175,9 @@ static enum err read_collection(
 		.items = row_i64(r, 6),
 		.graves_seq = row_i64(r, 7),
 		.created_ms = row_i64(r, 8),
-		.updated_ms = row_i64(r, 9)};
-	return out->project.p && out->name.p && out->config.p
+		.updated_ms = row_i64(r, 9),
+		.backend = arena_str(a, row_text(r, 10))};
+	return out->project.p && out->name.p && out->config.p && out->backend.p
 		       ? OK
 		       : err_set(et, ERR_NOMEM, "no memory for a collection");
 }
@@ -239,13 +248,25 @@ enum err store_collections(struct tx *tx, struct str project, struct arena *a,
 	return e;
 }
 
+/* Whoever changed items comes here last, so here the backend takes the change over. */
 enum err store_collection_at(struct tx *tx, const struct collection_row *r, struct errtext *et)
 {
-	return db_exec(tx, et,
-		"UPDATE collection SET seq = ?, next_num = ?, items = ?, graves_seq = ?, "
-		"updated_ms = ? WHERE number = ?",
-		P_I64(r->seq), P_I64(r->next_num), P_I64(r->items), P_I64(r->graves_seq),
-		P_I64(r->updated_ms), P_I64(r->number));
+	const struct backend *b = backend_find(r->backend);
+	enum err e = b && b->changed ? b->changed(tx, r, et) : OK;
+	return e ? e
+		 : db_exec(tx, et,
+			   "UPDATE collection SET seq = ?, next_num = ?, items = ?, graves_seq = "
+			   "?, "
+			   "updated_ms = ? WHERE number = ?",
+			   P_I64(r->seq), P_I64(r->next_num), P_I64(r->items), P_I64(r->graves_seq),
+			   P_I64(r->updated_ms), P_I64(r->number));
+}
+
+enum err store_collection_backend(
+	struct tx *tx, int64_t number, struct str backend, struct errtext *et)
+{
+	return db_exec(tx, et, "UPDATE collection SET backend = ? WHERE number = ?",
+		P_TEXT(backend), P_I64(number));
 }
 
 /* ---- what a dropped one leaves ---- */
@@ -555,6 +576,16 @@ enum err store_items_since(struct tx *tx, int64_t collection, int64_t seq, item_
 	struct item_want read = {true, true};
 	item_sql(sql, read, "WHERE i.collection = ? AND i.seq > ? ORDER BY i.seq, i.num");
 	enum err e = db_query(tx, &r, et, sql, P_I64(collection), P_I64(seq));
+	return e ? e : each_item(r, read, fn, ctx, et);
+}
+
+enum err store_items_part(struct tx *tx, int64_t collection, int64_t num, size_t max,
+	struct item_want read, item_row_fn fn, void *ctx, struct errtext *et)
+{
+	char sql[SQL_MAX];
+	struct row *r;
+	item_sql(sql, read, "WHERE i.collection = ? AND i.num > ? ORDER BY i.num LIMIT ?");
+	enum err e = db_query(tx, &r, et, sql, P_I64(collection), P_I64(num), P_I64((int64_t)max));
 	return e ? e : each_item(r, read, fn, ctx, et);
 }
 

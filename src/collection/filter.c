@@ -161,6 +161,8 @@ enum err filter_list(struct collection *k, const struct cond *c, struct arena *a
 	struct matched **out, size_t *n, struct errtext *et)
 {
 	enum { AT_ONCE = 1024 };
+	if (k->backend->list)
+		return k->backend->list(k, c, S(""), SIZE_MAX, a, out, n, et);
 	struct bitmap b = {0};
 	uint64_t keys[AT_ONCE], from = 0;
 	enum err e = filter_select(k, c, &b, et);

@@ -73,6 +73,7 @@ static enum err in_transaction(struct change *x, change_fn fn, struct tx *tx, st
 static enum err publish(struct change *x, publish_fn fn, struct errtext *et)
 {
 	struct collection *k = x->k;
+	shelf_counts(k, x->row.items);
 	if (k->seq != x->before)
 		return shelf_follow(k, et);
 	enum err e = fn(x, et);

@@ -321,7 +321,7 @@ static enum err check_begin(struct collection *k, const struct space *s, struct 
 			"croft collections migration status",
 			STR_FMT(s->name), STR_FMT(k->name));
 	(void)to;
-	return OK;
+	return backend_in_memory(k, "moving to another model", et);
 }
 
 static enum err check_texts(const struct migration_plan *p, struct str field, struct errtext *et)

@@ -116,7 +116,10 @@ static enum err scroll_matching(struct collection *k, const struct cond *filter,
 	struct matched *all;
 	struct item_hit *hits = arena_array_of(a, max + 1, struct item_hit);
 	size_t n_all, i = 0, got = 0;
-	enum err e = hits ? filter_list(k, filter, a, &all, &n_all, et) : no_memory(et);
+	enum err e = !hits ? no_memory(et)
+		     : k->backend->list
+			     ? k->backend->list(k, filter, from, max, a, &all, &n_all, et)
+			     : filter_list(k, filter, a, &all, &n_all, et);
 	if (e)
 		return e;
 	while (i < n_all && str_cmp(all[i].id, from) < 0)
@@ -171,6 +174,8 @@ enum err collection_count_matching(
 	struct collection *k, const struct cond *c, size_t *n, struct errtext *et)
 {
 	struct bitmap b = {0};
+	if (k->backend->count)
+		return k->backend->count(k, c, n, et);
 	enum err e = filter_select(k, c, &b, et);
 	if (!e)
 		*n = (size_t)b.count;
@@ -235,7 +240,8 @@ enum err collection_fill(struct collection *k, struct item_hit *hits, size_t *n,
 {
 	struct tx *tx = NULL;
 	size_t kept = 0;
-	enum err e = want.payload || want.vectors ? db_begin(croft_db(k->c), TX_READ, &tx, et) : OK;
+	bool read = want.payload || want.vectors || k->backend->open; /* else ids are in memory */
+	enum err e = read ? db_begin(croft_db(k->c), TX_READ, &tx, et) : OK;
 	for (size_t i = 0; i < *n && !e; i++) {
 		bool there;
 		hits[kept].score = hits[i].score;
@@ -261,9 +267,29 @@ static void leave_out(const struct item_query *q, struct item_hit *hits, size_t 
 	*n = kept;
 }
 
+static enum err query_elsewhere(struct collection *k, const struct item_query *q, struct arena *a,
+	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
+{
+	struct item_hit *hits;
+	struct item_query more = *q;
+	size_t n_hits;
+	more.k += MIN(q->n_without, (size_t)COLLECTION_K_MAX);
+	enum err e = check_query(k, q, et);
+	e = e ? e : k->backend->query(k, &more, a, &hits, &n_hits, how, et);
+	e = e ? e : collection_fill(k, hits, &n_hits, q->want, a, et);
+	if (!e) {
+		leave_out(q, hits, &n_hits);
+		*out = hits;
+		*n = n_hits;
+	}
+	return e;
+}
+
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
 {
+	if (k->backend->query)
+		return query_elsewhere(k, q, a, out, n, how, et);
 	struct vindex_answer answer = {0};
 	struct vindex_filter filter = {0};
 	enum err e = check_query(k, q, et);

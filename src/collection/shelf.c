@@ -128,6 +128,8 @@ enum err shelf_put(
 	struct collection *k, const struct shelf_item *items, size_t n, struct errtext *et)
 {
 	enum err e = OK;
+	if (k->backend->open)
+		return OK;
 	for (size_t i = 0; i < n && !e; i++)
 		e = id_add(k, items[i].num, items[i].id, et);
 	struct kern_team *team = e || !n ? NULL : borrow_team(k, n);
@@ -143,6 +145,8 @@ enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, stru
 {
 	const struct layout *l = layout_now(k);
 	enum err e = OK;
+	if (k->backend->open)
+		return OK;
 	for (size_t s = 0; s < l->n && n && !e; s++)
 		e = l->index[s] ? vindex_delete(l->index[s], nums, n, NULL, et) : OK;
 	e = e || !n ? e : fields_delete(k->fields, nums, n, et);
@@ -150,6 +154,15 @@ enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, stru
 	for (size_t i = 0; i < n && !e; i++)
 		id_remove(k, (int64_t)nums[i]);
 	return e;
+}
+
+void shelf_counts(struct collection *k, int64_t items)
+{
+	if (!k->backend->open)
+		return;
+	pthread_rwlock_wrlock(&k->lock);
+	k->live = (size_t)items;
+	pthread_rwlock_unlock(&k->lock);
 }
 
 void shelf_at(struct collection *k, int64_t seq)
@@ -273,7 +286,8 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	e = e ? e : layout_adopt(k, row.config, et);
 	x.l = layout_now(k);
-	if (!e && snapshot_load(k, tx, &row)) {
+	if (k->backend->open) { /* nothing of the items is here */
+	} else if (!e && snapshot_load(k, tx, &row)) {
 		e = new_fields(k, et);
 		e = e ? e
 		      : store_items_all(tx, k->number, (struct item_want){.payload = true},
@@ -288,7 +302,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	arena_free(x.a);
 	if (!e)
 		shelf_at(k, row.seq);
-	return e;
+	return e || !k->backend->open ? e : k->backend->open(k, cancel, et);
 }
 
 void shelf_clear(struct collection *k)
@@ -315,9 +329,14 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	e = e ? e : layout_adopt(k, row.config, et);
 	x.l = layout_now(k);
-	if (!e && k->seq < row.graves_seq)
-		e = drop_the_unknown(&x, tx, et);
-	e = e ? e : read_later(&x, tx, et);
+	if (!e && (k->backend->open || backend_find(row.backend) != k->backend)) {
+		shelf_counts(k, row.items);
+		k->moved = backend_find(row.backend) != k->backend;
+	} else {
+		if (!e && k->seq < row.graves_seq)
+			e = drop_the_unknown(&x, tx, et);
+		e = e ? e : read_later(&x, tx, et);
+	}
 	e = e ? e : shelf_head_read(k, tx, x.a, et);
 	db_rollback(tx);
 	arena_free(x.a);

@@ -145,7 +145,7 @@ static enum err save(struct collection *k, struct errtext *et)
 static bool worth_saving(struct collection *k, bool at_once)
 {
 	int64_t now = clock_unix_ms();
-	if (k->dropped || k->state != LOADED || k->seq == k->saved_seq ||
+	if (k->backend->open || k->dropped || k->state != LOADED || k->seq == k->saved_seq ||
 		collection_count(k) < WORTH_ITEMS)
 		return false;
 	return at_once || now - k->changed_ms > QUIET_MS || now - k->saved_ms > AT_MOST_MS;

@@ -1,7 +1,6 @@
 /* Facets, and items in the order of a field. */
-#include "collection/values.h"
 #include "base/hash.h"
-#include "collection/collection_int.h"
+#include "collection/values_int.h"
 
 #include <stdlib.h>
 
@@ -116,8 +115,12 @@ enum err collection_facets(struct collection *k, struct str field, const struct 
 	struct str path;
 	size_t found = 0, kept = 0;
 	enum err e = path_of(field, a, &path, et);
-	e = e ? e : among_of(k, filter, &room, &among, et);
-	e = e ? e : fields_facets(k->fields, path, among, max, a, &list, &found, et);
+	if (!e && k->backend->open) {
+		e = scan_facets(k, path, filter, max, a, &list, &found, et);
+	} else {
+		e = e ? e : among_of(k, filter, &room, &among, et);
+		e = e ? e : fields_facets(k->fields, path, among, max, a, &list, &found, et);
+	}
 	bitmap_free(&room);
 	e = e ? e : spell_out_all(k, path, list, found, a, et);
 	struct facet *facets = e ? NULL : arena_array_of(a, found + 1, struct facet);
@@ -152,10 +155,13 @@ enum err collection_ordered(struct collection *k, const struct item_order *o,
 	if (!rows || !hits || !items || !at)
 		return no_memory(et);
 	enum err e = path_of(o->field, a, &path, et);
-	e = e ? e : among_of(k, filter, &room, &among, et);
-	e = e ? e
-	      : fields_order(k->fields, path, o->descending, o->has_from ? &o->from : NULL, among,
-			max, rows, &found, et);
+	bool here = !k->backend->open;
+	e = e      ? e
+	    : here ? among_of(k, filter, &room, &among, et)
+		   : scan_order(k, path, o, filter, max, a, rows, &found, et);
+	e = e || !here ? e
+		       : fields_order(k->fields, path, o->descending, o->has_from ? &o->from : NULL,
+				 among, max, rows, &found, et);
 	bitmap_free(&room);
 	for (size_t i = 0; i < found; i++)
 		hits[i].key = rows[i].key;

@@ -119,6 +119,19 @@ bool db_alone(struct db *db)
 	return !db->be->alone || db->be->alone(db->ctx);
 }
 
+bool db_is(const struct db *db, const char *scheme)
+{
+	return strcmp(db->be->scheme, scheme) == 0;
+}
+
+enum err db_beside(struct db *db, const char *const *sql, size_t n, const struct cancel *cancel,
+	struct errtext *et)
+{
+	return db->be->beside ? db->be->beside(db->ctx, sql, n, cancel, et)
+			      : err_set(et, ERR_UNSUPPORTED,
+					"%s does nothing beside its transactions", db->be->scheme);
+}
+
 enum err db_check(struct db *db, bool full, struct errtext *et)
 {
 	return db->be->check(db->ctx, full, et);

@@ -20,6 +20,7 @@
 #ifndef STORE_DB_H
 #define STORE_DB_H
 #include "base/id.h"
+#include "base/thread.h"
 
 struct db;
 struct tx;
@@ -49,6 +50,12 @@ void db_set_wait(struct db *db, uint32_t wait_ms); /* how long db_begin waits; 3
 /* No other server has this database open now; false when that cannot be found out. What a start
  * cleans up of a process that died must not be another server's. */
 bool db_alone(struct db *db);
+bool db_is(const struct db *db, const char *scheme); /* "sqlite", "postgres" */
+/* For what a large database does beside its transactions (an index that is built while others
+ * write): the statements one after the other, each by itself, on a connection of their own and
+ * without a time limit. They are the database's own SQL. ERR_UNSUPPORTED: it has no such thing. */
+enum err db_beside(struct db *db, const char *const *sql, size_t n, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
 /* The server's name that outlives its process: of what one process at a time can have, such as a
  * locked data directory. The next life of it takes back what this one had leased (queue.h). */
 void db_set_home(struct db *db, struct id home);
@@ -102,7 +109,10 @@ struct str row_blob(struct row *r, int column);
 struct id row_id(struct row *r, int column);
 void row_free(struct row *r); /* accepts NULL */
 
-/* Migrations: append only; each module has its own numbering from 1. Applied in one transaction
+/* A table whose name begins with derived_ is made from others whenever it is missing: it is in no
+ * backup and no copy, and what makes it is no migration.
+ *
+ * Migrations: append only; each module has its own numbering from 1. Applied in one transaction
  * each, recorded with the statement's hash; a changed old one is refused. */
 struct migration {
 	int number;

@@ -17,6 +17,9 @@ struct db_backend {
 	enum err (*open)(const char *at, const char *life, void **ctx, struct errtext *et);
 	void (*close)(void *ctx); /* no transaction is open */
 	void (*set_wait)(void *ctx, uint32_t wait_ms);
+	/* See db_beside; NULL: unsupported. */
+	enum err (*beside)(void *ctx, const char *const *sql, size_t n, const struct cancel *cancel,
+		struct errtext *et);
 	/* Reads the whole database (only its structure when not `full`); ERR_CORRUPT says what. */
 	enum err (*check)(void *ctx, bool full, struct errtext *et);
 

@@ -5,7 +5,7 @@
 #include "store/db_int.h"
 
 /* pg_sql.c: ? outside of literals and comments becomes $1, $2, ...; what is not portable (?1, :x,
- * @x, $x) is ERR_INTERNAL. */
+ * @x, $x) is ERR_INTERNAL. Statements for PostgreSQL alone may use its operator @?. */
 enum err pg_statement(struct str sql, struct buf *out, unsigned *params, struct errtext *et);
 /* A script of definitions: BLOB becomes BYTEA, and TEXT columns sort by bytes, as in SQLite. */
 enum err pg_script(struct str sql, struct buf *out, struct errtext *et);

@@ -42,6 +42,10 @@ static size_t token(struct str s, enum token *kind)
 		*kind = T_LITERAL;
 		return quoted(s);
 	}
+	if (c == '@' && d == '?') { /* an operator of PostgreSQL's own */
+		*kind = T_LITERAL;
+		return 2;
+	}
 	if (c == '-' && d == '-') {
 		*kind = T_SPACE;
 		while (i < s.n && s.p[i] != '\n')

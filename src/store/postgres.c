@@ -979,6 +979,45 @@ static void pg_wait(void *ctx, int wake_fd, unsigned timeout_ms)
 		disconnect(c);
 }
 
+/* ---- beside transactions ---- */
+
+static enum err finish_beside(struct conn *c, const struct cancel *cancel, struct errtext *et)
+{
+	enum { LOOK_MS = 100 };
+	char said[256];
+	bool told = false;
+	while (PQisBusy(c->pg)) {
+		struct pollfd p = {PQsocket(c->pg), POLLIN, 0};
+		if (cancelled(cancel) && !told) {
+			PGcancel *stop = PQgetCancel(c->pg);
+			told = stop && PQcancel(stop, said, sizeof said);
+			PQfreeCancel(stop);
+		}
+		if (poll(&p, 1, LOOK_MS) > 0 && !PQconsumeInput(c->pg))
+			break;
+	}
+	enum err e = OK;
+	for (PGresult *r; (r = PQgetResult(c->pg)); PQclear(r))
+		if (!e && !good(r))
+			e = fail(c, r, "the database", et);
+	if (!e && lost(c))
+		e = fail(c, NULL, "the database", et);
+	return told && e ? err_set(et, ERR_CANCELLED, "stopped while the database worked") : e;
+}
+
+static enum err pg_beside(void *ctx, const char *const *sql, size_t n, const struct cancel *cancel,
+	struct errtext *et)
+{
+	struct conn *c = conn_new(ctx, TX_READ);
+	enum err e = c ? connect_once(c, et) : err_set(et, ERR_NOMEM, "no memory for a connection");
+	e = e ? e : do_plain(c, "SET statement_timeout = 0", "PostgreSQL", et);
+	for (size_t i = 0; i < n && !e; i++)
+		e = PQsendQuery(c->pg, sql[i]) ? finish_beside(c, cancel, et)
+					       : fail(c, NULL, "the database", et);
+	conn_free(c);
+	return e;
+}
+
 /* ---- the check ---- */
 
 /* Reads every value of every table, so that a damaged page or a damaged long value shows. */
@@ -1025,6 +1064,7 @@ const struct db_backend db_postgres = {
 	.open = pg_open,
 	.close = pg_close,
 	.set_wait = pg_set_wait,
+	.beside = pg_beside,
 	.check = pg_check,
 	.begin = pg_begin,
 	.commit = pg_commit,
@@ -1041,7 +1081,7 @@ const struct db_backend db_postgres = {
 	.announce = pg_announce,
 	.wait = pg_wait,
 	.tables_sql = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = "
-		      "current_schema() ORDER BY 1",
+		      "current_schema() AND tablename NOT LIKE 'derived\\_%' ORDER BY 1",
 	.columns_sql =
 		"SELECT CAST(a.attname AS TEXT), format_type(a.atttypid, NULL), "
 		"COALESCE(array_position(string_to_array(CAST(i.indkey AS TEXT), ' '), "

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Two servers on one PostgreSQL database: what is put into a collection through one is found through
+"""Two servers on one PostgreSQL database, with a collection in their memories and one in pgvector: what is put into a collection through one is found through
 the other, what is deleted is not, filters and payloads follow, and a deleted collection is gone."""
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,8 +35,9 @@ def items(*pairs):
     return {"items": [{"id": i, "vector": v, "payload": {"n": i, "even": i % 2 == 0}} for i, v in pairs]}
 
 
-def run(a, b):
-    tap.same(a.json("PUT", "/api/v1/collections/shared", {"vectors": {"size": 2, "distance": "Dot"}})[0], 200, "a collection is made through A")
+def run(a, b, backend):
+    tap.same(a.json("PUT", "/api/v1/collections/shared", {"vectors": {"size": 2, "distance": "Dot"}, "backend": backend})[0], 200,
+             f"a collection is made through A ({backend})")
     tap.same(near(b, [1, 0]), [], "B has it, with nothing in it")
     a.json("PUT", "/api/v1/collections/shared/items", items(*[(i, [i, 1]) for i in range(1, 21)]))
     tap.ok(until(10, lambda: near(b, [1, 0]) == list(range(20, 0, -1))), "items put through A are found through B", near(b, [1, 0]))
@@ -62,13 +64,31 @@ def run(a, b):
     tap.ok(until(10, lambda: near(b, [0, 1]) == 404), "a collection that A deleted is gone for B", near(b, [0, 1]))
 
 
+def moved(a, b):
+    """Moved through A while B has it open: B goes on with the new place."""
+    a.json("PUT", "/api/v1/collections/shared", {"vectors": {"size": 2, "distance": "Dot"}, "backend": "embedded"})
+    a.json("PUT", "/api/v1/collections/shared/items", items(*[(i, [i, 1]) for i in range(1, 21)]))
+    tap.ok(until(10, lambda: near(b, [1, 0]) == list(range(20, 0, -1))), "B has a collection open")
+    for to in ("pgvector", "embedded"):
+        tap.same(a.json("POST", "/api/v1/collections/shared/move", {"backend": to})[0], 200, f"A moves it to {to}")
+        b.json("PUT", "/api/v1/collections/shared/items", items((100, [100 + (to == "embedded"), 1])))
+        tap.same(near(b, [1, 0]), [100] + list(range(20, 0, -1)), "B puts and finds")
+        tap.ok(until(10, lambda: near(a, [1, 0]) == [100] + list(range(20, 0, -1))), "so does A", near(a, [1, 0]))
+
+
 blobs = tempfile.mkdtemp(prefix="croft-blobs-")
 with postgres.Pg() as pg:
     both = [Croft(settings={"db.url": pg.url("shared"), "blobs.url": "file:" + blobs}) for _ in range(2)]
     try:
         for c in both:
             c.start()
-        run(*both)
+        run(*both, "embedded")
+        setup = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "setup-pgvector.sh")
+        if subprocess.run([setup], capture_output=True).returncode == 0:
+            run(*both, "pgvector")
+            moved(*both)
+        else:
+            tap.note("pgvector cannot be installed: only in memory")
     finally:
         for c in both:
             c.remove()

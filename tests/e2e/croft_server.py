@@ -90,6 +90,8 @@ def environment(home):
         server = os.environ["CROFT_TEST_DB_URL"]
         schema = "e" + hashlib.sha256(home.encode()).hexdigest()[:20]
         env["CROFT_DB_URL"] = f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
+    if os.environ.get("CROFT_TEST_BACKEND"):  # tests/e2e/on_pgvector.sh; graphs already over few items
+        env.update(CROFT_COLLECTION_BACKEND=os.environ["CROFT_TEST_BACKEND"], CROFT_COLLECTION_PGVECTOR_GRAPH="200")
     return env
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -17,6 +18,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse  # noqa: E402
 
 warnings.simplefilter("error", UserWarning)  # the client warns of a server whose version it doubts
 tap = Tap()
+in_memory = not os.environ.get("CROFT_TEST_BACKEND")  # else pgvector: tests/e2e/on_pgvector.sh
 rnd = random.Random(7)
 
 
@@ -432,12 +434,16 @@ def large():
         for at in range(0, n, 1000):
             q.upsert("large", m.Batch(ids=list(range(at, at + 1000)), vectors=vs[at:at + 1000]))
         alive = dict(enumerate(vs))
-        answer = c.json("POST", "/api/v1/collections/large/search", {"vector": queries[0]})[1]
+        for _ in range(300):
+            answer = c.json("POST", "/api/v1/collections/large/search", {"vector": queries[0]})[1]
+            if in_memory or not answer["exact"]:
+                break
+            time.sleep(0.1)  # pgvector's graph is made beside the writes
         tap.ok(not answer["exact"] and answer["compared"] < n, "many items are not compared one by one", answer)
         recall(q, "fresh")
         c.stop()
         files = [os.path.join(d, f) for d, _, names in os.walk(os.path.join(c.home, "collections")) for f in names if f.endswith(".0")]
-        tap.ok(len(files) == 1, "its index is saved", files)
+        tap.ok(len(files) == in_memory, "its index is saved", files)
         c.start()
         q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
         recall(q, "after a restart")
@@ -450,14 +456,16 @@ def large():
         recall(q, "after kill -9, with changes later than the saved index")
         c.stop()
         files = [os.path.join(d, f) for d, _, names in os.walk(os.path.join(c.home, "collections")) for f in names if f.endswith(".0")]
-        tap.ok(len(files) == 1, "no older one is left", files)
-        with open(files[0], "r+b") as f:
-            f.seek(os.path.getsize(files[0]) // 2)
-            f.write(b"damaged!")
+        tap.ok(len(files) == in_memory, "no older one is left", files)
+        for file in files:
+            with open(file, "r+b") as f:
+                f.seek(os.path.getsize(file) // 2)
+                f.write(b"damaged!")
         c.start()
         q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
-        recall(q, "after damage to its file")
-        tap.ok("built anew" in c.logged(), "which is said in the log", c.logged()[-1500:])
+        if in_memory:
+            recall(q, "after damage to its file")
+            tap.ok("built anew" in c.logged(), "which is said in the log", c.logged()[-1500:])
         q.delete_collection("large")
         tap.ok(not [d for d, _, names in os.walk(os.path.join(c.home, "collections")) if any(f.endswith(".0") for f in names)],
                "a deleted collection leaves no files")

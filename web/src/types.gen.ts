@@ -51,7 +51,7 @@ export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failur
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed" | "rerank"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
-export type Collection = { name: string; items: number; seq: number; lazy: boolean; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
+export type Collection = { name: string; items: number; seq: number; backend: string; lazy: boolean; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; created: string; updated: string };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
 export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
 export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
@@ -365,9 +365,11 @@ export interface Routes {
   /** One collection. */
   "GET /api/v1/collections/{name}": { query: undefined; body: undefined; reply: Collection };
   /** Make a collection: {size, distance} for vectors that are brought along, {model} for texts; or an object of such under names. */
-  "PUT /api/v1/collections/{name}": { query: undefined; body: { vectors: Record<string, unknown> }; reply: Collection };
+  "PUT /api/v1/collections/{name}": { query: undefined; body: { vectors: Record<string, unknown>; backend?: ("embedded" | "pgvector") }; reply: Collection };
   /** Delete a collection. */
   "DELETE /api/v1/collections/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** Keep its vectors elsewhere: in the memory of the servers or in PostgreSQL by pgvector; as a whole or not at all, and it can be used meanwhile. */
+  "POST /api/v1/collections/{name}/move": { query: undefined; body: { backend: ("embedded" | "pgvector") }; reply: Collection };
   /** Items in the order of their ids. */
   "GET /api/v1/collections/{name}/items": { query: { limit?: number; from?: string; vectors?: boolean; as_of?: string }; body: undefined; reply: { items: (CollectionItem)[]; next: (number | string | null); seq: number; version: (number | null); artifact: (string | null) } };
   /** Insert or replace items; a text is embedded with the model of the collection. */

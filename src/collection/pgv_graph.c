@@ -1,0 +1,124 @@
+/* The HNSW indexes of collections in pgvector, made beside everything else once a collection is
+ * large enough that comparing all takes longer. CREATE INDEX CONCURRENTLY lets others read and
+ * write meanwhile; one that was interrupted leaves an index that is not valid, which is dropped and
+ * made again. Servers that share a database do not wait for each other: who comes second finds the
+ * name taken. */
+#include "collection/pgv_int.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+enum { AGAIN_MS = 60000, SQL_BYTES = 512 };
+
+struct graph {
+	bool there, valid, building;
+	int64_t items;
+	char schema[132];
+};
+
+static const char *operators(const struct space *s)
+{
+	bool half = s->dim > PGV_DIM_FLOAT;
+	if (s->distance == DISTANCE_L2)
+		return half ? "halfvec_l2_ops" : "vector_l2_ops";
+	return half ? "halfvec_ip_ops" : "vector_ip_ops";
+}
+
+static enum err look_in(struct tx *tx, const struct collection *k, size_t space, struct graph *g,
+	struct errtext *et)
+{
+	struct row *r;
+	struct pgv_server pg;
+	char name[64];
+	enum err e = pgv_server(tx, false, &pg, et);
+	if (e)
+		return e;
+	memcpy(g->schema, pg.schema, sizeof g->schema);
+	snprintf(name, sizeof name, "derived_pgv_%lld_v%zu", (long long)k->number, space);
+	e = db_query(tx, &r, et,
+		"SELECT c.items, x.indexrelid IS NOT NULL, COALESCE(x.indisvalid, FALSE), EXISTS "
+		"(SELECT 1 FROM pg_stat_progress_create_index b WHERE b.index_relid = "
+		"x.indexrelid) FROM collection c LEFT JOIN pg_index x ON x.indexrelid = "
+		"to_regclass(?) WHERE c.number = ?",
+		P_TEXT(str_c(name)), P_I64(k->number));
+	if (e)
+		return e;
+	if (row_next(r, &e, et)) {
+		g->items = row_i64(r, 0);
+		g->there = row_i64(r, 1);
+		g->valid = row_i64(r, 2);
+		g->building = row_i64(r, 3);
+	}
+	row_free(r);
+	return e;
+}
+
+static enum err look(struct collection *k, size_t space, struct graph *g, struct errtext *et)
+{
+	struct tx *tx;
+	*g = (struct graph){0};
+	enum err e = db_begin(croft_db(k->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = look_in(tx, k, space, g, et);
+	db_rollback(tx);
+	return e;
+}
+
+static enum err build(struct collection *k, size_t space, const struct graph *g, struct errtext *et)
+{
+	char memory[80], drop[SQL_BYTES], create[SQL_BYTES], column[200];
+	const struct space *s = &layout_of(k)->spaces[space];
+	long long number = (long long)k->number;
+	snprintf(memory, sizeof memory, "SET maintenance_work_mem = '%lldkB'",
+		(long long)setting_int(k->c, "collection.pgvector_build_bytes") / 1024);
+	snprintf(drop, sizeof drop, "DROP INDEX CONCURRENTLY IF EXISTS derived_pgv_%lld_v%zu",
+		number, space);
+	if (s->dim > PGV_DIM_FLOAT)
+		snprintf(column, sizeof column, "(CAST(v%zu AS %s.halfvec(%u)))", space, g->schema,
+			s->dim);
+	else
+		snprintf(column, sizeof column, "v%zu", space);
+	snprintf(create, sizeof create,
+		"CREATE INDEX CONCURRENTLY derived_pgv_%lld_v%zu ON derived_pgv_%lld USING hnsw "
+		"(%s "
+		"%s.%s)",
+		number, space, number, column, g->schema, operators(s));
+	const char *const steps[] = {memory, drop, create};
+	uint64_t began = clock_mono_ns();
+	enum err e = db_beside(croft_db(k->c), steps, ARRAY_LEN(steps), croft_stopping(k->c), et);
+	if (!e)
+		log_info("the collection %.*s has a graph over %lld items in pgvector, made in "
+			 "%.1f s",
+			STR_FMT(k->name), (long long)g->items,
+			(double)(clock_mono_ns() - began) / 1e9);
+	return e;
+}
+
+static enum err tend_space(struct collection *k, size_t space, struct errtext *et)
+{
+	struct graph g;
+	enum err e = look(k, space, &g, et);
+	if (e || g.valid || g.building || g.items < setting_int(k->c, "collection.pgvector_graph"))
+		return e;
+	return build(k, space, &g, et);
+}
+
+void pgv_tend(struct collection *k)
+{
+	int64_t now = clock_unix_ms();
+	struct errtext et = {0};
+	if (now < k->pgv.next || k->pgv.tended == k->seq + 1)
+		return;
+	int64_t seq = k->seq;
+	enum err e = OK;
+	const struct layout *l = layout_of(k);
+	for (size_t s = 0; s < l->n && !e; s++)
+		e = space_lives(&l->spaces[s]) ? tend_space(k, s, &et) : OK;
+	if (e && e != ERR_CANCELLED)
+		log_warn("the graph of the collection %.*s in pgvector: %s", STR_FMT(k->name),
+			et.msg);
+	k->pgv.tended = e ? 0 : seq + 1;
+	k->pgv.next = e ? now + AGAIN_MS : 0;
+}

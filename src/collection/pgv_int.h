@@ -1,0 +1,121 @@
+/* Collections whose vectors lie in PostgreSQL, found there by the extension pgvector.
+ *
+ *	pgv.c        the backend: opened, followed, moved to and from
+ *	pgv_store.c  its tables
+ *	pgv_cond.c   payloads as JSONB, conditions as SQL over them
+ *	pgv_query.c  searching and listing
+ *	pgv_graph.c  the HNSW indexes, built beside everything else
+ *
+ * A collection has a table, derived_pgv_NUMBER, with a row for each item: its number, its payload
+ * (pgv_payload), and for each space a column v0, v1, ... of pgvector's type. It is made from the
+ * items, which stay where those of every collection are, and follows them as a server's memory
+ * does: by the numbers of changes.
+ *
+ * Invariants
+ * 1. A change of items and the rows that it makes here are one transaction (pgv_follow), so a
+ *    reader's snapshot never sees one without the other.
+ * 2. `mark` is the last change that is in the table; while `filled` is not PGV_FILLED, items up to
+ *    that number are in it, as of the change `mark` or later.
+ * 3. The table may vanish (a backup does not have it): who opens the collection fills a new one.
+ * 4. Vectors of a cosine space are stored with length 1, so that nearness is the inner product;
+ *    one of length 0 is near to nothing and far from nothing: 0. */
+#ifndef COLLECTION_PGV_INT_H
+#define COLLECTION_PGV_INT_H
+#include "collection/collection_int.h"
+
+enum {
+	PGV_DIM_MAX = 4000,   /* numbers that an index over halfvec can have */
+	PGV_DIM_FLOAT = 2000, /* beyond, the index is one over halfvec */
+	PGV_EF = 100,         /* effort when none is asked for */
+	PGV_EF_MAX = 1000,    /* of hnsw.ef_search */
+	PGV_ITERATIVE = 800,  /* the version that goes on until enough match */
+};
+
+#define PGV_FILLED INT64_MAX
+
+/* ---- conditions ---- */
+
+/* A statement that grows, with its parameters; texts are in `a`. */
+struct pgv_sql {
+	struct arena *a;
+	struct buf text;
+	struct param *params;
+	size_t n, cap;
+	enum err err;
+};
+void pgv_bind(struct pgv_sql *q, struct param p);       /* of the ? that was just written */
+void pgv_bind_text(struct pgv_sql *q, struct str text); /* a copy */
+void pgv_bind_nums(struct pgv_sql *q, const uint64_t *nums, size_t n); /* "{1,2,3}" */
+
+/* Appends a condition on the table t that holds for each item for which c does; *exact: for no
+ * other one, but for the odd ones of pgv_payload. */
+void pgv_cond(struct pgv_sql *q, const struct cond *c, bool *exact);
+/* The payload as the conditions want it, as JSON; *odd: JSONB cannot say it (an object names a
+ * member twice), so that its conditions have to be decided with the payload itself. */
+enum err pgv_payload(struct str payload, struct buf *out, bool *odd, struct errtext *et) MUST_CHECK;
+
+/* ---- the tables ---- */
+
+/* What the database has of pgvector. */
+struct pgv_server {
+	char schema[132]; /* of the extension, quoted */
+	unsigned version; /* 800: 0.8.0 */
+};
+
+struct pgv_state {
+	int64_t mark, filled;
+	bool odd;   /* there may be odd items */
+	bool table; /* is it there? */
+};
+
+/* ERR_UNSUPPORTED with the remedy: no PostgreSQL; no pgvector that can be used. */
+enum err pgv_possible(struct croft *c, struct errtext *et) MUST_CHECK;
+enum err pgv_server(
+	struct tx *tx, bool make, struct pgv_server *out, struct errtext *et) MUST_CHECK;
+enum err pgv_state(struct tx *tx, int64_t number, struct pgv_state *out,
+	struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND, without a text */
+enum err pgv_state_put(
+	struct tx *tx, int64_t number, const struct pgv_state *s, struct errtext *et) MUST_CHECK;
+enum err pgv_state_drop(struct tx *tx, int64_t number, struct errtext *et) MUST_CHECK;
+/* A new empty table, and the state that says so. */
+enum err pgv_table_make(struct tx *tx, const struct pgv_server *pg, int64_t number,
+	const struct space *spaces, size_t n, int64_t mark, struct errtext *et) MUST_CHECK;
+/* Outside of a transaction, which it would block; when the table is in use for long: ERR_BUSY. */
+enum err pgv_table_drop(struct croft *c, int64_t number, struct errtext *et) MUST_CHECK;
+/* A row of the items' table into this one; *odd is set when it is. */
+enum err pgv_row_put(struct tx *tx, const struct pgv_server *pg, int64_t number,
+	const struct space *spaces, size_t n_spaces, const struct item_row *r, bool whole,
+	bool *odd, struct errtext *et) MUST_CHECK;
+enum err pgv_row_drop(struct tx *tx, int64_t number, int64_t num, struct errtext *et) MUST_CHECK;
+enum err pgv_rows_lost(struct tx *tx, int64_t number, struct errtext *et) MUST_CHECK;
+enum err pgv_items_after(struct tx *tx, int64_t number, int64_t num, size_t max, item_row_fn fn,
+	void *ctx, struct errtext *et) MUST_CHECK;
+/* A vector as pgvector reads it, of length 1 in a cosine space. */
+void pgv_vector_text(const struct space *s, const float *v, struct buf *out);
+
+/* What a search has to know. */
+struct pgv_facts {
+	struct pgv_state state;
+	int64_t items;
+	bool graph; /* of the space */
+};
+/* ERR_NOT_FOUND, without a text: it is not in pgvector (any more). */
+enum err pgv_facts(struct tx *tx, int64_t number, size_t space, struct pgv_facts *out,
+	struct errtext *et) MUST_CHECK;
+
+/* Settings of one transaction. */
+enum pgv_plan { PGV_COMPARE_ALL, PGV_WALK, PGV_AS_IT_LIKES };
+enum err pgv_plan(struct tx *tx, enum pgv_plan plan, uint32_t ef, unsigned version,
+	struct errtext *et) MUST_CHECK;
+
+/* ---- what the backend does ---- */
+
+enum err pgv_query(struct collection *k, const struct item_query *q, struct arena *a,
+	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et) MUST_CHECK;
+enum err pgv_list(struct collection *k, const struct cond *c, struct str from, size_t max,
+	struct arena *a, struct matched **out, size_t *n, struct errtext *et) MUST_CHECK;
+enum err pgv_count(
+	struct collection *k, const struct cond *c, size_t *n, struct errtext *et) MUST_CHECK;
+void pgv_tend(struct collection *k);
+
+#endif
