@@ -158,7 +158,7 @@ static enum err backend_of(
 			      STR_FMT(r->name), STR_FMT(r->backend));
 }
 
-static enum err to_info(const struct collection_row *r, struct arena *a,
+static enum err to_info(struct tx *tx, const struct collection_row *r, struct arena *a,
 	struct collection_info *out, struct errtext *et)
 {
 	const struct backend *b;
@@ -178,7 +178,7 @@ static enum err to_info(const struct collection_row *r, struct arena *a,
 		if (out->spaces[i].role == SPACE_NAMED)
 			out->spaces[kept++] = out->spaces[i];
 	out->n_spaces = kept;
-	return e;
+	return e ? e : store_keyword(tx, r->number, a, &out->keyword, et);
 }
 
 static int by_name(const void *a, const void *b)
@@ -197,14 +197,14 @@ enum err collection_list(struct croft *c, struct str project, struct arena *a,
 	if (e)
 		return e;
 	e = store_collections(tx, project, a, &rows, &k, et);
-	db_rollback(tx);
 	struct collection_info *list = arena_array_of(a, k + 1, struct collection_info);
 	if (!e && !list)
 		e = no_memory(et);
 	if (!e && k)
 		qsort(rows, k, sizeof *rows, by_name);
 	for (size_t i = 0; i < k && !e; i++)
-		e = to_info(&rows[i], a, &list[i], et);
+		e = to_info(tx, &rows[i], a, &list[i], et);
+	db_rollback(tx);
 	if (!e) {
 		*out = list;
 		*n = k;
@@ -228,8 +228,14 @@ enum err collection_find(struct croft *c, struct str project, struct str name, s
 	struct collection_info *out, struct errtext *et)
 {
 	struct collection_row r;
-	enum err e = find_row(c, project, name, a, &r, et);
-	return e ? e : to_info(&r, a, out, et);
+	struct tx *tx;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_collection_by_name(tx, project, name, a, &r, et);
+	e = e ? e : to_info(tx, &r, a, out, et);
+	db_rollback(tx);
+	return e;
 }
 
 /* ---- deleting ---- */

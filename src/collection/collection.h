@@ -63,6 +63,7 @@ struct collection_info {
 	int64_t items, seq, created_ms, updated_ms;
 	bool lazy;           /* a copy whose items are still those of a version */
 	const char *backend; /* "embedded", "pgvector" */
+	struct str keyword;  /* settings of its keyword index (keyword.h) as JSON; "": none */
 };
 
 /* ---- ids ---- */

@@ -32,6 +32,17 @@ const struct option collection_search_options[] = {
 	{"space", 0, "NAME", "Among the vectors of this name"},
 	{"filter", 0, "JSON", "Only items that match, in Qdrant's words"},
 	{"worst", 0, "SCORE", "Leave out what has a worse score"},
+	{"mode", 0, "MODE", "vector, keyword (by its words) or hybrid (by both)"},
+	{"fusion", 0, "METHOD", "With --mode hybrid: rrf (by ranks) or score"},
+	{"weights", 0, "V,K", "With --mode hybrid: of vectors and of words (1,1)"},
+};
+const struct option collection_keyword_options[] = {
+	{"fields", 'f', "FIELDS", "Fields of the payloads, with weights: title=2,text"},
+	{"language", 0, "CODE", "en, de, fr, ...: its stop words and stems (none)"},
+	{"k1", 0, "N", "When more of the same word counts no more (1.2)"},
+	{"fusion", 0, "METHOD", "Of a hybrid search: rrf (by ranks) or score"},
+	{"weights", 0, "V,K", "Of a hybrid search: of vectors and of words (1,1)"},
+	{"off", 0, NULL, "Drop the index of words"},
 };
 
 static enum err url_of(struct cmd *cmd, const char *tail, struct buf *url, struct errtext *et)
@@ -108,6 +119,24 @@ enum err run_collections(struct cmd *cmd, struct errtext *et)
 	return e;
 }
 
+static void print_keyword(struct cmd *cmd, yyjson_val *k)
+{
+	yyjson_val *key, *v, *fusion = yyjson_obj_get(k, "fusion");
+	struct str language = json_str(k, "language");
+	struct buf b = {0};
+	size_t i, n;
+	if (!yyjson_is_obj(k))
+		return;
+	yyjson_obj_foreach(yyjson_obj_get(k, "fields"), i, n, key, v) buf_addf(&b, "%s%.*s (%g)",
+		i ? ", " : "", STR_FMT(json_val_str(key)), json_f64(v, "weight", 1));
+	cmd_outf(cmd, "  words of %s%s%.*s\n", buf_c(&b), language.n ? ", stems: " : "",
+		STR_FMT(language));
+	cmd_outf(cmd, "    hybrid by %.*s, vector %g, keyword %g\n",
+		STR_FMT(json_str(fusion, "method")), json_f64(fusion, "vector", 1),
+		json_f64(fusion, "keyword", 1));
+	buf_free(&b);
+}
+
 static void print_collection(struct cmd *cmd, yyjson_val *k)
 {
 	yyjson_val *s;
@@ -130,6 +159,7 @@ static void print_collection(struct cmd *cmd, yyjson_val *k)
 	}
 	cmd_outf(cmd, "  made %.19s, changed %.19s\n", json_str(k, "created").p,
 		json_str(k, "updated").p);
+	print_keyword(cmd, yyjson_obj_get(k, "keyword"));
 }
 
 static enum err show(struct cmd *cmd, enum http_method method, struct str body, struct errtext *et)
@@ -389,6 +419,90 @@ enum err run_collections_export(struct cmd *cmd, struct errtext *et)
 	return e;
 }
 
+/* ---- the index of words ---- */
+
+/* --fusion and --weights as {method, vector, keyword}. */
+static enum err fusion_body(struct cmd *cmd, struct jw *w, struct errtext *et)
+{
+	struct str method = cmd_opt(cmd, "fusion"), weights = cmd_opt(cmd, "weights"), vector;
+	double v, k;
+	if (!method.n && !weights.n)
+		return OK;
+	jw_key(w, "fusion");
+	jw_obj(w);
+	if (method.n)
+		jw_kstr(w, "method", method);
+	if (weights.n) {
+		if (!str_next(&weights, ',', &vector) || !str_f64(vector, &v) ||
+			!str_f64(weights, &k))
+			return err_set(et, ERR_INVALID,
+				"--weights are two numbers, of vectors and of words: 1,0.5");
+		jw_kf64(w, "vector", v);
+		jw_kf64(w, "keyword", k);
+	}
+	jw_end(w);
+	return OK;
+}
+
+/* title=2,text */
+static enum err fields_body(struct str fields, struct jw *w, struct errtext *et)
+{
+	struct str one, name;
+	jw_key(w, "fields");
+	jw_obj(w);
+	while (str_next(&fields, ',', &one)) {
+		double weight = 1;
+		if (!str_next(&one, '=', &name) || !name.n || (one.n && !str_f64(one, &weight)))
+			return err_set(et, ERR_INVALID,
+				"--fields are fields of the payloads with weights: title=2,text");
+		jw_key_str(w, name);
+		jw_f64(w, weight);
+	}
+	jw_end(w);
+	return OK;
+}
+
+static enum err keyword_body(struct cmd *cmd, struct buf *b, struct errtext *et)
+{
+	struct jw w = {.out = b};
+	double k1;
+	if (!cmd_opt(cmd, "fields").n)
+		return err_set(et, ERR_INVALID,
+			"say which --fields of the payloads are searched (title=2,text), or --off");
+	if (cmd_opt(cmd, "k1").n && !str_f64(cmd_opt(cmd, "k1"), &k1))
+		return err_set(et, ERR_INVALID, "--k1 must be a number");
+	jw_obj(&w);
+	enum err e = fields_body(cmd_opt(cmd, "fields"), &w, et);
+	if (cmd_opt(cmd, "language").n)
+		jw_kstr(&w, "language", cmd_opt(cmd, "language"));
+	if (cmd_opt(cmd, "k1").n)
+		jw_kf64(&w, "k1", k1);
+	e = e ? e : fusion_body(cmd, &w, et);
+	jw_end(&w);
+	return e;
+}
+
+enum err run_collections_keyword(struct cmd *cmd, struct errtext *et)
+{
+	struct buf body = {0}, reply = {0};
+	yyjson_doc *doc = NULL;
+	bool off = cmd_flag(cmd, "off");
+	enum err e = off ? OK : keyword_body(cmd, &body, et);
+	e = e ? e
+	      : call(cmd, off ? HTTP_DELETE : HTTP_PUT, "/keyword", buf_str(&body), &reply, &doc,
+			et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	else if (!e && off)
+		cmd_outf(cmd, "%.*s is no longer searched by words\n", STR_FMT(cmd_arg(cmd, 0)));
+	else if (!e)
+		print_keyword(cmd, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	buf_free(&body);
+	buf_free(&reply);
+	return e;
+}
+
 /* ---- search ---- */
 
 static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
@@ -421,6 +535,9 @@ static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 		jw_key(&w, "vector");
 		jw_raw(&w, vector);
 	}
+	if (cmd_opt(cmd, "mode").n)
+		jw_kstr(&w, "mode", cmd_opt(cmd, "mode"));
+	e = e ? e : fusion_body(cmd, &w, et);
 	if (cmd_n_args(cmd) > 1) {
 		struct buf text = {0};
 		for (size_t i = 1; i < cmd_n_args(cmd); i++)
@@ -432,6 +549,14 @@ static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 	return e;
 }
 
+static void print_source(struct cmd *cmd, const char *name, yyjson_val *sources)
+{
+	yyjson_val *s = yyjson_obj_get(sources, name);
+	if (yyjson_is_obj(s))
+		cmd_outf(cmd, "  %s #%lld %.4f", name, (long long)json_i64(s, "rank", 0),
+			json_f64(s, "share", 0));
+}
+
 static void print_hit(struct cmd *cmd, size_t rank, yyjson_val *h)
 {
 	struct buf b = {0};
@@ -440,8 +565,11 @@ static void print_hit(struct cmd *cmd, size_t rank, yyjson_val *h)
 	struct str text = json_str(payload, "text");
 	cmd_outf(cmd, "%s%zu.%s ", cmd_style(cmd, "bold"), rank, cmd_style(cmd, "reset"));
 	jw_val(&w, id);
-	cmd_outf(cmd, "%s  %sscore %.4f%s\n", buf_c(&b), cmd_style(cmd, "cyan"),
+	cmd_outf(cmd, "%s  %sscore %.4f%s", buf_c(&b), cmd_style(cmd, "cyan"),
 		json_f64(h, "score", 0), cmd_style(cmd, "reset"));
+	print_source(cmd, "vector", yyjson_obj_get(h, "sources"));
+	print_source(cmd, "keyword", yyjson_obj_get(h, "sources"));
+	cmd_out(cmd, S("\n"));
 	buf_clear(&b);
 	if (!text.n)
 		jw_val(&(struct jw){.out = &b}, payload);

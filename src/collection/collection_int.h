@@ -16,6 +16,8 @@
  *	payload.c            patches of payloads
  *	filter.c             conditions on payloads as sets of items
  *	query.c              reading and searching
+ *	keyword*.c, hybrid.c searching by words: see keyword_int.h
+ *	values.c, group.c    values of fields, groups of hits
  *	rank.c               lists of hits in another order
  *	backend.c            where vectors are searched: in memory, or as pgv_int.h says
  *	move.c               from one of them to another
@@ -114,6 +116,11 @@ enum err store_snapshot_put(struct tx *tx, int64_t collection, const char *host,
 	int64_t mark, struct errtext *et) MUST_CHECK;
 enum err store_collection_config(
 	struct tx *tx, int64_t number, struct str config, struct errtext *et) MUST_CHECK;
+/* The settings of the keyword index, as JSON; "": there is none. */
+enum err store_keyword(struct tx *tx, int64_t collection, struct arena *a, struct str *config,
+	struct errtext *et) MUST_CHECK;
+enum err store_keyword_put(
+	struct tx *tx, int64_t collection, struct str config, struct errtext *et) MUST_CHECK;
 enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
 	enum err (*fn)(void *ctx, int64_t num, struct errtext *et), void *ctx,
 	struct errtext *et) MUST_CHECK;
@@ -137,6 +144,11 @@ enum err config_read(struct str json, struct arena *a, struct space **out, size_
 /* Appends the payload with the patch applied. ERR_INVALID, ERR_TOO_LARGE (of out->max). */
 enum err payload_apply(struct str payload, const struct payload_patch *p, struct buf *out,
 	struct errtext *et) MUST_CHECK;
+
+/* What a payload has at a path (cond_path), elements of an array one by one; no place in an array.
+ * false: fn said so. */
+typedef bool (*payload_value_fn)(void *ctx, yyjson_val *v);
+bool payload_values(yyjson_val *payload, struct str path, payload_value_fn fn, void *ctx);
 
 /* ---- texts ---- */
 
@@ -285,11 +297,12 @@ struct collection {
 	_Atomic(struct layout *) layout; /* changed under write */
 	const struct backend *backend;
 	struct {
-		char schema[132];     /* of the extension, quoted */
-		unsigned version;     /* 800: 0.8.0 */
-		int64_t tended, next; /* changes that were looked at; when to look again */
-	} pgv;                        /* with the backend pgvector */
-	struct fields *fields;        /* of the payloads; a key is an item's number */
+		char schema[132];      /* of the extension, quoted */
+		unsigned version;      /* 800: 0.8.0 */
+		int64_t tended, next;  /* changes that were looked at; when to look again */
+	} pgv;                         /* with the backend pgvector */
+	struct fields *fields;         /* of the payloads; a key is an item's number */
+	struct keyword_index *keyword; /* keyword_int.h; NULL: none; changed under write and lock */
 
 	pthread_mutex_t write;          /* one change at a time; guards seq */
 	int64_t seq;                    /* changes up to this one are in what follows */
@@ -339,6 +352,19 @@ enum err shelf_remove(
 enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
 /* The id of a living item, a copy in `a`; {NULL, 0}: it is gone. */
 struct str shelf_id(struct collection *k, uint64_t num, struct arena *a);
+
+/* ---- the keyword index: keyword.c; under k->write ---- */
+
+enum err keyword_put(
+	struct collection *k, uint64_t num, struct str payload, struct errtext *et) MUST_CHECK;
+enum err keyword_delete(
+	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
+enum err keyword_publish(struct collection *k, struct errtext *et) MUST_CHECK;
+/* As the settings in the database have it. A new one has nothing, or with `filled` what is there.
+ */
+enum err keyword_follow(struct collection *k, struct tx *tx, bool filled,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+void keyword_clear(struct collection *k);
 
 /* ---- filters ---- */
 
@@ -416,6 +442,8 @@ void post_copy(struct croft *c, struct http_request *rq, struct http_response *r
 void get_diff(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_merge(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_branch(struct croft *c, struct http_request *rq, struct http_response *rs);
+void put_keyword(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_keyword(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_map(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -434,12 +462,15 @@ enum err run_collections_rm(struct cmd *cmd, struct errtext *et);
 enum err run_collections_import(struct cmd *cmd, struct errtext *et);
 enum err run_collections_export(struct cmd *cmd, struct errtext *et);
 enum err run_collections_search(struct cmd *cmd, struct errtext *et);
+enum err run_collections_keyword(struct cmd *cmd, struct errtext *et);
 enum err run_collections_map(struct cmd *cmd, struct errtext *et);
 enum err run_collections_curate(struct cmd *cmd, struct errtext *et);
 extern const struct option collection_curate_options[];
 enum { N_CURATE_OPTIONS = 22 };
 extern const struct option collection_map_options[];
 enum { N_MAP_OPTIONS = 8 };
+extern const struct option collection_keyword_options[];
+enum { N_KEYWORD_OPTIONS = 6 };
 extern const struct option collection_create_options[], collection_import_options[],
 	collection_export_options[], collection_search_options[], collection_move_options[];
 enum {
@@ -447,7 +478,7 @@ enum {
 	N_MOVE_OPTIONS = 1,
 	N_IMPORT_OPTIONS = 5,
 	N_EXPORT_OPTIONS = 1,
-	N_SEARCH_OPTIONS = 6
+	N_SEARCH_OPTIONS = 9
 };
 
 enum err run_collections_versions(struct cmd *cmd, struct errtext *et);

@@ -15,8 +15,9 @@ static const struct route routes[] = {
 		"Make a collection: {size, distance} for vectors that are brought along, {model} "
 		"for "
 		"texts; or an object of such under names",
-		NULL, "{ vectors: object, backend?: \"embedded\" | \"pgvector\" }", "Collection",
-		0},
+		NULL,
+		"{ vectors: object, keyword?: object, backend?: \"embedded\" | \"pgvector\" }",
+		"Collection", 0},
 	{HTTP_DELETE, ONE, delete_collection, PERM_DOCUMENT_WRITE, "Delete a collection", NULL,
 		NULL, "{ deleted: boolean }", 0},
 	{HTTP_POST, ONE "/move", move_collection, PERM_DOCUMENT_WRITE,
@@ -35,14 +36,26 @@ static const struct route routes[] = {
 	{HTTP_POST, ONE "/items/delete", delete_items, PERM_DOCUMENT_WRITE, "Delete items", NULL,
 		"{ ids?: (int | string)[], filter?: object }", "{ seq: int, deleted: int }", 0},
 	{HTTP_POST, ONE "/search", search_collection, PERM_DOCUMENT_READ,
-		"The items nearest to a text, a vector or another item", NULL,
-		"{ text?, vector?: number[], id?: int | string, space?, filter?: object, k?: int, "
+		"The items nearest to a text, a vector or another item; by its words, or by both",
+		NULL,
+		"{ text?, vector?: number[], id?: int | string, mode?: \"vector\" | \"keyword\" | "
+		"\"hybrid\", fusion?: object, space?, filter?: object, k?: int, "
 		"worst?: number, "
 		"ef?: int, exact?: boolean, as_of?: int | string, "
 		"vectors?: boolean }",
-		"{ hits: (CollectionItem & { score: number })[], exact: boolean, compared: int, "
-		"took_ms: number, seq: int, version: int | null, artifact: string | null }",
+		"{ hits: (CollectionItem & { score: number, sources?: { vector: HitShare | null, "
+		"keyword: HitShare | null } })[], mode, exact: boolean, compared: int, "
+		"cut: boolean, took_ms: number, seq: int, version: int | null, artifact: string | "
+		"null }",
 		0},
+	{HTTP_PUT, ONE "/keyword", put_keyword, PERM_DOCUMENT_WRITE,
+		"Search the texts of some fields by words too; the weights say what a field counts",
+		NULL,
+		"{ fields: object, language?, k1?: number, fusion?: { method?: \"rrf\" | "
+		"\"score\", k?: number, vector?: number, keyword?: number, depth?: int } }",
+		"KeywordIndex", 0},
+	{HTTP_DELETE, ONE "/keyword", delete_keyword, PERM_DOCUMENT_WRITE,
+		"Drop the index of words", NULL, NULL, "{ deleted: boolean }", 0},
 	{HTTP_GET, ONE "/map", get_map, PERM_DOCUMENT_READ,
 		"The map of a collection, and how far one is that is being made; data=false "
 		"leaves the points out",
@@ -126,7 +139,11 @@ static const struct shape shapes[] = {
 	{"Collection",
 		"{ name, items: int, seq: int, backend, lazy: boolean, spaces: { name, size: int, "
 		"distance, model: "
-		"string | null, identity: string | null }[], created, updated }"},
+		"string | null, identity: string | null }[], keyword: KeywordIndex | null, "
+		"created, updated }"},
+	{"KeywordIndex", "{ fields: object, language, k1: number, fusion: { method: \"rrf\" | "
+			 "\"score\", k: number, vector: number, keyword: number, depth: int } }"},
+	{"HitShare", "{ rank: int, score: number, share: number }"},
 	{"CollectionMapState",
 		"{ state: \"idle\" | \"running\" | \"failed\", error: string | null, progress: { "
 		"what, done: int, total: int } | null, map: CollectionMap | null }"},
@@ -197,6 +214,11 @@ static const struct command commands[] = {
 	{"collections search", run_collections_search, "NAME TEXT", OPTIONS(search, SEARCH),
 		"Find the nearest items",
 		"Example:\n\n  croft collections search faq \"how do I cancel\" -k 3"},
+	{"collections words", run_collections_keyword, "NAME", OPTIONS(keyword, KEYWORD),
+		"Search the texts of some fields by words too, or change how",
+		"A field is a path into payloads, with a weight. --off drops the index. Then\n"
+		"collections search takes --mode keyword and --mode hybrid. Example:\n\n"
+		"  croft collections words faq --fields title=2,text --language en"},
 	{"collections map", run_collections_map, "NAME", OPTIONS(map, MAP),
 		"Lay the items out in the plane, find and name clusters",
 		"The page shows the map; --out writes id, x, y and cluster. Example:\n\n"
@@ -248,7 +270,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 7,
+	.n_migrations = 8,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -1,6 +1,7 @@
 /* Croft's own routes of collections. */
 #include "collection/collection_int.h"
 #include "collection/item_json.h"
+#include "collection/keyword_int.h"
 #include "collection/version_routes.h"
 #include "base/clock.h"
 
@@ -61,6 +62,8 @@ static void write_collection(struct jw *w, const struct collection_info *k)
 		jw_end(w);
 	}
 	jw_end(w);
+	jw_key(w, "keyword");
+	jw_raw(w, k->keyword.n ? k->keyword : S("null"));
 	clock_rfc3339(k->created_ms, t);
 	jw_kc(w, "created", t);
 	clock_rfc3339(k->updated_ms, t);
@@ -104,9 +107,22 @@ void get_collection(struct croft *c, struct http_request *rq, struct http_respon
 	reply_collection(c, rq, rs, OK, &et);
 }
 
+static enum err set_words(struct croft *c, struct http_request *rq,
+	const struct keyword_settings *words, struct errtext *et)
+{
+	struct collection *k = NULL;
+	enum err e = collection_open(c, project_of(rq), name_of(rq), &k, rq->cancel, et);
+	e = e ? e : collection_set_keyword(k, words, rq->cancel, et);
+	collection_close(k);
+	if (e && collection_delete(c, project_of(rq), name_of(rq), NULL))
+		return err_wrap(et, e, "the collection is made, without an index of words");
+	return e;
+}
+
 void put_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	struct errtext et = {0};
+	struct keyword_settings words;
 	struct space *spaces = NULL;
 	yyjson_val *o = NULL;
 	size_t n = 0;
@@ -114,7 +130,12 @@ void put_collection(struct croft *c, struct http_request *rq, struct http_respon
 	e = e ? e : item_json_spaces(item_json_get(o, "vectors"), rq->arena, &spaces, &n, &et);
 	struct str backend = S("");
 	e = e ? e : json_want_str(o, "backend", &backend, &et);
+	yyjson_val *keyword = item_json_get(o, "keyword");
+	if (!e && keyword)
+		e = keyword_settings_read(keyword, rq->arena, &words, &et);
 	e = e ? e : collection_create_in(c, project_of(rq), name_of(rq), spaces, n, backend, &et);
+	if (!e && keyword)
+		e = set_words(c, rq, &words, &et);
 	reply_collection(c, rq, rs, e, &et);
 }
 
@@ -270,11 +291,20 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 
 /* ---- searching ---- */
 
-/* What is looked for: a vector, a text that the space's model embeds, or an item's own vector. */
+enum search_mode { BY_VECTOR, BY_WORDS, BY_BOTH };
+static const char *const search_modes[] = {"vector", "keyword", "hybrid"};
+
+/* What is looked for: a vector, a text that the space's model embeds, or an item's own vector; or a
+ * text by its words. */
 struct sought {
+	enum search_mode mode;
 	struct item_query q;
+	struct str text;
+	struct fusion fusion;
 	struct item_id self;
 	struct item_search how;
+	bool cut;                   /* a beginning or a misspelt word stands for too many */
+	struct hybrid_hit *sources; /* beside the hits; NULL: there is one source */
 };
 
 static enum err sought_text(struct croft *c, struct http_request *rq, struct collection *k,
@@ -305,6 +335,42 @@ static enum err sought_item(struct http_request *rq, struct collection *k, yyjso
 			   k, &x->self, x->q.space, rq->arena, &x->q.vector, &x->q.dim, et);
 }
 
+static enum err parse_mode(struct http_request *rq, struct collection *k, yyjson_val *o,
+	struct sought *x, struct errtext *et)
+{
+	struct str mode = {0};
+	struct keyword_settings s;
+	enum err e = json_want_str(o, "mode", &mode, et);
+	size_t i = 0;
+	while (mode.n && i < ARRAY_LEN(search_modes) && !str_eq_c(mode, search_modes[i]))
+		i++;
+	if (!e && i == ARRAY_LEN(search_modes))
+		e = err_set(et, ERR_INVALID, "mode must be vector, keyword or hybrid");
+	x->mode = (enum search_mode)i;
+	if (e || x->mode == BY_VECTOR)
+		return e;
+	x->text = json_str(o, "text");
+	if (!x->text.n)
+		return err_set(et, ERR_INVALID, "mode %s needs a text", search_modes[i]);
+	e = collection_keyword(k, rq->arena, &s, et);
+	x->fusion = s.fusion;
+	yyjson_val *fusion = item_json_get(o, "fusion");
+	return e || !fusion ? e : fusion_read(fusion, &x->fusion, et);
+}
+
+/* Embedded are the words alone, without what they are marked with. */
+static enum err plain_text(struct http_request *rq, struct sought *x, struct errtext *et)
+{
+	struct keyword_query words;
+	enum err e = keyword_query_parse(x->text, "", rq->arena, &words, et);
+	if (!e && !words.plain.n)
+		e = err_set(et, ERR_INVALID,
+			"the text says only what must not be: in mode hybrid something has to be "
+			"looked for");
+	x->text = e ? x->text : words.plain;
+	return e;
+}
+
 static enum err parse_search(struct croft *c, struct http_request *rq, struct collection *k,
 	yyjson_val *o, struct sought *x, struct errtext *et)
 {
@@ -325,16 +391,72 @@ static enum err parse_search(struct croft *c, struct http_request *rq, struct co
 	x->q.worst = (float)worst;
 	x->q.want = (struct item_want){true, vectors};
 	x->q.cancel = rq->cancel;
-	if (e)
+	e = e ? e : parse_mode(rq, k, o, x, et);
+	if (e || x->mode == BY_WORDS)
 		return e;
-	if (text.n)
-		return sought_text(c, rq, k, text, x, et);
+	if (x->mode == BY_BOTH && (vector || id))
+		text = S("");
+	if (text.n) {
+		struct str whole = x->text;
+		e = x->mode == BY_BOTH ? plain_text(rq, x, et) : OK;
+		e = e ? e : sought_text(c, rq, k, x->mode == BY_BOTH ? x->text : text, x, et);
+		x->text = whole;
+		return e;
+	}
 	if (id)
 		return sought_item(rq, k, id, x, et);
 	if (vector)
 		return item_json_numbers(vector, rq->arena, &x->q.vector, &x->q.dim, et);
 	return err_set(
 		et, ERR_INVALID, "say what is looked for: text, vector, or the id of an item");
+}
+
+static enum err search_words(struct http_request *rq, struct collection *k, struct sought *x,
+	struct item_hit **hits, size_t *n, struct errtext *et)
+{
+	struct keyword_search q = {x->text, x->q.k, x->q.filter, x->q.want, x->q.cancel};
+	return collection_search_words(k, &q, rq->arena, hits, n, &x->cut, et);
+}
+
+static enum err search_both(struct http_request *rq, struct collection *k, struct sought *x,
+	struct item_hit **hits, size_t *n, struct errtext *et)
+{
+	struct hybrid_query q = {x->q, x->text, x->fusion};
+	q.vector.worst = NAN;
+	enum err e =
+		collection_search_hybrid(k, &q, rq->arena, &x->sources, n, &x->cut, &x->how, et);
+	*hits = e ? NULL : arena_array_of(rq->arena, *n + 1, struct item_hit);
+	if (!e && !*hits)
+		e = err_set(et, ERR_NOMEM, "no memory for hits");
+	for (size_t i = 0; i < *n && !e; i++)
+		(*hits)[i] = x->sources[i].hit;
+	return e;
+}
+
+/* The worst score that counts is one of what the hits are ordered by. */
+static enum err search(struct http_request *rq, struct collection *k, struct sought *x,
+	struct item_hit **hits, size_t *n, struct errtext *et)
+{
+	if (x->mode == BY_VECTOR)
+		return collection_query(k, &x->q, rq->arena, hits, n, &x->how, et);
+	enum err e = x->mode == BY_WORDS ? search_words(rq, k, x, hits, n, et)
+					 : search_both(rq, k, x, hits, n, et);
+	while (!e && *n && (*hits)[*n - 1].score < x->q.worst)
+		--*n;
+	return e;
+}
+
+/* *k NULL: a version is searched, or a copy that still is one. Neither has an index of words. */
+static enum err open_for(struct croft *c, struct http_request *rq, yyjson_val *o,
+	struct collection **k, struct errtext *et)
+{
+	bool as_of = item_json_get(o, "as_of");
+	struct str mode = json_str(o, "mode");
+	bool words = mode.n && !str_eq_c(mode, search_modes[BY_VECTOR]);
+	if (as_of && words)
+		return err_set(et, ERR_UNSUPPORTED,
+			"as_of goes with mode vector only: a version has no index of words");
+	return words ? open_it(c, rq, k, et) : as_of ? OK : open_filled(c, rq, k, et);
 }
 
 void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -350,25 +472,29 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	struct jw w = {.out = &b};
 	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
 	enum err e = body_of(rq, &o, &et);
-	e = e || item_json_get(o, "as_of") ? e : open_filled(c, rq, &k, &et);
+	e = e ? e : open_for(c, rq, o, &k, &et);
 	if (!e && !k) {
 		search_version(c, rq, rs, o);
 		return;
 	}
 	int64_t seq = k ? atomic_load(&k->shown) : 0;
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
-	e = e ? e : collection_query(k, &x.q, rq->arena, &hits, &n, &x.how, &et);
+	e = e ? e : search(rq, k, &x, &hits, &n, &et);
 	jw_obj(&w);
 	jw_key(&w, "hits");
 	jw_arr(&w);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !e; i++) {
 		jw_obj(&w);
 		jw_key(&w, "score");
 		jw_f32(&w, hits[i].score);
+		if (x.sources)
+			hybrid_write_shares(&w, &x.sources[i]);
 		item_json_write(&w, &hits[i].item, &yes, x.q.want.vectors ? &yes : NULL);
 		jw_end(&w);
 	}
 	jw_end(&w);
+	jw_kc(&w, "mode", search_modes[x.mode]);
+	jw_kbool(&w, "cut", x.cut);
 	jw_kbool(&w, "exact", !x.how.approximate);
 	jw_ki64(&w, "compared", (int64_t)x.how.compared);
 	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);

@@ -138,6 +138,10 @@ const struct migration collection_migrations[] = {
 		"  mark BIGINT NOT NULL,"
 		"  filled BIGINT NOT NULL,"
 		"  odd BIGINT NOT NULL);"},
+	{8, "keyword indexes of collections",
+		"CREATE TABLE collection_keyword ("
+		"  collection BIGINT PRIMARY KEY,"
+		"  config TEXT NOT NULL);"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -313,6 +317,9 @@ enum err store_collection_sweep(
 	      : db_exec(tx, et, "DELETE FROM collection_map WHERE collection = ?", P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_curation WHERE collection = ?",
+			P_I64(number));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_keyword WHERE collection = ?",
 			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
@@ -612,6 +619,33 @@ enum err store_graves_since(struct tx *tx, int64_t collection, int64_t seq,
 		e = fn(ctx, row_i64(r, 0), et);
 	row_free(r);
 	return e;
+}
+
+/* ---- settings of keyword indexes ---- */
+
+enum err store_keyword(
+	struct tx *tx, int64_t collection, struct arena *a, struct str *config, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT config FROM collection_keyword WHERE collection = ?", P_I64(collection));
+	if (e)
+		return e;
+	bool found = row_next(r, &e, et);
+	*config = found ? arena_str(a, row_text(r, 0)) : S("");
+	row_free(r);
+	return e || config->p ? e : err_set(et, ERR_NOMEM, "no memory for a collection");
+}
+
+enum err store_keyword_put(struct tx *tx, int64_t collection, struct str config, struct errtext *et)
+{
+	if (!config.n)
+		return db_exec(tx, et, "DELETE FROM collection_keyword WHERE collection = ?",
+			P_I64(collection));
+	return db_exec(tx, et,
+		"INSERT INTO collection_keyword (collection, config) VALUES (?, ?) "
+		"ON CONFLICT (collection) DO UPDATE SET config = excluded.config",
+		P_I64(collection), P_TEXT(config));
 }
 
 /* ---- snapshots ---- */

@@ -4,6 +4,7 @@
  *    Where the most hits of one search do not have enough groups, the next search leaves out the
  *    items of the groups that are known.
  * 2. A group that is not full yet is searched for among the items with its value. */
+#include "base/room.h"
 #include "collection/collection_int.h"
 #include "collection/values.h"
 
@@ -32,13 +33,15 @@ static enum err no_memory(struct errtext *et)
 /* ---- values of an item ---- */
 
 struct values {
+	struct arena *a;
 	struct cond_value *v;
 	size_t n, cap;
 	bool bad; /* one of them is no group's */
 };
 
-static bool add_value(struct values *x, struct arena *a, yyjson_val *v)
+static bool add_value(void *ctx, yyjson_val *v)
 {
+	struct values *x = ctx;
 	struct cond_value value;
 	if (!cond_value_of(v, &value) || value.type == COND_BOOL) {
 		x->bad = true;
@@ -47,42 +50,9 @@ static bool add_value(struct values *x, struct arena *a, yyjson_val *v)
 	for (size_t i = 0; i < x->n; i++)
 		if (!cond_value_cmp(&x->v[i], &value))
 			return true;
-	if (x->n == x->cap) {
-		size_t cap = x->cap ? 2 * x->cap : 8;
-		struct cond_value *more = arena_array_of(a, cap, struct cond_value);
-		if (!more)
-			return false;
-		if (x->n)
-			memcpy(more, x->v, x->n * sizeof *more);
-		x->v = more;
-		x->cap = cap;
-	}
+	if (!arena_room(x->a, x->v, x->n, x->cap))
+		return false;
 	x->v[x->n++] = value;
-	return true;
-}
-
-static bool walk(yyjson_val *v, struct str path, struct arena *a, struct values *out)
-{
-	size_t i, n;
-	yyjson_val *e;
-	struct str step;
-	if (!path.n && !yyjson_is_arr(v))
-		return !v || add_value(out, a, v);
-	if (!path.n) {
-		yyjson_arr_foreach(v, i, n, e)
-		{
-			if (!add_value(out, a, e))
-				return false;
-		}
-		return true;
-	}
-	if (cond_step(&path, &step) == 'k')
-		return walk(yyjson_obj_getn(v, step.p, step.n), path, a, out);
-	yyjson_arr_foreach(v, i, n, e)
-	{
-		if (!walk(e, path, a, out))
-			return false;
-	}
 	return true;
 }
 
@@ -131,13 +101,13 @@ static void put_into(struct grouped *x, struct hit_group *g, const struct item_h
 /* only NULL: into all its groups, else into that one. */
 static enum err place_hit(struct grouped *x, const struct item_hit *h, struct hit_group *only)
 {
-	struct values values = {0};
+	struct values values = {.a = x->a};
 	yyjson_doc *doc;
 	struct str payload = h->item.payload.n ? h->item.payload : S("{}");
 	enum err e = json_parse(payload, &doc, x->et);
 	if (e)
 		return e;
-	if (!walk(yyjson_doc_get_root(doc), x->path, x->a, &values))
+	if (!payload_values(yyjson_doc_get_root(doc), x->path, add_value, &values))
 		e = no_memory(x->et);
 	for (size_t i = 0; i < values.n && !values.bad && !e; i++) {
 		struct hit_group *g = only;

@@ -9,6 +9,27 @@ static enum err no_memory(struct errtext *et)
 	return err_set(et, ERR_NOMEM, "no memory for a payload");
 }
 
+/* ---- what stands at a path ---- */
+
+bool payload_values(yyjson_val *v, struct str path, payload_value_fn fn, void *ctx)
+{
+	size_t i, n;
+	yyjson_val *e;
+	struct str step;
+	if (!path.n && !yyjson_is_arr(v))
+		return !v || fn(ctx, v);
+	if (path.n && cond_step(&path, &step) == 'k')
+		return payload_values(yyjson_obj_getn(v, step.p, step.n), path, fn, ctx);
+	yyjson_arr_foreach(v, i, n, e)
+	{
+		if (path.n ? !payload_values(e, path, fn, ctx) : !fn(ctx, e))
+			return false;
+	}
+	return true;
+}
+
+/* ---- patches ---- */
+
 /* The next part of a path; false at the end, or when a quote is not closed (*bad). */
 static bool next_part(struct str *rest, struct str *part, bool *bad)
 {

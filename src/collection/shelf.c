@@ -138,7 +138,10 @@ enum err shelf_put(
 	return_team(k, team);
 	for (size_t i = 0; i < n && !e; i++)
 		e = fields_put(k->fields, (uint64_t)items[i].num, items[i].payload, et);
-	return e ? e : fields_publish(k->fields, et);
+	for (size_t i = 0; i < n && !e; i++)
+		e = keyword_put(k, (uint64_t)items[i].num, items[i].payload, et);
+	e = e ? e : fields_publish(k->fields, et);
+	return e ? e : keyword_publish(k, et);
 }
 
 enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, struct errtext *et)
@@ -150,7 +153,9 @@ enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, stru
 	for (size_t s = 0; s < l->n && n && !e; s++)
 		e = l->index[s] ? vindex_delete(l->index[s], nums, n, NULL, et) : OK;
 	e = e || !n ? e : fields_delete(k->fields, nums, n, et);
+	e = e || !n ? e : keyword_delete(k, nums, n, et);
 	e = e || !n ? e : fields_publish(k->fields, et);
+	e = e || !n ? e : keyword_publish(k, et);
 	for (size_t i = 0; i < n && !e; i++)
 		id_remove(k, (int64_t)nums[i]);
 	return e;
@@ -257,7 +262,8 @@ static enum err read_rest(void *ctx, const struct item_row *r, struct errtext *e
 	if (cancelled(x->cancel))
 		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
 	enum err e = id_add(x->k, r->num, r->id, et);
-	return e ? e : fields_put(x->k->fields, (uint64_t)r->num, r->payload, et);
+	e = e ? e : fields_put(x->k->fields, (uint64_t)r->num, r->payload, et);
+	return e ? e : keyword_put(x->k, (uint64_t)r->num, r->payload, et);
 }
 
 static enum err read_later(struct reading *x, struct tx *tx, struct errtext *et)
@@ -286,6 +292,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	e = e ? e : layout_adopt(k, row.config, et);
 	x.l = layout_now(k);
+	e = e || k->backend->open ? e : keyword_follow(k, tx, false, cancel, et);
 	if (k->backend->open) { /* nothing of the items is here */
 	} else if (!e && snapshot_load(k, tx, &row)) {
 		e = new_fields(k, et);
@@ -293,6 +300,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 		      : store_items_all(tx, k->number, (struct item_want){.payload = true},
 				read_rest, &x, et);
 		e = e ? e : fields_publish(k->fields, et);
+		e = e ? e : keyword_publish(k, et);
 		e = e ? e : read_later(&x, tx, et);
 	} else if (!e) {
 		e = read_whole(&x, tx, et);
@@ -310,6 +318,7 @@ void shelf_clear(struct collection *k)
 	layout_clear(k);
 	fields_free(k->fields);
 	k->fields = NULL;
+	keyword_clear(k);
 	free(k->id_at);
 	buf_free(&k->id_bytes);
 	k->id_at = NULL;
@@ -335,6 +344,7 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	} else {
 		if (!e && k->seq < row.graves_seq)
 			e = drop_the_unknown(&x, tx, et);
+		e = e ? e : keyword_follow(k, tx, true, NULL, et);
 		e = e ? e : read_later(&x, tx, et);
 	}
 	e = e ? e : shelf_head_read(k, tx, x.a, et);

@@ -43,29 +43,20 @@ void cond_value_write(struct jw *w, const struct cond_value *v)
 
 /* ---- facets ---- */
 
-/* A path is walked in a payload for the string with a digest. */
 struct digest_search {
 	struct str digest, found;
 };
 
-static void look_for(yyjson_val *v, struct str path, struct digest_search *x)
+static bool look_at(void *ctx, yyjson_val *v)
 {
+	struct digest_search *x = ctx;
 	uint8_t sha[32];
-	size_t i, n;
-	yyjson_val *e;
-	struct str step;
-	if (yyjson_is_str(v) && !path.n) {
-		sha256_of(json_val_str(v), sha);
-		if (str_eq(str_mk(sha, sizeof sha), x->digest))
-			x->found = json_val_str(v);
-	} else if (yyjson_is_arr(v)) {
-		struct str rest = path;
-		if (path.n && cond_step(&rest, &step) != 'w')
-			return;
-		yyjson_arr_foreach(v, i, n, e) look_for(e, rest, x);
-	} else if (path.n && cond_step(&path, &step) == 'k') {
-		look_for(yyjson_obj_getn(v, step.p, step.n), path, x);
-	}
+	if (!yyjson_is_str(v))
+		return true;
+	sha256_of(json_val_str(v), sha);
+	if (str_eq(str_mk(sha, sizeof sha), x->digest))
+		x->found = json_val_str(v);
+	return !x->found.p;
 }
 
 /* The string of which the index has only the SHA-256, from an item that has it. */
@@ -82,7 +73,7 @@ static enum err spell_out(struct collection *k, struct tx *tx, struct str path,
 	e = e ? e : json_parse(r.payload, &doc, et);
 	if (e)
 		return e;
-	look_for(yyjson_doc_get_root(doc), path, &x);
+	payload_values(yyjson_doc_get_root(doc), path, look_at, &x);
 	if (x.found.p) {
 		f->value.s = arena_str(a, x.found);
 		f->digest = false;

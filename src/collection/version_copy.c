@@ -32,12 +32,25 @@ static enum err audit(const struct copying *k, struct tx *tx, struct errtext *et
 	return e;
 }
 
+/* It is searched by words as the other one is now; a version does not know of that. */
+static enum err copy_keyword(const struct copying *k, struct tx *tx, struct errtext *et)
+{
+	struct collection_row from;
+	struct str config;
+	enum err e = store_collection_by_name(tx, k->q->project, k->q->name, k->a, &from, et);
+	if (e)
+		return e == ERR_NOT_FOUND ? OK : e;
+	e = store_keyword(tx, from.number, k->a, &config, et);
+	return e || !config.n ? e : store_keyword_put(tx, k->out->row.number, config, et);
+}
+
 static enum err add_in(struct tx *tx, void *ctx, struct errtext *et)
 {
 	struct copying *k = ctx;
 	struct vlive *x = k->out;
 	enum err e = store_collection_add(tx, &x->row, et);
 	e = e ? e : store_head_put(tx, &x->head, et);
+	e = e ? e : copy_keyword(k, tx, et);
 	return e ? e : audit(k, tx, et);
 }
 

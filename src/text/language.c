@@ -331,13 +331,27 @@ static void langs_start(void)
 	langs_ok = pthread_key_create(&langs_key, langs_free) == 0;
 }
 
-struct lang *lang_get(const char *code)
+/* ROWS: there is none. */
+static size_t row_of(const char *code)
 {
-	if (!code || !code[0] || !code[1] || (code[2] && code[2] != '-' && code[2] != '_'))
-		return NULL;
 	size_t r = 0;
+	if (!code || !code[0] || !code[1] || (code[2] && code[2] != '-' && code[2] != '_'))
+		return ROWS;
 	while (r < ROWS && ((code[0] | 32) != rows[r].code[0] || (code[1] | 32) != rows[r].code[1]))
 		r++;
+	return r;
+}
+
+bool unicode_stems(struct str language)
+{
+	char code[4] = {0};
+	memcpy(code, language.p, MIN(language.n, (size_t)3));
+	return row_of(code) < ROWS;
+}
+
+struct lang *lang_get(const char *code)
+{
+	size_t r = row_of(code);
 	if (r == ROWS)
 		return NULL;
 	pthread_once(&slots_once, slots_fill);

@@ -25,6 +25,7 @@ size_t unicode_columns(struct str s); /* terminal width */
  * without spaces give dictionary words plus character bigrams. A term is valid during the call. */
 typedef bool (*unicode_term_fn)(void *ctx, struct str term, uint32_t from, uint32_t to);
 enum err unicode_terms(struct str s, const char *language, unicode_term_fn fn, void *ctx);
+bool unicode_stems(struct str language); /* is it one of those languages? */
 /* Plainer terms: runs of letters and digits of any script, in lower case. */
 enum err unicode_tokens(struct str s, unicode_term_fn fn, void *ctx);
 /* A guess of the language among those that can be stemmed ("en"), "zh", "ja", ..., or "" . */
