@@ -92,6 +92,10 @@ bench-keyword: all ## keyword search (BM25) beside rank_bm25, bm25s and tantivy
 bench-collections: all ## collections through HTTP with JSON: puts, queries, opening (ITEMS=200000 DIM=384)
 	@bench/collections.sh $(BUILD)
 
+.PHONY: bench-versions
+bench-versions: all ## versions of collections: commit, diff, search, restore, bytes (ITEMS=100000 DIM=384)
+	@bench/versions.sh $(BUILD)
+
 bench-vector: all ## the vector index beside hnswlib, USearch and FAISS (SETS="glove 200000x384")
 	@bench/vector.sh $(BUILD)
 

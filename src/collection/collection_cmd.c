@@ -24,6 +24,7 @@ const struct option collection_import_options[] = {
 };
 const struct option collection_export_options[] = {
 	{"vectors", 0, NULL, "With their vectors"},
+	{"as-of", 0, "VERSION", "Those of a version: a number, a tag or a time"},
 };
 const struct option collection_search_options[] = {
 	{"number", 'k', "K", "How many (10)"},
@@ -35,6 +36,7 @@ const struct option collection_search_options[] = {
 	{"mode", 0, "MODE", "vector, keyword (by its words) or hybrid (by both)"},
 	{"fusion", 0, "METHOD", "With --mode hybrid: rrf (by ranks) or score"},
 	{"weights", 0, "V,K", "With --mode hybrid: of vectors and of words (1,1)"},
+	{"as-of", 0, "VERSION", "In a version, all of it compared: a number, a tag or a time"},
 };
 const struct option collection_keyword_options[] = {
 	{"fields", 'f', "FIELDS", "Fields of the payloads, with weights: title=2,text"},
@@ -384,12 +386,16 @@ static void print_lines(struct cmd *cmd, yyjson_val *items)
 	}
 }
 
-static void next_page(yyjson_val *next, bool vectors, struct buf *tail)
+static void next_page(yyjson_val *next, bool vectors, struct str as_of, struct buf *tail)
 {
 	buf_clear(tail);
 	buf_addf(tail, "/items?limit=%d", EXPORT_ITEMS);
 	if (vectors)
 		buf_addc(tail, "&vectors=true");
+	if (as_of.n) {
+		buf_addc(tail, "&as_of=");
+		url_encode(tail, as_of);
+	}
 	if (yyjson_is_uint(next))
 		buf_addf(tail, "&from=%llu", (unsigned long long)yyjson_get_uint(next));
 	if (yyjson_is_str(next)) {
@@ -400,10 +406,11 @@ static void next_page(yyjson_val *next, bool vectors, struct buf *tail)
 
 enum err run_collections_export(struct cmd *cmd, struct errtext *et)
 {
+	struct str as_of = cmd_opt(cmd, "as-of");
 	struct buf tail = {0};
 	bool more = true;
 	enum err e = OK;
-	next_page(NULL, cmd_flag(cmd, "vectors"), &tail);
+	next_page(NULL, cmd_flag(cmd, "vectors"), as_of, &tail);
 	while (!e && more) {
 		struct buf reply = {0};
 		yyjson_doc *doc = NULL;
@@ -411,7 +418,7 @@ enum err run_collections_export(struct cmd *cmd, struct errtext *et)
 		yyjson_val *o = yyjson_doc_get_root(doc), *next = yyjson_obj_get(o, "next");
 		print_lines(cmd, yyjson_obj_get(o, "items"));
 		more = next && !yyjson_is_null(next);
-		next_page(next, cmd_flag(cmd, "vectors"), &tail);
+		next_page(next, cmd_flag(cmd, "vectors"), as_of, &tail);
 		yyjson_doc_free(doc);
 		buf_free(&reply);
 	}
@@ -521,6 +528,8 @@ static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 		jw_kf64(&w, "worst", worst);
 	if (cmd_opt(cmd, "space").n)
 		jw_kstr(&w, "space", cmd_opt(cmd, "space"));
+	if (cmd_opt(cmd, "as-of").n)
+		jw_kstr(&w, "as_of", cmd_opt(cmd, "as-of"));
 	if (cmd_opt(cmd, "filter").n) {
 		jw_key(&w, "filter");
 		jw_raw(&w, cmd_opt(cmd, "filter"));

@@ -216,6 +216,9 @@ void layout_clear(struct collection *k);
  * : nothing else). "": it has none, or one that is not known any more. */
 enum err text_of_item(struct tx *tx, const struct item_row *r, struct str field, struct arena *a,
 	struct str *out, struct errtext *et) MUST_CHECK;
+/* The text of a row that is kept beside its payload; "": there is none. */
+enum err text_besides(struct tx *tx, const struct item_row *r, struct arena *a, struct str *out,
+	struct errtext *et) MUST_CHECK;
 /* The text of an item that was put is kept, unless its payload says it. */
 enum err text_keep(struct tx *tx, struct str text, struct str sha256, struct str payload,
 	struct errtext *et) MUST_CHECK;
@@ -477,8 +480,8 @@ enum {
 	N_CREATE_OPTIONS = 5,
 	N_MOVE_OPTIONS = 1,
 	N_IMPORT_OPTIONS = 5,
-	N_EXPORT_OPTIONS = 1,
-	N_SEARCH_OPTIONS = 9
+	N_EXPORT_OPTIONS = 2,
+	N_SEARCH_OPTIONS = 10
 };
 
 enum err run_collections_versions(struct cmd *cmd, struct errtext *et);

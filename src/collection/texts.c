@@ -80,6 +80,16 @@ enum err text_of_item(struct tx *tx, const struct item_row *r, struct str field,
 	return e;
 }
 
+enum err text_besides(struct tx *tx, const struct item_row *r, struct arena *a, struct str *out,
+	struct errtext *et)
+{
+	if (!r->text.n || in_payload(r->payload, has_digest, r->text, NULL).n) {
+		*out = S("");
+		return OK;
+	}
+	return store_text(tx, r->text, a, out, et);
+}
+
 enum err text_keep(
 	struct tx *tx, struct str text, struct str sha256, struct str payload, struct errtext *et)
 {

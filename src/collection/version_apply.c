@@ -25,18 +25,37 @@ static enum err no_memory(struct errtext *et)
 
 /* Each in its place, and none that follows another: what items lack there is not the version's to
  * say. What was dropped since may stand behind those of b. */
+static const struct space *named_at(const struct version *v, const struct space *s)
+{
+	const struct space *x = version_space(v, s->name);
+	return x && x->role == SPACE_NAMED ? x : NULL;
+}
+
+/* What is left of spaces that are gone does not count; vectors lie by their places. */
 bool version_same_spaces(const struct version *a, const struct version *b)
 {
-	bool same = a->n_spaces >= b->n_spaces;
-	for (size_t i = 0; same && i < a->n_spaces; i++) {
-		const struct space *x = &a->spaces[i], *y = &b->spaces[i];
-		same = i >= b->n_spaces ? !space_lives(x)
-					: x->role == y->role && !space_follows(x) &&
-						  str_eq(x->name, y->name) && x->dim == y->dim &&
-						  x->distance == y->distance &&
-						  str_eq(x->identity, y->identity);
+	size_t named[2] = {0};
+	bool same = true;
+	for (size_t i = 0; i < b->n_spaces; i++)
+		named[1] += b->spaces[i].role == SPACE_NAMED;
+	for (size_t i = 0; i < a->n_spaces; i++) {
+		const struct space *x = &a->spaces[i], *y = named_at(b, x);
+		if (x->role != SPACE_NAMED)
+			continue;
+		named[0]++;
+		same = same && y && x->place == y->place && x->dim == y->dim &&
+		       x->distance == y->distance && str_eq(x->identity, y->identity);
 	}
-	return same;
+	return same && named[0] == named[1];
+}
+
+/* Each change of an item is made in both spaces while one moves; a version may have but one. */
+static bool moving(const struct version *v)
+{
+	bool yes = false;
+	for (size_t i = 0; i < v->n_spaces; i++)
+		yes |= space_follows(&v->spaces[i]);
+	return yes;
 }
 
 /* A version may have been pushed by anybody: what enters the rows is looked at. */
@@ -46,12 +65,15 @@ static enum err check_record(const struct version *v, const struct vitem *it,
 	struct buf text = {0};
 	struct item_id id;
 	struct item_vector *list;
+	uint8_t digest[SHA256_BYTES];
 	yyjson_doc *doc = NULL;
 	size_t n;
 	item_id_text(it->id, &text);
+	sha256_of(r->kept, digest);
 	bool good = !item_id_parse(buf_str(&text), &id, NULL) &&
 		    str_eq(item_id_bytes(&id), it->id) && r->payload.n <= COLLECTION_PAYLOAD_MAX &&
 		    (!r->text.n || r->text.n == SHA256_BYTES) &&
+		    (!r->kept.n || str_eq(r->text, str_mk(digest, sizeof digest))) &&
 		    !json_parse(r->payload, &doc, NULL) && yyjson_is_obj(yyjson_doc_get_root(doc));
 	enum err e = good ? item_decode(r->vectors, v->spaces, v->n_spaces, a, &list, &n, et)
 			  : err_set(et, ERR_CORRUPT, "an item of the version %.12s is no item",
@@ -247,6 +269,7 @@ static enum err put_one(struct applying *x, struct tx *tx, const struct step *s,
 	e = fresh ? store_item_add(tx, x->row.number, &r, et)
 		  : store_item_change(tx, x->row.number, &r, et);
 	e = e ? e : store_vectors_put(tx, x->row.number, r.num, record.vectors, et);
+	e = e ? e : text_keep(tx, record.kept, record.text, record.payload, et);
 	return e || !former.n || str_eq(former, r.text) ? e : store_embedding_prune(tx, former, et);
 }
 
@@ -330,6 +353,10 @@ enum err version_switch(
 {
 	struct plan p;
 	struct applying x = {.s = s, .p = &p};
+	if (moving(s->from))
+		return err_set(et, ERR_CONFLICT,
+			"%.*s is moving to another model: finish, drop or cancel that first",
+			STR_FMT(s->name));
 	if (!version_same_spaces(s->from, s->to))
 		return err_set(et, ERR_CONFLICT,
 			"the vectors of %.*s are of other kinds by now: copy the version into a "
@@ -492,6 +519,7 @@ static enum err fill_item(
 		.payload = f->records[i].payload,
 		.text = f->records[i].text};
 	enum err e = store_item_add(tx, f->number, &r, et);
+	e = e ? e : text_keep(tx, f->records[i].kept, r.text, r.payload, et);
 	return e ? e : store_vectors_put(tx, f->number, r.num, f->records[i].vectors, et);
 }
 
@@ -522,9 +550,10 @@ static enum err read_one(void *ctx, size_t i, const struct vrecord *x, struct er
 	struct filling *f = ctx;
 	struct vrecord *to = &f->records[i];
 	enum err e = check_record(f->v, &f->v->items[f->from + i], x, f->a, et);
-	*to = (struct vrecord){
-		arena_str(f->a, x->vectors), arena_str(f->a, x->payload), arena_str(f->a, x->text)};
-	return e || (to->vectors.p && to->payload.p && to->text.p) ? e : no_memory(et);
+	*to = (struct vrecord){arena_str(f->a, x->vectors), arena_str(f->a, x->payload),
+		arena_str(f->a, x->text), arena_str(f->a, x->kept)};
+	return e || (to->vectors.p && to->payload.p && to->text.p && to->kept.p) ? e
+										 : no_memory(et);
 }
 
 static enum err read_some(struct filling *f, const struct cancel *cancel, struct errtext *et)

@@ -1,12 +1,13 @@
 /* Items of a version as bytes.
  *
- * A record: the lengths of the vectors and of the payload (u32 each) and of the text's digest (u8),
- * then these three, as the database has them. An item in a leaf: the length of its id (u8), the id,
- * the hash of its vectors, the hash of payload and text, the name of its pack (u64), the place and
- * the length of its record in there (u32 each). Little-endian, packed. */
+ * A record: the lengths of the vectors, the payload, and the text that the payload does not say
+ * (u32 each), and of the text's digest (u8); then these, as the database has them. An item in a
+ * leaf: the length of its id (u8), the id, the hash of its vectors, the hash of payload and text,
+ * the name of its pack (u64), the place and the length of its record in there (u32 each).
+ * Little-endian, packed. */
 #include "collection/version_int.h"
 
-enum { RECORD_HEAD = 9, LEAF_TAIL = 2 * VERSION_SUM + 16, LEAF_MEAN = 64 };
+enum { RECORD_HEAD = 13, LEAF_TAIL = 2 * VERSION_SUM + 16, LEAF_MEAN = 64 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "versions are stored as they lie");
 
@@ -26,11 +27,12 @@ void version_sums(const struct vrecord *r, struct vitem *out)
 
 void vrecord_write(const struct vrecord *r, struct buf *out)
 {
-	uint32_t n[2] = {(uint32_t)r->vectors.n, (uint32_t)r->payload.n};
+	uint32_t n[3] = {(uint32_t)r->vectors.n, (uint32_t)r->payload.n, (uint32_t)r->kept.n};
 	buf_add(out, n, sizeof n);
 	buf_putc(out, (char)r->text.n);
 	buf_adds(out, r->vectors);
 	buf_adds(out, r->payload);
+	buf_adds(out, r->kept);
 	buf_adds(out, r->text);
 }
 
@@ -41,17 +43,18 @@ static enum err damaged(struct errtext *et)
 
 enum err vrecord_read(struct str bytes, struct vrecord *out, struct errtext *et)
 {
-	uint32_t n[2];
+	uint32_t n[3];
 	if (bytes.n < RECORD_HEAD)
 		return damaged(et);
 	memcpy(n, bytes.p, sizeof n);
-	size_t text = (uint8_t)bytes.p[8];
-	if ((uint64_t)n[0] + n[1] + text != bytes.n - RECORD_HEAD)
+	size_t text = (uint8_t)bytes.p[RECORD_HEAD - 1];
+	if ((uint64_t)n[0] + n[1] + n[2] + text != bytes.n - RECORD_HEAD)
 		return damaged(et);
 	const char *p = bytes.p + RECORD_HEAD;
 	*out = (struct vrecord){.vectors = str_mk(p, n[0]),
 		.payload = str_mk(p + n[0], n[1]),
-		.text = str_mk(p + n[0] + n[1], text)};
+		.kept = str_mk(p + n[0] + n[1], n[2]),
+		.text = str_mk(p + n[0] + n[1] + n[2], text)};
 	return OK;
 }
 

@@ -82,14 +82,15 @@ static enum err take(struct building *b, const struct item_row *r, struct errtex
 	const struct seen *s = &b->page[b->next++];
 	if (!s->read)
 		return vwriter_keep(b->w, b->base, s->base, et);
-	struct vrecord record = {r->vectors, r->payload, r->text};
+	struct vrecord record = {r->vectors, r->payload, r->text, S("")};
 	struct vitem it = {.id = s->id};
 	version_sums(&record, &it);
 	if (s->base && version_same(s->base, &it))
 		return vwriter_keep(b->w, b->base, s->base, et);
 	b->counts.added += !s->base;
 	b->counts.changed += s->base != NULL;
-	return vwriter_add(b->w, &it, &record, et);
+	enum err e = r->text.n ? text_besides(b->tx, r, b->a, &record.kept, et) : OK;
+	return e ? e : vwriter_add(b->w, &it, &record, et);
 }
 
 static enum err take_row(void *ctx, const struct item_row *r, struct errtext *et)

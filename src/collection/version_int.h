@@ -60,7 +60,9 @@ struct vitem {
 
 /* What the database has of an item. */
 struct vrecord {
-	struct str vectors, payload, text;
+	struct str vectors, payload;
+	struct str text; /* SHA-256 of the text that was embedded; "": none */
+	struct str kept; /* that text, when the payload does not say it */
 };
 
 void version_sums(const struct vrecord *r, struct vitem *out);

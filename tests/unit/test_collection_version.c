@@ -1,0 +1,290 @@
+/* Versions of collections from inside: what a second one costs, what compaction leaves, what is
+ * kept in memory, and trees that lie. */
+#include "tap.h"
+#include "access/access.h"
+#include "collection/version_int.h"
+#include "endpoint/endpoint.h"
+#include "run/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct module *const modules[] = {&access_module, &registry_module, &tree_module,
+	&artifact_module, &run_module, &endpoint_module, &collection_module,
+	&collection_version_module};
+
+static struct errtext et;
+
+static struct croft *open_croft(const char *bytes)
+{
+	struct croft *c = NULL;
+	struct http_pair flag = {S("collection.version_bytes"), str_c(bytes)};
+	struct croft_options o = {.modules = modules,
+		.n_modules = ARRAY_LEN(modules),
+		.home = tap_tmpdir(),
+		.flags = &flag,
+		.n_flags = 1};
+	CHECK_OK(croft_open(&o, &c, &et), &et);
+	return c;
+}
+
+/* ---- a collection as a program has it ---- */
+
+enum { DIM = 32, CONFIG_MAX = 256 };
+static const char config[] = "{\"spaces\":[{\"name\":\"\",\"dim\":32,\"distance\":\"Cosine\"}]}";
+
+struct model {
+	uint32_t state[4096]; /* what item i holds; 0: it is not there */
+	size_t n;
+};
+
+static void record_of(size_t i, uint32_t state, struct buf *vectors, struct buf *payload)
+{
+	float v[DIM];
+	for (size_t j = 0; j < DIM; j++)
+		v[j] = (float)((i * 31 + j * 7 + state * 101) % 997) - 498;
+	struct item_vector x = {.v = v, .dim = DIM};
+	item_code(&x, 1, vectors);
+	buf_addf(payload, "{\"state\":%u}", state);
+}
+
+static enum err put(struct vwriter *w, const struct version *base, size_t i, uint32_t state)
+{
+	struct buf vectors = {0}, payload = {0};
+	struct item_id id;
+	item_id_number(i, &id);
+	record_of(i, state, &vectors, &payload);
+	struct vrecord r = {buf_str(&vectors), buf_str(&payload), S(""), S("")};
+	struct vitem it = {.id = item_id_bytes(&id)};
+	version_sums(&r, &it);
+	const struct vitem *old = base ? version_find(base, it.id) : NULL;
+	enum err e = old && version_same(old, &it) ? vwriter_keep(w, base, old, &et)
+						   : vwriter_add(w, &it, &r, &et);
+	buf_free(&vectors);
+	buf_free(&payload);
+	return e;
+}
+
+static struct version *write_version(
+	struct croft *c, const struct model *m, const struct version *base)
+{
+	struct vwriter *w = NULL;
+	struct version *v = NULL;
+	struct tree_sum sum;
+	CHECK_OK(vwriter_open(c, base, &w, &et), &et);
+	for (size_t i = 0; i < m->n; i++)
+		if (m->state[i])
+			CHECK_OK(put(w, base, i, m->state[i]), &et);
+	CHECK_OK(vwriter_finish(w, str_c(config), &sum, &et), &et);
+	CHECK_OK(version_load(c, sum.digest, &v, NULL, &et), &et);
+	return v;
+}
+
+/* Every item as it should be, and no other. */
+static bool holds(const struct version *v, const struct model *m)
+{
+	struct vreader r = {.v = v};
+	size_t n = 0;
+	bool good = true;
+	for (size_t i = 0; i < m->n; i++) {
+		struct buf vectors = {0}, payload = {0};
+		struct vrecord got;
+		struct item_id id;
+		item_id_number(i, &id);
+		const struct vitem *it = version_find(v, item_id_bytes(&id));
+		good = good && (it != NULL) == (m->state[i] != 0);
+		n += it != NULL;
+		record_of(i, m->state[i], &vectors, &payload);
+		if (it)
+			good = good && !vreader_get(&r, it, &got, &et) &&
+			       str_eq(got.payload, buf_str(&payload)) &&
+			       str_eq(got.vectors, buf_str(&vectors));
+		buf_free(&vectors);
+		buf_free(&payload);
+	}
+	vreader_end(&r);
+	return good && n == v->n;
+}
+
+/* Bytes of b in blobs that a does not have. */
+static uint64_t fresh(const struct version *a, const struct version *b)
+{
+	struct tree_diff d = {0};
+	struct arena *arena = arena_new(0);
+	CHECK_OK(tree_diff(a->tree, b->tree, arena, &d, &et), &et);
+	uint64_t n = d.fresh;
+	arena_free(arena);
+	return n;
+}
+
+static void test_collection_version__a_second_one_costs_what_is_new(void)
+{
+	struct croft *c = open_croft("256M");
+	struct model *m = calloc(1, sizeof *m);
+	m->n = 4096;
+	for (size_t i = 0; i < m->n; i++)
+		m->state[i] = 1;
+	struct version *one = write_version(c, m, NULL), *same = write_version(c, m, one);
+	CHECK(holds(one, m));
+	CHECK_STR(str_c(one->digest), same->digest);
+	m->state[17] = 2;
+	struct version *two = write_version(c, m, one);
+	CHECK(holds(two, m));
+	/* one record, one leaf (100 items at the mean of 64, 256 at most), the file that counts */
+	CHECK(fresh(one, two) < 20000);
+	for (size_t i = 0; i < m->n; i += 100) /* 1 % in all */
+		m->state[i] = 3;
+	struct version *three = write_version(c, m, two);
+	CHECK(holds(three, m));
+	CHECK(fresh(two, three) < one->tree->bytes / 2);
+	m->state[4095] = 0; /* an end that comes off changes the last leaf only */
+	struct version *four = write_version(c, m, three);
+	CHECK(holds(four, m) && fresh(three, four) < 20000);
+	struct version *all[] = {one, same, two, three, four};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		version_put(c, all[i]);
+	free(m);
+	croft_close(c);
+}
+
+/* However long a history is, a version has at most about twice what its items take. */
+static void test_collection_version__a_long_history_stays_bounded(void)
+{
+	struct croft *c = open_croft("256M");
+	struct model *m = calloc(1, sizeof *m);
+	m->n = 1500;
+	unsigned seed = 5;
+	for (size_t i = 0; i < m->n; i++)
+		m->state[i] = 1;
+	struct version *v = write_version(c, m, NULL);
+	uint64_t alone = v->tree->bytes;
+	for (uint32_t round = 2; round < 14; round++) {
+		for (size_t i = 0; i < m->n; i++)
+			if (rand_r(&seed) % 3 == 0)
+				m->state[i] = rand_r(&seed) % 10 ? round : 0;
+		struct version *next = write_version(c, m, v);
+		CHECK(holds(next, m));
+		CHECK(next->tree->bytes < 3 * alone);
+		version_put(c, v);
+		v = next;
+	}
+	version_put(c, v);
+	free(m);
+	croft_close(c);
+}
+
+static void test_collection_version__memory_is_bounded(void)
+{
+	struct croft *c = open_croft("1M");
+	struct model *m = calloc(1, sizeof *m);
+	struct version *v[6], *again;
+	size_t kept = 0;
+	m->n = 3000;
+	for (uint32_t k = 0; k < ARRAY_LEN(v); k++) {
+		for (size_t i = 0; i < m->n; i++)
+			m->state[i] = k + 1;
+		v[k] = write_version(c, m, NULL);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(v); k++) { /* in use: they stay, whatever they take */
+		CHECK_OK(version_load(c, v[k]->digest, &again, NULL, &et), &et);
+		CHECK(again == v[k]);
+		version_put(c, again);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(v); k++)
+		version_put(c, v[k]);
+	struct versions *all = collections_of(c)->versions;
+	for (size_t i = 0; i < all->n; i++)
+		kept += version_bytes(all->list[i]);
+	CHECK(kept <= 1 << 20 && all->n >= 1);
+	free(m);
+	croft_close(c);
+}
+
+/* ---- trees that lie ---- */
+
+struct lie {
+	const char *json, *leaf, *data;
+	size_t leaf_n;
+};
+
+static enum err load_lie(struct croft *c, const struct lie *l)
+{
+	struct tree_writer *w = NULL;
+	struct version *v = NULL;
+	struct tree_sum sum;
+	CHECK_OK(tree_writer_open(croft_blobs(c), &w, &et), &et);
+	CHECK_OK(tree_writer_bytes(w, S("collection.json"), str_c(l->json), &et), &et);
+	if (l->leaf)
+		CHECK_OK(tree_writer_bytes(w, S("index/x"), str_mk(l->leaf, l->leaf_n), &et), &et);
+	if (l->data)
+		CHECK_OK(
+			tree_writer_bytes(w, S("data/0000000000000001"), str_c(l->data), &et), &et);
+	CHECK_OK(tree_writer_finish(w, &sum, &et), &et);
+	enum err e = version_load(c, sum.digest, &v, NULL, &et);
+	version_put(c, v);
+	return e;
+}
+
+#define HEAD "{\"croft\":\"collection/1\",\"config\":{\"spaces\":[]},\"items\":"
+
+static void test_collection_version__trees_that_lie_are_refused(void)
+{
+	struct croft *c = open_croft("256M");
+	struct buf good = {0}, twice = {0}, far = {0}, none = {0};
+	struct vitem it = {.id = S("\1aaaaaaaa"), .off = 0, .len = 10};
+	vleaf_add(&good, &it, 1);
+	buf_adds(&twice, buf_str(&good));
+	buf_adds(&twice, buf_str(&good));
+	it.off = 5;
+	vleaf_add(&far, &it, 1);
+	it.off = 0;
+	vleaf_add(&none, &it, 2);
+	const struct lie right = {HEAD "1}", buf_c(&good), "0123456789", good.n};
+	CHECK_OK(load_lie(c, &right), &et);
+	const struct lie lies[] = {
+		{"{}", NULL, NULL, 0}, {"[1]", NULL, NULL, 0},
+		{HEAD "1}", NULL, NULL, 0},                               /* no such item */
+		{HEAD "1000000000}", buf_c(&good), "0123456789", good.n}, /* not as many */
+		{HEAD "0}", buf_c(&good), "0123456789", good.n},          /* more */
+		{HEAD "-1}", NULL, NULL, 0},
+		{HEAD "1}", buf_c(&good), "012345678", good.n}, /* past the end */
+		{HEAD "1}", buf_c(&far), "0123456789", far.n},
+		{HEAD "1}", buf_c(&none), "0123456789", none.n},     /* no such pack */
+		{HEAD "2}", buf_c(&twice), "0123456789", twice.n},   /* the same id */
+		{HEAD "1}", buf_c(&good), "0123456789", good.n - 1}, /* cut off */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++)
+		CHECK_ERR(load_lie(c, &lies[i]), ERR_CORRUPT);
+	buf_free(&good);
+	buf_free(&twice);
+	buf_free(&far);
+	buf_free(&none);
+	croft_close(c);
+}
+
+/* ---- records ---- */
+
+static void test_collection_version__records_come_back(void)
+{
+	struct vrecord r = {S("\1\0vv"), S("{\"a\":1}"), S("digest"), S("a text")}, got;
+	struct vitem a = {0}, b = {0};
+	struct buf bytes = {0};
+	vrecord_write(&r, &bytes);
+	CHECK_OK(vrecord_read(buf_str(&bytes), &got, &et), &et);
+	CHECK(str_eq(got.vectors, r.vectors) && str_eq(got.payload, r.payload));
+	CHECK(str_eq(got.text, r.text) && str_eq(got.kept, r.kept));
+	for (size_t i = 0; i < bytes.n; i++)
+		CHECK_ERR(vrecord_read(str_mk(bytes.p, i), &got, &et), ERR_CORRUPT);
+	version_sums(&r, &a);
+	r.payload = S("{\"a\":1}dige");
+	r.text = S("st");
+	version_sums(&r, &b);
+	CHECK(!memcmp(a.vectors, b.vectors, VERSION_SUM) && !version_same(&a, &b));
+	buf_free(&bytes);
+}
+
+TESTS(T(test_collection_version__records_come_back),
+	T(test_collection_version__trees_that_lie_are_refused),
+	T(test_collection_version__a_second_one_costs_what_is_new),
+	T(test_collection_version__a_long_history_stays_bounded),
+	T(test_collection_version__memory_is_bounded))
