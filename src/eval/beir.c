@@ -143,11 +143,12 @@ static size_t columns_of(struct str line, struct str out[5])
 	return n;
 }
 
-static enum err write_qrels(struct str text, struct jw *w, struct errtext *et)
+enum err folder_qrels(const struct folder *f, qrel_fn fn, void *ctx, struct errtext *et)
 {
-	struct str line;
+	struct str text = buf_str(&f->qrels), line;
 	size_t row = 0;
-	while (str_next_line(&text, &line)) {
+	enum err e = OK;
+	while (!e && str_next_line(&text, &line)) {
 		struct str col[5];
 		double grade;
 		row++;
@@ -161,12 +162,19 @@ static enum err write_qrels(struct str text, struct jw *w, struct errtext *et)
 				"judgements, row %zu: query, document and grade are expected, or "
 				"TREC's query, 0, document and grade",
 				row);
-		jw_arr(w);
-		jw_str(w, col[0]);
-		jw_str(w, col[n - 2]);
-		jw_f64(w, grade);
-		jw_end(w);
+		e = fn(ctx, col[0], col[n - 2], grade);
 	}
+	return e;
+}
+
+static enum err write_qrel(void *ctx, struct str query, struct str document, double grade)
+{
+	struct jw *w = ctx;
+	jw_arr(w);
+	jw_str(w, query);
+	jw_str(w, document);
+	jw_f64(w, grade);
+	jw_end(w);
 	return OK;
 }
 
@@ -198,7 +206,7 @@ enum err folder_queries(
 	jw_end(w);
 	jw_key(w, "qrels");
 	jw_arr(w);
-	enum err e = write_qrels(buf_str(&f->qrels), w, et);
+	enum err e = folder_qrels(f, write_qrel, w, et);
 	jw_end(w);
 	return e;
 }

@@ -12,8 +12,6 @@ struct eval_run {
 	int64_t chunks[SETTINGS_MAX + CHUNKS_MAX]; /* lengths that are wanted, each once */
 	size_t n_chunks;
 	struct buf request, result;
-	struct progress *progress;
-	enum err failed;
 	struct errtext *et;
 };
 
@@ -354,8 +352,9 @@ static enum err send_piece(
 	return e;
 }
 
-static enum err fill(struct eval_run *r, int64_t chunk)
+enum err folder_fill(struct cmd *cmd, const struct folder *f, int64_t chunk, struct errtext *et)
 {
+	struct eval_run one = {.cmd = cmd, .folder = *f, .et = et}, *r = &one;
 	bool ready, more = true;
 	struct str rest = buf_str(&r->folder.corpus), line, count = rest;
 	size_t total = 0, row = 0;
@@ -383,23 +382,23 @@ static enum err error_of_word(struct str word)
 	return ERR_IO;
 }
 
-static enum err on_event(void *ctx, struct str event, struct str data)
+enum err listen_to(void *listening, struct str event, struct str data)
 {
-	struct eval_run *r = ctx;
+	struct listening *l = listening;
 	yyjson_doc *doc = NULL;
 	if (str_eq_c(event, "result")) {
-		buf_clear(&r->result);
-		buf_adds(&r->result, data);
+		buf_clear(l->result);
+		buf_adds(l->result, data);
 		return OK;
 	}
-	enum err e = json_parse(data, &doc, r->et);
+	enum err e = json_parse(data, &doc, l->et);
 	yyjson_val *o = e ? NULL : yyjson_doc_get_root(doc);
 	if (!e && str_eq_c(event, "progress"))
-		progress_at(r->progress, (uint64_t)json_i64(o, "done", 0),
+		progress_at(l->progress, (uint64_t)json_i64(o, "done", 0),
 			(uint64_t)json_i64(o, "total", 0), NULL);
 	if (!e && str_eq_c(event, "error")) {
 		o = yyjson_obj_get(o, "error");
-		e = err_set(r->et, error_of_word(json_str(o, "code")), "%.*s",
+		e = err_set(l->et, error_of_word(json_str(o, "code")), "%.*s",
 			STR_FMT(json_str(o, "message")));
 	}
 	yyjson_doc_free(doc);
@@ -408,10 +407,12 @@ static enum err on_event(void *ctx, struct str event, struct str data)
 
 static enum err ask(struct eval_run *r)
 {
-	r->progress = progress_begin(r->cmd, "searching", "queries", 0);
+	struct listening l = {.progress = progress_begin(r->cmd, "searching", "queries", 0),
+		.result = &r->result,
+		.et = r->et};
 	enum err e = cmd_stream(r->cmd, HTTP_POST, "/api/v1/eval/retrieval", buf_str(&r->request),
-		on_event, r, r->et);
-	progress_end(r->progress, NULL);
+		listen_to, &l, r->et);
+	progress_end(l.progress, NULL);
 	if (!e && !r->result.n)
 		e = err_set(r->et, ERR_IO, "the server ended without a result");
 	return e;
@@ -563,7 +564,7 @@ static enum err compare(struct eval_run *r)
 	yyjson_doc *doc = NULL;
 	enum err e = write_request(r);
 	for (size_t i = 0; i < r->n_chunks && !e && !r->collection.n; i++)
-		e = fill(r, r->chunks[i]);
+		e = folder_fill(r->cmd, &r->folder, r->chunks[i], r->et);
 	e = e ? e : ask(r);
 	if (!e && cmd_json(r->cmd)) {
 		cmd_out(r->cmd, buf_str(&r->result));

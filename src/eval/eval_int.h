@@ -146,6 +146,20 @@ void folder_release(struct folder *f);
 enum err folder_queries(const struct folder *f, size_t at_most, struct jw *w, size_t *n,
 	struct errtext *et) MUST_CHECK;
 
+typedef enum err (*qrel_fn)(void *ctx, struct str query, struct str document, double grade);
+enum err folder_qrels(const struct folder *f, qrel_fn fn, void *ctx, struct errtext *et) MUST_CHECK;
+/* Sends what the server does not keep yet of the folder's corpus, in chunks of so many tokens (0:
+ * the settings'). */
+enum err folder_fill(struct cmd *cmd, const struct folder *f, int64_t chunk_tokens,
+	struct errtext *et) MUST_CHECK;
+/* An event of a long request: progress, result (into *result), error. */
+struct listening {
+	struct progress *progress;
+	struct buf *result;
+	struct errtext *et;
+};
+enum err listen_to(void *listening, struct str event, struct str data) MUST_CHECK;
+
 enum err run_eval_retrieval(struct cmd *cmd, struct errtext *et);
 
 /* moved.c: judged queries in both spaces of a migration */

@@ -1,5 +1,5 @@
 /* The rows of evaluation. */
-#include "eval/eval_int.h"
+#include "eval/autopsy.h"
 
 enum { CORPUS_MAX = 256 << 20, QUERIES_MAX = 256 << 20 };
 
@@ -34,6 +34,18 @@ static const struct route routes[] = {
 		"migration keeps the result",
 		NULL, "{ name?, space?, queries: { id, text }[], qrels: (string | number)[][] }",
 		"MigrationJudged", QUERIES_MAX},
+	{HTTP_POST, "/api/v1/eval/autopsy", post_autopsy, PERM_DOCUMENT_READ,
+		"For questions with known answers, the stage that lost them; events progress, "
+		"result",
+		NULL,
+		"{ questions: { id?, question, answer?, answers?: (string | object)[], document?, "
+		"passage? }[], generate?: boolean, model?, digest?, k?: int, method?: Method, "
+		"collection?, filters?: Filters, rerank?: boolean | { model?, depth?: int }, "
+		"weights?: { dense?: number, bm25?: number } } & Stages",
+		"{ questions: int, documents: int, generated: boolean, stages: { stage, questions: "
+		"int, remedy, examples: string[] }[], cases: AutopsyCase[], run: id, took_ms: "
+		"number }",
+		QUERIES_MAX},
 };
 
 static const struct shape shapes[] = {
@@ -42,6 +54,12 @@ static const struct shape shapes[] = {
 			    "number, better: int, worse: int }[] }"},
 	{"EvalCorpus", "{ digest, name, collection, chunk_tokens: int, documents: int, failed: "
 		       "int, ready: boolean, updated }"},
+	{"AutopsyCase",
+		"{ id, question, stage, why, remedy, document: string | null, page: int, quote: "
+		"string | null, places: int, ranks: { keyword: int | null, dense: int | null, "
+		"fused: "
+		"int | null } | null, path: { stage, rank: int | null }[], rank: int | null, "
+		"passages: int, answer: string | null, notes: string[] }"},
 	{"EvalSetting",
 		"Stages & { label?, method?: Method, k?: int, rerank?: boolean | { model?, depth?: "
 		"int }, weights?: { dense?: number, bm25?: number }, chunk_tokens?: int, "
@@ -101,6 +119,15 @@ static const struct command commands[] = {
 		"are those of\n"
 		"the judgements. FOLDER has queries.jsonl and qrels/*.tsv. Example:\n\n"
 		"  croft eval migration faq faq-judged"},
+	{"eval autopsy", run_eval_autopsy, "[FILE]", autopsy_options, N_AUTOPSY_OPTIONS,
+		"Say which stage lost the answer of a question",
+		"FILE has a question in each line, {\"question\", \"answer\", \"document\"?, "
+		"\"passage\"?}; a folder\n"
+		"as BEIR's sets have it, whose queries have answers, is searched as croft eval "
+		"retrieval\n"
+		"does. Examples:\n\n"
+		"  croft eval autopsy -q 'how long is the notice period' -a 'three months'\n"
+		"  croft eval autopsy questions.jsonl --rerank --generate"},
 };
 
 const struct module eval_module = {

@@ -46,6 +46,6 @@ enum err rag_ask(struct croft *c, const struct ask_request *rq, struct run *run,
 void post_ask(struct croft *c, struct http_request *rq, struct http_response *rs);
 enum err run_ask(struct cmd *cmd, struct errtext *et);
 extern const struct option ask_options[];
-enum { N_ASK_OPTIONS = 12 + N_STAGE_OPTIONS };
+enum { N_ASK_OPTIONS = 12 + N_RAG_STAGE_OPTIONS };
 
 #endif

@@ -15,7 +15,7 @@ const struct option ask_options[] = {
 	{"temperature", 0, "T", "0 (the default): the likeliest words; up to 2"},
 	{"seed", 0, "N", "For a temperature above 0: the same seed, the same answer"},
 	{"max-tokens", 0, "N", "The longest answer (setting rag.answer_tokens)"},
-	STAGE_OPTIONS,
+	RAG_STAGE_OPTIONS,
 };
 
 struct printer {
@@ -200,7 +200,7 @@ enum err run_ask(struct cmd *cmd, struct errtext *et)
 	if (!e)
 		e = number_member(cmd, &w, "max-tokens", "max_tokens", false, et);
 	if (!e)
-		e = query_members(cmd, &w, et);
+		e = rag_query_members(cmd, &w, et);
 	jw_end(&w);
 	if (!e)
 		e = cmd_stream(cmd, HTTP_POST, "/api/v1/ask", buf_str(&body), on_event, &p, et);

@@ -175,6 +175,54 @@ enum err rag_space(struct croft *c, struct arena *a, struct str *model, struct s
 enum err rag_document_set(struct croft *c, struct str project, struct str collection,
 	struct arena *a, struct str *ref, struct errtext *et) MUST_CHECK;
 
+/* ---- looking inside (inspect.c): where is it that a passage gets lost? ---- */
+
+struct rag_span {
+	int64_t chunk;
+	uint32_t from, to; /* bytes of the text */
+	uint32_t page;
+};
+
+struct rag_document {
+	struct id id;
+	struct str path, title, status, error, sha256;
+	struct str text; /* "" when it failed */
+	const struct rag_span *chunks;
+	size_t n_chunks;
+};
+
+/* All of a collection; owner "": nobody's. What is shown lasts for the call. */
+enum err rag_documents_each(struct croft *c, struct str project, struct str collection,
+	struct str owner, enum err (*fn)(void *ctx, const struct rag_document *d), void *ctx,
+	struct errtext *et) MUST_CHECK;
+
+/* Ranks from 1 of the best of these chunks among the first `depth` (at most 10,000) of a search
+ * without stages, in which every vector is compared. 0: it is not among them. */
+struct rag_ranks {
+	uint32_t keyword, dense, fused;
+};
+enum { RAG_RANKS_MAX = 10000 };
+enum err rag_ranks_of(struct croft *c, const struct rag_query *q, const int64_t *chunks, size_t n,
+	size_t depth, struct arena *a, struct rag_ranks *out, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
+
+/* An answer as POST /api/v1/ask gives it, in `a`. */
+struct rag_answer {
+	struct str text, reason;
+	struct str generated; /* what the model wrote, when the text is not that; .p NULL */
+	struct rag_hit *hits;
+	size_t n_hits, used; /* used: the first hits, that the prompt held */
+	bool grounded;       /* false: nothing was asked of a model */
+	struct str model;    /* "": none was asked */
+	struct rag_sentence {
+		uint32_t from, to; /* of the text */
+		bool supported;
+	} * sentences; /* those that were cited or flagged */
+	size_t n_sentences;
+};
+enum err rag_answer(struct croft *c, const struct rag_query *q, struct str model, struct arena *a,
+	struct rag_answer *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
 /* ---- documents that another part keeps (owned.c) ----
  *
  * They have an owner, and attributes that searches can be filtered by. They are parsed, cut,

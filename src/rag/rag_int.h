@@ -11,6 +11,7 @@
  *	stages.h      the stages, each a file
  *	docset.c      versions of document sets
  *	owned.c       documents that another part keeps
+ *	inspect.c     what other parts look at inside
  *	doc_routes.c, search_routes.c, doc_cmd.c, search_cmd.c: wire JSON and commands
  *	ask.c, cite.c, ask_routes.c, ask_cmd.c: answers
  *
@@ -28,6 +29,7 @@
 #include "endpoint/endpoint.h"
 #include "rag/fusion.h"
 #include "module/cmd.h"
+#include "rag/query_cmd.h"
 #include "rag/rag.h"
 #include "run/run.h"
 #include "store/notify.h"
@@ -386,27 +388,10 @@ enum err run_docs(struct cmd *cmd, struct errtext *et);
 enum err run_docs_show(struct cmd *cmd, struct errtext *et);
 enum err run_docs_rm(struct cmd *cmd, struct errtext *et);
 enum err run_search(struct cmd *cmd, struct errtext *et);
-/* Of search and ask alike: the options' members of a query, and the arguments as its text. */
-enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et) MUST_CHECK;
 void query_text(struct cmd *cmd, struct buf *out);
-/* The stages' options, the same wherever something is searched, and their members. */
-#define STAGE_OPTIONS                                                                              \
-	{"rewrite", 0, NULL, "A chat model rewrites the question; both are searched"},             \
-		{"decompose", 0, NULL, "It takes the question apart; the parts are searched too"}, \
-		{"hyde", 0, NULL, "It writes a passage that would answer, to look for the like"},  \
-		{"query-model", 0, "NAME", "Which chat model or provider does that"},              \
-		{"derive-filters", 0, NULL, "Types, tags and dates in the question are filters"},  \
-		{"diversity", 0, "X", "0..1: how much passages must differ from better ones"},     \
-		{"half-life", 0, "DAYS", "A document so much older counts half as much"},          \
-		{"parent", 0, NULL, "Show the section that a passage stands in"},                  \
-	{                                                                                          \
-		"neighbours", 0, "N", "Show N passages before and after it"                        \
-	}
-enum { N_STAGE_OPTIONS = 9 };
-enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et) MUST_CHECK;
 void print_trail(struct cmd *cmd, yyjson_val *reply);
 extern const struct option ingest_options[], docs_options[], search_options[];
-enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 12 + N_STAGE_OPTIONS };
+enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 12 + N_RAG_STAGE_OPTIONS };
 
 enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
 	void *ctx, struct errtext *et);

@@ -724,3 +724,60 @@ enum err rag_document_set(struct croft *c, struct str project, struct str collec
 		*ref = set.ref.p ? set.ref : S("");
 	return e;
 }
+
+/* ---- how far down ---- */
+
+static uint32_t best_rank(
+	const struct fused *list, size_t n, const int64_t *chunks, size_t n_chunks)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n_chunks; k++)
+			if ((int64_t)list[i].key == chunks[k])
+				return (uint32_t)i + 1;
+	return 0;
+}
+
+static enum err rank_in(struct lookup *l, struct rag_query *q, enum rag_method method,
+	const float *vector, const int64_t *chunks, size_t n, uint32_t *out)
+{
+	struct retrieved got = {0};
+	struct fusion_info info;
+	size_t found = 0;
+	q->method = method;
+	enum err e =
+		search_one(l, 0, method == RAG_BM25 ? NULL : vector, &got, l->fused, &found, &info);
+	if (!e)
+		*out = best_rank(l->fused, found, chunks, n);
+	return e;
+}
+
+enum err rag_ranks_of(struct croft *c, const struct rag_query *q, const int64_t *chunks, size_t n,
+	size_t depth, struct arena *a, struct rag_ranks *out, const struct cancel *cancel,
+	struct errtext *et)
+{
+	struct rag_query plain = *q;
+	struct rag_ranks ranks = {0};
+	struct retrieved got = {0};
+	float *vectors = NULL;
+	plain.stages = (struct rag_stages){0};
+	plain.rerank = false;
+	plain.exact = true;
+	plain.run = NULL;
+	plain.trail = NULL;
+	struct lookup l = {.c = c, .q = &plain, .a = a, .cancel = cancel, .et = et};
+	enum err e = rag_load(c, &l.r, cancel, et);
+	e = e ? e : check(&l);
+	if (e)
+		return e;
+	l.pool = MIN(depth, (size_t)RAG_RANKS_MAX);
+	l.fused = arena_array_of(a, l.pool + 1, struct fused);
+	l.trail->asked[0] = (struct rag_asked){"question", q->text};
+	l.trail->n_asked = 1;
+	e = l.fused ? embed_asked(&l, &got, &vectors) : no_memory(&l);
+	e = e ? e : rank_in(&l, &plain, RAG_BM25, vectors, chunks, n, &ranks.keyword);
+	e = e ? e : rank_in(&l, &plain, RAG_DENSE, vectors, chunks, n, &ranks.dense);
+	e = e ? e : rank_in(&l, &plain, RAG_HYBRID, vectors, chunks, n, &ranks.fused);
+	if (!e)
+		*out = ranks;
+	return e;
+}

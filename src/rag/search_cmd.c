@@ -16,7 +16,7 @@ const struct option search_options[] = {
 	{"rerank-model", 0, "MODEL", "Which one (setting rerank.model)"},
 	{"rerank-depth", 0, "N", "How many of the best it reads (50)"},
 	{"dense-weight", 0, "X", "How much more embeddings weigh than words in hybrid"},
-	STAGE_OPTIONS,
+	RAG_STAGE_OPTIONS,
 };
 
 static void option_member(struct cmd *cmd, struct jw *w, const char *option, const char *key)
@@ -88,7 +88,7 @@ static enum err count_member(
 	return OK;
 }
 
-enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et)
+static enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 {
 	static const char *const flags[] = {"rewrite", "decompose", "hyde", "derive-filters"};
 	static const char *const keys[] = {"rewrite", "decompose", "hyde", "derive_filters"};
@@ -135,7 +135,7 @@ void print_trail(struct cmd *cmd, yyjson_val *reply)
 		cmd_outf(cmd, "note: %.*s\n", STR_FMT(json_val_str(v)));
 }
 
-enum err query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
+enum err rag_query_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 {
 	struct str k = cmd_opt(cmd, "number");
 	int64_t n;
@@ -223,7 +223,7 @@ enum err run_search(struct cmd *cmd, struct errtext *et)
 	struct jw w = {.out = &body};
 	jw_obj(&w);
 	jw_kstr(&w, "query", buf_str(&text));
-	enum err e = query_members(cmd, &w, et);
+	enum err e = rag_query_members(cmd, &w, et);
 	jw_end(&w);
 	if (!e)
 		e = cmd_call(cmd, HTTP_POST, "/api/v1/search", buf_str(&body), &reply, et);
