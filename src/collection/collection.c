@@ -2,6 +2,7 @@
 #include "collection/curate_int.h"
 #include "collection/map_int.h"
 #include "collection/version_int.h"
+#include "collection/held.h"
 #include "collection/migrate_int.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -325,6 +326,7 @@ static void free_collection(struct collection *k)
 	if (!k)
 		return;
 	shelf_clear(k);
+	recall_free(atomic_load(&k->recall));
 	pthread_mutex_destroy(&k->write);
 	pthread_rwlock_destroy(&k->lock);
 	arena_free(k->arena);
@@ -350,6 +352,7 @@ void collection_close(struct collection *k)
 	struct collections *all = collections_of(k->c);
 	pthread_mutex_lock(&all->mu);
 	layout_unpin(k);
+	k->used_ms = clock_unix_ms();
 	unuse(k);
 	pthread_mutex_unlock(&all->mu);
 }
@@ -361,6 +364,14 @@ void let_go(struct collection *k)
 	pthread_mutex_lock(&all->mu);
 	unuse(k);
 	pthread_mutex_unlock(&all->mu);
+}
+
+void collections_forget_open(struct collection *k)
+{
+	char key[24];
+	key_of(k->number, key);
+	map_del(&collections_of(k->c)->by_number, str_c(key));
+	k->dropped = true;
 }
 
 /* Under mu; it is not in the map any more. */
@@ -479,6 +490,7 @@ static enum err open_row(struct croft *c, const struct collection_row *r, struct
 		k->users++;
 		e = fresh ? load(all, k, cancel, et) : await_loaded(all, k, cancel, et);
 		e = e ? e : layout_pin(k, et);
+		k->used_ms = clock_unix_ms();
 		if (e)
 			unuse(k);
 	}
@@ -548,6 +560,28 @@ struct collection *take_open(struct collections *all, struct str number)
 	return ready ? k : NULL;
 }
 
+void let_go_pinned(struct collection *k)
+{
+	struct collections *all = collections_of(k->c);
+	pthread_mutex_lock(&all->mu);
+	layout_unpin(k);
+	unuse(k);
+	pthread_mutex_unlock(&all->mu);
+}
+
+struct collection *take_pinned(struct collections *all, struct str number)
+{
+	struct collection *k = take_open(all, number);
+	if (!k)
+		return NULL;
+	pthread_mutex_lock(&all->mu);
+	enum err e = layout_pin(k, NULL);
+	if (e)
+		unuse(k);
+	pthread_mutex_unlock(&all->mu);
+	return e ? NULL : k;
+}
+
 static enum err follow_one(struct croft *c, struct str number, struct errtext *et)
 {
 	struct collection *k = take_open(collections_of(c), number);
@@ -565,7 +599,7 @@ static enum err follow_one(struct croft *c, struct str number, struct errtext *e
 }
 
 /* Their numbers, each in a line. */
-static void list_open(struct collections *all, struct buf *keys)
+void list_open(struct collections *all, struct buf *keys)
 {
 	struct str key;
 	void *value;
@@ -620,6 +654,7 @@ void collections_each(struct croft *c, void (*fn)(struct collection *k))
 static void keep_one(struct collection *k)
 {
 	snapshot_keep(k, false);
+	memory_evict(k);
 }
 
 static void tend_one(struct collection *k)
@@ -686,6 +721,7 @@ enum err collections_start(struct croft *c, struct errtext *et)
 	}
 	e = e ? e : migrate_start(c, et);
 	e = e ? e : shadow_start(c, et);
+	e = e ? e : recall_start(c, et);
 	if (!e) {
 		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
 		all->keeping = !e;
@@ -706,6 +742,7 @@ void collections_stop(struct croft *c)
 	curations_free(all->curations);
 	migrate_stop(c);
 	shadow_stop(c);
+	recall_stop(c);
 	notify_unwatch(all->watch);
 	if (all->sweeping)
 		pthread_join(all->sweeper, NULL);

@@ -306,12 +306,15 @@ struct collection {
 	} pgv;                         /* with the backend pgvector */
 	struct fields *fields;         /* of the payloads; a key is an item's number */
 	struct keyword_index *keyword; /* keyword_int.h; NULL: none; changed under write and lock */
+	_Atomic(struct recall *) recall;          /* held.h */
+	_Atomic int64_t recall_ppm, memory_bytes; /* what it is held to; 0: nothing */
 
 	pthread_mutex_t write;          /* one change at a time; guards seq */
 	int64_t seq;                    /* changes up to this one are in what follows */
 	_Atomic int64_t shown;          /* the same, for who does not hold it */
 	_Atomic int64_t head, head_seq; /* the version it was last, its own, and when; 0: none */
 	int64_t changed_ms;             /* when that was */
+	int64_t used_ms;                /* opened or closed; guarded by collections.mu */
 	int64_t saved_seq, saved_ms;    /* of the snapshot */
 	char token[ID_HEX + 1];         /* of its files; "": there are none */
 
@@ -403,6 +406,8 @@ enum err collection_remove_recorded(struct collection *k, const struct item_id *
 bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_row *row);
 /* Saves what has changed, at once or when it has been quiet for a while. */
 void snapshot_keep(struct collection *k, bool at_once);
+/* Under k->write: files, or the database alone, have all of it at hand. */
+bool snapshot_is_kept(struct collection *k);
 void snapshot_forget(struct croft *c, int64_t number);
 
 /* ---- the open ones ---- */
@@ -422,6 +427,7 @@ struct collections {
 	struct versions *versions;   /* version_int.h */
 	struct workers *migrating;   /* migrate_int.h */
 	struct shadows *shadows;     /* migrate_int.h */
+	struct recalls *recalls;     /* held.h */
 };
 
 /* ---- rows ---- */
@@ -511,9 +517,15 @@ enum err collection_name_check(struct str name, struct errtext *et) MUST_CHECK;
 /* The collection if it is open (close it), else NULL; one that is being loaded will look again. */
 struct collection *take_open(struct collections *all, struct str number);
 void let_go(struct collection *k); /* of what take_open gave */
+/* The same as an opening: spaces and indexes stay until let_go_pinned. It is no use that keeps the
+ * collection in memory longer. */
+struct collection *take_pinned(struct collections *all, struct str number);
+void let_go_pinned(struct collection *k);
+void list_open(struct collections *all, struct buf *numbers); /* each in a line */
 /* Forgets it if it is open; those who use it go on to the end. */
 void collections_forget(struct croft *c, int64_t number);
 /* fn for each that is open, until the instance is to end. */
 void collections_each(struct croft *c, void (*fn)(struct collection *k));
+void collections_forget_open(struct collection *k); /* under mu; one's own use goes on */
 
 #endif

@@ -1,4 +1,5 @@
 /* The rows of collections. */
+#include "collection/held.h"
 #include "collection/migrate_int.h"
 
 enum { ITEMS_MAX = 256 << 20 }; /* bytes of a body with items */
@@ -110,6 +111,27 @@ static const struct route routes[] = {
 		"{ dataset: string, items?: \"rest\" | \"found\" | \"all\", field?, vectors?: "
 		"boolean, description? }",
 		"{ dataset, version: int, digest, rows: int, behind: int }", 0},
+	{HTTP_PATCH, ONE, patch_collection, PERM_DOCUMENT_WRITE,
+		"Change what a collection is held to: recall of its searches, memory of its "
+		"indexes; null: as the settings say",
+		NULL, "{ recall_target?: number | null, memory_bytes?: int | null }",
+		"CollectionLimits", 0},
+	{HTTP_GET, ONE "/recall", get_recall, PERM_DOCUMENT_READ,
+		"Recall of sampled live queries against exact searches, at the present effort and "
+		"others, and as it was",
+		NULL, NULL, "CollectionLimits & { spaces: CollectionRecall[] }", 0},
+	{HTTP_GET, ONE "/memory", get_memory, PERM_DOCUMENT_READ,
+		"Bytes of the indexes of a collection; more: with so many more items",
+		"{ more?: int }", NULL,
+		"{ limit: int, total: int, total_with_more: int, payloads: int, ids: int, words: "
+		"int, machine: "
+		"int, spaces: (IndexBytes & { name, items: int })[] }",
+		0},
+	{HTTP_GET, "/api/v1/collection-plan", get_memory_plan, PERM_DOCUMENT_READ,
+		"Bytes of an index before it is built", "{ items: int, dim: int, distance? }", NULL,
+		"IndexBytes & { items: int, dim: int, distance, stored: int, limit: int, machine: "
+		"int, fits: boolean }",
+		0},
 	{HTTP_GET, ONE "/migrations", get_migrations, PERM_DOCUMENT_READ,
 		"How far the moves of a collection to other embedding models are, the newest first",
 		NULL, NULL, "{ migrations: CollectionMigration[] }", 0},
@@ -165,6 +187,13 @@ static const struct shape shapes[] = {
 		"group: int | null, kept: boolean, of: int | string | null, other: object | null, "
 		"given: string | number "
 		"| boolean | null, offered: string | number | boolean | null }"},
+	{"CollectionLimits", "{ recall_target: number, recall_target_own: boolean, memory_bytes: "
+			     "int, memory_bytes_own: boolean }"},
+	{"IndexBytes", "{ vectors: int, graph: int, other: int, total: int, per_search: int }"},
+	{"RecallStep", "{ ef: int, queries: int, recall: Interval }"},
+	{"CollectionRecall",
+		"{ name, exact: boolean, ef: int, seen: int, measured: int, now: RecallStep | "
+		"null, steps: RecallStep[], past: (RecallStep & { at })[] }"},
 	{"CollectionMigration",
 		"{ id, state: \"preparing\" | \"ready\" | \"cut_over\" | \"rolled_back\" | "
 		"\"dropped\" | \"cancelled\", space, from: string | null, from_size: int, to, "
@@ -229,6 +258,17 @@ static const struct command commands[] = {
 		"\n\n"
 		"  croft collections curate faq duplicates --threshold 0.97 --dataset faq-clean\n"
 		"  croft collections curate faq mislabelled --label intent --show 20"},
+	{"collections set", run_collections_set, "NAME", OPTIONS(set, SET),
+		"Change what a collection is held to: recall, memory",
+		"Example:\n\n  croft collections set faq --recall-target 0.98 --memory 2G"},
+	{"collections recall", run_collections_recall, "NAME", NULL, 0,
+		"Recall of live queries against exact searches, and the effort that holds it",
+		NULL},
+	{"collections plan", run_collections_plan, "[NAME]", OPTIONS(plan, PLAN),
+		"Bytes of an index before it is built, or of a collection's",
+		"Examples:\n\n"
+		"  croft collections plan --items 1000000 --dim 384\n"
+		"  croft collections plan faq --items 50000"},
 	{"collections migrate", run_collections_migrate, "NAME", OPTIONS(migrate, MIGRATE),
 		"Embed a collection with another model while it is in use",
 		"Queries are answered by the present model until `croft collections migration "
@@ -248,6 +288,20 @@ static const struct command commands[] = {
 };
 
 static const struct setting settings[] = {
+	{"collection.recall_target", SET_TEXT, "0.95",
+		"Recall that searches of collections without a target of their own are to reach; "
+		"0: "
+		"the effort stays as it is",
+		0, 0},
+	{"collection.recall_every", SET_DURATION, "10s",
+		"How often sampled queries are compared with exact searches", 100, 3600000},
+	{"collection.idle", SET_DURATION, "15m",
+		"A collection that nobody used for so long leaves the memory; its files are mapped "
+		"when it is wanted again; 0: never",
+		0, 86400000},
+	{"collection.memory_bytes", SET_BYTES, "0",
+		"Memory of the indexes of a collection without a limit of its own; 0: no limit", 0,
+		(int64_t)1 << 46},
 	{"collection.map_bytes", SET_BYTES, "4G",
 		"Memory that making a map may take; a collection that needs more is refused",
 		1 << 20, (int64_t)1 << 42},
@@ -270,7 +324,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 8,
+	.n_migrations = 9,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),
@@ -278,4 +332,5 @@ const struct module collection_module = {
 	.init = collections_init,
 	.start = collections_start,
 	.stop = collections_stop,
+	.metrics = recall_metrics,
 };

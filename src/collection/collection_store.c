@@ -142,6 +142,23 @@ const struct migration collection_migrations[] = {
 		"CREATE TABLE collection_keyword ("
 		"  collection BIGINT PRIMARY KEY,"
 		"  config TEXT NOT NULL);"},
+	{9, "limits and recall of collections",
+		"CREATE TABLE collection_limit ("
+		"  collection BIGINT PRIMARY KEY,"
+		"  recall DOUBLE PRECISION,"
+		"  bytes BIGINT NOT NULL);"
+		"CREATE TABLE collection_recall ("
+		"  collection BIGINT NOT NULL,"
+		"  place BIGINT NOT NULL,"
+		"  at_ms BIGINT NOT NULL,"
+		"  lot BIGINT NOT NULL,"
+		"  ef BIGINT NOT NULL,"
+		"  next_ef BIGINT NOT NULL,"
+		"  queries BIGINT NOT NULL,"
+		"  mean DOUBLE PRECISION NOT NULL,"
+		"  low DOUBLE PRECISION NOT NULL,"
+		"  high DOUBLE PRECISION NOT NULL,"
+		"  PRIMARY KEY (collection, place, at_ms, lot));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -303,6 +320,8 @@ enum err store_collection_sweep(
 	if (e || gone)
 		return e;
 	static const char *const of_migrations[] = {
+		"DELETE FROM collection_limit WHERE collection = ?",
+		"DELETE FROM collection_recall WHERE collection = ?",
 		"DELETE FROM collection_lacking WHERE collection = ?",
 		("DELETE FROM collection_shadow WHERE migration IN (SELECT id FROM "
 		 "collection_migration WHERE collection = ?)"),

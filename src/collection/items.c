@@ -4,6 +4,7 @@
  * give the same one. Was the row ahead of what is in memory, another server wrote in between; then
  * publication reads what is new from the database instead of taking the caller's. */
 #include "access/access.h"
+#include "collection/held.h"
 #include "collection/migrate_int.h"
 #include "base/clock.h"
 
@@ -205,7 +206,7 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 
 static enum err put_in(struct change *x, struct tx *tx, struct errtext *et)
 {
-	enum err e = OK;
+	enum err e = memory_room(x->k, x->l, x->n, -1, et);
 	for (size_t i = 0; i < x->n && !e; i++)
 		e = put_one(x, tx, i, et);
 	return e;
@@ -523,6 +524,7 @@ static enum err fill_in(struct change *x, struct tx *tx, struct errtext *et)
 	const struct space *s = &x->l->spaces[f->place];
 	enum err e = OK;
 	f->gone = f->place >= x->l->n || !space_lives(s) || s->since != f->since;
+	e = f->gone ? OK : memory_room(x->k, x->l, x->n, f->place, et);
 	for (size_t i = 0; i < x->n && !e && !f->gone; i++)
 		e = fill_one(f, tx, i, et);
 	return e || f->gone ? e : f->also(f->ctx, tx, et);

@@ -1,5 +1,6 @@
 /* Migrations of spaces: begin, cut over, go back, drop. Which space has the name changes in the
  * same transaction as the state of the migration. */
+#include "collection/held.h"
 #include "collection/migrate_int.h"
 #include "access/access.h"
 #include "base/clock.h"
@@ -339,6 +340,22 @@ static enum err check_texts(const struct migration_plan *p, struct str field, st
 		(long long)p->without, (long long)p->items, STR_FMT(p->examples));
 }
 
+/* Until one is dropped there are two indexes. */
+static enum err room_for_both(
+	struct collection *k, const struct migration_plan *p, struct errtext *et)
+{
+	struct memory_state m;
+	memory_of(k, layout_of(k), 0, -1, &m);
+	if (!m.limit || m.now + p->to_bytes <= m.limit)
+		return OK;
+	return err_set(et, ERR_LIMIT,
+		"the indexes of %.*s take %llu bytes; the other beside them would make it %llu, "
+		"the limit is %llu: raise it (croft collections set %.*s --memory)",
+		STR_FMT(k->name), (unsigned long long)m.now,
+		(unsigned long long)(m.now + p->to_bytes), (unsigned long long)m.limit,
+		STR_FMT(k->name));
+}
+
 static enum err begin(struct croft *c, const struct http_request *rq, struct collection *k,
 	const struct migration_options *o, struct arena *a, struct str *id,
 	struct migration_plan *plan, struct errtext *et)
@@ -356,6 +373,8 @@ static enum err begin(struct croft *c, const struct http_request *rq, struct col
 	e = e ? e : make_plan(c, k, b.from, &b.to, a, plan, rq->cancel, et);
 	if (!e && !o->plan && plan->without && !o->skip_without_text)
 		e = check_texts(plan, o->field, et);
+	if (!e && !o->plan)
+		e = room_for_both(k, plan, et);
 	if (!e && !o->plan) {
 		char hex[ID_HEX + 1];
 		id_hex(id_new(), hex);
@@ -511,6 +530,7 @@ static enum err step_in(void *ctx, struct tx *tx, const struct collection_row *r
 		m.state = x->step == STEP_DROP ? MIGRATION_DROPPED : MIGRATION_CANCELLED;
 		int64_t gone = moved ? m.from_place : m.to_place;
 		e = store_lacking_clear(tx, row->number, 0, gone, et);
+		e = e ? e : store_recall_clear(tx, row->number, gone, et);
 		e = e ? e : migrate_queue(tx, row->number, S(""), gone, et);
 	}
 	e = e ? e : store_migration_set(tx, &m, et);

@@ -1,4 +1,5 @@
 /* Reading and searching. */
+#include "collection/held.h"
 #include "collection/migrate_int.h"
 
 #include <math.h>
@@ -319,6 +320,8 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	if (!e) {
 		leave_out(q, hits, &answer.n);
 		shadow_offer(k, q, &filter, v.filter != NULL, hits, answer.n);
+		if (answer.how == VINDEX_GRAPH && !v.filter && !q->ef && !v.within)
+			recall_offer(k, s, q->vector, most);
 	}
 	free((void *)filter.bits);
 	if (e)

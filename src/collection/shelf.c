@@ -1,6 +1,6 @@
 /* One collection in memory: the ids of its items and an index for each space. Loaded from the
  * database, then published to: what others changed is read from the rows with a higher number. */
-#include "collection/collection_int.h"
+#include "collection/held.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -282,6 +282,15 @@ static enum err read_whole(struct reading *x, struct tx *tx, struct errtext *et)
 	return e ? e : reading_flush(x, et);
 }
 
+static enum err read_limits(struct collection *k, struct tx *tx, struct errtext *et)
+{
+	struct collection_limits l;
+	enum err e = store_limits(tx, k->number, &l, et);
+	if (!e)
+		limits_adopt(k, &l);
+	return e;
+}
+
 enum err shelf_load(struct collection *k, const struct cancel *cancel, struct errtext *et)
 {
 	struct reading x = {.k = k, .cancel = cancel};
@@ -291,6 +300,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	e = e ? e : layout_adopt(k, row.config, et);
+	e = e ? e : read_limits(k, tx, et);
 	x.l = layout_now(k);
 	e = e || k->backend->open ? e : keyword_follow(k, tx, false, cancel, et);
 	if (k->backend->open) { /* nothing of the items is here */
@@ -306,6 +316,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 		e = read_whole(&x, tx, et);
 	}
 	e = e ? e : shelf_head_read(k, tx, x.a, et);
+	e = e ? e : recall_resume(k, tx, x.a, et);
 	db_rollback(tx);
 	arena_free(x.a);
 	if (!e)
@@ -337,6 +348,7 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);
 	e = e ? e : layout_adopt(k, row.config, et);
+	e = e ? e : read_limits(k, tx, et);
 	x.l = layout_now(k);
 	if (!e && (k->backend->open || backend_find(row.backend) != k->backend)) {
 		shelf_counts(k, row.items);

@@ -160,6 +160,11 @@ void snapshot_keep(struct collection *k, bool at_once)
 	pthread_mutex_unlock(&k->write);
 }
 
+bool snapshot_is_kept(struct collection *k)
+{
+	return k->saved_seq == k->seq || collection_count(k) < WORTH_ITEMS;
+}
+
 void snapshot_forget(struct croft *c, int64_t number)
 {
 	char path[PATH_BYTES];

@@ -86,6 +86,18 @@ void vindex_size(struct vindex *x, struct vindex_bytes *out)
 	walk_end(w);
 }
 
+void vindex_grown(struct vindex *x, uint64_t n, struct vindex_bytes *out)
+{
+	pthread_mutex_lock(&x->write);
+	const struct table *t = atomic_load(&x->table);
+	uint64_t used = atomic_load(&x->used), spare = MIN((uint64_t)x->unused.n, n);
+	size_t need = table_cap(atomic_load(&x->live) + n), cap = t ? t->cap : 0;
+	if (need > cap) /* as table_reserve does it */
+		cap = MAX(need, cap ? cap + cap / 4 : 64);
+	bytes_of(&x->rows, &x->o, used + n - spare, cap, out);
+	pthread_mutex_unlock(&x->write);
+}
+
 size_t vindex_count(struct vindex *x)
 {
 	return atomic_load(&x->live);

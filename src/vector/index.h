@@ -60,6 +60,8 @@ void vindex_free(struct vindex *x); /* accepts NULL; no search may run */
 enum err vindex_plan(const struct vindex_options *o, uint64_t n, struct vindex_bytes *out,
 	struct errtext *et) MUST_CHECK;
 void vindex_size(struct vindex *x, struct vindex_bytes *out); /* at present, deleted items too */
+/* What it will be when n keys have been put, all of them new and in one call. */
+void vindex_grown(struct vindex *x, uint64_t n, struct vindex_bytes *out);
 size_t vindex_count(struct vindex *x);
 const struct vindex_options *vindex_opened(const struct vindex *x); /* with the defaults put in */
 
@@ -120,6 +122,7 @@ enum err vindex_scores(struct vindex *x, const float *query, const uint64_t *key
  * reaches a recall@k by comparing up to n_sample of the index's own items, slightly moved, with
  * exact searches, and sets it. *recall is what it reached. */
 void vindex_set_ef(struct vindex *x, uint32_t ef);
+uint32_t vindex_ef(struct vindex *x);
 enum err vindex_tune(struct vindex *x, double want, size_t k, size_t n_sample, uint32_t *ef,
 	double *recall, struct errtext *et) MUST_CHECK;
 

@@ -377,6 +377,11 @@ void vindex_set_ef(struct vindex *x, uint32_t ef)
 	atomic_store(&x->ef, ef ? ef : 64);
 }
 
+uint32_t vindex_ef(struct vindex *x)
+{
+	return atomic_load(&x->ef);
+}
+
 /* A living item's vector, as its codes have it, a little moved. */
 static void moved(const struct vindex *x, uint32_t slot, uint64_t *seed, float *v)
 {

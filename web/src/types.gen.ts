@@ -59,6 +59,10 @@ export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: str
 export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
 export type Curation = { seq: number; behind: number; made: string; took_ms: number; items: number; parameters: Record<string, unknown>; summary: Record<string, unknown>; labels: ((string | number | boolean))[]; total: number; cases: (CurationCase)[] };
 export type CurationCase = { rank: number; id: (number | string); payload: Record<string, unknown>; score: number; more: number; group: (number | null); kept: boolean; of: (number | string | null); other: (Record<string, unknown> | null); given: (string | number | boolean | null); offered: (string | number | boolean | null) };
+export type CollectionLimits = { recall_target: number; recall_target_own: boolean; memory_bytes: number; memory_bytes_own: boolean };
+export type IndexBytes = { vectors: number; graph: number; other: number; total: number; per_search: number };
+export type RecallStep = { ef: number; queries: number; recall: Interval };
+export type CollectionRecall = { name: string; exact: boolean; ef: number; seen: number; measured: number; now: (RecallStep | null); steps: (RecallStep)[]; past: ((RecallStep & { at: string }))[] };
 export type CollectionMigration = { id: string; state: ("preparing" | "ready" | "cut_over" | "rolled_back" | "dropped" | "cancelled"); space: string; from: (string | null); from_size: number; to: string; to_size: number; skip_without_text: boolean; shadow: number; total: number; done: number; embedded: number; known: number; pending: number; without_text: number; failed: number; rate: number; left_s: (number | null); stalled: (string | null); failures: ({ id: string; reason: string })[]; agreement: ({ queries: number; k: number; overlap: Interval; rbo: Interval; recent: (number)[]; passed_over: number } | null); judged: (MigrationJudged | null); begun: (string | null); ready: (string | null); cut_over: (string | null); ended: (string | null) };
 export type Interval = { mean: number; low: number; high: number };
 export type CollectionMigrationPlan = { from: (string | null); from_size: number; to_size: number; items: number; without_text: number; examples: string; known: number; index_bytes: number; other_index_bytes: number; stored_bytes: number };
@@ -403,6 +407,14 @@ export interface Routes {
   "POST /api/v1/collections/{name}/curate/{kind}/apply": { query: undefined; body: { action?: ("tag" | "label" | "checked" | "delete"); field?: string; ids?: ((number | string))[] }; reply: { items: number; gone: number; seq: number } };
   /** Make a version of a dataset: the items that were found, the rest, or all with what was found in a field. */
   "POST /api/v1/collections/{name}/curate/{kind}/dataset": { query: undefined; body: { dataset: string; items?: ("rest" | "found" | "all"); field?: string; vectors?: boolean; description?: string }; reply: { dataset: string; version: number; digest: string; rows: number; behind: number } };
+  /** Change what a collection is held to: recall of its searches, memory of its indexes; null: as the settings say. */
+  "PATCH /api/v1/collections/{name}": { query: undefined; body: { recall_target?: (number | null); memory_bytes?: (number | null) }; reply: CollectionLimits };
+  /** Recall of sampled live queries against exact searches, at the present effort and others, and as it was. */
+  "GET /api/v1/collections/{name}/recall": { query: undefined; body: undefined; reply: (CollectionLimits & { spaces: (CollectionRecall)[] }) };
+  /** Bytes of the indexes of a collection; more: with so many more items. */
+  "GET /api/v1/collections/{name}/memory": { query: { more?: number }; body: undefined; reply: { limit: number; total: number; total_with_more: number; payloads: number; ids: number; words: number; machine: number; spaces: ((IndexBytes & { name: string; items: number }))[] } };
+  /** Bytes of an index before it is built. */
+  "GET /api/v1/collection-plan": { query: { items: number; dim: number; distance?: string }; body: undefined; reply: (IndexBytes & { items: number; dim: number; distance: string; stored: number; limit: number; machine: number; fits: boolean }) };
   /** How far the moves of a collection to other embedding models are, the newest first. */
   "GET /api/v1/collections/{name}/migrations": { query: undefined; body: undefined; reply: { migrations: (CollectionMigration)[] } };
   /** Begin to embed a collection with another model while it is in use; plan: only say what it takes. */

@@ -1,0 +1,95 @@
+/* The memory of a collection: what its indexes take, to the byte, what more items would make of it,
+ * and the limit that a change is held to before it is made. A collection that nobody uses goes back
+ * to its files, and is mapped from them when it is wanted again. */
+#include "collection/held.h"
+#include "collection/keyword_int.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+/* ---- bytes ---- */
+
+static void add_space(
+	struct vindex *x, const struct space *s, uint64_t more, struct memory_state *out)
+{
+	struct memory_space *m = &out->spaces[out->n_spaces++];
+	m->space = s;
+	m->items = vindex_count(x);
+	vindex_size(x, &m->now);
+	m->then = m->now;
+	if (more)
+		vindex_grown(x, more, &m->then);
+	out->now += m->now.total;
+	out->then += m->then.total;
+}
+
+static uint64_t ids_bytes(struct collection *k)
+{
+	pthread_rwlock_rdlock(&k->lock);
+	uint64_t n = k->n_nums * sizeof *k->id_at + k->id_bytes.cap;
+	pthread_rwlock_unlock(&k->lock);
+	return n;
+}
+
+void memory_of(struct collection *k, const struct layout *l, uint64_t more, int place,
+	struct memory_state *out)
+{
+	*out = (struct memory_state){.limit = (uint64_t)atomic_load(&k->memory_bytes)};
+	for (size_t s = 0; s < l->n; s++)
+		if (l->index[s])
+			add_space(l->index[s], &l->spaces[s],
+				place < 0 || (size_t)place == s ? more : 0, out);
+	out->fields = k->fields ? fields_bytes(k->fields) : 0;
+	out->ids = ids_bytes(k);
+	struct keyword_index *words = keyword_get(k);
+	out->keyword = words ? bm25_bytes(words->bm25) : 0;
+	keyword_put_back(words);
+	out->now += out->fields + out->ids + out->keyword;
+	out->then += out->fields + out->ids + out->keyword;
+}
+
+enum err memory_room(
+	struct collection *k, const struct layout *l, uint64_t more, int place, struct errtext *et)
+{
+	struct memory_state m;
+	if (!atomic_load(&k->memory_bytes))
+		return OK;
+	memory_of(k, l, more, place, &m);
+	if (m.then <= m.limit)
+		return OK;
+	return err_set(et, ERR_LIMIT,
+		"%llu more items would make the indexes of %.*s %llu bytes (now %llu: %llu of them "
+		"for payloads, %llu for ids); its limit is %llu: raise it (croft collections set "
+		"%.*s --memory), or delete items",
+		(unsigned long long)more, STR_FMT(k->name), (unsigned long long)m.then,
+		(unsigned long long)m.now, (unsigned long long)m.fields, (unsigned long long)m.ids,
+		(unsigned long long)m.limit, STR_FMT(k->name));
+}
+
+/* ---- what nobody uses ---- */
+
+/* Under collections.mu, for one who uses it: nobody else does, and for how long. */
+static bool idle(const struct collection *k, int64_t for_ms)
+{
+	return k->users == 1 && !k->dropped && k->state == LOADED && !k->stale &&
+	       clock_unix_ms() - k->used_ms >= for_ms;
+}
+
+void memory_evict(struct collection *k)
+{
+	struct collections *all = collections_of(k->c);
+	int64_t after = setting_int(k->c, "collection.idle");
+	pthread_mutex_lock(&all->mu);
+	bool now = after && idle(k, after);
+	pthread_mutex_unlock(&all->mu);
+	if (!now)
+		return;
+	snapshot_keep(k, true);
+	pthread_mutex_lock(&k->write);
+	bool kept = snapshot_is_kept(k);
+	pthread_mutex_lock(&all->mu);
+	if (kept && idle(k, after))
+		collections_forget_open(k);
+	pthread_mutex_unlock(&all->mu);
+	pthread_mutex_unlock(&k->write);
+}
