@@ -6,6 +6,7 @@ import './experiments.css'
 import './playground.css'
 import './map.css'
 import './curate.css'
+import './stages.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)

@@ -1,10 +1,12 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { call } from '../api'
+import { Autopsy } from '../autopsy'
 import { FilterBar } from '../filters'
 import { count, duration } from '../format'
 import { passageHref } from '../passage'
 import { href, navigate, usePlace, withQuery } from '../router'
+import { StagePicker, stageMembers, stagesIn, StageTrail } from '../stages'
 import { StandsOn } from '../stands_on'
 import { Button, Choice, Empty, Failure, PageHead, useLoad, where } from '../ui'
 import type { Filters, Hit, Method } from '../types'
@@ -18,12 +20,14 @@ export function SearchPage() {
   const method = (place.get('method') ?? 'hybrid') as Method
   const filters: Filters = {}
   for (const f of filterNames) if (place.get(f)) filters[f] = place.get(f)!
+  const on = stagesIn(place)
+  const search = { method, filters, ...stageMembers(on) }
   const [text, setText] = useState(q)
-  const [filtering, setFiltering] = useState(Object.keys(filters).length > 0)
+  const [filtering, setFiltering] = useState(Object.keys(filters).length > 0 || on.length > 0)
   useEffect(() => setText(q), [q])
   const { data, error, loading, reload } = useLoad(
-    async (signal) => q ? call('POST /api/v1/search', { body: { query: q, method, k: 20, filters }, signal }) : null,
-    [q, method, JSON.stringify(filters)])
+    async (signal) => q ? call('POST /api/v1/search', { body: { query: q, k: 20, ...search }, signal }) : null,
+    [q, JSON.stringify(search)])
   return (
     <>
       <PageHead title="Search" sub="The passages themselves, and why each was found." />
@@ -39,7 +43,7 @@ export function SearchPage() {
         <Choice label="Method" value={method} options={methods}
           onChange={(v) => navigate(withQuery({ method: v === 'hybrid' ? null : v }), { replace: true })} />
         <Button icon="filter" kind="quiet" aria-expanded={filtering}
-          onClick={() => setFiltering(!filtering)}>Filters</Button>
+          onClick={() => setFiltering(!filtering)}>Filters and stages</Button>
         {data && (
           <span class="dim small" role="status">
             {count(data.hits.length, 'passage')} in {duration(data.took_ms)} ·{' '}
@@ -52,6 +56,8 @@ export function SearchPage() {
         <FilterBar value={filters}
           onChange={(f) => navigate(withQuery(f as Record<string, string>), { replace: true })} />
       )}
+      {filtering && <StagePicker on={on} />}
+      {data && <StageTrail r={data} on={on} />}
       {error && <Failure error={error} retry={reload} />}
       {q && data && !data.hits.length && (
         <Empty title="Nothing found"><p>Try other words, or search by meaning.</p></Empty>
@@ -61,6 +67,7 @@ export function SearchPage() {
           {data.hits.map((h, i) => <HitView key={h.chunk} h={h} rank={i + 1} top={data.hits[0]!} />)}
         </ol>
       )}
+      {q && data && <Autopsy question={q} search={{ ...search, k: 20 }} />}
     </>
   )
 }
