@@ -6,6 +6,7 @@
  *	qdrant_points.c       changes of points
  *	qdrant_query.c        reading, answers of searches
  *	qdrant_ask.c          kinds of queries, within each other
+ *	qdrant_examples.c     what examples say together
  *	qdrant_values.c       groups, facets, orders
  *
  * What would change an answer and cannot be done is refused by its name; what tunes storage
@@ -67,6 +68,16 @@ struct qd_grouped {
 enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
 /* The body of points/search. */
 enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
+
+/* Vectors of one space that the hits should be near to, and those that they should not. */
+struct qd_examples {
+	const struct space *space;
+	struct item_vector *positive, *negative;
+	size_t n_positive, n_negative;
+};
+enum err qd_examples_check(struct qd *q, const struct collection *k, const struct qd_examples *ex);
+enum err qd_examples_mean(struct qd *q, const struct collection *k, const struct qd_examples *ex,
+	struct item_vector *out);
 
 /* The body of points/query/groups, or of points/search/groups. */
 enum err qd_ask_groups(struct qd *q, struct collection *k, bool search, struct qd_grouped *out);

@@ -78,16 +78,16 @@ static enum err leave_out(struct asking *x, const struct item_id *id)
 }
 
 /* The vector of a point, which will not be among the hits. */
-static enum err vector_of_point(struct asking *x, yyjson_val *v, const float **out, size_t *dim)
+static enum err vector_of_point(struct asking *x, yyjson_val *v, struct item_vector *out)
 {
 	struct item_id id;
 	enum err e = item_json_id(v, &id, &x->q->et);
-	e = e ? e : collection_vector(x->k, &id, x->query.space, arena_of(x), out, dim, &x->q->et);
+	e = e ? e : collection_vector(x->k, &id, x->query.space, arena_of(x), out, &x->q->et);
 	return e ? e : leave_out(x, &id);
 }
 
 /* {"text", "model"}: embedded by the space's own model. */
-static enum err vector_of_text(struct asking *x, yyjson_val *v, const float **out, size_t *dim)
+static enum err vector_of_text(struct asking *x, yyjson_val *v, struct item_vector *out)
 {
 	const struct space *s = collection_space(x->k, x->query.space);
 	struct str text = json_str(v, "text"), model = json_str(v, "model");
@@ -102,79 +102,73 @@ static enum err vector_of_text(struct asking *x, yyjson_val *v, const float **ou
 			"the vectors were made by %.*s: a text embedded by %.*s cannot be compared "
 			"with them",
 			STR_FMT(s->model), STR_FMT(str_sub(model, 0, 100)));
-	*out = f;
-	*dim = s->dim;
+	*out = (struct item_vector){.space = s->name, .v = f, .dim = s->dim};
 	x->query.text = text;
 	return collection_embed(x->k, s, &text, 1, f, x->query.cancel, &x->q->et);
 }
 
-static enum err vector_of(struct asking *x, yyjson_val *v, const float **out, size_t *dim)
+static enum err vector_of(struct asking *x, yyjson_val *v, struct item_vector *out)
 {
+	*out = (struct item_vector){.space = x->query.space};
 	if (yyjson_is_uint(v) || yyjson_is_str(v))
-		return vector_of_point(x, v, out, dim);
+		return vector_of_point(x, v, out);
 	if (yyjson_is_str(yyjson_obj_get(v, "text")))
-		return vector_of_text(x, v, out, dim);
-	return item_json_numbers(v, arena_of(x), out, dim, &x->q->et);
+		return vector_of_text(x, v, out);
+	return item_json_vector(v, arena_of(x), out, &x->q->et);
+}
+
+static void look_for(struct asking *x, const struct item_vector *v)
+{
+	x->query.vector = v->v;
+	x->query.dim = v->dim;
+	x->query.at = v->at;
+	x->query.rows = v->rows;
 }
 
 /* ---- examples ---- */
 
-/* Adds the mean of the examples times `factor`; in a cosine space each counts by its direction. */
-static enum err add_mean(struct asking *x, yyjson_val *list, float factor, float *sum)
+static enum err examples_of(struct asking *x, yyjson_val *list, struct item_vector **out, size_t *n)
 {
-	const struct space *s = collection_space(x->k, x->query.space);
 	yyjson_val *v;
-	size_t i, n = yyjson_arr_size(list), max;
-	float *unit = arena_array_of(arena_of(x), s->dim, float);
-	if (!unit)
+	size_t i, count = yyjson_is_arr(list) ? yyjson_arr_size(list) : list ? 1 : 0, max;
+	enum err e = OK;
+	if (count > EXAMPLES_MAX)
+		return err_set(
+			&x->q->et, ERR_TOO_LARGE, "at most %d examples of a kind", EXAMPLES_MAX);
+	*out = arena_array_of(arena_of(x), count + 1, struct item_vector);
+	*n = count;
+	if (!*out)
 		return no_memory(x);
+	if (!yyjson_is_arr(list))
+		return list ? vector_of(x, list, *out) : OK;
 	yyjson_arr_foreach(list, i, max, v)
 	{
-		const float *f;
-		size_t dim;
-		enum err e = vector_of(x, v, &f, &dim);
-		if (e)
-			return e;
-		if (dim != s->dim)
-			return err_set(&x->q->et, ERR_INVALID,
-				"an example of %zu numbers, the vectors have %u", dim, s->dim);
-		if (s->distance == DISTANCE_COSINE)
-			kern->normalize(unit, f, dim);
-		else
-			memcpy(unit, f, dim * sizeof *f);
-		kern->axpy(sum, factor / (float)n, unit, dim);
+		e = e ? e : vector_of(x, v, &(*out)[i]);
 	}
-	return OK;
+	return e;
 }
 
 static enum err recommend(struct asking *x, yyjson_val *r)
 {
-	yyjson_val *positive = item_json_get(r, "positive"),
-		   *negative = item_json_get(r, "negative");
+	struct qd_examples ex = {.space = collection_space(x->k, x->query.space)};
+	struct item_vector mean;
 	struct str strategy = json_str(r, "strategy");
-	const struct space *s = collection_space(x->k, x->query.space);
-	float *sum = s ? arena_array_of(arena_of(x), s->dim, float) : NULL;
-	size_t n_negative = yyjson_arr_size(negative);
-	if (strategy.n && !str_eq_c(strategy, "average_vector"))
-		return err_set(&x->q->et, ERR_INVALID,
+	enum err e = examples_of(x, item_json_get(r, "positive"), &ex.positive, &ex.n_positive);
+	e = e ? e : examples_of(x, item_json_get(r, "negative"), &ex.negative, &ex.n_negative);
+	if (!e && !ex.space)
+		e = err_set(&x->q->et, ERR_INVALID, "there are no vectors named \"%.*s\"",
+			STR_FMT(str_sub(x->query.space, 0, 100)));
+	if (!e && strategy.n && !str_eq_c(strategy, "average_vector"))
+		e = err_set(&x->q->et, ERR_INVALID,
 			"the strategy %.*s is not supported: average_vector is",
 			STR_FMT(str_sub(strategy, 0, 40)));
-	if (!s)
-		return err_set(&x->q->et, ERR_INVALID, "there are no vectors named \"%.*s\"",
-			STR_FMT(str_sub(x->query.space, 0, 100)));
-	if (!yyjson_arr_size(positive) || yyjson_arr_size(positive) > EXAMPLES_MAX ||
-		n_negative > EXAMPLES_MAX)
-		return err_set(&x->q->et, ERR_INVALID,
-			"recommend needs positive examples, at most %d of a kind", EXAMPLES_MAX);
-	if (!sum)
-		return no_memory(x);
-	enum err e = add_mean(x, positive, n_negative ? 2 : 1, sum);
-	e = e || !n_negative ? e : add_mean(x, negative, -1, sum);
-	x->query.vector = sum;
-	x->query.dim = s->dim;
+	e = e ? e : qd_examples_mean(x->q, x->k, &ex, &mean);
+	if (e)
+		return e;
+	look_for(x, &mean);
 	x->query.text = S(""); /* a mean is of none */
 	x->query.like = NULL;
-	return e;
+	return OK;
 }
 
 /* ---- hits ---- */
@@ -237,6 +231,10 @@ static enum err diverse(struct asking *x, const struct cond *also, size_t want)
 
 static enum err parse_diverse(struct asking *x, yyjson_val *mmr)
 {
+	const struct space *s = collection_space(x->k, x->query.space);
+	if (s && s->kind)
+		return err_set(&x->q->et, ERR_UNSUPPORTED,
+			"mmr is there for plain vectors only, not for \"%.*s\"", STR_FMT(s->name));
 	int64_t candidates = (int64_t)(x->limit + x->offset);
 	x->diversity = 0.5;
 	x->kind = ASK_DIVERSE;
@@ -398,13 +396,16 @@ static enum err parse_kind(struct asking *x)
 		x->kind = ASK_ORDER;
 		return qd_order_by(x->q, order, &x->order);
 	}
-	if (yyjson_is_obj(v) && !inner && !examples && !json_str(v, "text").n)
+	if (yyjson_is_obj(v) && !inner && !examples && !json_str(v, "text").n &&
+		!yyjson_obj_get(v, "indices"))
 		return err_set(&x->q->et, ERR_INVALID,
 			"query must be a vector, the id of a point, a text, or an object with "
 			"nearest, recommend, fusion, rrf or order_by: other kinds are not "
 			"supported here");
-	e = examples ? recommend(x, examples)
-		     : vector_of(x, inner ? inner : v, &x->query.vector, &x->query.dim);
+	struct item_vector sought;
+	e = examples ? recommend(x, examples) : vector_of(x, inner ? inner : v, &sought);
+	if (!e && !examples)
+		look_for(x, &sought);
 	return e || !mmr ? e : parse_diverse(x, mmr);
 }
 
@@ -468,11 +469,13 @@ static enum err prepare_search(struct asking *x)
 	yyjson_val *v = item_json_get(x->o, "vector");
 	enum err e = item_json_refuse(x->o, no, "", &x->q->et);
 	e = e ? e : parse_limits(x);
-	if (yyjson_is_obj(v)) {
+	struct item_vector sought = {0};
+	if (yyjson_is_obj(v) && yyjson_obj_get(v, "name")) {
 		x->query.space = json_str(v, "name");
 		v = yyjson_obj_get(v, "vector");
 	}
-	e = e ? e : item_json_numbers(v, arena_of(x), &x->query.vector, &x->query.dim, &x->q->et);
+	e = e ? e : item_json_vector(v, arena_of(x), &sought, &x->q->et);
+	look_for(x, &sought);
 	return e ? e
 		 : collection_filter(x->k, item_json_get(x->o, "filter"), arena_of(x),
 			   &x->query.filter, &x->q->et);

@@ -45,6 +45,7 @@ static void write_config(struct jw *w, const struct collection_info *k)
 	jw_obj(w);
 	jw_key(w, "vectors");
 	item_json_write_spaces(w, k->spaces, k->n_spaces);
+	item_json_write_sparse(w, k->spaces, k->n_spaces);
 	jw_ki64(w, "shard_number", 1);
 	jw_ki64(w, "replication_factor", 1);
 	jw_ki64(w, "write_consistency_factor", 1);
@@ -112,14 +113,15 @@ void qd_exists(struct croft *c, struct http_request *rq, struct http_response *r
 void qd_create(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	static const char *const no[] = {
-		"sparse_vectors", "quantization_config", "init_from", "strict_mode_config", NULL};
+		"quantization_config", "init_from", "strict_mode_config", NULL};
 	struct qd q;
 	struct space *spaces = NULL;
 	size_t n = 0;
 	enum err e = qd_begin(&q, c, rq, rs);
 	e = e ? e : item_json_refuse(q.body, no, "", &q.et);
 	e = e ? e
-	      : item_json_spaces(yyjson_obj_get(q.body, "vectors"), rq->arena, &spaces, &n, &q.et);
+	      : item_json_spaces(item_json_get(q.body, "vectors"),
+			item_json_get(q.body, "sparse_vectors"), rq->arena, &spaces, &n, &q.et);
 	e = e ? e
 	      : collection_create(
 			c, project_of(rq), http_param(rq, "collection"), spaces, n, &q.et);

@@ -46,8 +46,7 @@ static enum err batch_vector(
 				COLLECTION_SPACES_MAX);
 		struct item_vector *to = &out->vectors[out->n_vectors++];
 		to->space = json_val_str(key);
-		enum err e = item_json_numbers(
-			yyjson_arr_get(list, at), q->rq->arena, &to->v, &to->dim, &q->et);
+		enum err e = item_json_vector(yyjson_arr_get(list, at), q->rq->arena, to, &q->et);
 		if (e)
 			return e;
 	}

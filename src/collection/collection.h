@@ -24,12 +24,19 @@ enum {
 	COLLECTION_PAYLOAD_MAX = 1 << 20, /* bytes of one payload */
 	COLLECTION_BATCH_MAX = 10000,     /* items of one call */
 	COLLECTION_K_MAX = 10000,         /* hits of one query */
+	COLLECTION_SPARSE_MAX = 65536,    /* numbers of a sparse vector */
+	COLLECTION_ROWS_MAX = 4096,       /* vectors of a list of vectors */
 };
 
 enum distance { DISTANCE_COSINE, DISTANCE_DOT, DISTANCE_L2 };
 
 const char *distance_word(enum distance d); /* "Cosine", "Dot", "Euclid" */
 bool distance_parse(struct str word, enum distance *out);
+
+/* What a vector of a space is: a list of numbers; numbers under indices, all others 0; a list of
+ * vectors, say one for each word (late interaction). */
+enum space_kind { SPACE_DENSE, SPACE_SPARSE, SPACE_MULTI };
+const char *space_kind_word(enum space_kind k); /* "dense", "sparse", "multi" */
 
 enum space_role {
 	SPACE_NAMED,  /* asked for by its name */
@@ -54,6 +61,8 @@ struct space {
 	int64_t since;       /* the change that made it */
 	double shadow;       /* share of the queries that it answers too, while it follows */
 	struct str field; /* of the payload: has the text of items that were given none; "": none */
+	enum space_kind kind; /* of sparse vectors dim is 1 and means nothing, the distance Dot */
+	bool idf;             /* sparse: a query's numbers count more where few items have one */
 };
 
 struct collection_info {
@@ -120,11 +129,17 @@ const struct space *collection_space(const struct collection *k, struct str name
 /* ---- items ---- */
 
 struct item_vector {
-	struct str space; /* its name */
-	const float *v;   /* dim */
-	size_t dim;
-	uint8_t place; /* of its space; of what is put it does not count */
+	struct str space;   /* its name */
+	const float *v;     /* dim; of a list of vectors rows * dim */
+	size_t dim;         /* of a sparse one: how many numbers it has */
+	uint8_t place;      /* of its space; of what is put it does not count */
+	const uint32_t *at; /* of a sparse one: the indices of the numbers, ascending */
+	size_t rows;        /* of a list of vectors; else 0 */
 };
+
+/* Is it one of that space? ERR_INVALID says what is wrong, without saying whose it is. */
+enum err collection_vector_fits(const struct collection *k, const struct space *s,
+	const struct item_vector *v, struct errtext *et) MUST_CHECK;
 
 struct collection_item {
 	struct item_id id;
@@ -193,7 +208,7 @@ enum err collection_get(struct collection *k, const struct item_id *ids, size_t 
 /* The vector of an item in a space, in `a`. ERR_NOT_FOUND: there is no such item, or it has none.
  */
 enum err collection_vector(struct collection *k, const struct item_id *id, struct str space,
-	struct arena *a, const float **out, size_t *dim, struct errtext *et) MUST_CHECK;
+	struct arena *a, struct item_vector *out, struct errtext *et) MUST_CHECK;
 /* In the order of their ids, from `from` on (NULL: the first). At most max; filter NULL: all. */
 enum err collection_scroll(struct collection *k, const struct cond *filter,
 	const struct item_id *from, size_t max, struct item_want want, struct arena *a,
@@ -206,6 +221,8 @@ struct item_query {
 	struct str space;
 	const float *vector;
 	size_t dim;
+	const uint32_t *at; /* as in struct item_vector */
+	size_t rows;
 	size_t k;              /* 1..COLLECTION_K_MAX */
 	uint32_t ef;           /* effort of the walk, when there is one; 0: the index's own */
 	bool exact;            /* compare all */

@@ -16,6 +16,7 @@
  *	payload.c            patches of payloads
  *	filter.c             conditions on payloads as sets of items
  *	query.c              reading and searching
+ *	kinds.c              sparse vectors, lists of vectors
  *	keyword*.c, hybrid.c searching by words: see keyword_int.h
  *	values.c, group.c    values of fields, groups of hits
  *	rank.c               lists of hits in another order
@@ -289,6 +290,26 @@ enum err backend_in_memory(
 enum err store_collection_backend(
 	struct tx *tx, int64_t number, struct str backend, struct errtext *et) MUST_CHECK;
 
+/* ---- sparse vectors and lists of vectors: kinds.c ---- */
+
+/* For what knows plain vectors only: ERR_UNSUPPORTED for others. */
+enum err space_plain(const struct space *s, const char *doing, struct errtext *et) MUST_CHECK;
+struct kind_index; /* of a space that is not of plain vectors */
+/* Under k->write. Those that are not there yet. */
+enum err kinds_new(struct collection *k, struct errtext *et) MUST_CHECK;
+bool kinds_any(const struct collection *k);
+/* v NULL: the item has none in that space. */
+enum err kinds_put(struct collection *k, size_t place, uint64_t num, const struct item_vector *v,
+	struct errtext *et) MUST_CHECK;
+enum err kinds_remove(
+	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
+enum err kinds_publish(struct collection *k, struct errtext *et) MUST_CHECK;
+void kinds_clear(struct collection *k);
+/* The best of those that match (filter NULL: all), as an index has scores. */
+enum err kinds_query(struct collection *k, const struct space *s, const struct item_query *q,
+	const struct bitmap *among, size_t max, struct hit *out, struct vindex_answer *a,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- one collection in memory ---- */
 
 struct collection {
@@ -300,11 +321,12 @@ struct collection {
 	_Atomic(struct layout *) layout; /* changed under write */
 	const struct backend *backend;
 	struct {
-		char schema[132];      /* of the extension, quoted */
-		unsigned version;      /* 800: 0.8.0 */
-		int64_t tended, next;  /* changes that were looked at; when to look again */
-	} pgv;                         /* with the backend pgvector */
-	struct fields *fields;         /* of the payloads; a key is an item's number */
+		char schema[132];     /* of the extension, quoted */
+		unsigned version;     /* 800: 0.8.0 */
+		int64_t tended, next; /* changes that were looked at; when to look again */
+	} pgv;                        /* with the backend pgvector */
+	struct fields *fields;        /* of the payloads; a key is an item's number */
+	struct kind_index *kinds[COLLECTION_SPACES_MAX]; /* by place; NULL: plain vectors */
 	struct keyword_index *keyword; /* keyword_int.h; NULL: none; changed under write and lock */
 	_Atomic(struct recall *) recall;          /* held.h */
 	_Atomic int64_t recall_ppm, memory_bytes; /* what it is held to; 0: nothing */

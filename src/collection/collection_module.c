@@ -17,7 +17,8 @@ static const struct route routes[] = {
 		"for "
 		"texts; or an object of such under names",
 		NULL,
-		"{ vectors: object, keyword?: object, backend?: \"embedded\" | \"pgvector\" }",
+		"{ vectors?: object, sparse_vectors?: object, keyword?: object, backend?: "
+		"\"embedded\" | \"pgvector\" }",
 		"Collection", 0},
 	{HTTP_DELETE, ONE, delete_collection, PERM_DOCUMENT_WRITE, "Delete a collection", NULL,
 		NULL, "{ deleted: boolean }", 0},
@@ -39,7 +40,8 @@ static const struct route routes[] = {
 	{HTTP_POST, ONE "/search", search_collection, PERM_DOCUMENT_READ,
 		"The items nearest to a text, a vector or another item; by its words, or by both",
 		NULL,
-		"{ text?, vector?: number[], id?: int | string, mode?: \"vector\" | \"keyword\" | "
+		"{ text?, vector?: number[] | number[][] | object, id?: int | string, mode?: "
+		"\"vector\" | \"keyword\" | "
 		"\"hybrid\", fusion?: object, space?, filter?: object, k?: int, "
 		"worst?: number, "
 		"ef?: int, exact?: boolean, as_of?: int | string, "
@@ -160,7 +162,7 @@ static const struct route routes[] = {
 static const struct shape shapes[] = {
 	{"Collection",
 		"{ name, items: int, seq: int, backend, lazy: boolean, spaces: { name, size: int, "
-		"distance, model: "
+		"distance, kind: \"dense\" | \"sparse\" | \"multi\", idf: boolean, model: "
 		"string | null, identity: string | null }[], keyword: KeywordIndex | null, "
 		"created, updated }"},
 	{"KeywordIndex", "{ fields: object, language, k1: number, fusion: { method: \"rrf\" | "

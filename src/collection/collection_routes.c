@@ -57,6 +57,8 @@ static void write_collection(struct jw *w, const struct collection_info *k)
 		jw_kstr(w, "name", s->name);
 		jw_ki64(w, "size", s->dim);
 		jw_kc(w, "distance", distance_word(s->distance));
+		jw_kc(w, "kind", space_kind_word(s->kind));
+		jw_kbool(w, "idf", s->idf);
 		jw_kc(w, "model", s->model.n ? s->model.p : NULL);
 		jw_kc(w, "identity", s->identity.n ? s->identity.p : NULL);
 		jw_end(w);
@@ -127,7 +129,9 @@ void put_collection(struct croft *c, struct http_request *rq, struct http_respon
 	yyjson_val *o = NULL;
 	size_t n = 0;
 	enum err e = body_of(rq, &o, &et);
-	e = e ? e : item_json_spaces(item_json_get(o, "vectors"), rq->arena, &spaces, &n, &et);
+	e = e ? e
+	      : item_json_spaces(item_json_get(o, "vectors"), item_json_get(o, "sparse_vectors"),
+			rq->arena, &spaces, &n, &et);
 	struct str backend = S("");
 	e = e ? e : json_want_str(o, "backend", &backend, &et);
 	yyjson_val *keyword = item_json_get(o, "keyword");
@@ -323,6 +327,14 @@ static enum err sought_text(struct croft *c, struct http_request *rq, struct col
 	return collection_embed(k, s, &text, 1, v, rq->cancel, et);
 }
 
+static void set_sought(struct sought *x, const struct item_vector *v)
+{
+	x->q.vector = v->v;
+	x->q.dim = v->dim;
+	x->q.at = v->at;
+	x->q.rows = v->rows;
+}
+
 static enum err sought_item(struct http_request *rq, struct collection *k, yyjson_val *id,
 	struct sought *x, struct errtext *et)
 {
@@ -330,9 +342,10 @@ static enum err sought_item(struct http_request *rq, struct collection *k, yyjso
 	x->q.without = &x->self;
 	x->q.n_without = 1;
 	x->q.like = &x->self;
-	return e ? e
-		 : collection_vector(
-			   k, &x->self, x->q.space, rq->arena, &x->q.vector, &x->q.dim, et);
+	struct item_vector v = {0};
+	e = e ? e : collection_vector(k, &x->self, x->q.space, rq->arena, &v, et);
+	set_sought(x, &v);
+	return e;
 }
 
 static enum err parse_mode(struct http_request *rq, struct collection *k, yyjson_val *o,
@@ -405,8 +418,12 @@ static enum err parse_search(struct croft *c, struct http_request *rq, struct co
 	}
 	if (id)
 		return sought_item(rq, k, id, x, et);
-	if (vector)
-		return item_json_numbers(vector, rq->arena, &x->q.vector, &x->q.dim, et);
+	if (vector) {
+		struct item_vector v = {0};
+		e = item_json_vector(vector, rq->arena, &v, et);
+		set_sought(x, &v);
+		return e;
+	}
 	return err_set(
 		et, ERR_INVALID, "say what is looked for: text, vector, or the id of an item");
 }

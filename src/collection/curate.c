@@ -237,6 +237,9 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 	if (!j->space)
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(o->space, 0, 100)));
+	e = space_plain(j->space, "curation", et);
+	if (e)
+		return e;
 	if (j->kind == CURATE_DUPLICATES && isnan(j->o.threshold)) {
 		if (j->space->distance == DISTANCE_L2)
 			return err_set(et, ERR_INVALID,

@@ -1,10 +1,14 @@
 /* What the database holds of an item's vectors, and of a collection's spaces.
  *
- * Vectors: version 1, their number, then for each: the place of its space, its kind (0: f32), how
- * many numbers it has (u32), the numbers. Little-endian, packed. */
+ * Vectors: version 1, their number, then for each: the place of its space, its kind, how many
+ * numbers it has (u32), and
+ *	kind 0	the numbers
+ *	kind 1	sparse: the indices (u32), the numbers
+ *	kind 2	a list of vectors of so many numbers: how many (u32), their numbers
+ * Little-endian, packed. */
 #include "collection/collection_int.h"
 
-enum { VERSION = 1, KIND_F32 = 0, HEAD = 6 };
+enum { VERSION = 1, KIND_F32 = 0, KIND_SPARSE = 1, KIND_ROWS = 2, HEAD = 6 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "vectors are stored as they lie");
 
@@ -14,10 +18,15 @@ void item_code(const struct item_vector *v, size_t n, struct buf *out)
 	buf_putc(out, (char)n);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t dim = (uint32_t)v[i].dim;
+		uint32_t rows = (uint32_t)v[i].rows;
 		buf_putc(out, (char)v[i].place);
-		buf_putc(out, KIND_F32);
+		buf_putc(out, v[i].at ? KIND_SPARSE : rows ? KIND_ROWS : KIND_F32);
 		buf_add(out, &dim, sizeof dim);
-		buf_add(out, v[i].v, dim * sizeof(float));
+		if (v[i].at)
+			buf_add(out, v[i].at, dim * sizeof *v[i].at);
+		else if (rows)
+			buf_add(out, &rows, sizeof rows);
+		buf_add(out, v[i].v, dim * MAX(rows, 1u) * sizeof(float));
 	}
 }
 
@@ -25,6 +34,70 @@ static enum err damaged(struct errtext *et)
 {
 	return err_set(et, ERR_CORRUPT,
 		"the stored vectors of an item are damaged: restore the database from a backup");
+}
+
+/* What a vector's head says of the bytes that follow. */
+struct coded {
+	uint8_t space, kind;
+	uint32_t dim, rows;
+	struct str at, numbers;
+};
+
+/* Takes one off the front of the bytes; false: damaged. */
+static bool take_vector(struct str *bytes, struct coded *x)
+{
+	*x = (struct coded){.rows = 0};
+	if (bytes->n < HEAD)
+		return false;
+	x->space = (uint8_t)bytes->p[0];
+	x->kind = (uint8_t)bytes->p[1];
+	memcpy(&x->dim, bytes->p + 2, sizeof x->dim);
+	size_t at = HEAD,
+	       most = x->kind == KIND_SPARSE ? COLLECTION_SPARSE_MAX : COLLECTION_DIM_MAX;
+	if (x->space >= COLLECTION_SPACES_MAX || x->kind > KIND_ROWS || x->dim > most)
+		return false;
+	size_t n = x->dim * sizeof(float);
+	if (x->kind == KIND_ROWS) {
+		if (bytes->n - at < sizeof x->rows)
+			return false;
+		memcpy(&x->rows, bytes->p + at, sizeof x->rows);
+		at += sizeof x->rows;
+		if (!x->rows || x->rows > COLLECTION_ROWS_MAX)
+			return false;
+		n *= x->rows;
+	}
+	size_t indices = x->kind == KIND_SPARSE ? n : 0;
+	if (bytes->n - at < n + indices)
+		return false;
+	x->at = str_sub(*bytes, at, at + indices);
+	x->numbers = str_sub(*bytes, at + indices, at + indices + n);
+	*bytes = str_sub(*bytes, at + indices + n, bytes->n);
+	return true;
+}
+
+static bool is_of(const struct coded *x, const struct space *s)
+{
+	static const uint8_t kinds[] = {KIND_F32, KIND_SPARSE, KIND_ROWS};
+	return x->kind == kinds[s->kind] && (x->kind == KIND_SPARSE || x->dim == s->dim);
+}
+
+/* Copies, at an address for such numbers. */
+static bool copy_out(const struct coded *x, struct arena *a, struct item_vector *v)
+{
+	size_t n = x->numbers.n / sizeof(float);
+	float *f = arena_array_of(a, n + 1, float);
+	uint32_t *at = x->kind == KIND_SPARSE ? arena_array_of(a, n + 1, uint32_t) : NULL;
+	if (!f || (x->kind == KIND_SPARSE && !at))
+		return false;
+	if (n)
+		memcpy(f, x->numbers.p, x->numbers.n);
+	if (n && at)
+		memcpy(at, x->at.p, x->at.n);
+	v->v = f;
+	v->at = at;
+	v->dim = x->dim;
+	v->rows = x->rows;
+	return true;
 }
 
 enum err item_decode(struct str bytes, const struct space *spaces, size_t n_spaces, struct arena *a,
@@ -36,35 +109,26 @@ enum err item_decode(struct str bytes, const struct space *spaces, size_t n_spac
 		return OK;
 	if (bytes.n < 2 || bytes.p[0] != VERSION || (uint8_t)bytes.p[1] > COLLECTION_SPACES_MAX)
 		return damaged(et);
-	size_t count = (uint8_t)bytes.p[1], at = 2, found = 0;
+	size_t count = (uint8_t)bytes.p[1], found = 0;
 	struct item_vector *list = arena_array_of(a, count + 1, struct item_vector);
 	if (!list)
 		return err_set(et, ERR_NOMEM, "no memory for an item's vectors");
+	bytes = str_sub(bytes, 2, bytes.n);
 	for (size_t i = 0; i < count; i++) {
-		if (bytes.n - at < HEAD)
+		struct coded x;
+		if (!take_vector(&bytes, &x))
 			return damaged(et);
-		uint8_t space = (uint8_t)bytes.p[at], kind = (uint8_t)bytes.p[at + 1];
-		uint32_t dim;
-		memcpy(&dim, bytes.p + at + 2, sizeof dim);
-		at += HEAD;
-		bool known = space < n_spaces && space_lives(&spaces[space]);
-		if (space >= COLLECTION_SPACES_MAX || kind != KIND_F32 ||
-			dim > COLLECTION_DIM_MAX || (known && dim != spaces[space].dim) ||
-			bytes.n - at < dim * sizeof(float))
+		/* else of a space that was dropped, or that came after `spaces` was read */
+		bool known = x.space < n_spaces && space_lives(&spaces[x.space]);
+		if (known && !is_of(&x, &spaces[x.space]))
 			return damaged(et);
-		if (!known) { /* of a space that was dropped, or that came after `spaces` was read
-			       */
-			at += dim * sizeof(float);
+		if (!known)
 			continue;
-		}
-		float *v = arena_array_of(a, dim, float);
-		if (!v)
+		list[found] = (struct item_vector){.space = spaces[x.space].name, .place = x.space};
+		if (!copy_out(&x, a, &list[found++]))
 			return err_set(et, ERR_NOMEM, "no memory for an item's vectors");
-		memcpy(v, bytes.p + at, dim * sizeof(float));
-		at += dim * sizeof(float);
-		list[found++] = (struct item_vector){spaces[space].name, v, dim, space};
 	}
-	if (at != bytes.n)
+	if (bytes.n)
 		return damaged(et);
 	*out = list;
 	*n = found;
@@ -91,6 +155,25 @@ bool distance_parse(struct str word, enum distance *out)
 }
 
 static const char *const role_words[] = {"named", "next", "former", "gone", "free"};
+
+static const char *const kind_words[] = {"dense", "sparse", "multi"};
+
+const char *space_kind_word(enum space_kind k)
+{
+	return kind_words[k];
+}
+
+static bool read_kind(yyjson_val *v, struct space *s)
+{
+	struct str word = json_str(v, "kind");
+	s->idf = json_bool(v, "idf", false);
+	for (size_t i = 0; word.p && i < ARRAY_LEN(kind_words); i++)
+		if (str_eq_c(word, kind_words[i])) {
+			s->kind = (enum space_kind)i;
+			return true;
+		}
+	return !word.p;
+}
 
 static bool read_role(yyjson_val *v, struct arena *a, struct space *s)
 {
@@ -120,6 +203,10 @@ void config_write(const struct space *spaces, size_t n, struct buf *out)
 		jw_kstr(&w, "name", spaces[i].name);
 		jw_ki64(&w, "dim", spaces[i].dim);
 		jw_kc(&w, "distance", distance_word(spaces[i].distance));
+		if (spaces[i].kind)
+			jw_kc(&w, "kind", kind_words[spaces[i].kind]);
+		if (spaces[i].idf)
+			jw_kbool(&w, "idf", true);
 		if (spaces[i].model.n) {
 			jw_kstr(&w, "model", spaces[i].model);
 			jw_kstr(&w, "identity", spaces[i].identity);
@@ -161,7 +248,7 @@ enum err config_read(
 			s[i].model = arena_str(a, json_str(v, "model"));
 			s[i].identity = arena_str(a, json_str(v, "identity"));
 			s[i].place = (uint8_t)i;
-			bool ok = read_role(v, a, &s[i]);
+			bool ok = read_role(v, a, &s[i]) && read_kind(v, &s[i]);
 			if (!s[i].name.p || !s[i].model.p || !s[i].identity.p)
 				e = err_set(et, ERR_NOMEM, "no memory for a collection");
 			else if (!ok || !s[i].dim || s[i].dim > COLLECTION_DIM_MAX ||

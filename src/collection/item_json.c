@@ -3,6 +3,7 @@
 #include "collection/collection_int.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static enum err no_memory(struct errtext *et)
 {
@@ -84,8 +85,8 @@ enum err item_json_numbers(
 	size_t i, count = yyjson_arr_size(v), max;
 	if (!yyjson_is_arr(v) || !count || count > COLLECTION_DIM_MAX)
 		return err_set(et, ERR_INVALID,
-			"a vector must be a list of numbers, %d at most; sparse vectors, lists of "
-			"vectors and texts to embed are not supported here",
+			"a vector must be a list of numbers, %d at most; or {indices, values}, or "
+			"a list of such lists",
 			COLLECTION_DIM_MAX);
 	float *f = arena_array_of(a, count, float);
 	if (!f)
@@ -93,16 +94,125 @@ enum err item_json_numbers(
 	yyjson_arr_foreach(v, i, max, x)
 	{
 		if (!yyjson_is_num(x))
-			return err_set(et, ERR_INVALID,
-				"number %zu of a vector is none: lists of vectors are not "
-				"supported "
-				"here",
-				i);
+			return err_set(et, ERR_INVALID, "number %zu of a vector is none", i);
 		f[i] = (float)yyjson_get_num(x);
 	}
 	*out = f;
 	*n = count;
 	return OK;
+}
+
+/* ---- sparse vectors and lists of vectors ---- */
+
+struct entry {
+	uint32_t at;
+	float v;
+};
+
+static int by_index(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+/* In the order of their indices. */
+static enum err sort_entries(
+	struct entry *list, size_t n, struct arena *a, struct item_vector *out, struct errtext *et)
+{
+	uint32_t *at = arena_array_of(a, n + 1, uint32_t);
+	float *v = arena_array_of(a, n + 1, float);
+	if (!at || !v)
+		return no_memory(et);
+	qsort(list, n, sizeof *list, by_index);
+	for (size_t i = 0; i < n; i++) {
+		if (i && list[i].at == list[i - 1].at)
+			return err_set(et, ERR_INVALID,
+				"the index %u stands twice in a sparse vector", list[i].at);
+		at[i] = list[i].at;
+		v[i] = list[i].v;
+	}
+	out->at = at;
+	out->v = v;
+	out->dim = n;
+	return OK;
+}
+
+static enum err read_sparse(
+	yyjson_val *v, struct arena *a, struct item_vector *out, struct errtext *et)
+{
+	yyjson_val *indices = yyjson_obj_get(v, "indices"), *values = yyjson_obj_get(v, "values"),
+		   *x;
+	size_t i, n = yyjson_arr_size(indices), max;
+	if (!yyjson_is_arr(indices) || !yyjson_is_arr(values) || yyjson_arr_size(values) != n)
+		return err_set(et, ERR_INVALID,
+			"a sparse vector is {\"indices\": [...], \"values\": [...]}, as many of "
+			"one "
+			"as of the other");
+	if (n > COLLECTION_SPARSE_MAX)
+		return err_set(et, ERR_TOO_LARGE,
+			"a sparse vector of %zu numbers; at most %d are possible", n,
+			COLLECTION_SPARSE_MAX);
+	struct entry *list = arena_array_of(a, n + 1, struct entry);
+	if (!list)
+		return no_memory(et);
+	yyjson_arr_foreach(indices, i, max, x)
+	{
+		if (!yyjson_is_uint(x) || yyjson_get_uint(x) > UINT32_MAX)
+			return err_set(et, ERR_INVALID,
+				"index %zu of a sparse vector is no number from 0 to %u", i,
+				UINT32_MAX);
+		list[i].at = (uint32_t)yyjson_get_uint(x);
+	}
+	yyjson_arr_foreach(values, i, max, x)
+	{
+		if (!yyjson_is_num(x))
+			return err_set(
+				et, ERR_INVALID, "value %zu of a sparse vector is no number", i);
+		list[i].v = (float)yyjson_get_num(x);
+	}
+	return sort_entries(list, n, a, out, et);
+}
+
+static enum err read_rows(
+	yyjson_val *v, struct arena *a, struct item_vector *out, struct errtext *et)
+{
+	yyjson_val *row, *x;
+	size_t i, j, n = yyjson_arr_size(v), dim = yyjson_arr_size(yyjson_arr_get_first(v)), max, m;
+	if (n > COLLECTION_ROWS_MAX || !dim || dim > COLLECTION_DIM_MAX)
+		return err_set(et, ERR_INVALID,
+			"a list of vectors has 1 to %d of them, of 1 to %d numbers",
+			COLLECTION_ROWS_MAX, COLLECTION_DIM_MAX);
+	float *f = arena_array_of(a, n * dim, float);
+	if (!f)
+		return no_memory(et);
+	yyjson_arr_foreach(v, i, max, row)
+	{
+		if (yyjson_arr_size(row) != dim)
+			return err_set(et, ERR_INVALID,
+				"vector %zu of a list has %zu numbers, the first one %zu", i,
+				yyjson_arr_size(row), dim);
+		yyjson_arr_foreach(row, j, m, x)
+		{
+			if (!yyjson_is_num(x))
+				return err_set(et, ERR_INVALID,
+					"number %zu of vector %zu of a list is none", j, i);
+			f[i * dim + j] = (float)yyjson_get_num(x);
+		}
+	}
+	out->v = f;
+	out->dim = dim;
+	out->rows = n;
+	return OK;
+}
+
+enum err item_json_vector(
+	yyjson_val *v, struct arena *a, struct item_vector *out, struct errtext *et)
+{
+	if (yyjson_is_obj(v))
+		return read_sparse(v, a, out, et);
+	if (yyjson_is_arr(yyjson_arr_get_first(v)))
+		return read_rows(v, a, out, et);
+	return item_json_numbers(v, a, &out->v, &out->dim, et);
 }
 
 enum err item_json_vectors(
@@ -122,12 +232,12 @@ enum err item_json_vectors(
 		return no_memory(et);
 	item->n_vectors = n;
 	if (!named)
-		return item_json_numbers(v, a, &item->vectors[0].v, &item->vectors[0].dim, et);
+		return item_json_vector(v, a, &item->vectors[0], et);
 	yyjson_obj_foreach(v, i, n, key, value)
 	{
 		struct item_vector *to = &item->vectors[at++];
 		to->space = json_val_str(key);
-		enum err e = item_json_numbers(value, a, &to->v, &to->dim, et);
+		enum err e = item_json_vector(value, a, to, et);
 		if (e)
 			return err_wrap(et, e, "\"%.*s\"", STR_FMT(str_sub(to->space, 0, 100)));
 	}
@@ -200,7 +310,9 @@ enum err item_json_items(yyjson_val *list, struct arena *a, struct collection_it
 
 static enum err parse_space(struct str name, yyjson_val *v, struct space *out, struct errtext *et)
 {
-	static const char *const no[] = {"multivector_config", "quantization_config", NULL};
+	static const char *const no[] = {"quantization_config", NULL};
+	yyjson_val *multi = item_json_get(v, "multivector_config");
+	struct str comparator = json_str(multi, "comparator");
 	int64_t size = 0;
 	struct str distance = json_str(v, "distance");
 	enum err e = item_json_refuse(v, no, "vectors.", et);
@@ -210,7 +322,14 @@ static enum err parse_space(struct str name, yyjson_val *v, struct space *out, s
 	*out = (struct space){.name = name,
 		.dim = (uint32_t)size,
 		.model = json_str(v, "model"),
-		.identity = S("")};
+		.identity = S(""),
+		.kind = multi ? SPACE_MULTI : SPACE_DENSE};
+	if (multi && !str_eq_c(comparator, "max_sim"))
+		return err_set(et, ERR_INVALID,
+			"multivector_config.comparator must be max_sim: there is no other");
+	if (multi && out->model.n)
+		return err_set(et, ERR_INVALID,
+			"lists of vectors are brought along: no model here makes them");
 	if (!out->model.p)
 		out->model = S("");
 	if (!size && !out->model.n)
@@ -225,34 +344,66 @@ static enum err parse_space(struct str name, yyjson_val *v, struct space *out, s
 	return OK;
 }
 
-enum err item_json_spaces(
-	yyjson_val *v, struct arena *a, struct space **out, size_t *n, struct errtext *et)
+static enum err parse_sparse(struct str name, yyjson_val *v, struct space *out, struct errtext *et)
+{
+	struct str modifier = json_str(v, "modifier");
+	if (!name.n)
+		return err_set(et, ERR_INVALID, "sparse vectors need a name");
+	if (modifier.n && !str_eq_c(modifier, "idf") && !str_eq_c(modifier, "none"))
+		return err_set(et, ERR_INVALID,
+			"the modifier \"%.*s\" of sparse vectors is not supported: idf and none "
+			"are",
+			STR_FMT(str_sub(modifier, 0, 40)));
+	*out = (struct space){.name = name,
+		.dim = 1,
+		.distance = DISTANCE_DOT,
+		.model = S(""),
+		.identity = S(""),
+		.kind = SPACE_SPARSE,
+		.idf = str_eq_c(modifier, "idf")};
+	return OK;
+}
+
+struct spaces {
+	struct space *list;
+	size_t n;
+};
+
+typedef enum err (*space_fn)(struct str name, yyjson_val *v, struct space *out, struct errtext *et);
+
+static enum err parse_named(yyjson_val *v, space_fn fn, struct spaces *s, struct errtext *et)
 {
 	yyjson_val *key, *value;
-	size_t i, count = 0, max;
-	struct space *s = arena_array_of(a, COLLECTION_SPACES_MAX, struct space);
+	size_t i, max;
 	enum err e = OK;
-	if (!s)
+	yyjson_obj_foreach(v, i, max, key, value)
+	{
+		if (s->n == COLLECTION_SPACES_MAX)
+			return err_set(et, ERR_INVALID, "at most %d kinds of vectors",
+				COLLECTION_SPACES_MAX);
+		e = e ? e : fn(json_val_str(key), value, &s->list[s->n++], et);
+	}
+	return e;
+}
+
+enum err item_json_spaces(yyjson_val *v, yyjson_val *sparse, struct arena *a, struct space **out,
+	size_t *n, struct errtext *et)
+{
+	struct spaces s = {arena_array_of(a, COLLECTION_SPACES_MAX, struct space), 0};
+	enum err e = OK;
+	if (!s.list)
 		return no_memory(et);
-	if (!yyjson_is_obj(v))
+	if ((!yyjson_is_obj(v) && !(sparse && !v)) || (sparse && !yyjson_is_obj(sparse)))
 		return err_set(et, ERR_INVALID,
 			"vectors is missing: {\"size\": 384, \"distance\": \"Cosine\"}, or an "
-			"object of "
-			"such under names");
-	if (yyjson_is_int(yyjson_obj_get(v, "size")) || yyjson_is_str(yyjson_obj_get(v, "model"))) {
-		e = parse_space(S(""), v, s, et);
-		count = 1;
-	} else {
-		yyjson_obj_foreach(v, i, max, key, value)
-		{
-			if (count == COLLECTION_SPACES_MAX)
-				return err_set(et, ERR_INVALID, "at most %d kinds of vectors",
-					COLLECTION_SPACES_MAX);
-			e = e ? e : parse_space(json_val_str(key), value, &s[count++], et);
-		}
-	}
-	*out = s;
-	*n = count;
+			"object of such under names; or sparse_vectors: {\"name\": {}}");
+	if (yyjson_is_int(yyjson_obj_get(v, "size")) || yyjson_is_str(yyjson_obj_get(v, "model")))
+		e = parse_space(S(""), v, &s.list[s.n++], et);
+	else
+		e = parse_named(v, parse_space, &s, et);
+	e = e ? e : parse_named(sparse, parse_sparse, &s, et);
+	*out = s.list;
+	*n = s.n;
 	return e;
 }
 
@@ -261,6 +412,10 @@ static void write_space(struct jw *w, const struct space *s)
 	jw_obj(w);
 	jw_ki64(w, "size", s->dim);
 	jw_kc(w, "distance", distance_word(s->distance));
+	if (s->kind == SPACE_MULTI) {
+		jw_key(w, "multivector_config");
+		jw_raw(w, S("{\"comparator\":\"max_sim\"}"));
+	}
 	if (s->model.n)
 		jw_kstr(w, "model", s->model);
 	jw_end(w);
@@ -268,16 +423,39 @@ static void write_space(struct jw *w, const struct space *s)
 
 void item_json_write_spaces(struct jw *w, const struct space *s, size_t n)
 {
-	if (n == 1 && !s[0].name.n) {
+	if (n && !s[0].name.n) {
 		write_space(w, &s[0]);
 		return;
 	}
 	jw_obj(w);
-	for (size_t i = 0; i < n; i++) {
-		jw_key_str(w, s[i].name);
-		write_space(w, &s[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		if (s[i].kind != SPACE_SPARSE) {
+			jw_key_str(w, s[i].name);
+			write_space(w, &s[i]);
+		}
 	jw_end(w);
+}
+
+bool item_json_write_sparse(struct jw *w, const struct space *s, size_t n)
+{
+	bool any = false;
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].kind != SPACE_SPARSE)
+			continue;
+		if (!any) {
+			jw_key(w, "sparse_vectors");
+			jw_obj(w);
+		}
+		any = true;
+		jw_key_str(w, s[i].name);
+		jw_obj(w);
+		if (s[i].idf)
+			jw_kc(w, "modifier", "idf");
+		jw_end(w);
+	}
+	if (any)
+		jw_end(w);
+	return any;
 }
 
 /* ---- what is wanted of a point ---- */
@@ -356,11 +534,40 @@ void item_json_write_number(struct jw *w, float v)
 	jw_raw(w, str_c(text));
 }
 
-static void write_numbers(struct jw *w, const struct item_vector *v)
+static void write_list(struct jw *w, const float *v, size_t n)
 {
 	jw_arr(w);
+	for (size_t i = 0; i < n; i++)
+		item_json_write_number(w, v[i]);
+	jw_end(w);
+}
+
+static void write_sparse(struct jw *w, const struct item_vector *v)
+{
+	jw_obj(w);
+	jw_key(w, "indices");
+	jw_arr(w);
 	for (size_t i = 0; i < v->dim; i++)
-		item_json_write_number(w, v->v[i]);
+		jw_u64(w, v->at[i]);
+	jw_end(w);
+	jw_key(w, "values");
+	write_list(w, v->v, v->dim);
+	jw_end(w);
+}
+
+static void write_numbers(struct jw *w, const struct item_vector *v)
+{
+	if (v->at) {
+		write_sparse(w, v);
+		return;
+	}
+	if (!v->rows) {
+		write_list(w, v->v, v->dim);
+		return;
+	}
+	jw_arr(w);
+	for (size_t i = 0; i < v->rows; i++)
+		write_list(w, v->v + i * v->dim, v->dim);
 	jw_end(w);
 }
 

@@ -129,21 +129,13 @@ static enum err run(
 static enum err check_vector(
 	const struct collection *k, const struct item_vector *v, size_t i, struct errtext *et)
 {
-	char why[SPACE_WHY];
 	const struct space *s = collection_space(k, v->space);
 	if (!s)
 		return err_set(et, ERR_INVALID,
 			"item %zu: the collection %.*s has no vectors named \"%.*s\"", i,
 			STR_FMT(k->name), STR_FMT(str_sub(v->space, 0, 100)));
-	if (v->dim != s->dim)
-		return err_set(et, ERR_INVALID,
-			"item %zu: a vector of %zu numbers, \"%.*s\" takes %u: %s", i, v->dim,
-			STR_FMT(s->name), s->dim, space_mismatch(k, s, v->dim, why));
-	for (size_t j = 0; j < v->dim; j++)
-		if (!isfinite(v->v[j]))
-			return err_set(et, ERR_INVALID,
-				"item %zu: number %zu of its vector is not finite", i, j);
-	return OK;
+	enum err e = collection_vector_fits(k, s, v, et);
+	return e ? err_wrap(et, e, "item %zu", i) : OK;
 }
 
 static enum err check_items(const struct collection *k, const struct collection_item *items,

@@ -184,7 +184,7 @@ enum err layout_indexes(struct layout *l, struct errtext *et)
 	for (size_t s = 0; s < l->n && !e; s++) {
 		struct vindex_options o = {
 			.dim = l->spaces[s].dim, .metric = shelf_metric(&l->spaces[s])};
-		if (space_lives(&l->spaces[s]) && !l->index[s])
+		if (space_lives(&l->spaces[s]) && !l->spaces[s].kind && !l->index[s])
 			e = vindex_new(&o, &l->index[s], et);
 	}
 	return e;

@@ -655,7 +655,8 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(o->space, 0, 100)));
 	j->o.space = j->space->name;
-	return j->o.field.p ? OK : no_memory(et);
+	e = space_plain(j->space, "a map", et);
+	return e || j->o.field.p ? e : no_memory(et);
 }
 
 enum err map_start(struct croft *c, struct str project, struct str name,

@@ -266,7 +266,8 @@ static enum err begin_in(void *ctx, struct tx *tx, const struct collection_row *
 			"the vectors \"%.*s\" of %.*s are moving to another model already: see "
 			"croft collections migration status",
 			STR_FMT(b->from->name), STR_FMT(row->name));
-	enum err e = find_place(spaces, *n, &at, et);
+	enum err e = space_plain(from, "moving to another model", et);
+	e = e ? e : find_place(spaces, *n, &at, et);
 	if (e)
 		return e;
 	*n = MAX(*n, at + 1);

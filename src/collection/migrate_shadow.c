@@ -123,13 +123,15 @@ void shadow_offer(struct collection *k, const struct item_query *q, struct vinde
 static enum err other_vector(struct collection *k, const struct ask *q, const struct space *s,
 	struct arena *a, const float **out, const struct cancel *cancel, struct errtext *et)
 {
-	size_t dim;
+	struct item_vector v;
 	if (q->text.n) {
 		float *f = arena_array_of(a, s->dim, float);
 		*out = f;
 		return f ? collection_embed(k, s, &q->text, 1, f, cancel, et) : ERR_NOMEM;
 	}
-	return collection_vector(k, &q->like, s->name, a, out, &dim, et);
+	enum err e = collection_vector(k, &q->like, s->name, a, &v, et);
+	*out = e ? NULL : v.v;
+	return e;
 }
 
 struct compared {

@@ -11,12 +11,16 @@ static enum err no_memory(struct errtext *et)
 
 static enum err check_spaces(const struct space *spaces, size_t n, struct errtext *et)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		enum err e = space_plain(&spaces[i], "the backend pgvector", et);
+		if (e)
+			return e;
 		if (spaces[i].dim > PGV_DIM_MAX)
 			return err_set(et, ERR_INVALID,
 				"vectors of %u numbers: the HNSW index of pgvector takes %d as "
 				"floats and %d as half floats; the backend embedded takes %d",
 				spaces[i].dim, PGV_DIM_FLOAT, PGV_DIM_MAX, COLLECTION_DIM_MAX);
+	}
 	return OK;
 }
 

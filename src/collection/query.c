@@ -66,7 +66,7 @@ enum err collection_get(struct collection *k, const struct item_id *ids, size_t 
 }
 
 enum err collection_vector(struct collection *k, const struct item_id *id, struct str space,
-	struct arena *a, const float **out, size_t *dim, struct errtext *et)
+	struct arena *a, struct item_vector *out, struct errtext *et)
 {
 	const struct layout *l = layout_of(k);
 	struct item_row r;
@@ -83,8 +83,7 @@ enum err collection_vector(struct collection *k, const struct item_id *id, struc
 		e = item_decode(r.vectors, l->spaces, l->n, a, &v, &n, et);
 	for (size_t i = 0; !e && i < n; i++)
 		if (str_eq(v[i].space, space)) {
-			*out = v[i].v;
-			*dim = v[i].dim;
+			*out = v[i];
 			return OK;
 		}
 	return e && e != ERR_NOT_FOUND ? e
@@ -189,18 +188,14 @@ enum err collection_count_matching(
 static enum err check_query(
 	const struct collection *k, const struct item_query *q, struct errtext *et)
 {
-	char why[SPACE_WHY];
 	const struct space *s = collection_space(k, q->space);
 	if (!s)
 		return err_set(et, ERR_INVALID, "the collection %.*s has no vectors named \"%.*s\"",
 			STR_FMT(k->name), STR_FMT(str_sub(q->space, 0, 100)));
-	if (q->dim != s->dim)
-		return err_set(et, ERR_INVALID,
-			"the query is a vector of %zu numbers, \"%.*s\" takes %u: %s", q->dim,
-			STR_FMT(s->name), s->dim, space_mismatch(k, s, q->dim, why));
-	for (size_t i = 0; i < q->dim; i++)
-		if (!isfinite(q->vector[i]))
-			return err_set(et, ERR_INVALID, "number %zu of the query is not finite", i);
+	enum err e = collection_vector_fits(k, s,
+		&(struct item_vector){s->name, q->vector, q->dim, s->place, q->at, q->rows}, et);
+	if (e)
+		return err_wrap(et, e, "the query");
 	if (!q->k || q->k > COLLECTION_K_MAX)
 		return err_set(et, ERR_INVALID, "%d hits at most can be asked for, and not none",
 			COLLECTION_K_MAX);
@@ -286,6 +281,43 @@ static enum err query_elsewhere(struct collection *k, const struct item_query *q
 	return e;
 }
 
+/* Of sparse vectors or lists of vectors. */
+static enum err query_kind(struct collection *k, const struct space *s, const struct item_query *q,
+	struct arena *a, struct item_hit **out, size_t *n, struct item_search *how,
+	struct errtext *et)
+{
+	struct vindex_answer answer = {0};
+	struct bitmap matching = {0}, some = {0};
+	size_t most = q->k + MIN(q->n_without, (size_t)COLLECTION_K_MAX);
+	struct hit *found = arena_array_of(a, most, struct hit);
+	struct item_hit *hits = arena_array_of(a, most, struct item_hit);
+	const struct bitmap *among = q->filter ? &matching : NULL;
+	enum err e = !found || !hits ? no_memory(et)
+		     : q->filter     ? filter_select(k, q->filter, &matching, et)
+				     : OK;
+	for (size_t i = 0; q->among && i < q->n_among; i++)
+		if (!q->filter || bitmap_has(&matching, q->among[i]))
+			bitmap_add(&some, q->among[i]);
+	among = q->among ? &some : among;
+	if (!e && some.err)
+		e = no_memory(et);
+	e = e ? e : kinds_query(k, s, q, among, most, found, &answer, et);
+	bitmap_free(&matching);
+	bitmap_free(&some);
+	for (size_t i = 0; i < answer.n && !e; i++)
+		hits[i] = (struct item_hit){
+			.key = found[i].key, .score = score_of(s, found[i].score)};
+	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
+	if (e)
+		return e;
+	leave_out(q, hits, &answer.n);
+	*out = hits;
+	*n = answer.n;
+	if (how)
+		*how = (struct item_search){answer.how == VINDEX_GRAPH, answer.ef, answer.compared};
+	return OK;
+}
+
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et)
 {
@@ -308,6 +340,8 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 	set_worst(s, q->worst, &v);
 	if (!found || !hits)
 		return no_memory(et);
+	if (s->kind)
+		return query_kind(k, s, q, a, out, n, how, et);
 	if (q->among || q->filter) {
 		e = filter_bits(k, q->filter, q->among, q->n_among, &filter, et);
 		v.filter = &filter;

@@ -80,12 +80,23 @@ static const struct item_vector *vector_in(const struct shelf_item *it, size_t p
 	return NULL;
 }
 
+static enum err put_kind(struct collection *k, size_t s, const struct shelf_item *items, size_t n,
+	struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < n && !e; i++)
+		e = kinds_put(k, s, (uint64_t)items[i].num, vector_in(&items[i], s), et);
+	return e;
+}
+
 /* The vectors of one space beside each other, as an index takes them. */
 static enum err put_in_space(struct collection *k, size_t s, const struct shelf_item *items,
 	size_t n, struct kern_team *team, struct errtext *et)
 {
 	const struct layout *l = layout_now(k);
 	size_t dim = l->spaces[s].dim, there = 0, absent = 0;
+	if (k->kinds[s])
+		return put_kind(k, s, items, n, et);
 	if (!l->index[s])
 		return OK;
 	float *rows = malloc(n * dim * sizeof *rows);
@@ -141,7 +152,8 @@ enum err shelf_put(
 	for (size_t i = 0; i < n && !e; i++)
 		e = keyword_put(k, (uint64_t)items[i].num, items[i].payload, et);
 	e = e ? e : fields_publish(k->fields, et);
-	return e ? e : keyword_publish(k, et);
+	e = e ? e : keyword_publish(k, et);
+	return e ? e : kinds_publish(k, et);
 }
 
 enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, struct errtext *et)
@@ -156,6 +168,8 @@ enum err shelf_remove(struct collection *k, const uint64_t *nums, size_t n, stru
 	e = e || !n ? e : keyword_delete(k, nums, n, et);
 	e = e || !n ? e : fields_publish(k->fields, et);
 	e = e || !n ? e : keyword_publish(k, et);
+	e = e || !n ? e : kinds_remove(k, nums, n, et);
+	e = e || !n ? e : kinds_publish(k, et);
 	for (size_t i = 0; i < n && !e; i++)
 		id_remove(k, (int64_t)nums[i]);
 	return e;
@@ -190,7 +204,7 @@ struct reading {
 	struct shelf_item *items;
 	size_t n;
 	uint64_t gone[READ_AT_ONCE]; /* items that wait to be taken out */
-	size_t n_gone;
+	size_t n_gone, n_kinds;
 };
 
 static enum err reading_begin(struct reading *x, struct errtext *et)
@@ -252,7 +266,23 @@ static enum err new_fields(struct collection *k, struct errtext *et)
 static enum err new_indexes(struct collection *k, struct errtext *et)
 {
 	enum err e = new_fields(k, et);
+	e = e ? e : kinds_new(k, et);
 	return e ? e : layout_indexes(atomic_load(&k->layout), et);
+}
+
+/* Snapshots have plain vectors only. */
+static enum err read_kinds(struct reading *x, const struct item_row *r, struct errtext *et)
+{
+	enum { PUBLISH_ITEMS = 8192 };
+	struct item_vector *v;
+	size_t n;
+	struct arena *a = arena_new(0);
+	enum err e =
+		a ? item_decode(r->vectors, x->l->spaces, x->l->n, a, &v, &n, et) : no_memory(et);
+	for (size_t i = 0; !e && i < n; i++)
+		e = kinds_put(x->k, v[i].place, (uint64_t)r->num, &v[i], et);
+	arena_free(a);
+	return e || ++x->n_kinds % PUBLISH_ITEMS ? e : kinds_publish(x->k, et);
 }
 
 /* Of an item whose vectors came with the snapshot. */
@@ -263,7 +293,8 @@ static enum err read_rest(void *ctx, const struct item_row *r, struct errtext *e
 		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
 	enum err e = id_add(x->k, r->num, r->id, et);
 	e = e ? e : fields_put(x->k->fields, (uint64_t)r->num, r->payload, et);
-	return e ? e : keyword_put(x->k, (uint64_t)r->num, r->payload, et);
+	e = e ? e : keyword_put(x->k, (uint64_t)r->num, r->payload, et);
+	return e || !kinds_any(x->k) ? e : read_kinds(x, r, et);
 }
 
 static enum err read_later(struct reading *x, struct tx *tx, struct errtext *et)
@@ -306,9 +337,11 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	if (k->backend->open) { /* nothing of the items is here */
 	} else if (!e && snapshot_load(k, tx, &row)) {
 		e = new_fields(k, et);
+		e = e ? e : kinds_new(k, et);
 		e = e ? e
-		      : store_items_all(tx, k->number, (struct item_want){.payload = true},
+		      : store_items_all(tx, k->number, (struct item_want){true, kinds_any(k)},
 				read_rest, &x, et);
+		e = e ? e : kinds_publish(k, et);
 		e = e ? e : fields_publish(k->fields, et);
 		e = e ? e : keyword_publish(k, et);
 		e = e ? e : read_later(&x, tx, et);
@@ -330,6 +363,7 @@ void shelf_clear(struct collection *k)
 	fields_free(k->fields);
 	k->fields = NULL;
 	keyword_clear(k);
+	kinds_clear(k);
 	free(k->id_at);
 	buf_free(&k->id_bytes);
 	k->id_at = NULL;

@@ -83,7 +83,7 @@ bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_
 	struct layout *l = atomic_load(&k->layout);
 	layout_clear(k);
 	for (size_t s = 0; s < l->n; s++) {
-		if (!space_lives(&l->spaces[s]) || l->spaces[s].since > mark)
+		if (!space_lives(&l->spaces[s]) || l->spaces[s].since > mark || l->spaces[s].kind)
 			continue; /* what is younger than the snapshot begins empty */
 		file_of(k, token, s, path);
 		if (vindex_open(path, NULL, true, &l->index[s], &found, &et) ||

@@ -44,7 +44,8 @@ bool version_same_spaces(const struct version *a, const struct version *b)
 			continue;
 		named[0]++;
 		same = same && y && x->place == y->place && x->dim == y->dim &&
-		       x->distance == y->distance && str_eq(x->identity, y->identity);
+		       x->distance == y->distance && x->kind == y->kind &&
+		       str_eq(x->identity, y->identity);
 	}
 	return same && named[0] == named[1];
 }

@@ -97,7 +97,8 @@ struct measuring {
 static bool comparable(const struct measuring *m, struct str space)
 {
 	const struct space *x = version_space(m->v[0], space), *y = version_space(m->v[1], space);
-	return x && y && x->dim == y->dim && str_eq(x->identity, y->identity);
+	return x && y && !x->kind && !y->kind && x->dim == y->dim &&
+	       str_eq(x->identity, y->identity);
 }
 
 static float cosine_distance(const float *x, const float *y, size_t n)

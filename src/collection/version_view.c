@@ -342,6 +342,9 @@ static enum err check_query(const struct version *v, const struct item_query *q,
 	if (!s)
 		return err_set(et, ERR_INVALID, "the version has no vectors named \"%.*s\"",
 			STR_FMT(str_sub(q->space, 0, 100)));
+	enum err e = space_plain(s, "searching a version", et);
+	if (e)
+		return e;
 	if (q->dim != s->dim)
 		return err_set(et, ERR_INVALID,
 			"the query is a vector of %zu numbers, \"%.*s\" of that version takes %u: "

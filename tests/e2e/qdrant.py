@@ -336,6 +336,119 @@ def named(both):
     both.same("one vector of two", "retrieve", "named", [1, 2], with_vectors=["small"])
 
 
+def few(most=12, signs=True):
+    """A sparse vector: low indices are frequent, and now and then one of the highest."""
+    at = sorted({rnd.choice([int(rnd.expovariate(0.1)), 4294967295]) if rnd.random() < 0.05 else int(rnd.expovariate(0.1)) for _ in range(rnd.randint(1, most))})
+    return m.SparseVector(indices=at, values=[round(rnd.choice([1, 1, 1, -1] if signs else [1]) * rnd.random() * 3, 7) or 0.5 for _ in at])
+
+
+def having(both, name, using, n):
+    """Points that have such a vector."""
+    there = [p.id for p in both.local.scroll(name, limit=1000, with_vectors=True)[0] if using in p.vector]
+    return rnd.sample(there, n)
+
+
+def sparse(both):
+    name = "sparse"
+    both.do("create_collection", name, vectors_config={"dense": m.VectorParams(size=4, distance=m.Distance.COSINE)},
+            sparse_vectors_config={"plain": m.SparseVectorParams(), "counted": m.SparseVectorParams(modifier=m.Modifier.IDF)})
+    def point(i):  # noqa: E306
+        v = {"dense": vector(4), "plain": few(), "counted": few(8, False)}
+        if i % 7 == 0:
+            del v[rnd.choice(list(v))]
+        return m.PointStruct(id=i, vector=v, payload={"n": i, "tag": rnd.choice(WORDS)})
+    both.do("upsert", name, [point(i) for i in range(1, 501)])
+    f = m.Filter(must=[m.FieldCondition(key="tag", match=m.MatchAny(any=WORDS[:2]))])
+    def all_kinds(when):  # noqa: E306
+        for n in range(8):
+            for using in ("plain", "counted"):
+                both.same(f"{when}: sparse nearest {n}, {using}", "query_points", name, query=few(), using=using, limit=9, with_vectors=n == 0,
+                          query_filter=f if n % 3 == 1 else None)
+        both.same(f"{when}: sparse, all there are", "query_points", name, query=few(20), using="counted", limit=600)
+        both.same(f"{when}: neighbours of a point by sparse vectors", "query_points", name, query=having(both, name, "plain", 1)[0], using="plain", limit=7)
+        both.same(f"{when}: a threshold of sparse scores", "query_points", name, query=m.SparseVector(indices=[0, 1, 3], values=[1.0, 0.7, 0.31]),
+                  using="plain", limit=50, score_threshold=1.2345)
+        both.same(f"{when}: dense and sparse fused", "query_points", name, prefetch=[
+            m.Prefetch(query=vector(4), using="dense", limit=20), m.Prefetch(query=few(), using="counted", limit=20)],
+            query=m.FusionQuery(fusion=m.Fusion.RRF), limit=10, query_filter=f)
+        both.same(f"{when}: sparse among dense", "query_points", name, prefetch=[m.Prefetch(query=vector(4), using="dense", limit=60)],
+                  query=few(), using="plain", limit=10)
+        both.same(f"{when}: examples of sparse vectors", "query_points", name, using="plain", limit=8,
+                  query=m.RecommendQuery(recommend=m.RecommendInput(positive=[*having(both, name, "plain", 2), few()], negative=having(both, name, "plain", 1))))
+        both.same(f"{when}: sparse groups", "query_points_groups", name, group_by="tag", query=few(), using="plain", limit=4, group_size=3)
+    all_kinds("fresh")
+    both.do("upsert", name, [point(i) for i in rnd.sample(range(1, 501), 120)])
+    both.do("delete", name, points_selector=rnd.sample(range(1, 501), 90))
+    both.do("update_vectors", name, points=[m.PointVectors(id=p.id, vector={"counted": few(8, False)})
+                                            for p in both.local.scroll(name, limit=30)[0]])
+    both.do("delete_vectors", name, vectors=["plain"], points=[p.id for p in both.local.scroll(name, limit=9)[0]])
+    all_kinds("changed")
+    both.same("sparse vectors come back", "scroll", name, limit=40, with_vectors=True)
+    both.same("some of them", "scroll", name, limit=9, with_vectors=["plain"])
+    got = both.croft.get_collection(name).config.params
+    tap.ok(got.sparse_vectors["counted"].modifier == m.Modifier.IDF and got.sparse_vectors["plain"].modifier is None and list(got.vectors) == ["dense"],
+           "the collection says what it has", got)
+    both.do("create_collection", "only", vectors_config={}, sparse_vectors_config={"s": m.SparseVectorParams()})
+    both.do("upsert", "only", [m.PointStruct(id=i, vector={"s": few()}, payload={}) for i in range(30)])
+    both.same("sparse vectors alone", "query_points", "only", query=few(), using="s", limit=10)
+    refused(lambda: both.croft.query_points(name, query=vector(4), using="plain"), 400, ["list of numbers", "sparse"], "a plain vector where sparse ones are")
+    refused(lambda: both.croft.query_points(name, query=few(), using="dense"), 400, ["sparse", "list of numbers"], "a sparse vector where plain ones are")
+    refused(lambda: both.croft.upsert(name, [m.PointStruct(id=1, vector={"plain": m.SparseVector(indices=[1, 1], values=[1, 2])})]), 400, ["twice"],
+            "an index that stands twice")
+    refused(lambda: both.croft.upsert(name, [m.PointStruct(id=1, vector={"plain": m.SparseVector(indices=[1], values=[1, 2])})]), 400, ["as many"],
+            "more values than indices")
+    refused(lambda: both.croft.upsert(name, [m.PointStruct(id=1, vector={"plain": m.SparseVector(indices=[-1], values=[1])})]), 400, ["index 0"],
+            "an index below 0")
+    return all_kinds
+
+
+def rows(dim, most=6):
+    return [vector(dim) for _ in range(rnd.randint(1, most))]
+
+
+def unit(m):
+    return [[x / sum(v * v for v in r) ** 0.5 for x in r] for r in m]
+
+
+def lists(both):
+    name = "lists"
+    config = lambda d: m.VectorParams(size=4, distance=d, multivector_config=m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM))  # noqa: E731
+    both.do("create_collection", name, vectors_config={"cos": config(m.Distance.COSINE), "dot": config(m.Distance.DOT), "l2": config(m.Distance.EUCLID),
+                                                       "dense": m.VectorParams(size=4, distance=m.Distance.COSINE)})
+    def point(i):  # noqa: E306
+        v = {"cos": rows(4), "dot": rows(4), "l2": rows(4), "dense": vector(4)}
+        if i % 7 == 0:
+            del v[rnd.choice(list(v))]
+        return m.PointStruct(id=i, vector=v, payload={"n": i, "tag": rnd.choice(WORDS)})
+    both.do("upsert", name, [point(i) for i in range(1, 301)])
+    f = m.Filter(must=[m.FieldCondition(key="tag", match=m.MatchAny(any=WORDS[:2]))])
+    def all_kinds(when):  # noqa: E306
+        for using in ("cos", "dot", "l2"):
+            for n in range(4):
+                both.same(f"{when}: lists of vectors {n}, {using}", "query_points", name, query=rows(4), using=using, limit=9, with_vectors=n == 0,
+                          query_filter=f if n % 3 == 1 else None)
+            both.same(f"{when}: neighbours of a point, {using}", "query_points", name, query=having(both, name, using, 1)[0], using=using, limit=7)
+            both.same(f"{when}: examples, {using}", "query_points", name, using=using, limit=7,
+                      query=m.RecommendQuery(recommend=m.RecommendInput(positive=[*having(both, name, using, 1), unit(rows(4))], negative=having(both, name, using, 1))))
+        both.same(f"{when}: a threshold", "query_points", name, query=[[1.0, 0.3, -0.2, 0.1], [0.0, 1.0, 1.0, 0.5]], using="cos", limit=300, score_threshold=0.71234)
+        both.same(f"{when}: dense, then lists", "query_points", name, prefetch=[m.Prefetch(query=vector(4), using="dense", limit=40)],
+                  query=rows(4), using="dot", limit=10, query_filter=f)
+        both.same(f"{when}: lists fused", "query_points", name, prefetch=[m.Prefetch(query=rows(4), using="dot", limit=20),
+                  m.Prefetch(query=vector(4), using="dense", limit=20)], query=m.FusionQuery(fusion=m.Fusion.DBSF), limit=10)
+    all_kinds("fresh")
+    both.do("upsert", name, [point(i) for i in rnd.sample(range(1, 301), 90)])
+    both.do("delete", name, points_selector=rnd.sample(range(10, 301), 60))
+    both.do("update_vectors", name, points=[m.PointVectors(id=p.id, vector={"dot": rows(4)}) for p in both.local.scroll(name, limit=20)[0]])
+    both.do("delete_vectors", name, vectors=["l2"], points=[p.id for p in both.local.scroll(name, limit=2)[0]])
+    all_kinds("changed")
+    both.same("lists come back", "scroll", name, limit=20, with_vectors=["dot", "l2"])
+    tap.ok(both.croft.get_collection(name).config.params.vectors["l2"].multivector_config.comparator == "max_sim", "the collection says so")
+    refused(lambda: both.croft.upsert(name, [m.PointStruct(id=1, vector={"dot": [[1.0, 2.0, 3.0, 4.0], [1.0]]})]), 400, ["vector 1"], "lists of another length")
+    refused(lambda: both.croft.query_points(name, query=[[1.0, 2.0]], using="dot"), 400, ["2 numbers", "takes 4"], "a query of another length")
+    refused(lambda: both.croft.query_points(name, query=[1.0] * 4, using="dot"), 400, ["list of vectors"], "a plain vector where lists are")
+    return all_kinds
+
+
 def bad_input(croft, url):
     name = "cosine"
     refused(lambda: croft.get_collection("none"), 404, ["no collection none"], "no such collection")
@@ -347,8 +460,6 @@ def bad_input(croft, url):
     refused(lambda: croft.query_points(name, query=[1.0] * 8, using="x"), 400, ["no vectors named"], "no such vectors")
     refused(lambda: croft.create_collection("b", vectors_config=m.VectorParams(size=4, distance=m.Distance.MANHATTAN)),
             400, ["Manhattan", "Euclid"], "a distance that is not supported")
-    refused(lambda: croft.create_collection("b", vectors_config={}, sparse_vectors_config={"s": m.SparseVectorParams()}),
-            400, ["sparse_vectors"], "sparse vectors are refused by name")
     refused(lambda: croft.upsert(name, [m.PointStruct(id="", vector=[1.0] * 8)]), 400, ["id"], "an empty id")
     for body, what in ((b"{", "broken JSON"), (b"[]", "no object"), (b'{"points":[{"id":1,"vector":[1e999]}]}', "no number"),
                        (b'{"points":[{"id":-1,"vector":[1]}]}', "a negative id"), (b'{"points":{}}', "no list"),
@@ -485,9 +596,10 @@ with Croft() as c:
     named(both)
     filters(both)
     grouping(both)
+    again = [sparse(both), lists(both)]
     bad_input(croft, c.base)
     tap.ok(sorted(k.name for k in croft.get_collections().collections) ==
-           ["authors", "cosine", "dot", "euclid", "groups", "named", "rich"],
+           ["authors", "cosine", "dot", "euclid", "groups", "lists", "named", "only", "rich", "sparse"],
            "the collections are listed")
     tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),
            "a collection is deleted")
@@ -497,6 +609,8 @@ with Croft() as c:
     both.croft = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
     reading(both, "cosine", ids)
     scrolling(both, "cosine")
+    for all_kinds in again:
+        all_kinds("after a restart")
 kill_while_writing(tap)
 large()
 tap.done()

@@ -51,7 +51,7 @@ export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failur
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed" | "rerank"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
-export type Collection = { name: string; items: number; seq: number; backend: string; lazy: boolean; spaces: ({ name: string; size: number; distance: string; model: (string | null); identity: (string | null) })[]; keyword: (KeywordIndex | null); created: string; updated: string };
+export type Collection = { name: string; items: number; seq: number; backend: string; lazy: boolean; spaces: ({ name: string; size: number; distance: string; kind: ("dense" | "sparse" | "multi"); idf: boolean; model: (string | null); identity: (string | null) })[]; keyword: (KeywordIndex | null); created: string; updated: string };
 export type KeywordIndex = { fields: Record<string, unknown>; language: string; k1: number; fusion: { method: ("rrf" | "score"); k: number; vector: number; keyword: number; depth: number } };
 export type HitShare = { rank: number; score: number; share: number };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
@@ -372,7 +372,7 @@ export interface Routes {
   /** One collection. */
   "GET /api/v1/collections/{name}": { query: undefined; body: undefined; reply: Collection };
   /** Make a collection: {size, distance} for vectors that are brought along, {model} for texts; or an object of such under names. */
-  "PUT /api/v1/collections/{name}": { query: undefined; body: { vectors: Record<string, unknown>; keyword?: Record<string, unknown>; backend?: ("embedded" | "pgvector") }; reply: Collection };
+  "PUT /api/v1/collections/{name}": { query: undefined; body: { vectors?: Record<string, unknown>; sparse_vectors?: Record<string, unknown>; keyword?: Record<string, unknown>; backend?: ("embedded" | "pgvector") }; reply: Collection };
   /** Delete a collection. */
   "DELETE /api/v1/collections/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
   /** Keep its vectors elsewhere: in the memory of the servers or in PostgreSQL by pgvector; as a whole or not at all, and it can be used meanwhile. */
@@ -384,7 +384,7 @@ export interface Routes {
   /** Delete items. */
   "POST /api/v1/collections/{name}/items/delete": { query: undefined; body: { ids?: ((number | string))[]; filter?: Record<string, unknown> }; reply: { seq: number; deleted: number } };
   /** The items nearest to a text, a vector or another item; by its words, or by both. */
-  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: (number)[]; id?: (number | string); mode?: ("vector" | "keyword" | "hybrid"); fusion?: Record<string, unknown>; space?: string; filter?: Record<string, unknown>; k?: number; worst?: number; ef?: number; exact?: boolean; as_of?: (number | string); vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number; sources?: { vector: (HitShare | null); keyword: (HitShare | null) } }))[]; mode: string; exact: boolean; compared: number; cut: boolean; took_ms: number; seq: number; version: (number | null); artifact: (string | null) } };
+  "POST /api/v1/collections/{name}/search": { query: undefined; body: { text?: string; vector?: ((number)[] | ((number)[])[] | Record<string, unknown>); id?: (number | string); mode?: ("vector" | "keyword" | "hybrid"); fusion?: Record<string, unknown>; space?: string; filter?: Record<string, unknown>; k?: number; worst?: number; ef?: number; exact?: boolean; as_of?: (number | string); vectors?: boolean }; reply: { hits: ((CollectionItem & { score: number; sources?: { vector: (HitShare | null); keyword: (HitShare | null) } }))[]; mode: string; exact: boolean; compared: number; cut: boolean; took_ms: number; seq: number; version: (number | null); artifact: (string | null) } };
   /** Search the texts of some fields by words too; the weights say what a field counts. */
   "PUT /api/v1/collections/{name}/keyword": { query: undefined; body: { fields: Record<string, unknown>; language?: string; k1?: number; fusion?: { method?: ("rrf" | "score"); k?: number; vector?: number; keyword?: number; depth?: number } }; reply: KeywordIndex };
   /** Drop the index of words. */
