@@ -99,6 +99,10 @@ bench-versions: all ## versions of collections: commit, diff, search, restore, b
 bench-vector: all ## the vector index beside hnswlib, USearch and FAISS (SETS="glove 200000x384")
 	@bench/vector.sh $(BUILD)
 
+.PHONY: bench-curate
+bench-curate: all ## near-duplicates of 100,000 vectors beside FAISS's exact search
+	@bench/curate.sh $(BUILD)
+
 .PHONY: bench-filter
 bench-filter: all ## filters on payloads by index, beside item by item and Qdrant's client
 	@bench/filter.sh $(BUILD)

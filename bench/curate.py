@@ -1,0 +1,100 @@
+"""bench/curate.py BUILD: near-duplicates beside FAISS's exact search (IndexFlatIP.range_search) of the same vectors with
+the same threads; a row for each set. The groups are compared, too. Sets: glove (100,000 x 100, real), made (100,000 x 384:
+clusters whose spectrum falls as that of sentence embeddings does, a tenth are near copies)."""
+import json
+import lzma
+import os
+import subprocess
+import sys
+import time
+
+import faiss
+import numpy as np
+
+build = sys.argv[1]
+work = os.path.join(build, "bench-curate")
+os.makedirs(work, exist_ok=True)
+shared = os.environ.get("CROFT_SHARED_DATA", "../shared/data")
+threads = int(os.environ.get("THREADS", os.cpu_count()))
+N, DIM, CLUSTERS = 100_000, 384, 2000
+
+
+def write(path, x):
+    with open(path, "wb") as f:
+        np.array(x.shape, dtype=np.uint32).tofile(f)
+        np.ascontiguousarray(x, dtype=np.float32).tofile(f)
+
+
+def made(path):
+    rng = np.random.default_rng(5)
+    scale = (1 + np.arange(DIM)) ** -0.5  # half of the variance in some 25 directions
+    turn = np.linalg.qr(rng.normal(size=(DIM, DIM)))[0]
+    centres = rng.normal(size=(CLUSTERS, DIM)) * scale
+    x = (centres[rng.integers(0, CLUSTERS, N)] + 0.8 * rng.normal(size=(N, DIM)) * scale) @ turn
+    copies = rng.choice(N, N // 10, replace=False)
+    x[copies] = x[(copies + 1) % N] + 0.15 * np.linalg.norm(scale) / np.sqrt(DIM) * rng.normal(size=(len(copies), DIM))
+    write(path, x)
+
+
+def glove(path):
+    source = os.path.join(shared, "vectors", "glove100.base.fbin.xz")
+    with lzma.open(source) as a, open(path, "wb") as b:
+        while block := a.read(1 << 22):
+            b.write(block)
+
+
+def read(path):
+    n, dim = np.fromfile(path, dtype=np.uint32, count=2)
+    x = np.fromfile(path, dtype=np.float32, offset=8).reshape(n, dim)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def grouped(lims, other, n):
+    up = np.arange(n)
+
+    def root(i):
+        while up[i] != i:
+            up[i] = up[up[i]]
+            i = up[i]
+        return i
+    rows = np.repeat(np.arange(n), np.diff(lims).astype(int))
+    for a, b in zip(rows[other > rows], other[other > rows]):
+        a, b = root(a), root(b)
+        up[max(a, b)] = min(a, b)
+    return np.array([root(i) for i in range(n)])
+
+
+def same(group, roots):
+    sizes = np.bincount(roots, minlength=len(roots))
+    alone = sizes[roots] == 1
+    if not np.array_equal(alone, group == 0xFFFFFFFF):
+        return False
+    return len(set(zip(group[~alone], roots[~alone]))) == len(set(group[~alone])) == len(set(roots[~alone]))
+
+
+def main():
+    faiss.omp_set_num_threads(threads)
+    print(f"near-duplicates, all pairs, {threads} threads; the peer: FAISS {faiss.__version__} IndexFlatIP.range_search")
+    print(f"{'set':<20}{'cosine':>7}{'ours s':>9}{'peer s':>9}{'ratio':>7}  groups  rows  the same")
+    for name, make, least in (("glove 100000x100", glove, 0.9), ("made 100000x384", made, 0.95), ("made 100000x384", made, 0.85)):
+        path = os.path.join(work, name.replace(" ", "-") + ".fbin")
+        if not os.path.exists(path):
+            make(path)
+        out = os.path.join(work, "groups")
+        ours = min((json.loads(subprocess.run([os.path.join(build, "bench", "bench_curate"), path, str(least), str(threads), out],
+                                              check=True, capture_output=True, text=True).stdout) for _ in range(2)),
+                   key=lambda r: r["seconds"])
+        x = read(path)
+        began = time.time()
+        index = faiss.IndexFlatIP(x.shape[1])
+        index.add(x)
+        lims, _, other = index.range_search(x, least)
+        peer = time.time() - began
+        roots = grouped(lims, other.astype(np.int64), len(x))
+        group = np.fromfile(out, dtype=np.uint32)
+        agree = "yes" if same(group, roots) else f"no ({np.sum((np.bincount(roots, minlength=len(x))[roots] > 1) != (group != 0xFFFFFFFF))} rows)"
+        print(f"{name:<20}{least:>7}{ours['seconds']:>9.2f}{peer:>9.2f}{peer / ours['seconds']:>7.1f}"
+              f"  {ours['groups']:>6}{ours['rows']:>6}  {agree}", flush=True)
+
+
+main()
