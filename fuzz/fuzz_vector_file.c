@@ -11,7 +11,7 @@ static void read_all(const char *path, bool json)
 {
 	struct vector_file *x;
 	size_t n = 1;
-	if (vector_file_open(str_c(path), &x, NULL))
+	if (vector_file_open(str_c(path), NULL, &x, NULL))
 		return;
 	for (int i = 0; i < 100 && n; i++) {
 		struct buf out = {0};

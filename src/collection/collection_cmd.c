@@ -2,7 +2,7 @@
 #include "collection/collection_int.h"
 #include "collection/collection_import.h"
 
-enum { IMPORT_ITEMS = 1000, IMPORT_BYTES = 4 << 20, EXPORT_ITEMS = 1000, SHOWN_MAX = 300 };
+enum { IMPORT_ITEMS = 1000, IMPORT_BYTES = 4 << 20, SHOWN_MAX = 300 };
 
 const struct option collection_create_options[] = {
 	{"size", 's', "N", "Numbers of a vector that is brought along"},
@@ -20,11 +20,11 @@ const struct option collection_import_options[] = {
 	{"batch", 0, "N", "Items of one request (1000)"},
 	{"create", 0, NULL, "Make the collection if it is not there, as large as the vectors are"},
 	{"distance", 0, "NAME", "With --create: Cosine, Dot or Euclid"},
+	{"id-column", 0, "NAME", "Of Parquet: the column of the ids (id; else they are numbered)"},
+	{"vector-column", 0, "NAME",
+		"Of Parquet: the column of the vectors (vector), or SPACE=NAME; may be repeated"},
+	{"text-column", 0, "NAME", "Of Parquet: the column whose texts are embedded"},
 	{"backend", 0, "NAME", "With --create: embedded (memory) or pgvector (PostgreSQL)"},
-};
-const struct option collection_export_options[] = {
-	{"vectors", 0, NULL, "With their vectors"},
-	{"as-of", 0, "VERSION", "Those of a version: a number, a tag or a time"},
 };
 const struct option collection_search_options[] = {
 	{"number", 'k', "K", "How many (10)"},
@@ -344,6 +344,10 @@ static enum err import(struct cmd *cmd, struct vector_file *f, uint64_t first, s
 
 enum err run_collections_import(struct cmd *cmd, struct errtext *et)
 {
+	struct str vectors[COLLECTION_SPACES_MAX];
+	struct parquet_choice columns = {.id = cmd_opt(cmd, "id-column"),
+		.text = cmd_opt(cmd, "text-column"),
+		.vectors = vectors};
 	struct vector_file *f = NULL;
 	int64_t first = 0, batch = IMPORT_ITEMS;
 	uint64_t sent = 0;
@@ -354,7 +358,10 @@ enum err run_collections_import(struct cmd *cmd, struct errtext *et)
 	if (!e && (first < 0 || batch < 1 || batch > COLLECTION_BATCH_MAX))
 		e = err_set(et, ERR_INVALID, "--first is 0 or more, --batch from 1 to %d",
 			COLLECTION_BATCH_MAX);
-	e = e ? e : vector_file_open(cmd_arg(cmd, 1), &f, et);
+	for (struct str v; columns.n_vectors < COLLECTION_SPACES_MAX &&
+			   (v = cmd_opt_at(cmd, "vector-column", columns.n_vectors)).p;)
+		vectors[columns.n_vectors++] = v;
+	e = e ? e : vector_file_open(cmd_arg(cmd, 1), &columns, &f, et);
 	if (e)
 		return e;
 	struct progress *p = progress_begin(cmd, "importing", "items", vector_file_rows(f));
@@ -366,63 +373,6 @@ enum err run_collections_import(struct cmd *cmd, struct errtext *et)
 	else if (!e || sent)
 		cmd_outf(cmd, "%llu items are in %.*s\n", (unsigned long long)sent,
 			STR_FMT(cmd_arg(cmd, 0)));
-	return e;
-}
-
-/* ---- export ---- */
-
-static void print_lines(struct cmd *cmd, yyjson_val *items)
-{
-	yyjson_val *v;
-	size_t i, n;
-	yyjson_arr_foreach(items, i, n, v)
-	{
-		struct buf b = {0};
-		struct jw w = {.out = &b};
-		jw_val(&w, v);
-		cmd_out(cmd, buf_str(&b));
-		cmd_out(cmd, S("\n"));
-		buf_free(&b);
-	}
-}
-
-static void next_page(yyjson_val *next, bool vectors, struct str as_of, struct buf *tail)
-{
-	buf_clear(tail);
-	buf_addf(tail, "/items?limit=%d", EXPORT_ITEMS);
-	if (vectors)
-		buf_addc(tail, "&vectors=true");
-	if (as_of.n) {
-		buf_addc(tail, "&as_of=");
-		url_encode(tail, as_of);
-	}
-	if (yyjson_is_uint(next))
-		buf_addf(tail, "&from=%llu", (unsigned long long)yyjson_get_uint(next));
-	if (yyjson_is_str(next)) {
-		buf_addc(tail, "&from=");
-		url_encode(tail, json_val_str(next));
-	}
-}
-
-enum err run_collections_export(struct cmd *cmd, struct errtext *et)
-{
-	struct str as_of = cmd_opt(cmd, "as-of");
-	struct buf tail = {0};
-	bool more = true;
-	enum err e = OK;
-	next_page(NULL, cmd_flag(cmd, "vectors"), as_of, &tail);
-	while (!e && more) {
-		struct buf reply = {0};
-		yyjson_doc *doc = NULL;
-		e = call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &reply, &doc, et);
-		yyjson_val *o = yyjson_doc_get_root(doc), *next = yyjson_obj_get(o, "next");
-		print_lines(cmd, yyjson_obj_get(o, "items"));
-		more = next && !yyjson_is_null(next);
-		next_page(next, cmd_flag(cmd, "vectors"), as_of, &tail);
-		yyjson_doc_free(doc);
-		buf_free(&reply);
-	}
-	buf_free(&tail);
 	return e;
 }
 

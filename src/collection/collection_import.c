@@ -4,6 +4,7 @@
  *	.npy     NumPy's array of numbers (f2, f4, f8), little-endian, C order, rows are vectors
  *	.fvecs   for each row its dimension (i32), then its numbers (f32)
  *	.fbin    rows and dimension (u32 each), then the numbers (f32)
+ *	.parquet see parquet_file.c
  *
  * Everything here comes from outside: sizes are checked before they are believed. */
 #include "collection/collection_import.h"
@@ -12,10 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind { JSONL, NPY, FVECS, FBIN };
+enum kind { JSONL, NPY, FVECS, FBIN, PARQUET };
 
 struct vector_file {
 	FILE *f;
+	struct parquet_file *parquet;
 	enum kind kind;
 	char *path;
 	uint64_t row, rows; /* rows 0: until the end */
@@ -108,7 +110,7 @@ static bool kind_of(struct str path, enum kind *out)
 		const char *end;
 		enum kind kind;
 	} ends[] = {{".jsonl", JSONL}, {".ndjson", JSONL}, {".npy", NPY}, {".fvecs", FVECS},
-		{".fbin", FBIN}};
+		{".fbin", FBIN}, {".parquet", PARQUET}};
 	*out = JSONL;
 	if (str_eq_c(path, "-"))
 		return true;
@@ -120,8 +122,10 @@ static bool kind_of(struct str path, enum kind *out)
 	return false;
 }
 
-enum err vector_file_open(struct str path, struct vector_file **out, struct errtext *et)
+enum err vector_file_open(struct str path, const struct parquet_choice *columns,
+	struct vector_file **out, struct errtext *et)
 {
+	static const struct parquet_choice as_called;
 	struct vector_file *x = calloc(1, sizeof *x);
 	enum err e = OK;
 	if (!x || !(x->path = str_dup(path)) ||
@@ -131,13 +135,17 @@ enum err vector_file_open(struct str path, struct vector_file **out, struct errt
 	}
 	if (!kind_of(path, &x->kind))
 		e = err_set(et, ERR_UNSUPPORTED,
-			"%s: .jsonl, .npy, .fvecs and .fbin can be imported", x->path);
+			"%s: .jsonl, .npy, .fvecs, .fbin and .parquet can be imported", x->path);
+	else if (x->kind == PARQUET)
+		e = parquet_file_open(x->path, columns ? columns : &as_called, &x->parquet, et);
 	else if (!(x->f = str_eq_c(path, "-") ? stdin : fopen(x->path, "rb")))
 		e = err_errno(et, "%s", x->path);
 	if (!e && x->kind == NPY)
 		e = npy_head(x, et);
 	if (!e && x->kind == FBIN)
 		e = fbin_head(x, et);
+	if (!e && x->kind == PARQUET)
+		x->rows = parquet_file_rows(x->parquet);
 	if (e)
 		vector_file_close(x);
 	else
@@ -151,6 +159,7 @@ void vector_file_close(struct vector_file *x)
 		return;
 	if (x->f && x->f != stdin)
 		fclose(x->f);
+	parquet_file_close(x->parquet);
 	free(x->path);
 	free(x->line);
 	free(x->v);
@@ -239,6 +248,19 @@ static void write_vector(struct vector_file *x, uint64_t first, struct buf *out)
 	jw_end(&w);
 }
 
+static enum err next_item(struct vector_file *x, uint64_t first, bool comma, struct buf *out,
+	bool *end, struct errtext *et)
+{
+	size_t began = out->n;
+	if (comma)
+		buf_putc(out, ',');
+	enum err e = parquet_file_item(x->parquet, first + x->row, out, end, et);
+	if (!e && *end)
+		out->n = began; /* without the comma */
+	x->row += !e && !*end;
+	return e;
+}
+
 enum err vector_file_items(struct vector_file *x, uint64_t first, size_t max_items,
 	size_t max_bytes, struct buf *out, size_t *n, struct errtext *et)
 {
@@ -247,6 +269,13 @@ enum err vector_file_items(struct vector_file *x, uint64_t first, size_t max_ite
 	while (!e && count < max_items && out->n - began < max_bytes) {
 		struct str line = {0};
 		bool end = false;
+		if (x->kind == PARQUET) {
+			e = next_item(x, first, count > 0, out, &end, et);
+			if (e || end)
+				break;
+			count++;
+			continue;
+		}
 		e = x->kind == JSONL ? next_line(x, &line, &end, et) : next_vector(x, &end, et);
 		if (e || end)
 			break;

@@ -233,15 +233,17 @@ static const struct command commands[] = {
 	{"collections import", run_collections_import, "NAME FILE", OPTIONS(import, IMPORT),
 		"Put items from a file",
 		"FILE is .jsonl (a line: {\"id\", \"text\" or \"vector\", \"payload\"}), .npy, "
-		".fvecs "
-		"or .fbin;\n"
+		".fvecs, "
+		".fbin or .parquet;\n"
 		"- is JSON lines from standard input. Files of vectors alone number their items "
 		"from "
 		"--first.\n"
 		"Example:\n\n"
 		"  croft collections import faq questions.jsonl"},
 	{"collections export", run_collections_export, "NAME", OPTIONS(export, EXPORT),
-		"Write all items as JSON lines", NULL},
+		"Write all items to a file or as JSON lines",
+		"Without --out JSON lines go to standard output. Example:\n\n"
+		"  croft collections export faq --vectors --out faq.parquet"},
 	{"collections search", run_collections_search, "NAME TEXT", OPTIONS(search, SEARCH),
 		"Find the nearest items",
 		"Example:\n\n  croft collections search faq \"how do I cancel\" -k 3"},

@@ -50,13 +50,13 @@ struct str thrift_binary(struct thrift *t);
 /* The number of elements of a list, whose type must be `of`. */
 size_t thrift_list(struct thrift *t, enum thrift_type of);
 
-void put_varint(struct buf *out, uint64_t v);
+void thrift_put_varint(struct buf *out, uint64_t v);
 /* A field's head; *last is the id of the one before. */
-void put_field(struct buf *out, int *last, int id, enum thrift_type type);
-void put_i32(struct buf *out, int *last, int id, int64_t v);
-void put_i64(struct buf *out, int *last, int id, int64_t v);
-void put_binary(struct buf *out, int *last, int id, struct str s);
-void put_list(struct buf *out, int *last, int id, enum thrift_type of, size_t n);
+void thrift_put_field(struct buf *out, int *last, int id, enum thrift_type type);
+void thrift_put_i32(struct buf *out, int *last, int id, int64_t v);
+void thrift_put_i64(struct buf *out, int *last, int id, int64_t v);
+void thrift_put_binary(struct buf *out, int *last, int id, struct str s);
+void thrift_put_list(struct buf *out, int *last, int id, enum thrift_type of, size_t n);
 
 /* ---- the footer ---- */
 

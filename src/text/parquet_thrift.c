@@ -158,7 +158,7 @@ void thrift_skip(struct thrift *t, enum thrift_type type)
 
 /* ---- writing ---- */
 
-void put_varint(struct buf *out, uint64_t v)
+void thrift_put_varint(struct buf *out, uint64_t v)
 {
 	for (; v >= 0x80; v >>= 7)
 		buf_putc(out, (char)(v | 0x80));
@@ -167,10 +167,10 @@ void put_varint(struct buf *out, uint64_t v)
 
 static void put_zigzag(struct buf *out, int64_t v)
 {
-	put_varint(out, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
+	thrift_put_varint(out, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
 }
 
-void put_field(struct buf *out, int *last, int id, enum thrift_type type)
+void thrift_put_field(struct buf *out, int *last, int id, enum thrift_type type)
 {
 	if (id > *last && id - *last < 16) {
 		buf_putc(out, (char)((id - *last) << 4 | (int)type));
@@ -181,32 +181,32 @@ void put_field(struct buf *out, int *last, int id, enum thrift_type type)
 	*last = id;
 }
 
-void put_i32(struct buf *out, int *last, int id, int64_t v)
+void thrift_put_i32(struct buf *out, int *last, int id, int64_t v)
 {
-	put_field(out, last, id, T_I32);
+	thrift_put_field(out, last, id, T_I32);
 	put_zigzag(out, v);
 }
 
-void put_i64(struct buf *out, int *last, int id, int64_t v)
+void thrift_put_i64(struct buf *out, int *last, int id, int64_t v)
 {
-	put_field(out, last, id, T_I64);
+	thrift_put_field(out, last, id, T_I64);
 	put_zigzag(out, v);
 }
 
-void put_binary(struct buf *out, int *last, int id, struct str s)
+void thrift_put_binary(struct buf *out, int *last, int id, struct str s)
 {
-	put_field(out, last, id, T_BINARY);
-	put_varint(out, s.n);
+	thrift_put_field(out, last, id, T_BINARY);
+	thrift_put_varint(out, s.n);
 	buf_adds(out, s);
 }
 
-void put_list(struct buf *out, int *last, int id, enum thrift_type of, size_t n)
+void thrift_put_list(struct buf *out, int *last, int id, enum thrift_type of, size_t n)
 {
-	put_field(out, last, id, T_LIST);
+	thrift_put_field(out, last, id, T_LIST);
 	if (n < 15) {
 		buf_putc(out, (char)(n << 4 | of));
 	} else {
 		buf_putc(out, (char)(0xf0 | of));
-		put_varint(out, n);
+		thrift_put_varint(out, n);
 	}
 }

@@ -108,7 +108,7 @@ static void put_levels(struct buf *out, struct str levels)
 	for (size_t i = 0, m; i < levels.n; i += m) {
 		for (m = 1; i + m < levels.n && levels.p[i + m] == levels.p[i]; m++)
 			;
-		put_varint(&runs, (uint64_t)m << 1);
+		thrift_put_varint(&runs, (uint64_t)m << 1);
 		buf_putc(&runs, levels.p[i]);
 	}
 	uint32_t n = (uint32_t)runs.n;
@@ -121,14 +121,14 @@ static void put_levels(struct buf *out, struct str levels)
 static void put_page_head(struct buf *out, size_t full, size_t packed, size_t n)
 {
 	int last = 0, inner = 0;
-	put_i32(out, &last, 1, DATA_PAGE);
-	put_i32(out, &last, 2, (int64_t)full);
-	put_i32(out, &last, 3, (int64_t)packed);
-	put_field(out, &last, 5, T_STRUCT);
-	put_i32(out, &inner, 1, (int64_t)n);
-	put_i32(out, &inner, 2, PLAIN);
-	put_i32(out, &inner, 3, RLE);
-	put_i32(out, &inner, 4, RLE);
+	thrift_put_i32(out, &last, 1, DATA_PAGE);
+	thrift_put_i32(out, &last, 2, (int64_t)full);
+	thrift_put_i32(out, &last, 3, (int64_t)packed);
+	thrift_put_field(out, &last, 5, T_STRUCT);
+	thrift_put_i32(out, &inner, 1, (int64_t)n);
+	thrift_put_i32(out, &inner, 2, PLAIN);
+	thrift_put_i32(out, &inner, 3, RLE);
+	thrift_put_i32(out, &inner, 4, RLE);
 	buf_putc(out, T_STOP);
 	buf_putc(out, T_STOP);
 }
@@ -182,23 +182,23 @@ static void put_column(struct parquet_writer *w, const struct out_column *c, int
 {
 	struct buf *out = &w->groups;
 	int last = 0, inner = 0;
-	put_i64(out, &last, 2, at);
-	put_field(out, &last, 3, T_STRUCT);
-	put_i32(out, &inner, 1, type_of(&c->column));
-	put_list(out, &inner, 2, T_I32, 2);
-	put_varint(out, PLAIN << 1);
-	put_varint(out, RLE << 1);
-	put_list(out, &inner, 3, T_BINARY, c->column.list ? 3 : 1);
-	put_varint(out, c->column.name.n);
+	thrift_put_i64(out, &last, 2, at);
+	thrift_put_field(out, &last, 3, T_STRUCT);
+	thrift_put_i32(out, &inner, 1, type_of(&c->column));
+	thrift_put_list(out, &inner, 2, T_I32, 2);
+	thrift_put_varint(out, PLAIN << 1);
+	thrift_put_varint(out, RLE << 1);
+	thrift_put_list(out, &inner, 3, T_BINARY, c->column.list ? 3 : 1);
+	thrift_put_varint(out, c->column.name.n);
 	buf_adds(out, c->column.name);
 	if (c->column.list)
 		buf_adds(out, S("\x04list\x07"
 				"element"));
-	put_i32(out, &inner, 4, ZSTD);
-	put_i64(out, &inner, 5, c->n_values);
-	put_i64(out, &inner, 6, c->full);
-	put_i64(out, &inner, 7, (int64_t)c->pages.n);
-	put_i64(out, &inner, 9, at);
+	thrift_put_i32(out, &inner, 4, ZSTD);
+	thrift_put_i64(out, &inner, 5, c->n_values);
+	thrift_put_i64(out, &inner, 6, c->full);
+	thrift_put_i64(out, &inner, 7, (int64_t)c->pages.n);
+	thrift_put_i64(out, &inner, 9, at);
 	buf_putc(out, T_STOP);
 	buf_putc(out, T_STOP);
 }
@@ -210,7 +210,7 @@ static enum err end_group(struct parquet_writer *w, struct errtext *et)
 	enum err e = OK;
 	if (!w->group_rows)
 		return OK;
-	put_list(&w->groups, &last, 1, T_STRUCT, w->n);
+	thrift_put_list(&w->groups, &last, 1, T_STRUCT, w->n);
 	for (size_t i = 0; i < w->n && !e; i++) {
 		struct out_column *c = &w->columns[i];
 		e = end_page(w, c, et);
@@ -221,8 +221,8 @@ static enum err end_group(struct parquet_writer *w, struct errtext *et)
 		c->n_values = c->full = 0;
 		buf_clear(&c->pages);
 	}
-	put_i64(&w->groups, &last, 2, bytes);
-	put_i64(&w->groups, &last, 3, w->group_rows);
+	thrift_put_i64(&w->groups, &last, 2, bytes);
+	thrift_put_i64(&w->groups, &last, 3, w->group_rows);
 	buf_putc(&w->groups, T_STOP);
 	w->n_groups++;
 	w->rows += w->group_rows;
@@ -323,14 +323,14 @@ static void put_node(
 {
 	int last = 0;
 	if (type >= 0)
-		put_i32(out, &last, 1, type);
+		thrift_put_i32(out, &last, 1, type);
 	if (repetition >= 0)
-		put_i32(out, &last, 3, repetition);
-	put_binary(out, &last, 4, name);
+		thrift_put_i32(out, &last, 3, repetition);
+	thrift_put_binary(out, &last, 4, name);
 	if (children)
-		put_i32(out, &last, 5, children);
+		thrift_put_i32(out, &last, 5, children);
 	if (converted >= 0)
-		put_i32(out, &last, 6, converted);
+		thrift_put_i32(out, &last, 6, converted);
 	buf_putc(out, T_STOP);
 }
 
@@ -341,7 +341,7 @@ static void put_schema(const struct parquet_writer *w, struct buf *out, int *las
 	size_t n = 1;
 	for (size_t i = 0; i < w->n; i++)
 		n += w->columns[i].column.list ? 3 : 1;
-	put_list(out, last, 2, T_STRUCT, n);
+	thrift_put_list(out, last, 2, T_STRUCT, n);
 	put_node(out, S("schema"), -1, -1, (int)w->n, -1);
 	for (size_t i = 0; i < w->n; i++) {
 		const struct parquet_column *c = &w->columns[i].column;
@@ -363,12 +363,12 @@ enum err parquet_writer_finish(struct parquet_writer *w, struct errtext *et)
 	struct buf out = {0};
 	int last = 0;
 	enum err e = end_group(w, et);
-	put_i32(&out, &last, 1, 2);
+	thrift_put_i32(&out, &last, 1, 2);
 	put_schema(w, &out, &last);
-	put_i64(&out, &last, 3, w->rows);
-	put_list(&out, &last, 4, T_STRUCT, w->n_groups);
+	thrift_put_i64(&out, &last, 3, w->rows);
+	thrift_put_list(&out, &last, 4, T_STRUCT, w->n_groups);
 	buf_adds(&out, buf_str(&w->groups));
-	put_binary(&out, &last, 6, S("croft " CROFT_VERSION));
+	thrift_put_binary(&out, &last, 6, S("croft " CROFT_VERSION));
 	buf_putc(&out, T_STOP);
 	uint32_t n = (uint32_t)out.n;
 	buf_add(&out, &n, sizeof n);

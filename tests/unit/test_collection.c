@@ -153,7 +153,7 @@ static void reads(const char *path, const char *want)
 	struct vector_file *x = NULL;
 	struct buf b = {0};
 	size_t n = 1, all = 0;
-	CHECK_OK(vector_file_open(str_c(path), &x, &et), &et);
+	CHECK_OK(vector_file_open(str_c(path), NULL, &x, &et), &et);
 	while (n) {
 		struct buf part = {0};
 		CHECK_OK(vector_file_items(x, 7, 1, 1 << 20, &part, &n, &et), &et);
@@ -204,7 +204,8 @@ static void test_collection_import__formats(void)
 	struct buf out = {0};
 	size_t n;
 	CHECK_OK(
-		vector_file_open(str_c(file_of("f.jsonl", lines, sizeof lines - 1)), &x, &et), &et);
+		vector_file_open(str_c(file_of("f.jsonl", lines, sizeof lines - 1)), NULL, &x, &et),
+		&et);
 	CHECK_OK(vector_file_items(x, 0, 10, 1 << 20, &out, &n, &et), &et);
 	CHECK_STR(buf_str(&out), "{\"id\":1},{\"id\":2},{\"id\":3}");
 	vector_file_close(x);
@@ -216,7 +217,7 @@ static enum err read_whole(const char *path)
 	struct vector_file *x;
 	struct buf out = {0};
 	size_t n = 1;
-	enum err e = vector_file_open(str_c(path), &x, &et);
+	enum err e = vector_file_open(str_c(path), NULL, &x, &et);
 	if (e)
 		return e;
 	while (!e && n)
