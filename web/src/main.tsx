@@ -7,6 +7,7 @@ import './playground.css'
 import './map.css'
 import './curate.css'
 import './stages.css'
+import './migrate.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)

@@ -18,10 +18,22 @@ function CurateView({ k }: { k: Collection }) {
   return error ? <Failure error={error} retry={reload} /> : data ? <data.CurateTab k={k} /> : null
 }
 
+function MigrateView({ k, changed }: { k: Collection; changed: () => void }) {
+  const { data, error, reload } = useLoad(() => import('./collection_migrate'), [])
+  return error ? <Failure error={error} retry={reload} /> : data ? <data.MigrateTab k={k} changed={changed} /> : null
+}
+
+function RecallView({ k }: { k: Collection }) {
+  const { data, error, reload } = useLoad(() => import('./collection_recall'), [])
+  return error ? <Failure error={error} retry={reload} /> : data ? <data.RecallTab k={k} /> : null
+}
+
+const VIEWS = [['items', 'Items'], ['map', 'Map'], ['curate', 'Curate'], ['model', 'Model'], ['recall', 'Recall']] as const
+
 export function CollectionPage({ name }: { name: string }) {
   const { query: place } = usePlace()
   const q = place.get('q') ?? '', like = place.get('like'), space = place.get('space') ?? ''
-  const shown = place.get('view'), view = shown === 'map' || shown === 'curate' ? shown : 'items'
+  const shown = place.get('view'), view = VIEWS.find(([v]) => v === shown)?.[0] ?? 'items'
   const [deleting, setDeleting] = useState(false)
   const { data: k, error, reload } = useLoad(
     (signal) => call('GET /api/v1/collections/{name}', { params: { name }, signal }), [name])
@@ -36,9 +48,10 @@ export function CollectionPage({ name }: { name: string }) {
         ['Changed', <span title={fullTime(k.updated)}>{when(k.updated)}, change {k.seq}</span>],
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
-      <Choice label="Show" value={view} options={[['items', 'Items'], ['map', 'Map'], ['curate', 'Curate']]}
+      <Choice label="Show" value={view} options={VIEWS}
         onChange={(v) => navigate(withQuery({ view: v === 'items' ? null : v, q: null, like: null, kind: null }))} />
-      {view === 'map' ? <MapView k={k} /> : view === 'curate' ? <CurateView k={k} /> : (
+      {view === 'map' ? <MapView k={k} /> : view === 'curate' ? <CurateView k={k} />
+        : view === 'model' ? <MigrateView k={k} changed={reload} /> : view === 'recall' ? <RecallView k={k} /> : (
         <>
           <SearchBox k={k} q={q} space={space} />
           {q || like ? <Hits k={k} q={q} like={like} space={space} /> : <Items k={k} />}
