@@ -8,6 +8,7 @@ import './map.css'
 import './curate.css'
 import './stages.css'
 import './migrate.css'
+import './versions.css'
 import { Shell } from './shell'
 
 render(<Shell />, document.getElementById('app')!)

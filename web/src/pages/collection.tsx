@@ -18,6 +18,11 @@ function CurateView({ k }: { k: Collection }) {
   return error ? <Failure error={error} retry={reload} /> : data ? <data.CurateTab k={k} /> : null
 }
 
+function VersionsView({ k, changed }: { k: Collection; changed: () => void }) {
+  const { data, error, reload } = useLoad(() => import('./collection_versions'), [])
+  return error ? <Failure error={error} retry={reload} /> : data ? <data.VersionsTab k={k} changed={changed} /> : null
+}
+
 function MigrateView({ k, changed }: { k: Collection; changed: () => void }) {
   const { data, error, reload } = useLoad(() => import('./collection_migrate'), [])
   return error ? <Failure error={error} retry={reload} /> : data ? <data.MigrateTab k={k} changed={changed} /> : null
@@ -28,7 +33,7 @@ function RecallView({ k }: { k: Collection }) {
   return error ? <Failure error={error} retry={reload} /> : data ? <data.RecallTab k={k} /> : null
 }
 
-const VIEWS = [['items', 'Items'], ['map', 'Map'], ['curate', 'Curate'], ['model', 'Model'], ['recall', 'Recall']] as const
+const VIEWS = [['items', 'Items'], ['map', 'Map'], ['curate', 'Curate'], ['versions', 'Versions'], ['model', 'Model'], ['recall', 'Recall']] as const
 
 export function CollectionPage({ name }: { name: string }) {
   const { query: place } = usePlace()
@@ -49,8 +54,9 @@ export function CollectionPage({ name }: { name: string }) {
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
       <Choice label="Show" value={view} options={VIEWS}
-        onChange={(v) => navigate(withQuery({ view: v === 'items' ? null : v, q: null, like: null, kind: null }))} />
+        onChange={(v) => navigate(withQuery({ view: v === 'items' ? null : v, q: null, like: null, kind: null, from: null, to: null }))} />
       {view === 'map' ? <MapView k={k} /> : view === 'curate' ? <CurateView k={k} />
+        : view === 'versions' ? <VersionsView k={k} changed={reload} />
         : view === 'model' ? <MigrateView k={k} changed={reload} /> : view === 'recall' ? <RecallView k={k} /> : (
         <>
           <SearchBox k={k} q={q} space={space} />
@@ -63,7 +69,7 @@ export function CollectionPage({ name }: { name: string }) {
             await call('DELETE /api/v1/collections/{name}', { params: { name } })
             navigate(href('collections'))
           }}>
-          <p>Its {count(k.items, 'item')} will be gone for good.</p>
+          <p>Its {count(k.items, 'item')} will be gone. What was made a version of it stays, and can be copied back.</p>
         </Confirm>
       )}
     </>
