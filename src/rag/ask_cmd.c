@@ -215,8 +215,10 @@ enum err run_ask(struct cmd *cmd, struct errtext *et)
 		cmd_outf(cmd, "%s\n", buf_c(&p.answer));
 	else if (!e)
 		e = json_parse(buf_str(&p.answer), &doc, et);
-	if (!e && doc)
+	if (!e && doc) {
+		print_trail(cmd, yyjson_doc_get_root(doc));
 		print_answer(&p, yyjson_doc_get_root(doc));
+	}
 	yyjson_doc_free(doc);
 	buf_free(&p.answer);
 	buf_free(&text);

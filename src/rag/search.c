@@ -398,7 +398,7 @@ static enum err search_step(struct lookup *l, size_t which, const float *vector,
 		step_note(&step, str_c(l->trail->asked[which].as));
 	struct fusion_info info = {0};
 	enum err e = search_one(l, which, vector, got, out, n, &info);
-	step_fused(&step, out, e ? 0 : *n, l->a);
+	step_fused(&step, l->r, out, e ? 0 : *n, l->a);
 	step_end(&step, e, l->et);
 	for (size_t i = 0; i < *n && !e && l->trail->n_asked > 1; i++) /* to be merged */
 		out[i].score = relevance(l->q, &out[i], &info, false);
@@ -426,7 +426,7 @@ static enum err merge(struct lookup *l, const size_t *n, size_t n_lists)
 	step_begin(&step, l->q, l->trail, "merge", "chain");
 	l->merged = true;
 	l->n = MIN(rag_merge(l->fused, n, n_lists), l->pool);
-	step_fused(&step, l->fused, l->n, l->a);
+	step_fused(&step, l->r, l->fused, l->n, l->a);
 	step_end(&step, OK, NULL);
 	return OK;
 }

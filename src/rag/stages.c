@@ -171,8 +171,21 @@ void step_note(struct step *x, struct str note)
 	span_text(x->span, "note", note);
 }
 
-static void candidates_json(
-	const struct rag_at *at, const struct rag_hit *hits, size_t n, struct buf *out)
+/* Where a candidate stands: of a hit, or of one that was not read yet, as the index knows it. Under
+ * lock. */
+static void place_members(struct jw *w, const struct rag *r, const struct rag_hit *h, int64_t chunk)
+{
+	const struct index_doc *d = h || !r ? NULL : index_doc_of(r, (uint64_t)chunk);
+	if (h)
+		jw_kstr(w, "path", h->path);
+	else if (d)
+		jw_kc(w, "path", d->path);
+	if (h && h->page)
+		jw_ki64(w, "page", h->page);
+}
+
+static void candidates_json(const struct rag *r, const struct rag_at *at,
+	const struct rag_hit *hits, size_t n, struct buf *out)
 {
 	struct jw w = {.out = out};
 	jw_arr(&w);
@@ -181,35 +194,37 @@ static void candidates_json(
 		jw_ki64(&w, "chunk", at[i].chunk);
 		jw_key(&w, "score");
 		jw_f32(&w, at[i].score);
-		if (hits)
-			jw_kstr(&w, "path", hits[i].path);
-		if (hits && hits[i].page)
-			jw_ki64(&w, "page", hits[i].page);
+		place_members(&w, r, hits ? &hits[i] : NULL, at[i].chunk);
 		jw_end(&w);
 	}
 	jw_end(&w);
 }
 
-static void step_list(struct step *x, const struct rag_at *at, const struct rag_hit *hits, size_t n)
+static void step_list(struct step *x, struct rag *r, const struct rag_at *at,
+	const struct rag_hit *hits, size_t n)
 {
 	struct buf b = {0};
 	x->s->at = at;
 	x->s->n = at ? n : 0;
 	if (!x->span || !at)
 		return;
-	candidates_json(at, hits, n, &b);
+	if (r)
+		pthread_rwlock_rdlock(&r->lock);
+	candidates_json(r, at, hits, n, &b);
+	if (r)
+		pthread_rwlock_unlock(&r->lock);
 	span_i64(x->span, "candidates", (int64_t)n);
 	if (!b.err)
 		span_json(x->span, "output", buf_str(&b));
 	buf_free(&b);
 }
 
-void step_fused(struct step *x, const struct fused *f, size_t n, struct arena *a)
+void step_fused(struct step *x, struct rag *r, const struct fused *f, size_t n, struct arena *a)
 {
 	struct rag_at *at = arena_array_of(a, n + 1, struct rag_at);
 	for (size_t i = 0; i < n && at; i++)
 		at[i] = (struct rag_at){(int64_t)f[i].key, f[i].score};
-	step_list(x, at, NULL, n);
+	step_list(x, r, at, NULL, n);
 }
 
 void step_hits(struct step *x, const struct rag_hit *hits, size_t n, struct arena *a,
@@ -218,7 +233,7 @@ void step_hits(struct step *x, const struct rag_hit *hits, size_t n, struct aren
 	struct rag_at *at = arena_array_of(a, n + 1, struct rag_at);
 	for (size_t i = 0; i < n && at; i++)
 		at[i] = (struct rag_at){hits[i].chunk, score(&hits[i])};
-	step_list(x, at, hits, n);
+	step_list(x, NULL, at, hits, n);
 }
 
 void step_end(struct step *x, enum err e, const struct errtext *et)

@@ -22,7 +22,7 @@ struct step {
 void step_begin(struct step *x, const struct rag_query *q, struct rag_trail *t, const char *name,
 	const char *kind);
 void step_note(struct step *x, struct str note); /* in the arena of the search */
-void step_fused(struct step *x, const struct fused *f, size_t n, struct arena *a);
+void step_fused(struct step *x, struct rag *r, const struct fused *f, size_t n, struct arena *a);
 void step_hits(struct step *x, const struct rag_hit *hits, size_t n, struct arena *a,
 	float (*score)(const struct rag_hit *h));
 void step_end(struct step *x, enum err e, const struct errtext *et);

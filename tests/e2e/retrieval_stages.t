@@ -120,7 +120,7 @@ def rethought(c, p):
     spans = {s["name"]: s for s in run["spans"]}
     tap.ok(all(n in spans for n in ("retrieve", "rewrite", "search", "merge", "diversity")), "a span for each", list(spans))
     tap.ok(spans["merge"]["attributes"]["candidates"] >= 3 and spans["diversity"]["attributes"]["output"][0]["path"]
-           and spans["search"]["parent"] == spans["retrieve"]["id"], "with its candidates, under the retrieval", spans["merge"])
+           and spans["search"]["parent"] == spans["retrieve"]["id"] and spans["search"]["attributes"]["output"][0]["path"], "with its candidates, under the retrieval", spans["merge"])
 
 
 def fails(c, p):

@@ -189,6 +189,64 @@ static void test_rag_ingest__saved_index(void)
 	croft_close(c);
 }
 
+/* ---- changes, searches and saving at the same time ---- */
+
+static atomic_bool finished;
+
+static void *search_on(void *arg)
+{
+	struct croft *c = arg;
+	size_t lost = 0;
+	while (!atomic_load(&finished)) {
+		struct arena *a = arena_new(0);
+		/* it was there before, and nobody takes it away */
+		lost += !finds(c, a, S("which bird hunts in the dark"), "/y/owl.txt");
+		arena_free(a);
+	}
+	return (void *)lost;
+}
+
+static void *save_on(void *arg)
+{
+	while (!atomic_load(&finished))
+		saved_keep(arg, true);
+	return NULL;
+}
+
+static void test_rag_ingest__at_the_same_time(void)
+{
+	struct croft *c = setup();
+	struct arena *a = arena_new(0);
+	struct errtext et = {0};
+	pthread_t searcher, saver;
+	void *lost;
+	put(c, a, "/y/owl.txt", S("Owls hunt mice at night without a sound."));
+	rag_of(c)->save_from = 1;
+	CHECK(!pthread_create(&searcher, NULL, search_on, c));
+	CHECK(!pthread_create(&saver, NULL, save_on, c));
+	for (int round = 0; round < 12; round++) {
+		char path[40], text[80];
+		snprintf(path, sizeof path, "/y/note%d.txt", round % 4);
+		snprintf(text, sizeof text, "Note %d is about matter %d.", round, round * 7);
+		struct ingest_result r = put(c, a, path, str_c(text));
+		CHECK(finds(c, a, str_c(text), path)); /* acknowledged is searchable */
+		if (round % 3 == 2) {
+			CHECK_OK(ingest_delete(c, S("default"), S(""), &r.doc.id, 1, &et), &et);
+			CHECK(!finds(c, a, str_c(text), path));
+		}
+	}
+	atomic_store(&finished, true);
+	CHECK(!pthread_join(searcher, &lost) && !lost);
+	CHECK(!pthread_join(saver, NULL));
+	size_t count = vindex_count(shelf_of(c)->dense);
+	croft_close(c);
+	c = open_croft();
+	CHECK_INT(vindex_count(shelf_of(c)->dense), count);
+	CHECK(finds(c, a, S("which bird hunts in the dark"), "/y/owl.txt"));
+	arena_free(a);
+	croft_close(c);
+}
+
 static void test_rag_ingest__bad_files_are_recorded_with_reason(void)
 {
 	struct croft *c = setup();
@@ -393,5 +451,6 @@ TESTS(T_LONG(test_rag_docset__versions_follow_the_documents, 120),
 	T_LONG(test_rag_docset__an_answer_says_what_it_stands_on, 120),
 	T_LONG(test_rag_ingest__edit_reuses_what_did_not_change, 120),
 	T_LONG(test_rag_ingest__delete_and_reopen, 120), T_LONG(test_rag_ingest__saved_index, 120),
+	T_LONG(test_rag_ingest__at_the_same_time, 180),
 	T_LONG(test_rag_ingest__bad_files_are_recorded_with_reason, 120),
 	T_LONG(test_rag_search__filters, 120))
