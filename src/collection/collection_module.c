@@ -275,20 +275,20 @@ static const struct command commands[] = {
 		"  croft collections plan faq --items 50000"},
 	{"collections migrate", run_collections_migrate, "NAME", OPTIONS(migrate, MIGRATE),
 		"Embed a collection with another model while it is in use",
-		"Queries are answered by the present model until `croft collections migration "
+		"Queries are answered by the present model until `croft migration "
 		"cutover NAME`,\n"
-		"and `croft collections migration back NAME` undoes that at once. Example:\n\n"
+		"and `croft migration back NAME` undoes that at once. Example:\n\n"
 		"  croft collections migrate faq --to bge-small-en-v1.5"},
-	{"collections migration status", run_migration_status, "NAME",
-		OPTIONS(migration, MIGRATION), "How far a migration is", NULL},
-	{"collections migration cutover", run_migration_cutover, "NAME",
-		OPTIONS(migration, MIGRATION), "Answer by the new model from now on", NULL},
-	{"collections migration back", run_migration_back, "NAME", OPTIONS(migration, MIGRATION),
+	{"migration status", run_migration_status, "NAME", OPTIONS(migration, MIGRATION),
+		"How far a migration is", NULL},
+	{"migration cutover", run_migration_cutover, "NAME", OPTIONS(migration, MIGRATION),
+		"Answer by the new model from now on", NULL},
+	{"migration back", run_migration_back, "NAME", OPTIONS(migration, MIGRATION),
 		"Answer by the former model again", NULL},
-	{"collections migration drop", run_migration_drop, "NAME", OPTIONS(migration, MIGRATION),
+	{"migration drop", run_migration_drop, "NAME", OPTIONS(migration, MIGRATION),
 		"Drop the space that does not answer", NULL},
-	{"collections migration cancel", run_migration_cancel, "NAME",
-		OPTIONS(migration, MIGRATION), "Give up a migration before its cut-over", NULL},
+	{"migration cancel", run_migration_cancel, "NAME", OPTIONS(migration, MIGRATION),
+		"Give up a migration before its cut-over", NULL},
 };
 
 static const struct setting settings[] = {

@@ -264,7 +264,7 @@ static enum err begin_in(void *ctx, struct tx *tx, const struct collection_row *
 		!str_eq(from->name, b->from->name))
 		return err_set(et, ERR_CONFLICT,
 			"the vectors \"%.*s\" of %.*s are moving to another model already: see "
-			"croft collections migration status",
+			"croft migration status",
 			STR_FMT(b->from->name), STR_FMT(row->name));
 	enum err e = space_plain(from, "moving to another model", et);
 	e = e ? e : find_place(spaces, *n, &at, et);
@@ -320,7 +320,7 @@ static enum err check_begin(struct collection *k, const struct space *s, struct 
 	if (s->twin != s->place)
 		return err_set(et, ERR_CONFLICT,
 			"the vectors \"%.*s\" of %.*s are moving to another model already: see "
-			"croft collections migration status",
+			"croft migration status",
 			STR_FMT(s->name), STR_FMT(k->name));
 	(void)to;
 	return backend_in_memory(k, "moving to another model", et);

@@ -1,4 +1,4 @@
-/* croft collections migrate, croft collections migration: begin one, see how far it is, decide. */
+/* croft collections migrate, croft migration: begin one, see how far it is, decide. */
 #include "collection/migrate_int.h"
 
 enum { FAILURES_SHOWN = 10 };
@@ -86,7 +86,7 @@ enum err run_collections_migrate(struct cmd *cmd, struct errtext *et)
 	} else if (!e) {
 		print_plan(cmd, yyjson_obj_get(yyjson_doc_get_root(doc), "plan"));
 		if (!cmd_flag(cmd, "plan"))
-			cmd_outf(cmd, "It has begun%s: croft collections migration status %.*s\n",
+			cmd_outf(cmd, "It has begun%s: croft migration status %.*s\n",
 				cmd_remote(cmd) ? "" : " (and goes on when a server is up)",
 				STR_FMT(cmd_arg(cmd, 0)));
 	}

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { PAGE = 128, NAP_MS = 2000, NAP_MAX_MS = 60000, SWEEP_PAGE = 500 };
+enum { PAGE = 64, NAP_MS = 2000, NAP_MAX_MS = 60000, SWEEP_PAGE = 500 };
 
 static enum err no_memory(struct errtext *et)
 {

@@ -114,7 +114,7 @@ static enum err check_at_rest(const struct following *x, struct errtext *et)
 		if (space_follows(&x->spaces[i]))
 			return err_set(et, ERR_CONFLICT,
 				"the collection %.*s is moving to another model: finish or drop "
-				"that first (croft collections migration status)",
+				"that first (croft migration status)",
 				STR_FMT(x->row->name));
 	return OK;
 }

@@ -17,7 +17,7 @@ from embed_stub import EmbedStub, cosine, vector
 
 tap = Tap()
 A, B = "64-a", "96-b"
-ITEMS, PAGE = 700, 128
+ITEMS, PAGE = 700, 64
 QUICK = {"remote.retry_pause": "20ms", "remote.breaker_pause": "300ms", "remote.breaker_failures": 3}
 WORDS = [f"w{i}" for i in range(400)]
 rnd = random.Random(7)
@@ -228,7 +228,7 @@ def moving(c, stub):
     tap.ok(any(x["id"] == "odd" and "cannot be read" in x["reason"] for x in f.state()["failures"]), "with its reason", f.state()["failures"])
     status, reply = f.step("cutover")
     tap.ok(status == 409 and "odd" in reply["error"]["message"], "a cut-over without it has to be said", reply)
-    rc, out, err = c.cli("collections", "migration", "cutover", "faq", "--skip-failed")
+    rc, out, err = c.cli("migration", "cutover", "faq", "--skip-failed")
     tap.ok(rc == 0 and "cut_over" in out, "by the command", out + err)
     f.call("POST", "/items/delete", {"ids": ["odd"]})
     tap.same(f.wrong_vectors("", B), [], "what came meanwhile has the new model's vectors")
@@ -322,7 +322,7 @@ def agreeing(c, stub):
     f.step("cutover")
     f.search(text=text(), k=10)
     tap.ok(until(10, lambda: f.state()["agreement"]["queries"] == 41), "after the cut-over the former space is asked too")
-    rc, out, err = c.cli("collections", "migration", "status", "agree")
+    rc, out, err = c.cli("migration", "status", "agree")
     tap.ok(rc == 0 and "41 queries were answered in both spaces" in out and "MRR@10" in out and max(map(len, out.splitlines())) <= 80, "the command shows it", out + err)
 
 
