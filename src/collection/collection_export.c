@@ -351,6 +351,13 @@ static enum err find_spaces(struct cmd *cmd, struct table *x, struct errtext *et
 	{
 		if (e)
 			break;
+		if (!str_eq_c(json_str(s, "kind"), "dense")) {
+			e = err_set(et, ERR_UNSUPPORTED,
+				"the vectors \"%.*s\" are not lists of numbers: export them as "
+				"JSON lines, or leave --vectors out",
+				STR_FMT(json_str(s, "name")));
+			break;
+		}
 		x->spaces[x->n_spaces] = arena_str(x->a, json_str(s, "name"));
 		e = x->spaces[x->n_spaces++].p ? OK : no_memory(et);
 	}

@@ -24,6 +24,8 @@ struct curate_job {
 	size_t n_spaces;
 	const struct space *space;
 	struct curate_options o;
+	struct str project, name;
+	bool lazy;                       /* a copy that has its items only when it is opened */
 	struct curate_progress progress; /* guarded by curations.mu */
 	bool used, ended;                /* guarded by curations.mu; ended: may be joined */
 };
@@ -102,6 +104,14 @@ static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
 	pthread_mutex_unlock(&j->all->mu);
 }
 
+static enum err fill_copy(struct curate_job *j, struct errtext *et)
+{
+	struct collection *k = NULL;
+	enum err e = j->lazy ? collection_open(j->c, j->project, j->name, &k, &j->cancel, et) : OK;
+	collection_close(k);
+	return e;
+}
+
 static enum err make(struct curate_job *j, struct errtext *et)
 {
 	struct curate_rows x = {.a = j->a,
@@ -120,7 +130,8 @@ static enum err make(struct curate_job *j, struct errtext *et)
 	struct kern_team *team = NULL;
 	uint64_t began = clock_mono_ns();
 	tell(j, "reading", 0, 0);
-	enum err e = curate_read(j->c, j->collection, &x, et);
+	enum err e = fill_copy(j, et);
+	e = e ? e : curate_read(j->c, j->collection, &x, et);
 	if (!e && x.n < 2)
 		e = err_set(et, ERR_CONFLICT,
 			"curation needs at least two items with vectors; there are %zu", x.n);
@@ -215,7 +226,7 @@ static enum err find_place(struct curations *m, const struct curate_job *fresh,
 
 static bool copy_texts(struct curate_job *j)
 {
-	struct str *texts[] = {&j->o.label, &j->o.scores, &j->o.keep_field};
+	struct str *texts[] = {&j->o.label, &j->o.scores, &j->o.keep_field, &j->project, &j->name};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i]->p && !(*texts[i] = arena_str(j->a, *texts[i])).p)
 			return false;
@@ -233,6 +244,8 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 	j->c = c;
 	j->collection = k.number;
 	j->o = *o;
+	j->project = project;
+	j->name = name;
 	j->space = space_pick(j->spaces, j->n_spaces, o->space);
 	if (!j->space)
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
@@ -247,6 +260,7 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 		j->o.threshold = 0.95;
 	}
 	j->o.space = j->space->name;
+	j->lazy = !k.next_num;
 	return copy_texts(j) ? OK : no_memory(et);
 }
 

@@ -5,6 +5,7 @@
 #include "artifact/tree.h"
 #include "collection/curate_int.h"
 #include "collection/item_json.h"
+#include "collection/version_int.h"
 
 enum { PAGE = 200 };
 
@@ -30,7 +31,7 @@ struct lines {
 	struct buf text;
 	size_t taken; /* of text */
 	bool ended;
-	int64_t rows;
+	int64_t rows, seq; /* seq: the change up to which they are read */
 };
 
 static int by_num(const void *a, const void *b)
@@ -177,7 +178,7 @@ static enum err write_files(
 	enum err e = store_collection_by_number(x->tx, x->collection, x->page, &k, et);
 	if (e)
 		return e;
-	k.name = arena_str(x->page, k.name);
+	x->seq = k.seq;
 	struct collection_row kept = k;
 	struct buf name = {0};
 	buf_adds(&name, k.name); /* the pages' arena goes */
@@ -216,10 +217,27 @@ struct adding {
 	const struct principal *who;
 	const struct curate_dataset *what;
 	const struct tree_sum *sum;
+	struct str name; /* of the collection */
+	int64_t collection, seq;
 	struct str about, source;
 	struct arena *a;
 	int64_t version;
 };
+
+/* The collection's version, when that is what was read; else the collection by its name, whose
+ * change stands in the detail. */
+static enum err find_source(struct tx *tx, struct adding *x, struct errtext *et)
+{
+	struct head_row head;
+	bool found = false;
+	enum err e = store_head(tx, x->collection, x->a, &head, &found, et);
+	if (e)
+		return e;
+	x->source = found && head.version && head.seq == x->seq
+			    ? node_version(x->a, head.artifact, head.version)
+			    : arena_fmt(x->a, "urn:croft:collection:%.*s", STR_FMT(x->name));
+	return x->source.p ? OK : no_memory(et);
+}
 
 static enum err add_version(struct tx *tx, struct adding *x, struct errtext *et)
 {
@@ -232,6 +250,7 @@ static enum err add_version(struct tx *tx, struct adding *x, struct errtext *et)
 		.bytes = (int64_t)x->sum->bytes,
 		.reuse = true};
 	enum err e = artifact_put_version(tx, x->who, &v, &x->version, et);
+	e = e ? e : find_source(tx, x, et);
 	e = e ? e : artifact_find(tx, x->who->project, v.kind, v.name, x->a, &of, et);
 	if (e)
 		return e;
@@ -278,9 +297,11 @@ enum err curate_dataset_make(struct croft *c, const struct principal *who,
 			.what = what,
 			.sum = &sum,
 			.about = buf_str(&about),
-			.source = arena_fmt(a, "urn:croft:collection:%.*s", STR_FMT(k->name)),
+			.name = k->name,
+			.collection = k->number,
+			.seq = x.seq,
 			.a = a};
-		e = v.source.p ? put_version(c, &v, et) : no_memory(et);
+		e = put_version(c, &v, et);
 		out->version = e ? 0 : v.version;
 		out->rows = x.rows;
 		snprintf(out->digest, sizeof out->digest, "%s", e ? "" : sum.digest);
