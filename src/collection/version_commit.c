@@ -392,9 +392,22 @@ enum err version_of_head(struct croft *c, const struct head_row *h, struct arena
 	return e;
 }
 
+/* A tag that reads as another name of a version would never be found. */
+static enum err check_tag(struct str tag, struct errtext *et)
+{
+	int64_t ms;
+	return str_eq_c(tag, "head") || str_eq_c(tag, "now") || clock_parse_rfc3339(tag, &ms)
+		       ? err_set(et, ERR_INVALID,
+				 "tag: \"%.*s\" means something already: choose another word",
+				 STR_FMT(str_sub(tag, 0, 100)))
+		       : OK;
+}
+
 enum err version_commit(struct croft *c, const struct vcommit *q, struct arena *a,
 	struct vcommitted *out, struct errtext *et)
 {
+	if (check_tag(q->tag, et))
+		return ERR_INVALID;
 	for (int i = 0; i < TRIES; i++) {
 		struct committing k = {.q = q, .a = a};
 		bool made = false;

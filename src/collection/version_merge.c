@@ -406,8 +406,8 @@ static enum err try_merge(struct croft *c, const struct vmerge *q, struct arena 
 {
 	struct version *v[3] = {NULL};
 	struct str message = arena_fmt(a, "Before %.*s was merged", STR_FMT(q->from));
-	enum err e = live_side(c, q, q->name, message, a, &x->ours, et);
-	e = e ? e : their_side(c, q, a, &x->theirs, et);
+	enum err e = their_side(c, q, a, &x->theirs, et);
+	e = e ? e : live_side(c, q, q->name, message, a, &x->ours, et);
 	e = e ? e : find_base(c, q->project, x->ours.node, x->theirs.node, a, &x->base, et);
 	e = e ? e : version_load(c, x->base.version ? x->base.digest.p : "", &v[0], q->cancel, et);
 	e = e ? e : version_load(c, x->ours.digest.p, &v[1], q->cancel, et);

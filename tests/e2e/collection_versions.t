@@ -311,6 +311,33 @@ def merges(c):
     tap.ok("collection.merge" in actions and "collection.restore" in actions and "collection.branch" in actions, "merges, restores and branches are in the audit log", sorted(set(actions)))
 
 
+def gone_and_hidden(c):
+    f = Faq(c, "kept")
+    f.call("PUT", "", {"vectors": {"size": DIM, "distance": "Cosine"}})
+    for n in range(3):
+        f.put(range(100 * n, 100 * n + 100))
+        f.commit(tag=f"t{n}")
+    f.call("POST", "/copy", {"to": "kept-2", "from": 2})
+    tap.same([c.json("POST", f"{ROOT}/kept/versions", {"tag": t})[0] for t in ("head", "now", "2026-01-01", "7", "a b")], [400] * 5, "tags that mean something else")
+    f.call("DELETE", "/versions/t1")
+    tap.same([c.json("GET", f"{ROOT}/kept/{p}")[0] for p in ("versions/2", "versions/t1", "items?as_of=2", "diff?from=2")], [404] * 4, "a version that was deleted is not found")
+    tap.ok(close(f.listed(3), f.versions[3]) and close(f.listed(1), f.versions[1]), "the others are as they were")
+    tap.ok(close(Faq(c, "kept-2").listed(), f.versions[2]), "and the copy that began with it")
+    tap.ok(any(x["action"].startswith("artifact.") and "kept" in x["subject"] for x in c.json("GET", "/api/v1/audit?limit=50")[1]["records"]), "the deletion is in the audit log")
+    f.call("DELETE")
+    tap.same(f.call("GET", "/versions")["state"], None, "versions of a deleted collection are there")
+    f.call("POST", "/copy", {"to": "again", "from": 1})
+    tap.ok(close(Faq(c, "again").listed(), f.versions[1]), "and can be copied back")
+    c.json("POST", "/api/v1/projects", {"name": "other"})
+    there = [c.json(m, "/p/other" + ROOT + p, b)[0] for m, p, b in (
+        ("GET", "/kept/versions", None), ("GET", "/kept/items?as_of=1", None), ("GET", "/faq/versions/1", None),
+        ("POST", "/faq/copy", {"to": "mine", "from": 1}), ("POST", "/faq/restore", {"version": 1}), ("GET", "/faq/diff?from=1", None))]
+    c.json("PUT", "/p/other" + ROOT + "/mine", {"vectors": {"size": DIM, "distance": "Cosine"}})
+    there += [c.json(m, "/p/other" + ROOT + p, b)[0] for m, p, b in (
+        ("GET", "/mine/items?as_of=faq:1", None), ("POST", "/mine/merge", {"from": "faq:1"}), ("POST", "/mine/merge", {"from": "faq"}), ("GET", "/mine/diff?to=faq:1", None))]
+    tap.same(there, [404] * 10, "another project sees nothing of them")
+
+
 def at_the_same_time(c):
     """Each batch sets ten items to one number: any version must hold whole batches."""
     f = Faq(c, "busy")
@@ -355,5 +382,6 @@ with Croft() as c:
     command_line(c)
     diffs(c)
     merges(c)
+    gone_and_hidden(c)
     at_the_same_time(c)
 tap.done()

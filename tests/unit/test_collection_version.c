@@ -2,6 +2,7 @@
  * kept in memory, and trees that lie. */
 #include "tap.h"
 #include "access/access.h"
+#include "artifact/tree_int.h"
 #include "collection/version_int.h"
 #include "endpoint/endpoint.h"
 #include "run/run.h"
@@ -283,8 +284,117 @@ static void test_collection_version__records_come_back(void)
 	buf_free(&bytes);
 }
 
+/* ---- collected ---- */
+
+static const struct principal me = {
+	.name = {"me", 2}, .project = {"default", 7}, .perms = PERMS_ALL};
+
+static void put_some(struct collection *k, size_t from, size_t n, float turn)
+{
+	struct collection_item *items = calloc(n, sizeof *items);
+	float(*v)[2] = calloc(n, sizeof *v);
+	struct item_vector *x = calloc(n, sizeof *x);
+	for (size_t i = 0; i < n; i++) {
+		v[i][0] = turn;
+		v[i][1] = (float)(from + i) + 1;
+		x[i] = (struct item_vector){.space = S(""), .v = v[i], .dim = 2};
+		item_id_number(from + i, &items[i].id);
+		items[i].vectors = &x[i];
+		items[i].n_vectors = 1;
+	}
+	CHECK_OK(collection_put(k, items, n, NULL, NULL, &et), &et);
+	free(items);
+	free(v);
+	free(x);
+}
+
+static int64_t commit(struct croft *c, struct str name, struct arena *a)
+{
+	struct vcommitted done;
+	struct vcommit q = {
+		.project = S("default"), .name = name, .message = S(""), .tag = S(""), .who = &me};
+	CHECK_OK(version_commit(c, &q, a, &done, &et), &et);
+	return done.v.version;
+}
+
+static enum err all_of(struct croft *c, const char *ref, struct arena *a, size_t *n)
+{
+	struct artifact_version about;
+	struct version *v = NULL;
+	struct collection_item *items;
+	enum err e = version_named(c, S("default"), S("k"), str_c(ref), a, &about, &et);
+	e = e ? e : version_load(c, about.digest.p, &v, NULL, &et);
+	e = e ? e
+	      : version_scroll(v, NULL, NULL, 100000, (struct item_want){true, true}, a, &items, n,
+			NULL, &et);
+	version_put(c, v);
+	return e;
+}
+
+static void delete_version_2(struct croft *c, struct arena *a)
+{
+	struct artifact of;
+	struct tx *tx;
+	CHECK_OK(db_begin(croft_db(c), TX_WRITE, &tx, &et), &et);
+	CHECK_OK(artifact_find(tx, S("default"), S(VERSION_KIND), S("k"), a, &of, &et), &et);
+	CHECK_OK(version_delete(tx, &me, &of, 2, S(""), &et), &et);
+	CHECK_OK(db_commit(tx, &et), &et);
+}
+
+static struct collection *make_collection(struct croft *c)
+{
+	struct space space = {.name = S(""), .dim = 2, .distance = DISTANCE_L2};
+	struct collection *k = NULL;
+	CHECK_OK(collection_create(c, S("default"), S("k"), &space, 1, &et), &et);
+	CHECK_OK(collection_open(c, S("default"), S("k"), &k, NULL, &et), &et);
+	return k;
+}
+
+/* A grace of nothing: whatever nobody names goes. What versions, heads and copies name stays. */
+static void test_collection_version__what_is_needed_is_not_collected(void)
+{
+	struct croft *c = open_croft("1M");
+	struct arena *a = arena_new(0);
+	struct tree_collected gone;
+	struct vlive copy, live;
+	struct tree_sum sum;
+	struct vcounts counts;
+	struct collection *k = make_collection(c), *filled = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < 3; i++) {
+		put_some(k, 500 * i, 1000, (float)i);
+		CHECK_INT(commit(c, S("k"), a), i + 1);
+	}
+	struct vcopy q = {.project = S("default"),
+		.name = S("k"),
+		.to = S("copy"),
+		.ref = S("2"),
+		.who = &me};
+	CHECK_OK(version_copy(c, &q, a, &copy, &et), &et);
+	put_some(k, 0, 10, 9); /* a working difference leaves blobs that are nobody's */
+	CHECK_OK(version_build(c, S("default"), S("k"), a, &live, &sum, &counts, NULL, &et), &et);
+	CHECK_INT(counts.changed, 10);
+	delete_version_2(c, a);
+	CHECK_OK(tree_gc(c, -1000, false, NULL, &gone, &et), &et);
+	CHECK(gone.blobs > 0);
+	CHECK_ERR(all_of(c, "2", a, &n), ERR_NOT_FOUND);
+	CHECK_OK(all_of(c, "1", a, &n), &et);
+	CHECK_INT(n, 1000);
+	CHECK_OK(all_of(c, "3", a, &n), &et);
+	CHECK_INT(n, 2000);
+	CHECK_OK(collection_open(c, S("default"), S("copy"), &filled, NULL, &et), &et);
+	CHECK_INT(collection_count(filled), 1500);
+	CHECK_INT(commit(c, S("k"), a), 4); /* over a base of which something was collected */
+	CHECK_OK(all_of(c, "4", a, &n), &et);
+	collection_close(filled);
+	collection_close(k);
+	arena_free(a);
+	croft_close(c);
+}
+
 TESTS(T(test_collection_version__records_come_back),
 	T(test_collection_version__trees_that_lie_are_refused),
 	T(test_collection_version__a_second_one_costs_what_is_new),
 	T(test_collection_version__a_long_history_stays_bounded),
-	T(test_collection_version__memory_is_bounded))
+	T(test_collection_version__memory_is_bounded),
+	T(test_collection_version__what_is_needed_is_not_collected))
