@@ -3,7 +3,7 @@
 items are all those of before or all those of after, every version holds what it held, and what says
 that nothing has changed since a version is right.
 
-CROFT_TEST_KILLS: how often (8; `make fault` takes 200). CROFT_TEST_SEED: of the moments."""
+CROFT_TEST_KILLS: how often (6; `make fault` takes 200). CROFT_TEST_SEED: of the moments."""
 import os
 import random
 import sys
@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from croft_server import Croft, Tap
 
-KILLS = int(os.environ.get("CROFT_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("CROFT_TEST_KILLS", "6"))
 SEED = int(os.environ.get("CROFT_TEST_SEED", time.time()))
 tap = Tap()
 random.seed(SEED)
