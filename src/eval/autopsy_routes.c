@@ -282,21 +282,6 @@ static enum err examine_all(struct examination *z, struct run *run, struct errte
 	return e;
 }
 
-static void send_error(struct http_response *rs, enum err e, const struct errtext *et)
-{
-	struct buf b = {0};
-	struct jw w = {.out = &b};
-	jw_obj(&w);
-	jw_key(&w, "error");
-	jw_obj(&w);
-	jw_kc(&w, "code", err_word(e));
-	jw_kc(&w, "message", err_text(e, et));
-	jw_end(&w);
-	jw_end(&w);
-	e = http_sse_event(rs, "error", buf_str(&b));
-	buf_free(&b);
-}
-
 void post_autopsy(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	uint64_t start = clock_mono_ns();

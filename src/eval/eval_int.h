@@ -112,6 +112,7 @@ void get_corpus(struct croft *c, struct http_request *rq, struct http_response *
 void post_corpus(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_corpus(struct croft *c, struct http_request *rq, struct http_response *rs);
 
+void send_error(struct http_response *rs, enum err e, const struct errtext *et); /* an event */
 /* Some of the queries: which[n]. Fills r->scores and r->top at those places. */
 enum err evaluate(struct evaluation *v, struct setting_result *r, const uint32_t *which, size_t n,
 	struct arena *a, struct errtext *et) MUST_CHECK;

@@ -415,7 +415,7 @@ static enum err compare_all(struct evaluation *v, struct jw *w, struct errtext *
 	return jw_done(w) ? OK : no_memory(et);
 }
 
-static void send_error(struct http_response *rs, enum err e, const struct errtext *et)
+void send_error(struct http_response *rs, enum err e, const struct errtext *et)
 {
 	struct buf b = {0};
 	struct jw w = {.out = &b};

@@ -8,8 +8,9 @@
 
 enum { TRIALS = 24, TRIALS_MAX = 500, CHOICES_MAX = 16 };
 
-/* Of depths, diversities and half-lives the first is 0: none. */
+/* The first of each is what the configuration has. */
 struct space {
+	struct rag_query configured;
 	int64_t chunks[CHOICES_MAX], depths[CHOICES_MAX];
 	double diversities[CHOICES_MAX], half_lives[CHOICES_MAX];
 	size_t n_chunks, n_depths, n_diversities, n_half_lives;
@@ -17,7 +18,7 @@ struct space {
 	struct str rerank_model, collection, query_model;
 };
 
-/* A point: indexes into the space; the last four say whether a stage is on. */
+/* A point: indexes into the space; the last four say whether a stage is not as it is configured. */
 enum {
 	P_METHOD,
 	P_WEIGHT,
@@ -75,7 +76,6 @@ static enum err read_reals(
 {
 	size_t i, m;
 	yyjson_val *v;
-	out[(*n)++] = 0;
 	if (!list || yyjson_is_null(list))
 		return OK;
 	if (!yyjson_is_arr(list) || yyjson_arr_size(list) > CHOICES_MAX - 1)
@@ -126,7 +126,10 @@ static enum err parse(struct search *s, yyjson_val *o)
 	      : read_numbers(yyjson_obj_get(o, "chunk_tokens"), "chunk_tokens", 0, 8192, p->chunks,
 			&p->n_chunks, s->et);
 	e = e ? e : json_want_str(rerank, "model", &p->rerank_model, s->et);
-	p->depths[p->n_depths++] = 0;
+	e = e ? e : rag_query_parse(s->v->c, NULL, &p->configured, s->et);
+	p->depths[p->n_depths++] = p->configured.rerank ? (int64_t)p->configured.rerank_depth : 0;
+	p->diversities[p->n_diversities++] = (double)p->configured.stages.diversity;
+	p->half_lives[p->n_half_lives++] = p->configured.stages.half_life_days;
 	e = e ? e
 	      : read_numbers(yyjson_obj_get(rerank, "depths"), "depths", 1, 1000, p->depths,
 			&p->n_depths, s->et);
@@ -138,7 +141,7 @@ static enum err parse(struct search *s, yyjson_val *o)
 			p->half_lives, &p->n_half_lives, s->et);
 	e = e ? e : json_want_str(o, "query_model", &p->query_model, s->et);
 	e = e ? e : read_stages(p, yyjson_obj_get(o, "stages"), s->et);
-	if (!e && (p->rewrite || p->decompose || p->hyde))
+	if (!e && (p->rewrite || p->decompose || p->hyde || rag_stages_ask(&p->configured.stages)))
 		e = need(s->v->rq, PERM_MODEL_USE, s->et);
 	if (!p->n_chunks || p->collection.n) {
 		p->n_chunks = 1;
@@ -187,13 +190,17 @@ static struct setting_result setting_of(const struct search *s, const struct poi
 	r.query.balance = weights[p->at[P_WEIGHT]];
 	r.query.collection = s->space.collection;
 	r.query.rerank_depth = (size_t)s->space.depths[p->at[P_DEPTH]];
-	r.query.stages = (struct rag_stages){.rewrite = p->at[P_REWRITE],
-		.decompose = p->at[P_DECOMPOSE],
-		.hyde = p->at[P_HYDE],
-		.model = s->space.query_model,
-		.derive_filters = p->at[P_FILTERS],
-		.diversity = (float)s->space.diversities[p->at[P_DIVERSITY]],
-		.half_life_days = s->space.half_lives[p->at[P_HALF_LIFE]]};
+	const struct space *sp = &s->space;
+	struct rag_stages *on = &r.query.stages;
+	*on = sp->configured.stages;
+	on->rewrite ^= p->at[P_REWRITE] > 0;
+	on->decompose ^= p->at[P_DECOMPOSE] > 0;
+	on->hyde ^= p->at[P_HYDE] > 0;
+	on->derive_filters ^= p->at[P_FILTERS] > 0;
+	if (sp->query_model.n)
+		on->model = sp->query_model;
+	on->diversity = (float)sp->diversities[p->at[P_DIVERSITY]];
+	on->half_life_days = sp->half_lives[p->at[P_HALF_LIFE]];
 	r.query.rerank = r.query.rerank_depth > 0;
 	r.query.rerank_model = s->space.rerank_model;
 	r.corpus.chunk_tokens = s->space.chunks[p->at[P_CHUNKS]];
@@ -284,21 +291,23 @@ static void write_trials(struct jw *w, const struct search *s)
 	jw_end(w);
 }
 
-static void advise_stages(struct jw *w, const struct rag_stages *s)
+/* What is to be other than it is configured. */
+static void advise_stages(struct jw *w, const struct rag_stages *was, const struct rag_stages *s)
 {
 	const struct {
 		const char *setting;
-		bool on;
-	} flags[] = {{"rag.rewrite", s->rewrite}, {"rag.decompose", s->decompose},
-		{"rag.hyde", s->hyde}, {"rag.derive_filters", s->derive_filters}};
+		bool was, on;
+	} flags[] = {{"rag.rewrite", was->rewrite, s->rewrite},
+		{"rag.decompose", was->decompose, s->decompose}, {"rag.hyde", was->hyde, s->hyde},
+		{"rag.derive_filters", was->derive_filters, s->derive_filters}};
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		if (flags[i].on)
-			jw_kbool(w, flags[i].setting, true);
-	if (rag_stages_ask(s) && s->model.n)
+		if (flags[i].on != flags[i].was)
+			jw_kbool(w, flags[i].setting, flags[i].on);
+	if (rag_stages_ask(s) && !str_eq(s->model, was->model))
 		jw_kstr(w, "rag.query_model", s->model);
-	if (s->diversity > 0)
+	if (s->diversity != was->diversity)
 		jw_ki64(w, "rag.diversity", (int64_t)((double)s->diversity * 100 + 0.5));
-	if (s->half_life_days > 0)
+	if (s->half_life_days != was->half_life_days)
 		jw_ki64(w, "rag.half_life_days", (int64_t)(s->half_life_days + 0.5));
 }
 
@@ -315,7 +324,7 @@ static void write_advice(struct jw *w, const struct search *s, const struct sett
 			setting_int(c, "rag.chunk_overlap") * best->corpus.chunk_tokens /
 				MAX(setting_int(c, "rag.chunk_tokens"), 1));
 	}
-	advise_stages(w, &best->query.stages);
+	advise_stages(w, &s->space.configured.stages, &best->query.stages);
 	jw_end(w);
 	jw_key(w, "query");
 	jw_obj(w);

@@ -70,6 +70,7 @@ static const struct shape shapes[] = {
 	{"Chunk", "{ id: int, document: id, from: int, to: int, page: int, heading_path, tokens: "
 		  "int, text }"},
 	{"Stages", "{ rewrite?: boolean, decompose?: boolean, hyde?: boolean, query_model?, "
+		   "query_timeout_ms?: int, "
 		   "derive_filters?: boolean, diversity?: number, recency?: boolean | { "
 		   "half_life_days?: "
 		   "number, weight?: number, field? }, context?: boolean | { parent?: boolean, "
@@ -139,6 +140,9 @@ static const struct setting settings[] = {
 	{"rag.query_timeout", SET_DURATION, "20s",
 		"How long they may take together; then the question is searched as it is", 100,
 		600000},
+	{"rag.rerank_depth", SET_INT, "0",
+		"How many of the best passages a cross-encoder (rerank.model) reads; 0: none", 0,
+		1000},
 	{"rag.derive_filters", SET_BOOL, "false",
 		"Types, tags, attributes and dates that the question names become filters", 0, 0},
 	{"rag.diversity", SET_INT, "0",

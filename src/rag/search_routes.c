@@ -14,11 +14,14 @@ static enum err parse_date(yyjson_val *o, const char *key, int64_t *out, struct 
 	return e;
 }
 
-/* { model?, depth? }, or true for the default of both. */
-static enum err parse_rerank(yyjson_val *o, struct rag_query *q, struct errtext *et)
+/* { model?, depth? }, or true for the default of both; absent: as the setting has it. */
+static enum err parse_rerank(
+	struct croft *c, yyjson_val *o, struct rag_query *q, struct errtext *et)
 {
 	yyjson_val *v = yyjson_obj_get(o, "rerank");
-	int64_t depth = 0;
+	int64_t depth = setting_int(c, "rag.rerank_depth");
+	q->rerank_depth = (size_t)depth;
+	q->rerank = depth > 0 && !yyjson_is_false(v);
 	if (!v || yyjson_is_null(v) || yyjson_is_false(v))
 		return OK;
 	if (!yyjson_is_true(v) && !yyjson_is_obj(v))
@@ -70,7 +73,7 @@ enum err rag_query_parse(struct croft *c, yyjson_val *o, struct rag_query *q, st
 			STR_FMT(str_sub(method, 0, 40)));
 	q->method = (enum rag_method)m;
 	if (!e)
-		e = parse_rerank(o, q, et);
+		e = parse_rerank(c, o, q, et);
 	if (!e)
 		e = parse_weights(o, q, et);
 	yyjson_val *f = yyjson_obj_get(o, "filters");

@@ -78,6 +78,7 @@ enum err stages_parse(struct croft *c, yyjson_val *o, struct rag_stages *s, stru
 	e = e ? e : json_want_bool(o, "decompose", &s->decompose, et);
 	e = e ? e : json_want_bool(o, "hyde", &s->hyde, et);
 	e = e ? e : json_want_str(o, "query_model", &s->model, et);
+	e = e ? e : json_want_i64(o, "query_timeout_ms", 100, 600000, &s->timeout_ms, et);
 	e = e ? e : json_want_bool(o, "derive_filters", &s->derive_filters, et);
 	e = e ? e : json_want_f64(o, "diversity", 0, 1, &diversity, et);
 	s->diversity = (float)diversity;

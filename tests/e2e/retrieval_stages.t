@@ -5,10 +5,12 @@ import http.server
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cross_encoder  # noqa: E402
 from croft_server import MODELS, Croft, Tap, skip_all  # noqa: E402
 
 if not os.path.exists(os.path.join(MODELS, "minilm")):
@@ -243,4 +245,10 @@ with Croft(models=True, settings={"rag.neighbours": 1, "rag.half_life_days": 30}
     tap.same(stages(search(c, "river", collection="river")), ["search", "recency", "context"], "settings are for every search")
     tap.same(stages(search(c, "river", collection="river", context=False, recency=False)), ["search"], "and a search goes without")
     local(c)
+with tempfile.TemporaryDirectory() as tmp, Croft(models=True, settings={"rag.rerank_depth": 5, "rerank.model": "ce"}) as c:
+    ce = cross_encoder.folder(os.path.join(MODELS, "minilm"), os.path.join(tmp, "ce"))
+    tap.same(c.cli("pull", ce, "--name", "ce")[0], 0, "a cross-encoder is installed")
+    put(c, "/a/one.txt", "The river is long.")
+    tap.same(stages(search(c, "river")), ["search", "rerank"], "a setting reranks every search")
+    tap.same(stages(search(c, "river", rerank=False)), ["search"], "but one that does not want it")
 tap.done()
