@@ -2,7 +2,7 @@
 #include "collection/collection_int.h"
 #include "collection/collection_import.h"
 
-enum { IMPORT_ITEMS = 1000, IMPORT_BYTES = 4 << 20, SHOWN_MAX = 300 };
+enum { IMPORT_ITEMS = 1000, LEFT_OUT_MAX = 100, IMPORT_BYTES = 4 << 20, SHOWN_MAX = 300 };
 
 const struct option collection_create_options[] = {
 	{"size", 's', "N", "Numbers of a vector that is brought along"},
@@ -24,6 +24,7 @@ const struct option collection_import_options[] = {
 	{"vector-column", 0, "NAME",
 		"Of Parquet: the column of the vectors (vector), or SPACE=NAME; may be repeated"},
 	{"text-column", 0, "NAME", "Of Parquet: the column whose texts are embedded"},
+	{"leave-out", 0, "NAME", "Of Parquet: a column that is not read; may be repeated"},
 	{"backend", 0, "NAME", "With --create: embedded (memory) or pgvector (PostgreSQL)"},
 };
 const struct option collection_search_options[] = {
@@ -344,10 +345,11 @@ static enum err import(struct cmd *cmd, struct vector_file *f, uint64_t first, s
 
 enum err run_collections_import(struct cmd *cmd, struct errtext *et)
 {
-	struct str vectors[COLLECTION_SPACES_MAX];
+	struct str vectors[COLLECTION_SPACES_MAX], without[LEFT_OUT_MAX];
 	struct parquet_choice columns = {.id = cmd_opt(cmd, "id-column"),
 		.text = cmd_opt(cmd, "text-column"),
-		.vectors = vectors};
+		.vectors = vectors,
+		.without = without};
 	struct vector_file *f = NULL;
 	int64_t first = 0, batch = IMPORT_ITEMS;
 	uint64_t sent = 0;
@@ -361,6 +363,9 @@ enum err run_collections_import(struct cmd *cmd, struct errtext *et)
 	for (struct str v; columns.n_vectors < COLLECTION_SPACES_MAX &&
 			   (v = cmd_opt_at(cmd, "vector-column", columns.n_vectors)).p;)
 		vectors[columns.n_vectors++] = v;
+	for (struct str v; columns.n_without < LEFT_OUT_MAX &&
+			   (v = cmd_opt_at(cmd, "leave-out", columns.n_without)).p;)
+		without[columns.n_without++] = v;
 	e = e ? e : vector_file_open(cmd_arg(cmd, 1), &columns, &f, et);
 	if (e)
 		return e;

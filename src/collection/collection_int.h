@@ -507,7 +507,7 @@ extern const struct option collection_create_options[], collection_import_option
 enum {
 	N_CREATE_OPTIONS = 5,
 	N_MOVE_OPTIONS = 1,
-	N_IMPORT_OPTIONS = 8,
+	N_IMPORT_OPTIONS = 9,
 	N_EXPORT_OPTIONS = 4,
 	N_SEARCH_OPTIONS = 10
 };

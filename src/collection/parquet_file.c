@@ -114,6 +114,19 @@ static enum err choose_one(struct parquet_file *x, struct str asked, const char 
 	return OK;
 }
 
+static enum err leave_out(
+	struct parquet_file *x, const struct parquet_choice *o, struct errtext *et)
+{
+	for (size_t i = 0; i < o->n_without; i++) {
+		size_t column = column_of(x, o->without[i]);
+		if (column == SIZE_MAX)
+			return no_such(x, o->without[i], et);
+		parquet_leave_out(x->p, column);
+		x->taken[column] = true;
+	}
+	return OK;
+}
+
 enum err parquet_file_open(const char *path, const struct parquet_choice *o,
 	struct parquet_file **out, struct errtext *et)
 {
@@ -133,6 +146,7 @@ enum err parquet_file_open(const char *path, const struct parquet_choice *o,
 	}
 	e = e ? e : choose_one(x, o->id, "id", &x->id, et);
 	e = e ? e : choose_vectors(x, o, et);
+	e = e ? e : leave_out(x, o, et);
 	if (!e) /* a text that is there is embedded when no vector is */
 		e = x->n_vectors && !o->text.n ? (x->text = SIZE_MAX, OK)
 					       : choose_one(x, o->text, "text", &x->text, et);

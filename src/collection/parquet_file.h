@@ -8,6 +8,8 @@ struct parquet_choice {
 	struct str id, text;
 	const struct str *vectors; /* COLUMN, or SPACE=COLUMN */
 	size_t n_vectors;
+	const struct str *without; /* columns that are left out */
+	size_t n_without;
 };
 
 struct parquet_file;

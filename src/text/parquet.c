@@ -128,15 +128,25 @@ static double real(const struct leaf *l, struct str v)
 }
 
 /* "2026-05-03", "2026-05-03T14:00:00.250Z"; outside the years 1 to 9999 there is no text. */
-static bool write_time(const struct leaf *l, int64_t v, struct buf *out)
+static bool write_time(const struct leaf *l, struct str bytes, struct buf *out)
 {
 	static const int64_t parts[] = {
 		[AS_MILLIS] = 1000, [AS_MICROS] = 1000000, [AS_NANOS] = 1000000000};
-	int64_t second = v, part = 0, per = 0;
+	int64_t second = 0, part = 0, per = 0;
+	int32_t day;
 	struct tm tm;
 	if (l->meaning == AS_DATE) {
-		second = v * 86400;
+		memcpy(&day, bytes.p, 4);
+		second = (int64_t)day * 86400;
+	} else if (l->meaning == AS_TIME96) {
+		memcpy(&part, bytes.p, 8);
+		memcpy(&day, bytes.p + 8, 4);
+		second = ((int64_t)day - 2440588) * 86400 + part / 1000000000;
+		part %= 1000000000;
+		if (part < 0)
+			return false;
 	} else {
+		int64_t v = integer(l, bytes);
 		per = parts[l->meaning];
 		second = v / per - (v % per < 0);
 		part = v - second * per;
@@ -160,7 +170,7 @@ static bool write_time(const struct leaf *l, int64_t v, struct buf *out)
 
 static bool is_time(const struct leaf *l)
 {
-	return l->meaning >= AS_DATE && l->meaning <= AS_NANOS;
+	return l->meaning >= AS_DATE && l->meaning <= AS_TIME96;
 }
 
 static enum err value_of(
@@ -189,7 +199,7 @@ static enum err value_of(
 	if (is_time(l)) {
 		/* where it begins in the buffer, until that stays where it is */
 		size_t from = c->texts.n;
-		if (!write_time(l, integer(l, v), &c->texts)) {
+		if (!write_time(l, v, &c->texts)) {
 			out->kind = PARQUET_NULL;
 			return OK;
 		}
@@ -304,6 +314,22 @@ static bool open_group(struct parquet *p)
 	return p->group < p->meta.n_groups;
 }
 
+/* Why a column cannot be read at all is said before its first value. */
+static enum err readable(const struct parquet *p, size_t i, struct errtext *et)
+{
+	const struct leaf *l = &p->meta.leaves[i];
+	int64_t codec = p->meta.groups[p->group].chunks[i].codec;
+	if (l->unread)
+		return err_set(et, ERR_UNSUPPORTED, "the column %.*s %s: leave it out",
+			STR_FMT(l->column.name), l->unread);
+	if (!codec_known(codec))
+		return err_set(et, ERR_UNSUPPORTED,
+			"the column %.*s is packed with codec %lld: snappy, gzip, zstd and none "
+			"are read",
+			STR_FMT(l->column.name), (long long)codec);
+	return OK;
+}
+
 enum err parquet_next(struct parquet *p, struct parquet_value *row, bool *end, struct errtext *et)
 {
 	enum err e = OK;
@@ -315,6 +341,9 @@ enum err parquet_next(struct parquet *p, struct parquet_value *row, bool *end, s
 		row[i] = (struct parquet_value){0};
 		if (c->left_out)
 			continue;
+		e = readable(p, i, et);
+		if (e)
+			break;
 		if (!c->open)
 			cursor_open(&c->c, &p->meta.leaves[i], &p->meta.groups[p->group].chunks[i],
 				p->file);

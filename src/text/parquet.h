@@ -11,8 +11,9 @@
  *
  * A column is a leaf of the schema: a value, or a list of values, in each row; members of groups
  * are named "a.b". Read are the encodings plain and dictionary in pages of both versions, without
- * compression or with snappy, gzip or zstd; what is lists in lists, of another encoding or another
- * codec is ERR_UNSUPPORTED and named. Memory: one page of each column and its dictionary.
+ * compression or with snappy, gzip or zstd; a column of lists in lists, of another encoding or
+ * another codec is ERR_UNSUPPORTED by its name, unless it is left out. Memory: one page of each
+ *column and its dictionary.
  *
  * Everything in a file comes from outside: ERR_CORRUPT says what does not fit. */
 #ifndef TEXT_PARQUET_H
@@ -58,7 +59,7 @@ enum err parquet_open(struct str bytes, struct parquet **out, struct errtext *et
 void parquet_free(struct parquet *p); /* accepts NULL */
 size_t parquet_columns(const struct parquet *p, const struct parquet_column **out);
 uint64_t parquet_rows(const struct parquet *p);
-/* Columns that are not looked at cost nothing. */
+/* Its values are not looked at, and absent. */
 void parquet_leave_out(struct parquet *p, size_t column);
 enum err parquet_next(
 	struct parquet *p, struct parquet_value *row, bool *end, struct errtext *et) MUST_CHECK;

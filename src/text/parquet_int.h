@@ -70,6 +70,7 @@ enum meaning {
 	AS_MILLIS,
 	AS_MICROS,
 	AS_NANOS,
+	AS_TIME96, /* nanoseconds of the day, then the Julian day */
 	AS_DECIMAL,
 	AS_HALF
 };
@@ -82,6 +83,7 @@ struct leaf {
 	/* Levels: of a value that is there; of an element that is (list); of a list that is empty.
 	 */
 	uint8_t def_max, rep_max, def_list;
+	const char *unread; /* why its values cannot be read; NULL: they can */
 };
 
 struct chunk {

@@ -155,6 +155,7 @@ static enum parquet_kind kind_of(const struct leaf *l)
 	case AS_MILLIS:
 	case AS_MICROS:
 	case AS_NANOS:
+	case AS_TIME96:
 		return PARQUET_TEXT;
 	case AS_JSON:
 		return PARQUET_JSON;
@@ -191,6 +192,8 @@ static bool fits(const struct leaf *l)
 		return integer && l->scale >= 0 && l->scale <= 18;
 	case AS_HALF:
 		return l->type == FIXED && l->width == 2;
+	case AS_TIME96:
+		return l->type == INT96;
 	default:
 		return l->type != INT96;
 	}
@@ -213,11 +216,12 @@ static enum err add_leaf(
 		.def_max = up->def,
 		.rep_max = up->rep,
 		.def_list = up->def_list};
-	if (!fits(l))
-		return err_set(et, ERR_UNSUPPORTED,
-			"the column %.*s is of a type that is not read (times of 96 bits, large "
-			"decimals)",
-			STR_FMT(up->name));
+	if (l->type == INT96 && l->meaning == AS_IT_IS)
+		l->meaning = AS_TIME96;
+	if (up->rep > 1)
+		l->unread = "holds lists of lists";
+	else if (!fits(l))
+		l->unread = "is of a type that is not read";
 	l->column = (struct parquet_column){up->name, kind_of(l), up->rep > 0};
 	w->n_leaves++;
 	return OK;
@@ -244,10 +248,6 @@ static enum err walk_node(struct walk *w, struct above up, unsigned depth, struc
 		up.rep++;
 		up.def_list = up.def;
 	}
-	if (up.rep > 1)
-		return err_set(et, ERR_UNSUPPORTED,
-			"the column %.*s holds lists of lists, which are not read",
-			STR_FMT(up.name));
 	if (n->type >= 0 && !n->children)
 		return add_leaf(w, n, &up, et);
 	if (n->children < 0 || n->children > NODES_MAX)
@@ -364,11 +364,6 @@ static enum err check_chunks(const struct meta *m, struct str file, struct errte
 				(uint64_t)c->begin > file.n ||
 				(uint64_t)c->size > file.n - (uint64_t)c->begin)
 				return damaged("a column lies outside the file", et);
-			if (!codec_known(c->codec))
-				return err_set(et, ERR_UNSUPPORTED,
-					"the column %.*s is packed with codec %" PRId64
-					": snappy, gzip, zstd and none are read",
-					STR_FMT(m->leaves[i].column.name), c->codec);
 		}
 	return OK;
 }

@@ -54,6 +54,10 @@ def golden(c):
     for file, code, word in (("brotli", 7, "codec 4"), ("delta", 7, "encoding 5"), ("lists-of-lists", 7, "lists of lists")):
         rc, said, err = c.cli("collections", "import", "x", os.path.join(GOLDEN, file + ".parquet"), "--create")
         tap.ok(rc == code and word in err, f"{file} is refused", err)
+    rc, said, err = c.cli("collections", "import", "x", os.path.join(GOLDEN, "lists-of-lists.parquet"), "--leave-out", "a")
+    tap.ok(rc == 4 and "no collection x" in err, "a column can be left out", said + err)
+    rc, said, err = c.cli("collections", "import", "x", path, "--leave-out", "none")
+    tap.ok(rc == 2 and "no column none" in err, "of those that are there", err)
     cut = os.path.join(c.home, "cut.parquet")
     with open(path, "rb") as a, open(cut, "wb") as b:
         b.write(a.read()[:3000])

@@ -75,8 +75,9 @@ def main():
     for name, o in kinds.items():
         pq.write_table(t, f"{folder}/{name}.parquet", version="2.6", **o)
     pq.write_table(t.select(["id"]), f"{folder}/delta.parquet", use_dictionary=False, column_encoding={"id": "DELTA_BINARY_PACKED"})
-    pq.write_table(pa.table({"a": pa.array([[[1.0]]], pa.list_(pa.list_(pa.float32())))}), f"{folder}/lists-of-lists.parquet")
+    pq.write_table(pa.table({"a": pa.array([[[1.0]]], pa.list_(pa.list_(pa.float32()))), "id": pa.array([5])}), f"{folder}/lists-of-lists.parquet")
     pq.write_table(t.select(["id"]), f"{folder}/brotli.parquet", compression="brotli")
+    pq.write_table(t.select(["id", "at"]), f"{folder}/int96.parquet", use_deprecated_int96_timestamps=True)
     json.dump({"source": f"tools/oracle/parquet.py: pyarrow {pa.__version__}",
                "columns": [c for c in t.column_names if c != "part"] + ["part.a", "part.b"], "files": list(kinds), "rows": rows(t)},
               open(f"{folder}/rows.json", "w"), ensure_ascii=False, separators=(",", ":"))
