@@ -13,6 +13,10 @@
 /* How much nearer than p a kept item must be to a candidate to stand before it. Above 1 more
  * neighbours are kept, and walks take fewer steps. */
 #define SLACK 1.1f
+static inline float slack_of(const struct vindex *x)
+{
+	return x->o.metric == VINDEX_DOT ? 1 : SLACK; /* distances are negative there */
+}
 
 enum { ENTRY_STEP = 64 }; /* an entry for so many items, until there are ENTRIES */
 
@@ -351,33 +355,51 @@ static size_t thin_ties(struct cand *c, size_t n, uint32_t p, size_t most)
 	return n - ties + most;
 }
 
-/* Of n candidates, nearest first, those that no chosen one stands before: c is passed over when
+/* Candidates in a row that one of the chosen stands before are left out: c is when
  * SLACK * distance(chosen, c) < distance(p, c). */
+struct row {
+	uint32_t ids[ROWS_MAX];
+	float from_p[ROWS_MAX];
+	size_t n;
+};
+
+static void pass_over(const struct vindex *x, struct walk *w, uint32_t chosen, struct row *r)
+{
+	float d[ROWS_MAX], slack = slack_of(x);
+	size_t left = 0;
+	probe_row(&x->rows, &w->other, chosen);
+	rows_near(&x->rows, &w->other, r->ids, 0, r->n, d);
+	for (size_t i = 0; i < r->n; i++) {
+		r->ids[left] = r->ids[i];
+		r->from_p[left] = r->from_p[i];
+		left += !(slack * d[i] < r->from_p[i]);
+	}
+	r->n = left;
+}
+
+/* Of n candidates, nearest first, those that no chosen one stands before. They are looked at some
+ * at a time, since where few are passed over the first ones are enough. */
 static size_t choose(const struct vindex *x, struct walk *w, uint32_t p, struct cand *c, size_t n,
 	uint32_t *out, size_t max)
 {
-	uint32_t ids[ROWS_MAX];
-	float from_p[ROWS_MAX], d[ROWS_MAX];
-	float slack = x->o.metric == VINDEX_DOT ? 1 : SLACK;
-	n = thin_ties(c, MIN(n, ROWS_MAX), p, max / 4);
-	for (size_t i = 0; i < n; i++) {
-		ids[i] = c[i].slot;
-		from_p[i] = c[i].d;
-	}
+	struct row r;
 	size_t chosen = 0;
-	while (n && chosen < max) {
-		out[chosen++] = ids[0];
-		if (chosen == max)
-			break;
-		probe_row(&x->rows, &w->other, ids[0]);
-		rows_near(&x->rows, &w->other, ids + 1, 0, n - 1, d);
-		size_t left = 0;
-		for (size_t i = 1; i < n; i++) {
-			ids[left] = ids[i];
-			from_p[left] = from_p[i];
-			left += !(slack * d[i - 1] < from_p[i]);
+	n = thin_ties(c, MIN(n, ROWS_MAX), p, max / 4);
+	for (size_t at = 0; at < n && chosen < max; at += max) {
+		r.n = MIN(n - at, max);
+		for (size_t i = 0; i < r.n; i++) {
+			r.ids[i] = c[at + i].slot;
+			r.from_p[i] = c[at + i].d;
 		}
-		n = left;
+		for (size_t i = 0; i < chosen && r.n; i++)
+			pass_over(x, w, out[i], &r);
+		while (r.n && chosen < max) {
+			out[chosen] = r.ids[0];
+			memmove(r.ids, r.ids + 1, --r.n * sizeof *r.ids);
+			memmove(r.from_p, r.from_p + 1, r.n * sizeof *r.from_p);
+			if (++chosen < max && r.n)
+				pass_over(x, w, out[chosen - 1], &r);
+		}
 	}
 	return chosen;
 }
@@ -411,23 +433,70 @@ static void sort_cands(struct cand *c, size_t n)
 	}
 }
 
-/* Writes the best of these neighbours of slot; they may be too many. */
-static void relink(struct vindex *x, struct walk *w, uint32_t slot, uint32_t *ids, size_t n)
+/* ---- lists that none of their members stands before another of ---- */
+
+static bool is_chosen(const struct vindex *x, uint32_t slot)
 {
-	float d[ROWS_MAX];
-	struct cand c[ROWS_MAX];
-	probe_row(&x->rows, &w->other, slot);
-	rows_near(&x->rows, &w->other, ids, 0, n, d);
+	const _Atomic uint64_t *word = (const _Atomic uint64_t *)(const void *)x->chosen.p;
+	return atomic_load_explicit(word + slot / 64, memory_order_relaxed) >> slot % 64 & 1;
+}
+
+static void set_chosen(struct vindex *x, uint32_t slot, bool yes)
+{
+	_Atomic uint64_t *word = (_Atomic uint64_t *)(void *)x->chosen.p + slot / 64;
+	uint64_t bit = UINT64_C(1) << slot % 64;
+	if (yes)
+		atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+}
+
+/* Writes the best of these neighbours of slot, which are too many; d: from it. */
+static void relink(
+	struct vindex *x, struct walk *w, uint32_t slot, uint32_t *ids, const float *d, size_t n)
+{
+	struct cand c[DEGREE_MAX + 1];
 	for (size_t i = 0; i < n; i++)
 		c[i] = (struct cand){d[i], ids[i]};
 	sort_cands(c, n);
 	n = choose(x, w, slot, c, n, ids, x->o.degree);
 	write_links(x, slot, ids, n);
+	set_chosen(x, slot, n == x->o.degree);
 }
 
+/* The last of n neighbours of `from` is new, the others are a full list that was chosen: what
+ * choosing anew would make of them, without comparing those with each other again. d, e: from
+ * `from`, from the new one. */
+static void squeeze_in(
+	struct vindex *x, uint32_t from, uint32_t *ids, const float *d, const float *e, size_t n)
+{
+	float mine = d[n - 1], slack = slack_of(x);
+	size_t left = 0, farthest = n - 1;
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (d[i] <= mine && slack * e[i] < mine)
+			return;
+		if (d[i] > d[farthest])
+			farthest = i;
+		ids[left] = ids[i];
+		left += !(d[i] > mine && slack * e[i] < d[i]);
+	}
+	if (left + 1 == n) { /* nobody goes for it */
+		if (farthest == n - 1)
+			return;
+		atomic_store_explicit(
+			&links_of(x, from)[farthest], ids[n - 1], memory_order_release);
+		return;
+	}
+	ids[left++] = ids[n - 1];
+	write_links(x, from, ids, left);
+	set_chosen(x, from, left == x->o.degree);
+}
+
+/* Puts `to`, whose probe is w->probe, into the list of `from`. */
 static void link_back(struct vindex *x, struct walk *w, uint32_t from, uint32_t to)
 {
 	uint32_t ids[DEGREE_MAX + 1];
+	float d[DEGREE_MAX + 1], e[DEGREE_MAX + 1], nearest = INFINITY;
 	pthread_mutex_lock(lock_of(x, from));
 	size_t n = read_links(x, from, ids);
 	bool there = false;
@@ -435,9 +504,19 @@ static void link_back(struct vindex *x, struct walk *w, uint32_t from, uint32_t 
 		there |= ids[i] == to;
 	if (!there && n < x->o.degree) {
 		atomic_store_explicit(&links_of(x, from)[n], to, memory_order_release);
+		set_chosen(x, from, false);
 	} else if (!there) {
 		ids[n++] = to;
-		relink(x, w, from, ids, n);
+		probe_row(&x->rows, &w->other, from);
+		rows_near(&x->rows, &w->other, ids, 0, n, d);
+		for (size_t i = 0; i + 1 < n; i++)
+			nearest = MIN(nearest, d[i]);
+		if (is_chosen(x, from) && d[n - 1] != nearest) { /* no ties that want a lot */
+			rows_near(&x->rows, &w->probe, ids, 0, n - 1, e);
+			squeeze_in(x, from, ids, d, e, n);
+		} else {
+			relink(x, w, from, ids, d, n);
+		}
 	}
 	pthread_mutex_unlock(lock_of(x, from));
 }
@@ -458,6 +537,7 @@ static bool insert(struct vindex *x, struct walk *w, uint32_t slot)
 	n = choose(x, w, slot, w->pool, n, ids, x->o.degree);
 	pthread_mutex_lock(lock_of(x, slot));
 	write_links(x, slot, ids, n);
+	set_chosen(x, slot, n == x->o.degree);
 	pthread_mutex_unlock(lock_of(x, slot));
 	for (size_t i = 0; i < n; i++)
 		link_back(x, w, ids[i], slot);
@@ -498,7 +578,7 @@ void graph_entry_offer(struct vindex *x, uint32_t slot)
 static void mend(struct vindex *x, struct walk *w, uint32_t slot)
 {
 	uint32_t ids[DEGREE_MAX + ROWS_MAX], theirs[DEGREE_MAX], dead[DEGREE_MAX];
-	size_t n = 0, n_dead = 0;
+	size_t n = 0, n_dead = 0, enough = x->o.degree;
 	bool lives = !slot_dead(x, slot);
 	pthread_mutex_lock(lock_of(x, slot));
 	size_t all = read_links(x, slot, ids);
@@ -509,7 +589,7 @@ static void mend(struct vindex *x, struct walk *w, uint32_t slot)
 			ids[n++] = ids[i];
 	if (n_dead)
 		probe_row(&x->rows, &w->other, slot);
-	for (size_t i = 0; lives && i < n_dead; i++) {
+	for (size_t i = 0; lives && i < n_dead && n < enough; i++) {
 		float d[DEGREE_MAX], best = INFINITY;
 		size_t m = 0, n_theirs = read_links(x, dead[i], theirs);
 		uint32_t choice = NONE;
@@ -529,8 +609,10 @@ static void mend(struct vindex *x, struct walk *w, uint32_t slot)
 		if (choice != NONE)
 			ids[n++] = choice;
 	}
-	if (n_dead)
+	if (n_dead) {
 		write_links(x, slot, ids, n);
+		set_chosen(x, slot, false);
+	}
 	pthread_mutex_unlock(lock_of(x, slot));
 	if (lives && 4 * n_dead > all)
 		insert(x, w, slot);

@@ -59,7 +59,7 @@ static void bytes_of(const struct rows *r, const struct vindex_options *o, uint6
 	size_t dim = ((size_t)o->dim + 63) & ~(size_t)63;
 	b->vectors = slots * (w.hi + w.low);
 	b->graph = slots >= o->exact_below ? slots * w.links : 0;
-	b->other = slots * (w.scale + w.norm + w.key) + (slots + 63) / 64 * 8 +
+	b->other = slots * (w.scale + w.norm + w.key) + (slots + 63) / 64 * 16 +
 		   table * sizeof(uint32_t) + sizeof(struct vindex);
 	b->total = b->vectors + b->graph + b->other;
 	b->per_search = (slots + 63) / 64 * 8 + 4096 * sizeof(uint32_t) +
@@ -133,8 +133,8 @@ enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struc
 	atomic_store(&x->ef, SEARCH_EF);
 	for (size_t i = 0; !e && i < ARRAY_LEN(all); i++)
 		e = region_reserve(all[i].r, all[i].item, x->o.max_items, et);
-	if (!e)
-		e = region_reserve(&x->dead, 8, x->o.max_items / 64 + 1, et);
+	for (int i = 0; !e && i < 2; i++)
+		e = region_reserve(i ? &x->dead : &x->chosen, 8, x->o.max_items / 64 + 1, et);
 	if (e) {
 		vindex_free(x);
 		return e;
@@ -153,7 +153,7 @@ void vindex_free(struct vindex *x)
 	if (!x)
 		return;
 	struct region *all[] = {&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm, &x->links,
-		&x->keys, &x->dead};
+		&x->keys, &x->dead, &x->chosen};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		region_free(all[i]);
 	for (size_t i = 0; i < WALKS; i++)
@@ -239,7 +239,7 @@ static enum err room_for(struct vindex *x, size_t n, struct errtext *et)
 			"%zu more vectors would make the index %llu bytes, its limit is %llu", n,
 			(unsigned long long)b.total, (unsigned long long)x->o.max_bytes);
 	struct region *all[] = {&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm, &x->keys};
-	bool ok = region_grow(&x->dead, slots / 64 + 1);
+	bool ok = region_grow(&x->dead, slots / 64 + 1) && region_grow(&x->chosen, slots / 64 + 1);
 	for (size_t i = 0; ok && i < ARRAY_LEN(all); i++)
 		ok = region_grow(all[i], slots);
 	if (ok && (atomic_load(&x->graph) || keys >= x->o.exact_below))

@@ -215,7 +215,7 @@ static enum err place(int fd, const struct os_map *m, const struct head *h, stru
 		}
 	}
 	/* A search asks for marks of a whole word. */
-	return region_grow(&x->dead, h->used / 64 + 1)
+	return region_grow(&x->dead, h->used / 64 + 1) && region_grow(&x->chosen, h->used / 64 + 1)
 		       ? OK
 		       : err_set(et, ERR_NOMEM, "no memory to load a vector index");
 }

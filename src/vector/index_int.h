@@ -117,7 +117,8 @@ struct walk {
 struct vindex {
 	struct vindex_options o;
 	struct rows rows;
-	struct region links, keys, dead; /* u32[degree], u64, bits in u64 */
+	struct region links, keys;  /* u32[degree], u64 */
+	struct region dead, chosen; /* bits in u64; chosen: see graph.c, not kept in files */
 	pthread_mutex_t write;
 	pthread_mutex_t locks[LOCKS];
 	_Atomic uint32_t used; /* slots below it have been written */

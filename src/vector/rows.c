@@ -139,12 +139,12 @@ void rows_write(struct rows *r, uint32_t slot, const float *v, float *scratch)
 		write_fixed(r, slot, v);
 }
 
-/* p->q and its sum are there, `scale` is the size of its unit: the rest. */
+/* p->q is there, `scale` is the size of its unit: the rest. */
 static void probe_finish(const struct rows *r, struct probe *p, float scale, float norm)
 {
-	int32_t sum = 0;
-	for (uint32_t j = 0; j < r->dim; j++)
-		sum += p->q[j];
+	static const uint8_t ones[VINDEX_DIM_MAX + 64] = {[0 ... VINDEX_DIM_MAX - 1] = 1};
+	int32_t sum;
+	kern->codes(p->q, ones, r->dim, NULL, 1, r->dim, &sum);
 	p->off = r->type == VINDEX_BIT ? sum : 255 * sum;
 	p->w = r->type == VINDEX_BIT ? scale : scale / 2;
 	p->base = r->metric == VINDEX_COSINE ? 1 : 0;
@@ -218,6 +218,20 @@ float rows_doubt(const struct rows *r, const struct probe *p, uint32_t slot)
 	return (r->metric == VINDEX_L2 ? 6 : 3) * (row + lost);
 }
 
+/* q[j] = bytes[j] - 128, eight at a time; there is room for a multiple of 64, and zeros stay. */
+static void centred(int8_t *q, const uint8_t *bytes, uint32_t n)
+{
+	uint32_t j = 0;
+	for (; j + 8 <= n; j += 8) {
+		uint64_t v;
+		memcpy(&v, bytes + j, 8);
+		v ^= 0x8080808080808080;
+		memcpy(q + j, &v, 8);
+	}
+	for (; j < n; j++)
+		q[j] = (int8_t)(bytes[j] ^ 0x80);
+}
+
 void probe_row(const struct rows *r, struct probe *p, uint32_t slot)
 {
 	const uint8_t *hi = r->hi.p + slot * r->hi_bytes;
@@ -225,8 +239,7 @@ void probe_row(const struct rows *r, struct probe *p, uint32_t slot)
 		for (uint32_t j = 0; j < r->dim; j++)
 			p->q[j] = hi[j / 8] >> j % 8 & 1 ? 1 : -1;
 	else
-		for (uint32_t j = 0; j < r->dim; j++)
-			p->q[j] = (int8_t)(hi[j] ^ 0x80);
+		centred(p->q, hi, r->dim);
 	p->exact = NULL;
 	probe_finish(r, p, scale_of(r, slot), r->metric == VINDEX_L2 ? norms(r)[slot] : 0);
 }
