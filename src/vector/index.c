@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { BUILD_EF = 160, SEARCH_EF = 64, EXACT_BELOW = 4096 };
+enum { BUILD_EF = 128, SEARCH_EF = 64, EXACT_BELOW = 4096 };
 
 /* ---- options, bytes ---- */
 
@@ -29,14 +29,19 @@ static enum err check_options(const struct vindex_options *o, struct errtext *et
 
 /* Per slot: what lies in each region. */
 struct widths {
-	size_t hi, low, scale, norm, links, key;
+	size_t hi, low, scale, norm, key;
 };
 
-static struct widths widths_of(const struct rows *r, const struct vindex_options *o)
+static struct widths widths_of(const struct rows *r)
 {
 	return (struct widths){r->hi_bytes, r->low_bytes, sizeof(float),
-		r->metric == VINDEX_COSINE ? 0 : sizeof(float), o->degree * sizeof(uint32_t),
-		sizeof(uint64_t)};
+		r->metric == VINDEX_COSINE ? 0 : sizeof(float), sizeof(uint64_t)};
+}
+
+/* Upper layers are for the way, not for what is found. */
+static uint32_t degree_of(const struct vindex_options *o, unsigned layer)
+{
+	return layer ? MAX(o->degree / 2, 8) : o->degree;
 }
 
 static struct vindex_options filled_in(const struct vindex_options *from, struct rows *r)
@@ -55,12 +60,16 @@ static struct vindex_options filled_in(const struct vindex_options *from, struct
 static void bytes_of(const struct rows *r, const struct vindex_options *o, uint64_t slots,
 	uint64_t table, struct vindex_bytes *b)
 {
-	struct widths w = widths_of(r, o);
+	struct widths w = widths_of(r);
 	size_t dim = ((size_t)o->dim + 63) & ~(size_t)63;
 	b->vectors = slots * (w.hi + w.low);
-	b->graph = slots >= o->exact_below ? slots * w.links : 0;
+	b->graph = 0;
 	b->other = slots * (w.scale + w.norm + w.key) + (slots + 63) / 64 * 16 +
 		   table * sizeof(uint32_t) + sizeof(struct vindex);
+	for (unsigned i = 0; slots >= o->exact_below && i < LAYERS; i++) {
+		uint64_t places = layer_places(i, slots);
+		b->graph += places * degree_of(o, i) * sizeof(uint32_t) + (places + 63) / 64 * 8;
+	}
 	b->total = b->vectors + b->graph + b->other;
 	b->per_search = (slots + 63) / 64 * 8 + 4096 * sizeof(uint32_t) +
 			(o->build_ef + 1) * sizeof(struct cand) + dim * (2 + sizeof(float));
@@ -119,12 +128,12 @@ enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struc
 	if (!x)
 		return err_set(et, ERR_NOMEM, "no memory for an index");
 	x->o = filled_in(o, &x->rows);
-	struct widths w = widths_of(&x->rows, &x->o);
+	struct widths w = widths_of(&x->rows);
 	struct {
 		struct region *r;
 		size_t item;
 	} all[] = {{&x->rows.hi, w.hi}, {&x->rows.low, w.low}, {&x->rows.scale, w.scale},
-		{&x->rows.norm, w.norm}, {&x->links, w.links}, {&x->keys, w.key}};
+		{&x->rows.norm, w.norm}, {&x->keys, w.key}};
 	pthread_mutex_init(&x->write, NULL);
 	pthread_mutex_init(&x->entry_lock, NULL);
 	for (size_t i = 0; i < LOCKS; i++)
@@ -134,7 +143,15 @@ enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struc
 	for (size_t i = 0; !e && i < ARRAY_LEN(all); i++)
 		e = region_reserve(all[i].r, all[i].item, x->o.max_items, et);
 	for (int i = 0; !e && i < 2; i++)
-		e = region_reserve(i ? &x->dead : &x->chosen, 8, x->o.max_items / 64 + 1, et);
+		e = region_reserve(i ? &x->runs : &x->dead, 8, x->o.max_items / 64 + 1, et);
+	for (unsigned i = 0; !e && i < LAYERS; i++) {
+		struct layer *l = &x->layers[i];
+		uint64_t places = layer_places(i, x->o.max_items);
+		l->shift = i * LAYER_SHIFT;
+		l->degree = degree_of(&x->o, i);
+		e = region_reserve(&l->links, l->degree * sizeof(uint32_t), places, et);
+		e = e ? e : region_reserve(&l->chosen, 8, places / 64 + 1, et);
+	}
 	if (e) {
 		vindex_free(x);
 		return e;
@@ -152,10 +169,14 @@ void vindex_free(struct vindex *x)
 {
 	if (!x)
 		return;
-	struct region *all[] = {&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm, &x->links,
-		&x->keys, &x->dead, &x->chosen};
+	struct region *all[] = {&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm, &x->keys,
+		&x->dead, &x->runs};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		region_free(all[i]);
+	for (unsigned i = 0; i < LAYERS; i++) {
+		region_free(&x->layers[i].links);
+		region_free(&x->layers[i].chosen);
+	}
 	for (size_t i = 0; i < WALKS; i++)
 		vindex_walk_free(&x->walks[i]);
 	struct slots *lists[] = {&x->sweeping, &x->dying, &x->retired, &x->unused};
@@ -221,6 +242,17 @@ static enum err no_memory(size_t n, struct errtext *et)
 	return err_set(et, ERR_NOMEM, "no memory for %zu vectors", n);
 }
 
+bool layers_grow(struct vindex *x, uint64_t slots)
+{
+	bool ok = true;
+	for (unsigned i = 0; ok && i < LAYERS; i++) {
+		uint64_t places = layer_places(i, slots);
+		ok = region_grow(&x->layers[i].links, places) &&
+		     region_grow(&x->layers[i].chosen, places / 64 + 1);
+	}
+	return ok;
+}
+
 /* Room for n more items. Slots beyond `used` that are made usable here and not taken stay so. */
 static enum err room_for(struct vindex *x, size_t n, struct errtext *et)
 {
@@ -239,11 +271,11 @@ static enum err room_for(struct vindex *x, size_t n, struct errtext *et)
 			"%zu more vectors would make the index %llu bytes, its limit is %llu", n,
 			(unsigned long long)b.total, (unsigned long long)x->o.max_bytes);
 	struct region *all[] = {&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm, &x->keys};
-	bool ok = region_grow(&x->dead, slots / 64 + 1) && region_grow(&x->chosen, slots / 64 + 1);
+	bool ok = region_grow(&x->dead, slots / 64 + 1) && region_grow(&x->runs, slots / 64 + 1);
 	for (size_t i = 0; ok && i < ARRAY_LEN(all); i++)
 		ok = region_grow(all[i], slots);
 	if (ok && (atomic_load(&x->graph) || keys >= x->o.exact_below))
-		ok = region_grow(&x->links, slots);
+		ok = layers_grow(x, slots);
 	ok = ok && table_reserve(x, keys) && slots_reserve(&x->dying, n) &&
 	     slots_reserve(&x->unused, n);
 	return ok ? OK : no_memory(n, et);
@@ -257,8 +289,9 @@ struct job {
 	const float *vectors;
 	size_t n;
 	struct walk **walks;
+	size_t first; /* chunks that are done */
 };
-enum { CHUNK = 16 };
+enum { CHUNK = 16, FIRST_CHUNKS = 8 };
 
 static void write_rows(void *arg, size_t chunk, unsigned thread)
 {
@@ -271,11 +304,23 @@ static void write_rows(void *arg, size_t chunk, unsigned thread)
 	}
 }
 
+void run_check(struct vindex *x, uint32_t slot)
+{
+	const uint64_t *keys = (const uint64_t *)(const void *)x->keys.p + slot / 64 * 64;
+	for (uint64_t i = 1; i < 64; i++)
+		if (keys[i] != keys[0] + i)
+			return;
+	if (keys[0] < UINT64_MAX - 64)
+		atomic_store_explicit(run_of(x, slot), keys[0] + 1, memory_order_release);
+}
+
 static void insert_rows(void *arg, size_t chunk, unsigned thread)
 {
 	struct job *j = arg;
+	chunk += j->first;
 	for (size_t i = chunk * CHUNK; i < MIN(j->n, (chunk + 1) * CHUNK); i++) {
 		uint32_t slot = j->slots ? j->slots[i] : (uint32_t)i;
+		graph_clear(j->x, slot);
 		if (!slot_dead(j->x, slot))
 			graph_insert(j->x, j->walks[thread], slot);
 	}
@@ -283,7 +328,8 @@ static void insert_rows(void *arg, size_t chunk, unsigned thread)
 
 static void run(struct kern_team *team, kern_chunk_fn fn, struct job *j)
 {
-	kern_team_run(team, fn, j, (j->n + CHUNK - 1) / CHUNK);
+	size_t chunks = (j->n + CHUNK - 1) / CHUNK;
+	kern_team_run(team, fn, j, chunks - MIN(chunks, j->first));
 }
 
 static void link_all(struct kern_team *team, struct job *j)
@@ -296,7 +342,10 @@ static void link_all(struct kern_team *team, struct job *j)
 	if (atomic_load(&x->live) + j->n < x->o.exact_below)
 		return;
 	/* Now there are enough: everything. */
-	struct job all = {x, NULL, NULL, NULL, atomic_load(&x->used), j->walks};
+	struct job all = {x, NULL, NULL, NULL, atomic_load(&x->used), j->walks, 0};
+	for (size_t i = 0; i < FIRST_CHUNKS; i++) /* so that the others find somebody */
+		insert_rows(&all, i, 0);
+	all.first = FIRST_CHUNKS;
 	run(team, insert_rows, &all);
 	atomic_store(&x->graph, true);
 }
@@ -340,9 +389,14 @@ static enum err put_locked(struct vindex *x, const uint64_t *keys, const float *
 		e = no_memory(n, et);
 	} else { /* nothing can fail from here */
 		take_slots(x, slots, n);
-		struct job j = {x, slots, keys, vectors, n, walks};
+		struct job j = {x, slots, keys, vectors, n, walks, 0};
 		atomic_fetch_add(&x->changes, 1); /* a scan sees slots that were free at once */
+		for (size_t i = 0; i < n; i++)
+			atomic_store_explicit(run_of(x, slots[i]), 0, memory_order_release);
 		run(team, write_rows, &j);
+		for (size_t i = 0; i < n; i++)
+			if (slots[i] % 64 == 63) /* the last of new ones */
+				run_check(x, slots[i]);
 		uint32_t end = atomic_load(&x->used);
 		for (size_t i = 0; i < n; i++)
 			end = MAX(end, slots[i] + 1);

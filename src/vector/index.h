@@ -37,7 +37,7 @@ struct vindex_options {
 	enum vindex_metric metric;
 	enum vindex_type type;
 	uint32_t degree;      /* neighbours of an item, 8 to 128; 0: VINDEX_DEGREE */
-	uint32_t build_ef;    /* candidates that an insert looks at, at most 256; 0: 160 */
+	uint32_t build_ef;    /* candidates that an insert looks at, at most 256; 0: 128 */
 	uint32_t exact_below; /* no graph below so many items; 0: 4,096 */
 	/* Address space is reserved for so many, memory is not; 0: 2^24, fewer for wide rows. */
 	uint64_t max_items;

@@ -14,19 +14,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PARTS = 7, VERSION = 1 };
+enum { PAGE = 4096, PARTS = 6 + LAYERS, VERSION = 2 };
 static const char magic[8] = "CROFTVX";
 
 struct head {
 	char magic[8];
 	uint32_t version, dim, metric, type, degree, build_ef, exact_below, ef;
-	uint32_t used, live, graph, n_entries;
-	uint64_t n_offered, mark;
+	uint32_t used, live, graph, unused;
+	uint64_t mark;
 	struct {
 		uint64_t at, n; /* bytes, whole pages */
 		uint32_t crc, item;
 	} parts[PARTS];
-	uint32_t entry[ENTRIES];
+	struct {
+		uint64_t n_offered;
+		uint32_t n, slots[ENTRIES];
+	} entries[LAYERS];
 	uint32_t crc; /* of this page, taken as 0 */
 };
 _Static_assert(sizeof(struct head) <= PAGE, "the head fits a page");
@@ -34,20 +37,28 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endi
 
 static void parts_of(struct vindex *x, struct region *out[PARTS])
 {
-	struct region *all[PARTS] = {&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm,
-		&x->links, &x->keys, &x->dead};
+	struct region *all[] = {
+		&x->rows.hi, &x->rows.low, &x->rows.scale, &x->rows.norm, &x->keys, &x->dead};
 	memcpy(out, all, sizeof all);
+	for (unsigned i = 0; i < LAYERS; i++)
+		out[PARTS - LAYERS + i] = &x->layers[i].links;
 }
 
-/* Bytes that `used` slots take of a part. */
-static uint64_t part_bytes(
-	const struct vindex *x, const struct region *r, uint32_t used, bool graph)
+/* Places that `used` slots take of a part. */
+static uint64_t part_places(int part, uint32_t used, bool graph)
 {
-	if (r == &x->dead)
-		return ((uint64_t)used + 63) / 64 * 8;
-	if (r == &x->links && !graph)
-		return 0;
-	return (uint64_t)used * r->item;
+	if (part == PARTS - LAYERS - 1) /* marks of the dead */
+		return ((uint64_t)used + 63) / 64;
+	if (part < PARTS - LAYERS)
+		return used;
+	return graph ? layer_places((unsigned)(part - (PARTS - LAYERS)), used) : 0;
+}
+
+static uint64_t part_bytes(struct vindex *x, int part, uint32_t used, bool graph)
+{
+	struct region *parts[PARTS];
+	parts_of(x, parts);
+	return part_places(part, used, graph) * parts[part]->item;
 }
 
 static uint64_t pages(uint64_t n)
@@ -87,16 +98,19 @@ static enum err write_all(struct vindex *x, int fd, uint64_t mark, struct errtex
 	h->used = used;
 	h->live = (uint32_t)atomic_load(&x->live);
 	h->graph = graph;
-	h->n_entries = atomic_load(&x->n_entries);
-	h->n_offered = x->n_offered;
 	h->mark = mark;
-	for (uint32_t i = 0; i < h->n_entries; i++)
-		h->entry[i] = atomic_load(&x->entry[i]);
+	for (unsigned i = 0; i < LAYERS; i++) {
+		struct layer *l = &x->layers[i];
+		h->entries[i].n_offered = l->n_offered;
+		h->entries[i].n = atomic_load(&l->n_entries);
+		for (uint32_t j = 0; j < h->entries[i].n; j++)
+			h->entries[i].slots[j] = atomic_load(&l->entry[j]);
+	}
 	uint64_t at = PAGE;
 	enum err e = lseek(fd, PAGE, SEEK_SET) < 0 ? err_errno(et, "seek") : OK;
 	parts_of(x, parts);
 	for (int i = 0; !e && i < PARTS; i++) {
-		uint64_t n = part_bytes(x, parts[i], used, graph);
+		uint64_t n = part_bytes(x, i, used, graph);
 		h->parts[i].at = at;
 		h->parts[i].n = pages(n);
 		h->parts[i].item = (uint32_t)parts[i]->item;
@@ -168,7 +182,7 @@ static enum err read_head(
 			"%s: a vector index of version %u, this program reads %u", path, h->version,
 			VERSION);
 	if (h->metric > VINDEX_L2 || h->type > VINDEX_BIT || h->graph > 1 || h->live > h->used ||
-		h->used >= SLOTS_MAX || h->n_entries > ENTRIES || (h->graph && !h->n_entries))
+		h->used >= SLOTS_MAX)
 		return corrupt(path, "impossible numbers", et);
 	return OK;
 }
@@ -181,7 +195,7 @@ static enum err check_parts(const char *path, const struct os_map *m, const stru
 	uint64_t at = PAGE;
 	parts_of(x, parts);
 	for (int i = 0; i < PARTS; i++) {
-		uint64_t n = pages(part_bytes(x, parts[i], h->used, h->graph));
+		uint64_t n = pages(part_bytes(x, i, h->used, h->graph));
 		if (h->parts[i].at != at || h->parts[i].n != n ||
 			h->parts[i].item != parts[i]->item || n > m->n - at)
 			return corrupt(path, "it is cut, or its parts lie wrong", et);
@@ -208,31 +222,59 @@ static enum err place(int fd, const struct os_map *m, const struct head *h, stru
 				return err_set(et, ERR_NOMEM, "no memory to map a vector index");
 			r->ready = n;
 		} else if (n) {
-			size_t slots = r == &x->dead ? n / 8 : h->used;
-			if (!region_grow(r, slots))
+			if (!region_grow(r, part_places(i, h->used, h->graph)))
 				return err_set(et, ERR_NOMEM, "no memory to load a vector index");
 			memcpy(r->p, (const uint8_t *)m->p + h->parts[i].at, MIN(n, r->ready));
 		}
 	}
 	/* A search asks for marks of a whole word. */
-	return region_grow(&x->dead, h->used / 64 + 1) && region_grow(&x->chosen, h->used / 64 + 1)
+	return region_grow(&x->dead, h->used / 64 + 1) && region_grow(&x->runs, h->used / 64 + 1) &&
+			       (!h->graph || layers_grow(x, h->used))
 		       ? OK
 		       : err_set(et, ERR_NOMEM, "no memory to load a vector index");
 }
 
-static bool links_valid(const struct vindex *x, uint32_t used)
+static bool list_valid(const struct layer *l, unsigned layer, uint32_t slot, uint32_t used)
 {
-	for (uint32_t slot = 0; slot < used; slot++) {
-		const _Atomic uint32_t *links = links_of(x, slot);
-		bool ended = false;
-		for (uint32_t i = 0; i < x->o.degree; i++) {
-			uint32_t s = links[i];
-			if (s == NONE ? false : ended || s >= used)
-				return false;
-			ended |= s == NONE;
-		}
+	const _Atomic uint32_t *links = links_of(l, slot);
+	bool ended = false;
+	for (uint32_t i = 0; i < l->degree; i++) {
+		uint32_t s = links[i];
+		if (s != NONE && (ended || s >= used || !layer_has(layer, s)))
+			return false;
+		ended |= s == NONE;
 	}
 	return true;
+}
+
+static bool links_valid(const struct vindex *x, unsigned layer, uint32_t used)
+{
+	for (uint32_t i = 0; i < layer_places(layer, used); i++) {
+		uint32_t slot = layer_slot(layer, i);
+		if (slot < used && !list_valid(&x->layers[layer], layer, slot, used))
+			return false;
+	}
+	return true;
+}
+
+static enum err revive_layer(const char *path, const struct head *h, struct vindex *x,
+	unsigned layer, struct errtext *et)
+{
+	struct layer *l = &x->layers[layer];
+	uint32_t n = h->entries[layer].n;
+	if (h->graph && !links_valid(x, layer, h->used))
+		return corrupt(path, "impossible contents", et);
+	if (n > ENTRIES)
+		return corrupt(path, "impossible numbers", et);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t slot = h->entries[layer].slots[i];
+		if (slot >= h->used || !layer_has(layer, slot))
+			return corrupt(path, "impossible entries", et);
+		atomic_store(&l->entry[i], slot);
+	}
+	l->n_offered = h->entries[layer].n_offered;
+	atomic_store(&l->n_entries, n);
+	return OK;
 }
 
 static bool numbers_valid(const struct vindex *x, uint32_t used)
@@ -249,11 +291,15 @@ static bool numbers_valid(const struct vindex *x, uint32_t used)
 /* Arrays in place; the rest from them. A checksum is no proof: everything is looked at. */
 static enum err revive(const char *path, const struct head *h, struct vindex *x, struct errtext *et)
 {
-	if (!numbers_valid(x, h->used) || (h->graph && !links_valid(x, h->used)))
+	if (!numbers_valid(x, h->used))
 		return corrupt(path, "impossible contents", et);
-	for (uint32_t i = 0; i < h->n_entries; i++)
-		if (h->entry[i] >= h->used)
-			return corrupt(path, "impossible entries", et);
+	for (unsigned i = 0; i < LAYERS; i++) {
+		enum err e = revive_layer(path, h, x, i, et);
+		if (e)
+			return e;
+	}
+	for (uint32_t slot = 63; slot < h->used; slot += 64)
+		run_check(x, slot);
 	x->dying.p = malloc((h->used - h->live + 1) * sizeof(uint32_t));
 	if (!x->dying.p || !table_reserve(x, h->live))
 		return err_set(et, ERR_NOMEM, "no memory to load a vector index");
@@ -272,10 +318,6 @@ static enum err revive(const char *path, const struct head *h, struct vindex *x,
 	atomic_store(&x->used, h->used);
 	atomic_store(&x->graph, h->graph);
 	atomic_store(&x->ef, h->ef ? h->ef : 64);
-	x->n_offered = h->n_offered;
-	for (uint32_t i = 0; i < h->n_entries; i++)
-		atomic_store(&x->entry[i], h->entry[i]);
-	atomic_store(&x->n_entries, h->n_entries);
 	return OK;
 }
 

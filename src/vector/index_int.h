@@ -23,9 +23,11 @@
 #define NONE UINT32_MAX
 enum {
 	DEGREE_MAX = 128,
-	ENTRIES = 128, /* where walks begin */
-	WALKS = 64,    /* searches at a time */
-	LOCKS = 256,   /* for neighbour lists, by slot */
+	LAYERS = 3,      /* of the graph */
+	LAYER_SHIFT = 6, /* each has 1 of 2^6 slots of the one below */
+	ENTRIES = 32,    /* of a layer: where walks begin when there is none above */
+	WALKS = 64,      /* searches at a time */
+	LOCKS = 256,     /* for neighbour lists, by slot */
 	SLOTS_MAX = 1u << 31,
 };
 
@@ -114,11 +116,26 @@ struct walk {
 	float *unit;
 };
 
+/* The lowest layer has all slots. Of 64 in a row that a layer has, the one above it has one, by
+ * lot: they are so few that walks over it come quickly from one end of the data to the other, which
+ * neighbours of neighbours alone do not once the items that came first have gone. */
+struct layer {
+	unsigned shift, degree;
+	struct region links;  /* u32[degree]; by slot >> shift */
+	struct region chosen; /* bits in u64, the same; see graph.c, not kept in files */
+	_Atomic uint32_t entry[ENTRIES];
+	atomic_uint n_entries;
+	uint64_t n_offered; /* to be an entry */
+};
+
 struct vindex {
 	struct vindex_options o;
 	struct rows rows;
-	struct region links, keys;  /* u32[degree], u64 */
-	struct region dead, chosen; /* bits in u64; chosen: see graph.c, not kept in files */
+	struct region keys, dead; /* u64; bits in u64 */
+	/* u64 for 64 slots: 1 + the key of the first, when those of the others follow it; else 0.
+	 * A filter looks at many keys: so most of them are computed and not read. */
+	struct region runs;
+	struct layer layers[LAYERS];
 	pthread_mutex_t write;
 	pthread_mutex_t locks[LOCKS];
 	_Atomic uint32_t used; /* slots below it have been written */
@@ -126,11 +143,7 @@ struct vindex {
 	atomic_bool graph;        /* the lists are there */
 	_Atomic uint64_t changes; /* odd while a key may have two slots that live */
 	atomic_size_t live;
-	/* walks begin at the nearest of these */
-	_Atomic uint32_t entry[ENTRIES];
 	pthread_mutex_t entry_lock;
-	atomic_uint n_entries;
-	uint64_t n_offered;
 	/* key to slot + 1, open addressing */
 	_Atomic uint64_t table_seq;
 	_Atomic(struct table *) table;
@@ -156,10 +169,14 @@ bool walk_room(struct vindex *x, struct walk *w, size_t ef);
  * which may be in it. */
 bool graph_search(struct vindex *x, struct walk *w, const struct probe *p, size_t ef,
 	const struct vindex_filter *f, const struct cancel *cancel);
+/* The same among the slots of a layer, for as many as w->cap says. */
+bool graph_search_layer(struct vindex *x, struct walk *w, unsigned layer, const struct probe *p,
+	size_t ef, const struct vindex_filter *f, const struct cancel *cancel);
+size_t graph_links(const struct layer *l, uint32_t slot, uint32_t *out);
 bool graph_insert(struct vindex *x, struct walk *w, uint32_t slot);
 /* Takes dead neighbours out of the lists of `n` more slots; true: the sweep is through. */
 bool graph_sweep(struct vindex *x, struct walk *w, uint32_t n);
-void graph_entry_offer(struct vindex *x, uint32_t slot);
+void graph_clear(struct vindex *x, uint32_t slot); /* the lists of a slot that nobody knows */
 
 static inline bool slot_dead(const struct vindex *x, uint32_t slot)
 {
@@ -167,14 +184,45 @@ static inline bool slot_dead(const struct vindex *x, uint32_t slot)
 	return atomic_load_explicit(word, memory_order_acquire) >> slot % 64 & 1;
 }
 
-static inline uint64_t key_of(const struct vindex *x, uint32_t slot)
+static inline _Atomic uint64_t *run_of(const struct vindex *x, uint32_t slot)
 {
-	return ((const uint64_t *)(const void *)x->keys.p)[slot];
+	return (_Atomic uint64_t *)(void *)x->runs.p + slot / 64;
 }
 
-static inline _Atomic uint32_t *links_of(const struct vindex *x, uint32_t slot)
+static inline uint64_t key_of(const struct vindex *x, uint32_t slot)
 {
-	return (_Atomic uint32_t *)(void *)(x->links.p + slot * x->links.item);
+	uint64_t run = atomic_load_explicit(run_of(x, slot), memory_order_acquire);
+	return run ? run - 1 + slot % 64 : ((const uint64_t *)(const void *)x->keys.p)[slot];
+}
+
+static inline uint32_t lot(uint32_t n, uint32_t draw)
+{
+	uint32_t h = (n ^ draw * 0x85ebca6bu) * 0x9e3779b1u;
+	return h ^ h >> 15;
+}
+
+/* The slot that layer i has of its n-th row of 2^shift slots; it may not be used yet. */
+static inline uint32_t layer_slot(unsigned i, uint32_t n)
+{
+	for (; i; i--)
+		n = n << LAYER_SHIFT | (lot(n, i) & ((1u << LAYER_SHIFT) - 1));
+	return n;
+}
+
+static inline bool layer_has(unsigned i, uint32_t slot)
+{
+	return !i || layer_slot(i, slot >> i * LAYER_SHIFT) == slot;
+}
+
+/* How many places a layer has for this many slots. */
+static inline uint64_t layer_places(unsigned i, uint64_t slots)
+{
+	return (slots + (UINT64_C(1) << i * LAYER_SHIFT) - 1) >> i * LAYER_SHIFT;
+}
+
+static inline _Atomic uint32_t *links_of(const struct layer *l, uint32_t slot)
+{
+	return (_Atomic uint32_t *)(void *)(l->links.p + (slot >> l->shift) * l->links.item);
 }
 
 static inline bool filter_keeps(const struct vindex_filter *f, uint64_t key)
@@ -201,6 +249,8 @@ size_t table_cap(size_t n);
 void table_free_former(struct vindex *x); /* those that no search can read any more */
 
 /* ---- between index.c and index_file.c ---- */
+void run_check(struct vindex *x, uint32_t slot); /* of 64 written slots, one is this */
+bool layers_grow(struct vindex *x, uint64_t slots);
 enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struct errtext *et);
 
 #endif

@@ -105,6 +105,21 @@ static void take_ids(struct found *f, struct walk *w, const uint32_t *ids, size_
 	w->compared += n;
 }
 
+/* The slot of a key; most keys lie in a row as they came. */
+static bool slot_of(
+	const struct vindex *x, uint64_t key, uint32_t used, uint64_t *apart, uint32_t *slot)
+{
+	uint64_t guess = key - *apart;
+	if (guess < used && key_of(x, (uint32_t)guess) == key && !slot_dead(x, (uint32_t)guess)) {
+		*slot = (uint32_t)guess;
+		return true;
+	}
+	if (!table_get(x, key, slot))
+		return false;
+	*apart = key - *slot;
+	return true;
+}
+
 /* The items that the filter keeps. With bits they are looked up, else every key is shown to it. */
 static bool subset(struct found *f, struct walk *w)
 {
@@ -112,6 +127,7 @@ static bool subset(struct found *f, struct walk *w)
 	const struct vindex_filter *by = f->q->filter;
 	uint32_t ids[ROWS_MAX], used = atomic_load(&x->used);
 	size_t n = 0;
+	uint64_t apart = 0; /* keys and slots, of the last one */
 	uint64_t end = by->bits ? (by->n_bits + 63) / 64 : (used + 63) / 64;
 	for (uint64_t word = 0; word < end; word++) {
 		uint64_t left = by->bits ? by->bits[word] : UINT64_MAX;
@@ -119,7 +135,7 @@ static bool subset(struct found *f, struct walk *w)
 			return false;
 		for (; left; left &= left - 1) {
 			uint64_t at = word * 64 + (unsigned)__builtin_ctzll(left);
-			if (by->bits ? at < by->n_bits && table_get(x, at, &ids[n])
+			if (by->bits ? at < by->n_bits && slot_of(x, at, used, &apart, &ids[n])
 				     : at < used && !slot_dead(x, (uint32_t)at) &&
 						by->keep(by->ctx, key_of(x, ids[n] = (uint32_t)at)))
 				n++;
@@ -169,14 +185,28 @@ static enum err check_query(const struct vindex *x, const float *v, size_t k, st
 	return OK;
 }
 
-/* So few matching items are compared one by one: fewer than a walk would compare, more or less. */
+/* How many items a filter may keep; 0: it does not say. */
+static uint64_t count_of(const struct vindex_filter *f)
+{
+	uint64_t count = f->count;
+	for (uint64_t i = 0; !count && f->bits && i < (f->n_bits + 63) / 64; i++)
+		count += (unsigned)__builtin_popcountll(f->bits[i]);
+	return count;
+}
+
+/* The smaller the share that matches, the worse matching items are connected with each other. */
+static size_t filtered_ef(const struct vindex *x, uint64_t count, size_t ef)
+{
+	uint64_t live = atomic_load(&x->live);
+	double more = count && count < live ? 1 + 0.05 * (double)live / (double)count : 1;
+	return (size_t)MIN((double)ef * more, VINDEX_K_MAX);
+}
+
+/* So few matching items are compared one by one: a walk that finds as good ones takes as long. */
 static bool is_few(const struct vindex *x, const struct vindex_filter *f, size_t ef)
 {
-	uint64_t count = f->count, most = MAX(1024, 16 * ef);
-	for (uint64_t i = 0; !f->count && f->bits && i < (f->n_bits + 63) / 64 && count <= most;
-		i++)
-		count += (unsigned)__builtin_popcountll(f->bits[i]);
-	return (count || f->bits) && count <= most;
+	uint64_t count = count_of(f);
+	return (count || f->bits) && count <= MAX(2048, 128 * filtered_ef(x, count, ef));
 }
 
 /* When many items match, a walk over all of them finds enough that do, if it keeps more. Else it
@@ -184,11 +214,13 @@ static bool is_few(const struct vindex *x, const struct vindex_filter *f, size_t
 static const struct vindex_filter *way_of(
 	const struct vindex *x, const struct vindex_filter *f, size_t *ef)
 {
-	uint64_t count = f ? f->count : 0, live = atomic_load(&x->live);
-	for (uint64_t i = 0; f && !count && f->bits && i < (f->n_bits + 63) / 64; i++)
-		count += (unsigned)__builtin_popcountll(f->bits[i]);
-	if (!f || count < live / 3 || count > live)
+	uint64_t count = f ? count_of(f) : 0, live = atomic_load(&x->live);
+	if (!f)
+		return NULL;
+	if (count < live / 3 || count > live) {
+		*ef = filtered_ef(x, count, *ef);
 		return f;
+	}
 	*ef = MIN((size_t)(*ef * live / count), VINDEX_K_MAX);
 	return NULL;
 }

@@ -26,22 +26,25 @@ static float normal(uint64_t *s)
 	return sum * 0.866f;
 }
 
-enum { CENTRES = 50 };
-
-static float *clusters(uint64_t seed, size_t n, size_t dim)
+static float *clusters_of(size_t centres, float wide, uint64_t seed, size_t n, size_t dim)
 {
 	uint64_t s = 99991, t = seed * 7919 + 3;
-	float *c = malloc(CENTRES * dim * sizeof *c), *v = malloc(n * dim * sizeof *v);
-	for (size_t i = 0; i < CENTRES * dim; i++)
+	float *c = malloc(centres * dim * sizeof *c), *v = malloc(n * dim * sizeof *v);
+	for (size_t i = 0; i < centres * dim; i++)
 		c[i] = normal(&s);
 	for (size_t i = 0; i < n; i++) {
-		size_t of = rnd(&t) % CENTRES;
-		float spread = 0.3f + 0.02f * (float)of;
+		size_t of = rnd(&t) % centres;
+		float spread = wide * (0.3f + (float)of / (float)centres);
 		for (size_t j = 0; j < dim; j++)
 			v[i * dim + j] = c[of * dim + j] + spread * normal(&t);
 	}
 	free(c);
 	return v;
+}
+
+static float *clusters(uint64_t seed, size_t n, size_t dim)
+{
+	return clusters_of(50, 1, seed, n, dim);
 }
 
 static uint64_t *numbers(size_t n, uint64_t first)
@@ -354,6 +357,29 @@ static void test_vector_graph__replace_everything_twice(void)
 	vindex_free(x);
 	free_all(v, q, odd);
 	free(all);
+}
+
+/* From one small cluster nearest neighbours lead to no other: what items that came when there were
+ * few linked across is not to go with them. */
+static void test_vector_graph__small_clusters_stay_connected(void)
+{
+	enum { N = 24000, D = 48, Q = 200, STEP = 400, CENTRES = 1200 };
+	struct vindex *x = make(&(struct vindex_options){.dim = D, .build_ef = 64});
+	float *v = clusters_of(CENTRES, 0.4f, 6, N, D), *q = clusters_of(CENTRES, 0.4f, 7, Q, D);
+	put(x, 0, v, N);
+	double first = recall(x, q, Q, 10, 12);
+	for (int round = 0; round < 3; round++) {
+		free(v);
+		v = clusters_of(CENTRES, 0.4f, 60 + (uint64_t)round, N, D);
+		for (size_t i = 0; i < N; i += STEP)
+			put(x, i, v + i * D, STEP);
+	}
+	double then = recall(x, q, Q, 10, 12);
+	tap_note("recall %.4f, after replacing everything three times %.4f", first, then);
+	CHECK(first > 0.97);
+	CHECK(then > first - 0.02);
+	vindex_free(x);
+	free_all(v, q, NULL);
 }
 
 static bool one_in(void *ctx, uint64_t key)
@@ -699,6 +725,7 @@ TESTS(T(test_vector_graph__scan_is_exact), T(test_vector_graph__bounds_hold),
 	T_LONG(test_vector_graph__finds_what_the_scan_finds, 240),
 	T_LONG(test_vector_graph__glove, 240), T(test_vector_graph__same_input_same_graph),
 	T_LONG(test_vector_graph__replace_everything_twice, 240),
+	T_LONG(test_vector_graph__small_clusters_stay_connected, 240),
 	T_LONG(test_vector_graph__filters_keep_recall, 240),
 	T_LONG(test_vector_graph__equal_and_zero_vectors, 240), T(test_vector_graph__refuses),
 	T_LONG(test_vector_graph__saved_and_opened, 240), T(test_vector_graph__damage_is_seen),
