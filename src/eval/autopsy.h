@@ -85,6 +85,8 @@ struct text_of {
 	struct str path, status, error, text, sha256, words; /* words: as answers are compared */
 	struct rag_span *chunks;
 	size_t n_chunks;
+	struct str source; /* words of the file's own strings, once they were looked at; .p NULL */
+	bool source_plain; /* it is a text, or made of texts */
 };
 
 /* The documents of a collection, their texts beside each other in memory. */

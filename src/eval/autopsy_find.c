@@ -13,8 +13,7 @@
 
 enum {
 	TEXTS_BYTES_MAX = 256 << 20,
-	SOURCE_MAX = 64 << 20,   /* of what a file's strings may be */
-	SOURCES_MAX = 256 << 20, /* of files that are looked into for one question */
+	SOURCE_MAX = 64 << 20, /* of what a file's strings may be */
 	SQUEEZED_MIN = 8,
 };
 
@@ -256,49 +255,61 @@ static enum err find_in(
 	return OK;
 }
 
-/* Torn or run together in the text, or in the file and not in the text. */
-static enum err look_harder(
-	struct texts *t, const struct known *k, size_t document, size_t *read, struct found_in *out)
+/* The words of the file's own strings, kept for the next question; none where there is no room. */
+static enum err read_source(struct texts *t, struct text_of *d)
 {
-	const struct text_of *d = &t->docs[document];
 	struct os_map file;
 	struct buf raw = {0}, words = {0};
+	enum err e = OK;
+	if (d->source.p)
+		return OK;
+	d->source = S("");
+	if (t->bytes > TEXTS_BYTES_MAX ||
+		blob_get(croft_blobs(t->c), arena_c(t->a, d->sha256), false, &file, NULL))
+		return OK;
+	struct str bytes = str_mk(file.p, file.n);
+	d->source_plain = raw_kind_of(bytes) != RAW_PDF;
+	e = raw_text(bytes, SOURCE_MAX, &raw);
+	e = e ? e : words_of(buf_str(&raw), &words);
+	if (!e)
+		d->source = arena_str(t->a, buf_str(&words));
+	t->bytes += words.n;
+	buf_free(&raw);
+	buf_free(&words);
+	os_unmap(&file);
+	return e || !d->source.p ? no_memory(t->et) : OK;
+}
+
+/* Torn or run together in the text, or in the file and not in the text. */
+static enum err look_harder(
+	struct texts *t, const struct known *k, size_t document, struct found_in *out)
+{
+	struct text_of *d = &t->docs[document];
+	struct buf b = {0};
 	for (size_t i = 0; i < k->n_answers && d->words.n; i++)
 		if (says_squeezed(d->words, k->answers[i])) {
 			out->by = KNOWN_BROKEN;
 			out->document = document;
 			return OK;
 		}
-	if (*read > SOURCES_MAX ||
-		blob_get(croft_blobs(t->c), arena_c(t->a, d->sha256), false, &file, NULL))
-		return OK;
-	*read += file.n;
-	struct str bytes = str_mk(file.p, file.n);
-	bool plain = raw_kind_of(bytes) == RAW_PLAIN;
-	enum err e = raw_text(bytes, SOURCE_MAX, &raw);
-	e = e ? e : words_of(buf_str(&raw), &words);
-	struct buf b = {0};
-	for (size_t i = 0; i < k->n_answers && !e; i++) {
+	enum err e = read_source(t, d);
+	for (size_t i = 0; i < k->n_answers && !e && d->source.n; i++) {
 		struct str needle = needle_of(k->answers[i], &b);
-		bool there = needle.n && str_find(buf_str(&words), needle) != STR_NONE;
-		/* a number may be anything in a file that is no text */
-		there &= plain || needle.n > SQUEEZED_MIN;
-		if (there || says_squeezed(buf_str(&words), k->answers[i])) {
+		bool there = needle.n && str_find(d->source, needle) != STR_NONE;
+		/* a number may be anything in a page description */
+		there &= d->source_plain || needle.n > SQUEEZED_MIN;
+		if (there || says_squeezed(d->source, k->answers[i])) {
 			out->by = KNOWN_SOURCE;
 			out->document = document;
 			break;
 		}
 	}
 	buf_free(&b);
-	buf_free(&raw);
-	buf_free(&words);
-	os_unmap(&file);
-	return e ? no_memory(t->et) : OK;
+	return e;
 }
 
 enum err texts_find(struct texts *t, const struct known *k, struct found_in *out)
 {
-	size_t read = 0;
 	*out = (struct found_in){.document = SIZE_MAX};
 	enum err e = OK;
 	for (size_t i = 0; i < t->n && !e; i++) {
@@ -316,7 +327,7 @@ enum err texts_find(struct texts *t, const struct known *k, struct found_in *out
 		return OK;
 	for (size_t i = 0; i < t->n && !e && out->by == KNOWN_NOWHERE; i++)
 		if (!k->document.n || is_named(&t->docs[i], k->document))
-			e = look_harder(t, k, i, &read, out);
+			e = look_harder(t, k, i, out);
 	if (!e && out->by == KNOWN_NOWHERE && out->named)
 		out->by = KNOWN_DOCUMENT;
 	return e;

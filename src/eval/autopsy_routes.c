@@ -98,7 +98,7 @@ static enum err parse(struct examination *z, yyjson_val *o, struct errtext *et)
 	e = e ? e : json_want_str(o, "model", &x->model, et);
 	e = e ? e : json_want_str(o, "digest", &z->digest, et);
 	e = e ? e : parse_questions(z, o, et);
-	if (!e && (x->answer || rag_stages_ask(&q->stages)))
+	if (!e && (x->answer || rag_stages_wanted(o, &q->stages)))
 		e = need(z->rq, PERM_MODEL_USE, et);
 	if (e || !z->digest.n)
 		return e;

@@ -196,7 +196,7 @@ static enum err parse_setting(
 	if (!yyjson_is_obj(o))
 		return err_set(et, ERR_INVALID, "a setting must be an object");
 	enum err e = rag_query_parse(v->c, o, &r->query, et);
-	if (!e && rag_stages_ask(&r->query.stages))
+	if (!e && rag_stages_wanted(o, &r->query.stages))
 		e = need(v->rq, PERM_MODEL_USE, et);
 	e = e ? e : json_want_str(o, "label", &r->label, et);
 	e = e ? e : json_want_i64(o, "chunk_tokens", 0, 8192, &r->corpus.chunk_tokens, et);

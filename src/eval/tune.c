@@ -141,7 +141,7 @@ static enum err parse(struct search *s, yyjson_val *o)
 			p->half_lives, &p->n_half_lives, s->et);
 	e = e ? e : json_want_str(o, "query_model", &p->query_model, s->et);
 	e = e ? e : read_stages(p, yyjson_obj_get(o, "stages"), s->et);
-	if (!e && (p->rewrite || p->decompose || p->hyde || rag_stages_ask(&p->configured.stages)))
+	if (!e && (p->rewrite || p->decompose || p->hyde))
 		e = need(s->v->rq, PERM_MODEL_USE, s->et);
 	if (!p->n_chunks || p->collection.n) {
 		p->n_chunks = 1;

@@ -288,7 +288,7 @@ void post_ask(struct croft *c, struct http_request *rq, struct http_response *rs
 	enum err e = json_parse(rq->body, &doc, &et);
 	if (!e)
 		e = parse(c, yyjson_doc_get_root(doc), &q, &stream, &et);
-	if (!e && rag_stages_ask(&q.query.stages))
+	if (!e && rag_stages_wanted(yyjson_doc_get_root(doc), &q.query.stages))
 		e = need(rq, PERM_MODEL_USE, &et);
 	if (e)
 		http_reply_error(rs, e, &et);

@@ -149,6 +149,9 @@ enum err rag_query_parse(
 	struct croft *c, yyjson_val *o, struct rag_query *q, struct errtext *et) MUST_CHECK;
 bool rag_stages_any(const struct rag_stages *s);
 bool rag_stages_ask(const struct rag_stages *s); /* a chat model */
+/* Whether it is the request that wants a chat model, which takes the permission model.use: what the
+ * settings turn on is the house's. */
+bool rag_stages_wanted(yyjson_val *o, const struct rag_stages *s);
 /* Members that rag_query_parse reads back, those that do something. */
 void rag_stages_write(struct jw *w, const struct rag_stages *s);
 /* "rewrite, hyde, diversity 0.3": appends. */

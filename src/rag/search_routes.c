@@ -201,7 +201,7 @@ void post_search(struct croft *c, struct http_request *rq, struct http_response 
 		e = json_want_str(o, "query", &q.text, &et);
 	if (!e)
 		e = rag_query_parse(c, o, &q, &et);
-	if (!e && rag_stages_ask(&q.stages))
+	if (!e && rag_stages_wanted(o, &q.stages))
 		e = need(rq, PERM_MODEL_USE, &et);
 	if (!e) {
 		run = run_begin(c, project_of(rq), "search", q.text);

@@ -91,6 +91,13 @@ bool rag_stages_ask(const struct rag_stages *s)
 	return s->rewrite || s->decompose || s->hyde;
 }
 
+bool rag_stages_wanted(yyjson_val *o, const struct rag_stages *s)
+{
+	return rag_stages_ask(s) &&
+	       (json_bool(o, "rewrite", false) || json_bool(o, "decompose", false) ||
+		       json_bool(o, "hyde", false) || json_str(o, "query_model").n);
+}
+
 bool rag_stages_any(const struct rag_stages *s)
 {
 	return rag_stages_ask(s) || s->derive_filters || s->diversity > 0 ||
