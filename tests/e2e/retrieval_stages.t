@@ -140,6 +140,18 @@ def fails(c, p):
     tap.same(len(search(c, "bridge", query_model="nobody")["notes"]), 0, "which nobody asks when nothing is to be rewritten")
 
 
+def viewers(c):
+    """Who may search and not chat: what the house turned on is for them too, what they turn on is not."""
+    tap.same((c.cli("user", "add", "root", "--role", "admin")[0], c.cli("user", "add", "vi", "--role", "viewer")[0]), (0, 0), "two users")
+    c.key = c.cli("key", "add", "--user", "root")[1].strip()
+    key = {"Authorization": "Bearer " + c.cli("key", "add", "--user", "vi")[1].strip()}
+    ask = {"query": "river", "collection": "river"}
+    status, r = c.json("POST", "/api/v1/search", ask, headers=key)
+    tap.ok(status == 200 and stages(r)[0] == "rewrite", "a viewer's search is rewritten by the house", r)
+    tap.same([c.json("POST", path, {**ask, "question": "river", "hyde": True}, headers=key)[0]
+              for path in ("/api/v1/search", "/api/v1/ask")], [403, 403], "but not by what is not the viewer's to use")
+
+
 def local(c):
     put(c, "/a/bridge.txt", "The iron bridge of Coalbrookdale was opened in 1781.")
     put(c, "/a/soup.txt", "Onions are fried in butter for the soup. Bread and cheese go on top.")
@@ -245,6 +257,9 @@ with Croft(models=True, settings={"rag.neighbours": 1, "rag.half_life_days": 30}
     tap.same(stages(search(c, "river", collection="river")), ["search", "recency", "context"], "settings are for every search")
     tap.same(stages(search(c, "river", collection="river", context=False, recency=False)), ["search"], "and a search goes without")
     local(c)
+with Croft(models=True, settings={"rag.rewrite": "true"}) as c:
+    put(c, "/a/one.txt", "The river is long.", collection="river")
+    viewers(c)
 with tempfile.TemporaryDirectory() as tmp, Croft(models=True, settings={"rag.rerank_depth": 5, "rerank.model": "ce"}) as c:
     ce = cross_encoder.folder(os.path.join(MODELS, "minilm"), os.path.join(tmp, "ce"))
     tap.same(c.cli("pull", ce, "--name", "ce")[0], 0, "a cross-encoder is installed")
