@@ -88,6 +88,10 @@ bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
 bench-keyword: all ## keyword search (BM25) beside rank_bm25, bm25s and tantivy
 	@bench/keyword.sh $(BUILD)
 
+.PHONY: bench-sparse
+bench-sparse: all ## sparse vectors beside SciPy and NumPy (N=200000)
+	@bench/sparse.sh $(BUILD)
+
 .PHONY: bench-collections
 bench-collections: all ## collections through HTTP with JSON: puts, queries, opening (ITEMS=200000 DIM=384)
 	@bench/collections.sh $(BUILD)
