@@ -42,6 +42,7 @@ clients() {
 	formats) pip prov==3.2.3 openlineage-python==1.54.0 model-signing==1.1.1 pyOpenSSL==26.4.0 \
 		'cyclonedx-python-lib[json-validation]==11.12.0' mlcroissant==1.1.1 PyYAML==6.0.4 ;;
 	qdrant) pip qdrant-client==1.20.0 langchain-qdrant==1.1.0 ;;
+	llama) pip qdrant-client==1.20.0 llama-index-core==0.14.25 llama-index-vector-stores-qdrant==0.10.4 ;;
 	qdrant-node) npm_install @qdrant/js-client-rest@1.18.0 ;;
 	node) npm_install openai@6.49.0 zod@4.6.7 ;;
 	prometheus) pip prometheus-client==0.26.0 ;;
@@ -62,13 +63,13 @@ clients() {
 case ${1:-} in
 all)
 	# before the tests start: an install must not change packages under a running one
-	for group in python agents anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai qdrant qdrant-node; do
+	for group in python agents anthropic cohere otel-python mlflow sklearn formats prometheus node oidc otel-node otel-openai qdrant llama qdrant-node; do
 		(clients $group) || echo "setup-clients: $group cannot be fetched; its tests are skipped" >&2
 	done
 	;;
 *)
 	clients "${1:-}" || {
-		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|agents|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai|qdrant|qdrant-node" >&2
+		[ $? != 2 ] || echo "usage: tools/setup-clients.sh all|python|agents|anthropic|cohere|mlflow|sklearn|formats|prometheus|node|oidc|otel-python|otel-node|otel-openai|qdrant|llama|qdrant-node" >&2
 		exit 1
 	}
 	;;

@@ -10,6 +10,8 @@ const struct option collection_create_options[] = {
 	{"model", 'm', "NAME", "The model that embeds the texts"},
 	{"vectors", 0, "JSON",
 		"Several kinds: {\"name\": {\"size\": 384, \"distance\": \"Cosine\"}}"},
+	{"sparse", 0, "JSON",
+		"Sparse vectors, perhaps beside others: {\"name\": {\"modifier\": \"idf\"}}"},
 	{"backend", 0, "NAME", "embedded (memory) or pgvector (PostgreSQL)"},
 };
 const struct option collection_move_options[] = {
@@ -82,6 +84,10 @@ static void space_cell(struct cmd_table *t, yyjson_val *spaces)
 	yyjson_arr_foreach(spaces, i, n, s)
 	{
 		struct str name = json_str(s, "name"), model = json_str(s, "model");
+		if (str_eq_c(json_str(s, "kind"), "sparse")) {
+			buf_addf(&b, "%s%.*s sparse", i ? ", " : "", STR_FMT(name));
+			continue;
+		}
 		buf_addf(&b, "%s%.*s%s%lld %.*s%s%.*s", i ? ", " : "", STR_FMT(name),
 			name.n ? " " : "", (long long)json_i64(s, "size", 0),
 			STR_FMT(json_str(s, "distance")), model.n ? " " : "", STR_FMT(model));
@@ -153,9 +159,15 @@ static void print_collection(struct cmd *cmd, yyjson_val *k)
 	yyjson_arr_foreach(yyjson_obj_get(k, "spaces"), i, n, s)
 	{
 		struct str name = json_str(s, "name"), model = json_str(s, "model");
-		cmd_outf(cmd, "  vectors %.*s%s%lld numbers, %.*s\n", STR_FMT(name),
-			name.n ? ": " : "", (long long)json_i64(s, "size", 0),
-			STR_FMT(json_str(s, "distance")));
+		struct str kind = json_str(s, "kind");
+		if (str_eq_c(kind, "sparse"))
+			cmd_outf(cmd, "  vectors %.*s: sparse%s\n", STR_FMT(name),
+				json_bool(s, "idf", false) ? ", weighed by idf" : "");
+		else
+			cmd_outf(cmd, "  vectors %.*s%s%s%lld numbers, %.*s\n", STR_FMT(name),
+				name.n ? ": " : "", str_eq_c(kind, "multi") ? "lists of " : "",
+				(long long)json_i64(s, "size", 0),
+				STR_FMT(json_str(s, "distance")));
 		if (model.n)
 			cmd_outf(cmd, "    made by %.*s (%.16s)\n", STR_FMT(model),
 				json_str(s, "identity").p);
@@ -219,15 +231,20 @@ enum err run_collections_rm(struct cmd *cmd, struct errtext *et)
 
 /* ---- create ---- */
 
-static void vectors_body(struct buf *b, struct str vectors, int64_t size, struct str distance,
-	struct str model, struct str backend)
+static void vectors_body(struct buf *b, struct str vectors, struct str sparse, int64_t size,
+	struct str distance, struct str model, struct str backend)
 {
 	struct jw w = {.out = b};
 	jw_obj(&w);
-	jw_key(&w, "vectors");
+	if (sparse.n) {
+		jw_key(&w, "sparse_vectors");
+		jw_raw(&w, sparse);
+	}
 	if (vectors.n) {
+		jw_key(&w, "vectors");
 		jw_raw(&w, vectors);
-	} else {
+	} else if (size || model.n || !sparse.n) {
+		jw_key(&w, "vectors");
 		jw_obj(&w);
 		if (size)
 			jw_ki64(&w, "size", size);
@@ -255,12 +272,13 @@ enum err run_collections_create(struct cmd *cmd, struct errtext *et)
 	struct buf b = {0};
 	int64_t size = 0;
 	enum err e = number(cmd, "size", &size, et);
-	if (!e && !size && !cmd_opt(cmd, "model").n && !cmd_opt(cmd, "vectors").n)
+	if (!e && !size && !cmd_opt(cmd, "model").n && !cmd_opt(cmd, "vectors").n &&
+		!cmd_opt(cmd, "sparse").n)
 		e = err_set(et, ERR_INVALID,
 			"say --model NAME, whose vectors they are, or --size N for vectors of "
 			"your own");
-	vectors_body(&b, cmd_opt(cmd, "vectors"), size, cmd_opt(cmd, "distance"),
-		cmd_opt(cmd, "model"), cmd_opt(cmd, "backend"));
+	vectors_body(&b, cmd_opt(cmd, "vectors"), cmd_opt(cmd, "sparse"), size,
+		cmd_opt(cmd, "distance"), cmd_opt(cmd, "model"), cmd_opt(cmd, "backend"));
 	e = e ? e : show(cmd, HTTP_PUT, buf_str(&b), et);
 	buf_free(&b);
 	return e;
@@ -290,8 +308,8 @@ static enum err create_for(struct cmd *cmd, struct str items, struct errtext *et
 	struct errtext absent;
 	enum err e = call(cmd, HTTP_GET, "", (struct str){0}, &reply, NULL, &absent);
 	if (e == ERR_NOT_FOUND) {
-		vectors_body(&b, (struct str){0}, (int64_t)dim, cmd_opt(cmd, "distance"),
-			(struct str){0}, cmd_opt(cmd, "backend"));
+		vectors_body(&b, (struct str){0}, (struct str){0}, (int64_t)dim,
+			cmd_opt(cmd, "distance"), (struct str){0}, cmd_opt(cmd, "backend"));
 		e = dim ? call(cmd, HTTP_PUT, "", buf_str(&b), &reply, NULL, et)
 			: err_set(et, ERR_INVALID,
 				  "the first item has no vector: make the collection first, with "

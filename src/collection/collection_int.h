@@ -505,7 +505,7 @@ enum { N_KEYWORD_OPTIONS = 6 };
 extern const struct option collection_create_options[], collection_import_options[],
 	collection_export_options[], collection_search_options[], collection_move_options[];
 enum {
-	N_CREATE_OPTIONS = 5,
+	N_CREATE_OPTIONS = 6,
 	N_MOVE_OPTIONS = 1,
 	N_IMPORT_OPTIONS = 9,
 	N_EXPORT_OPTIONS = 4,

@@ -476,7 +476,8 @@ def kill_while_writing(tap):
     """What was acknowledged is there after kill -9, and is searched."""
     with Croft() as c:
         q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
-        q.create_collection("k", vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE))
+        q.create_collection("k", vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE),
+                            sparse_vectors_config={"s": m.SparseVectorParams()})
         known, stop = {}, threading.Event()
 
         def write(worker):
@@ -491,7 +492,7 @@ def kill_while_writing(tap):
                         known[i] = ("gone", None)
                     else:
                         known[i] = ("?", None)
-                        q.upsert("k", [m.PointStruct(id=i, vector=v, payload={"w": worker})])
+                        q.upsert("k", [m.PointStruct(id=i, vector={"": v, "s": m.SparseVector(indices=[i, 77777], values=[1.0, v[0]])}, payload={"w": worker})])
                         known[i] = ("there", v)
                 except Exception:
                     return
@@ -514,8 +515,13 @@ def kill_while_writing(tap):
                 lost.append(f"{i} was deleted and is back")
             if state == "there":
                 near = q.query_points("k", query=v, limit=3).points
-                if not got or not close(plain(got[0].vector), v) or i not in [p.id for p in near]:
+                own = [p.id for p in q.query_points("k", query=m.SparseVector(indices=[i], values=[1.0]), using="s", limit=3).points]
+                if not got or not close(plain(got[0].vector[""]), v) or i not in [p.id for p in near] or own != [i]:
                     lost.append(f"{i} is not there, or is not found")
+        there = {i for i, (state, _) in known.items() if state == "there"}
+        found = {p.id for p in q.query_points("k", query=m.SparseVector(indices=[77777], values=[1.0]), using="s", limit=4000).points}
+        lost += [f"{i} is not found by its sparse vector" for i in there - found]
+        lost += [f"{i} was deleted and is found by its sparse vector" for i in found if known[i][0] == "gone"]
         tap.ok(not lost, f"after kill -9 all of {len(known)} points are as they were acknowledged", "\n".join(lost[:10]))
 
 
