@@ -44,8 +44,14 @@ static enum err no_memory(struct errtext *et)
 
 /* ---- keeping ---- */
 
+/* What a page counts: of duplicates groups, which are in order. */
+static size_t total_of(enum curate_kind kind, const struct curate_found *f)
+{
+	return kind == CURATE_DUPLICATES && f->n ? (size_t)f->cases[f->n - 1].group + 1 : f->n;
+}
+
 static void write_about(struct jw *w, const struct curate_job *j, const struct curate_rows *x,
-	struct str summary, int64_t took_ms)
+	const struct curate_found *f, struct str summary, int64_t took_ms)
 {
 	jw_obj(w);
 	jw_key(w, "parameters");
@@ -58,6 +64,7 @@ static void write_about(struct jw *w, const struct curate_job *j, const struct c
 		jw_raw(w, x->names[i]);
 	jw_end(w);
 	jw_ki64(w, "items", (int64_t)x->n);
+	jw_ki64(w, "total", (int64_t)total_of(j->kind, f));
 	jw_ki64(w, "took_ms", took_ms);
 	jw_end(w);
 }
@@ -80,7 +87,7 @@ static enum err keep(struct curate_job *j, const struct curate_rows *x,
 	struct buf about = {0}, cases = {0}, summary = {0};
 	struct jw w = {.out = &about};
 	buf_addf(&summary, "{%s}", buf_c(&f->summary));
-	write_about(&w, j, x, buf_str(&summary), took_ms);
+	write_about(&w, j, x, f, buf_str(&summary), took_ms);
 	curate_encode(f->cases, f->n, &cases);
 	enum err e = about.err || cases.err || summary.err || f->summary.err ? no_memory(et) : OK;
 	struct curate_row r = {

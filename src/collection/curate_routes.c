@@ -113,16 +113,14 @@ static enum err write_case(
 }
 
 /* The cases of a page: of duplicates so many groups, else so many items. */
-static void range_of(const struct page *p, size_t *from, size_t *to, int64_t *total)
+static void range_of(const struct page *p, size_t *from, size_t *to)
 {
 	const struct curate_result *r = &p->r;
 	if (r->row.kind != CURATE_DUPLICATES) {
 		*from = MIN((size_t)p->from, r->n);
 		*to = MIN(*from + (size_t)p->limit, r->n);
-		*total = (int64_t)r->n;
 		return;
 	}
-	*total = r->n ? (int64_t)r->cases[r->n - 1].group + 1 : 0;
 	for (*from = 0; *from < r->n && r->cases[*from].group < p->from; ++*from)
 		;
 	for (*to = *from; *to < r->n && r->cases[*to].group < p->from + p->limit; ++*to)
@@ -133,9 +131,8 @@ static enum err write_result(struct jw *w, struct page *p, struct errtext *et)
 {
 	char t[CLOCK_TEXT];
 	size_t from = 0, to = 0;
-	int64_t total = 0;
 	enum err e = OK;
-	range_of(p, &from, &to, &total);
+	range_of(p, &from, &to);
 	jw_obj(w);
 	jw_ki64(w, "seq", p->r.row.seq);
 	jw_ki64(w, "behind", p->k.seq - p->r.row.seq);
@@ -149,7 +146,7 @@ static enum err write_result(struct jw *w, struct page *p, struct errtext *et)
 	jw_val(w, yyjson_obj_get(p->r.about, "summary"));
 	jw_key(w, "labels");
 	jw_val(w, yyjson_obj_get(p->r.about, "labels"));
-	jw_ki64(w, "total", total);
+	jw_ki64(w, "total", json_i64(p->r.about, "total", 0));
 	jw_key(w, "cases");
 	jw_arr(w);
 	for (size_t i = from; i < to && !e; i++)
@@ -183,7 +180,8 @@ static enum err read_page(
 		store_collection_by_name(p->tx, project_of(rq), name_of(rq), rq->arena, &p->k, et);
 	if (e)
 		return e;
-	e = curate_result_read(p->tx, p->k.number, kind, true, rq->arena, &p->r, et);
+	/* who only asks how far it is needs none of the cases */
+	e = curate_result_read(p->tx, p->k.number, kind, p->limit > 0, rq->arena, &p->r, et);
 	p->there = !e;
 	return e == ERR_NOT_FOUND ? OK : e;
 }
@@ -321,7 +319,7 @@ void post_curation_apply(struct croft *c, struct http_request *rq, struct http_r
 {
 	static const char *const actions[] = {"tag", "label", "checked", "delete"};
 	struct errtext et = {0};
-	struct page p = {0};
+	struct page p = {.limit = PAGE};
 	struct curate_apply what = {.cancel = rq->cancel};
 	struct curate_applied done = {0};
 	struct collection *k = NULL;
@@ -353,7 +351,7 @@ void post_curation_dataset(struct croft *c, struct http_request *rq, struct http
 {
 	static const char *const items[] = {"rest", "found", "all"};
 	struct errtext et = {0};
-	struct page p = {0};
+	struct page p = {.limit = PAGE};
 	struct curate_dataset what = {.cancel = rq->cancel};
 	struct curate_made made = {0};
 	yyjson_val *body = NULL;

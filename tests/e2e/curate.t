@@ -248,6 +248,51 @@ def command(c):
     tap.same(c.json("GET", f"{ROOT}/copy/curate/duplicates")[1]["result"], None, "it is gone")
 
 
+def allowed(c):
+    """Who reads sees what was found; who writes looks for it and applies it; a dataset needs artifact.write; another project
+    sees nothing."""
+    with open(os.path.join(c.home, "server.json")) as f:
+        owner = {"authorization": "Bearer " + json.load(f)["key"]}
+    c.json("PUT", f"{ROOT}/own", {"vectors": {"size": 2, "distance": "Cosine"}})
+    put(c, "own", [{"id": i, "vector": [1, i // 2]} for i in range(6)])
+    url = f"{ROOT}/own/curate/duplicates"
+    curate(c, "own", "duplicates")
+    c.json("POST", "/api/v1/users", {"name": "ada", "role": "admin", "password": "correct horse"}, headers=owner)
+    c.json("PUT", "/api/v1/roles/labeller", {"permissions": ["document.read", "document.write"]}, headers=owner)
+    keys = {}
+    for name, role in (("vera", "viewer"), ("lars", "labeller")):
+        c.json("POST", "/api/v1/users", {"name": name, "kind": "service", "role": role}, headers=owner)
+        keys[name] = {"x-api-key": c.json("POST", "/api/v1/keys", {"user": name}, headers=owner)[1]["key"]}
+    tap.same(c.json("GET", url, headers=keys["vera"])[1]["result"]["summary"]["groups"], 3, "a viewer sees what was found")
+    for path, body in ((url, {}), (url + "/apply", {}), (url + "/dataset", {"dataset": "x"})):
+        tap.same(c.json("POST", path, body, headers=keys["vera"])[0], 403, f"but may not: {path.rsplit('/', 1)[1]}")
+    tap.same(c.json("DELETE", url, headers=keys["vera"])[0], 403, "nor delete it")
+    tap.same(c.json("POST", url + "/apply", {"ids": [1]}, headers=keys["lars"])[0], 200, "who writes documents applies it")
+    tap.same(c.json("POST", url + "/dataset", {"dataset": "x"}, headers=keys["lars"])[0], 403, "and makes no dataset")
+    who = [a["who"] if "who" in a else a for a in c.json("GET", "/api/v1/audit?limit=5", headers=owner)[1]["records"]
+           if a["action"] == "collection.curate.set"]
+    tap.ok("lars" in json.dumps(who), "the audit log says who", who)
+    c.json("POST", "/api/v1/projects", {"name": "other"}, headers=owner)
+    other = {**owner, "x-croft-project": "other"}
+    tap.same((c.json("GET", url, headers=other)[0], c.json("POST", url, {}, headers=other)[0],
+              c.json("POST", url + "/apply", {}, headers=other)[0]), (404, 404, 404), "another project sees nothing")
+
+
+def copies(c):
+    """A copy that is not filled yet is curated as what it shows; a dataset of a version leads to the version."""
+    c.json("PUT", f"{ROOT}/first", {"vectors": {"size": 3, "distance": "Cosine"}})
+    put(c, "first", [{"id": i, "vector": [1, i // 2, 0]} for i in range(10)])
+    c.cli("collections", "commit", "first")
+    rc, said, err = c.cli("collections", "copy", "first", "second")
+    tap.ok(rc == 0, "a copy", said + err)
+    r = curate(c, "second", "duplicates", threshold=0.99999)[1]
+    tap.same(r.get("summary", r).get("groups"), 5, "has its items")
+    r = curate(c, "first", "duplicates", threshold=0.99999)
+    c.json("POST", f"{ROOT}/first/curate/duplicates/dataset", {"dataset": "of-version"})
+    line = c.cli("artifact", "lineage", "dataset/of-version")[1]
+    tap.ok("vector-collection/first:1" in line, "the dataset comes from the version", line)
+
+
 with Croft() as c:
     r, items = duplicates(c)
     datasets(c, r, items)
@@ -255,4 +300,6 @@ with Croft() as c:
     command(c)
     killed(c)
     stopped(c)
+    copies(c)
+    allowed(c)
 tap.done()
