@@ -28,3 +28,9 @@ echo "== regular expressions, beside node"
 mkdir -p build/oracle/json-schema
 tar xJf "${CROFT_SHARED_DATA:-$PWD/../shared/data}/conformance/json-schema-test-suite.tar.xz" -C build/oracle/json-schema
 node tools/oracle/regex.js build/oracle/json-schema/tests
+echo "== outliers, spread labels and wrong labels, beside scikit-learn and cleanlab"
+data=$(tools/oracle/venv.sh data)
+"$data" tools/oracle/curate.py tests/golden/vector/curate.json
+echo "== Parquet files, of pyarrow's and for it"
+"$data" tools/oracle/parquet.py tests/golden/parquet
+CROFT_BUILD=$PWD/$build CROFT_PYARROW=$data python3 tests/e2e/parquet.t

@@ -4,6 +4,7 @@
 #   llama  llama-cpp-python, built from its source package with native flags (about 10 minutes)
 #   st     sentence-transformers on Debian's CPU build of PyTorch, ONNX Runtime
 #   peft   a folder for PYTHONPATH beside st: PEFT
+#   data   scikit-learn, cleanlab, pyarrow
 # CROFT_ORACLE_LLAMA and CROFT_ORACLE_ST name a ready Python instead.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -37,6 +38,12 @@ peft)
 	fi
 	echo "$dir"
 	exit ;;
-*) echo "venv.sh: llama, st or peft" >&2; exit 2 ;;
+data)
+	if [ ! -x "$dir/ok" ]; then
+		python3 -m venv "$dir" >&2
+		"$dir/bin/pip" install -q scikit-learn==1.9.1 cleanlab==2.9.0 pyarrow==26.0.1 numpy==2.4.6 >&2
+		ln -s bin/python "$dir/ok"
+	fi ;;
+*) echo "venv.sh: llama, st, peft or data" >&2; exit 2 ;;
 esac
 echo "$dir/bin/python"
