@@ -123,3 +123,11 @@ enum err kern_init(struct errtext *et)
 			return kern_use(tables[i].name, et);
 	return OK;
 }
+
+/* Everybody has the best from the beginning: a server may search for days before it opens a model.
+ * What CROFT_KERNELS has wrong is said by kern_init. */
+__attribute__((constructor)) static void begin(void)
+{
+	struct errtext et;
+	(void)!kern_init(&et);
+}

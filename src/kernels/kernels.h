@@ -1,7 +1,7 @@
 /* Kernels: the arithmetic that inference, training and the vector index stand on.
  *
- * One table of function pointers (`kern`), filled for the CPU at kern_init: generic C (the oracle),
- * AVX2+FMA+F16C, AVX-512 (F/BW/DQ/VL/VNNI), the same with products of BF16.
+ * One table of function pointers (`kern`), filled for the CPU when the program starts: generic C
+ *(the oracle), AVX2+FMA+F16C, AVX-512 (F/BW/DQ/VL/VNNI), the same with products of BF16.
  * CROFT_KERNELS=generic|avx2|avx512|avx512bf16 forces one.
  * Everything here is re-entrant, allocates nothing (but for the team) and never fails: shapes are
  * the caller's invariants. Sizes are in elements, strides ("ld", "stride") too, unless a name says
@@ -278,11 +278,12 @@ struct kern {
 		size_t dim, float s, bool l2);
 };
 
-/* The table in use: generic until kern_init, which is called once before threads start. */
+/* The table in use. */
 extern const struct kern *kern;
 
-/* Chooses the best table for this CPU, or the one CROFT_KERNELS names: ERR_UNSUPPORTED, with the
- * missing CPU feature, when this machine or this build lacks it (the table is then unchanged). */
+/* Chooses the best table for this CPU, or the one CROFT_KERNELS names, once more, to be told:
+ * ERR_UNSUPPORTED, with the missing CPU feature, when this machine or this build lacks it (the
+ * table is then unchanged). */
 enum err kern_init(struct errtext *et);
 enum err kern_use(const char *name, struct errtext *et); /* the same by name; for tests */
 /* Why a table cannot be used here ("the CPU lacks avx512_vnni"); NULL when it can. */
