@@ -334,6 +334,7 @@ struct collection {
 	pthread_mutex_t write;          /* one change at a time; guards seq */
 	int64_t seq;                    /* changes up to this one are in what follows */
 	_Atomic int64_t shown;          /* the same, for who does not hold it */
+	_Atomic uint64_t turn;          /* odd: a change is on its way in */
 	_Atomic int64_t head, head_seq; /* the version it was last, its own, and when; 0: none */
 	int64_t changed_ms;             /* when that was */
 	int64_t used_ms;                /* opened or closed; guarded by collections.mu */
@@ -370,6 +371,10 @@ enum err shelf_put(struct collection *k, const struct shelf_item *items, size_t 
 /* Under k->write: the head, as this transaction sees it. */
 enum err shelf_head_read(
 	struct collection *k, struct tx *tx, struct arena *a, struct errtext *et) MUST_CHECK;
+/* Under k->write: a change begins, which ends with shelf_at, or with shelf_still if it comes to
+ * nothing; whoever reads in between may see some of it. */
+void shelf_turn(struct collection *k);
+void shelf_still(struct collection *k);
 /* Under k->write: changes up to seq are in it. */
 void shelf_at(struct collection *k, int64_t seq);
 /* How many items there are, when they are not in memory. */

@@ -271,7 +271,7 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 		items_of_version(c, rq, rs);
 		return;
 	}
-	int64_t seq = k ? atomic_load(&k->shown) : 0;
+	struct live_mark before = live_mark(k);
 	e = e ? e
 	      : collection_scroll(k, NULL, http_query(rq, "from").p ? &from : NULL,
 			(size_t)limit + 1, (struct item_want){true, vectors}, rq->arena, &items, &n,
@@ -287,7 +287,7 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 	else
 		jw_null(&w);
 	if (k)
-		live_members(&w, k, seq);
+		live_members(&w, k, before);
 	collection_close(k);
 	jw_end(&w);
 	reply(rs, e, &et, &w);
@@ -494,7 +494,7 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 		search_version(c, rq, rs, o);
 		return;
 	}
-	int64_t seq = k ? atomic_load(&k->shown) : 0;
+	struct live_mark before = live_mark(k);
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
 	e = e ? e : search(rq, k, &x, &hits, &n, &et);
 	jw_obj(&w);
@@ -516,7 +516,7 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	jw_ki64(&w, "compared", (int64_t)x.how.compared);
 	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);
 	if (k)
-		live_members(&w, k, seq);
+		live_members(&w, k, before);
 	collection_close(k);
 	jw_end(&w);
 	reply(rs, e, &et, &w);

@@ -114,9 +114,12 @@ static enum err run(
 		return no_memory(et);
 	}
 	pthread_mutex_lock(&x->k->write);
+	shelf_turn(x->k);
 	enum err e = in_layout(x, fn, et);
 	if (!e && x->touched)
 		e = publish(x, shown, et);
+	else
+		shelf_still(x->k);
 	pthread_mutex_unlock(&x->k->write);
 	if (!e && seq)
 		*seq = x->touched ? x->row.seq : x->before;

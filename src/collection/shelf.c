@@ -184,12 +184,23 @@ void shelf_counts(struct collection *k, int64_t items)
 	pthread_rwlock_unlock(&k->lock);
 }
 
+void shelf_turn(struct collection *k)
+{
+	atomic_fetch_or(&k->turn, 1);
+}
+
+void shelf_still(struct collection *k)
+{
+	atomic_store(&k->turn, (atomic_load(&k->turn) | 1) + 1);
+}
+
 void shelf_at(struct collection *k, int64_t seq)
 {
 	if (seq != k->seq)
 		k->changed_ms = clock_unix_ms();
 	k->seq = seq;
 	atomic_store(&k->shown, seq);
+	shelf_still(k);
 }
 
 /* ---- from the database ---- */
@@ -378,6 +389,7 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	struct reading x = {.k = k};
 	struct collection_row row;
 	struct tx *tx = NULL;
+	shelf_turn(k);
 	enum err e = reading_begin(&x, et);
 	e = e ? e : db_begin(croft_db(k->c), TX_READ, &tx, et);
 	e = e ? e : store_collection_by_number(tx, k->number, x.a, &row, et);

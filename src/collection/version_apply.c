@@ -334,14 +334,18 @@ static enum err apply(struct applying *x, struct errtext *et)
 	char number[24];
 	snprintf(number, sizeof number, "%lld", (long long)x->s->seen.row.number);
 	struct collection *k = take_open(collections_of(x->s->c), str_c(number));
-	if (k)
+	if (k) {
 		pthread_mutex_lock(&k->write);
+		shelf_turn(k);
+	}
 	enum err e = db_begin(croft_db(x->s->c), TX_WRITE, &tx, et);
 	e = e ? e : db_finish(tx, apply_in(x, tx, et), et);
 	struct errtext late;
 	/* what cannot be published now is read by the next who changes or follows */
 	if (!e && !x->raced && k)
 		(void)!shelf_follow(k, &late);
+	else if (k)
+		shelf_still(k);
 	if (k)
 		pthread_mutex_unlock(&k->write);
 	if (k)

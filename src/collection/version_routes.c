@@ -410,11 +410,22 @@ static void view_members(struct jw *w, const struct view *x)
 		jw_null(w);
 }
 
-void live_members(struct jw *w, const struct collection *k, int64_t seq_before)
+struct live_mark live_mark(const struct collection *k)
 {
-	int64_t seq = atomic_load(&k->shown), head = atomic_load(&k->head);
-	bool clean = head && seq == seq_before && seq == atomic_load(&k->head_seq);
-	jw_ki64(w, "seq", seq_before);
+	struct live_mark m = {0};
+	if (k) {
+		m.turn = atomic_load(&k->turn);
+		m.seq = atomic_load(&k->shown);
+	}
+	return m;
+}
+
+void live_members(struct jw *w, const struct collection *k, struct live_mark before)
+{
+	int64_t head = atomic_load(&k->head);
+	bool clean = head && before.seq == atomic_load(&k->head_seq) && !(before.turn & 1) &&
+		     before.turn == atomic_load(&k->turn);
+	jw_ki64(w, "seq", before.seq);
 	jw_key(w, "version");
 	clean ? jw_i64(w, head) : jw_null(w);
 	jw_key(w, "artifact");
@@ -604,10 +615,10 @@ void count_items(struct croft *c, struct http_request *rq, struct http_response 
 	if (!e && !k) {
 		e = count_version(c, rq, ref, filter, &w, &et);
 	} else if (!e) {
-		int64_t seq = atomic_load(&k->shown);
+		struct live_mark before = live_mark(k);
 		e = count_live(k, rq, filter, &n, &et);
 		jw_ki64(&w, "count", (int64_t)n);
-		live_members(&w, k, seq);
+		live_members(&w, k, before);
 	}
 	jw_end(&w);
 	collection_close(k);

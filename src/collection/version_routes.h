@@ -18,8 +18,13 @@ enum err version_write(struct jw *w, struct croft *c, struct str project,
 void items_of_version(struct croft *c, struct http_request *rq, struct http_response *rs);
 void search_version(
 	struct croft *c, struct http_request *rq, struct http_response *rs, yyjson_val *o);
-/* "seq", "version", "artifact": what an answer from the live items stands on; seq_before: k->shown
- * before it was made. */
-void live_members(struct jw *w, const struct collection *k, int64_t seq_before);
+/* What an answer from the live items stands on: marked before it is made, then "seq", "version",
+ * "artifact" say what it saw; no version when anything changed meanwhile. */
+struct live_mark {
+	int64_t seq;
+	uint64_t turn;
+};
+struct live_mark live_mark(const struct collection *k); /* NULL: of nothing */
+void live_members(struct jw *w, const struct collection *k, struct live_mark before);
 
 #endif

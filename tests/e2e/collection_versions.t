@@ -364,6 +364,42 @@ def at_the_same_time(c):
     tap.ok(len(set(versions)) > 1 and not torn, f"{len(set(versions))} versions made while others write hold whole changes", torn)
 
 
+def said_versions(c):
+    """A reply that says a version has seen that version and nothing else."""
+    f = Faq(c, "turns")
+    f.call("PUT", "", {"vectors": {"size": 2, "distance": "Dot"}})
+    for mark in (1, 2):
+        f.call("PUT", "/items", {"items": [{"id": n, "vector": [n, mark], "payload": {"mark": mark}} for n in range(600)]})
+        f.call("POST", "/versions", {})
+    stop, wrong, said = threading.Event(), [], [0]
+    marks = {1: 1, 2: 2}
+
+    def ask():
+        while not stop.is_set():
+            for tail, body in (("/search", {"vector": [0, 1], "k": 600}), ("/items?limit=600", None)):
+                r = f.call("POST" if body else "GET", tail, body)
+                seen = {x["payload"]["mark"] for x in r.get("hits") or r.get("items")}
+                if r["version"]:
+                    said[0] += 1
+                    if len(seen) > 1:
+                        wrong.append((tail, r["version"], seen))
+                    elif marks.setdefault(r["version"], min(seen)) != min(seen):
+                        wrong.append((tail, r["version"], seen, marks[r["version"]]))
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for t in askers:
+        t.start()
+    for n in range(10):
+        v = f.call("POST", "/restore", {"version": 1 + n % 2})
+        if marks.setdefault(v["version"], 1 + n % 2) != 1 + n % 2:
+            wrong.append(("restored", v["version"]))
+        time.sleep(0.05)
+    stop.set()
+    for t in askers:
+        t.join()
+    tap.ok(said[0] and not wrong, f"{said[0]} replies that say a version, while it is restored, have seen that one", wrong[:5])
+
+
 def command_line(c):
     _, out, err = c.cli("collections", "versions", "faq")
     tap.ok("[start]" in out and "restore of 2" in out and all(len(line) <= 80 for line in out.splitlines()),
@@ -384,4 +420,5 @@ with Croft() as c:
     merges(c)
     gone_and_hidden(c)
     at_the_same_time(c)
+    said_versions(c)
 tap.done()
