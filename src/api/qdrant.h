@@ -15,6 +15,7 @@
 #define API_QDRANT_H
 #include "base/clock.h"
 #include "collection/item_json.h"
+#include "collection/examples.h"
 #include "collection/values.h"
 
 extern const struct module qdrant_module;

@@ -22,7 +22,8 @@ struct asking {
 	size_t n_left_out;
 	struct hit_list *sources; /* of the prefetches */
 	size_t n_sources;
-	enum { ASK_NEAREST, ASK_DIVERSE, ASK_RRF, ASK_DBSF, ASK_IDS, ASK_ORDER } kind;
+	enum { ASK_NEAREST, ASK_DIVERSE, ASK_RRF, ASK_DBSF, ASK_IDS, ASK_ORDER, ASK_EXAMPLES } kind;
+	struct example_query examples;
 	double diversity;
 	size_t candidates;
 	float rrf_k;
@@ -70,7 +71,7 @@ static enum err parse_limits(struct asking *x)
 static enum err leave_out(struct asking *x, const struct item_id *id)
 {
 	if (!x->left_out)
-		x->left_out = arena_array_of(arena_of(x), 2 * EXAMPLES_MAX, struct item_id);
+		x->left_out = arena_array_of(arena_of(x), 2 * EXAMPLES_MAX + 1, struct item_id);
 	if (!x->left_out)
 		return no_memory(x);
 	x->left_out[x->n_left_out++] = *id;
@@ -148,6 +149,65 @@ static enum err examples_of(struct asking *x, yyjson_val *list, struct item_vect
 	return e;
 }
 
+/* Each of the examples for itself. */
+static enum err by_examples(struct asking *x, const struct qd_examples *ex, enum examples_by by,
+	const struct item_vector *target)
+{
+	x->kind = ASK_EXAMPLES;
+	x->examples = (struct example_query){.by = by,
+		.positive = ex->positive,
+		.negative = ex->negative,
+		.n_positive = ex->n_positive,
+		.n_negative = ex->n_negative,
+		.target = target};
+	if (!ex->n_positive && !ex->n_negative && !target)
+		return err_set(&x->q->et, ERR_INVALID, "examples are missing");
+	enum err e = qd_examples_check(x->q, x->k, ex);
+	return e || !target ? e : collection_vector_fits(x->k, ex->space, target, &x->q->et);
+}
+
+/* {positive, negative}, or a list of them. */
+static enum err pairs_of(struct asking *x, yyjson_val *list, struct qd_examples *ex)
+{
+	yyjson_val *v;
+	size_t i, n = yyjson_is_arr(list) ? yyjson_arr_size(list) : list ? 1 : 0, max;
+	enum err e = OK;
+	if (n > EXAMPLES_MAX)
+		return err_set(&x->q->et, ERR_TOO_LARGE, "at most %d pairs", EXAMPLES_MAX);
+	ex->positive = arena_array_of(arena_of(x), n + 1, struct item_vector);
+	ex->negative = arena_array_of(arena_of(x), n + 1, struct item_vector);
+	if (!ex->positive || !ex->negative)
+		return no_memory(x);
+	ex->n_positive = ex->n_negative = n;
+	if (n && !yyjson_is_arr(list)) {
+		e = vector_of(x, yyjson_obj_get(list, "positive"), ex->positive);
+		return e ? e : vector_of(x, yyjson_obj_get(list, "negative"), ex->negative);
+	}
+	yyjson_arr_foreach(list, i, max, v)
+	{
+		e = e ? e : vector_of(x, yyjson_obj_get(v, "positive"), &ex->positive[i]);
+		e = e ? e : vector_of(x, yyjson_obj_get(v, "negative"), &ex->negative[i]);
+	}
+	return e;
+}
+
+/* {target, context}, or a context alone. */
+static enum err discover(struct asking *x, yyjson_val *target, yyjson_val *context)
+{
+	struct qd_examples ex = {.space = collection_space(x->k, x->query.space)};
+	struct item_vector *v = arena_array_of(arena_of(x), 1, struct item_vector);
+	if (!ex.space)
+		return err_set(&x->q->et, ERR_INVALID, "there are no vectors named \"%.*s\"",
+			STR_FMT(str_sub(x->query.space, 0, 100)));
+	if (!v)
+		return no_memory(x);
+	enum err e = pairs_of(x, context, &ex);
+	e = e || !target ? e : vector_of(x, target, v);
+	return e ? e
+		 : by_examples(x, &ex, target ? EXAMPLES_DISCOVER : EXAMPLES_CONTEXT,
+			   target ? v : NULL);
+}
+
 static enum err recommend(struct asking *x, yyjson_val *r)
 {
 	struct qd_examples ex = {.space = collection_space(x->k, x->query.space)};
@@ -158,10 +218,14 @@ static enum err recommend(struct asking *x, yyjson_val *r)
 	if (!e && !ex.space)
 		e = err_set(&x->q->et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(x->query.space, 0, 100)));
-	if (!e && strategy.n && !str_eq_c(strategy, "average_vector"))
+	bool best = str_eq_c(strategy, "best_score"), sum = str_eq_c(strategy, "sum_scores");
+	if (!e && strategy.n && !best && !sum && !str_eq_c(strategy, "average_vector"))
 		e = err_set(&x->q->et, ERR_INVALID,
-			"the strategy %.*s is not supported: average_vector is",
+			"the strategy %.*s is not supported: average_vector, best_score and "
+			"sum_scores are",
 			STR_FMT(str_sub(strategy, 0, 40)));
+	if (!e && (best || sum))
+		return by_examples(x, &ex, best ? EXAMPLES_BEST : EXAMPLES_SUM, NULL);
 	e = e ? e : qd_examples_mean(x->q, x->k, &ex, &mean);
 	if (e)
 		return e;
@@ -215,6 +279,22 @@ static enum err nearest(struct asking *x, const struct cond *also, size_t want)
 		q.text = S("");
 	enum err e = whole_filter(x, also, &q.filter);
 	e = e ? e : collection_query(x->k, &q, arena_of(x), &hits, &n, NULL, &x->q->et);
+	if (!e)
+		x->out = (struct hit_list){hits, n, 1};
+	return e;
+}
+
+static enum err nearest_to_examples(struct asking *x, const struct cond *also, size_t want)
+{
+	struct example_query q = x->examples;
+	struct item_hit *hits;
+	size_t n;
+	q.base = x->query;
+	q.base.k = want;
+	q.base.without = x->left_out;
+	q.base.n_without = x->n_left_out;
+	enum err e = whole_filter(x, also, &q.base.filter);
+	e = e ? e : collection_query_examples(x->k, &q, arena_of(x), &hits, &n, &x->q->et);
 	if (!e)
 		x->out = (struct hit_list){hits, n, 1};
 	return e;
@@ -396,12 +476,16 @@ static enum err parse_kind(struct asking *x)
 		x->kind = ASK_ORDER;
 		return qd_order_by(x->q, order, &x->order);
 	}
+	yyjson_val *found = item_json_get(v, "discover"), *context = item_json_get(v, "context");
+	if (found || context)
+		return discover(x, item_json_get(found, "target"),
+			found ? item_json_get(found, "context") : context);
 	if (yyjson_is_obj(v) && !inner && !examples && !json_str(v, "text").n &&
 		!yyjson_obj_get(v, "indices"))
 		return err_set(&x->q->et, ERR_INVALID,
 			"query must be a vector, the id of a point, a text, or an object with "
-			"nearest, recommend, fusion, rrf or order_by: other kinds are not "
-			"supported here");
+			"nearest, recommend, discover, context, fusion, rrf or order_by: other "
+			"kinds are not supported here");
 	struct item_vector sought;
 	e = examples ? recommend(x, examples) : vector_of(x, inner ? inner : v, &sought);
 	if (!e && !examples)
@@ -432,6 +516,8 @@ static enum err carry_out(struct asking *x, const struct cond *also, size_t want
 	case ASK_RRF:
 	case ASK_DBSF:
 		return fuse(x, want);
+	case ASK_EXAMPLES:
+		return nearest_to_examples(x, also, want);
 	case ASK_IDS:
 		return in_order_of_ids(x, also, want);
 	case ASK_ORDER:

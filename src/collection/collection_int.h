@@ -17,6 +17,7 @@
  *	filter.c             conditions on payloads as sets of items
  *	query.c              reading and searching
  *	kinds.c              sparse vectors, lists of vectors
+ *	examples.c           searching by several examples
  *	keyword*.c, hybrid.c searching by words: see keyword_int.h
  *	values.c, group.c    values of fields, groups of hits
  *	rank.c               lists of hits in another order
@@ -305,6 +306,10 @@ enum err kinds_remove(
 	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
 enum err kinds_publish(struct collection *k, struct errtext *et) MUST_CHECK;
 void kinds_clear(struct collection *k);
+/* The score of each item, as an index has it, numbers ascending; NaN: it has no such vector. */
+enum err kinds_scores(struct collection *k, const struct space *s, const struct item_vector *v,
+	const uint64_t *nums, size_t n, float *out, const struct cancel *cancel,
+	struct errtext *et) MUST_CHECK;
 /* The best of those that match (filter NULL: all), as an index has scores. */
 enum err kinds_query(struct collection *k, const struct space *s, const struct item_query *q,
 	const struct bitmap *among, size_t max, struct hit *out, struct vindex_answer *a,

@@ -400,6 +400,31 @@ static enum err query_rows(struct collection *k, const struct space *s, struct k
 	return e;
 }
 
+static enum err scores_of_rows(struct collection *k, struct kind_index *x,
+	const struct item_vector *v, const uint64_t *nums, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et)
+{
+	struct item_query q = {.vector = v->v, .dim = v->dim, .rows = v->rows, .cancel = cancel};
+	struct late l = {.k = k, .x = x, .q = &q, .et = et};
+	for (size_t i = 0; i < n; i++)
+		bitmap_add(&l.candidates, nums[i]);
+	enum err e = l.candidates.err ? no_memory(et) : score_all(&l);
+	for (size_t i = 0, at = 0; i < n && !e; i++) /* in the order of their numbers */
+		out[i] = at < l.n && l.hits[at].key == nums[i] ? l.hits[at++].score : NAN;
+	bitmap_free(&l.candidates);
+	free(l.hits);
+	return e;
+}
+
+enum err kinds_scores(struct collection *k, const struct space *s, const struct item_vector *v,
+	const uint64_t *nums, size_t n, float *out, const struct cancel *cancel, struct errtext *et)
+{
+	struct kind_index *x = k->kinds[s->place];
+	struct sparse_query q = {.v = {v->at, v->v, v->dim}, .idf = s->idf};
+	return x->sparse ? sparse_scores(x->sparse, &q, nums, n, out, et)
+			 : scores_of_rows(k, x, v, nums, n, out, cancel, et);
+}
+
 enum err kinds_query(struct collection *k, const struct space *s, const struct item_query *q,
 	const struct bitmap *among, size_t max, struct hit *out, struct vindex_answer *a,
 	struct errtext *et)

@@ -175,7 +175,7 @@ enum err sparse_delete(struct sparse *x, const uint64_t *keys, size_t n, struct 
 
 /* ---- publishing ---- */
 
-static bool find_key(const struct sseg *s, uint64_t key, uint32_t *doc)
+bool sseg_doc(const struct sseg *s, uint64_t key, uint32_t *doc)
 {
 	uint32_t lo = 0, hi = s->n_docs;
 	while (lo < hi) {
@@ -194,7 +194,7 @@ static bool bury_keys(const struct keymap *keys, struct spart *p)
 	bool copied = false;
 	for (size_t i = 0; i < keys->cap; i++) {
 		uint32_t doc;
-		if (!keys->slots[i].value || !find_key(p->seg, keys->slots[i].key, &doc) ||
+		if (!keys->slots[i].value || !sseg_doc(p->seg, keys->slots[i].key, &doc) ||
 			sdead(p->live, doc))
 			continue;
 		struct slive *l = copied ? p->live : slive_new(p->seg, p->live);

@@ -47,6 +47,10 @@ struct sparse_query {
 	float min_score;
 	const struct cancel *cancel;
 };
+/* The score of each key, of q's vector: 0 when they share no index, NaN for a key that is not
+ * there. */
+enum err sparse_scores(struct sparse *x, const struct sparse_query *q, const uint64_t *keys,
+	size_t n, float *out, struct errtext *et) MUST_CHECK;
 /* Best first, ties by the lower key. */
 enum err sparse_search(struct sparse *x, const struct sparse_query *q, struct hit *out, size_t *n,
 	struct errtext *et) MUST_CHECK;

@@ -80,6 +80,7 @@ const struct sterm *sseg_find(const struct sseg *s, uint32_t index); /* NULL: no
 struct sseg *sseg_make(struct sdoc *docs, size_t n);
 struct sseg *sseg_merge(const struct spart *parts, size_t n);
 void sseg_put(struct sseg *s); /* accepts NULL */
+bool sseg_doc(const struct sseg *s, uint64_t key, uint32_t *doc);
 
 struct ssnap *ssnap_get(struct sparse *x);
 void ssnap_put(struct ssnap *s);

@@ -303,3 +303,50 @@ enum err sparse_search(struct sparse *x, const struct sparse_query *q, struct hi
 		e = err_set(et, ERR_CANCELLED, "a search was cancelled");
 	return e;
 }
+
+/* ---- given items ---- */
+
+static void add_postings(const struct spart *p, const struct sterm *t, double weight, double *sums)
+{
+	uint32_t docs[PACK_N];
+	float values[PACK_N];
+	for (uint32_t b = 0; b < sblocks_of(t); b++)
+		for (uint32_t i = 0, n = sseg_read(p->seg, t, b, docs, values); i < n; i++)
+			sums[docs[i]] += weight * (double)values[i];
+}
+
+static bool scores_in(const struct spart *p, const struct sparse_query *q, const double *weights,
+	const uint64_t *keys, size_t n, float *out)
+{
+	double *sums = calloc((size_t)p->seg->n_docs + 1, sizeof *sums);
+	for (size_t i = 0; sums && i < q->v.n; i++) {
+		const struct sterm *t = sseg_find(p->seg, q->v.at[i]);
+		if (t)
+			add_postings(p, t, weights[i], sums);
+	}
+	for (size_t i = 0; sums && i < n; i++) {
+		uint32_t doc;
+		if (sseg_doc(p->seg, keys[i], &doc) && !sdead(p->live, doc))
+			out[i] = (float)sums[doc];
+	}
+	free(sums);
+	return sums != NULL;
+}
+
+enum err sparse_scores(struct sparse *x, const struct sparse_query *q, const uint64_t *keys,
+	size_t n, float *out, struct errtext *et)
+{
+	enum err e = check(q, et);
+	if (e)
+		return e;
+	struct ssnap *snap = ssnap_get(x);
+	double *weights = weigh(snap, q);
+	bool ok = weights != NULL;
+	for (size_t i = 0; i < n; i++)
+		out[i] = NAN;
+	for (size_t i = 0; i < snap->n_parts && ok; i++)
+		ok = scores_in(&snap->parts[i], q, weights, keys, n, out);
+	free(weights);
+	ssnap_put(snap);
+	return ok ? OK : err_set(et, ERR_NOMEM, "no memory for scores of sparse vectors");
+}

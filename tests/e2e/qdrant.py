@@ -80,6 +80,14 @@ class Both:
         return tap.ok(close(got, want), what, f"got  {json.dumps(got)[:1500]}\nwant {json.dumps(want)[:1500]}")
 
 
+    def scores(self, what, name, **kw):
+        """Where many have the same score: those of all points, and that the best come first."""
+        got, want = (k.query_points(name, limit=1000, with_payload=False, **kw).points for k in (self.croft, self.local))
+        a, b = ({str(p.id): p.score for p in points} for points in (got, want))
+        good = a.keys() == b.keys() and all(abs(a[i] - b[i]) < 2e-5 * max(1, abs(b[i])) for i in a)
+        tap.ok(good and [p.score for p in got] == sorted((p.score for p in got), reverse=True), what, f"got  {got[:5]}\nwant {want[:5]}")
+
+
 def refused(fn, status, words, name):
     try:
         fn()
@@ -158,8 +166,23 @@ def kinds(both, name, ids):
               query=m.RecommendQuery(recommend=m.RecommendInput(positive=[3, ids[-2], c], negative=[9])))
     both.same(f"{name}: positive examples alone", "query_points", name, limit=8,
               query=m.RecommendQuery(recommend=m.RecommendInput(positive=[4, 5])))
+    by_examples(both, name, name, lambda: vector(8), rnd.sample(ids[20:], 3))
     both.same(f"{name}: diverse hits", "query_points", name, limit=8,
               query=m.NearestQuery(nearest=d, mmr=m.Mmr(diversity=0.4, candidates_limit=40)))
+
+
+def by_examples(both, name, what, make, ids, f=None, **more):
+    """Each example for itself: best and sum of scores, discovery, context. make() makes a vector, ids are points that have one."""
+    for strategy in (m.RecommendStrategy.BEST_SCORE, m.RecommendStrategy.SUM_SCORES):
+        for positive, negative in (([ids[0], make()], [ids[1], make()]), ([make(), make(), ids[2]], None), (None, [make(), ids[1]])):
+            both.scores(f"{what}: {strategy.value}, {bool(positive)}, {bool(negative)}", name, query_filter=f, **more,
+                      query=m.RecommendQuery(recommend=m.RecommendInput(positive=positive, negative=negative, strategy=strategy)))
+    pairs = [m.ContextPair(positive=make(), negative=ids[0]), m.ContextPair(positive=ids[1], negative=make()), m.ContextPair(positive=make(), negative=make())]
+    both.scores(f"{what}: discovery", name, query_filter=f, **more,
+              query=m.DiscoverQuery(discover=m.DiscoverInput(target=make(), context=pairs)))
+    both.scores(f"{what}: discovery near a point, without pairs", name, **more,
+              query=m.DiscoverQuery(discover=m.DiscoverInput(target=ids[2], context=[])))
+    both.scores(f"{what}: a context", name, query_filter=f, **more, query=m.ContextQuery(context=pairs))
 
 
 WORDS = ["ant", "bee", "cat", "dog", "elk", "fox"]
@@ -375,6 +398,7 @@ def sparse(both):
                   query=few(), using="plain", limit=10)
         both.same(f"{when}: examples of sparse vectors", "query_points", name, using="plain", limit=8,
                   query=m.RecommendQuery(recommend=m.RecommendInput(positive=[*having(both, name, "plain", 2), few()], negative=having(both, name, "plain", 1))))
+        by_examples(both, name, f"{when}, sparse", few, having(both, name, "counted", 3), f, using="counted")
         both.same(f"{when}: sparse groups", "query_points_groups", name, group_by="tag", query=few(), using="plain", limit=4, group_size=3)
     all_kinds("fresh")
     both.do("upsert", name, [point(i) for i in rnd.sample(range(1, 501), 120)])
@@ -430,6 +454,7 @@ def lists(both):
             both.same(f"{when}: neighbours of a point, {using}", "query_points", name, query=having(both, name, using, 1)[0], using=using, limit=7)
             both.same(f"{when}: examples, {using}", "query_points", name, using=using, limit=7,
                       query=m.RecommendQuery(recommend=m.RecommendInput(positive=[*having(both, name, using, 1), unit(rows(4))], negative=having(both, name, using, 1))))
+            by_examples(both, name, f"{when}, lists, {using}", lambda: rows(4), having(both, name, using, 3), f, using=using)
         both.same(f"{when}: a threshold", "query_points", name, query=[[1.0, 0.3, -0.2, 0.1], [0.0, 1.0, 1.0, 0.5]], using="cos", limit=300, score_threshold=0.71234)
         both.same(f"{when}: dense, then lists", "query_points", name, prefetch=[m.Prefetch(query=vector(4), using="dense", limit=40)],
                   query=rows(4), using="dot", limit=10, query_filter=f)
