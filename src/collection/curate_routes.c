@@ -202,15 +202,19 @@ static void reply_curation(struct croft *c, struct http_request *rq, struct http
 	enum curate_kind kind, struct page *p, enum err e, struct errtext *et)
 {
 	struct curate_progress progress;
+	struct collection_row k;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	p->a = rq->arena;
+	/* how far it is first: who hears that it has ended gets what it found */
+	e = e ? e : map_find(c, project_of(rq), name_of(rq), rq->arena, &k, et);
+	if (!e)
+		curate_progress(c, k.number, kind, &progress);
 	e = e ? e : db_begin(croft_db(c), TX_READ, &p->tx, et);
 	if (!e) {
 		e = read_page(rq, kind, p, et);
 		jw_obj(&w);
 		if (!e) {
-			curate_progress(c, p->k.number, kind, &progress);
 			write_progress(&w, &progress);
 			jw_key(&w, "result");
 		}

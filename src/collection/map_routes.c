@@ -133,9 +133,12 @@ static void reply_map(struct croft *c, struct http_request *rq, struct http_resp
 	bool there = false;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
+	/* how far it is first: who hears that it is made gets what was made */
+	e = e ? e : map_find(c, project_of(rq), name_of(rq), rq->arena, &k, et);
+	if (!e)
+		map_progress(c, k.number, &p);
 	e = e ? e : read_map(c, rq, points, &k, &r, &there, et);
 	if (!e) {
-		map_progress(c, k.number, &p);
 		jw_obj(&w);
 		write_progress(&w, &p);
 		jw_key(&w, "map");
