@@ -237,9 +237,12 @@ enum err store_text_put(
 
 /* ---- spaces that follow: migrate.c ---- */
 
-/* Which of them an item that is put has no vector for, so that the worker makes it. */
+/* Which of them an item that is put has no vector for; *makes: the places (a bit each) for which
+ * the worker will make it, once it knows. */
 enum err lacking_note(struct tx *tx, const struct layout *l, int64_t collection, int64_t num,
-	const struct collection_item *it, struct errtext *et) MUST_CHECK;
+	const struct collection_item *it, uint32_t *makes, struct errtext *et) MUST_CHECK;
+enum err lacking_tell(
+	struct tx *tx, int64_t collection, uint32_t makes, struct errtext *et) MUST_CHECK;
 /* The item is gone. */
 enum err lacking_forget(struct tx *tx, const struct layout *l, int64_t collection, int64_t num,
 	struct errtext *et) MUST_CHECK;
@@ -310,6 +313,7 @@ void kinds_clear(struct collection *k);
 enum err kinds_scores(struct collection *k, const struct space *s, const struct item_vector *v,
 	const uint64_t *nums, size_t n, float *out, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
+uint64_t kinds_bytes(struct collection *k); /* of their indexes in memory */
 /* The best of those that match (filter NULL: all), as an index has scores. */
 enum err kinds_query(struct collection *k, const struct space *s, const struct item_query *q,
 	const struct bitmap *among, size_t max, struct hit *out, struct vindex_answer *a,

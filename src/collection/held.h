@@ -83,6 +83,7 @@ struct memory_state {
 	uint64_t now, then;   /* everything that follows */
 	uint64_t fields, ids; /* the index of the payloads; ids and where they are */
 	uint64_t keyword;     /* the index of words */
+	uint64_t kinds;       /* those of sparse vectors and lists of vectors */
 	struct memory_space spaces[COLLECTION_SPACES_MAX];
 	size_t n_spaces;
 };

@@ -18,8 +18,9 @@ struct change {
 	int64_t before; /* row.seq as it was found */
 	struct arena *a;
 	const struct layout *l;
-	bool embedded; /* the items have the vectors that l asks for: it may be no other */
-	bool outdated; /* it is */
+	bool embedded;  /* the items have the vectors that l asks for: it may be no other */
+	bool outdated;  /* it is */
+	uint32_t makes; /* places that lack a vector which the worker will make */
 	const struct collection_item *items;
 	const struct str *texts; /* SHA-256 of the items' texts */
 	const struct item_id *ids;
@@ -195,16 +196,17 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 		  : store_item_change(tx, x->k->number, &r, et);
 	e = e ? e : write_vectors(x, tx, r.num, it->vectors, it->n_vectors, et);
 	e = e ? e : text_keep(tx, it->text, r.text, payload, et);
-	e = e ? e : lacking_note(tx, x->l, x->k->number, r.num, it, et);
+	e = e ? e : lacking_note(tx, x->l, x->k->number, r.num, it, &x->makes, et);
 	return e || !former.n || str_eq(former, r.text) ? e : store_embedding_prune(tx, former, et);
 }
 
 static enum err put_in(struct change *x, struct tx *tx, struct errtext *et)
 {
+	x->makes = 0;
 	enum err e = memory_room(x->k, x->l, x->n, -1, et);
 	for (size_t i = 0; i < x->n && !e; i++)
 		e = put_one(x, tx, i, et);
-	return e;
+	return e || !x->makes ? e : lacking_tell(tx, x->k->number, x->makes, et);
 }
 
 static enum err put_shown(struct change *x, struct errtext *et)

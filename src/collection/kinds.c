@@ -132,6 +132,25 @@ bool kinds_any(const struct collection *k)
 	return false;
 }
 
+uint64_t kinds_bytes(struct collection *k)
+{
+	uint64_t n = 0;
+	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++) {
+		const struct kind_index *x = k->kinds[s];
+		struct vindex_bytes rows;
+		if (x && x->sparse)
+			n += sparse_bytes(x->sparse);
+		if (x && x->rows) {
+			vindex_size(x->rows, &rows);
+			n += rows.total;
+		}
+		pthread_rwlock_rdlock(&k->lock);
+		n += x ? x->n_nums * sizeof *x->n_rows : 0;
+		pthread_rwlock_unlock(&k->lock);
+	}
+	return n;
+}
+
 void kinds_clear(struct collection *k)
 {
 	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++) {

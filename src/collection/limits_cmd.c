@@ -232,6 +232,7 @@ static void print_memory(struct cmd *cmd, yyjson_val *o)
 	print_part(cmd, "payloads", o, "payloads");
 	print_part(cmd, "ids", o, "ids");
 	print_part(cmd, "words", o, "words");
+	print_part(cmd, "other kinds", o, "other_vectors");
 	print_fits(cmd, cmd_opt(cmd, "items").n ? "with that many more:" : "in all",
 		json_i64(o, "total_with_more", 0), json_i64(o, "limit", 0),
 		json_i64(o, "machine", 0));

@@ -124,6 +124,7 @@ void get_memory(struct croft *c, struct http_request *rq, struct http_response *
 	jw_ki64(&w, "payloads", (int64_t)m.fields);
 	jw_ki64(&w, "ids", (int64_t)m.ids);
 	jw_ki64(&w, "words", (int64_t)m.keyword);
+	jw_ki64(&w, "other_vectors", (int64_t)m.kinds);
 	jw_ki64(&w, "machine", machine_bytes());
 	jw_key(&w, "spaces");
 	jw_arr(&w);

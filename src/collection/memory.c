@@ -44,8 +44,10 @@ void memory_of(struct collection *k, const struct layout *l, uint64_t more, int 
 	struct keyword_index *words = keyword_get(k);
 	out->keyword = words ? bm25_bytes(words->bm25) : 0;
 	keyword_put_back(words);
-	out->now += out->fields + out->ids + out->keyword;
-	out->then += out->fields + out->ids + out->keyword;
+	out->kinds = kinds_bytes(k);
+	uint64_t beside = out->fields + out->ids + out->keyword + out->kinds;
+	out->now += beside;
+	out->then += beside;
 }
 
 enum err memory_room(

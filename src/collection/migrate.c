@@ -55,7 +55,8 @@ static enum err queue_place(struct tx *tx, int64_t collection, int64_t place, st
 		       : no_memory(et);
 	while (!e && i < n && list[i].to_place != place && list[i].from_place != place)
 		i++;
-	if (!e && i < n)
+	/* One that is preparing has its job, which does not end before all is done. */
+	if (!e && i < n && list[i].state != MIGRATION_PREPARING)
 		e = migrate_queue(tx, collection, list[i].id, place, et);
 	arena_free(a);
 	return e;
@@ -73,7 +74,7 @@ static bool has_text(const struct space *s, const struct collection_item *it)
 }
 
 enum err lacking_note(struct tx *tx, const struct layout *l, int64_t collection, int64_t num,
-	const struct collection_item *it, struct errtext *et)
+	const struct collection_item *it, uint32_t *places, struct errtext *et)
 {
 	enum err e = OK;
 	for (size_t p = 0; p < l->n && !e; p++) {
@@ -87,9 +88,17 @@ enum err lacking_note(struct tx *tx, const struct layout *l, int64_t collection,
 		bool makes = s->model.n && has_text(s, it);
 		e = store_lacking_put(
 			tx, collection, (int64_t)p, num, makes ? S("") : S(NO_TEXT), et);
-		if (!e && makes)
-			e = queue_place(tx, collection, (int64_t)p, et);
+		*places |= makes ? 1u << p : 0;
 	}
+	return e;
+}
+
+enum err lacking_tell(struct tx *tx, int64_t collection, uint32_t makes, struct errtext *et)
+{
+	enum err e = OK;
+	for (int64_t p = 0; p < COLLECTION_SPACES_MAX && !e; p++)
+		if (makes >> p & 1)
+			e = queue_place(tx, collection, p, et);
 	return e;
 }
 
@@ -367,6 +376,10 @@ static enum err begin(struct croft *c, const struct http_request *rq, struct col
 		.name = S("vectors"), .model = o->model, .identity = S(""), .field = o->field};
 	enum err e = check_begin(k, b.from, &b.to, o->space, et);
 	e = e ? e : space_settle(c, &b.to, a, et);
+	if (!e && (!b.to.dim || b.to.dim > COLLECTION_DIM_MAX))
+		e = err_set(et, ERR_UNSUPPORTED,
+			"%.*s makes vectors of %u numbers: 1 to %d are possible", STR_FMT(o->model),
+			b.to.dim, COLLECTION_DIM_MAX);
 	if (!e && str_eq(b.to.identity, b.from->identity))
 		e = err_set(et, ERR_CONFLICT, "%.*s is what the vectors are made with now",
 			STR_FMT(o->model));

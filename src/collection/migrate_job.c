@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { PAGE = 64, NAP_MS = 2000, NAP_MAX_MS = 60000, SWEEP_PAGE = 500 };
+enum { PAGE = 64, THREADS = 2, RETRY_MS = 5000, SWEEP_PAGE = 500 };
 
 static enum err no_memory(struct errtext *et)
 {
@@ -281,20 +281,16 @@ static enum err stall_in(struct tx *tx, void *ctx, struct errtext *et)
 	return e ? e : store_migration_set(tx, &m, et);
 }
 
-/* It goes on by itself when the model or the provider is there again. */
-static enum err stall(
-	struct work *w, struct str id, enum err why, struct errtext *et, uint64_t *nap)
+/* It goes on by itself when the model or the provider is there again: the queue gives it back. */
+static enum err stall(struct work *w, struct str id, enum err why, struct errtext *et)
 {
 	struct stalling s = {id, str_c(err_text(why, et)), w->a};
 	struct errtext own;
-	log_warn("a migration waits: %s", s.why.p);
 	enum err e = db_write(w->db, stall_in, &s, &own);
-	if (e) {
-		*et = own;
-		return e;
-	}
-	*nap = MIN(2 * *nap, (uint64_t)NAP_MAX_MS);
-	return work_nap(w, *nap) ? OK : ERR_CANCELLED;
+	if (e == ERR_NOT_FOUND)
+		return queue_done_now(w->db, &w->job, et);
+	/* a conflict would say that the job is another's */
+	return why == ERR_CONFLICT ? ERR_NOT_READY : why;
 }
 
 static enum err read_migration(
@@ -334,32 +330,15 @@ static enum err next_page(struct work *w, int64_t collection, int64_t place, str
 static enum err fill_place(
 	struct work *w, int64_t collection, int64_t place, struct str id, struct errtext *et)
 {
-	uint64_t nap = NAP_MS;
 	for (;;) {
 		bool left = false, over = false;
 		enum err e = cancelled(w->cancel)
 				     ? ERR_CANCELLED
 				     : next_page(w, collection, place, id, &left, &over, et);
-		if (e == ERR_NOT_FOUND || over) {
-			/* the migration has ended, or the collection is gone; a model that is
-			 * not there is ERR_NOT_FOUND too, and waited for */
-			struct migration_row m;
-			struct errtext why = *et;
-			enum err there = over ? ERR_NOT_FOUND : read_migration(w, id, w->a, &m, et);
-			if (there)
-				return queue_done_now(w->db, &w->job, et);
-			*et = why;
-			e = ERR_NOT_FOUND;
-		}
-		if (e == ERR_CANCELLED)
-			return e;
-		if (e) {
-			e = stall(w, id, e, et, &nap);
-			if (e)
-				return e;
-			continue;
-		}
-		nap = NAP_MS;
+		if (over)
+			return queue_done_now(w->db, &w->job, et);
+		if (e)
+			return e == ERR_CANCELLED ? e : stall(w, id, e, et);
 		if (left)
 			continue;
 		struct finishing f = {w, id, place, false};
@@ -482,7 +461,8 @@ enum err migrate_start(struct croft *c, struct errtext *et)
 	return workers_start(croft_db(c),
 		&(struct worker_options){.queue = MIGRATE_QUEUE,
 			.name = "migration",
-			.threads = 1,
+			.threads = THREADS,
+			.retry_ms = RETRY_MS,
 			.run = run,
 			.ctx = c},
 		&collections_of(c)->migrating, et);

@@ -26,7 +26,7 @@ export function RecallTab({ k }: { k: Collection }) {
             {m.limit > 0 && <>, limit {size(m.limit)}</>}</>],
             ...m.spaces.map((s): [string, preact.ComponentChildren] => [`Vectors ${s.name}`,
               <>{size(s.total)}: values {size(s.vectors)}, graph {size(s.graph)}, other {size(s.other)}; each search {size(s.per_search)}</>]),
-            ['Payloads', size(m.payloads)], ['Words', size(m.words)], ['Ids', size(m.ids)]]} />
+            ['Payloads', size(m.payloads)], ['Words', size(m.words)], ['Sparse vectors and lists', size(m.other_vectors)], ['Ids', size(m.ids)]]} />
         </>
       )}
     </div>
