@@ -46,6 +46,25 @@ async function all() {
     await w.close()
   })
 
+  await test('web_collections__both_say_what_either_added', async () => {
+    run('collections', 'words', 'faq', '--fields', 'text', '--language', 'en')
+    const w = await open('/vectors/faq')
+    await w.page.getByText('of text, stems: en').waitFor()
+    await w.page.fill('input[type=search]', 'cancelling invoices')
+    await w.page.keyboard.press('Enter')
+    await w.page.locator('.items-table tbody tr').first().waitFor()
+    await w.page.getByText('Both', { exact: true }).click()
+    await w.page.locator('th', { hasText: 'Meaning' }).waitFor()
+    await w.page.locator('td[data-name=Words]', { hasText: '#1' }).waitFor()
+    await w.page.locator('td[data-name=Meaning]', { hasText: '#1' }).waitFor()
+    expect(w.page.url().includes('mode=hybrid'), 'the mode is in the address')
+    await w.shot('collection-hybrid')
+    await w.page.locator('[aria-label="Look for"]').getByText('Words').click()
+    await becomes(async () => (await w.page.locator('.items-table tbody tr').count()) === 2, 'only items with one of the words')
+    await w.close()
+    run('collections', 'words', 'faq', '--off')
+  })
+
   await test('web_collections__words_find_a_text', async () => {
     const w = await open('/vectors/faq')
     await w.page.fill('input[type=search]', 'stop paying')

@@ -5,7 +5,7 @@ import { usePages } from '../list'
 import { href, navigate, usePlace, withQuery } from '../router'
 import { Button, Choice, Confirm, Empty, Facts, Failure, PageHead, useLoad } from '../ui'
 import { Spaces } from './collections'
-import type { Collection, CollectionItem } from '../types'
+import type { Collection, CollectionItem, HitShare } from '../types'
 
 /** Its code is fetched when it is first shown. */
 function MapView({ k }: { k: Collection }) {
@@ -51,6 +51,7 @@ export function CollectionPage({ name }: { name: string }) {
       </PageHead>
       <Facts rows={[['Vectors', <Spaces spaces={k.spaces} />],
         ['Changed', <span title={fullTime(k.updated)}>{when(k.updated)}, change {k.seq}</span>],
+        ...(k.keyword ? [['Words', <>of {Object.keys(k.keyword.fields).join(', ')}{k.keyword.language && `, stems: ${k.keyword.language}`}</>] as [string, preact.ComponentChildren]] : []),
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
       <Choice label="Show" value={view} options={VIEWS}
@@ -59,8 +60,8 @@ export function CollectionPage({ name }: { name: string }) {
         : view === 'versions' ? <VersionsView k={k} changed={reload} />
         : view === 'model' ? <MigrateView k={k} changed={reload} /> : view === 'recall' ? <RecallView k={k} /> : (
         <>
-          <SearchBox k={k} q={q} space={space} />
-          {q || like ? <Hits k={k} q={q} like={like} space={space} /> : <Items k={k} />}
+          <SearchBox k={k} q={q} space={space} mode={modeOf(k, space, place.get('mode'))} />
+          {q || like ? <Hits k={k} q={q} like={like} space={space} mode={modeOf(k, space, place.get('mode'))} /> : <Items k={k} />}
         </>
       )}
       {deleting && (
@@ -76,10 +77,23 @@ export function CollectionPage({ name }: { name: string }) {
   )
 }
 
-function SearchBox({ k, q, space }: { k: Collection; q: string; space: string }) {
+type Mode = 'vector' | 'keyword' | 'hybrid'
+const MODES: readonly (readonly [Mode, string])[] = [['vector', 'Meaning'], ['keyword', 'Words'], ['hybrid', 'Both']]
+
+const spaceOf = (k: Collection, space: string) => k.spaces.find((s) => s.name === space) ?? k.spaces[0]!
+
+/** How a text can be looked for: by vectors where a model makes them, by words where there is an index of them. */
+const modesOf = (k: Collection, space: string) => MODES.filter(([m]) =>
+  (m === 'keyword' || spaceOf(k, space).model) && (m === 'vector' || k.keyword))
+const modeOf = (k: Collection, space: string, wanted: string | null): Mode => {
+  const modes = modesOf(k, space)
+  return (modes.find(([m]) => m === wanted) ?? modes[0] ?? MODES[0]!)[0]
+}
+
+function SearchBox({ k, q, space, mode }: { k: Collection; q: string; space: string; mode: Mode }) {
   const [text, setText] = useState(q)
   useEffect(() => setText(q), [q])
-  const chosen = k.spaces.find((s) => s.name === space) ?? k.spaces[0]!
+  const chosen = spaceOf(k, space), modes = modesOf(k, space)
   return (
     <>
       {k.spaces.length > 1 && (
@@ -90,7 +104,12 @@ function SearchBox({ k, q, space }: { k: Collection; q: string; space: string })
           </select>
         </div>
       )}
-      {chosen.model
+      {modes.length > 1 && (
+        <div class="toolbar">
+          <Choice label="Look for" value={mode} options={modes} onChange={(m) => navigate(withQuery({ mode: m, like: null }), { replace: true })} />
+        </div>
+      )}
+      {modes.length
         ? (
           <form class="search-box" role="search" onSubmit={(e) => {
             e.preventDefault()
@@ -106,22 +125,23 @@ function SearchBox({ k, q, space }: { k: Collection; q: string; space: string })
   )
 }
 
-function Hits({ k, q, like, space }: { k: Collection; q: string; like: string | null; space: string }) {
+function Hits({ k, q, like, space, mode }: { k: Collection; q: string; like: string | null; space: string; mode: Mode }) {
   const { data, error, reload } = useLoad((signal) => call('POST /api/v1/collections/{name}/search', {
     params: { name: k.name }, signal,
-    body: { k: 20, space: space || k.spaces[0]!.name, ...(like ? { id: idOf(like) } : { text: q }) } }), [k.name, q, like, space])
+    body: { k: 20, space: space || k.spaces[0]!.name, ...(like ? { id: idOf(like) } : { text: q, mode }) } }), [k.name, q, like, space, mode])
   return (
     <>
       <div class="toolbar">
         <span class="dim small" role="status">
-          {like ? <>Near to <code>{like}</code></> : <>Near to “{q}”</>}
+          {like ? <>Near to <code>{like}</code></> : mode === 'vector' ? <>Near to “{q}”</> : mode === 'keyword' ? <>With words of “{q}”</> : <>Near to “{q}”, or with its words</>}
           {data && <>: {count(data.hits.length, 'item')} in {duration(data.took_ms)}</>}
         </span>
         <Button icon="close" kind="quiet" onClick={() => navigate(withQuery({ q: null, like: null }))}>All items</Button>
       </div>
       {error && <Failure error={error} retry={reload} />}
       {data && !data.hits.length && <Empty title="Nothing found" />}
-      {data && data.hits.length > 0 && <Table items={data.hits} scores={data.hits.map((h) => h.score)} />}
+      {data && data.hits.length > 0 && <Table items={data.hits} scores={data.hits.map((h) => h.score)}
+        sources={!like && mode === 'hybrid' ? data.hits.map((h) => h.sources) : undefined} />}
     </>
   )
 }
@@ -144,15 +164,25 @@ function Items({ k }: { k: Collection }) {
   )
 }
 
-function Table({ items, scores }: { items: Pick<CollectionItem, 'id' | 'payload'>[]; scores?: number[] }) {
+type Sources = { vector: HitShare | null; keyword: HitShare | null } | undefined
+
+/** What a search added to a hit's score, and at which rank it had it. */
+const Share = ({ share }: { share: HitShare | null | undefined }) => share
+  ? <span title={`Score ${share.score.toPrecision(4)}`}>{share.share.toPrecision(3)} <span class="dim small">#{share.rank}</span></span>
+  : <span class="dim">–</span>
+
+function Table({ items, scores, sources }: { items: Pick<CollectionItem, 'id' | 'payload'>[]; scores?: number[]; sources?: Sources[] }) {
   return (
     <div class="table-frame">
       <table class="rows items-table">
-        <thead><tr>{scores && <th class="n">Score</th>}<th>Id</th><th>Payload</th><th><span class="sr">Actions</span></th></tr></thead>
+        <thead><tr>{scores && <th class="n">Score</th>}
+          {sources && <><th class="n">Meaning</th><th class="n">Words</th></>}<th>Id</th><th>Payload</th><th><span class="sr">Actions</span></th></tr></thead>
         <tbody>
           {items.map((i, n) => (
             <tr key={i.id}>
               {scores && <td data-name="Score" class="n">{scores[n]!.toPrecision(4)}</td>}
+              {sources && <><td data-name="Meaning" class="n"><Share share={sources[n]?.vector} /></td>
+                <td data-name="Words" class="n"><Share share={sources[n]?.keyword} /></td></>}
               <td data-name="Id"><code>{String(i.id)}</code></td>
               <td data-name="Payload"><Payload payload={i.payload as Record<string, unknown>} /></td>
               <td class="act">
