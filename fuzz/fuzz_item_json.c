@@ -49,7 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			again(&items[i]);
 	if (!item_json_ids(root, a, &ids, &n, NULL))
 		must(n == yyjson_arr_size(root));
-	if (!item_json_spaces(root, a, &spaces, &n, NULL))
+	if (!item_json_spaces(item_json_get(root, "vectors"), item_json_get(root, "sparse_vectors"),
+		    a, &spaces, &n, NULL) ||
+		!item_json_spaces(root, root, a, &spaces, &n, NULL))
 		must(n <= COLLECTION_SPACES_MAX);
 	(void)!item_json_want(root, root, &want, NULL);
 	yyjson_doc_free(doc);
