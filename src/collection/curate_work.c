@@ -11,6 +11,18 @@ static enum err no_memory(struct errtext *et)
 	return err_set(et, ERR_NOMEM, "no memory for the curation of a collection");
 }
 
+/* Beside the rows, and what was reckoned for each of them when they were read. */
+static enum err room_for(const struct curate_rows *x, double more, struct errtext *et)
+{
+	double each = (double)x->space->dim * sizeof(float) + (double)x->row_bytes;
+	if ((double)x->n * each + more <= (double)x->max_bytes)
+		return OK;
+	return err_set(et, ERR_LIMIT,
+		"%zu items of %zu classes need more memory than collection.curate_bytes (%zu) "
+		"allows",
+		x->n, x->n_names, x->max_bytes);
+}
+
 void curate_found_free(struct curate_found *f)
 {
 	free(f->cases);
@@ -156,8 +168,9 @@ static enum err score_classes(struct curate_rows *x, const struct layout_work *w
 {
 	size_t dim = x->space->dim;
 	uint32_t *of = malloc((x->n + 1) * sizeof *of);
-	float *v = malloc((x->n * dim + 1) * sizeof *v);
-	enum err e = of && v ? OK : no_memory(et);
+	enum err e = room_for(x, (double)x->n * (double)dim * sizeof(float), et);
+	float *v = e ? NULL : malloc((x->n * dim + 1) * sizeof *v);
+	e = e || (of && v) ? e : no_memory(et);
 	for (size_t c = 0; c < x->n_names && !e; c++) {
 		struct layout_rows rows = {v, 0, dim};
 		for (size_t i = 0; i < x->n; i++)
@@ -253,11 +266,9 @@ static enum err figures(
 	const struct curate_rows *x, size_t n, size_t copies, float **out, struct errtext *et)
 {
 	double bytes = (double)n * (double)x->n_names * sizeof(float) * (double)copies;
-	if (bytes > (double)x->max_bytes)
-		return err_set(et, ERR_LIMIT,
-			"%zu items and %zu classes need more memory than collection.curate_bytes "
-			"(%zu) allows",
-			n, x->n_names, x->max_bytes);
+	enum err e = room_for(x, bytes, et);
+	if (e)
+		return e;
 	*out = malloc((n * x->n_names + 1) * sizeof **out);
 	return *out ? OK : no_memory(et);
 }

@@ -293,6 +293,19 @@ def copies(c):
     tap.ok("vector-collection/first:1" in line, "the dataset comes from the version", line)
 
 
+def bounded():
+    """Memory is bounded by a setting: what needs more is refused before it takes it."""
+    with Croft(settings={"collection.curate_bytes": 1 << 20}) as c:
+        c.json("PUT", f"{ROOT}/much", {"vectors": {"size": 16, "distance": "Cosine"}})
+        put(c, "much", [{"id": i, "vector": vector()[:16], "payload": {"kind": i % 300}} for i in range(3000)])
+        r = curate(c, "much", "duplicates")[1]
+        tap.ok(r["state"] == "failed" and "curate_bytes" in r["error"] and r["result"] is None, "too many items are refused", r)
+        c.json("POST", f"{ROOT}/much/items/delete", {"ids": list(range(1000, 3000))})
+        tap.ok("summary" in curate(c, "much", "duplicates")[1], "fewer are not")
+        r = curate(c, "much", "propagate", label="kind")[1]
+        tap.ok(r["state"] == "failed" and "300 classes" in r["error"], "but too many classes of them are", r)
+
+
 with Croft() as c:
     r, items = duplicates(c)
     datasets(c, r, items)
@@ -302,4 +315,5 @@ with Croft() as c:
     stopped(c)
     copies(c)
     allowed(c)
+bounded()
 tap.done()
