@@ -537,7 +537,7 @@ extern const struct option collection_diff_options[], collection_merge_options[]
 enum { N_DIFF_OPTIONS = 4, N_MERGE_OPTIONS = 6 };
 extern const struct option collection_commit_options[], collection_versions_options[],
 	collection_restore_options[], collection_copy_options[];
-enum { N_COMMIT_OPTIONS = 2, N_VERSIONS_OPTIONS = 1, N_RESTORE_OPTIONS = 2, N_COPY_OPTIONS = 1 };
+enum { N_COMMIT_OPTIONS = 3, N_VERSIONS_OPTIONS = 1, N_RESTORE_OPTIONS = 2, N_COPY_OPTIONS = 1 };
 
 #define COLLECTION_CHANNEL "collection" /* notices: the number */
 

@@ -456,7 +456,7 @@ static enum err try_restore(struct croft *c, struct restoring *x, struct errtext
 	struct tree_sum sum;
 	struct vcounts counts;
 	enum err e = version_build(
-		c, q->project, q->name, x->s.a, &x->s.seen, &sum, &counts, q->cancel, et);
+		c, q->project, q->name, false, x->s.a, &x->s.seen, &sum, &counts, q->cancel, et);
 	e = e ? e : version_load(c, sum.digest, &from, q->cancel, et);
 	e = e ? e : version_load(c, x->target.digest.p, &to, q->cancel, et);
 	e = e ? e : restore_from(x, from, to, et);

@@ -4,6 +4,7 @@
 const struct option collection_commit_options[] = {
 	{"message", 'm', "TEXT", "What the version is"},
 	{"tag", 't', "NAME", "A name that points at it"},
+	{"compact", 0, NULL, "With nothing in its data of items that were deleted"},
 };
 const struct option collection_versions_options[] = {
 	{"number", 'n', "N", "How many, the newest first (20)"},
@@ -152,6 +153,7 @@ enum err run_collections_commit(struct cmd *cmd, struct errtext *et)
 		jw_kstr(&w, "message", cmd_opt(cmd, "message"));
 	if (cmd_opt(cmd, "tag").n)
 		jw_kstr(&w, "tag", cmd_opt(cmd, "tag"));
+	jw_kbool(&w, "compact", cmd_flag(cmd, "compact"));
 	jw_end(&w);
 	return post(cmd, "/versions", &b, "nothing has changed since", et);
 }

@@ -55,6 +55,7 @@ struct building {
 	size_t n, n_read, next; /* next: the one whose record comes next */
 	struct vcounts counts;
 	const struct cancel *cancel;
+	bool tight;
 };
 
 static enum err see(void *ctx, const struct item_row *r, struct errtext *et)
@@ -156,6 +157,8 @@ static enum err build_in(
 	enum err e = vwriter_open(c, b->base, &b->w, et);
 	if (e)
 		return e;
+	if (b->tight)
+		vwriter_tight(b->w);
 	e = build_pages(b, et);
 	if (e) {
 		vwriter_drop(b->w);
@@ -171,8 +174,8 @@ static void sum_of_head(const struct vlive *x, const struct version *base, struc
 	snprintf(sum->digest, sizeof sum->digest, "%.*s", STR_FMT(x->head.digest));
 }
 
-enum err version_build(struct croft *c, struct str project, struct str name, struct arena *a,
-	struct vlive *out, struct tree_sum *sum, struct vcounts *counts,
+enum err version_build(struct croft *c, struct str project, struct str name, bool tight,
+	struct arena *a, struct vlive *out, struct tree_sum *sum, struct vcounts *counts,
 	const struct cancel *cancel, struct errtext *et)
 {
 	struct building *b = arena_new_of(a, struct building);
@@ -180,13 +183,14 @@ enum err version_build(struct croft *c, struct str project, struct str name, str
 	if (!b)
 		return no_memory(et);
 	b->cancel = cancel;
+	b->tight = tight;
 	enum err e = db_begin(croft_db(c), TX_READ, &b->tx, et);
 	if (e)
 		return e;
 	e = version_live(b->tx, project, name, a, &b->live, et);
 	e = e ? e : version_load(c, b->live.head.digest.p, &base, cancel, et);
 	b->base = base;
-	if (!e && vlive_clean(&b->live))
+	if (!e && vlive_clean(&b->live) && (!tight || vlive_lazy(&b->live)))
 		sum_of_head(&b->live, base, sum);
 	else if (!e)
 		e = build_in(c, b, sum, et);
@@ -372,8 +376,8 @@ static enum err try_commit(struct croft *c, struct committing *k, bool *made, st
 {
 	struct tx *tx;
 	const struct vcommit *q = k->q;
-	enum err e = version_build(
-		c, q->project, q->name, k->a, &k->seen, &k->sum, &k->counts, q->cancel, et);
+	enum err e = version_build(c, q->project, q->name, q->compact, k->a, &k->seen, &k->sum,
+		&k->counts, q->cancel, et);
 	bool stored = k->sum.files > 0;
 	e = e || !stored ? e : tree_grant(c, q->who, k->sum.digest, et);
 	e = e ? e : db_begin(croft_db(c), TX_WRITE, &tx, et);

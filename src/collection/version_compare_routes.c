@@ -29,8 +29,8 @@ static enum err end_open(struct croft *c, struct http_request *rq, struct str re
 	struct vcounts counts;
 	enum err e;
 	if (str_eq_c(ref, "now")) {
-		e = version_build(c, project_of(rq), name_of(rq), rq->arena, &live, &sum, &counts,
-			rq->cancel, et);
+		e = version_build(c, project_of(rq), name_of(rq), false, rq->arena, &live, &sum,
+			&counts, rq->cancel, et);
 		out->label = S("now");
 		return e ? e : version_load(c, sum.digest, &out->v, rq->cancel, et);
 	}

@@ -155,6 +155,8 @@ struct vwriter;
 enum err vwriter_open(struct croft *c, const struct version *base, struct vwriter **out,
 	struct errtext *et) MUST_CHECK;
 void vwriter_drop(struct vwriter *w); /* accepts NULL */
+/* Its packs will hold nothing but its items: no pack of the base with anything else is kept. */
+void vwriter_tight(struct vwriter *w);
 /* In the order of ids. keep: an item of `from` (the base, or another one that stays as long). */
 enum err vwriter_keep(struct vwriter *w, const struct version *from, const struct vitem *it,
 	struct errtext *et) MUST_CHECK;
@@ -210,9 +212,10 @@ void version_tell(struct croft *c, const struct head_row *head);
 struct vcounts {
 	int64_t added, removed, changed;
 };
-/* The live items as a tree; *out as the transaction that read them saw them. */
-enum err version_build(struct croft *c, struct str project, struct str name, struct arena *a,
-	struct vlive *out, struct tree_sum *sum, struct vcounts *counts,
+/* The live items as a tree; *out as the transaction that read them saw them. tight: see
+ * vwriter_tight. */
+enum err version_build(struct croft *c, struct str project, struct str name, bool tight,
+	struct arena *a, struct vlive *out, struct tree_sum *sum, struct vcounts *counts,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 
 /* What a version is made with. */
@@ -237,6 +240,7 @@ enum err version_record(struct tx *tx, const struct principal *who, int64_t coll
 
 struct vcommit {
 	struct str project, name, message, tag;
+	bool compact; /* so that nothing is left in it of items that only earlier versions have */
 	const struct principal *who;
 	const struct cancel *cancel;
 };

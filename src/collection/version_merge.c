@@ -159,7 +159,7 @@ static enum err live_side(struct croft *c, const struct vmerge *q, struct str na
 	struct vcommitted made;
 	enum err e;
 	if (q->dry_run) {
-		e = version_build(c, q->project, name, a, &x, &sum, &counts, q->cancel, et);
+		e = version_build(c, q->project, name, false, a, &x, &sum, &counts, q->cancel, et);
 		if (!e)
 			*out = (struct side){{x.head.artifact, x.head.version},
 				arena_str(a, str_c(sum.digest)), name, 0};

@@ -15,8 +15,10 @@ static const struct route routes[] = {
 		0},
 	{HTTP_POST, ONE "/versions", post_version, PERM_DOCUMENT_WRITE,
 		"Make a version of what is in the collection now; made is false when nothing has "
-		"changed since the last one",
-		NULL, "{ message?, tag? }", "CollectionVersion & { made: boolean }", 0},
+		"changed since the last one. With compact its data has nothing of items that only "
+		"earlier versions have",
+		NULL, "{ message?, tag?, compact?: boolean }",
+		"CollectionVersion & { made: boolean }", 0},
 	{HTTP_GET, ONE "/versions/{version}", get_version, PERM_DOCUMENT_READ,
 		"A version by its number, a tag, a time, or head", NULL, NULL, "CollectionVersion",
 		0},

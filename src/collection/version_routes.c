@@ -247,6 +247,7 @@ void post_version(struct croft *c, struct http_request *rq, struct http_response
 	enum err e = version_body(rq, &o, &et);
 	e = e ? e : json_want_str(o, "message", &q.message, &et);
 	e = e ? e : json_want_str(o, "tag", &q.tag, &et);
+	e = e ? e : json_want_bool(o, "compact", &q.compact, &et);
 	e = e ? e : version_commit(c, &q, rq->arena, &made, &et);
 	jw_obj(&w);
 	jw_kbool(&w, "made", made.made);

@@ -20,6 +20,7 @@ struct vwriter {
 	size_t n, cap;
 	struct out_pack *packs; /* first those of the base */
 	size_t n_packs, cap_packs;
+	bool tight;
 	struct map by_key;        /* to index + 1 */
 	struct buf open, waiting; /* the open pack; indexes of the items in it */
 };
@@ -188,9 +189,14 @@ enum err vwriter_keep(
 
 /* ---- packs that have become mostly waste ---- */
 
-static bool wasteful(const struct out_pack *p)
+static bool wasteful(const struct vwriter *w, const struct out_pack *p)
 {
-	return p->kept && p->live && p->live < p->kept->size / 2;
+	return p->kept && p->live && p->live < (w->tight ? p->kept->size : p->kept->size / 2);
+}
+
+void vwriter_tight(struct vwriter *w)
+{
+	w->tight = true;
 }
 
 static enum err read_old(
@@ -242,7 +248,7 @@ static enum err compact(struct vwriter *w, struct errtext *et)
 	struct buf list = {0};
 	for (size_t i = 0; i < w->n; i++) {
 		struct moving m = {w->items[i].pack, (uint32_t)i};
-		if (wasteful(&w->packs[m.pack]))
+		if (wasteful(w, &w->packs[m.pack]))
 			buf_add(&list, &m, sizeof m);
 	}
 	size_t n = list.n / sizeof(struct moving);

@@ -331,13 +331,13 @@ static enum err all_of(struct croft *c, const char *ref, struct arena *a, size_t
 	return e;
 }
 
-static void delete_version_2(struct croft *c, struct arena *a)
+static void drop_version(struct croft *c, int64_t version, struct arena *a)
 {
 	struct artifact of;
 	struct tx *tx;
 	CHECK_OK(db_begin(croft_db(c), TX_WRITE, &tx, &et), &et);
 	CHECK_OK(artifact_find(tx, S("default"), S(VERSION_KIND), S("k"), a, &of, &et), &et);
-	CHECK_OK(version_delete(tx, &me, &of, 2, S(""), &et), &et);
+	CHECK_OK(version_delete(tx, &me, &of, version, S(""), &et), &et);
 	CHECK_OK(db_commit(tx, &et), &et);
 }
 
@@ -372,9 +372,10 @@ static void test_collection_version__what_is_needed_is_not_collected(void)
 		.who = &me};
 	CHECK_OK(version_copy(c, &q, a, &copy, &et), &et);
 	put_some(k, 0, 10, 9); /* a working difference leaves blobs that are nobody's */
-	CHECK_OK(version_build(c, S("default"), S("k"), a, &live, &sum, &counts, NULL, &et), &et);
+	CHECK_OK(version_build(c, S("default"), S("k"), false, a, &live, &sum, &counts, NULL, &et),
+		&et);
 	CHECK_INT(counts.changed, 10);
-	delete_version_2(c, a);
+	drop_version(c, 2, a);
 	CHECK_OK(tree_gc(c, -1000, false, NULL, &gone, &et), &et);
 	CHECK(gone.blobs > 0);
 	CHECK_ERR(all_of(c, "2", a, &n), ERR_NOT_FOUND);
@@ -392,9 +393,73 @@ static void test_collection_version__what_is_needed_is_not_collected(void)
 	croft_close(c);
 }
 
+/* ---- erased ---- */
+
+struct looking_for {
+	struct croft *c;
+	struct str what;
+	size_t found;
+};
+
+static enum err look_in(void *ctx, const char *hex, const struct blob_info *info)
+{
+	struct looking_for *l = ctx;
+	struct os_map map;
+	CHECK_OK(blob_get(croft_blobs(l->c), hex, false, &map, &et), &et);
+	l->found += str_find(str_mk(map.p, map.n), l->what) != STR_NONE;
+	os_unmap(&map);
+	return OK;
+}
+
+static size_t blobs_with(struct croft *c, struct str what)
+{
+	struct looking_for l = {c, what, 0};
+	CHECK_OK(blobs_each(croft_blobs(c), look_in, &l, &et), &et);
+	return l.found;
+}
+
+/* Deleted here and in all versions that had it, an item leaves no byte. */
+static void test_collection_version__a_compact_one_forgets(void)
+{
+	struct croft *c = open_croft("1M");
+	struct arena *a = arena_new(0);
+	struct collection *k = make_collection(c);
+	struct collection_item secret = {.payload = S("{\"text\":\"sesame\"}")};
+	struct tree_collected gone;
+	struct vcommitted done;
+	struct vcommit q = {.project = S("default"),
+		.name = S("k"),
+		.message = S(""),
+		.tag = S(""),
+		.compact = true,
+		.who = &me};
+	size_t n;
+	put_some(k, 0, 100, 1);
+	item_id_number(500, &secret.id);
+	CHECK_OK(collection_put(k, &secret, 1, NULL, NULL, &et), &et);
+	CHECK_INT(commit(c, S("k"), a), 1);
+	put_some(k, 100, 1, 1);
+	CHECK_OK(collection_remove(k, &secret.id, 1, &n, NULL, &et), &et);
+	CHECK_INT(commit(c, S("k"), a), 2); /* which keeps the pack that has it */
+	CHECK_OK(version_commit(c, &q, a, &done, &et), &et);
+	CHECK(done.made && done.v.version == 3);
+	drop_version(c, 1, a);
+	CHECK_OK(tree_gc(c, -1000, false, NULL, &gone, &et), &et);
+	CHECK(blobs_with(c, S("sesame")) > 0);
+	drop_version(c, 2, a);
+	CHECK_OK(tree_gc(c, -1000, false, NULL, &gone, &et), &et);
+	CHECK_INT(blobs_with(c, S("sesame")), 0);
+	CHECK_OK(all_of(c, "3", a, &n), &et);
+	CHECK_INT(n, 101);
+	collection_close(k);
+	arena_free(a);
+	croft_close(c);
+}
+
 TESTS(T(test_collection_version__records_come_back),
 	T(test_collection_version__trees_that_lie_are_refused),
 	T(test_collection_version__a_second_one_costs_what_is_new),
 	T(test_collection_version__a_long_history_stays_bounded),
 	T(test_collection_version__memory_is_bounded),
-	T(test_collection_version__what_is_needed_is_not_collected))
+	T(test_collection_version__what_is_needed_is_not_collected),
+	T(test_collection_version__a_compact_one_forgets))

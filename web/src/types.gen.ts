@@ -429,8 +429,8 @@ export interface Routes {
   "POST /api/v1/collections/{name}/migrations/cancel": { query: undefined; body: { id?: string }; reply: { migrations: (CollectionMigration)[] } };
   /** The versions of a collection, newest first, and where its live items stand: head is the version that they came from; state is null when the collection was deleted. */
   "GET /api/v1/collections/{name}/versions": { query: { limit?: number; before?: number }; body: undefined; reply: { versions: (CollectionVersion)[]; next: (number | null); state: ({ seq: number; items: number; head: (string | null); head_seq: (number | null); changed: boolean; lazy: boolean; origin: (string | null) } | null) } };
-  /** Make a version of what is in the collection now; made is false when nothing has changed since the last one. */
-  "POST /api/v1/collections/{name}/versions": { query: undefined; body: { message?: string; tag?: string }; reply: (CollectionVersion & { made: boolean }) };
+  /** Make a version of what is in the collection now; made is false when nothing has changed since the last one. With compact its data has nothing of items that only earlier versions have. */
+  "POST /api/v1/collections/{name}/versions": { query: undefined; body: { message?: string; tag?: string; compact?: boolean }; reply: (CollectionVersion & { made: boolean }) };
   /** A version by its number, a tag, a time, or head. */
   "GET /api/v1/collections/{name}/versions/{version}": { query: undefined; body: undefined; reply: CollectionVersion };
   /** Delete a version; what no other one needs is collected later. */
