@@ -469,11 +469,16 @@ static enum err open_for(struct croft *c, struct http_request *rq, yyjson_val *o
 {
 	bool as_of = item_json_get(o, "as_of");
 	struct str mode = json_str(o, "mode");
+	yyjson_val *v = item_json_get(o, "vector");
 	bool words = mode.n && !str_eq_c(mode, search_modes[BY_VECTOR]);
+	/* sparse ones and lists of vectors have an index only */
+	bool indexed = yyjson_is_obj(v) || yyjson_is_arr(yyjson_arr_get_first(v));
 	if (as_of && words)
 		return err_set(et, ERR_UNSUPPORTED,
 			"as_of goes with mode vector only: a version has no index of words");
-	return words ? open_it(c, rq, k, et) : as_of ? OK : open_filled(c, rq, k, et);
+	return words || (indexed && !as_of) ? open_it(c, rq, k, et)
+	       : as_of                      ? OK
+					    : open_filled(c, rq, k, et);
 }
 
 void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs)

@@ -43,8 +43,8 @@ bool version_same_spaces(const struct version *a, const struct version *b)
 		if (x->role != SPACE_NAMED)
 			continue;
 		named[0]++;
-		same = same && y && x->place == y->place && x->dim == y->dim &&
-		       x->distance == y->distance && x->kind == y->kind &&
+		same = same && y && x->kind == y->kind && x->place == y->place &&
+		       x->dim == y->dim && x->distance == y->distance && x->kind == y->kind &&
 		       str_eq(x->identity, y->identity);
 	}
 	return same && named[0] == named[1];

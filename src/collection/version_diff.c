@@ -93,7 +93,8 @@ struct measuring {
 	struct arena *a;
 };
 
-/* Vectors of another model, or of another length, cannot be compared. */
+/* Vectors of another model, or of another length, cannot be compared; sparse ones and lists of
+ * vectors are not. */
 static bool comparable(const struct measuring *m, struct str space)
 {
 	const struct space *x = version_space(m->v[0], space), *y = version_space(m->v[1], space);

@@ -179,7 +179,7 @@ enum err version_vector(const struct version *v, const struct item_id *id, struc
 	vreader_end(&r);
 	if (!e && it)
 		found = in_space(list, n, space);
-	if (!e && !found)
+	if (!e && (!found || found->at || found->rows))
 		return err_set(et, ERR_NOT_FOUND,
 			"the item that the query names is not in that version, or has no such "
 			"vector");
@@ -345,6 +345,12 @@ static enum err check_query(const struct version *v, const struct item_query *q,
 	enum err e = space_plain(s, "searching a version", et);
 	if (e)
 		return e;
+	if (s->kind != SPACE_DENSE)
+		return err_set(et, ERR_UNSUPPORTED,
+			"vectors \"%.*s\" are sparse, or lists of vectors: a version is searched "
+			"by "
+			"plain ones only",
+			STR_FMT(s->name));
 	if (q->dim != s->dim)
 		return err_set(et, ERR_INVALID,
 			"the query is a vector of %zu numbers, \"%.*s\" of that version takes %u: "

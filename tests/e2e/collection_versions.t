@@ -342,6 +342,29 @@ def gone_and_hidden(c):
     tap.same(there, [404] * 10, "another project sees nothing of them")
 
 
+def other_kinds(c):
+    f = Faq(c, "kinds")
+    f.call("PUT", "", {"vectors": {"d": {"size": 2, "distance": "Cosine"}, "m": {"size": 2, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}}},
+                       "sparse_vectors": {"s": {}}})
+
+    def put(turn):
+        f.call("PUT", "/items", {"items": [{"id": n, "vector": {"d": [n + turn, 1], "m": [[n, turn], [1, n]], "s": {"indices": [n, 50], "values": [1, turn]}}}
+                                           for n in range(20)]})
+    put(1)
+    f.commit()
+    one = f.call("GET", "/items?limit=100&vectors=true")["items"]
+    put(2)
+    tap.same(f.call("GET", "/diff?limit=0")["summary"]["moved"], 20, "sparse vectors and lists of vectors are compared")
+    tap.ok(len(one) == 20 and "s" in one[0]["vector"] and f.call("GET", "/items?limit=100&vectors=true&as_of=1")["items"] == one, "and are as of a version what they were", one[0])
+    ask = {"vector": {"indices": [7], "values": [1]}, "space": "s", "k": 1}
+    tap.same(c.json("POST", f"{ROOT}/kinds/search", {**ask, "as_of": 1})[0] in (400, 415), True, "a version is searched by plain vectors only")
+    tap.same([h["id"] for h in f.call("POST", "/search", {"vector": [19, 1], "space": "d", "k": 1, "as_of": 1})["hits"]], [18], "by those it is")
+    f.call("POST", "/copy", {"to": "kinds-2", "from": 1})
+    tap.same([h["id"] for h in Faq(c, "kinds-2").call("POST", "/search", ask)["hits"]], [7], "a copy by others too")
+    f.call("POST", "/restore", {"version": 1})
+    tap.ok(f.call("GET", "/items?limit=100&vectors=true")["items"] == one, "restored")
+
+
 def at_the_same_time(c):
     """Each batch sets ten items to one number: any version must hold whole batches."""
     f = Faq(c, "busy")
@@ -423,6 +446,7 @@ with Croft() as c:
     diffs(c)
     merges(c)
     gone_and_hidden(c)
+    other_kinds(c)
     at_the_same_time(c)
     said_versions(c)
 tap.done()
