@@ -222,9 +222,10 @@ enum err run_eval_migration(struct cmd *cmd, struct errtext *et)
 	char *path = str_dup(cmd_arg(cmd, 1));
 	enum err e = path ? folder_read(path, cmd_opt(cmd, "qrels"), false, &f, cmd_cancel(cmd), et)
 			  : no_memory(et);
-	free(path);
-	if (e)
+	if (e) {
+		free(path);
 		return e;
+	}
 	buf_addc(&url, "/api/v1/collections/");
 	url_encode(&url, cmd_arg(cmd, 0));
 	buf_addc(&url, "/migrations/judge");
@@ -236,7 +237,8 @@ enum err run_eval_migration(struct cmd *cmd, struct errtext *et)
 	else if (!e)
 		print_moved(cmd, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
-	folder_release(&f);
+	folder_release(&f); /* its name is in path */
+	free(path);
 	buf_free(&body);
 	buf_free(&url);
 	buf_free(&out);
