@@ -64,6 +64,34 @@ def run(a, b, backend):
     tap.ok(until(10, lambda: near(b, [0, 1]) == 404), "a collection that A deleted is gone for B", near(b, [0, 1]))
 
 
+def words(a, b):
+    """Settings of the index of words, and what it has, follow too; and so do sparse vectors."""
+    def found(c, text):
+        status, reply = c.json("POST", "/api/v1/collections/words/search", {"mode": "keyword", "text": text})
+        return sorted(h["id"] for h in reply["hits"]) if status == 200 else status
+
+    def few(c, at):
+        status, reply = c.json("POST", "/api/v1/collections/words/search", {"space": "s", "vector": {"indices": [at], "values": [1]}})
+        return sorted(h["id"] for h in reply["hits"]) if status == 200 else status
+
+    def put(c, i, text):
+        c.json("PUT", "/api/v1/collections/words/items", {"items": [{"id": i, "vector": {"s": {"indices": [i, 99], "values": [1, 2]}}, "payload": {"text": text}}]})
+    a.json("PUT", "/api/v1/collections/words", {"sparse_vectors": {"s": {}}})
+    put(a, 1, "alpha beta")
+    tap.ok(until(10, lambda: few(b, 99) == [1]), "a sparse vector put through A is found through B", few(b, 99))
+    tap.same(found(b, "alpha"), 400, "nobody has an index of words")
+    a.json("PUT", "/api/v1/collections/words/keyword", {"fields": {"text": 1}})
+    tap.ok(until(10, lambda: found(b, "alpha") == [1]), "an index of words made through A is B's too", found(b, "alpha"))
+    put(b, 2, "alpha gamma")
+    put(a, 1, "delta")
+    tap.ok(until(10, lambda: found(a, "alpha") == [2] == found(b, "alpha") and found(b, "delta") == [1]), "and follows what both put")
+    tap.ok(until(10, lambda: few(a, 99) == [1, 2] == few(b, 99)), "as sparse vectors do")
+    b.json("POST", "/api/v1/collections/words/items/delete", {"ids": [2]})
+    tap.ok(until(10, lambda: found(a, "alpha") == [] and few(a, 2) == []), "what was deleted through B is found through A neither way")
+    a.json("DELETE", "/api/v1/collections/words/keyword")
+    tap.ok(until(10, lambda: found(b, "delta") == 400), "and the index is gone for both when it is dropped")
+
+
 def moved(a, b):
     """Moved through A while B has it open: B goes on with the new place."""
     a.json("PUT", "/api/v1/collections/shared", {"vectors": {"size": 2, "distance": "Dot"}, "backend": "embedded"})
@@ -83,6 +111,7 @@ with postgres.Pg() as pg:
         for c in both:
             c.start()
         run(*both, "embedded")
+        words(*both)
         setup = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "setup-pgvector.sh")
         if subprocess.run([setup], capture_output=True).returncode == 0:
             run(*both, "pgvector")
