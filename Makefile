@@ -107,6 +107,10 @@ bench-vector: all ## the vector index beside hnswlib, USearch and FAISS (SETS="g
 bench-curate: all ## near-duplicates of 100,000 vectors beside FAISS's exact search
 	@bench/curate.sh $(BUILD)
 
+.PHONY: bench-map
+bench-map: all ## maps of embeddings beside umap-learn: time, trustworthiness, alignment
+	@bench/map.sh $(BUILD)
+
 .PHONY: bench-filter
 bench-filter: all ## filters on payloads by index, beside item by item and Qdrant's client
 	@bench/filter.sh $(BUILD)

@@ -1,13 +1,20 @@
 #!/bin/sh
 # bench/collections.sh BUILD: `make bench-collections`. Queries a second through HTTP with JSON, ten hits
 # of ITEMS (200,000) generated vectors of DIM (384) numbers, with Qdrant's API; the client shares the
-# machine. Also how fast the items go in, and how long a server that starts again takes to open them.
+# machine. Also how fast the items go in, how long a server that starts again takes to open them, and
+# memory. BACKEND=pgvector: in a PostgreSQL of its own (tests/pg.py), which flushes to disk.
 set -eu
 cd "$(dirname "$0")/.."
 build=$1
-items=${ITEMS:-200000} dim=${DIM:-384} seconds=${SECONDS_EACH:-10}
+items=${ITEMS:-200000} dim=${DIM:-384} seconds=${SECONDS_EACH:-10} backend=${BACKEND:-embedded}
+if [ "$backend" = pgvector ] && [ -z "${CROFT_TEST_PG_URL:-}" ]; then
+	tools/setup-pgvector.sh
+	export CROFT_TEST_PG_SETTINGS="fsync=on,shared_buffers=1GB,max_wal_size=4GB,autovacuum_naptime=1min"
+	exec tests/pg.py bench/collections.sh "$build"
+fi
 work=$(mktemp -d)
 export CROFT_HOME="$work/home"
+[ "$backend" = embedded ] || export CROFT_DB_URL="$CROFT_TEST_PG_URL"
 pid=
 trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 start() {
@@ -23,12 +30,22 @@ start() {
 }
 now() { date +%s.%N; }
 row() { printf '%-44s %12s %10s %s\n' "$@"; }
+since() { echo "$(now) $1" | awk '{printf "%.2f", $1 - $2}'; }
+resident() { awk '/VmRSS/ {printf "%.0f", $2 / 1024}' "/proc/$pid/status"; }
 "$build/bench/bench_collections" data "$work/items.fbin" "$items" "$dim"
 start
+empty=$(resident)
 t=$(now)
-"$build/croft" collections import bench "$work/items.fbin" --create --batch 5000 >/dev/null 2>&1
-row "what ($items x $dim)" measured goal ""
-row "items a second, put and indexed" "$(echo "$(now) $t $items" | awk '{printf "%.0f", $3 / ($1 - $2)}')" "" ""
+"$build/croft" collections import bench "$work/items.fbin" --create --backend "$backend" --batch 5000 >/dev/null 2>&1
+row "what ($items x $dim, $backend)" measured goal ""
+row "items a second, put and durable" "$(echo "$(now) $t $items" | awk '{printf "%.0f", $3 / ($1 - $2)}')" "" ""
+if [ "$backend" = pgvector ]; then
+	for _ in $(seq 3000); do
+		grep -q "has a graph over" "$work/log" && break
+		sleep 0.2
+	done
+	row "  seconds until the graph was there, too" "$(sed -n 's/.*made in \([0-9.]*\) s.*/\1/p' "$work/log")" "" ""
+fi
 for connections in 1 8; do
 	"$build/bench/bench_collections" load "$port" "$work/items.fbin.queries" "$seconds" "$connections" >"$work/out"
 	read -r qps p50 p99 recall <"$work/out"
@@ -36,8 +53,9 @@ for connections in 1 8; do
 	row "queries a second, $connections at once" "$qps" ">= 5000" "$good"
 	row "  p50 / p99 (us), recall@10" "$p50 / $p99" "" "$recall"
 done
+row "memory of the server (MiB), empty at first" "$(resident) - $empty" "" ""
 kill "$pid" && wait "$pid" 2>/dev/null || true
 start
 t=$(now)
 "$build/croft" collections search bench --like 1 -k 1 >/dev/null
-row "seconds until a started server has answered" "$(echo "$(now) $t" | awk '{printf "%.2f", $1 - $2}')" "" ""
+row "seconds until a started server has answered" "$(since "$t")" "" ""

@@ -134,7 +134,9 @@ def main():
     if missing():
         print("# " + missing(), file=sys.stderr)
         sys.exit(subprocess.run(command).returncode)
-    with Pg() as pg:
+    # for measurements: CROFT_TEST_PG_SETTINGS="fsync=on,shared_buffers=1GB"
+    more = os.environ.get("CROFT_TEST_PG_SETTINGS", "")
+    with Pg(dict(s.split("=", 1) for s in more.split(",") if s)) as pg:
         env = dict(os.environ, CROFT_TEST_PG_URL=pg.url(), CROFT_TEST_PG_DIR=pg.dir)
         if os.environ.get("CROFT_TEST_DB") == "postgres":
             env["CROFT_TEST_DB_URL"] = pg.url()

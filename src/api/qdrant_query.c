@@ -196,13 +196,20 @@ static void write_points(struct jw *w, const struct qd_asked *x)
 typedef enum err (*ask_fn)(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
 typedef void (*write_fn)(struct jw *w, const struct qd_asked *x);
 
+static void answer(struct collection *k, struct jw *w, const struct qd_asked *x, write_fn write)
+{
+	if (!x->order_values)
+		collection_count_hits(k, x->hits, x->n);
+	write(w, x);
+}
+
 static enum err ask_one(
 	struct qd *q, struct collection *k, struct jw *w, ask_fn ask, write_fn write)
 {
 	struct qd_asked x = {0};
 	enum err e = ask(q, k, q->body, &x);
 	if (!e)
-		write(w, &x);
+		answer(k, w, &x, write);
 	return e;
 }
 
@@ -224,7 +231,7 @@ static enum err ask_many(
 		struct qd_asked x = {0};
 		e = e ? e : ask(q, k, o, &x);
 		if (!e)
-			write(w, &x);
+			answer(k, w, &x, write);
 	}
 	jw_end(w);
 	return e;

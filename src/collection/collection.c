@@ -1,5 +1,6 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
 #include "collection/curate_int.h"
+#include "collection/traffic.h"
 #include "collection/map_int.h"
 #include "collection/version_int.h"
 #include "collection/held.h"
@@ -663,26 +664,28 @@ static void tend_one(struct collection *k)
 		k->backend->tend(k);
 }
 
-/* fn for all that are open, each second. */
-static void each_second(struct croft *c, void (*fn)(struct collection *k))
+/* fn for all that are open, each second; the keeper also keeps what was counted. */
+static void each_second(struct croft *c, void (*fn)(struct collection *k), bool keeper)
 {
 	enum { NAP_MS = 100, NAPS = 10 };
 	for (unsigned nap = 0; !cancelled(croft_stopping(c)); nap++) {
 		clock_sleep_ms(NAP_MS);
 		if (nap % NAPS == NAPS - 1)
 			collections_each(c, fn);
+		if (keeper && nap % NAPS == 0)
+			traffic_write(c, false);
 	}
 }
 
 static void *tend_all(void *arg)
 {
-	each_second(arg, tend_one);
+	each_second(arg, tend_one, false);
 	return NULL;
 }
 
 static void *keep_saved(void *arg)
 {
-	each_second(arg, keep_one);
+	each_second(arg, keep_one, true);
 	return NULL;
 }
 
@@ -698,6 +701,7 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	pthread_cond_init(&all->loaded, NULL);
 	croft_set_state(c, &collection_module, all);
 	enum err e = maps_new(&all->maps, et);
+	e = e ? e : traffic_new(&all->traffic, et);
 	e = e ? e : versions_new(&all->versions, et);
 	return e ? e : curations_new(&all->curations, et);
 }
@@ -739,6 +743,8 @@ void collections_stop(struct croft *c)
 	struct str key;
 	void *value;
 	maps_free(all->maps);
+	traffic_write(c, true);
+	traffic_free(all->traffic);
 	curations_free(all->curations);
 	migrate_stop(c);
 	shadow_stop(c);

@@ -255,6 +255,9 @@ struct item_search {
 /* Best first; how may be NULL. ERR_INVALID when the vector does not fit the space. */
 enum err collection_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et) MUST_CHECK;
+/* These hits were what somebody asked for: how often each item was is what maps show. Any thread;
+ * costs a lock and some tens of nanoseconds for each hit. */
+void collection_count_hits(struct collection *k, const struct item_hit *hits, size_t n);
 /* Reads what is wanted of hits that were found without it; those that have gone are taken out. */
 enum err collection_fill(struct collection *k, struct item_hit *hits, size_t *n,
 	struct item_want want, struct arena *a, struct errtext *et) MUST_CHECK;

@@ -332,7 +332,9 @@ struct collection {
 	struct {
 		char schema[132];     /* of the extension, quoted */
 		unsigned version;     /* 800: 0.8.0 */
-		int64_t tended, next; /* changes that were looked at; when to look again */
+		/* the tender's: the change that was looked at, when to look again, since when
+		 * changes come too fast to make a graph */
+		int64_t tended, next, since;
 	} pgv;                        /* with the backend pgvector */
 	struct fields *fields;        /* of the payloads; a key is an item's number */
 	struct kind_index *kinds[COLLECTION_SPACES_MAX]; /* by place; NULL: plain vectors */
@@ -459,6 +461,7 @@ struct collections {
 	bool sweeping, keeping, tending;
 	char host[ID_HEX + 1];       /* this data directory */
 	struct maps *maps;           /* map_int.h */
+	struct traffic *traffic;     /* traffic.h */
 	struct curations *curations; /* curate_int.h */
 	struct versions *versions;   /* version_int.h */
 	struct workers *migrating;   /* migrate_int.h */
@@ -492,6 +495,7 @@ void delete_keyword(struct croft *c, struct http_request *rq, struct http_respon
 void get_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_map(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_map(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_map_traffic(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_map_field(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_curation(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_curation(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -513,7 +517,7 @@ enum err run_collections_curate(struct cmd *cmd, struct errtext *et);
 extern const struct option collection_curate_options[];
 enum { N_CURATE_OPTIONS = 22 };
 extern const struct option collection_map_options[];
-enum { N_MAP_OPTIONS = 8 };
+enum { N_MAP_OPTIONS = 9 };
 extern const struct option collection_keyword_options[];
 enum { N_KEYWORD_OPTIONS = 6 };
 extern const struct option collection_create_options[], collection_import_options[],

@@ -67,13 +67,17 @@ static const struct route routes[] = {
 		"Begin to make a map; mode align starts from the places of the present one, extend "
 		"adds the new items to it",
 		NULL,
-		"{ method?: \"umap\" | \"pca\", mode?: \"new\" | \"align\" | \"extend\", space?, "
+		"{ method?: \"umap\" | \"pca\", dims?: int, mode?: \"new\" | \"align\" | "
+		"\"extend\", space?, "
 		"label_field?, neighbours?: int, min_dist?: number, cluster_min?: int, seed?: int "
 		"}",
 		"CollectionMapState", 0},
 	{HTTP_DELETE, ONE "/map", delete_map, PERM_DOCUMENT_WRITE,
 		"Stop the map that is being made, or delete the one that is there", NULL, NULL,
 		"{ stopped: boolean, deleted: boolean }", 0},
+	{HTTP_GET, ONE "/map/traffic", get_map_traffic, PERM_DOCUMENT_READ,
+		"How often each point of the map was among the hits of searches: base64 of f32",
+		NULL, NULL, "{ values, total: int, items: int, most: int }", 0},
 	{HTTP_GET, ONE "/map/field", get_map_field, PERM_DOCUMENT_READ,
 		"A field of the payload for each point of the map: base64 of f32 (NaN: none) for "
 		"numbers, of i32 (-1: none, -2: another) for categories",
@@ -172,10 +176,12 @@ static const struct shape shapes[] = {
 		"{ state: \"idle\" | \"running\" | \"failed\", error: string | null, progress: { "
 		"what, done: int, total: int } | null, map: CollectionMap | null }"},
 	{"CollectionMap",
-		"{ method: \"umap\" | \"pca\", space, mode, neighbours: int, min_dist: number, "
+		"{ method: \"umap\" | \"pca\", dims: int, space, mode, neighbours: int, min_dist: "
+		"number, "
 		"seed: "
 		"int, took_ms: int, share: number[] | null, fields: string[], clusters: { number: "
-		"int, size: int, label, x: number, y: number, bounds: number[] }[], points: int, "
+		"int, size: int, label, x: number, y: number, z?: number, bounds: number[] }[], "
+		"points: int, "
 		"noise: int, seq: int, behind: int, made, data: { ids: (int | string)[], xy, "
 		"cluster } | null }"},
 	{"CurationState", "{ state: \"idle\" | \"running\" | \"failed\", error: string | null, "
@@ -328,7 +334,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 9,
+	.n_migrations = 10,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -502,6 +502,8 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	struct live_mark before = live_mark(k);
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
 	e = e ? e : search(rq, k, &x, &hits, &n, &et);
+	if (!e)
+		collection_count_hits(k, hits, n);
 	jw_obj(&w);
 	jw_key(&w, "hits");
 	jw_arr(&w);

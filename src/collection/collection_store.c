@@ -159,6 +159,13 @@ const struct migration collection_migrations[] = {
 		"  low DOUBLE PRECISION NOT NULL,"
 		"  high DOUBLE PRECISION NOT NULL,"
 		"  PRIMARY KEY (collection, place, at_ms, lot));"},
+	{10, "hits of items",
+		"CREATE TABLE collection_traffic ("
+		"  collection BIGINT NOT NULL,"
+		"  num BIGINT NOT NULL,"
+		"  hits BIGINT NOT NULL,"
+		"  last_ms BIGINT NOT NULL,"
+		"  PRIMARY KEY (collection, num));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -334,6 +341,9 @@ enum err store_collection_sweep(
 			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_map WHERE collection = ?", P_I64(number));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_traffic WHERE collection = ?",
+			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_curation WHERE collection = ?",
 			P_I64(number));

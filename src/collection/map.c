@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/room.h"
 #include "collection/map_int.h"
+#include "collection/traffic.h"
 #include "kernels/kernels.h"
 #include "vector/layout.h"
 
@@ -51,17 +52,23 @@ void map_points_free(struct map_points *p)
 	*p = (struct map_points){0};
 }
 
-/* "CMAP", n (u32), numbers (i64), x and y (f32), clusters (i32), ids. Little-endian. */
-static const char magic[4] = {'C', 'M', 'A', 'P'};
-enum { HEAD = 8, POINT = 20 };
+/* "CMAP", n (u32), numbers (i64), x and y (f32), clusters (i32), ids. Little-endian. "CMA3": with
+ * x, y and z. */
+static const char magic[4] = {'C', 'M', 'A', 'P'}, magic_3[4] = {'C', 'M', 'A', '3'};
+enum { HEAD = 8 };
+
+static size_t point_bytes(size_t dims)
+{
+	return 8 + 4 * dims + 4;
+}
 
 enum err map_points_encode(const struct map_points *p, struct buf *out)
 {
 	uint32_t n = (uint32_t)p->n;
-	buf_add(out, magic, sizeof magic);
+	buf_add(out, p->dims == 3 ? magic_3 : magic, sizeof magic);
 	buf_add(out, &n, sizeof n);
 	buf_add(out, p->num, p->n * sizeof *p->num);
-	buf_add(out, p->xy, p->n * 2 * sizeof *p->xy);
+	buf_add(out, p->xy, p->n * p->dims * sizeof *p->xy);
 	buf_add(out, p->cluster, p->n * sizeof *p->cluster);
 	buf_adds(out, buf_str(&p->ids));
 	return out->err;
@@ -83,27 +90,30 @@ enum err map_points_decode(struct str b, struct map_points *out, struct errtext 
 {
 	struct map_points p = {0};
 	uint32_t n = 0;
-	bool fits = b.n >= HEAD && !memcmp(b.p, magic, sizeof magic);
+	bool space = b.n >= HEAD && !memcmp(b.p, magic_3, sizeof magic);
+	bool fits = space || (b.n >= HEAD && !memcmp(b.p, magic, sizeof magic));
+	p.dims = space ? 3 : 2;
+	size_t each = point_bytes(p.dims);
 	if (fits) {
 		memcpy(&n, b.p + 4, sizeof n);
-		fits = n <= (b.n - HEAD) / POINT &&
-		       ids_fit(str_sub(b, HEAD + (size_t)n * POINT, b.n), n);
+		fits = n <= (b.n - HEAD) / each &&
+		       ids_fit(str_sub(b, HEAD + (size_t)n * each, b.n), n);
 	}
 	if (!fits)
 		return err_set(et, ERR_CORRUPT, "the stored map is damaged: make it again");
 	p.n = n;
 	p.num = malloc((p.n + 1) * sizeof *p.num);
-	p.xy = malloc((p.n + 1) * 2 * sizeof *p.xy);
+	p.xy = malloc((p.n + 1) * p.dims * sizeof *p.xy);
 	p.cluster = malloc((p.n + 1) * sizeof *p.cluster);
-	buf_adds(&p.ids, str_sub(b, HEAD + p.n * POINT, b.n));
+	buf_adds(&p.ids, str_sub(b, HEAD + p.n * each, b.n));
 	if (!p.num || !p.xy || !p.cluster || p.ids.err) {
 		map_points_free(&p);
 		return no_memory(et);
 	}
 	const char *at = b.p + HEAD;
 	memcpy(p.num, at, p.n * sizeof *p.num);
-	memcpy(p.xy, at + p.n * 8, p.n * 2 * sizeof *p.xy);
-	memcpy(p.cluster, at + p.n * 16, p.n * sizeof *p.cluster);
+	memcpy(p.xy, at + p.n * 8, p.n * p.dims * sizeof *p.xy);
+	memcpy(p.cluster, at + p.n * (8 + 4 * p.dims), p.n * sizeof *p.cluster);
 	*out = p;
 	return OK;
 }
@@ -232,7 +242,11 @@ static enum err read_all(struct reading *x, struct collection_row *k, struct map
 	}
 	db_rollback(tx);
 	e = e ? e : old_row->points.p ? map_points_decode(old_row->points, old, et) : OK;
-	x->p.xy = malloc((x->p.n + 1) * 2 * sizeof *x->p.xy);
+	x->p.dims = j->o.dims ? j->o.dims : old->n ? old->dims : 2;
+	if (!e && old->n && old->dims != x->p.dims)
+		e = err_set(et, ERR_CONFLICT,
+			"the map that is there has %zu dimensions: make a new one", old->dims);
+	x->p.xy = malloc((x->p.n + 1) * x->p.dims * sizeof *x->p.xy);
 	x->p.cluster = malloc((x->p.n + 1) * sizeof *x->p.cluster);
 	if (!e && (!x->p.xy || !x->p.cluster))
 		e = no_memory(et);
@@ -272,8 +286,8 @@ static void take_places(
 		bool same = o < old->n && old->num[o] == x->p.num[i];
 		was[i] = same ? o : SIZE_MAX;
 		same = same && x->vec[i] <= old_seq;
-		x->p.xy[2 * i] = same ? old->xy[2 * o] : NAN;
-		x->p.xy[2 * i + 1] = same ? old->xy[2 * o + 1] : NAN;
+		for (size_t d = 0; d < x->p.dims; d++)
+			x->p.xy[x->p.dims * i + d] = same ? old->xy[x->p.dims * o + d] : NAN;
 	}
 }
 
@@ -343,15 +357,15 @@ static void measure(struct map_points *p, const int32_t *number, struct map_clus
 {
 	for (size_t i = 0; i < n; i++)
 		out[i] = (struct map_cluster){.number = number[i],
-			.low = {INFINITY, INFINITY},
-			.high = {-INFINITY, -INFINITY}};
+			.low = {INFINITY, INFINITY, INFINITY},
+			.high = {-INFINITY, -INFINITY, -INFINITY}};
 	for (size_t i = 0; i < p->n; i++) {
 		if (p->cluster[i] < 0)
 			continue;
 		struct map_cluster *k = &out[p->cluster[i]];
 		k->size++;
-		for (int d = 0; d < 2; d++) {
-			float x = p->xy[2 * i + (size_t)d];
+		for (size_t d = 0; d < p->dims; d++) {
+			float x = p->xy[p->dims * i + d];
 			k->low[d] = MIN(k->low[d], x);
 			k->high[d] = MAX(k->high[d], x);
 			k->middle[d] += (x - k->middle[d]) / (float)k->size;
@@ -366,7 +380,8 @@ static enum err find_clusters(struct map_job *j, struct map_points *p, const str
 {
 	size_t n = 0;
 	int32_t *number = NULL;
-	enum err e = layout_clusters(p->xy, p->n, j->o.cluster_min, w, p->cluster, &n, et);
+	enum err e =
+		layout_clusters_in(p->xy, p->dims, p->n, j->o.cluster_min, w, p->cluster, &n, et);
 	if (!e && n > MAP_CLUSTERS_MAX)
 		e = err_set(et, ERR_LIMIT,
 			"the map falls into %zu clusters, and %d are possible: ask for larger ones "
@@ -394,11 +409,11 @@ struct made {
 	const struct reading *x;
 	const struct map_cluster *clusters;
 	size_t n_clusters;
-	float share[2];
+	float share[3];
 	int64_t took_ms;
 };
 
-static void write_cluster(struct jw *w, const struct map_cluster *k)
+static void write_cluster(struct jw *w, const struct map_cluster *k, size_t dims)
 {
 	jw_obj(w);
 	jw_ki64(w, "number", k->number);
@@ -406,12 +421,14 @@ static void write_cluster(struct jw *w, const struct map_cluster *k)
 	jw_kstr(w, "label", k->label);
 	jw_kf64(w, "x", (double)k->middle[0]);
 	jw_kf64(w, "y", (double)k->middle[1]);
+	if (dims == 3)
+		jw_kf64(w, "z", (double)k->middle[2]);
 	jw_key(w, "bounds");
 	jw_arr(w);
-	jw_f32(w, k->low[0]);
-	jw_f32(w, k->low[1]);
-	jw_f32(w, k->high[0]);
-	jw_f32(w, k->high[1]);
+	for (size_t d = 0; d < dims; d++)
+		jw_f32(w, k->low[d]);
+	for (size_t d = 0; d < dims; d++)
+		jw_f32(w, k->high[d]);
 	jw_end(w);
 	jw_end(w);
 }
@@ -422,6 +439,7 @@ static void write_about(struct jw *w, const struct map_job *j, const struct made
 	size_t clustered = 0;
 	jw_obj(w);
 	jw_kc(w, "method", j->o.pca ? "pca" : "umap");
+	jw_ki64(w, "dims", (int64_t)m->x->p.dims);
 	jw_kstr(w, "space", j->space->name);
 	jw_kc(w, "mode", modes[j->o.mode]);
 	jw_ki64(w, "neighbours", j->o.neighbours);
@@ -431,8 +449,8 @@ static void write_about(struct jw *w, const struct map_job *j, const struct made
 	jw_key(w, "share");
 	if (j->o.pca) {
 		jw_arr(w);
-		jw_f32(w, m->share[0]);
-		jw_f32(w, m->share[1]);
+		for (size_t d = 0; d < m->x->p.dims; d++)
+			jw_f32(w, m->share[d]);
 		jw_end(w);
 	} else {
 		jw_null(w);
@@ -445,7 +463,7 @@ static void write_about(struct jw *w, const struct map_job *j, const struct made
 	jw_key(w, "clusters");
 	jw_arr(w);
 	for (size_t i = 0; i < m->n_clusters; i++) {
-		write_cluster(w, &m->clusters[i]);
+		write_cluster(w, &m->clusters[i], m->x->p.dims);
 		clustered += m->clusters[i].size;
 	}
 	jw_end(w);
@@ -462,6 +480,7 @@ static enum err put_in(struct tx *tx, void *ctx, struct errtext *et)
 	if (!a)
 		return no_memory(et);
 	enum err e = store_collection_by_number(tx, r->collection, a, &k, et);
+	e = e ? e : store_traffic_trim(tx, r->collection, et);
 	arena_free(a);
 	return e ? e : store_map_put(tx, r, et);
 }
@@ -497,14 +516,16 @@ static enum err lay_out(struct map_job *j, struct reading *x, const struct layou
 	float *share, struct errtext *et)
 {
 	struct layout_rows rows = {x->v, x->p.n, j->space->dim};
-	if (j->o.pca && rows.dim > 1)
-		return layout_pca(&rows, 2, j->o.seed, w, x->p.xy, share, et);
+	if (j->o.pca && rows.dim >= x->p.dims)
+		return layout_pca(&rows, x->p.dims, j->o.seed, w, x->p.xy, share, et);
 	if (j->o.pca)
-		return err_set(et, ERR_INVALID, "vectors of one number have no two components");
+		return err_set(et, ERR_INVALID, "vectors of %zu numbers have no %zu components",
+			rows.dim, x->p.dims);
 	return layout_embed(&rows,
 		&(struct layout_options){.neighbours = j->o.neighbours,
 			.min_dist = (float)j->o.min_dist,
 			.seed = j->o.seed,
+			.dims = (uint32_t)x->p.dims,
 			.stay = j->o.mode == MAP_EXTEND},
 		w, x->p.xy, et);
 }

@@ -11,6 +11,7 @@ enum { POLL_MS = 200, SHOWN = 30 };
 
 const struct option collection_map_options[] = {
 	{"method", 'm', "NAME", "umap (if nothing is said) or pca"},
+	{"dims", 'd', "N", "2 (if nothing is said) or 3 dimensions"},
 	{"mode", 0, "NAME",
 		"new, align (near the places of the last map), extend (only new items)"},
 	{"space", 0, "NAME", "The vectors of this name"},
@@ -18,7 +19,8 @@ const struct option collection_map_options[] = {
 	{"neighbours", 'k', "N", "How many each point is held by (15): fewer show detail"},
 	{"min-dist", 0, "NUMBER", "How near points may come (0.1)"},
 	{"seed", 0, "N", "The same seed gives the same map (0)"},
-	{"out", 'o', "FILE", "Write id, x, y, cluster and its label as CSV; - is standard output"},
+	{"out", 'o', "FILE",
+		"Write id, x, y (z), cluster and its label as CSV; - is standard output"},
 };
 
 static enum err body_of(struct cmd *cmd, struct buf *b, struct errtext *et)
@@ -28,7 +30,7 @@ static enum err body_of(struct cmd *cmd, struct buf *b, struct errtext *et)
 		bool number;
 	} keys[] = {{"method", "method", false}, {"mode", "mode", false}, {"space", "space", false},
 		{"label-field", "label_field", false}, {"neighbours", "neighbours", true},
-		{"min-dist", "min_dist", true}, {"seed", "seed", true}};
+		{"dims", "dims", true}, {"min-dist", "min_dist", true}, {"seed", "seed", true}};
 	struct jw w = {.out = b};
 	enum err e = OK;
 	jw_obj(&w);
@@ -111,23 +113,26 @@ static enum err csv_of(yyjson_val *map, struct buf *out, struct errtext *et)
 	struct buf xy = {0}, cluster = {0};
 	size_t i, n = yyjson_arr_size(ids), m;
 	enum err e = OK;
+	size_t dims = json_i64(map, "dims", 2) == 3 ? 3 : 2;
 	if (!base64_decode(&xy, json_str(data, "xy")) ||
-		!base64_decode(&cluster, json_str(data, "cluster")) || xy.n != n * 8 ||
+		!base64_decode(&cluster, json_str(data, "cluster")) || xy.n != n * 4 * dims ||
 		cluster.n != n * 4)
 		e = err_set(et, ERR_CORRUPT, "the server's map is no map");
-	buf_addc(out, "id,x,y,cluster,label\n");
+	buf_addf(out, "id,x,y,%scluster,label\n", dims == 3 ? "z," : "");
 	if (!e)
 		yyjson_arr_foreach(ids, i, m, id)
 		{
-			float at[2];
+			float at[3];
 			int32_t of;
-			memcpy(at, xy.p + i * sizeof at, sizeof at);
+			memcpy(at, xy.p + i * dims * sizeof *at, dims * sizeof *at);
 			memcpy(&of, cluster.p + i * sizeof of, sizeof of);
 			if (yyjson_is_str(id))
 				csv_cell(out, json_val_str(id));
 			else
 				buf_addf(out, "%llu", (unsigned long long)yyjson_get_uint(id));
-			buf_addf(out, ",%.9g,%.9g,%d,", (double)at[0], (double)at[1], of);
+			for (size_t d = 0; d < dims; d++)
+				buf_addf(out, ",%.9g", (double)at[d]);
+			buf_addf(out, ",%d,", of);
 			csv_cell(out, label_of(yyjson_obj_get(map, "clusters"), of));
 			buf_putc(out, '\n');
 		}

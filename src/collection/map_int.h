@@ -22,6 +22,7 @@ enum map_mode {
 struct map_options {
 	struct str space, field; /* field: of the payload, whose texts name the clusters */
 	bool pca;
+	uint32_t dims; /* 2 or 3; 0: as the map that is begun from, else 2 */
 	enum map_mode mode;
 	uint32_t neighbours;
 	double min_dist;
@@ -33,7 +34,8 @@ struct map_options {
 struct map_points {
 	size_t n;
 	int64_t *num;
-	float *xy;
+	size_t dims; /* 2 or 3 */
+	float *xy;   /* [n][dims] */
 	int32_t *cluster;
 	struct buf ids; /* a length, then the bytes */
 };
@@ -57,7 +59,7 @@ enum err store_map_drop(struct tx *tx, int64_t collection, struct errtext *et) M
 struct map_cluster {
 	int32_t number; /* what points say */
 	size_t size;
-	float low[2], high[2], middle[2];
+	float low[3], high[3], middle[3];
 	struct str label; /* "" when it has no texts */
 };
 /* Names the clusters by the words that are frequent in their texts and rare in the others'. Reads

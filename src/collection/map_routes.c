@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "collection/item_json.h"
 #include "collection/map_int.h"
+#include "collection/traffic.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static void write_points(struct jw *w, const struct map_points *p)
 		at += 1 + (size_t)id.n;
 	}
 	jw_end(w);
-	write_base64(w, "xy", p->xy, p->n * 2 * sizeof *p->xy);
+	write_base64(w, "xy", p->xy, p->n * p->dims * sizeof *p->xy);
 	write_base64(w, "cluster", p->cluster, p->n * sizeof *p->cluster);
 	jw_end(w);
 }
@@ -78,6 +79,8 @@ static enum err write_map(struct jw *w, const struct map_row *r, int64_t seq, st
 		jw_key_str(w, json_val_str(key));
 		jw_val(w, value);
 	}
+	if (!yyjson_obj_get(yyjson_doc_get_root(doc), "dims")) /* of before there were 3 */
+		jw_ki64(w, "dims", 2);
 	jw_ki64(w, "seq", r->seq);
 	jw_ki64(w, "behind", seq - r->seq);
 	clock_rfc3339(r->made_ms, t);
@@ -181,7 +184,7 @@ static enum err parse_options(yyjson_val *o, struct map_options *out, struct err
 	static const char *const methods[] = {"umap", "pca"}, *const modes[] = {
 								      "new", "align", "extend"};
 	size_t method = 0, mode = 0;
-	int64_t neighbours = 15, seed = 0, cluster_min = 0;
+	int64_t neighbours = 15, seed = 0, cluster_min = 0, dims = 0;
 	double min_dist = 0.1;
 	out->field = S("text");
 	enum err e = parse_word(o, "method", methods, ARRAY_LEN(methods), &method, et);
@@ -189,6 +192,7 @@ static enum err parse_options(yyjson_val *o, struct map_options *out, struct err
 	e = e ? e : json_want_str(o, "space", &out->space, et);
 	e = e ? e : json_want_str(o, "label_field", &out->field, et);
 	e = e ? e : json_want_i64(o, "neighbours", 2, 200, &neighbours, et);
+	e = e ? e : json_want_i64(o, "dims", 2, 3, &dims, et);
 	e = e ? e : json_want_i64(o, "seed", 0, SEED_MAX, &seed, et);
 	e = e ? e : json_want_i64(o, "cluster_min", 2, 1 << 24, &cluster_min, et);
 	e = e ? e : json_want_f64(o, "min_dist", 0.001, 3, &min_dist, et);
@@ -197,6 +201,7 @@ static enum err parse_options(yyjson_val *o, struct map_options *out, struct err
 			"principal components are the same each time: align and extend are of "
 			"umap");
 	out->pca = method == 1;
+	out->dims = (uint32_t)dims;
 	out->mode = (enum map_mode)mode;
 	out->neighbours = (uint32_t)neighbours;
 	out->seed = (uint64_t)seed;
@@ -449,5 +454,69 @@ void get_map_field(struct croft *c, struct http_request *rq, struct http_respons
 	map_points_free(&p);
 	free(x.number);
 	free(x.code);
+	reply(rs, e, &et, &w);
+}
+
+/* ---- how often items were hits ---- */
+
+struct counting {
+	const struct map_points *p;
+	float *hits;
+	int64_t total, items, most;
+};
+
+static enum err see_hits(void *ctx, int64_t num, int64_t hits, struct errtext *et)
+{
+	struct counting *x = ctx;
+	size_t at = point_of(x->p, num);
+	if (at == SIZE_MAX)
+		return OK;
+	x->hits[at] = (float)hits;
+	x->total += hits;
+	x->items++;
+	x->most = MAX(x->most, hits);
+	return OK;
+}
+
+static enum err read_hits(
+	struct croft *c, int64_t collection, struct counting *x, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_traffic(tx, collection, see_hits, x, et);
+	db_rollback(tx);
+	return e;
+}
+
+void get_map_traffic(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	struct errtext et = {0};
+	struct collection_row k = {0};
+	struct map_row r = {0};
+	struct map_points p = {0};
+	struct buf b = {0};
+	struct jw w = {.out = &b};
+	struct counting x = {.p = &p};
+	bool there = false;
+	traffic_write(c, true); /* who looks sees what this server has counted */
+	enum err e = read_map(c, rq, true, &k, &r, &there, &et);
+	if (!e && !there)
+		e = err_set(&et, ERR_NOT_FOUND, "this collection has no map yet");
+	e = e ? e : map_points_decode(r.points, &p, &et);
+	x.hits = calloc(p.n + 1, sizeof *x.hits);
+	e = e || x.hits ? e : no_memory(&et);
+	e = e ? e : read_hits(c, k.number, &x, &et);
+	if (!e) {
+		jw_obj(&w);
+		write_base64(&w, "values", x.hits, p.n * sizeof *x.hits);
+		jw_ki64(&w, "total", x.total);
+		jw_ki64(&w, "items", x.items);
+		jw_ki64(&w, "most", x.most);
+		jw_end(&w);
+	}
+	map_points_free(&p);
+	free(x.hits);
 	reply(rs, e, &et, &w);
 }

@@ -1,15 +1,16 @@
 /* The HNSW indexes of collections in pgvector, made beside everything else once a collection is
- * large enough that comparing all takes longer. CREATE INDEX CONCURRENTLY lets others read and
- * write meanwhile; one that was interrupted leaves an index that is not valid, which is dropped and
- * made again. Servers that share a database do not wait for each other: who comes second finds the
- * name taken. */
+ * large enough that comparing all takes longer, and has been quiet for a moment (items that come
+ * later go into the graph one by one, which takes longer than making it of all). CREATE INDEX
+ * CONCURRENTLY lets others read and write meanwhile; one that was interrupted leaves an index that
+ * is not valid, which is dropped and made again. Servers that share a database do not wait for each
+ * other: who comes second finds the name taken. */
 #include "collection/pgv_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
 
-enum { AGAIN_MS = 60000, SQL_BYTES = 512 };
+enum { AGAIN_MS = 60000, QUIET_MS = 2000, AT_MOST_MS = 120000, SQL_BYTES = 512 };
 
 struct graph {
 	bool there, valid, building;
@@ -96,29 +97,42 @@ static enum err build(struct collection *k, size_t space, const struct graph *g,
 	return e;
 }
 
-static enum err tend_space(struct collection *k, size_t space, struct errtext *et)
+/* Changes come so fast that it is better to wait. */
+static bool busy(struct collection *k, int64_t now)
+{
+	pthread_mutex_lock(&k->write);
+	int64_t changed = k->changed_ms;
+	pthread_mutex_unlock(&k->write);
+	if (!k->pgv.since)
+		k->pgv.since = now;
+	return now - changed < QUIET_MS && now - k->pgv.since < AT_MOST_MS;
+}
+
+static enum err tend_space(struct collection *k, size_t space, bool *wait, struct errtext *et)
 {
 	struct graph g;
 	enum err e = look(k, space, &g, et);
 	if (e || g.valid || g.building || g.items < setting_int(k->c, "collection.pgvector_graph"))
 		return e;
-	return build(k, space, &g, et);
+	*wait = busy(k, clock_unix_ms());
+	return *wait ? OK : build(k, space, &g, et);
 }
 
 void pgv_tend(struct collection *k)
 {
-	int64_t now = clock_unix_ms();
+	int64_t now = clock_unix_ms(), seq = k->shown + 1;
 	struct errtext et = {0};
-	if (now < k->pgv.next || k->pgv.tended == k->seq + 1)
-		return;
-	int64_t seq = k->seq;
-	enum err e = OK;
 	const struct layout *l = layout_of(k);
-	for (size_t s = 0; s < l->n && !e; s++)
-		e = space_lives(&l->spaces[s]) ? tend_space(k, s, &et) : OK;
+	bool wait = false;
+	enum err e = OK;
+	if (now < k->pgv.next || k->pgv.tended == seq)
+		return;
+	for (size_t s = 0; s < l->n && !e && !wait; s++)
+		e = space_lives(&l->spaces[s]) ? tend_space(k, s, &wait, &et) : OK;
 	if (e && e != ERR_CANCELLED)
 		log_warn("the graph of the collection %.*s in pgvector: %s", STR_FMT(k->name),
 			et.msg);
-	k->pgv.tended = e ? 0 : seq + 1;
+	k->pgv.tended = e || wait ? 0 : seq;
+	k->pgv.since = wait ? k->pgv.since : 0;
 	k->pgv.next = e ? now + AGAIN_MS : 0;
 }

@@ -1,4 +1,4 @@
-/* Clusters in the plane by density: HDBSCAN.
+/* Clusters in the plane or in space by density: HDBSCAN.
  *
  * 1. Each point's nearest ones, by a tree that halves the points again and again. The distance to
  *    the last of them says how lonely the point is; two points are as far apart as the largest of
@@ -17,16 +17,17 @@
 
 enum { NEAR = 16, LEAF = 8, DEPTH = 64 };
 
-/* ---- neighbours in the plane ---- */
+/* ---- neighbours ---- */
 
 struct tree {
-	const float *xy;
+	const float *xy; /* [n][dims] */
+	size_t dims;
 	uint32_t *order; /* points; the middle of each range splits it */
 };
 
-static int cmp_at(const float *xy, uint32_t a, uint32_t b, int d)
+static int cmp_at(const struct tree *t, uint32_t a, uint32_t b, size_t d)
 {
-	float x = xy[2 * (size_t)a + d], y = xy[2 * (size_t)b + d];
+	float x = t->xy[t->dims * a + d], y = t->xy[t->dims * b + d];
 	return x < y ? -1 : x > y ? 1 : a < b ? -1 : a > b;
 }
 
@@ -38,16 +39,16 @@ static void swap(uint32_t *a, uint32_t *b)
 }
 
 /* Quickselect: the point that belongs at `mid` of [from, to). */
-static void select_mid(const struct tree *t, size_t from, size_t to, size_t mid, int d)
+static void select_mid(const struct tree *t, size_t from, size_t to, size_t mid, size_t d)
 {
 	while (to - from > 1) {
 		uint32_t pivot =
 			t->order[from + (to - from - 1) / 2]; /* not the last: it must shrink */
 		size_t i = from, j = to - 1;
 		for (;;) {
-			while (cmp_at(t->xy, t->order[i], pivot, d) < 0)
+			while (cmp_at(t, t->order[i], pivot, d) < 0)
 				i++;
-			while (cmp_at(t->xy, t->order[j], pivot, d) > 0)
+			while (cmp_at(t, t->order[j], pivot, d) > 0)
 				j--;
 			if (i >= j)
 				break;
@@ -60,28 +61,31 @@ static void select_mid(const struct tree *t, size_t from, size_t to, size_t mid,
 	}
 }
 
-static void plant(const struct tree *t, size_t from, size_t to, int d)
+static void plant(const struct tree *t, size_t from, size_t to, size_t d)
 {
 	if (to - from <= LEAF)
 		return;
 	size_t mid = from + (to - from) / 2;
 	select_mid(t, from, to, mid, d);
-	plant(t, from, mid, !d);
-	plant(t, mid + 1, to, !d);
+	plant(t, from, mid, (d + 1) % t->dims);
+	plant(t, mid + 1, to, (d + 1) % t->dims);
 }
 
 struct near {
 	float d2[NEAR];
 	uint32_t at[NEAR];
 	size_t k;
-	float x[2];
+	float x[3];
 	uint32_t self;
 };
 
-static void offer(struct near *q, const float *xy, uint32_t p)
+static void offer(struct near *q, const struct tree *t, uint32_t p)
 {
-	float dx = xy[2 * (size_t)p] - q->x[0], dy = xy[2 * (size_t)p + 1] - q->x[1];
-	float d = dx * dx + dy * dy;
+	float d = 0;
+	for (size_t i = 0; i < t->dims; i++) {
+		float by = t->xy[t->dims * p + i] - q->x[i];
+		d += by * by;
+	}
 	if (p == q->self || !(d < q->d2[q->k - 1]))
 		return;
 	size_t i = q->k - 1;
@@ -93,27 +97,28 @@ static void offer(struct near *q, const float *xy, uint32_t p)
 	q->at[i] = p;
 }
 
-static void look(const struct tree *t, struct near *q, size_t from, size_t to, int d)
+static void look(const struct tree *t, struct near *q, size_t from, size_t to, size_t d)
 {
 	if (to - from <= LEAF) {
 		for (size_t i = from; i < to; i++)
-			offer(q, t->xy, t->order[i]);
+			offer(q, t, t->order[i]);
 		return;
 	}
 	size_t mid = from + (to - from) / 2;
 	uint32_t p = t->order[mid];
-	float off = q->x[d] - t->xy[2 * (size_t)p + d];
-	offer(q, t->xy, p);
+	float off = q->x[d] - t->xy[t->dims * p + d];
+	size_t next = (d + 1) % t->dims;
+	offer(q, t, p);
 	if (off < 0)
-		look(t, q, from, mid, !d);
+		look(t, q, from, mid, next);
 	else
-		look(t, q, mid + 1, to, !d);
+		look(t, q, mid + 1, to, next);
 	if (!(off * off < q->d2[q->k - 1]))
 		return;
 	if (off < 0)
-		look(t, q, mid + 1, to, !d);
+		look(t, q, mid + 1, to, next);
 	else
-		look(t, q, from, mid, !d);
+		look(t, q, from, mid, next);
 }
 
 /* ---- pairs in the order of their distance ---- */
@@ -135,7 +140,7 @@ static int by_distance(const void *a, const void *b)
 
 struct density {
 	const float *xy;
-	size_t n, k, min_size;
+	size_t n, dims, k, min_size;
 	const struct layout_work *w;
 	float *lonely;     /* [n] */
 	struct pair *pair; /* [n][k] */
@@ -153,7 +158,7 @@ struct density {
 
 static enum err get_pairs(struct density *x, struct errtext *et)
 {
-	struct tree t = {x->xy, malloc(x->n * sizeof *t.order)};
+	struct tree t = {x->xy, x->dims, malloc(x->n * sizeof *t.order)};
 	float *d2 = malloc(x->n * x->k * sizeof *d2);
 	x->lonely = malloc(x->n * sizeof *x->lonely);
 	x->pair = malloc(x->n * x->k * sizeof *x->pair);
@@ -163,8 +168,8 @@ static enum err get_pairs(struct density *x, struct errtext *et)
 	if (!e)
 		plant(&t, 0, x->n, 0);
 	for (size_t i = 0; i < x->n && !e; i++) {
-		struct near q = {
-			.k = x->k, .self = (uint32_t)i, .x = {x->xy[2 * i], x->xy[2 * i + 1]}};
+		struct near q = {.k = x->k, .self = (uint32_t)i};
+		memcpy(q.x, x->xy + x->dims * i, x->dims * sizeof *q.x);
 		for (size_t c = 0; c < x->k; c++)
 			q.d2[c] = INFINITY;
 		look(&t, &q, 0, x->n, 0);
@@ -385,8 +390,16 @@ static enum err number_them(struct density *x, int32_t *cluster, size_t *n_out, 
 enum err layout_clusters(const float *xy, size_t n, size_t min_size, const struct layout_work *w,
 	int32_t *cluster, size_t *n_clusters, struct errtext *et)
 {
+	return layout_clusters_in(xy, 2, n, min_size, w, cluster, n_clusters, et);
+}
+
+enum err layout_clusters_in(const float *xy, size_t dims, size_t n, size_t min_size,
+	const struct layout_work *w, int32_t *cluster, size_t *n_clusters, struct errtext *et)
+{
 	if (!min_size)
 		min_size = MAX(5, (size_t)(sqrt((double)n) / 2));
+	if (dims != 2 && dims != 3)
+		return err_set(et, ERR_INVALID, "points of 2 or 3 numbers are wanted");
 	if (min_size < 2 || n > LAYOUT_ROWS_MAX)
 		return err_set(et, ERR_INVALID, "a cluster has at least 2 points");
 	for (size_t i = 0; i < n; i++)
@@ -396,6 +409,7 @@ enum err layout_clusters(const float *xy, size_t n, size_t min_size, const struc
 		return OK;
 	struct density x = {.xy = xy,
 		.n = n,
+		.dims = dims,
 		.k = MIN((size_t)NEAR, MIN(min_size, n - 1)),
 		.min_size = min_size,
 		.w = w};

@@ -1,11 +1,13 @@
-/* A layout in the plane: neighbours attract each other, points drawn by chance repel.
+/* A layout in the plane or in space: neighbours attract each other, points drawn by chance repel.
  *
  * 1. The nearest rows of each row, with weights: 1 for the nearest, falling with the distance so
  *    that the weights of each row sum up to the logarithm of their number (`smooth`). The two
  *    directions between two rows are joined as a + b - ab (`edges_of`).
  * 2. A start: principal components, the places of an earlier layout, or the middle of neighbours.
  * 3. Epochs in which edges take turns, as often as their weight says: its ends move together, and
- *    its head away from five others (`optimise`). One thread: the order is what makes it the same
+ *    its head away from five others (`optimise`). Points that began at a place of an earlier layout
+ *    are drawn back to it after each epoch, so that the picture stays what it was where the rows
+ *    did. One thread: the order is what makes it the same
  *    each time. The two forces are read from tables over the squared distance. */
 #include "vector/layout_int.h"
 
@@ -150,7 +152,10 @@ struct embed {
 	struct edges edges;
 	uint32_t epochs, full; /* that are run; of a whole layout */
 	uint64_t seed;
-	float *xy;
+	size_t dims;
+	float *xy; /* [n][dims] */
+	const float
+		*home; /* [n][dims]: places to be drawn back to, NaN: none; NULL: all have none */
 	struct curve attract, repel;
 };
 
@@ -241,37 +246,58 @@ static inline float clip(float v)
 	return v > 4 ? 4 : v < -4 ? -4 : v;
 }
 
-static void take_turn(struct embed *m, const struct edge *t, float alpha, uint64_t *random)
+/* dims is a constant where this is called: the loops are gone. */
+static inline __attribute__((always_inline)) float between(
+	const float *a, const float *b, float *by, size_t dims)
 {
-	float *h = m->xy + 2 * (size_t)t->head, *o = m->xy + 2 * (size_t)t->tail;
-	float dx = h[0] - o[0], dy = h[1] - o[1], d2 = dx * dx + dy * dy;
+	float sum = 0;
+	for (size_t d = 0; d < dims; d++) {
+		by[d] = a[d] - b[d];
+		sum += by[d] * by[d];
+	}
+	return sum;
+}
+
+static inline __attribute__((always_inline)) void take_turn(
+	struct embed *m, const struct edge *t, float alpha, uint64_t *random, size_t dims)
+{
+	float *h = m->xy + dims * t->head, *o = m->xy + dims * t->tail, by[3];
+	float d2 = between(h, o, by, dims);
 	if (d2 > 0) {
 		float f = curve_at(&m->attract, d2);
-		float gx = clip(f * dx) * alpha, gy = clip(f * dy) * alpha;
-		h[0] += gx;
-		h[1] += gy;
-		if (!m->still || !m->still[t->tail]) {
-			o[0] -= gx;
-			o[1] -= gy;
+		bool both = !m->still || !m->still[t->tail];
+		for (size_t d = 0; d < dims; d++) {
+			float g = clip(f * by[d]) * alpha;
+			h[d] += g;
+			o[d] -= both ? g : 0;
 		}
 	}
 	for (int i = 0; i < NEGATIVE; i++) {
 		size_t r = (size_t)(((layout_random(random) >> 32) * m->x->n) >> 32);
-		o = m->xy + 2 * r;
-		dx = h[0] - o[0];
-		dy = h[1] - o[1];
-		d2 = dx * dx + dy * dy;
+		o = m->xy + dims * r;
+		d2 = between(h, o, by, dims);
 		if (r == t->head)
 			continue;
 		if (d2 <= 0) { /* on the same spot: apart, whichever way */
-			h[0] += layout_uniform(random) * alpha;
-			h[1] += layout_uniform(random) * alpha;
+			for (size_t d = 0; d < dims; d++)
+				h[d] += layout_uniform(random) * alpha;
 			continue;
 		}
 		float f = curve_at(&m->repel, d2);
-		h[0] += clip(f * dx) * alpha;
-		h[1] += clip(f * dy) * alpha;
+		for (size_t d = 0; d < dims; d++)
+			h[d] += clip(f * by[d]) * alpha;
 	}
+}
+
+/* How strongly, by the cooling: enough that clusters keep their places, and so little that what
+ * the new rows change is seen. */
+#define HOMESICK 0.1f
+
+static void draw_home(struct embed *m, float alpha)
+{
+	for (size_t i = 0; i < m->x->n * m->dims; i++)
+		if (!isnan(m->home[i]))
+			m->xy[i] += HOMESICK * alpha * (m->home[i] - m->xy[i]);
 }
 
 static enum err optimise(struct embed *m)
@@ -291,32 +317,40 @@ static enum err optimise(struct embed *m)
 			if (t->next > (float)(epoch + 1))
 				continue;
 			t->next += t->every;
-			take_turn(m, t, alpha, &random);
+			if (m->dims == 2)
+				take_turn(m, t, alpha, &random, 2);
+			else
+				take_turn(m, t, alpha, &random, 3);
 			if (i % (1 << 20) == 0 && cancelled(m->w->cancel))
 				return ERR_CANCELLED;
 		}
+		if (m->home)
+			draw_home(m, alpha);
 	}
 	return layout_at(m->w, "layout", m->epochs, m->epochs);
 }
 
 /* ---- the start ---- */
 
-static bool placed(const float *xy, size_t i)
+static bool placed(const float *xy, size_t dims, size_t i)
 {
-	return !isnan(xy[2 * i]) && !isnan(xy[2 * i + 1]);
+	bool there = true;
+	for (size_t d = 0; d < dims; d++)
+		there &= !isnan(xy[dims * i + d]);
+	return there;
 }
 
 static enum err start_by_pca(struct embed *m, struct errtext *et)
 {
-	size_t n = m->x->n, k = MIN(m->x->dim, 2u);
-	float largest = 0, *p = malloc(n * 2 * sizeof *p);
+	size_t n = m->x->n, k = MIN(m->x->dim, m->dims);
+	float largest = 0, *p = malloc(n * m->dims * sizeof *p);
 	uint64_t random = m->seed ^ 0x7374617274u;
 	enum err e = p ? layout_pca(m->x, k, m->seed, m->w, p, NULL, et) : layout_no_memory(et);
 	for (size_t i = 0; i < n * k && !e; i++)
 		largest = MAX(largest, fabsf(p[i]));
 	for (size_t i = 0; i < n && !e; i++)
-		for (size_t d = 0; d < 2; d++)
-			m->xy[2 * i + d] =
+		for (size_t d = 0; d < m->dims; d++)
+			m->xy[m->dims * i + d] =
 				(d < k && largest > 0 ? p[k * i + d] * (10 / largest) : 0) +
 				layout_uniform(&random) * 1e-3f;
 	free(p);
@@ -327,34 +361,34 @@ static enum err start_by_pca(struct embed *m, struct errtext *et)
  * none before; at last anywhere in the picture. */
 static void start_by_neighbours(struct embed *m)
 {
-	size_t k = m->g.k, left = 1;
+	size_t k = m->g.k, left = 1, dims = m->dims;
 	uint64_t random = m->seed ^ 0x706c616365u;
-	float low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+	float low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {-INFINITY, -INFINITY, -INFINITY};
 	for (size_t i = 0; i < m->x->n; i++)
-		for (size_t d = 0; d < 2 && placed(m->xy, i); d++) {
-			low[d] = MIN(low[d], m->xy[2 * i + d]);
-			high[d] = MAX(high[d], m->xy[2 * i + d]);
+		for (size_t d = 0; d < dims && placed(m->xy, dims, i); d++) {
+			low[d] = MIN(low[d], m->xy[dims * i + d]);
+			high[d] = MAX(high[d], m->xy[dims * i + d]);
 		}
 	for (int round = 0; round <= PLACE_ROUNDS && left; round++) {
 		left = 0;
 		for (size_t i = 0; i < m->n_movers; i++) {
 			uint32_t row = m->movers ? m->movers[i] : (uint32_t)i;
-			double sum[2] = {0, 0}, all = 0;
-			if (placed(m->xy, row))
+			double sum[3] = {0}, all = 0;
+			if (placed(m->xy, dims, row))
 				continue;
 			for (size_t c = 0; c < k && m->g.at[i * k + c] != LAYOUT_NOBODY; c++) {
 				uint32_t other = m->g.at[i * k + c];
 				double w = (double)m->weight[i * k + c];
-				if (!placed(m->xy, other))
+				if (!placed(m->xy, dims, other))
 					continue;
-				sum[0] += w * (double)m->xy[2 * other];
-				sum[1] += w * (double)m->xy[2 * other + 1];
+				for (size_t d = 0; d < dims; d++)
+					sum[d] += w * (double)m->xy[dims * other + d];
 				all += w;
 			}
 			bool anywhere = round == PLACE_ROUNDS;
 			left += all <= 0;
-			for (size_t d = 0; d < 2 && (all > 0 || anywhere); d++)
-				m->xy[2 * row + d] =
+			for (size_t d = 0; d < dims && (all > 0 || anywhere); d++)
+				m->xy[dims * row + d] =
 					(all > 0 ? (float)(sum[d] / all)
 						 : low[d] + (high[d] - low[d]) *
 									fabsf(layout_uniform(
@@ -373,8 +407,8 @@ struct start {
 	size_t n_movers;
 };
 
-static enum err find_movers(
-	const struct layout_rows *x, const float *xy, struct start *s, struct errtext *et)
+static enum err find_movers(const struct layout_rows *x, const float *xy, size_t dims,
+	struct start *s, struct errtext *et)
 {
 	s->movers = malloc((x->n + 1) * sizeof *s->movers);
 	s->place = malloc((x->n + 1) * sizeof *s->place);
@@ -382,7 +416,7 @@ static enum err find_movers(
 	if (!s->movers || !s->place || !s->still)
 		return layout_no_memory(et);
 	for (size_t i = 0; i < x->n; i++) {
-		s->still[i] = placed(xy, i);
+		s->still[i] = placed(xy, dims, i);
 		s->place[i] = s->still[i] ? LAYOUT_NOBODY : (uint32_t)s->n_movers;
 		if (!s->still[i])
 			s->movers[s->n_movers++] = (uint32_t)i;
@@ -400,6 +434,9 @@ static enum err check(
 		return err_set(et, ERR_INVALID,
 			"a layout with %u neighbours and %u epochs: 2 to %d and at most 10000",
 			o->neighbours, o->epochs, LAYOUT_NEIGHBOURS_MAX);
+	if (o->dims && o->dims != 2 && o->dims != 3)
+		return err_set(et, ERR_INVALID, "a layout in %u dimensions: 2 and 3 are possible",
+			o->dims);
 	if (!(o->min_dist >= 0 && o->min_dist <= 10 && o->spread >= 0 && o->spread <= 10) ||
 		(o->spread > 0 && o->min_dist > 3 * o->spread))
 		return err_set(et, ERR_INVALID,
@@ -433,9 +470,11 @@ enum err layout_embed(const struct layout_rows *x, const struct layout_options *
 	const struct layout_work *w, float *xy, struct errtext *et)
 {
 	struct start s = {0};
+	float *home = NULL;
 	struct embed *m = calloc(1, sizeof *m);
 	enum err e = m ? check(x, o, et) : layout_no_memory(et);
-	e = e ? e : find_movers(x, xy, &s, et);
+	size_t dims = o->dims == 3 ? 3 : 2;
+	e = e ? e : find_movers(x, xy, dims, &s, et);
 	if (!e) {
 		s.n_placed = x->n - s.n_movers;
 		bool some = s.n_placed && o->stay;
@@ -448,9 +487,15 @@ enum err layout_embed(const struct layout_rows *x, const struct layout_options *
 				: x->n <= 10000 ? 500
 						: 200,
 			.seed = o->seed,
+			.dims = dims,
 			.xy = xy};
 		m->epochs = s.n_placed ? m->full / 3 + 1 : m->full;
-		e = m->n_movers ? embed(m, &s, o, et) : OK;
+		home = s.n_placed && !some ? malloc(x->n * dims * sizeof *home) : NULL;
+		e = s.n_placed && !some && !home ? layout_no_memory(et) : OK;
+		if (home)
+			memcpy(home, xy, x->n * dims * sizeof *home);
+		m->home = home;
+		e = e ? e : m->n_movers ? embed(m, &s, o, et) : OK;
 	}
 	if (m) {
 		layout_nearest_free(&m->g);
@@ -458,6 +503,7 @@ enum err layout_embed(const struct layout_rows *x, const struct layout_options *
 		free(m->edges.e);
 	}
 	free(m);
+	free(home);
 	free(s.movers);
 	free(s.place);
 	free(s.still);

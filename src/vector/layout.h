@@ -1,6 +1,6 @@
-/* Pictures of many vectors: principal components, a layout in the plane that keeps neighbours
- * together (the UMAP algorithm of McInnes, Healy and Melville 2018, arXiv:1802.03426), and the
- * clusters that are seen in it (HDBSCAN: Campello, Moulavi and Sander 2013).
+/* Pictures of many vectors: principal components, a layout in the plane or in space that keeps
+ *neighbours together (the UMAP algorithm of McInnes, Healy and Melville 2018, arXiv:1802.03426),
+ *and the clusters that are seen in it (HDBSCAN: Campello, Moulavi and Sander 2013).
  *
  *	float *xy = ...;                                  two numbers for each row, all NaN
  *	e = layout_embed(&rows, &(struct layout_options){.seed = 1}, &work, xy, et);
@@ -72,14 +72,15 @@ struct layout_options {
 	float spread;        /* 0: 1 */
 	uint32_t epochs;     /* 0: 500 up to 10,000 rows, else 200; a third for `placed` points */
 	uint64_t seed;
+	uint32_t dims; /* numbers of a place: 2 or 3; 0: 2 */
 	/* Points that have a place (xy is not NaN) stay where they are; only the others move. */
 	bool stay;
 };
 
-/* Two numbers for each row. Where all of xy is NaN, the layout begins with two principal
- * components. Else those that have a place begin there and the others among their neighbours:
- * without `stay` all of them move a little, so that two layouts of nearly the same rows look the
- * same. ERR_INVALID: fewer than 2 rows or options out of bounds. */
+/* dims numbers for each row. Where all of xy is NaN, the layout begins with principal components.
+ * Else those that have a place begin there and the others among their neighbours: without `stay`
+ * all of them move a little, so that two layouts of nearly the same rows look the same.
+ * ERR_INVALID: fewer than 2 rows or options out of bounds. */
 enum err layout_embed(const struct layout_rows *x, const struct layout_options *o,
 	const struct layout_work *w, float *xy, struct errtext *et) MUST_CHECK;
 
@@ -90,5 +91,9 @@ void layout_curve(double min_dist, double spread, double *a, double *b);
  * half the root of n, at least 5. */
 enum err layout_clusters(const float *xy, size_t n, size_t min_size, const struct layout_work *w,
 	int32_t *cluster, size_t *n_clusters, struct errtext *et) MUST_CHECK;
+/* The same for points of 2 or 3 numbers. */
+enum err layout_clusters_in(const float *xy, size_t dims, size_t n, size_t min_size,
+	const struct layout_work *w, int32_t *cluster, size_t *n_clusters,
+	struct errtext *et) MUST_CHECK;
 
 #endif

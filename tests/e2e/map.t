@@ -149,6 +149,41 @@ def main(c):
     tap.ok(rc == 0 and len(rows) == 438 and {"id", "x", "y", "cluster", "label"} == set(rows[0]),
            "the command", said)
     tap.ok("kettle" in said and "438 items in 4 clusters" in said, "says what there is", said)
+    # three dimensions
+    space = make(dims=3)
+    xyz = numbers(space["data"]["xy"], "f")
+    tap.same((space["dims"], len(xyz), len(space["clusters"]), len(space["clusters"][0]["bounds"])), (3, 3 * 438, 4, 6), "in space")
+    tap.ok("z" in space["clusters"][0] and max(xyz[2::3]) - min(xyz[2::3]) > 1, "it is deep", space["clusters"][0])
+    put([item(i) for i in range(440, 450)])
+    more = make(mode="extend")
+    wide = numbers(more["data"]["xy"], "f")
+    was = {i: xyz[3 * k:3 * k + 3] for k, i in enumerate(space["data"]["ids"])}
+    tap.ok(more["dims"] == 3 and all(wide[3 * k:3 * k + 3] == was[i] for k, i in enumerate(more["data"]["ids"]) if i in was),
+           "extended in space, where old points stay")
+    c.json("POST", url, {"mode": "align", "dims": 2})
+    tap.ok("3 dimensions" in (wait()["error"] or ""), "it does not become flat unless it is made anew")
+    rc, said, *_ = c.cli("collections", "map", "things", "--dims", "3", "--method", "pca", "--out", out)
+    rows = list(csv.DictReader(open(out)))
+    tap.ok(rc == 0 and {"id", "x", "y", "z", "cluster", "label"} == set(rows[0]) and len(rows) == 448, "the command in space", said)
+    tap.same(len(c.json("GET", url + "?data=false")[1]["map"]["share"]), 3, "three components")
+
+    # how often items are hits
+    traffic = lambda: c.json("GET", "/api/v1/collections/things/map/traffic")[1]  # noqa: E731
+    tap.same(traffic()["total"], 0, "nothing was searched yet")
+    near = lambda: c.json("POST", "/api/v1/collections/things/search", {"vector": CENTRES[1], "k": 5})[1]["hits"]  # noqa: E731
+    hits = [near() for _ in range(3)]
+    c.json("POST", "/collections/things/points/search", {"vector": CENTRES[1], "limit": 2})
+    t, ids = traffic(), c.json("GET", url)[1]["map"]["data"]["ids"]
+    tap.same((t["total"], t["items"], t["most"]), (17, 5, 4), "hits are counted, those of Qdrant's interface too")
+    of = dict(zip(ids, numbers(t["values"], "f")))
+    tap.same([of[h["id"]] for h in hits[0]], [4, 4, 3, 3, 3], "each at its point")
+    c.stop()
+    c.start()
+    tap.same(traffic()["total"], 17, "they are kept")
+    c.json("POST", "/api/v1/collections/things/items/delete", {"ids": [hits[0][0]["id"]]})
+    make()
+    tap.same(traffic()["total"], 13, "those of an item that has gone go with the next map")
+
     tap.same(c.json("DELETE", url)[1]["deleted"], True, "deleted")
     tap.same(c.json("GET", url)[1]["map"], None, "it is gone")
     c.json("POST", big, {})

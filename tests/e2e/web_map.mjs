@@ -1,5 +1,6 @@
 // The map of a collection in headless Chromium: made from the page, drawn, coloured by a field, an item
-// under the pointer, a line around some of them that selects, saves and tags; at 1280 px and at 380 px.
+// under the pointer, a line around some of them that selects, saves and tags; lines of density, what is marked and
+// what was found; in space, turned; a million points (POINTS) and how long a frame takes; at 1280 px and at 380 px.
 import { readFileSync } from 'node:fs'
 import { becomes, equal, expect, main, open, overflow, startServer, test, use } from './browser.mjs'
 
@@ -52,10 +53,10 @@ async function all() {
     const w = await open('/vectors/things?view=map')
     await w.page.locator('.map-canvas canvas').waitFor()
     await becomes(async () => (await colours(w.page)) >= 3, 'three colours')
-    await w.page.locator('.map-by select').selectOption('kind')
+    await w.page.locator('.map-by select').first().selectOption('kind')
     await w.page.locator('ul.map-legend', { hasText: 'kind 2' }).waitFor()
     await w.shot('map-field')
-    await w.page.locator('.map-by select').selectOption('weight')
+    await w.page.locator('.map-by select').first().selectOption('weight')
     await w.page.locator('.map-range').waitFor()
     equal((await w.page.locator('.map-ends span').allInnerTexts()).join(), '0,299', 'from to')
     // over the picture until there is an item
@@ -102,6 +103,110 @@ async function all() {
     await w.page.getByRole('button', { name: 'Add what is new' }).click()
     await becomes(async () => !(await w.page.getByRole('button', { name: 'Add what is new' }).count()), 'it is new')
     await w.close()
+  })
+
+  await test('web_map__overlays', async () => {
+    const w = await open('/vectors/things?view=map')
+    await w.page.locator('.map-canvas canvas').waitFor()
+    await w.page.getByLabel('Density').check()
+    await becomes(async () => (await w.page.locator('.map-contours path').count()) === 5, 'five lines')
+    const d = await w.page.locator('.map-contours path').last().getAttribute('d')
+    expect(d.length > 100 && !d.includes('NaN'), 'the innermost is there, too')
+    await w.shot('map-density')
+    await w.page.getByLabel('Density').uncheck()
+    await w.page.getByLabel('Mark by the field').selectOption('kind')
+    await w.page.getByLabel('Mark the value').selectOption('kind 1')
+    const red = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => {
+      const from = document.querySelector('.map-canvas canvas'), to = document.createElement('canvas')
+      to.width = from.width
+      to.height = from.height
+      to.getContext('2d').drawImage(from, 0, 0)
+      const d = to.getContext('2d').getImageData(0, 0, to.width, to.height).data
+      let n = 0
+      for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && d[i] > 200 && d[i + 1] < 60 && d[i + 2] < 60) n++
+      done(n)
+    })))
+    await becomes(async () => (await red(w.page)) > 500, 'what is marked is red')
+    await w.shot('map-marked')
+    await w.page.getByLabel('Mark by the field').selectOption('')
+    for (let i = 0; i < 5; i++) await api('POST', '/api/v1/collections/things/search', { vector: [1, 0, 0, 0, 0, 0], k: 4 })
+    await w.page.locator('.map-by select').first().selectOption('How often found')
+    await w.page.getByText('20 hits of 4 items').waitFor()
+    equal((await w.page.locator('.map-ends span').allInnerTexts()).join(), '0,5', 'each of the four five times')
+    await w.shot('map-traffic')
+    await w.close()
+  })
+
+  await test('web_map__in_space', async () => {
+    const w = await open('/vectors/things?view=map')
+    await w.page.getByRole('button', { name: 'In space' }).click()
+    await w.page.getByRole('button', { name: 'In the plane' }).waitFor({ timeout: 30_000 })
+    const map = (await api('GET', '/api/v1/collections/things/map')).map
+    equal(map.dims, 3, 'dimensions')
+    equal(Buffer.from(map.data.xy, 'base64').length, 300 * 12, 'three numbers for each')
+    await becomes(async () => (await colours(w.page)) >= 3, 'three colours')
+    const place = () => w.page.locator('.map-label').first().getAttribute('style')
+    const before = await place(), box = await w.page.locator('.map-canvas').boundingBox()
+    await w.shot('map-space')
+    await w.page.mouse.move(box.x + 200, box.y + 200)
+    await w.page.mouse.down()
+    await w.page.mouse.move(box.x + 420, box.y + 260, { steps: 5 })
+    await w.page.mouse.up()
+    await becomes(async () => (await place()) !== before, 'it turns')
+    await w.shot('map-space-turned')
+    const name = await w.page.locator('.map-label').first().boundingBox()
+    for (let y = -40; y < 60 && !(await w.page.locator('.map-item').count()); y += 8)
+      for (let x = -40; x < 80 && !(await w.page.locator('.map-item').count()); x += 12)
+        await w.page.mouse.move(name.x + name.width / 2 + x, name.y + y, { steps: 3 })
+    await w.page.locator('.map-item p', { hasText: '<b>and</b>' }).waitFor()
+    await w.page.getByText('Select', { exact: true }).click()
+    const at = [[4, 60], [box.width - 120, 4], [box.width - 4, box.height - 4], [4, box.height - 4]]
+    await w.page.mouse.move(box.x + at[0][0], box.y + at[0][1])
+    await w.page.mouse.down()
+    for (const [x, y] of at.slice(1)) await w.page.mouse.move(box.x + x, box.y + y, { steps: 3 })
+    await w.page.mouse.up()
+    await w.page.locator('.map-selected', { hasText: 'selected' }).waitFor()
+    await w.page.getByRole('button', { name: 'Principal components' }).click()
+    await becomes(async () => (await api('GET', '/api/v1/collections/things/map?data=false')).map.method === 'pca', 'components')
+    equal((await api('GET', '/api/v1/collections/things/map?data=false')).map.share.length, 3, 'three of them')
+    await w.close()
+  })
+
+  const many = Number(process.env.POINTS ?? 100_000)
+  await test('web_map__many_points', async () => {
+    for (const dims of [2, 3]) {
+      const w = await open('/vectors/things')
+      // the page as it is, with a map of many points in place of the server's
+      const xy = new Float32Array(many * dims), cluster = new Int32Array(many)
+      for (let i = 0; i < many; i++) {
+        cluster[i] = i % 50
+        for (let d = 0; d < dims; d++) xy[i * dims + d] = Math.sin(i * 12.9898 * (d + 1)) * 3 + Math.cos((i % 50) * (d + 1.7)) * 20
+      }
+      const map = { method: 'umap', dims, space: '', mode: 'new', neighbours: 15, min_dist: 0.1, seed: 0, took_ms: 1, share: null, fields: [],
+        clusters: [...Array(50).keys()].map((n) => ({ number: n, size: many / 50, label: `cluster ${n}`, x: 0, y: 0, bounds: [] })),
+        points: many, noise: 0, seq: 1, behind: 0, made: new Date().toISOString(),
+        data: { ids: [...Array(many).keys()], xy: Buffer.from(xy.buffer).toString('base64'), cluster: Buffer.from(cluster.buffer).toString('base64') } }
+      await w.page.route('**/collections/things/map*', (route) => route.fulfill({ json: { state: 'idle', error: null, progress: null, map } }))
+      await w.page.getByText('Map', { exact: true }).click()
+      await w.page.locator('.map-canvas canvas').waitFor({ timeout: 60_000 })
+      await becomes(async () => (await colours(w.page)) >= 10, 'many colours')
+      // a frame is drawn when its pixels are there to be read
+      const ms = await w.page.evaluate(async () => {
+        const el = document.querySelector('.map-canvas'), gl = el.querySelector('canvas').getContext('webgl')
+        const times = []
+        for (let i = 0; i < 12; i++) {
+          const began = performance.now()
+          el.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true }))
+          await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+          gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4))
+          times.push(performance.now() - began)
+        }
+        return times.sort((a, b) => a - b)[6]
+      })
+      console.log(`# ${many} points in ${dims} dimensions: a frame takes ${ms.toFixed(0)} ms (no GPU here)`)
+      await w.shot(`map-many-${dims}`)
+      await w.close()
+    }
   })
 
   await test('web_map__narrow_and_dark', async () => {

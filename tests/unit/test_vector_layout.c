@@ -273,6 +273,44 @@ static void test_vector_layout__clusters_are_found(void)
 	free(of);
 }
 
+static void test_vector_layout__clusters_in_space(void)
+{
+	enum { N = 1500, DIM = 30, TRUE = 8 };
+	float *v = blobs(N, DIM, TRUE, 1), *at = malloc(3 * N * sizeof *at),
+	      *again = malloc(3 * N * sizeof *at);
+	struct layout_rows rows = {v, N, DIM};
+	struct layout_options o = {.seed = 7, .dims = 3};
+	int32_t *of = malloc(N * sizeof *of);
+	size_t n;
+	CHECK_OK(kern_init(&et), &et);
+	for (size_t i = 0; i < 3 * N; i++)
+		at[i] = NAN;
+	CHECK_OK(layout_embed(&rows, &o, &alone, at, &et), &et);
+	for (size_t i = 0; i < 3 * N; i++)
+		CHECK(isfinite(at[i]));
+	CHECK_OK(layout_clusters_in(at, 3, N, 0, &alone, of, &n, &et), &et);
+	CHECK_INT(n, TRUE);
+	CHECK(pairs_agree(of, N, TRUE) > 0.99);
+	/* some are placed anew, the others stay to the bit */
+	memcpy(again, at, 3 * N * sizeof *at);
+	for (size_t i = 0; i < N; i += 10)
+		again[3 * i + 2] = NAN;
+	o.stay = true;
+	CHECK_OK(layout_embed(&rows, &o, &alone, again, &et), &et);
+	for (size_t i = 0; i < N; i++)
+		CHECK(i % 10 ? !memcmp(again + 3 * i, at + 3 * i, 3 * sizeof *at)
+			     : isfinite(again[3 * i + 2]));
+	CHECK_OK(layout_clusters_in(again, 3, N, 0, &alone, of, &n, &et), &et);
+	CHECK(n == TRUE && pairs_agree(of, N, TRUE) > 0.99);
+	o.dims = 4;
+	CHECK_ERR(layout_embed(&rows, &o, &alone, again, &et), ERR_INVALID);
+	CHECK_ERR(layout_clusters_in(at, 1, N, 0, &alone, of, &n, &et), ERR_INVALID);
+	free(v);
+	free(at);
+	free(again);
+	free(of);
+}
+
 static void test_vector_layout_clusters__noise_twins_and_few(void)
 {
 	enum { N = 900 };
@@ -432,7 +470,7 @@ TESTS(T(test_vector_layout_pca__axes_that_are_known),
 	T(test_vector_layout_pca__few_rows_and_flat_ones),
 	T(test_vector_layout_nearest__all_pairs_and_graph),
 	T(test_vector_layout__curve_of_the_paper), T(test_vector_layout__a_sheet_is_unrolled),
-	T(test_vector_layout__clusters_are_found),
+	T(test_vector_layout__clusters_are_found), T(test_vector_layout__clusters_in_space),
 	T(test_vector_layout_clusters__noise_twins_and_few), T(test_vector_layout__the_same_bits),
 	T(test_vector_layout__new_points_find_their_place),
 	T(test_vector_layout__twins_few_rows_and_bad_options),

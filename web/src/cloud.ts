@@ -1,30 +1,36 @@
 // Points on a canvas: one buffer and one draw call of WebGL for all of them; where there is no WebGL,
 // squares on a plain canvas.
-import type { Size, View } from './places'
+import { flat, type Camera } from './orbit'
+import type { Size } from './places'
 
 /** Red, green, blue and how much it covers, 0 to 255. */
 export type Paint = (i: number, out: Uint8Array, at: number) => void
 
-const POINT = 12 // bytes: x, y as floats, then the colour
+const POINT = 16 // bytes: x, y, z as floats, then the colour
 
 const vertexSource = `
-attribute vec2 at;
+attribute vec3 at;
 attribute vec4 colour;
-uniform vec2 middle, scale;
+uniform mat4 camera;
 uniform mediump float size;
+uniform float away;
 varying mediump vec4 shade;
+varying mediump float wide;
 void main() {
-  gl_Position = vec4((at - middle) * scale, 0.0, 1.0);
-  gl_PointSize = size * (colour.a > 0.95 ? 1.0 : 0.8);
+  gl_Position = camera * vec4(at, 1.0);
+  wide = size * (colour.a > 0.95 ? 1.0 : 0.8) * (away > 0.0 ? away / gl_Position.w : 1.0);
+  gl_PointSize = wide;
   shade = colour;
 }`
 const fragmentSource = `
 precision mediump float;
 varying vec4 shade;
-uniform mediump float size;
+varying float wide;
+uniform float solid;
 void main() {
-  float d = length(gl_PointCoord - 0.5) * size;
-  float edge = clamp(size * 0.5 - d + 0.5, 0.0, 1.0);
+  float d = length(gl_PointCoord - 0.5) * wide;
+  float edge = clamp(wide * 0.5 - d + 0.5, 0.0, 1.0);
+  if (edge < solid) discard;
   gl_FragColor = vec4(shade.rgb, 1.0) * shade.a * edge;
 }`
 
@@ -57,8 +63,8 @@ function setUp(canvas: HTMLCanvasElement): Gl | null {
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer())
   gl.enableVertexAttribArray(0)
   gl.enableVertexAttribArray(1)
-  gl.vertexAttribPointer(0, 2, gl.FLOAT, false, POINT, 0)
-  gl.vertexAttribPointer(1, 4, gl.UNSIGNED_BYTE, true, POINT, 8)
+  gl.vertexAttribPointer(0, 3, gl.FLOAT, false, POINT, 0)
+  gl.vertexAttribPointer(1, 4, gl.UNSIGNED_BYTE, true, POINT, 12)
   gl.enable(gl.BLEND)
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA)
   return { gl, uniform: (name) => gl.getUniformLocation(p, name) }
@@ -83,15 +89,13 @@ export class Cloud {
   }
 
   /** redraw: is called when the picture was lost and draw is needed. */
-  constructor(private readonly canvas: HTMLCanvasElement, xy: Float32Array, private readonly redraw: () => void) {
-    this.n = xy.length / 2
+  constructor(private readonly canvas: HTMLCanvasElement, at: Float32Array, dims: 2 | 3, private readonly redraw: () => void) {
+    this.n = at.length / dims
     this.bytes = new ArrayBuffer(this.n * POINT)
     this.floats = new Float32Array(this.bytes)
     this.colours = new Uint8Array(this.bytes)
-    for (let i = 0; i < this.n; i++) {
-      this.floats[3 * i] = xy[2 * i]!
-      this.floats[3 * i + 1] = xy[2 * i + 1]!
-    }
+    for (let i = 0; i < this.n; i++)
+      for (let d = 0; d < dims; d++) this.floats[4 * i + d] = at[dims * i + d]!
     this.made = setUp(canvas)
     this.plain = this.made ? null : canvas.getContext('2d')
     canvas.addEventListener('webglcontextlost', this.lost)
@@ -101,42 +105,46 @@ export class Cloud {
   get how(): 'webgl' | 'canvas' { return this.made ? 'webgl' : 'canvas' }
 
   paint(paint: Paint): void {
-    for (let i = 0; i < this.n; i++) paint(i, this.colours, i * POINT + 8)
+    for (let i = 0; i < this.n; i++) paint(i, this.colours, i * POINT + 12)
     this.fresh = true
   }
 
-  draw(v: View, s: Size, ratio: number): void {
+  draw(c: Camera, s: Size, ratio: number): void {
     const width = Math.round(s.width * ratio), height = Math.round(s.height * ratio)
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width
       this.canvas.height = height
     }
-    if (this.made) this.drawGl(this.made, v, s, ratio)
-    else if (this.plain) this.drawPlain(this.plain, v, s, ratio)
+    if (this.made) this.drawGl(this.made, c, s, ratio)
+    else if (this.plain) this.drawPlain(this.plain, c, s, ratio)
   }
 
-  private drawGl({ gl, uniform }: Gl, v: View, s: Size, ratio: number): void {
+  private drawGl({ gl, uniform }: Gl, c: Camera, s: Size, ratio: number): void {
     if (this.fresh) gl.bufferData(gl.ARRAY_BUFFER, this.bytes, gl.STATIC_DRAW)
     this.fresh = false
     gl.viewport(0, 0, this.canvas.width, this.canvas.height)
-    gl.uniform2f(uniform('middle'), v.x, v.y)
-    gl.uniform2f(uniform('scale'), (2 * v.scale) / s.width, (2 * v.scale) / s.height)
+    gl.uniformMatrix4fv(uniform('camera'), false, c.matrix(s))
     gl.uniform1f(uniform('size'), pointSize(this.n) * ratio)
+    gl.uniform1f(uniform('away'), c.away)
+    gl.uniform1f(uniform('solid'), flat(c) ? 0 : 0.5)
     gl.clearColor(0, 0, 0, 0)
-    gl.clear(gl.COLOR_BUFFER_BIT)
+    // in space what is nearer covers; in the plane what comes later does
+    if (flat(c)) gl.disable(gl.DEPTH_TEST)
+    else gl.enable(gl.DEPTH_TEST)
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT)
     gl.drawArrays(gl.POINTS, 0, this.n)
   }
 
-  private drawPlain(c: CanvasRenderingContext2D, v: View, s: Size, ratio: number): void {
+  private drawPlain(p: CanvasRenderingContext2D, c: Camera, s: Size, ratio: number): void {
     const side = pointSize(this.n) * ratio * 0.8
-    c.clearRect(0, 0, this.canvas.width, this.canvas.height)
+    p.clearRect(0, 0, this.canvas.width, this.canvas.height)
     for (let i = 0; i < this.n; i++) {
-      const x = (s.width / 2 + (this.floats[3 * i]! - v.x) * v.scale) * ratio
-      const y = (s.height / 2 - (this.floats[3 * i + 1]! - v.y) * v.scale) * ratio
+      const [sx, sy] = c.screen(s, this.floats[4 * i]!, this.floats[4 * i + 1]!, this.floats[4 * i + 2]!)
+      const x = sx * ratio, y = sy * ratio
       if (x < -side || y < -side || x > this.canvas.width + side || y > this.canvas.height + side) continue
-      const k = i * POINT + 8, b = this.colours
-      c.fillStyle = `rgba(${b[k]},${b[k + 1]},${b[k + 2]},${b[k + 3]! / 255})`
-      c.fillRect(x - side / 2, y - side / 2, side, side)
+      const k = i * POINT + 12, b = this.colours
+      p.fillStyle = `rgba(${b[k]},${b[k + 1]},${b[k + 2]},${b[k + 3]! / 255})`
+      p.fillRect(x - side / 2, y - side / 2, side, side)
     }
   }
 

@@ -72,3 +72,10 @@ export function byField(f: { kind: 'number' | 'category'; categories: { value: s
   const colours = groups.map((g) => g.colour)
   return { groups, range: null, group: (i) => values[i]!, colour: (i) => (values[i]! >= 0 ? colours[values[i]!]! : grey) }
 }
+
+/** How often points were hits: by the logarithm, for a few are found a thousand times. */
+export function byTraffic(t: { values: string; most: number }, dark: boolean): Colouring {
+  const values = floats(t.values), grey = categoryColour(-1, dark), top = Math.log1p(t.most) || 1
+  return { groups: [], group: null, range: [0, t.most],
+    colour: (i) => (values[i]! > 0 ? numberColour(Math.log1p(values[i]!) / top) : grey) }
+}

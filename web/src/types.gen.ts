@@ -55,7 +55,7 @@ export type Collection = { name: string; items: number; seq: number; backend: st
 export type KeywordIndex = { fields: Record<string, unknown>; language: string; k1: number; fusion: { method: ("rrf" | "score"); k: number; vector: number; keyword: number; depth: number } };
 export type HitShare = { rank: number; score: number; share: number };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
-export type CollectionMap = { method: ("umap" | "pca"); space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
+export type CollectionMap = { method: ("umap" | "pca"); dims: number; space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; z?: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
 export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
 export type Curation = { seq: number; behind: number; made: string; took_ms: number; items: number; parameters: Record<string, unknown>; summary: Record<string, unknown>; labels: ((string | number | boolean))[]; total: number; cases: (CurationCase)[] };
 export type CurationCase = { rank: number; id: (number | string); payload: Record<string, unknown>; score: number; more: number; group: (number | null); kept: boolean; of: (number | string | null); other: (Record<string, unknown> | null); given: (string | number | boolean | null); offered: (string | number | boolean | null) };
@@ -392,9 +392,11 @@ export interface Routes {
   /** The map of a collection, and how far one is that is being made; data=false leaves the points out. */
   "GET /api/v1/collections/{name}/map": { query: { data?: boolean }; body: undefined; reply: CollectionMapState };
   /** Begin to make a map; mode align starts from the places of the present one, extend adds the new items to it. */
-  "POST /api/v1/collections/{name}/map": { query: undefined; body: { method?: ("umap" | "pca"); mode?: ("new" | "align" | "extend"); space?: string; label_field?: string; neighbours?: number; min_dist?: number; cluster_min?: number; seed?: number }; reply: CollectionMapState };
+  "POST /api/v1/collections/{name}/map": { query: undefined; body: { method?: ("umap" | "pca"); dims?: number; mode?: ("new" | "align" | "extend"); space?: string; label_field?: string; neighbours?: number; min_dist?: number; cluster_min?: number; seed?: number }; reply: CollectionMapState };
   /** Stop the map that is being made, or delete the one that is there. */
   "DELETE /api/v1/collections/{name}/map": { query: undefined; body: undefined; reply: { stopped: boolean; deleted: boolean } };
+  /** How often each point of the map was among the hits of searches: base64 of f32. */
+  "GET /api/v1/collections/{name}/map/traffic": { query: undefined; body: undefined; reply: { values: string; total: number; items: number; most: number } };
   /** A field of the payload for each point of the map: base64 of f32 (NaN: none) for numbers, of i32 (-1: none, -2: another) for categories. */
   "GET /api/v1/collections/{name}/map/field": { query: { name: string }; body: undefined; reply: { kind: ("number" | "category"); categories: ({ value: string; items: number })[]; values: string } };
   /** What curation found last (duplicates, outliers, sample, propagate, mislabelled, balance), a page of it, and how far one is that runs; of duplicates limit counts groups. */
