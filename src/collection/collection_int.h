@@ -330,13 +330,13 @@ struct collection {
 	_Atomic(struct layout *) layout; /* changed under write */
 	const struct backend *backend;
 	struct {
-		char schema[132];     /* of the extension, quoted */
-		unsigned version;     /* 800: 0.8.0 */
+		char schema[132]; /* of the extension, quoted */
+		unsigned version; /* 800: 0.8.0 */
 		/* the tender's: the change that was looked at, when to look again, since when
 		 * changes come too fast to make a graph */
 		int64_t tended, next, since;
-	} pgv;                        /* with the backend pgvector */
-	struct fields *fields;        /* of the payloads; a key is an item's number */
+	} pgv;                 /* with the backend pgvector */
+	struct fields *fields; /* of the payloads; a key is an item's number */
 	struct kind_index *kinds[COLLECTION_SPACES_MAX]; /* by place; NULL: plain vectors */
 	struct keyword_index *keyword; /* keyword_int.h; NULL: none; changed under write and lock */
 	_Atomic(struct recall *) recall;          /* held.h */
