@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-enum { AGAIN_MS = 60000, QUIET_MS = 2000, AT_MOST_MS = 120000, SQL_BYTES = 512 };
+enum { AGAIN_MS = 60000, QUIET_MS = 2000, AT_MOST_MS = 600000, SQL_BYTES = 512 };
 
 struct graph {
 	bool there, valid, building;
