@@ -8,7 +8,7 @@
 
 enum { PATH_BYTES = 4096 };
 
-enum err index_dir_host(const char *folder, char host[ID_HEX + 1], struct errtext *et)
+enum err index_dir_host(const char *folder, char *host, struct errtext *et)
 {
 	char path[PATH_BYTES];
 	struct buf b = {0};

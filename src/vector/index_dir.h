@@ -8,8 +8,8 @@
 #include "base/id.h"
 
 /* What tells this data directory from others that share the database: read from folder/host, or
- * made. One thread at a time. */
-enum err index_dir_host(const char *folder, char host[ID_HEX + 1], struct errtext *et) MUST_CHECK;
+ * made; ID_HEX + 1 bytes. One thread at a time. */
+enum err index_dir_host(const char *folder, char *host, struct errtext *et) MUST_CHECK;
 /* Removes all files but those of these tokens: what a save that was killed left, or one that was
  * replaced. Names that begin with a dot, and the host, stay. */
 void index_dir_keep(const char *folder, const char *const *tokens, size_t n);
