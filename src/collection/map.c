@@ -8,6 +8,7 @@
 #include "base/room.h"
 #include "collection/map_int.h"
 #include "collection/traffic.h"
+#include "collection/version_int.h"
 #include "kernels/kernels.h"
 #include "vector/layout.h"
 
@@ -25,6 +26,8 @@ struct map_job {
 	size_t n_spaces;
 	const struct space *space;
 	struct map_options o;
+	struct str project, name;
+	bool lazy;                    /* a copy that has its items only when it is opened */
 	struct map_progress progress; /* guarded by maps.mu */
 	bool used, ended;             /* guarded by maps.mu; ended: the thread may be joined */
 };
@@ -541,7 +544,8 @@ static enum err make_map(struct map_job *j, struct reading *x, struct errtext *e
 	uint64_t began = clock_mono_ns();
 	size_t *was = NULL;
 	tell(j, "reading", 0, 0);
-	enum err e = read_all(x, &k, &old, &old_row, et);
+	enum err e = j->lazy ? version_fill(j->c, j->project, j->name, &j->cancel, et) : OK;
+	e = e ? e : read_all(x, &k, &old, &old_row, et);
 	e = e || !old_row.about.p ? e : check_old(j, old_row.about, et);
 	was = malloc((x->p.n + 1) * sizeof *was);
 	e = e || was ? e : no_memory(et);
@@ -677,7 +681,10 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 			STR_FMT(str_sub(o->space, 0, 100)));
 	j->o.space = j->space->name;
 	e = space_plain(j->space, "a map", et);
-	return e || j->o.field.p ? e : no_memory(et);
+	j->lazy = !k.next_num;
+	j->project = arena_str(j->a, project);
+	j->name = arena_str(j->a, name);
+	return e || (j->o.field.p && j->project.p && j->name.p) ? e : no_memory(et);
 }
 
 enum err map_start(struct croft *c, struct str project, struct str name,

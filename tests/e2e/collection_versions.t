@@ -175,6 +175,18 @@ def copies(c, f):
     tap.same(c.json("POST", f"{ROOT}/faq/copy", {"to": "faq-copy"})[0], 409, "a name that is taken")
 
 
+def map_of_copy(c, f):
+    f.call("POST", "/copy", {"to": "faq-mapped", "from": 2})
+    k = Faq(c, "faq-mapped")
+    k.call("POST", "/map", {})
+    for _ in range(600):
+        if k.call("GET", "/map?data=false")["state"] != "running":
+            break
+        time.sleep(0.05)
+    shown = k.call("GET", "/map")["map"]["data"]["ids"]
+    tap.same(len(shown), len(f.versions[2]), "a map of a copy shows its items")
+
+
 def distance(a, b):
     return 1 - sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
 
@@ -442,6 +454,7 @@ with Croft() as c:
     searches(f)
     restoring(f)
     copies(c, f)
+    map_of_copy(c, f)
     command_line(c)
     diffs(c)
     merges(c)
