@@ -90,7 +90,7 @@ static const struct command commands[] = {
 		"List the versions of a collection", NULL},
 	{"collections restore", run_collections_restore, "NAME VERSION", OPTIONS(restore, RESTORE),
 		"Bring the items of a version back",
-		"VERSION is a number, a tag, or a time (2026-11-27T08:00:00Z). What has changed "
+		"VERSION is a number, a tag, or a time (2026-06-27T08:00:00Z). What has changed "
 		"since the last version is kept as one, unless --discard. Example:\n\n"
 		"  croft collections restore faq reviewed"},
 	{"collections copy", run_collections_copy, "NAME NEW", OPTIONS(copy, COPY),

@@ -36,7 +36,7 @@ struct looking {
 static enum err not_found(const struct looking *x)
 {
 	return err_set(x->et, ERR_NOT_FOUND,
-		"%.*s has no version \"%.*s\": a number, a tag, a time (2026-11-27T08:00:00Z) or "
+		"%.*s has no version \"%.*s\": a number, a tag, a time (2026-06-27T08:00:00Z) or "
 		"head is expected; `croft collections versions` lists them",
 		STR_FMT(str_sub(x->name, 0, 100)), STR_FMT(str_sub(x->ref, 0, 100)));
 }
