@@ -252,6 +252,7 @@ function Canvas(p: CanvasProps) {
 
   const whole = (): Camera => (dims === 3 ? Orbit.round(p.xy, size()) : new Flat(fitted(p.xy, size())))
   const draw = () => {
+    if (!box.current) return // the page has been left, and a lost context or a late effect asked for this
     const s = size(), v = camera.current ??= whole()
     const began = performance.now()
     cloud.current?.draw(v, s, devicePixelRatio)
