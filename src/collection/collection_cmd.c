@@ -1,6 +1,7 @@
 /* croft collections: list, make, fill, search, write out. */
 #include "collection/collection_int.h"
 #include "collection/collection_import.h"
+#include "collection/wire.h"
 
 enum { IMPORT_ITEMS = 1000, LEFT_OUT_MAX = 100, IMPORT_BYTES = 4 << 20, SHOWN_MAX = 300 };
 
@@ -49,30 +50,6 @@ const struct option collection_keyword_options[] = {
 	{"weights", 0, "V,K", "Of a hybrid search: of vectors and of words (1,1)"},
 	{"off", 0, NULL, "Drop the index of words"},
 };
-
-static enum err url_of(struct cmd *cmd, const char *tail, struct buf *url, struct errtext *et)
-{
-	if (!cmd_n_args(cmd))
-		return err_set(
-			et, ERR_INVALID, "name the collection; `croft collections` lists them");
-	buf_addc(url, "/api/v1/collections/");
-	url_encode(url, cmd_arg(cmd, 0));
-	buf_addc(url, tail);
-	return OK;
-}
-
-/* A call on the collection that the first argument names; doc (may be NULL): the reply. */
-static enum err call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
-	struct buf *reply, yyjson_doc **doc, struct errtext *et)
-{
-	struct buf url = {0};
-	enum err e = url_of(cmd, tail, &url, et);
-	e = e ? e : cmd_call(cmd, method, buf_c(&url), body, reply, et);
-	if (!e && doc)
-		e = json_parse(buf_str(reply), doc, et);
-	buf_free(&url);
-	return e;
-}
 
 /* ---- list, show, rm ---- */
 
@@ -181,7 +158,7 @@ static enum err show(struct cmd *cmd, enum http_method method, struct str body, 
 {
 	struct buf reply = {0};
 	yyjson_doc *doc = NULL;
-	enum err e = call(cmd, method, "", body, &reply, &doc, et);
+	enum err e = wire_call(cmd, method, "", body, &reply, &doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
@@ -206,7 +183,7 @@ enum err run_collections_move(struct cmd *cmd, struct errtext *et)
 	jw_obj(&w);
 	jw_kstr(&w, "backend", cmd_opt(cmd, "backend"));
 	jw_end(&w);
-	enum err e = call(cmd, HTTP_POST, "/move", buf_str(&b), &reply, &doc, et);
+	enum err e = wire_call(cmd, HTTP_POST, "/move", buf_str(&b), &reply, &doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
@@ -220,7 +197,7 @@ enum err run_collections_move(struct cmd *cmd, struct errtext *et)
 enum err run_collections_rm(struct cmd *cmd, struct errtext *et)
 {
 	struct buf reply = {0};
-	enum err e = call(cmd, HTTP_DELETE, "", (struct str){0}, &reply, NULL, et);
+	enum err e = wire_call(cmd, HTTP_DELETE, "", (struct str){0}, &reply, NULL, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
@@ -306,11 +283,11 @@ static enum err create_for(struct cmd *cmd, struct str items, struct errtext *et
 	struct buf b = {0}, reply = {0};
 	size_t dim = dim_of(items);
 	struct errtext absent;
-	enum err e = call(cmd, HTTP_GET, "", (struct str){0}, &reply, NULL, &absent);
+	enum err e = wire_call(cmd, HTTP_GET, "", (struct str){0}, &reply, NULL, &absent);
 	if (e == ERR_NOT_FOUND) {
 		vectors_body(&b, (struct str){0}, (struct str){0}, (int64_t)dim,
 			cmd_opt(cmd, "distance"), (struct str){0}, cmd_opt(cmd, "backend"));
-		e = dim ? call(cmd, HTTP_PUT, "", buf_str(&b), &reply, NULL, et)
+		e = dim ? wire_call(cmd, HTTP_PUT, "", buf_str(&b), &reply, NULL, et)
 			: err_set(et, ERR_INVALID,
 				  "the first item has no vector: make the collection first, with "
 				  "croft collections create NAME --model NAME");
@@ -329,7 +306,7 @@ static enum err send_items(struct cmd *cmd, struct str items, struct errtext *et
 	buf_adds(&b, items);
 	buf_addc(&b, "]}");
 	enum err e = b.err ? err_set(et, b.err, "no memory for a request")
-			   : call(cmd, HTTP_PUT, "/items", buf_str(&b), &reply, NULL, et);
+			   : wire_call(cmd, HTTP_PUT, "/items", buf_str(&b), &reply, NULL, et);
 	buf_free(&b);
 	buf_free(&reply);
 	return e;
@@ -469,8 +446,8 @@ enum err run_collections_keyword(struct cmd *cmd, struct errtext *et)
 	bool off = cmd_flag(cmd, "off");
 	enum err e = off ? OK : keyword_body(cmd, &body, et);
 	e = e ? e
-	      : call(cmd, off ? HTTP_DELETE : HTTP_PUT, "/keyword", buf_str(&body), &reply, &doc,
-			et);
+	      : wire_call(cmd, off ? HTTP_DELETE : HTTP_PUT, "/keyword", buf_str(&body), &reply,
+			&doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e && off)
@@ -569,7 +546,7 @@ enum err run_collections_search(struct cmd *cmd, struct errtext *et)
 	yyjson_val *h;
 	size_t i, n;
 	enum err e = search_body(cmd, &body, et);
-	e = e ? e : call(cmd, HTTP_POST, "/search", buf_str(&body), &reply, &doc, et);
+	e = e ? e : wire_call(cmd, HTTP_POST, "/search", buf_str(&body), &reply, &doc, et);
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	} else if (!e) {

@@ -3,6 +3,7 @@
  *	collection_module.c  the rows
  *	collection_store.c   SQL
  *	collection_routes.c, collection_cmd.c: wire JSON and commands
+ *	wire.c               what all routes and commands begin and end with
  *	collection_import.c  files with vectors
  *	collection.c         collections by name: create, list, open, delete
  *	layout.c             its spaces, as they are named at a time

@@ -4,6 +4,7 @@
 #include "collection/keyword_int.h"
 #include "collection/version_routes.h"
 #include "base/clock.h"
+#include "collection/wire.h"
 
 #include <math.h>
 
@@ -12,30 +13,6 @@ enum { LIST_DEFAULT = 20, LIST_MAX = 1000 };
 static struct str name_of(const struct http_request *rq)
 {
 	return http_param(rq, "name");
-}
-
-static enum err body_of(struct http_request *rq, yyjson_val **out, struct errtext *et)
-{
-	yyjson_doc *doc;
-	enum err e = json_parse(rq->body.n ? rq->body : S("{}"), &doc, et);
-	if (e)
-		return e;
-	if (!arena_on_free(rq->arena, (void (*)(void *))yyjson_doc_free, doc)) {
-		yyjson_doc_free(doc);
-		return err_set(et, ERR_NOMEM, "no memory for a request");
-	}
-	*out = yyjson_doc_get_root(doc);
-	return yyjson_is_obj(*out) ? OK
-				   : err_set(et, ERR_INVALID, "the body must be a JSON object");
-}
-
-static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
-{
-	if (e)
-		http_reply_error(rs, e, et);
-	else
-		http_reply_json(rs, 200, w);
-	buf_free(w->out);
 }
 
 /* ---- collections ---- */
@@ -88,7 +65,7 @@ void get_collections(struct croft *c, struct http_request *rq, struct http_respo
 		write_collection(&w, &list[i]);
 	jw_end(&w);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 static void reply_collection(struct croft *c, struct http_request *rq, struct http_response *rs,
@@ -100,7 +77,7 @@ static void reply_collection(struct croft *c, struct http_request *rq, struct ht
 	e = e ? e : collection_find(c, project_of(rq), name_of(rq), rq->arena, &k, et);
 	if (!e)
 		write_collection(&w, &k);
-	reply(rs, e, et, &w);
+	wire_reply(rs, e, et, &w);
 }
 
 void get_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -128,7 +105,7 @@ void put_collection(struct croft *c, struct http_request *rq, struct http_respon
 	struct space *spaces = NULL;
 	yyjson_val *o = NULL;
 	size_t n = 0;
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e
 	      : item_json_spaces(item_json_get(o, "vectors"), item_json_get(o, "sparse_vectors"),
 			rq->arena, &spaces, &n, &et);
@@ -148,7 +125,7 @@ void move_collection(struct croft *c, struct http_request *rq, struct http_respo
 	struct errtext et = {0};
 	struct str backend = S("");
 	yyjson_val *o = NULL;
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : json_want_str(o, "backend", &backend, &et);
 	e = e ? e
 	      : collection_move(c, rq->who, project_of(rq), name_of(rq), backend, rq->cancel, &et);
@@ -164,7 +141,7 @@ void delete_collection(struct croft *c, struct http_request *rq, struct http_res
 	jw_obj(&w);
 	jw_kbool(&w, "deleted", true);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- items ---- */
@@ -192,7 +169,7 @@ void put_items(struct croft *c, struct http_request *rq, struct http_response *r
 	size_t n = 0;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	if (!e && !yyjson_is_arr(yyjson_obj_get(o, "items")))
 		e = err_set(&et, ERR_INVALID, "items (a list) is missing");
 	e = e ? e : item_json_items(yyjson_obj_get(o, "items"), rq->arena, &items, &n, &et);
@@ -203,7 +180,7 @@ void put_items(struct croft *c, struct http_request *rq, struct http_response *r
 	jw_ki64(&w, "seq", seq);
 	jw_ki64(&w, "items", (int64_t)n);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 void delete_items(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -217,7 +194,7 @@ void delete_items(struct croft *c, struct http_request *rq, struct http_response
 	size_t n = 0, gone = 0;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	yyjson_val *filter = e ? NULL : item_json_get(o, "filter");
 	e = e || filter ? e : item_json_ids(yyjson_obj_get(o, "ids"), rq->arena, &ids, &n, &et);
 	e = e ? e : open_it(c, rq, &k, &et);
@@ -230,7 +207,7 @@ void delete_items(struct croft *c, struct http_request *rq, struct http_response
 	jw_ki64(&w, "seq", seq);
 	jw_ki64(&w, "deleted", (int64_t)gone);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 static enum err list_query(
@@ -290,7 +267,7 @@ void get_items(struct croft *c, struct http_request *rq, struct http_response *r
 		live_members(&w, k, before);
 	collection_close(k);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- searching ---- */
@@ -493,7 +470,7 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : open_for(c, rq, o, &k, &et);
 	if (!e && !k) {
 		search_version(c, rq, rs, o);
@@ -526,5 +503,5 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 		live_members(&w, k, before);
 	collection_close(k);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }

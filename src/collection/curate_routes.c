@@ -4,21 +4,13 @@
 #include "collection/curate_int.h"
 #include "collection/item_json.h"
 #include "collection/map_int.h"
+#include "collection/wire.h"
 
 enum { PAGE = 50 };
 
 static struct str name_of(const struct http_request *rq)
 {
 	return http_param(rq, "name");
-}
-
-static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
-{
-	if (e)
-		http_reply_error(rs, e, et);
-	else
-		http_reply_json(rs, 200, w);
-	buf_free(w->out);
 }
 
 static enum err kind_of(const struct http_request *rq, enum curate_kind *out, struct errtext *et)
@@ -30,21 +22,6 @@ static enum err kind_of(const struct http_request *rq, enum curate_kind *out, st
 		"there is no curation named \"%.*s\": duplicates, outliers, sample, propagate, "
 		"mislabelled and balance are",
 		STR_FMT(str_sub(word, 0, 40)));
-}
-
-static enum err body_of(struct http_request *rq, yyjson_val **out, struct errtext *et)
-{
-	yyjson_doc *doc;
-	enum err e = json_parse(rq->body.n ? rq->body : S("{}"), &doc, et);
-	if (e)
-		return e;
-	if (!arena_on_free(rq->arena, (void (*)(void *))yyjson_doc_free, doc)) {
-		yyjson_doc_free(doc);
-		return err_set(et, ERR_NOMEM, "no memory for a request");
-	}
-	*out = yyjson_doc_get_root(doc);
-	return yyjson_is_obj(*out) ? OK
-				   : err_set(et, ERR_INVALID, "the body must be a JSON object");
 }
 
 /* ---- what was found ---- */
@@ -225,7 +202,7 @@ static void reply_curation(struct croft *c, struct http_request *rq, struct http
 		jw_end(&w);
 		db_rollback(p->tx);
 	}
-	reply(rs, e, et, &w);
+	wire_reply(rs, e, et, &w);
 }
 
 void get_curation(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -246,7 +223,7 @@ void post_curation(struct croft *c, struct http_request *rq, struct http_respons
 	yyjson_val *body = NULL;
 	enum curate_kind kind = CURATE_DUPLICATES;
 	enum err e = kind_of(rq, &kind, &et);
-	e = e ? e : body_of(rq, &body, &et);
+	e = e ? e : wire_body(rq, &body, &et);
 	e = e ? e : curate_options_read(kind, body, &o, &et);
 	e = e ? e : curate_start(c, project_of(rq), name_of(rq), kind, &o, &et);
 	reply_curation(c, rq, rs, kind, &p, e, &et);
@@ -283,7 +260,7 @@ void delete_curation(struct croft *c, struct http_request *rq, struct http_respo
 	jw_kbool(&w, "stopped", stopped);
 	jw_kbool(&w, "deleted", !stopped);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- what becomes of it ---- */
@@ -332,7 +309,7 @@ void post_curation_apply(struct croft *c, struct http_request *rq, struct http_r
 	int action = 0;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = body_of(rq, &body, &et);
+	enum err e = wire_body(rq, &body, &et);
 	e = e ? e : parse_among(body, "action", actions, ARRAY_LEN(actions), &action, &et);
 	e = e ? e : json_want_str(body, "field", &what.field, &et);
 	if (!e && item_json_get(body, "ids"))
@@ -348,7 +325,7 @@ void post_curation_apply(struct croft *c, struct http_request *rq, struct http_r
 	jw_ki64(&w, "gone", (int64_t)done.gone);
 	jw_ki64(&w, "seq", done.seq);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 void post_curation_dataset(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -363,7 +340,7 @@ void post_curation_dataset(struct croft *c, struct http_request *rq, struct http
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	enum err e = need(rq, PERM_ARTIFACT_WRITE, &et);
-	e = e ? e : body_of(rq, &body, &et);
+	e = e ? e : wire_body(rq, &body, &et);
 	e = e ? e : parse_among(body, "items", items, ARRAY_LEN(items), &which, &et);
 	e = e ? e : json_want_str(body, "dataset", &what.name, &et);
 	e = e ? e : json_want_str(body, "field", &what.field, &et);
@@ -381,5 +358,5 @@ void post_curation_dataset(struct croft *c, struct http_request *rq, struct http
 	jw_ki64(&w, "rows", made.rows);
 	jw_ki64(&w, "behind", p.k.seq - p.r.row.seq);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }

@@ -1,5 +1,6 @@
 /* croft collections set, recall, plan: what a collection is held to, what it reaches and takes. */
 #include "collection/held.h"
+#include "collection/wire.h"
 
 const struct option collection_set_options[] = {
 	{"recall-target", 0, "SHARE",
@@ -12,22 +13,6 @@ const struct option collection_plan_options[] = {
 	{"dim", 'd', "N", "Numbers of a vector"},
 	{"distance", 0, "NAME", "Cosine (if nothing is said), Dot or Euclid"},
 };
-
-static enum err call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
-	struct buf *reply, yyjson_doc **doc, struct errtext *et)
-{
-	struct buf url = {0};
-	if (!cmd_n_args(cmd))
-		return err_set(
-			et, ERR_INVALID, "name the collection; `croft collections` lists them");
-	buf_addc(&url, "/api/v1/collections/");
-	url_encode(&url, cmd_arg(cmd, 0));
-	buf_addc(&url, tail);
-	enum err e = cmd_call(cmd, method, buf_c(&url), body, reply, et);
-	e = e ? e : json_parse(buf_str(reply), doc, et);
-	buf_free(&url);
-	return e;
-}
 
 static void print_bytes(struct cmd *cmd, int64_t n)
 {
@@ -105,7 +90,7 @@ enum err run_collections_set(struct cmd *cmd, struct errtext *et)
 	struct buf body = {0}, out = {0};
 	yyjson_doc *doc = NULL;
 	enum err e = set_body(cmd, &body, et);
-	e = e ? e : call(cmd, HTTP_PATCH, "", buf_str(&body), &out, &doc, et);
+	e = e ? e : wire_call(cmd, HTTP_PATCH, "", buf_str(&body), &out, &doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&out));
 	else if (!e)
@@ -153,7 +138,7 @@ enum err run_collections_recall(struct cmd *cmd, struct errtext *et)
 	yyjson_doc *doc = NULL;
 	yyjson_val *s;
 	size_t i, n;
-	enum err e = call(cmd, HTTP_GET, "/recall", (struct str){0}, &out, &doc, et);
+	enum err e = wire_call(cmd, HTTP_GET, "/recall", (struct str){0}, &out, &doc, et);
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&out));
 	} else if (!e) {
@@ -245,7 +230,7 @@ enum err run_collections_plan(struct cmd *cmd, struct errtext *et)
 	bool named = cmd_n_args(cmd) > 0;
 	buf_addc(&tail, "/memory?more=");
 	url_encode(&tail, cmd_opt(cmd, "items").n ? cmd_opt(cmd, "items") : S("0"));
-	enum err e = named ? call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &out, &doc, et)
+	enum err e = named ? wire_call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &out, &doc, et)
 			   : plan_one(cmd, &out, &doc, et);
 	yyjson_val *o = yyjson_doc_get_root(doc);
 	if (!e && cmd_json(cmd)) {

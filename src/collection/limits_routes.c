@@ -2,6 +2,7 @@
 #include "collection/held.h"
 #include "base/clock.h"
 #include "base/os.h"
+#include "collection/wire.h"
 
 #include <math.h>
 #include <unistd.h>
@@ -11,15 +12,6 @@ enum { PAST_SHOWN = 200 };
 static enum err no_memory(struct errtext *et)
 {
 	return err_set(et, ERR_NOMEM, "no memory for a reply");
-}
-
-static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
-{
-	if (e)
-		http_reply_error(rs, e, et);
-	else
-		http_reply_json(rs, 200, w);
-	buf_free(w->out);
 }
 
 static struct str name_of(const struct http_request *rq)
@@ -74,7 +66,7 @@ void patch_collection(struct croft *c, struct http_request *rq, struct http_resp
 	if (!e)
 		write_limits(&w, c, now);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- memory ---- */
@@ -138,7 +130,7 @@ void get_memory(struct croft *c, struct http_request *rq, struct http_response *
 	jw_end(&w);
 	jw_end(&w);
 	collection_close(k);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* What an index would take that is not there. */
@@ -172,7 +164,7 @@ void get_memory_plan(struct croft *c, struct http_request *rq, struct http_respo
 	jw_kbool(&w, "fits",
 		(!limit || (int64_t)v.total <= limit) && (int64_t)v.total < machine_bytes());
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- recall ---- */
@@ -272,5 +264,5 @@ void get_recall(struct croft *c, struct http_request *rq, struct http_response *
 	collection_close(k);
 	if (!e && !jw_done(&w))
 		e = no_memory(&et);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }

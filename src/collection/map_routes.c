@@ -4,6 +4,7 @@
 #include "collection/item_json.h"
 #include "collection/map_int.h"
 #include "collection/traffic.h"
+#include "collection/wire.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,15 +19,6 @@ static struct str name_of(const struct http_request *rq)
 static enum err no_memory(struct errtext *et)
 {
 	return err_set(et, ERR_NOMEM, "no memory for a map");
-}
-
-static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
-{
-	if (e)
-		http_reply_error(rs, e, et);
-	else
-		http_reply_json(rs, 200, w);
-	buf_free(w->out);
 }
 
 /* ---- the map as it is ---- */
@@ -151,7 +143,7 @@ static void reply_map(struct croft *c, struct http_request *rq, struct http_resp
 			jw_null(&w);
 		jw_end(&w);
 	}
-	reply(rs, e, et, &w);
+	wire_reply(rs, e, et, &w);
 }
 
 void get_map(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -247,7 +239,7 @@ void delete_map(struct croft *c, struct http_request *rq, struct http_response *
 	jw_kbool(&w, "stopped", stopped);
 	jw_kbool(&w, "deleted", !stopped);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- a field of the payload, for colours ---- */
@@ -454,7 +446,7 @@ void get_map_field(struct croft *c, struct http_request *rq, struct http_respons
 	map_points_free(&p);
 	free(x.number);
 	free(x.code);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- how often items were hits ---- */
@@ -518,5 +510,5 @@ void get_map_traffic(struct croft *c, struct http_request *rq, struct http_respo
 	}
 	map_points_free(&p);
 	free(x.hits);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }

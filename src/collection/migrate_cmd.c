@@ -1,5 +1,6 @@
 /* croft collections migrate, croft migration: begin one, see how far it is, decide. */
 #include "collection/migrate_int.h"
+#include "collection/wire.h"
 
 enum { FAILURES_SHOWN = 10 };
 
@@ -15,22 +16,6 @@ const struct option collection_migration_options[] = {
 	{"id", 0, "ID", "Another than the newest"},
 	{"skip-failed", 0, NULL, "Cut over without the items that could not be embedded"},
 };
-
-static enum err call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
-	struct buf *reply, yyjson_doc **doc, struct errtext *et)
-{
-	struct buf url = {0};
-	if (!cmd_n_args(cmd))
-		return err_set(
-			et, ERR_INVALID, "name the collection; `croft collections` lists them");
-	buf_addc(&url, "/api/v1/collections/");
-	url_encode(&url, cmd_arg(cmd, 0));
-	buf_addc(&url, tail);
-	enum err e = cmd_call(cmd, method, buf_c(&url), body, reply, et);
-	e = e ? e : json_parse(buf_str(reply), doc, et);
-	buf_free(&url);
-	return e;
-}
 
 /* ---- begin ---- */
 
@@ -80,7 +65,7 @@ enum err run_collections_migrate(struct cmd *cmd, struct errtext *et)
 	struct buf body = {0}, out = {0};
 	yyjson_doc *doc = NULL;
 	enum err e = begin_body(cmd, &body, et);
-	e = e ? e : call(cmd, HTTP_POST, "/migrations", buf_str(&body), &out, &doc, et);
+	e = e ? e : wire_call(cmd, HTTP_POST, "/migrations", buf_str(&body), &out, &doc, et);
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&out));
 	} else if (!e) {
@@ -195,7 +180,7 @@ static enum err show(struct cmd *cmd, enum http_method method, const char *tail,
 	yyjson_doc *doc = NULL;
 	yyjson_val *m;
 	size_t i, n;
-	enum err e = call(cmd, method, tail, body, &out, &doc, et);
+	enum err e = wire_call(cmd, method, tail, body, &out, &doc, et);
 	yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "migrations");
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&out));

@@ -1,34 +1,6 @@
 /* Routes of migrations. */
 #include "collection/migrate_int.h"
-
-static enum err no_memory(struct errtext *et)
-{
-	return err_set(et, ERR_NOMEM, "no memory for a migration");
-}
-
-static enum err body_of(struct http_request *rq, yyjson_val **out, struct errtext *et)
-{
-	yyjson_doc *doc;
-	enum err e = json_parse(rq->body.n ? rq->body : S("{}"), &doc, et);
-	if (e)
-		return e;
-	if (!arena_on_free(rq->arena, (void (*)(void *))yyjson_doc_free, doc)) {
-		yyjson_doc_free(doc);
-		return no_memory(et);
-	}
-	*out = yyjson_doc_get_root(doc);
-	return yyjson_is_obj(*out) ? OK
-				   : err_set(et, ERR_INVALID, "the body must be a JSON object");
-}
-
-static void reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
-{
-	if (e)
-		http_reply_error(rs, e, et);
-	else
-		http_reply_json(rs, 200, w);
-	buf_free(w->out);
-}
+#include "collection/wire.h"
 
 static void reply_migrations(struct croft *c, struct http_request *rq, struct http_response *rs,
 	enum err e, struct errtext *et)
@@ -36,7 +8,7 @@ static void reply_migrations(struct croft *c, struct http_request *rq, struct ht
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	e = e ? e : migrate_list(c, project_of(rq), http_param(rq, "name"), rq->arena, &w, et);
-	reply(rs, e, et, &w);
+	wire_reply(rs, e, et, &w);
 }
 
 void get_migrations(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -84,7 +56,7 @@ void post_migration(struct croft *c, struct http_request *rq, struct http_respon
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	yyjson_val *o = NULL;
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : parse_begin(o, &m, &et);
 	e = e ? e : migrate_begin(c, rq, http_param(rq, "name"), &m, rq->arena, &id, &p, &et);
 	jw_obj(&w);
@@ -92,7 +64,7 @@ void post_migration(struct croft *c, struct http_request *rq, struct http_respon
 	jw_key(&w, "plan");
 	write_plan(&w, &p);
 	jw_end(&w);
-	reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 static void step(struct croft *c, struct http_request *rq, struct http_response *rs,
@@ -102,7 +74,7 @@ static void step(struct croft *c, struct http_request *rq, struct http_response 
 	struct str id = S("");
 	bool skip_failed = false;
 	yyjson_val *o = NULL;
-	enum err e = body_of(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : json_want_str(o, "id", &id, &et);
 	e = e ? e : json_want_bool(o, "skip_failed", &skip_failed, &et);
 	e = e ? e : migrate_advance(c, rq, http_param(rq, "name"), id, which, skip_failed, &et);

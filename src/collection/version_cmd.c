@@ -1,5 +1,6 @@
 /* croft collections commit, versions, restore, copy, branch. */
 #include "collection/version_int.h"
+#include "collection/wire.h"
 
 const struct option collection_commit_options[] = {
 	{"message", 'm', "TEXT", "What the version is"},
@@ -16,23 +17,6 @@ const struct option collection_restore_options[] = {
 const struct option collection_copy_options[] = {
 	{"from", 0, "VERSION", "Of this version instead of what is there now"},
 };
-
-enum err version_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
-	struct buf *reply, yyjson_doc **doc, struct errtext *et)
-{
-	struct buf url = {0};
-	if (!cmd_n_args(cmd))
-		return err_set(
-			et, ERR_INVALID, "name the collection; `croft collections` lists them");
-	buf_addc(&url, "/api/v1/collections/");
-	url_encode(&url, cmd_arg(cmd, 0));
-	buf_addc(&url, tail);
-	enum err e = cmd_call(cmd, method, buf_c(&url), body, reply, et);
-	if (!e && doc)
-		e = json_parse(buf_str(reply), doc, et);
-	buf_free(&url);
-	return e;
-}
 
 static enum err want_args(struct cmd *cmd, size_t n, const char *what, struct errtext *et)
 {
@@ -100,7 +84,7 @@ enum err run_collections_versions(struct cmd *cmd, struct errtext *et)
 	buf_addf(&tail, "/versions%s", n.n ? "?limit=" : "");
 	if (n.n)
 		url_encode(&tail, n);
-	enum err e = version_call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &reply, &doc, et);
+	enum err e = wire_call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &reply, &doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
@@ -133,7 +117,7 @@ static enum err post(struct cmd *cmd, const char *tail, struct buf *body, const 
 {
 	struct buf reply = {0};
 	yyjson_doc *doc = NULL;
-	enum err e = version_call(cmd, HTTP_POST, tail, buf_str(body), &reply, &doc, et);
+	enum err e = wire_call(cmd, HTTP_POST, tail, buf_str(body), &reply, &doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
@@ -189,7 +173,7 @@ static enum err copy(struct cmd *cmd, const char *tail, struct errtext *et)
 	if (cmd_opt(cmd, "from").n)
 		jw_kstr(&w, "from", cmd_opt(cmd, "from"));
 	jw_end(&w);
-	e = version_call(cmd, HTTP_POST, tail, buf_str(&b), &reply, &doc, et);
+	e = wire_call(cmd, HTTP_POST, tail, buf_str(&b), &reply, &doc, et);
 	yyjson_val *o = yyjson_doc_get_root(doc);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));

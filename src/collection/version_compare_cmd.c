@@ -1,5 +1,6 @@
 /* croft collections diff and merge. */
 #include "collection/version_int.h"
+#include "collection/wire.h"
 
 #include <math.h>
 
@@ -131,7 +132,7 @@ enum err run_collections_diff(struct cmd *cmd, struct errtext *et)
 	struct buf reply = {0}, tail = {0};
 	yyjson_doc *doc = NULL;
 	enum err e = diff_tail(cmd, &tail, et);
-	e = e ? e : version_call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &reply, &doc, et);
+	e = e ? e : wire_call(cmd, HTTP_GET, buf_c(&tail), (struct str){0}, &reply, &doc, et);
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	} else if (!e) {
@@ -228,7 +229,7 @@ enum err run_collections_merge(struct cmd *cmd, struct errtext *et)
 	struct buf body = {0}, reply = {0};
 	yyjson_doc *doc = NULL;
 	enum err e = merge_body(cmd, &body, et);
-	e = e ? e : version_call(cmd, HTTP_POST, "/merge", buf_str(&body), &reply, &doc, et);
+	e = e ? e : wire_call(cmd, HTTP_POST, "/merge", buf_str(&body), &reply, &doc, et);
 	if (!e && cmd_json(cmd))
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)

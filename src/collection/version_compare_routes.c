@@ -2,6 +2,7 @@
 #include "collection/version_routes.h"
 #include "base/clock.h"
 #include "collection/item_json.h"
+#include "collection/wire.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -278,7 +279,7 @@ void get_diff(struct croft *c, struct http_request *rq, struct http_response *rs
 	jw_end(&w);
 	version_put(c, ends[0].v);
 	version_put(c, ends[1].v);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- merge ---- */
@@ -411,12 +412,12 @@ void post_merge(struct croft *c, struct http_request *rq, struct http_response *
 	yyjson_val *o = NULL;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = version_body(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : parse_merge(rq, o, &q, &limit, &skip, &et);
 	e = e ? e : version_merge(c, &q, rq->arena, &m, &et);
 	jw_obj(&w);
 	e = e ? e : write_merged(&w, c, rq, &m, &et);
 	write_conflicts(&w, &m, (size_t)limit, (size_t)skip);
 	jw_end(&w);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }

@@ -371,10 +371,6 @@ enum err version_fill(struct croft *c, struct str project, struct str name,
 
 /* ---- commands ---- */
 
-/* A call on the collection that the first argument names; doc (may be NULL): the reply. */
-enum err version_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
-	struct buf *reply, yyjson_doc **doc, struct errtext *et) MUST_CHECK;
-
 /* ---- names ---- */
 
 /* The artifact that holds a collection's versions. */

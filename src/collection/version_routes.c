@@ -3,6 +3,7 @@
 #include "access/access.h"
 #include "base/clock.h"
 #include "collection/item_json.h"
+#include "collection/wire.h"
 
 #include <math.h>
 
@@ -11,30 +12,6 @@ enum { LIST_DEFAULT = 20, LIST_MAX = 1000 };
 static struct str name_of(const struct http_request *rq)
 {
 	return http_param(rq, "name");
-}
-
-enum err version_body(struct http_request *rq, yyjson_val **out, struct errtext *et)
-{
-	yyjson_doc *doc;
-	enum err e = json_parse(rq->body.n ? rq->body : S("{}"), &doc, et);
-	if (e)
-		return e;
-	if (!arena_on_free(rq->arena, (void (*)(void *))yyjson_doc_free, doc)) {
-		yyjson_doc_free(doc);
-		return err_set(et, ERR_NOMEM, "no memory for a request");
-	}
-	*out = yyjson_doc_get_root(doc);
-	return yyjson_is_obj(*out) ? OK
-				   : err_set(et, ERR_INVALID, "the body must be a JSON object");
-}
-
-void version_reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w)
-{
-	if (e)
-		http_reply_error(rs, e, et);
-	else
-		http_reply_json(rs, 200, w);
-	buf_free(w->out);
 }
 
 /* ---- one version as JSON ---- */
@@ -212,7 +189,7 @@ void get_versions(struct croft *c, struct http_request *rq, struct http_response
 	e = e ? e : write_list(&w, tx, rq, limit, before, live, &et);
 	jw_end(&w);
 	db_rollback(tx);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- one ---- */
@@ -228,7 +205,7 @@ void get_version(struct croft *c, struct http_request *rq, struct http_response 
 	jw_obj(&w);
 	e = e ? e : version_write(&w, c, project_of(rq), &v, rq->arena, &et);
 	jw_end(&w);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 void post_version(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -244,7 +221,7 @@ void post_version(struct croft *c, struct http_request *rq, struct http_response
 	yyjson_val *o = NULL;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = version_body(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : json_want_str(o, "message", &q.message, &et);
 	e = e ? e : json_want_str(o, "tag", &q.tag, &et);
 	e = e ? e : json_want_bool(o, "compact", &q.compact, &et);
@@ -253,7 +230,7 @@ void post_version(struct croft *c, struct http_request *rq, struct http_response
 	jw_kbool(&w, "made", made.made);
 	e = e ? e : version_write(&w, c, project_of(rq), &made.v, rq->arena, &et);
 	jw_end(&w);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 struct deleting {
@@ -282,7 +259,7 @@ void delete_version(struct croft *c, struct http_request *rq, struct http_respon
 	jw_obj(&w);
 	jw_kbool(&w, "deleted", true);
 	jw_end(&w);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- restore ---- */
@@ -299,7 +276,7 @@ void post_restore(struct croft *c, struct http_request *rq, struct http_response
 	yyjson_val *o = NULL;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = version_body(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : version_ref(o, "version", rq->arena, &q.ref, &et);
 	if (!e && !q.ref.n)
 		e = err_set(&et, ERR_INVALID, "say which version: a number, a tag or a time");
@@ -312,7 +289,7 @@ void post_restore(struct croft *c, struct http_request *rq, struct http_response
 	done.kept ? jw_i64(&w, done.kept) : jw_null(&w);
 	e = e ? e : version_write(&w, c, project_of(rq), &done.v, rq->arena, &et);
 	jw_end(&w);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- copies ---- */
@@ -330,7 +307,7 @@ static void copy(struct croft *c, struct http_request *rq, struct http_response 
 	yyjson_val *o = NULL;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = version_body(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : json_want_str(o, "to", &q.to, &et);
 	e = e ? e : version_ref(o, "from", rq->arena, &q.ref, &et);
 	if (!e && !q.to.n)
@@ -341,7 +318,7 @@ static void copy(struct croft *c, struct http_request *rq, struct http_response 
 	jw_ki64(&w, "items", x.row.items);
 	jw_kstr(&w, "origin", x.head.origin);
 	jw_end(&w);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 void post_copy(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -480,7 +457,7 @@ void items_of_version(struct croft *c, struct http_request *rq, struct http_resp
 	view_members(&w, &x);
 	jw_end(&w);
 	version_put(c, x.v);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- searching ---- */
@@ -568,7 +545,7 @@ void search_version(
 	view_members(&w, &x);
 	jw_end(&w);
 	version_put(c, x.v);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }
 
 /* ---- counting ---- */
@@ -607,7 +584,7 @@ void count_items(struct croft *c, struct http_request *rq, struct http_response 
 	size_t n = 0;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
-	enum err e = version_body(rq, &o, &et);
+	enum err e = wire_body(rq, &o, &et);
 	yyjson_val *filter = e ? NULL : item_json_get(o, "filter");
 	e = e ? e : version_ref(o, "as_of", rq->arena, &ref, &et);
 	if (!e && !ref.n)
@@ -623,5 +600,5 @@ void count_items(struct croft *c, struct http_request *rq, struct http_response 
 	}
 	jw_end(&w);
 	collection_close(k);
-	version_reply(rs, e, &et, &w);
+	wire_reply(rs, e, &et, &w);
 }

@@ -3,10 +3,6 @@
 #define COLLECTION_VERSION_ROUTES_H
 #include "collection/version_int.h"
 
-/* An object; it lives as long as the request. */
-enum err version_body(struct http_request *rq, yyjson_val **out, struct errtext *et) MUST_CHECK;
-/* Answers with w, or with the error; frees w's buffer. */
-void version_reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w);
 /* The name of a version, as a number or a text; absent: *out stays. */
 enum err version_ref(yyjson_val *o, const char *key, struct arena *a, struct str *out,
 	struct errtext *et) MUST_CHECK;

@@ -1,0 +1,16 @@
+/* What the routes and the commands of this folder begin and end with. */
+#ifndef COLLECTION_WIRE_H
+#define COLLECTION_WIRE_H
+#include "base/json.h"
+#include "module/cmd.h"
+#include "net/http.h"
+
+/* An object; {} when there is no body. It lives as long as the request. */
+enum err wire_body(struct http_request *rq, yyjson_val **out, struct errtext *et) MUST_CHECK;
+/* Answers with w, or with the error; frees w's buffer. */
+void wire_reply(struct http_response *rs, enum err e, struct errtext *et, struct jw *w);
+/* A call on the collection that the first argument names; doc (may be NULL): the reply. */
+enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
+	struct buf *reply, yyjson_doc **doc, struct errtext *et) MUST_CHECK;
+
+#endif
