@@ -83,8 +83,8 @@ static enum err read_fields(
 	if (!yyjson_is_obj(fields) || !yyjson_obj_size(fields) ||
 		yyjson_obj_size(fields) > BM25_FIELDS_MAX)
 		return err_set(et, ERR_INVALID,
-			"fields must be an object of fields of the payloads, %d at most, with "
-			"their weights: {\"title\": 2, \"text\": 0.5}",
+			"fields must name 1 to %d fields of the payloads with their weights: "
+			"{\"title\": 2, \"text\": 1}",
 			BM25_FIELDS_MAX);
 	yyjson_obj_foreach(fields, i, n, key, value)
 	{
