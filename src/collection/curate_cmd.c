@@ -1,9 +1,9 @@
 /* croft collections curate: look for duplicates, outliers, samples, labels; show them; write them
  * into the items or into a dataset. */
-#include "base/clock.h"
 #include "collection/curate_int.h"
+#include "collection/wire.h"
 
-enum { POLL_MS = 100, SHOWN = 10, TEXT_SHOWN = 100 };
+enum { SHOWN = 10, TEXT_SHOWN = 100 };
 
 const struct option collection_curate_options[] = {
 	{"threshold", 't', "NUMBER",
@@ -69,44 +69,6 @@ static enum err options_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 			e = err_set(et, ERR_INVALID, "--%s must be a number", keys[i].option);
 	}
 	jw_end(&w);
-	return e;
-}
-
-static void stop_it(struct cmd *cmd, const char *url)
-{
-	struct errtext why;
-	struct buf reply = {0};
-	if (cmd_call(cmd, HTTP_DELETE, url, (struct str){0}, &reply, &why))
-		cmd_note(cmd, "%s", why.msg);
-	buf_free(&reply);
-}
-
-static enum err wait_for(struct cmd *cmd, const char *url, struct progress *p, struct errtext *et)
-{
-	enum err e = OK;
-	for (bool running = true; running && !e;) {
-		struct buf reply = {0}, ask = {0};
-		yyjson_doc *doc = NULL;
-		buf_addf(&ask, "%s?limit=0", url);
-		e = cmd_call(cmd, HTTP_GET, buf_c(&ask), (struct str){0}, &reply, et);
-		e = e ? e : json_parse(buf_str(&reply), &doc, et);
-		yyjson_val *o = yyjson_doc_get_root(doc), *at = yyjson_obj_get(o, "progress");
-		running = str_eq_c(json_str(o, "state"), "running");
-		if (!e && str_eq_c(json_str(o, "state"), "failed"))
-			e = err_set(et, ERR_CONFLICT, "%.*s", STR_FMT(json_str(o, "error")));
-		if (!e && running) {
-			progress_at(p, (uint64_t)json_i64(at, "done", 0),
-				(uint64_t)json_i64(at, "total", 0), json_str(at, "what").p);
-			clock_sleep_ms(POLL_MS);
-		}
-		yyjson_doc_free(doc);
-		buf_free(&reply);
-		buf_free(&ask);
-		if (!e && running && cancelled(cmd_cancel(cmd))) {
-			stop_it(cmd, url);
-			e = ERR_CANCELLED;
-		}
-	}
 	return e;
 }
 
@@ -307,7 +269,7 @@ static enum err begin(struct cmd *cmd, const char *url, struct errtext *et)
 	e = e ? e : cmd_call(cmd, HTTP_POST, url, buf_str(&body), &reply, et);
 	if (!e) {
 		struct progress *p = progress_begin(cmd, "curating", "", 0);
-		e = wait_for(cmd, url, p, et);
+		e = wire_wait(cmd, url, "?limit=0", p, et);
 		progress_end(p, NULL);
 	}
 	buf_free(&body);

@@ -1,13 +1,13 @@
 /* croft collections map: make a map, show its clusters, write its points. */
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/os.h"
 #include "collection/map_int.h"
+#include "collection/wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { POLL_MS = 200, SHOWN = 30 };
+enum { SHOWN = 30 };
 
 const struct option collection_map_options[] = {
 	{"method", 'm', "NAME", "umap (if nothing is said) or pca"},
@@ -50,40 +50,6 @@ static enum err body_of(struct cmd *cmd, struct buf *b, struct errtext *et)
 			e = err_set(et, ERR_INVALID, "--%s must be a number", keys[i].option);
 	}
 	jw_end(&w);
-	return e;
-}
-
-/* Asks until it is made; *doc is the state then. */
-static enum err wait_for(struct cmd *cmd, const char *url, struct progress *p, struct errtext *et)
-{
-	enum err e = OK;
-	for (bool running = true; running && !e;) {
-		struct buf reply = {0}, ask = {0};
-		yyjson_doc *doc = NULL;
-		buf_addf(&ask, "%s?data=false", url);
-		e = cmd_call(cmd, HTTP_GET, buf_c(&ask), (struct str){0}, &reply, et);
-		e = e ? e : json_parse(buf_str(&reply), &doc, et);
-		yyjson_val *o = yyjson_doc_get_root(doc), *at = yyjson_obj_get(o, "progress");
-		running = str_eq_c(json_str(o, "state"), "running");
-		if (!e && str_eq_c(json_str(o, "state"), "failed"))
-			e = err_set(et, ERR_CONFLICT, "%.*s", STR_FMT(json_str(o, "error")));
-		if (!e && running) {
-			progress_at(p, (uint64_t)json_i64(at, "done", 0),
-				(uint64_t)json_i64(at, "total", 0), json_str(at, "what").p);
-			clock_sleep_ms(POLL_MS);
-		}
-		yyjson_doc_free(doc);
-		buf_free(&reply);
-		buf_free(&ask);
-		if (!e && running && cancelled(cmd_cancel(cmd))) {
-			struct errtext ignored;
-			buf_free(&reply);
-			if (cmd_call(cmd, HTTP_DELETE, url, (struct str){0}, &reply, &ignored))
-				cmd_note(cmd, "%s", ignored.msg);
-			buf_free(&reply);
-			e = ERR_CANCELLED;
-		}
-	}
 	return e;
 }
 
@@ -217,7 +183,7 @@ enum err run_collections_map(struct cmd *cmd, struct errtext *et)
 	e = e ? e : cmd_call(cmd, HTTP_POST, buf_c(&url), buf_str(&body), &reply, et);
 	if (!e) {
 		struct progress *p = progress_begin(cmd, "mapping", "", 0);
-		e = wait_for(cmd, buf_c(&url), p, et);
+		e = wire_wait(cmd, buf_c(&url), "?data=false", p, et);
 		progress_end(p, NULL);
 	}
 	e = e ? e : show(cmd, buf_c(&url), et);

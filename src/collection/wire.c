@@ -1,5 +1,6 @@
 /* Bodies, answers and calls. */
 #include "collection/wire.h"
+#include "base/clock.h"
 
 enum err wire_body(struct http_request *rq, yyjson_val **out, struct errtext *et)
 {
@@ -39,5 +40,48 @@ enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, s
 	if (!e && doc)
 		e = json_parse(buf_str(reply), doc, et);
 	buf_free(&url);
+	return e;
+}
+
+/* ---- jobs ---- */
+
+enum { POLL_MS = 100 };
+
+static void stop_job(struct cmd *cmd, const char *url)
+{
+	struct errtext why;
+	struct buf reply = {0};
+	if (cmd_call(cmd, HTTP_DELETE, url, (struct str){0}, &reply, &why))
+		cmd_note(cmd, "%s", why.msg);
+	buf_free(&reply);
+}
+
+enum err wire_wait(
+	struct cmd *cmd, const char *url, const char *query, struct progress *p, struct errtext *et)
+{
+	enum err e = OK;
+	for (bool running = true; running && !e;) {
+		struct buf reply = {0}, ask = {0};
+		yyjson_doc *doc = NULL;
+		buf_addf(&ask, "%s%s", url, query);
+		e = cmd_call(cmd, HTTP_GET, buf_c(&ask), (struct str){0}, &reply, et);
+		e = e ? e : json_parse(buf_str(&reply), &doc, et);
+		yyjson_val *o = yyjson_doc_get_root(doc), *at = yyjson_obj_get(o, "progress");
+		running = str_eq_c(json_str(o, "state"), "running");
+		if (!e && str_eq_c(json_str(o, "state"), "failed"))
+			e = err_set(et, ERR_CONFLICT, "%.*s", STR_FMT(json_str(o, "error")));
+		if (!e && running) {
+			progress_at(p, (uint64_t)json_i64(at, "done", 0),
+				(uint64_t)json_i64(at, "total", 0), json_str(at, "what").p);
+			clock_sleep_ms(POLL_MS);
+		}
+		yyjson_doc_free(doc);
+		buf_free(&reply);
+		buf_free(&ask);
+		if (!e && running && cancelled(cmd_cancel(cmd))) {
+			stop_job(cmd, url);
+			e = ERR_CANCELLED;
+		}
+	}
 	return e;
 }
