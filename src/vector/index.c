@@ -119,7 +119,7 @@ const struct vindex_options *vindex_opened(const struct vindex *x)
 
 /* ---- life ---- */
 
-enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struct errtext *et)
+enum err vindex_new(const struct vindex_options *o, struct vindex **out, struct errtext *et)
 {
 	enum err e = check_options(o, et);
 	if (e)
@@ -158,11 +158,6 @@ enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struc
 	}
 	*out = x;
 	return OK;
-}
-
-enum err vindex_new(const struct vindex_options *o, struct vindex **out, struct errtext *et)
-{
-	return vindex_alloc(o, out, et);
 }
 
 void vindex_free(struct vindex *x)

@@ -340,7 +340,7 @@ static enum err open_map(const char *path, int fd, const struct os_map *m,
 			(unsigned long long)b.total, (unsigned long long)o.max_bytes);
 	if (!o.max_items && h.used > SLOTS_MAX / 256)
 		o.max_items = MIN((uint64_t)h.used * 2, SLOTS_MAX);
-	e = vindex_alloc(&o, &x, et);
+	e = vindex_new(&o, &x, et);
 	if (e)
 		return e;
 	if (x->o.degree != h.degree || x->o.build_ef != h.build_ef)

@@ -7,13 +7,14 @@
  * Invariants:
  *	1. A slot's row and key are written before its number is stored anywhere (release), and not
  *	   again while a search may know the number.
- *	2. A neighbour is the number of a slot that has been written, or NONE; after a NONE come
- *only NONEs. Any mixture of an old and a new list is a list: searches read without a lock.
+ *	2. A neighbour is the number of a slot that has been written, or NONE; after a NONE only
+ *	   NONEs come. Any mixture of an old and a new list is a list: searches read without a
+ *	   lock.
  *	3. A deleted slot is marked dead first. Then a sweep over all lists takes it out of them.
  *	   Then it is retired with the present epoch, and given away again when no search runs that
  *	   began before. No list names a free slot.
  *	4. The table maps a key to its one slot that is not dead; the writer's, read under a
- *sequence count. */
+ *	   sequence count. */
 #ifndef VECTOR_INDEX_INT_H
 #define VECTOR_INDEX_INT_H
 #include "kernels/kernels.h"
@@ -251,6 +252,5 @@ void table_free_former(struct vindex *x); /* those that no search can read any m
 /* ---- between index.c and index_file.c ---- */
 void run_check(struct vindex *x, uint32_t slot); /* of 64 written slots, one is this */
 bool layers_grow(struct vindex *x, uint64_t slots);
-enum err vindex_alloc(const struct vindex_options *o, struct vindex **out, struct errtext *et);
 
 #endif
