@@ -1,10 +1,12 @@
 /* The client of bench/collections.sh.
  *
- *	bench_collections data FILE ITEMS DIM       clustered vectors as .fbin; queries as
- *FILE.queries bench_collections load PORT QUERIES SECONDS CONNECTIONS asks the collection `bench`
- *through Qdrant's API, one request at a time on each connection, ten hits each; prints queries a
- *second, p50 and p99 in microseconds, and how much of what exact searches find is found (of the
- *first 200 queries)
+ * `bench_collections data FILE ITEMS DIM` writes clustered vectors as .fbin, and queries as
+ * FILE.queries.
+ *
+ * `bench_collections load PORT QUERIES SECONDS CONNECTIONS` asks the collection `bench` through
+ * Qdrant's API, one request at a time on each connection, ten hits each; it prints queries a
+ * second, p50 and p99 in microseconds, and how much of what exact searches find is found (of the
+ * first 200 queries).
  *
  * One thread with epoll, which shares the machine with the server. */
 #include "base/clock.h"
