@@ -91,18 +91,8 @@ static enum err write_map(struct jw *w, const struct map_row *r, int64_t seq, st
 static void write_progress(struct jw *w, const struct map_progress *p)
 {
 	static const char *const states[] = {"idle", "running", "failed"};
-	jw_kc(w, "state", states[p->state]);
-	jw_kc(w, "error", p->state == MAP_FAILED ? err_text(p->failed, &p->et) : NULL);
-	jw_key(w, "progress");
-	if (p->state == MAP_RUNNING) {
-		jw_obj(w);
-		jw_kc(w, "what", p->what);
-		jw_ki64(w, "done", (int64_t)p->done);
-		jw_ki64(w, "total", (int64_t)p->total);
-		jw_end(w);
-	} else {
-		jw_null(w);
-	}
+	wire_job(w, states[p->state], p->state == MAP_FAILED ? err_text(p->failed, &p->et) : NULL,
+		p->state == MAP_RUNNING ? p->what : NULL, p->done, p->total);
 }
 
 static enum err read_map(struct croft *c, struct http_request *rq, bool points,

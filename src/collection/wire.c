@@ -45,6 +45,23 @@ enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, s
 
 /* ---- jobs ---- */
 
+void wire_job(struct jw *w, const char *state, const char *error, const char *what, uint64_t done,
+	uint64_t total)
+{
+	jw_kc(w, "state", state);
+	jw_kc(w, "error", error);
+	jw_key(w, "progress");
+	if (!what) {
+		jw_null(w);
+		return;
+	}
+	jw_obj(w);
+	jw_kc(w, "what", what);
+	jw_ki64(w, "done", (int64_t)done);
+	jw_ki64(w, "total", (int64_t)total);
+	jw_end(w);
+}
+
 enum { POLL_MS = 100 };
 
 static void stop_job(struct cmd *cmd, const char *url)
