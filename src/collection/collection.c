@@ -1,5 +1,6 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
 #include "collection/curate_int.h"
+#include "collection/jobs.h"
 #include "collection/traffic.h"
 #include "collection/map_int.h"
 #include "collection/version_int.h"
@@ -742,10 +743,10 @@ void collections_stop(struct croft *c)
 	struct collections *all = collections_of(c);
 	struct str key;
 	void *value;
-	maps_free(all->maps);
+	jobs_free(all->maps);
 	traffic_write(c, true);
 	traffic_free(all->traffic);
-	curations_free(all->curations);
+	jobs_free(all->curations);
 	migrate_stop(c);
 	shadow_stop(c);
 	recall_stop(c);

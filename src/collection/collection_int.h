@@ -25,6 +25,7 @@
  *	backend.c            where vectors are searched: in memory, or as pgv_int.h says
  *	move.c               from one of them to another
  *	map*.c               maps: see map_int.h
+ *	jobs.c               background work: see jobs.h
  *	curate*.c            curation: see curate_int.h
  *	version*.c           versions: see version_int.h
  *
@@ -460,14 +461,14 @@ struct collections {
 	pthread_mutex_t team_mu;
 	pthread_t sweeper, keeper, tender;
 	bool sweeping, keeping, tending;
-	char host[ID_HEX + 1];       /* this data directory */
-	struct maps *maps;           /* map_int.h */
-	struct traffic *traffic;     /* traffic.h */
-	struct curations *curations; /* curate_int.h */
-	struct versions *versions;   /* version_int.h */
-	struct workers *migrating;   /* migrate_int.h */
-	struct shadows *shadows;     /* migrate_int.h */
-	struct recalls *recalls;     /* held.h */
+	char host[ID_HEX + 1];     /* this data directory */
+	struct jobs *maps;         /* jobs.h: map.c */
+	struct traffic *traffic;   /* traffic.h */
+	struct jobs *curations;    /* jobs.h: curate.c */
+	struct versions *versions; /* version_int.h */
+	struct workers *migrating; /* migrate_int.h */
+	struct shadows *shadows;   /* migrate_int.h */
+	struct recalls *recalls;   /* held.h */
 };
 
 /* ---- rows ---- */

@@ -1,11 +1,10 @@
-/* Curation of collections: jobs on threads of their own, their results kept in the database.
+/* Curation of collections: background jobs (jobs.h), their results kept in the database.
  *
  * A job reads the items in one transaction, works, and writes its row. Nothing is written when it
  * fails or is stopped: the result that was there stays. */
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/os.h"
 #include "collection/curate_int.h"
+#include "collection/jobs.h"
 #include "collection/map_int.h"
 #include "vector/layout.h"
 
@@ -14,10 +13,8 @@
 
 struct curate_job {
 	struct croft *c;
-	struct curations *all;
-	pthread_t thread;
-	struct cancel cancel;
-	struct arena *a; /* of the options and the spaces */
+	const struct jobs_work *w; /* while it runs */
+	struct arena *a;           /* of the options and the spaces */
 	int64_t collection;
 	enum curate_kind kind;
 	struct space *spaces;
@@ -25,16 +22,7 @@ struct curate_job {
 	const struct space *space;
 	struct curate_options o;
 	struct str project, name;
-	bool lazy;                       /* a copy that has its items only when it is opened */
-	struct curate_progress progress; /* guarded by curations.mu */
-	bool used, ended;                /* guarded by curations.mu; ended: may be joined */
-};
-
-/* The last ones, those that have failed too: what one says stays until its place is needed. */
-enum { JOBS = 32 };
-struct curations {
-	pthread_mutex_t mu;
-	struct curate_job job[JOBS];
+	bool lazy; /* a copy that has its items only when it is opened */
 };
 
 static enum err no_memory(struct errtext *et)
@@ -101,20 +89,11 @@ static enum err keep(struct curate_job *j, const struct curate_rows *x,
 
 /* ---- the work ---- */
 
-static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
-{
-	struct curate_job *j = ctx;
-	pthread_mutex_lock(&j->all->mu);
-	snprintf(j->progress.what, sizeof j->progress.what, "%s", what);
-	j->progress.done = done;
-	j->progress.total = total;
-	pthread_mutex_unlock(&j->all->mu);
-}
-
 static enum err fill_copy(struct curate_job *j, struct errtext *et)
 {
 	struct collection *k = NULL;
-	enum err e = j->lazy ? collection_open(j->c, j->project, j->name, &k, &j->cancel, et) : OK;
+	enum err e =
+		j->lazy ? collection_open(j->c, j->project, j->name, &k, j->w->cancel, et) : OK;
 	collection_close(k);
 	return e;
 }
@@ -132,18 +111,18 @@ static enum err make(struct curate_job *j, struct errtext *et)
 		.max_bytes = (size_t)setting_int(j->c, "collection.curate_bytes"),
 		/* short rows and what is found; neighbours, the edges of their graph */
 		.row_bytes = 320 + 24 * (size_t)j->o.k,
-		.cancel = &j->cancel};
+		.cancel = j->w->cancel};
 	struct curate_found found = {0};
 	struct kern_team *team = NULL;
 	uint64_t began = clock_mono_ns();
-	tell(j, "reading", 0, 0);
+	jobs_tell(j->w->self, "reading", 0, 0);
 	enum err e = fill_copy(j, et);
 	e = e ? e : curate_read(j->c, j->collection, &x, et);
 	if (!e && x.n < 2)
 		e = err_set(et, ERR_CONFLICT,
 			"curation needs at least two items with vectors; there are %zu", x.n);
 	e = e ? e : kern_team_new(MAX(cpu_count() / 2, 1u), &team, et);
-	struct layout_work w = {team, &j->cancel, tell, j};
+	struct layout_work w = {team, j->w->cancel, jobs_tell, j->w->self};
 	e = e ? e : curate_work(j->kind, &x, &w, &found, et);
 	kern_team_free(team);
 	e = e ? e : keep(j, &x, &found, (int64_t)((clock_mono_ns() - began) / 1000000), et);
@@ -152,83 +131,25 @@ static enum err make(struct curate_job *j, struct errtext *et)
 	return e;
 }
 
-static void *work(void *arg)
+static enum err run(const struct jobs_work *w, struct errtext *et)
 {
-	struct curate_job *j = arg;
-	struct errtext et = {0};
-	enum err e = make(j, &et);
-	os_return_memory();
-	if (e && e != ERR_CANCELLED)
-		log_warn("curation of a collection: %s", err_text(e, &et));
-	pthread_mutex_lock(&j->all->mu);
-	j->progress.state = e ? CURATE_FAILED : CURATE_IDLE;
-	j->progress.failed = e;
-	if (e)
-		snprintf(j->progress.et.msg, sizeof j->progress.et.msg, "%s", err_text(e, &et));
-	j->ended = true;
-	pthread_mutex_unlock(&j->all->mu);
-	return NULL;
+	struct curate_job *j = w->ctx;
+	j->w = w;
+	return make(j, et);
 }
 
 /* ---- jobs ---- */
 
-enum err curations_new(struct curations **out, struct errtext *et)
+enum err curations_new(struct jobs **out, struct errtext *et)
 {
-	struct curations *m = calloc(1, sizeof *m);
-	if (!m)
-		return no_memory(et);
-	pthread_mutex_init(&m->mu, NULL);
-	*out = m;
-	return OK;
-}
-
-/* Waits for the thread, which has ended or was told to. */
-static void clear(struct curate_job *j)
-{
-	if (!j->used)
-		return;
-	pthread_join(j->thread, NULL);
-	arena_free(j->a);
-	*j = (struct curate_job){0};
-}
-
-void curations_free(struct curations *m)
-{
-	if (!m)
-		return;
-	for (size_t i = 0; i < JOBS; i++)
-		cancel_set(&m->job[i].cancel);
-	for (size_t i = 0; i < JOBS; i++)
-		clear(&m->job[i]);
-	pthread_mutex_destroy(&m->mu);
-	free(m);
-}
-
-/* Under mu: a free place, or one that has ended. */
-static enum err find_place(struct curations *m, const struct curate_job *fresh,
-	struct curate_job **out, struct errtext *et)
-{
-	struct curate_job *place = NULL, *own = NULL;
-	size_t running = 0;
-	for (size_t i = 0; i < JOBS; i++) {
-		struct curate_job *j = &m->job[i];
-		bool same = j->used && j->collection == fresh->collection && j->kind == fresh->kind;
-		running += j->used && !j->ended;
-		if (same && !j->ended)
-			return err_set(et, ERR_CONFLICT,
-				"%s of this collection are being looked for already",
-				curate_word(j->kind));
-		if (same)
-			own = j;
-		else if (!j->used || (j->ended && !place))
-			place = j;
-	}
-	if (running >= CURATE_AT_ONCE)
-		return err_set(et, ERR_BUSY,
-			"%zu collections are being curated at present: wait for one of them",
-			running);
-	*out = own ? own : place;
-	return OK;
+	_Static_assert(CURATE_AT_ONCE == 2, "the text says so");
+	return jobs_new(
+		&(struct jobs_kind){.thread = "curate",
+			.busy = "two collections are being curated at present: wait for one of "
+				"them",
+			.what = "curation of a collection",
+			.at_once = CURATE_AT_ONCE},
+		out, et);
 }
 
 static bool copy_texts(struct curate_job *j)
@@ -274,56 +195,28 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 enum err curate_start(struct croft *c, struct str project, struct str name, enum curate_kind kind,
 	const struct curate_options *o, struct errtext *et)
 {
-	struct curations *m = collections_of(c)->curations;
-	struct curate_job fresh = {.all = m, .used = true, .kind = kind, .a = arena_new(0)};
-	struct curate_job *j = NULL;
-	enum err e = fresh.a ? prepare(c, project, name, o, &fresh, et) : no_memory(et);
+	struct arena *a = arena_new(0);
+	struct curate_job *j = a ? arena_new_of(a, struct curate_job) : NULL;
+	struct str twice = a ? arena_fmt(a, "%s of this collection are being looked for already",
+				       curate_word(kind))
+			     : (struct str){0};
+	enum err e = j && twice.p ? OK : no_memory(et);
 	if (!e) {
-		fresh.cancel.parent = croft_stopping(c);
-		fresh.progress.state = CURATE_RUNNING;
-		snprintf(fresh.progress.what, sizeof fresh.progress.what, "reading");
-		pthread_mutex_lock(&m->mu);
-		e = find_place(m, &fresh, &j, et);
-		if (!e) {
-			clear(j);
-			*j = fresh;
-			e = thread_start(&j->thread, work, j, "curate", et);
-			if (e)
-				*j = (struct curate_job){0};
-		}
-		pthread_mutex_unlock(&m->mu);
+		j->a = a;
+		j->kind = kind;
+		e = prepare(c, project, name, o, j, et);
 	}
+	e = e ? e
+	      : jobs_start(collections_of(c)->curations,
+			&(struct jobs_new_one){.collection = j->collection,
+				.number = (int)kind,
+				.arena = a,
+				.ctx = j,
+				.run = run,
+				.stop = croft_stopping(c),
+				.twice = twice.p},
+			et);
 	if (e)
-		arena_free(fresh.a);
+		arena_free(a);
 	return e;
-}
-
-static struct curate_job *job_of(struct curations *m, int64_t collection, enum curate_kind kind)
-{
-	for (size_t i = 0; i < JOBS; i++)
-		if (m->job[i].used && m->job[i].collection == collection && m->job[i].kind == kind)
-			return &m->job[i];
-	return NULL;
-}
-
-bool curate_stop(struct croft *c, int64_t collection, enum curate_kind kind)
-{
-	struct curations *m = collections_of(c)->curations;
-	pthread_mutex_lock(&m->mu);
-	struct curate_job *j = job_of(m, collection, kind);
-	bool running = j && !j->ended;
-	if (running)
-		cancel_set(&j->cancel);
-	pthread_mutex_unlock(&m->mu);
-	return running;
-}
-
-void curate_progress(
-	struct croft *c, int64_t collection, enum curate_kind kind, struct curate_progress *out)
-{
-	struct curations *m = collections_of(c)->curations;
-	pthread_mutex_lock(&m->mu);
-	const struct curate_job *j = job_of(m, collection, kind);
-	*out = j ? j->progress : (struct curate_progress){0};
-	pthread_mutex_unlock(&m->mu);
 }

@@ -1,7 +1,7 @@
 /* Curation of collections: near-duplicates, outliers, samples to label, labels for items without
  * one, labels that are likely to be wrong, balance of classes.
  *
- *	curate.c          jobs on threads of their own: read, work, keep
+ *	curate.c          background jobs (jobs.h): read, work, keep
  *	curate_read.c     the items as rows, labels and figures
  *	curate_work.c     what is found, kind by kind (the methods are in vector/curate.h)
  *	curate_store.c    SQL, cases to bytes and back
@@ -125,23 +125,12 @@ void curate_found_free(struct curate_found *f);
 
 /* ---- jobs ---- */
 
-struct curate_progress {
-	enum { CURATE_IDLE, CURATE_RUNNING, CURATE_FAILED } state;
-	char what[32];
-	uint64_t done, total;
-	enum err failed;
-	struct errtext et;
-};
-
-struct curations; /* those that are worked at here */
-enum err curations_new(struct curations **out, struct errtext *et);
-void curations_free(struct curations *m); /* stops and waits; accepts NULL */
+struct jobs;
+enum err curations_new(
+	struct jobs **out, struct errtext *et); /* collection/jobs.h; their number is the kind */
 /* ERR_CONFLICT: one of that kind is worked at; ERR_BUSY: CURATE_AT_ONCE others are. */
 enum err curate_start(struct croft *c, struct str project, struct str name, enum curate_kind kind,
 	const struct curate_options *o, struct errtext *et) MUST_CHECK;
-bool curate_stop(struct croft *c, int64_t collection, enum curate_kind kind);
-void curate_progress(
-	struct croft *c, int64_t collection, enum curate_kind kind, struct curate_progress *out);
 
 /* ---- options and results as JSON ---- */
 

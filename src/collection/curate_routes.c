@@ -133,14 +133,6 @@ static enum err write_result(struct jw *w, struct page *p, struct errtext *et)
 	return e;
 }
 
-static void write_progress(struct jw *w, const struct curate_progress *p)
-{
-	static const char *const states[] = {"idle", "running", "failed"};
-	wire_job(w, states[p->state],
-		p->state == CURATE_FAILED ? err_text(p->failed, &p->et) : NULL,
-		p->state == CURATE_RUNNING ? p->what : NULL, p->done, p->total);
-}
-
 static enum err read_page(
 	const struct http_request *rq, enum curate_kind kind, struct page *p, struct errtext *et)
 {
@@ -169,7 +161,7 @@ static enum err range_query(const struct http_request *rq, struct page *p, struc
 static void reply_curation(struct croft *c, struct http_request *rq, struct http_response *rs,
 	enum curate_kind kind, struct page *p, enum err e, struct errtext *et)
 {
-	struct curate_progress progress;
+	struct jobs_at at;
 	struct collection_row k;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
@@ -177,13 +169,13 @@ static void reply_curation(struct croft *c, struct http_request *rq, struct http
 	/* how far it is first: who hears that it has ended gets what it found */
 	e = e ? e : map_find(c, project_of(rq), name_of(rq), rq->arena, &k, et);
 	if (!e)
-		curate_progress(c, k.number, kind, &progress);
+		jobs_look(collections_of(c)->curations, k.number, (int)kind, &at);
 	e = e ? e : db_begin(croft_db(c), TX_READ, &p->tx, et);
 	if (!e) {
 		e = read_page(rq, kind, p, et);
 		jw_obj(&w);
 		if (!e) {
-			write_progress(&w, &progress);
+			wire_job(&w, &at);
 			jw_key(&w, "result");
 		}
 		if (!e && p->there)
@@ -244,7 +236,7 @@ void delete_curation(struct croft *c, struct http_request *rq, struct http_respo
 	e = e ? e : map_find(c, project_of(rq), name_of(rq), rq->arena, &k, &et);
 	if (!e) {
 		x.collection = k.number;
-		stopped = curate_stop(c, k.number, x.kind);
+		stopped = jobs_stop(collections_of(c)->curations, k.number, (int)x.kind);
 		e = stopped ? OK : db_write(croft_db(c), drop_in, &x, &et);
 	}
 	jw_obj(&w);

@@ -1,11 +1,11 @@
-/* Maps of collections: made on a thread of their own, kept in the database.
+/* Maps of collections: made by background jobs (jobs.h), kept in the database.
  *
  * A job reads the vectors of one space in one transaction, lays them out (vector/layout.h), finds
  * and names the clusters, and writes the row. Nothing is written when it fails or is stopped: the
  * map that was there stays. */
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/room.h"
+#include "collection/jobs.h"
 #include "collection/map_int.h"
 #include "collection/traffic.h"
 #include "collection/version_int.h"
@@ -17,26 +17,15 @@
 
 struct map_job {
 	struct croft *c;
-	struct maps *all;
-	pthread_t thread;
-	struct cancel cancel;
-	struct arena *a; /* of the options and the collection */
+	const struct jobs_work *w; /* while it runs */
+	struct arena *a;           /* of the options and the collection */
 	int64_t collection;
 	struct space *spaces;
 	size_t n_spaces;
 	const struct space *space;
 	struct map_options o;
 	struct str project, name;
-	bool lazy;                    /* a copy that has its items only when it is opened */
-	struct map_progress progress; /* guarded by maps.mu */
-	bool used, ended;             /* guarded by maps.mu; ended: the thread may be joined */
-};
-
-/* The last ones, those that have failed too: what one says stays until its place is needed. */
-enum { JOBS = 16 };
-struct maps {
-	pthread_mutex_t mu;
-	struct map_job job[JOBS];
+	bool lazy; /* a copy that has its items only when it is opened */
 };
 
 static enum err no_memory(struct errtext *et)
@@ -196,7 +185,7 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 	const struct map_job *j = x->job;
 	struct item_vector *v;
 	size_t n, dim = j->space->dim;
-	if (cancelled(&j->cancel))
+	if (cancelled(j->w->cancel))
 		return ERR_CANCELLED;
 	struct arena *a = arena_new(0);
 	if (!a)
@@ -505,16 +494,6 @@ static enum err keep(struct map_job *j, const struct made *m, int64_t seq, struc
 
 /* ---- the work ---- */
 
-static void tell(void *ctx, const char *what, uint64_t done, uint64_t total)
-{
-	struct map_job *j = ctx;
-	pthread_mutex_lock(&j->all->mu);
-	snprintf(j->progress.what, sizeof j->progress.what, "%s", what);
-	j->progress.done = done;
-	j->progress.total = total;
-	pthread_mutex_unlock(&j->all->mu);
-}
-
 static enum err lay_out(struct map_job *j, struct reading *x, const struct layout_work *w,
 	float *share, struct errtext *et)
 {
@@ -543,14 +522,14 @@ static enum err make_map(struct map_job *j, struct reading *x, struct errtext *e
 	struct kern_team *team = NULL;
 	uint64_t began = clock_mono_ns();
 	size_t *was = NULL;
-	tell(j, "reading", 0, 0);
-	enum err e = j->lazy ? version_fill(j->c, j->project, j->name, &j->cancel, et) : OK;
+	jobs_tell(j->w->self, "reading", 0, 0);
+	enum err e = j->lazy ? version_fill(j->c, j->project, j->name, j->w->cancel, et) : OK;
 	e = e ? e : read_all(x, &k, &old, &old_row, et);
 	e = e || !old_row.about.p ? e : check_old(j, old_row.about, et);
 	was = malloc((x->p.n + 1) * sizeof *was);
 	e = e || was ? e : no_memory(et);
 	e = e ? e : kern_team_new(MAX(cpu_count() / 2, 1u), &team, et);
-	struct layout_work w = {team, &j->cancel, tell, j};
+	struct layout_work w = {team, j->w->cancel, jobs_tell, j->w->self};
 	if (!e) {
 		take_places(x, &old, old_row.seq, was);
 		e = lay_out(j, x, &w, m.share, et);
@@ -560,9 +539,9 @@ static enum err make_map(struct map_job *j, struct reading *x, struct errtext *e
 	e = e ? e : find_clusters(j, &x->p, &old, was, &w, &clusters, &m.n_clusters, et);
 	m.clusters = clusters;
 	if (!e) {
-		tell(j, "names", 0, 0);
+		jobs_tell(j->w->self, "names", 0, 0);
 		e = map_label(j->c, j->collection, j->o.field, &x->p, clusters, m.n_clusters, j->a,
-			&j->cancel, et);
+			j->w->cancel, et);
 	}
 	m.took_ms = (int64_t)((clock_mono_ns() - began) / 1000000);
 	e = e ? e : keep(j, &m, k.seq, et);
@@ -571,84 +550,29 @@ static enum err make_map(struct map_job *j, struct reading *x, struct errtext *e
 	return e;
 }
 
-static void *work(void *arg)
+static enum err run(const struct jobs_work *w, struct errtext *et)
 {
-	struct map_job *j = arg;
-	struct errtext et = {0};
+	struct map_job *j = w->ctx;
 	struct reading x = {
 		.job = j, .max_bytes = (size_t)setting_int(j->c, "collection.map_bytes")};
-	enum err e = make_map(j, &x, &et);
+	j->w = w;
+	enum err e = make_map(j, &x, et);
 	map_points_free(&x.p);
 	free(x.v);
 	free(x.vec);
-	if (e && e != ERR_CANCELLED)
-		log_warn("a map of a collection: %s", err_text(e, &et));
-	pthread_mutex_lock(&j->all->mu);
-	j->progress.state = e ? MAP_FAILED : MAP_NOTHING;
-	j->progress.failed = e;
-	if (e)
-		snprintf(j->progress.et.msg, sizeof j->progress.et.msg, "%s", err_text(e, &et));
-	j->ended = true;
-	pthread_mutex_unlock(&j->all->mu);
-	return NULL;
+	return e;
 }
 
 /* ---- jobs ---- */
 
-enum err maps_new(struct maps **out, struct errtext *et)
+enum err maps_new(struct jobs **out, struct errtext *et)
 {
-	struct maps *m = calloc(1, sizeof *m);
-	if (!m)
-		return no_memory(et);
-	pthread_mutex_init(&m->mu, NULL);
-	*out = m;
-	return OK;
-}
-
-/* Waits for the thread, which has ended or was told to. */
-static void clear(struct map_job *j)
-{
-	if (!j->used)
-		return;
-	pthread_join(j->thread, NULL);
-	arena_free(j->a);
-	*j = (struct map_job){0};
-}
-
-void maps_free(struct maps *m)
-{
-	if (!m)
-		return;
-	for (size_t i = 0; i < JOBS; i++)
-		cancel_set(&m->job[i].cancel);
-	for (size_t i = 0; i < JOBS; i++)
-		clear(&m->job[i]);
-	pthread_mutex_destroy(&m->mu);
-	free(m);
-}
-
-/* Under mu: a free place, or one that has ended. */
-static enum err find_place(
-	struct maps *m, int64_t collection, struct map_job **out, struct errtext *et)
-{
-	struct map_job *place = NULL;
-	size_t running = 0;
-	for (size_t i = 0; i < JOBS; i++) {
-		struct map_job *j = &m->job[i];
-		if (j->used && !j->ended) {
-			running++;
-			if (j->collection == collection)
-				return err_set(
-					et, ERR_CONFLICT, "a map of this collection is being made");
-		} else if (!place || (j->used && j->collection == collection)) {
-			place = j;
-		}
-	}
-	if (running >= MAP_AT_ONCE)
-		return err_set(et, ERR_BUSY,
-			"%zu maps are being made at present: wait for one of them", running);
-	*out = place;
-	return OK;
+	_Static_assert(MAP_AT_ONCE == 2, "the text says so");
+	return jobs_new(&(struct jobs_kind){.thread = "map",
+				.busy = "two maps are being made at present: wait for one of them",
+				.what = "a map of a collection",
+				.at_once = MAP_AT_ONCE},
+		out, et);
 }
 
 enum err map_find(struct croft *c, struct str project, struct str name, struct arena *a,
@@ -690,54 +614,23 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 enum err map_start(struct croft *c, struct str project, struct str name,
 	const struct map_options *o, struct errtext *et)
 {
-	struct maps *m = collections_of(c)->maps;
-	struct map_job fresh = {.all = m, .used = true, .a = arena_new(0)}, *j = NULL;
-	enum err e = fresh.a ? prepare(c, project, name, o, &fresh, et) : no_memory(et);
+	struct arena *a = arena_new(0);
+	struct map_job *j = a ? arena_new_of(a, struct map_job) : NULL;
+	enum err e = j ? OK : no_memory(et);
 	if (!e) {
-		fresh.cancel.parent = croft_stopping(c);
-		fresh.progress.state = MAP_RUNNING;
-		snprintf(fresh.progress.what, sizeof fresh.progress.what, "reading");
-		pthread_mutex_lock(&m->mu);
-		e = find_place(m, fresh.collection, &j, et);
-		if (!e) {
-			clear(j);
-			*j = fresh;
-			e = thread_start(&j->thread, work, j, "map", et);
-			if (e)
-				*j = (struct map_job){0};
-		}
-		pthread_mutex_unlock(&m->mu);
+		j->a = a;
+		e = prepare(c, project, name, o, j, et);
 	}
+	e = e ? e
+	      : jobs_start(collections_of(c)->maps,
+			&(struct jobs_new_one){.collection = j->collection,
+				.arena = a,
+				.ctx = j,
+				.run = run,
+				.stop = croft_stopping(c),
+				.twice = "a map of this collection is being made"},
+			et);
 	if (e)
-		arena_free(fresh.a);
+		arena_free(a);
 	return e;
-}
-
-static struct map_job *job_of(struct maps *m, int64_t collection)
-{
-	for (size_t i = 0; i < JOBS; i++)
-		if (m->job[i].used && m->job[i].collection == collection)
-			return &m->job[i];
-	return NULL;
-}
-
-bool map_stop(struct croft *c, int64_t collection)
-{
-	struct maps *m = collections_of(c)->maps;
-	pthread_mutex_lock(&m->mu);
-	struct map_job *j = job_of(m, collection);
-	bool running = j && !j->ended;
-	if (running)
-		cancel_set(&j->cancel);
-	pthread_mutex_unlock(&m->mu);
-	return running;
-}
-
-void map_progress(struct croft *c, int64_t collection, struct map_progress *out)
-{
-	struct maps *m = collections_of(c)->maps;
-	pthread_mutex_lock(&m->mu);
-	const struct map_job *j = job_of(m, collection);
-	*out = j ? j->progress : (struct map_progress){0};
-	pthread_mutex_unlock(&m->mu);
 }

@@ -1,6 +1,6 @@
 /* Maps of collections: each item a point in the plane, clusters with names.
  *
- *	map.c          the work on a thread of its own: read, lay out, name, keep
+ *	map.c          the work, a background job (jobs.h): read, lay out, name, keep
  *	map_labels.c   names of clusters from their texts
  *	map_store.c    SQL
  *	map_routes.c, map_cmd.c: wire JSON and the command
@@ -70,23 +70,11 @@ enum err map_label(struct croft *c, int64_t collection, struct str field,
 
 /* ---- making ---- */
 
-struct map_progress {
-	enum { MAP_NOTHING, MAP_RUNNING, MAP_FAILED } state;
-	char what[32];
-	uint64_t done, total;
-	enum err failed;
-	struct errtext et;
-};
-
-struct maps; /* those that are being made here */
-enum err maps_new(struct maps **out, struct errtext *et);
-void maps_free(struct maps *m); /* stops and waits; accepts NULL */
+struct jobs;
+enum err maps_new(struct jobs **out, struct errtext *et); /* collection/jobs.h; their number is 0 */
 /* ERR_CONFLICT: one of it is being made; ERR_BUSY: MAP_AT_ONCE others are. */
 enum err map_start(struct croft *c, struct str project, struct str name,
 	const struct map_options *o, struct errtext *et) MUST_CHECK;
-/* False when none is being made. It ends within a second or so. */
-bool map_stop(struct croft *c, int64_t collection);
-void map_progress(struct croft *c, int64_t collection, struct map_progress *out);
 
 /* The row of a collection by its name. */
 enum err map_find(struct croft *c, struct str project, struct str name, struct arena *a,

@@ -88,13 +88,6 @@ static enum err write_map(struct jw *w, const struct map_row *r, int64_t seq, st
 	return OK;
 }
 
-static void write_progress(struct jw *w, const struct map_progress *p)
-{
-	static const char *const states[] = {"idle", "running", "failed"};
-	wire_job(w, states[p->state], p->state == MAP_FAILED ? err_text(p->failed, &p->et) : NULL,
-		p->state == MAP_RUNNING ? p->what : NULL, p->done, p->total);
-}
-
 static enum err read_map(struct croft *c, struct http_request *rq, bool points,
 	struct collection_row *k, struct map_row *r, bool *there, struct errtext *et)
 {
@@ -114,18 +107,18 @@ static void reply_map(struct croft *c, struct http_request *rq, struct http_resp
 {
 	struct collection_row k = {0};
 	struct map_row r = {0};
-	struct map_progress p;
+	struct jobs_at at;
 	bool there = false;
 	struct buf b = {0};
 	struct jw w = {.out = &b};
 	/* how far it is first: who hears that it is made gets what was made */
 	e = e ? e : map_find(c, project_of(rq), name_of(rq), rq->arena, &k, et);
 	if (!e)
-		map_progress(c, k.number, &p);
+		jobs_look(collections_of(c)->maps, k.number, 0, &at);
 	e = e ? e : read_map(c, rq, points, &k, &r, &there, et);
 	if (!e) {
 		jw_obj(&w);
-		write_progress(&w, &p);
+		wire_job(&w, &at);
 		jw_key(&w, "map");
 		if (there)
 			e = write_map(&w, &r, k.seq, et);
@@ -222,7 +215,7 @@ void delete_map(struct croft *c, struct http_request *rq, struct http_response *
 	bool stopped = false;
 	enum err e = map_find(c, project_of(rq), name_of(rq), rq->arena, &k, &et);
 	if (!e) {
-		stopped = map_stop(c, k.number);
+		stopped = jobs_stop(collections_of(c)->maps, k.number, 0);
 		e = stopped ? OK : db_write(croft_db(c), drop_in, &k.number, &et);
 	}
 	jw_obj(&w);

@@ -45,20 +45,20 @@ enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, s
 
 /* ---- jobs ---- */
 
-void wire_job(struct jw *w, const char *state, const char *error, const char *what, uint64_t done,
-	uint64_t total)
+void wire_job(struct jw *w, const struct jobs_at *at)
 {
-	jw_kc(w, "state", state);
-	jw_kc(w, "error", error);
+	static const char *const states[] = {"idle", "running", "failed"};
+	jw_kc(w, "state", states[at->state]);
+	jw_kc(w, "error", at->state == JOB_FAILED ? err_text(at->failed, &at->et) : NULL);
 	jw_key(w, "progress");
-	if (!what) {
+	if (at->state != JOB_RUNNING) {
 		jw_null(w);
 		return;
 	}
 	jw_obj(w);
-	jw_kc(w, "what", what);
-	jw_ki64(w, "done", (int64_t)done);
-	jw_ki64(w, "total", (int64_t)total);
+	jw_kc(w, "what", at->what);
+	jw_ki64(w, "done", (int64_t)at->done);
+	jw_ki64(w, "total", (int64_t)at->total);
 	jw_end(w);
 }
 

@@ -2,6 +2,7 @@
 #ifndef COLLECTION_WIRE_H
 #define COLLECTION_WIRE_H
 #include "base/json.h"
+#include "collection/jobs.h"
 #include "module/cmd.h"
 #include "net/http.h"
 
@@ -12,9 +13,8 @@ void wire_reply(struct http_response *rs, enum err e, struct errtext *et, struct
 /* A call on the collection that the first argument names; doc (may be NULL): the reply. */
 enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
 	struct buf *reply, yyjson_doc **doc, struct errtext *et) MUST_CHECK;
-/* The members "state", "error" (NULL: null) and "progress" (what NULL: null) of a job. */
-void wire_job(struct jw *w, const char *state, const char *error, const char *what, uint64_t done,
-	uint64_t total);
+/* The members "state", "error" and "progress" of a job. */
+void wire_job(struct jw *w, const struct jobs_at *at);
 /* Asks url + query until the job there has ended: ERR_CONFLICT with its reason when it failed. A
  * cancelled wait stops the job. */
 enum err wire_wait(struct cmd *cmd, const char *url, const char *query, struct progress *p,
