@@ -18,6 +18,7 @@ struct turn_search {
 	struct vhit *hits;
 	struct rag_hit *passages; /* those in the prompt */
 	size_t n, used;
+	struct str ranker; /* the cross-encoder that ordered them; "" */
 	struct marks marks;
 };
 
@@ -25,7 +26,7 @@ struct turn_search {
 
 enum err turn_stores(struct turn *t)
 {
-	const struct vsearch *q = &t->p.search;
+	struct vsearch *q = &t->p.search;
 	for (size_t i = 0; i < q->n_stores; i++) {
 		struct vstore v;
 		enum err e = vstore_get(t->c, t->r.project, q->stores[i], t->a, &v, &t->x.et);
@@ -37,7 +38,7 @@ enum err turn_stores(struct turn *t)
 		if (e)
 			return store_failed(&t->x, e, "tools");
 	}
-	return OK;
+	return q->n_stores ? vsearch_ranker(t->c, "file_search.", t->a, q, &t->x) : OK;
 }
 
 /* ---- the search ---- */
@@ -77,12 +78,18 @@ static enum err make_queries(struct turn *t, struct turn_search *s)
 static enum err find(struct turn *t, struct turn_search *s, struct span *span)
 {
 	struct vsearch q = t->p.search;
+	struct vfound found = {0};
 	q.queries = s->queries;
 	q.n_queries = s->n_queries;
+	q.who = t->who;
+	q.run = t->run;
+	q.span = span;
 	span_text(span, "input", s->queries[0]);
-	enum err e =
-		vstores_find(t->c, t->r.project, &q, t->cancel, t->a, &s->hits, &s->n, &t->x.et);
-	span_i64(span, "hits", (int64_t)(e ? 0 : s->n));
+	enum err e = vstores_find(t->c, t->r.project, &q, t->cancel, t->a, &found, &t->x.et);
+	s->hits = found.hits;
+	s->n = found.n;
+	s->ranker = q.reranker;
+	span_i64(span, "hits", (int64_t)s->n);
 	return e ? api_fail_from(&t->x, e, "tools") : OK;
 }
 
@@ -352,6 +359,8 @@ enum err turn_tell(struct turn *t)
 	jw_obj(&o);
 	jw_ki64(&o, "found", (int64_t)s->n);
 	jw_ki64(&o, "in_prompt", (int64_t)s->used);
+	if (s->ranker.n)
+		jw_kstr(&o, "ranker", s->ranker);
 	jw_end(&o);
 	enum err e = b.err || own.err
 			     ? ERR_NOMEM

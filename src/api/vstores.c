@@ -298,7 +298,8 @@ static const struct route routes[] = {
 		"ranking_options?: object, rewrite_query?: boolean }",
 		"{ object: \"vector_store.search_results.page\", search_query: string[], data: { "
 		"file_id, filename, score: number, attributes: object, content: { type: \"text\", "
-		"text }[] }[], has_more: boolean, next_page: string | null }",
+		"text }[] }[], has_more: boolean, next_page: string | null, croft: { ranker: "
+		"string | null, notes: string[] } }",
 		0},
 	{HTTP_POST, STORES "/{id}/files", vstore_files_add, PERM_DOCUMENT_WRITE,
 		"Add a file; it is indexed in the background", NULL, "{ " FILE_NEW " }",
@@ -375,6 +376,10 @@ static const struct option search_options[] = {
 	{"k", 'k', "N", "How many passages; 10 if not given"},
 	{"filter", 'f', "JSON",
 		"Over attributes: {\"type\":\"eq\",\"key\":\"year\",\"value\":2026}"},
+	{"rewrite", 0, NULL,
+		"A chat model (rag.query_model) rewrites the query; both are searched"},
+	{"ranker", 0, "NAME", "auto, none or an installed cross-encoder: orders what is found"},
+	{"threshold", 0, "SCORE", "Only passages with this score or more, 0 to 1"},
 };
 
 static const struct command commands[] = {

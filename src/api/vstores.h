@@ -155,6 +155,14 @@ struct vsearch {
 	const struct cond *filter; /* over attributes; NULL: none */
 	struct id *stores;
 	size_t n_stores;
+	bool rewrite; /* each query by a chat model; both are searched */
+	/* "auto", "none", "default-...", or a cross-encoder's name; "": as the settings say */
+	struct str ranker;
+	bool rerank;                 /* from here on set by vsearch_ranker() */
+	struct str reranker;         /* which cross-encoder */
+	const struct principal *who; /* whose share of a chat model a rewriting takes */
+	struct run *run;             /* gets a span for each stage, below `span`; NULL: none */
+	struct span *span;
 };
 
 enum err vstore_parse(
@@ -177,9 +185,20 @@ struct vhit {
 	struct id store, file;
 	struct str name;
 };
-/* Best first; the stores are the project's, none has expired. */
+struct vfound {
+	struct vhit *hits; /* best first */
+	size_t n;
+	struct str *searched; /* the queries, each followed by what it was rewritten to */
+	size_t n_searched;
+	struct str *notes; /* what did not go as it was asked for */
+	size_t n_notes;
+};
+/* Which cross-encoder, if any, orders what is found. `where` as in vsearch_options(). */
+enum err vsearch_ranker(struct croft *c, const char *where, struct arena *a, struct vsearch *q,
+	struct api_error *x);
+/* The stores are the project's, none has expired. */
 enum err vstores_find(struct croft *c, struct str project, const struct vsearch *q,
-	const struct cancel *cancel, struct arena *a, struct vhit **out, size_t *n,
+	const struct cancel *cancel, struct arena *a, struct vfound *out,
 	struct errtext *et) MUST_CHECK;
 
 /* ---- routes ---- */

@@ -485,8 +485,10 @@ static enum err write_query(struct cmd *cmd, struct buf *out, struct errtext *et
 {
 	struct buf text = {0};
 	struct str most = cmd_opt(cmd, "k"), filter = cmd_opt(cmd, "filter");
+	struct str ranker = cmd_opt(cmd, "ranker"), threshold = cmd_opt(cmd, "threshold");
 	yyjson_doc *doc = NULL;
 	int64_t k;
+	double least;
 	struct jw w = {.out = out};
 	for (size_t i = 1; i < cmd_n_args(cmd); i++)
 		buf_addf(&text, "%s%.*s", i > 1 ? " " : "", STR_FMT(cmd_arg(cmd, i)));
@@ -494,15 +496,45 @@ static enum err write_query(struct cmd *cmd, struct buf *out, struct errtext *et
 	jw_kstr(&w, "query", buf_str(&text));
 	if (most.n && str_i64(most, &k))
 		jw_ki64(&w, "max_num_results", k);
+	if (cmd_flag(cmd, "rewrite"))
+		jw_kbool(&w, "rewrite_query", true);
 	enum err e = filter.n ? json_parse(filter, &doc, et) : OK;
 	if (!e && doc) {
 		jw_key(&w, "filters");
 		jw_val(&w, yyjson_doc_get_root(doc));
 	}
+	if (!e && threshold.n && !str_f64(threshold, &least))
+		e = err_set(et, ERR_INVALID, "--threshold: a number from 0 to 1 is expected");
+	if (!e && (ranker.n || threshold.n)) {
+		jw_key(&w, "ranking_options");
+		jw_obj(&w);
+		if (ranker.n)
+			jw_kstr(&w, "ranker", ranker);
+		if (threshold.n)
+			jw_kf64(&w, "score_threshold", least);
+		jw_end(&w);
+	}
 	jw_end(&w);
 	yyjson_doc_free(doc);
 	buf_free(&text);
 	return e;
+}
+
+/* What was searched beside the query, and who ordered it. */
+static void print_how(struct cmd *cmd, yyjson_val *o)
+{
+	yyjson_val *own = yyjson_obj_get(o, "croft"), *v;
+	struct str ranker = json_str(own, "ranker");
+	size_t i, n;
+	yyjson_arr_foreach(yyjson_obj_get(o, "search_query"), i, n, v)
+	{
+		if (i)
+			cmd_outf(cmd, "searched too: %.*s\n", STR_FMT(json_val_str(v)));
+	}
+	yyjson_arr_foreach(yyjson_obj_get(own, "notes"), i, n, v)
+		cmd_outf(cmd, "note: %.*s\n", STR_FMT(json_val_str(v)));
+	if (ranker.n)
+		cmd_outf(cmd, "ordered by %.*s\n", STR_FMT(ranker));
 }
 
 enum err run_stores_search(struct cmd *cmd, struct errtext *et)
@@ -516,8 +548,9 @@ enum err run_stores_search(struct cmd *cmd, struct errtext *et)
 	if (!e && cmd_json(cmd)) {
 		cmd_outf(cmd, "%s\n", buf_c(&body));
 	} else if (!e) {
-		yyjson_val *hits = yyjson_obj_get(yyjson_doc_get_root(doc), "data"), *h;
+		yyjson_val *o = yyjson_doc_get_root(doc), *hits = yyjson_obj_get(o, "data"), *h;
 		size_t i, n;
+		print_how(cmd, o);
 		yyjson_arr_foreach(hits, i, n, h) print_hit(cmd, i + 1, h);
 		if (!yyjson_arr_size(hits))
 			cmd_outf(cmd, "nothing was found\n");

@@ -244,7 +244,6 @@ static enum err parse_ranking(
 	yyjson_val *o, const char *where, struct vsearch *out, struct api_error *x)
 {
 	yyjson_val *r = api_get(o, "ranking_options"), *t;
-	struct str ranker = json_str(r, "ranker");
 	char param[80];
 	if (!r)
 		return OK;
@@ -252,9 +251,11 @@ static enum err parse_ranking(
 	if (!yyjson_is_obj(r))
 		return bad(x, param, "an object");
 	snprintf(param, sizeof param, "%sranking_options.ranker", where);
-	if (api_get(r, "ranker") && !str_eq_c(ranker, "auto") && !str_eq_c(ranker, "none") &&
-		!str_starts(ranker, S("default-")))
-		return bad(x, param, "\"auto\", \"none\" or \"default-2024-11-15\"");
+	out->ranker = json_str(r, "ranker");
+	if (api_get(r, "ranker") && (!out->ranker.n || out->ranker.n > NAME_MAX_))
+		return bad(x, param,
+			"\"auto\", \"none\", \"default-2024-11-15\" or an installed "
+			"cross-encoder's name");
 	snprintf(param, sizeof param, "%sranking_options.score_threshold", where);
 	t = api_get(r, "score_threshold");
 	out->threshold = yyjson_get_num(t);
@@ -328,13 +329,11 @@ static enum err parse_queries(
 enum err vsearch_parse(struct str body, struct arena *a, struct vsearch *out, struct api_error *x)
 {
 	yyjson_val *o;
-	bool rewrite;
 	struct vsearch q = {.most = RESULTS_DEFAULT, .balance = 1};
 	enum err e = api_parse_body(body, a, &o, x);
 	e = e ? e : parse_queries(o, a, &q, x);
 	e = e ? e : vsearch_options(o, "", a, &q, x);
-	/* a query is searched as it is, and the reply says which */
-	e = e ? e : api_want_bool(o, "rewrite_query", &rewrite, x);
+	e = e ? e : api_want_bool(o, "rewrite_query", &q.rewrite, x);
 	if (!e)
 		*out = q;
 	return e;

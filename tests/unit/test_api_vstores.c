@@ -95,6 +95,16 @@ static void test_api_vstores__searches(void)
 			a, &q, &x),
 		&x.et);
 	CHECK(q.n_queries == 2 && q.most == 50 && q.threshold == 0.5 && q.balance == 2);
+	CHECK(!q.rewrite && str_eq_c(q.ranker, "none"));
+	CHECK_OK(vsearch_parse(S("{\"query\":\"a\",\"rewrite_query\":true,\"ranking_options\":{"
+				 "\"ranker\":\"my-reranker\"}}"),
+			 a, &q, &x),
+		&x.et);
+	CHECK(q.rewrite && str_eq_c(q.ranker, "my-reranker") && !q.rerank);
+	CHECK_ERR(
+		vsearch_parse(S("{\"query\":\"a\",\"ranking_options\":{\"ranker\":7}}"), a, &q, &x),
+		ERR_INVALID);
+	CHECK_STR(str_c(x.param), "ranking_options.ranker");
 	CHECK_OK(vsearch_parse(S("{\"query\":\"a\",\"ranking_options\":{\"hybrid_search\":{"
 				 "\"embedding_weight\":0,\"text_weight\":1}}}"),
 			 a, &q, &x),

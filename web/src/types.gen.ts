@@ -592,7 +592,7 @@ export interface Routes {
   /** Remove a vector store; the files stay. */
   "DELETE /v1/vector_stores/{id}": { query: undefined; body: undefined; reply: { id: string; object: "vector_store.deleted"; deleted: boolean } };
   /** Find passages in a vector store. */
-  "POST /v1/vector_stores/{id}/search": { query: undefined; body: { query: (string | (string)[]); max_num_results?: number; filters?: Record<string, unknown>; ranking_options?: Record<string, unknown>; rewrite_query?: boolean }; reply: { object: "vector_store.search_results.page"; search_query: (string)[]; data: ({ file_id: string; filename: string; score: number; attributes: Record<string, unknown>; content: ({ type: "text"; text: string })[] })[]; has_more: boolean; next_page: (string | null) } };
+  "POST /v1/vector_stores/{id}/search": { query: undefined; body: { query: (string | (string)[]); max_num_results?: number; filters?: Record<string, unknown>; ranking_options?: Record<string, unknown>; rewrite_query?: boolean }; reply: { object: "vector_store.search_results.page"; search_query: (string)[]; data: ({ file_id: string; filename: string; score: number; attributes: Record<string, unknown>; content: ({ type: "text"; text: string })[] })[]; has_more: boolean; next_page: (string | null); croft: { ranker: (string | null); notes: (string)[] } } };
   /** Add a file; it is indexed in the background. */
   "POST /v1/vector_stores/{id}/files": { query: undefined; body: { file_id: string; attributes?: Record<string, unknown>; chunking_strategy?: Record<string, unknown> }; reply: VectorStoreFile };
   /** List the files of a vector store. */
