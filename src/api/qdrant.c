@@ -140,6 +140,12 @@ static const struct route routes[] = {
 	{HTTP_PATCH, C, qd_update, WRITE, "Qdrant: change how a collection is stored (no effect)",
 		NULL, "object", "object", 0},
 	{HTTP_DELETE, C, qd_delete, WRITE, "Qdrant: delete a collection", NULL, NULL, "object", 0},
+	{HTTP_GET, "/aliases", qd_aliases, READ, "Qdrant: all aliases of collections", NULL, NULL,
+		"object", 0},
+	{HTTP_GET, C "/aliases", qd_aliases_of, READ, "Qdrant: the aliases of a collection", NULL,
+		NULL, "object", 0},
+	{HTTP_POST, "/collections/aliases", qd_change_aliases, WRITE,
+		"Qdrant: change aliases, all at one moment or none", NULL, "object", "object", 0},
 	{HTTP_PUT, C "/index", qd_index, WRITE,
 		"Qdrant: index a field of the payloads (all of them are, always)", NULL, "object",
 		"object", 0},
@@ -190,6 +196,7 @@ static const struct route routes[] = {
 
 static const struct face faces[] = {
 	{"/collections", NULL, reply_error, NULL},
+	{"/aliases", NULL, reply_error, NULL},
 };
 
 const struct module qdrant_module = {

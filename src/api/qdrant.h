@@ -3,6 +3,7 @@
  *
  *	qdrant.c              the rows, errors, the envelope
  *	qdrant_collections.c  collections
+ *	qdrant_aliases.c      aliases of collections
  *	qdrant_points.c       changes of points
  *	qdrant_query.c        reading, answers of searches
  *	qdrant_ask.c          kinds of queries, within each other
@@ -95,6 +96,9 @@ void qd_exists(struct croft *c, struct http_request *rq, struct http_response *r
 void qd_create(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_update(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_delete(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_aliases_of(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_change_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_index(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_upsert(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_remove(struct croft *c, struct http_request *rq, struct http_response *rs);

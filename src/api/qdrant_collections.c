@@ -154,7 +154,7 @@ void qd_delete(struct croft *c, struct http_request *rq, struct http_response *r
 	struct jw w;
 	enum err e = qd_begin(&q, c, rq, rs);
 	e = e ? e : collection_delete(c, project_of(rq), http_param(rq, "collection"), &q.et);
-	if (e && e != ERR_NOT_FOUND) {
+	if (e && e != ERR_NOT_FOUND && e != ERR_CONFLICT) { /* conflict: the name of an alias */
 		qd_fail(&q, e);
 		return;
 	}

@@ -1,4 +1,5 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
+#include "collection/alias.h"
 #include "collection/curate_int.h"
 #include "collection/jobs.h"
 #include "collection/traffic.h"
@@ -181,6 +182,7 @@ static enum err to_info(struct tx *tx, const struct collection_row *r, struct ar
 		if (out->spaces[i].role == SPACE_NAMED)
 			out->spaces[kept++] = out->spaces[i];
 	out->n_spaces = kept;
+	e = e ? e : store_aliases_of(tx, r->number, a, &out->aliases, &out->n_aliases, et);
 	return e ? e : store_keyword(tx, r->number, a, &out->keyword, et);
 }
 
@@ -257,6 +259,11 @@ static enum err drop_in(struct tx *tx, void *ctx, struct errtext *et)
 	enum err e = store_collection_by_name(tx, d->project, d->name, d->a, &r, et);
 	if (e)
 		return e;
+	if (!str_eq(r.name, d->name))
+		return err_set(et, ERR_CONFLICT,
+			"%.*s is an alias of the collection %.*s: delete the alias, or the "
+			"collection by its own name",
+			STR_FMT(d->name), STR_FMT(r.name));
 	d->number = r.number;
 	e = store_collection_drop(tx, r.number, et);
 	snprintf(text, sizeof text, "%lld", (long long)r.number);

@@ -72,7 +72,9 @@ struct collection_info {
 	int64_t items, seq, created_ms, updated_ms;
 	bool lazy;           /* a copy whose items are still those of a version */
 	const char *backend; /* "embedded", "pgvector" */
-	struct str keyword;  /* settings of its keyword index (keyword.h) as JSON; "": none */
+	struct str *aliases; /* its other names (alias.h) */
+	size_t n_aliases;
+	struct str keyword; /* settings of its keyword index (keyword.h) as JSON; "": none */
 };
 
 /* ---- ids ---- */
@@ -109,6 +111,7 @@ enum err collection_create_in(struct croft *c, struct str project, struct str na
 enum err collection_move(struct croft *c, const struct principal *who, struct str project,
 	struct str name, struct str backend, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
+/* ERR_CONFLICT: the name is an alias, which is not what is deleted so. */
 enum err collection_delete(
 	struct croft *c, struct str project, struct str name, struct errtext *et) MUST_CHECK;
 enum err collection_list(struct croft *c, struct str project, struct arena *a,

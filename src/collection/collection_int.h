@@ -6,6 +6,7 @@
  *	wire.c               what all routes and commands begin and end with
  *	collection_import.c  files with vectors
  *	collection.c         collections by name: create, list, open, delete
+ *	alias*.c             other names of collections
  *	layout.c             its spaces, as they are named at a time
  *	shelf.c              one collection in memory: ids and indexes, loaded and published to
  *	embed.c              texts to vectors, none of them twice
@@ -67,10 +68,14 @@ struct item_row {
 
 enum err store_collection_add(
 	struct tx *tx, const struct collection_row *r, struct errtext *et) MUST_CHECK;
+/* Of this name, or the one that an alias of this name stands for: out->name says which. */
 enum err store_collection_by_name(struct tx *tx, struct str project, struct str name,
 	struct arena *a, struct collection_row *out, struct errtext *et) MUST_CHECK;
 enum err store_collection_by_number(struct tx *tx, int64_t number, struct arena *a,
 	struct collection_row *out, struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+/* The number of the collection that it stands for; 0: there is no such alias. */
+enum err store_alias(struct tx *tx, struct str project, struct str name, int64_t *number,
+	struct errtext *et) MUST_CHECK;
 enum err store_collections(struct tx *tx, struct str project, struct arena *a,
 	struct collection_row **out, size_t *n, struct errtext *et) MUST_CHECK;
 /* seq, next_num, items, graves_seq, updated_ms */
@@ -477,6 +482,10 @@ void get_collections(struct croft *c, struct http_request *rq, struct http_respo
 void get_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
 void put_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
 void delete_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);
+void put_alias(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_alias(struct croft *c, struct http_request *rq, struct http_response *rs);
 void move_collection(struct croft *c, struct http_request *rq, struct http_response *rs);
 void get_items(struct croft *c, struct http_request *rq, struct http_response *rs);
 void put_items(struct croft *c, struct http_request *rq, struct http_response *rs);
@@ -507,6 +516,8 @@ void post_curation_dataset(struct croft *c, struct http_request *rq, struct http
 
 enum err run_collections(struct cmd *cmd, struct errtext *et);
 enum err run_collections_show(struct cmd *cmd, struct errtext *et);
+enum err run_collections_aliases(struct cmd *cmd, struct errtext *et);
+enum err run_collections_alias(struct cmd *cmd, struct errtext *et);
 enum err run_collections_create(struct cmd *cmd, struct errtext *et);
 enum err run_collections_move(struct cmd *cmd, struct errtext *et);
 enum err run_collections_rm(struct cmd *cmd, struct errtext *et);
@@ -523,8 +534,10 @@ enum { N_MAP_OPTIONS = 9 };
 extern const struct option collection_keyword_options[];
 enum { N_KEYWORD_OPTIONS = 6 };
 extern const struct option collection_create_options[], collection_import_options[],
-	collection_export_options[], collection_search_options[], collection_move_options[];
+	collection_export_options[], collection_search_options[], collection_move_options[],
+	collection_alias_options[];
 enum {
+	N_ALIAS_OPTIONS = 1,
 	N_CREATE_OPTIONS = 6,
 	N_MOVE_OPTIONS = 1,
 	N_IMPORT_OPTIONS = 9,

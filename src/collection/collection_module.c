@@ -6,6 +6,7 @@ enum { ITEMS_MAX = 256 << 20 }; /* bytes of a body with items */
 
 #define ROOT "/api/v1/collections"
 #define ONE ROOT "/{name}"
+#define ALIASES "/api/v1/collection-aliases"
 
 static const struct route routes[] = {
 	{HTTP_GET, ROOT, get_collections, PERM_DOCUMENT_READ, "List the collections of vectors",
@@ -22,6 +23,19 @@ static const struct route routes[] = {
 		"Collection", 0},
 	{HTTP_DELETE, ONE, delete_collection, PERM_DOCUMENT_WRITE, "Delete a collection", NULL,
 		NULL, "{ deleted: boolean }", 0},
+	{HTTP_GET, ALIASES, get_aliases, PERM_DOCUMENT_READ,
+		"The other names of collections: of all, or of one", "{ collection? }", NULL,
+		"{ aliases: CollectionAlias[] }", 0},
+	{HTTP_POST, ALIASES, post_aliases, PERM_DOCUMENT_WRITE,
+		"Several changes of aliases, all of them at one moment or none", NULL,
+		"{ changes: { set?: string, collection?: string, delete?: string, rename?: string, "
+		"to?: string }[] }",
+		"{ aliases: CollectionAlias[] }", 0},
+	{HTTP_PUT, ALIASES "/{alias}", put_alias, PERM_DOCUMENT_WRITE,
+		"Make an alias, or move it to another collection", NULL, "{ collection: string }",
+		"{ aliases: CollectionAlias[] }", 0},
+	{HTTP_DELETE, ALIASES "/{alias}", delete_alias, PERM_DOCUMENT_WRITE, "Delete an alias",
+		NULL, NULL, "{ aliases: CollectionAlias[] }", 0},
 	{HTTP_POST, ONE "/move", move_collection, PERM_DOCUMENT_WRITE,
 		"Keep its vectors elsewhere: in the memory of the servers or in PostgreSQL by "
 		"pgvector; as a whole or not at all, and it can be used meanwhile",
@@ -167,8 +181,10 @@ static const struct shape shapes[] = {
 	{"Collection",
 		"{ name, items: int, seq: int, backend, lazy: boolean, spaces: { name, size: int, "
 		"distance, kind: \"dense\" | \"sparse\" | \"multi\", idf: boolean, model: "
-		"string | null, identity: string | null }[], keyword: KeywordIndex | null, "
+		"string | null, identity: string | null }[], aliases: string[], keyword: "
+		"KeywordIndex | null, "
 		"created, updated }"},
+	{"CollectionAlias", "{ name, collection, moved }"},
 	{"KeywordIndex", "{ fields: object, language, k1: number, fusion: { method: \"rrf\" | "
 			 "\"score\", k: number, vector: number, keyword: number, depth: int } }"},
 	{"HitShare", "{ rank: int, score: number, share: number }"},
@@ -230,6 +246,13 @@ static const struct command commands[] = {
 		"With --model Croft embeds the texts; with --size vectors are brought along. "
 		"Example:\n\n"
 		"  croft collections create faq --model all-minilm-l6-v2"},
+	{"collections aliases", run_collections_aliases, "[NAME]", NULL, 0,
+		"List the other names of collections", NULL},
+	{"collections alias", run_collections_alias, "ALIAS [NAME]", OPTIONS(alias, ALIAS),
+		"Give a collection another name, or move that name to it",
+		"Whoever asks for the alias gets the collection that it stands for; it moves at "
+		"one\nmoment. --rm deletes it. Example:\n\n"
+		"  croft collections alias faq-live faq-2"},
 	{"collections move", run_collections_move, "NAME", OPTIONS(move, MOVE),
 		"Keep its vectors elsewhere, without a pause",
 		"embedded is the memory of the servers; pgvector is PostgreSQL (db.url), for what "
@@ -334,7 +357,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 10,
+	.n_migrations = 11,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -41,6 +41,11 @@ static void write_collection(struct jw *w, const struct collection_info *k)
 		jw_end(w);
 	}
 	jw_end(w);
+	jw_key(w, "aliases");
+	jw_arr(w);
+	for (size_t i = 0; i < k->n_aliases; i++)
+		jw_str(w, k->aliases[i]);
+	jw_end(w);
 	jw_key(w, "keyword");
 	jw_raw(w, k->keyword.n ? k->keyword : S("null"));
 	clock_rfc3339(k->created_ms, t);

@@ -4,6 +4,7 @@
  * dropped collection leaves is nobody's, and is swept in small transactions afterwards. A deleted
  * item leaves a grave, from which other servers learn of it; old graves go, and graves_seq says up
  * to which change (who has seen less than that builds its indexes anew). */
+#include "collection/alias.h"
 #include "collection/migrate_int.h"
 
 const struct migration collection_migrations[] = {
@@ -166,6 +167,14 @@ const struct migration collection_migrations[] = {
 		"  hits BIGINT NOT NULL,"
 		"  last_ms BIGINT NOT NULL,"
 		"  PRIMARY KEY (collection, num));"},
+	{11, "other names of collections",
+		"CREATE TABLE collection_alias ("
+		"  project TEXT NOT NULL,"
+		"  name TEXT NOT NULL,"
+		"  collection BIGINT NOT NULL,"
+		"  moved_ms BIGINT NOT NULL,"
+		"  PRIMARY KEY (project, name));"
+		"CREATE INDEX collection_alias_of ON collection_alias (collection);"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -175,9 +184,25 @@ const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 	"number, project, name, config, seq, next_num, items, graves_seq, created_ms, " \
 	"updated_ms, backend"
 
+/* A name is a collection's or an alias, never both. */
+static enum err not_an_alias(struct tx *tx, struct str project, struct str name, struct errtext *et)
+{
+	int64_t number = 0;
+	enum err e = store_alias(tx, project, name, &number, et);
+	return e || !number
+		       ? e
+		       : err_set(et, ERR_CONFLICT,
+				 "%.*s is an alias of a collection: delete the alias first, or "
+				 "take another name",
+				 STR_FMT(name));
+}
+
 enum err store_collection_add(struct tx *tx, const struct collection_row *r, struct errtext *et)
 {
-	enum err e = db_exec(tx, et,
+	enum err e = not_an_alias(tx, r->project, r->name, et);
+	if (e)
+		return e;
+	e = db_exec(tx, et,
 		"INSERT INTO collection (" COLLECTION_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
 		"?, ?, ?) ON CONFLICT (project, name) DO NOTHING",
 		P_I64(r->number), P_TEXT(r->project), P_TEXT(r->name), P_TEXT(r->config),
@@ -210,6 +235,18 @@ static enum err read_collection(
 		       : err_set(et, ERR_NOMEM, "no memory for a collection");
 }
 
+static enum err by_alias(struct tx *tx, struct str project, struct str name, struct arena *a,
+	struct collection_row *out, struct errtext *et)
+{
+	int64_t number = 0;
+	enum err e = store_alias(tx, project, name, &number, et);
+	if (!e && number)
+		return store_collection_by_number(tx, number, a, out, et);
+	return e ? e
+		 : err_set(et, ERR_NOT_FOUND, "there is no collection %.*s",
+			   STR_FMT(str_sub(name, 0, COLLECTION_NAME_MAX)));
+}
+
 enum err store_collection_by_name(struct tx *tx, struct str project, struct str name,
 	struct arena *a, struct collection_row *out, struct errtext *et)
 {
@@ -223,9 +260,7 @@ enum err store_collection_by_name(struct tx *tx, struct str project, struct str 
 	if (found)
 		e = read_collection(r, a, out, et);
 	row_free(r);
-	return e || found ? e
-			  : err_set(et, ERR_NOT_FOUND, "there is no collection %.*s",
-				    STR_FMT(str_sub(name, 0, COLLECTION_NAME_MAX)));
+	return e || found ? e : by_alias(tx, project, name, a, out, et);
 }
 
 enum err store_collection_by_number(struct tx *tx, int64_t number, struct arena *a,
@@ -304,6 +339,8 @@ enum err store_collection_drop(struct tx *tx, int64_t number, struct errtext *et
 	enum err e = db_exec(tx, et, "DELETE FROM collection WHERE number = ?", P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_head WHERE collection = ?", P_I64(number));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_alias WHERE collection = ?", P_I64(number));
 	return e ? e
 		 : db_exec(tx, et, "INSERT INTO collection_dropped (number) VALUES (?)",
 			   P_I64(number));

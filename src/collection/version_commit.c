@@ -20,6 +20,10 @@ enum err version_live(struct tx *tx, struct str project, struct str name, struct
 	struct vlive *out, struct errtext *et)
 {
 	enum err e = store_collection_by_name(tx, project, name, a, &out->row, et);
+	if (!e && !str_eq(out->row.name, name))
+		return err_set(et, ERR_CONFLICT,
+			"%.*s is an alias of the collection %.*s: versions go by its own name",
+			STR_FMT(name), STR_FMT(out->row.name));
 	return e ? e : store_head(tx, out->row.number, a, &out->head, &out->headed, et);
 }
 

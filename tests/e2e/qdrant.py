@@ -476,6 +476,40 @@ def lists(both):
     return all_kinds
 
 
+def aliases(both):
+    """Other names of collections: made, moved with others at once, renamed, deleted, refused."""
+    make = lambda k, a: m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=k, alias_name=a))  # noqa: E731
+    drop = lambda a: m.DeleteAliasOperation(delete_alias=m.DeleteAlias(alias_name=a))  # noqa: E731
+    rename = lambda a, b: m.RenameAliasOperation(rename_alias=m.RenameAlias(old_alias_name=a, new_alias_name=b))  # noqa: E731
+
+    def listed(what):
+        got, want = (sorted((x.alias_name, x.collection_name) for x in k.get_aliases().aliases) for k in (both.croft, both.local))
+        tap.same(got, want, what)
+
+    both.do("update_collection_aliases", [make("cosine", "live"), make("euclid", "other"), make("dot", "third")])
+    listed("aliases are made")
+    q = vector(8)
+    both.same("a query by an alias", "query_points", "live", query=q, limit=5)
+    both.do("upsert", "live", [m.PointStruct(id=77777, vector=q, payload={"by": "alias"})])
+    both.same("a point put by an alias is in the collection", "retrieve", "cosine", [77777], with_vectors=True)
+    both.do("delete", "live", points_selector=[77777])
+    both.do("update_collection_aliases", [drop("third"), rename("live", "best"), make("euclid", "live")])
+    listed("several changes at once")
+    both.same("the same name, another collection", "query_points", "live", query=q, limit=5)
+    both.same("aliases of one collection", "get_collection_aliases", "euclid")
+    both.do("update_collection_aliases", [drop("never there")])
+    for ops, status, words in (([make("none", "x")], 404, ["none"]), ([make("cosine", "dot")], 409, ["dot"]),
+                               ([rename("none", "x")], 404, ["none"]), ([drop("best"), make("none", "x")], 404, ["change 1", "none was made"]),
+                               ([make("cosine", "")], 400, ["actions[0]", "create_alias.alias_name"])):
+        refused(lambda: both.croft.update_collection_aliases(ops), status, words, f"refused: {words}")
+    listed("what is refused changes nothing")
+    refused(lambda: both.croft.create_collection("best", vectors_config=m.VectorParams(size=8, distance=m.Distance.DOT)), 409, ["alias"],
+            "no collection is made under the name of an alias")
+    tap.ok(not both.croft.delete_collection("best") and both.croft.collection_exists("cosine"), "nor is one deleted by an alias")
+    both.do("update_collection_aliases", [drop("best"), drop("live"), drop("other")])
+    listed("and all are deleted")
+
+
 def bad_input(croft, url):
     name = "cosine"
     refused(lambda: croft.get_collection("none"), 404, ["no collection none"], "no such collection")
@@ -631,6 +665,7 @@ with Croft() as c:
     filters(both)
     grouping(both)
     again = [sparse(both), lists(both)] if in_memory else []  # pgvector has plain vectors only
+    aliases(both)
     bad_input(croft, c.base)
     tap.ok(sorted(k.name for k in croft.get_collections().collections) ==
            ["authors", "cosine", "dot", "euclid", "groups"] + ["lists"] * in_memory + ["named"] + ["only"] * in_memory + ["rich"] +

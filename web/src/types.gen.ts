@@ -51,7 +51,8 @@ export type EndpointState = { circuit: ("closed" | "open" | "half_open"); failur
 export type Endpoint = { name: string; kind: ("openai" | "anthropic"); url: string; model: string; key_secret: (string | null); fallbacks: (string)[]; timeout_ms: number; retries: number; created: string; updated: string; created_by: string; state: EndpointState };
 export type EndpointTest = { text?: string; dimensions?: number; prompt_tokens: number; completion_tokens?: number; receipt: Record<string, unknown>; ms: number };
 export type ModelLive = { name: string; base?: string; purpose: ("chat" | "embed" | "rerank"); state: ("open" | "opening"); users: number; bytes: number; weight_bytes: number; kv_bytes: number; work_bytes: number; kv_tokens: number; kv_tokens_used: number; kv_tokens_max: number; running: number; running_max: number; queued: number; requests: number; preemptions: number; prompt_tokens: number; cached_tokens: number; generated_tokens: number; open_ms: number; idle_ms: number };
-export type Collection = { name: string; items: number; seq: number; backend: string; lazy: boolean; spaces: ({ name: string; size: number; distance: string; kind: ("dense" | "sparse" | "multi"); idf: boolean; model: (string | null); identity: (string | null) })[]; keyword: (KeywordIndex | null); created: string; updated: string };
+export type Collection = { name: string; items: number; seq: number; backend: string; lazy: boolean; spaces: ({ name: string; size: number; distance: string; kind: ("dense" | "sparse" | "multi"); idf: boolean; model: (string | null); identity: (string | null) })[]; aliases: (string)[]; keyword: (KeywordIndex | null); created: string; updated: string };
+export type CollectionAlias = { name: string; collection: string; moved: string };
 export type KeywordIndex = { fields: Record<string, unknown>; language: string; k1: number; fusion: { method: ("rrf" | "score"); k: number; vector: number; keyword: number; depth: number } };
 export type HitShare = { rank: number; score: number; share: number };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
@@ -375,6 +376,14 @@ export interface Routes {
   "PUT /api/v1/collections/{name}": { query: undefined; body: { vectors?: Record<string, unknown>; sparse_vectors?: Record<string, unknown>; keyword?: Record<string, unknown>; backend?: ("embedded" | "pgvector") }; reply: Collection };
   /** Delete a collection. */
   "DELETE /api/v1/collections/{name}": { query: undefined; body: undefined; reply: { deleted: boolean } };
+  /** The other names of collections: of all, or of one. */
+  "GET /api/v1/collection-aliases": { query: { collection?: string }; body: undefined; reply: { aliases: (CollectionAlias)[] } };
+  /** Several changes of aliases, all of them at one moment or none. */
+  "POST /api/v1/collection-aliases": { query: undefined; body: { changes: ({ set?: string; collection?: string; delete?: string; rename?: string; to?: string })[] }; reply: { aliases: (CollectionAlias)[] } };
+  /** Make an alias, or move it to another collection. */
+  "PUT /api/v1/collection-aliases/{alias}": { query: undefined; body: { collection: string }; reply: { aliases: (CollectionAlias)[] } };
+  /** Delete an alias. */
+  "DELETE /api/v1/collection-aliases/{alias}": { query: undefined; body: undefined; reply: { aliases: (CollectionAlias)[] } };
   /** Keep its vectors elsewhere: in the memory of the servers or in PostgreSQL by pgvector; as a whole or not at all, and it can be used meanwhile. */
   "POST /api/v1/collections/{name}/move": { query: undefined; body: { backend: ("embedded" | "pgvector") }; reply: Collection };
   /** Items in the order of their ids. */
@@ -663,6 +672,12 @@ export interface Routes {
   "PATCH /collections/{collection}": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: delete a collection. */
   "DELETE /collections/{collection}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: all aliases of collections. */
+  "GET /aliases": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: the aliases of a collection. */
+  "GET /collections/{collection}/aliases": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: change aliases, all at one moment or none. */
+  "POST /collections/aliases": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: index a field of the payloads (all of them are, always). */
   "PUT /collections/{collection}/index": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: no longer index a field. */
