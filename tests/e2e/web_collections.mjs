@@ -2,7 +2,7 @@
 // searched by words and by nearness, one is deleted; at 1280 px and at 380 px.
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { becomes, dir, equal, expect, main, open, overflow, root, run, skipAll, startServer, test, use } from './browser.mjs'
+import { becomes, dir, equal, expect, main, open, overflow, root, run, settles, skipAll, startServer, test, use } from './browser.mjs'
 
 const minilm = join(process.env.CROFT_TEST_MODELS ?? join(root, 'build', 'models'), 'minilm')
 if (!existsSync(minilm)) skipAll(`${minilm} is not there`)
@@ -43,6 +43,28 @@ async function all() {
     await w.shot('collections')
     await w.page.getByRole('link', { name: 'faq' }).click()
     await w.page.locator('h1', { hasText: 'faq' }).waitFor()
+    await w.close()
+  })
+
+  await test('web_collections__an_alias_is_made_and_moved', async () => {
+    const w = await open('/vectors'), stands = (to) => settles(async () =>
+      (await api('GET', '/api/v1/collection-aliases')).aliases.map((x) => `${x.name} ${x.collection}`).join(), to, 'what the alias stands for')
+    await w.page.getByLabel('Alias', { exact: true }).fill('live')
+    await w.page.getByLabel('Stands for').selectOption('points')
+    await w.page.getByRole('button', { name: 'Add alias' }).click()
+    await stands('live points')
+    await w.page.getByLabel('What live stands for').selectOption('faq')
+    await w.page.getByText('Move live to faq?').waitFor()
+    await w.page.getByRole('button', { name: 'Move', exact: true }).click()
+    await stands('live faq')
+    await w.page.locator('.collections-table tr', { hasText: 'faq' }).getByText('live').waitFor()
+    await w.shot('aliases')
+    await w.page.getByRole('link', { name: 'live' }).click()
+    await w.page.locator('h1', { hasText: 'faq' }).waitFor()
+    await w.page.goBack()
+    await w.page.getByLabel('Delete the alias live').click()
+    await w.page.getByRole('button', { name: 'Delete', exact: true }).click()
+    await stands('')
     await w.close()
   })
 

@@ -51,6 +51,7 @@ export function CollectionPage({ name }: { name: string }) {
       </PageHead>
       <Facts rows={[['Vectors', <Spaces spaces={k.spaces} />],
         ['Changed', <span title={fullTime(k.updated)}>{when(k.updated)}, change {k.seq}</span>],
+        ...(k.aliases.length ? [['Aliases', k.aliases.join(', ')] as [string, preact.ComponentChildren]] : []),
         ...(k.keyword ? [['Words', <>of {Object.keys(k.keyword.fields).join(', ')}{k.keyword.language && `, stems: ${k.keyword.language}`}</>] as [string, preact.ComponentChildren]] : []),
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />

@@ -2,6 +2,7 @@ import { call } from '../api'
 import { count, fullTime, when } from '../format'
 import { href } from '../router'
 import { Badge, Empty, Failure, PageHead, useEvery, useLoad } from '../ui'
+import { Aliases } from './collection_aliases'
 import type { Collection } from '../types'
 
 export function CollectionsPage() {
@@ -29,6 +30,7 @@ export function CollectionsPage() {
           </table>
         </div>
       )}
+      {list && list.length > 0 && <Aliases collections={list.map((k) => k.name)} changed={reload} />}
     </>
   )
 }
@@ -36,7 +38,7 @@ export function CollectionsPage() {
 function Row({ k }: { k: Collection }) {
   return (
     <tr>
-      <td class="main-cell"><a href={href('collection', { name: k.name })}>{k.name}</a></td>
+      <td class="main-cell"><a href={href('collection', { name: k.name })}>{k.name}</a>{k.aliases.map((x) => <span key={x}> <Badge>{x}</Badge></span>)}</td>
       <td data-name="Items" class="n">{k.items.toLocaleString('en')}</td>
       <td data-name="Vectors"><Spaces spaces={k.spaces} /></td>
       <td data-name="Changed" title={fullTime(k.updated)}>{when(k.updated)}</td>
