@@ -15,9 +15,9 @@ struct found {
 	bool failed, cut;
 };
 
-static bool add_found(struct found *f, const struct part *p, uint32_t term, unsigned edits)
+static bool add_found(struct found *f, const struct segment_part *p, uint32_t term, unsigned edits)
 {
-	uint32_t df = live_df(p->seg, p->live, term);
+	uint32_t df = live_df(p, term);
 	if (!df)
 		return true;
 	if (f->n == FOUND_MAX || !heap_room(f->list, f->n, f->cap)) {
@@ -25,7 +25,7 @@ static bool add_found(struct found *f, const struct part *p, uint32_t term, unsi
 		f->failed |= f->n < FOUND_MAX;
 		return false;
 	}
-	f->list[f->n++] = (struct expansion){bm25_seg_name(p->seg, term), df, edits};
+	f->list[f->n++] = (struct expansion){bm25_seg_name(seg_of(p), term), df, edits};
 	return true;
 }
 
@@ -45,10 +45,10 @@ static uint32_t first_term(const struct seg *s, uint32_t lo, struct str name, bo
 	return lo;
 }
 
-static void find_prefix(struct found *f, const struct part *p, struct str prefix)
+static void find_prefix(struct found *f, const struct segment_part *p, struct str prefix)
 {
-	for (uint32_t t = first_term(p->seg, 0, prefix, false);
-		t < p->seg->n_terms && str_starts(bm25_seg_name(p->seg, t), prefix); t++)
+	for (uint32_t t = first_term(seg_of(p), 0, prefix, false);
+		t < seg_of(p)->n_terms && str_starts(bm25_seg_name(seg_of(p), t), prefix); t++)
 		if (!add_found(f, p, t, 0))
 			return;
 }
@@ -96,12 +96,12 @@ static bool follow(struct rows *r, struct str term, size_t *bytes)
 	return true;
 }
 
-static void find_fuzzy(struct found *f, const struct part *p, struct rows *r)
+static void find_fuzzy(struct found *f, const struct segment_part *p, struct rows *r)
 {
 	struct str before = {0};
 	r->depth = 0;
-	for (uint32_t t = 0; t < p->seg->n_terms;) {
-		struct str term = bm25_seg_name(p->seg, t);
+	for (uint32_t t = 0; t < seg_of(p)->n_terms;) {
+		struct str term = bm25_seg_name(seg_of(p), t);
 		size_t same = 0, far;
 		while (same < term.n && same < before.n && term.p[same] == before.p[same])
 			same++;
@@ -109,7 +109,7 @@ static void find_fuzzy(struct found *f, const struct part *p, struct rows *r)
 			r->depth--;
 		before = term;
 		if (!follow(r, term, &far)) {
-			t = first_term(p->seg, t + 1, str_sub(term, 0, far), true);
+			t = first_term(seg_of(p), t + 1, str_sub(term, 0, far), true);
 			continue;
 		}
 		unsigned edits = r->row[r->depth][r->n];
@@ -176,11 +176,11 @@ enum err bm25_expand(const struct snap *s, struct str term, bool prefix, unsigne
 		free(r);
 		return e;
 	}
-	for (size_t p = 0; p < s->n_parts && !f.failed; p++) {
+	for (size_t p = 0; p < s->base.n_parts && !f.failed; p++) {
 		if (prefix)
-			find_prefix(&f, &s->parts[p], term);
+			find_prefix(&f, &s->base.parts[p], term);
 		else
-			find_fuzzy(&f, &s->parts[p], r);
+			find_fuzzy(&f, &s->base.parts[p], r);
 	}
 	free(r);
 	if (f.failed) {

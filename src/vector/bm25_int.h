@@ -1,10 +1,10 @@
-/* What the files of the keyword index share: bm25.c (items, snapshots), bm25_seg.c (a segment and
+/* What the files of the keyword index share: bm25.c (items, what waits), bm25_seg.c (a segment and
  * how it is made), bm25_search.c (the search). */
 #ifndef VECTOR_BM25_INT_H
 #define VECTOR_BM25_INT_H
 #include "vector/bm25.h"
 #include "vector/pack.h"
-#include "vector/vector_int.h"
+#include "vector/segments.h"
 
 /* How an item's occurrences of a term become a number below 1, which the idf multiplies. */
 struct model {
@@ -39,11 +39,9 @@ struct block {
 };
 
 struct seg {
-	atomic_size_t refs;
-	uint32_t n_docs, n_terms, n_fields;
-	uint64_t *keys;
-	uint32_t *len;      /* [field][document]: terms, duplicates counted */
-	struct keymap docs; /* key to document */
+	struct segment base;
+	uint32_t n_terms, n_fields;
+	uint32_t *len; /* [field][document]: terms, duplicates counted */
 	struct averages ref;
 	/* Terms in byte order of their names; [n_terms] ends the last one. */
 	struct term *terms;
@@ -59,7 +57,6 @@ struct seg {
 	/* Documents to their terms, as distances: what a deletion takes from the df. */
 	uint64_t *fwd_at;
 	uint8_t *fwd;
-	size_t bytes;
 };
 
 /* Of PACK_N places at most; tf is [field][PACK_N]. */
@@ -99,6 +96,8 @@ bool bm25_reader_more(struct reader *r); /* false: there is no posting at hand *
 
 struct str bm25_seg_name(const struct seg *s, uint32_t term);
 bool bm25_seg_find(const struct seg *s, struct str name, uint32_t *term);
+extern const struct segments_kind bm25_kind;
+void bm25_seg_clear(struct segment *base);
 void bm25_seg_put(struct seg *s); /* drops a reference; accepts NULL */
 
 /* The share of a posting; tf is [field][stride]. */
@@ -112,47 +111,44 @@ struct pending {
 		size_t first; /* of ids */
 		bool dropped; /* replaced or deleted before it was published */
 	} * docs;
-	size_t n, cap;
+	size_t n, cap, n_living;
 	struct buf len;     /* n_fields uint32_t for each document */
 	struct buf ids, at; /* uint32_t: terms in order of fields; their positions, if kept */
 	/* Its vocabulary. */
 	struct buf names, ends; /* ends: size_t */
 	uint32_t *slots;
 	size_t n_slots, n_names;
-	struct keymap by_key;
 };
 
 bool bm25_pending_add(struct pending *p, const struct model *m, bool positions, uint64_t key,
 	const struct bm25_text *texts);
-void bm25_pending_drop(struct pending *p, uint64_t key);
+void bm25_pending_drop(struct pending *p, uint64_t place);
 void bm25_pending_free(struct pending *p);
 
 /* NULL: out of memory. */
 struct seg *bm25_seg_from_pending(
 	const struct pending *p, const struct model *m, const struct averages *ref, bool positions);
 
-/* Which items of a segment live. NULL arrays: all of them. */
+/* Which items of a segment live. */
 struct live {
-	atomic_size_t refs;
-	uint32_t n_docs;
+	struct segment_live base;
 	uint64_t len[BM25_FIELDS_MAX]; /* of the living, together */
-	uint64_t *dead;                /* a bit for each item */
-	uint32_t *df;                  /* of the living, for each term */
+	uint32_t *df;                  /* of the living, for each term; NULL: all live */
 };
 
-static inline bool is_dead(const struct live *l, uint32_t doc)
+static inline const struct seg *seg_of(const struct segment_part *p)
 {
-	return l->dead && (l->dead[doc / 64] >> doc % 64 & 1);
+	return (const struct seg *)(const void *)p->seg;
 }
-static inline uint32_t live_df(const struct seg *s, const struct live *l, uint32_t term)
+static inline const struct live *live_of(const struct segment_part *p)
 {
-	return l->df ? l->df[term] : s->terms[term].n;
+	return (const struct live *)(const void *)p->live;
 }
-
-struct part {
-	struct seg *seg;
-	struct live *live;
-};
+static inline uint32_t live_df(const struct segment_part *p, uint32_t term)
+{
+	const struct live *l = live_of(p);
+	return l->df ? l->df[term] : seg_of(p)->terms[term].n;
+}
 
 /* One term of these postings, ascending, over the documents of another segment; it has nothing
  * else. tf is [posting][field]. NULL: out of memory. */
@@ -160,15 +156,13 @@ struct seg *bm25_seg_of_postings(const struct seg *like, const struct model *m,
 	const uint32_t *docs, const uint32_t *tf, size_t n);
 
 /* The living of some parts, as one segment; NULL: out of memory. */
-struct seg *bm25_seg_merge(
-	const struct part *parts, size_t n, const struct model *m, const struct averages *ref);
+struct seg *bm25_seg_merge(const struct segment_part *parts, size_t n, const struct model *m,
+	const struct averages *ref);
 
 struct snap {
-	atomic_size_t refs;
-	size_t n_parts;
-	uint64_t n_docs, len[BM25_FIELDS_MAX];
+	struct segment_snap base;
+	uint64_t len[BM25_FIELDS_MAX];
 	struct averages avg;
-	struct part parts[];
 };
 
 /* ---- queries ---- */
@@ -226,6 +220,6 @@ enum err bm25_phrase_find(
 bool bm25_positions(const struct bm25 *x);
 const struct model *bm25_model(const struct bm25 *x);
 struct snap *bm25_snap_get(struct bm25 *x);
-void bm25_snap_put(struct snap *s);
+void bm25_snap_put(struct bm25 *x, struct snap *s);
 
 #endif

@@ -57,10 +57,11 @@ static enum err mean_phrase(struct plan *p, struct meaning *m)
 {
 	const struct bm25_clause *c = m->clause;
 	struct phrase phrase = {c->terms, c->at, c->n_terms, c->slop};
-	m->made = calloc(p->snap->n_parts + 1, sizeof *m->made);
+	m->made = calloc(p->snap->base.n_parts + 1, sizeof *m->made);
 	enum err e = m->made ? OK : ERR_NOMEM;
-	for (size_t i = 0; !e && i < p->snap->n_parts; i++)
-		e = bm25_phrase_find(&phrase, p->snap->parts[i].seg, p->model, &m->made[i]);
+	for (size_t i = 0; !e && i < p->snap->base.n_parts; i++)
+		e = bm25_phrase_find(
+			&phrase, seg_of(&p->snap->base.parts[i]), p->model, &m->made[i]);
 	return e ? no_memory(p->et) : OK;
 }
 
@@ -89,7 +90,7 @@ static void plan_free(struct plan *p)
 {
 	for (size_t i = 0; p->of && i < p->n; i++) {
 		free(p->of[i].terms);
-		for (size_t k = 0; p->of[i].made && k < p->snap->n_parts; k++)
+		for (size_t k = 0; p->of[i].made && k < p->snap->base.n_parts; k++)
 			bm25_seg_put(p->of[i].made[k]);
 		free(p->of[i].made);
 	}
@@ -118,14 +119,14 @@ static void add_term(struct query *q, struct str term, float times)
 	q->terms[at] = (struct query_term){.term = term, .times = times};
 }
 
-static uint32_t living(const struct part *p, const struct seg *made)
+static uint32_t living(const struct segment_part *p, const struct seg *made)
 {
 	struct reader *r = malloc(sizeof *r);
 	uint32_t n = 0;
 	if (!r)
 		return made->terms[0].n;
 	for (bm25_reader_start(r, made, 0); bm25_reader_more(r); r->i++)
-		n += !is_dead(p->live, r->docs[r->i]);
+		n += !segment_dead(p->live, r->docs[r->i]);
 	free(r);
 	return n;
 }
@@ -135,9 +136,9 @@ static void add_phrase(struct query *q, struct meaning *m)
 {
 	struct query_term *t = &q->terms[q->n];
 	*t = (struct query_term){.times = weight_of(m, 0), .phrase = true};
-	for (size_t p = 0; p < q->snap->n_parts; p++) {
+	for (size_t p = 0; p < q->snap->base.n_parts; p++) {
 		if (m->made[p])
-			t->df += living(&q->snap->parts[p], m->made[p]);
+			t->df += living(&q->snap->base.parts[p], m->made[p]);
 	}
 	bm25_query_idf(q->snap, t);
 	q->n++;
@@ -150,7 +151,7 @@ static bool counts(const struct meaning *m)
 
 static enum err make_query(struct plan *p, struct query *q)
 {
-	size_t room = 1, n_parts = p->snap->n_parts, phrase;
+	size_t room = 1, n_parts = p->snap->base.n_parts, phrase;
 	*q = (struct query){.model = p->model, .snap = p->snap};
 	for (size_t i = 0; i < p->n; i++)
 		room += p->of[i].n + 1;
@@ -176,7 +177,7 @@ static enum err make_query(struct plan *p, struct query *q)
 			q->ids[k * q->n + phrase] = made ? 0 : NO_TERM;
 			q->made[k * q->n + phrase] = made;
 			if (made)
-				atomic_fetch_add(&made->refs, 1);
+				atomic_fetch_add(&made->base.refs, 1);
 		}
 		phrase++;
 	}
@@ -194,7 +195,7 @@ static void mark(const struct seg *s, uint32_t term, struct reader *r, uint64_t 
 static void mark_meaning(const struct plan *p, const struct meaning *m, size_t part,
 	struct reader *r, uint64_t *bits)
 {
-	const struct seg *s = p->snap->parts[part].seg;
+	const struct seg *s = seg_of(&p->snap->base.parts[part]);
 	for (size_t k = 0; k < m->n; k++) {
 		uint32_t id;
 		if (bm25_seg_find(s, m->terms[k].term, &id))
@@ -206,7 +207,7 @@ static void mark_meaning(const struct plan *p, const struct meaning *m, size_t p
 
 static enum err allow_part(const struct plan *p, size_t part, struct query *q)
 {
-	size_t words = p->snap->parts[part].seg->n_docs / 64 + 1;
+	size_t words = p->snap->base.parts[part].seg->n_docs / 64 + 1;
 	uint64_t *allowed = malloc(words * sizeof *allowed), *one = malloc(words * sizeof *one);
 	struct reader *r = malloc(sizeof *r);
 	q->allowed[part] = allowed;
@@ -235,10 +236,10 @@ static enum err allow(const struct plan *p, struct query *q)
 		any |= p->of[i].clause->need != BM25_SHOULD;
 	if (!any)
 		return OK;
-	q->allowed = calloc(p->snap->n_parts + 1, sizeof *q->allowed);
+	q->allowed = calloc(p->snap->base.n_parts + 1, sizeof *q->allowed);
 	if (!q->allowed)
 		return no_memory(p->et);
-	for (size_t part = 0; part < p->snap->n_parts && !e; part++)
+	for (size_t part = 0; part < p->snap->base.n_parts && !e; part++)
 		e = allow_part(p, part, q);
 	return e;
 }
@@ -274,6 +275,6 @@ enum err bm25_query(struct bm25 *x, const struct bm25_clause *clauses, size_t n_
 		*cut = p.cut;
 	bm25_query_free(&q);
 	plan_free(&p);
-	bm25_snap_put(s);
+	bm25_snap_put(x, s);
 	return e;
 }

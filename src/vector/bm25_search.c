@@ -22,16 +22,16 @@ static const float SLACK = 1.0001f;
 
 void bm25_query_idf(const struct snap *s, struct query_term *t)
 {
-	t->idf = (float)log(1 + ((double)s->n_docs - t->df + 0.5) / (t->df + 0.5));
+	t->idf = (float)log(1 + ((double)s->base.n_docs - t->df + 0.5) / (t->df + 0.5));
 }
 
 void bm25_query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride)
 {
 	t->df = 0;
-	for (size_t p = 0; p < s->n_parts; p++) {
+	for (size_t p = 0; p < s->base.n_parts; p++) {
 		uint32_t id, df = 0;
-		if (bm25_seg_find(s->parts[p].seg, t->term, &id))
-			df = live_df(s->parts[p].seg, s->parts[p].live, id);
+		if (bm25_seg_find(seg_of(&s->base.parts[p]), t->term, &id))
+			df = live_df(&s->base.parts[p], id);
 		if (ids)
 			ids[p * stride] = df ? id : NO_TERM;
 		t->df += df;
@@ -41,7 +41,7 @@ void bm25_query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids,
 
 void bm25_query_free(struct query *q)
 {
-	size_t n_parts = q->snap ? q->snap->n_parts : 0;
+	size_t n_parts = q->snap ? q->snap->base.n_parts : 0;
 	for (size_t i = 0; q->made && i < n_parts * q->n; i++)
 		bm25_seg_put(q->made[i]);
 	for (size_t i = 0; q->allowed && i < n_parts; i++)
@@ -72,7 +72,7 @@ static bool query_make(struct query *q, const struct model *m, const struct snap
 {
 	*q = (struct query){.model = m, .snap = s};
 	q->terms = malloc((n + 1) * sizeof *q->terms);
-	q->ids = malloc((n * s->n_parts + 1) * sizeof *q->ids);
+	q->ids = malloc((n * s->base.n_parts + 1) * sizeof *q->ids);
 	if (!q->terms || !q->ids) {
 		bm25_query_free(q);
 		*q = (struct query){0};
@@ -125,7 +125,7 @@ static float block_bound(const struct cursor *c, uint32_t block)
 
 struct search {
 	const struct query *q;
-	const struct part *part;
+	const struct segment_part *part;
 	const uint64_t *allowed;   /* of the part; NULL: all */
 	struct cursor *c, **order; /* in the query's order; by ascending bound */
 	float *below;              /* [i]: the bounds of order[0..i) together */
@@ -170,7 +170,7 @@ static float growth(const struct query *q, const struct seg *s)
 
 static void open_cursors(struct search *z, size_t part)
 {
-	const struct seg *s = z->part->seg;
+	const struct seg *s = seg_of(z->part);
 	float unit = growth(z->q, s) * SLACK / UINT16_MAX;
 	size_t per = (size_t)s->n_fields * PACK_N;
 	z->n = 0;
@@ -204,7 +204,7 @@ static void open_cursors(struct search *z, size_t part)
 static void score_classic(const struct search *z, struct cursor *c)
 {
 	const struct model *m = z->q->model;
-	const uint32_t *all = z->part->seg->len, *tf = c->scan.tf;
+	const uint32_t *all = seg_of(z->part)->len, *tf = c->scan.tf;
 	float base = m->k1 * (1 - m->fields[0].b), w = c->weight;
 	float each = m->k1 * m->fields[0].b / z->q->snap->avg.len[0];
 	int32_t len[PACK_N];
@@ -230,7 +230,7 @@ static void scan_block(const struct search *z, struct cursor *c, uint32_t block)
 		return;
 	}
 	for (uint32_t i = 0; i < c->scan.n; i++)
-		c->part[i] = c->weight * bm25_share(z->q->model, &z->q->snap->avg, z->part->seg,
+		c->part[i] = c->weight * bm25_share(z->q->model, &z->q->snap->avg, seg_of(z->part),
 						 c->scan.docs[i], c->scan.tf + i, PACK_N);
 }
 
@@ -274,7 +274,7 @@ static struct decoded *look_into(const struct search *z, struct cursor *c, uint3
 
 static float share_of(const struct search *z, uint32_t doc, const uint32_t *tf)
 {
-	return bm25_share(z->q->model, &z->q->snap->avg, z->part->seg, doc, tf, PACK_N);
+	return bm25_share(z->q->model, &z->q->snap->avg, seg_of(z->part), doc, tf, PACK_N);
 }
 
 /* ---- candidates ---- */
@@ -389,7 +389,7 @@ static void take_near(struct search *z)
 {
 	for (size_t j = 0; j < z->n_near; j++) {
 		uint32_t doc = z->near_docs[j];
-		if (z->near_sums[j] >= z->limit && !is_dead(z->part->live, doc) &&
+		if (z->near_sums[j] >= z->limit && !segment_dead(z->part->live, doc) &&
 			(!z->keep || z->keep(z->ctx, z->part->seg->keys[doc])))
 			add_candidate(z, doc, z->near_sums[j]);
 	}
@@ -461,7 +461,7 @@ static void find_near(struct search *z, uint32_t lo, size_t n_below)
 
 static void search_part(struct search *z, size_t part, const struct cancel *cancel)
 {
-	z->part = &z->q->snap->parts[part];
+	z->part = &z->q->snap->base.parts[part];
 	z->allowed = z->q->allowed ? z->q->allowed[part] : NULL;
 	uint32_t end = z->part->seg->n_docs;
 	open_cursors(z, part);
@@ -506,7 +506,7 @@ static struct search *search_new(const struct query *q, struct hit *out, size_t 
 	memset(z, 0, offsetof(struct search, near_docs));
 	memset(z->found, 0, sizeof z->found);
 	memset(z->sum, 0, sizeof z->sum);
-	size_t most = (size_t)MIN(k, MAX(q->snap->n_docs, 1));
+	size_t most = (size_t)MIN(k, MAX(q->snap->base.n_docs, 1));
 	z->q = q;
 	z->limit = -1;
 	z->slack = 1 + 1e-4f + 1e-6f * (float)q->n;
@@ -533,7 +533,7 @@ enum err bm25_query_run(const struct query *q, size_t k, vector_keep_fn keep, vo
 		z->keep = keep;
 		z->ctx = ctx;
 	}
-	for (size_t i = 0; z && i < q->snap->n_parts && !cancelled(cancel); i++)
+	for (size_t i = 0; z && i < q->snap->base.n_parts && !cancelled(cancel); i++)
 		search_part(z, i, cancel);
 	if (!z && k)
 		e = err_set(et, ERR_NOMEM, "no memory for a search of %zu terms", q->n);
@@ -559,22 +559,19 @@ enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, si
 	else
 		e = bm25_query_run(&q, k, keep, ctx, out, n, cancel, et);
 	bm25_query_free(&q);
-	bm25_snap_put(s);
+	bm25_snap_put(x, s);
 	return e;
 }
 
 /* ---- scores of given items ---- */
 
 /* The living item of a key; NULL: none. */
-static const struct part *find_doc(const struct snap *s, uint64_t key, uint32_t *doc)
+static const struct segment_part *find_doc(const struct snap *s, uint64_t key, uint32_t *doc)
 {
-	for (size_t p = 0; p < s->n_parts; p++) {
-		uint64_t d;
-		if (keymap_get(&s->parts[p].seg->docs, key, &d) &&
-			!is_dead(s->parts[p].live, (uint32_t)d)) {
-			*doc = (uint32_t)d;
-			return &s->parts[p];
-		}
+	for (size_t i = 0; i < s->base.n_parts; i++) {
+		const struct segment_part *p = &s->base.parts[i];
+		if (segment_find(p->seg, key, doc) && !segment_dead(p->live, *doc))
+			return p;
 	}
 	return NULL;
 }
@@ -611,14 +608,14 @@ void bm25_scores(struct bm25 *x, const struct str *terms, size_t n_terms, const 
 	if (query_make(&q, bm25_model(x), s, terms, n_terms)) {
 		for (size_t i = 0; i < n; i++) {
 			uint32_t doc, tf;
-			const struct part *p = find_doc(s, keys[i], &doc);
+			const struct segment_part *p = find_doc(s, keys[i], &doc);
 			for (size_t t = 0; p && t < q.n; t++)
 				out[i] += weight_of(&q.terms[t]) *
-					  share_in(&q, p->seg, doc, q.terms[t].term, &tf);
+					  share_in(&q, seg_of(p), doc, q.terms[t].term, &tf);
 		}
 		bm25_query_free(&q);
 	}
-	bm25_snap_put(s);
+	bm25_snap_put(x, s);
 }
 
 size_t bm25_explain(struct bm25 *x, const struct str *terms, size_t n_terms, uint64_t key,
@@ -628,18 +625,18 @@ size_t bm25_explain(struct bm25 *x, const struct str *terms, size_t n_terms, uin
 	struct query q;
 	size_t n = 0;
 	uint32_t doc;
-	const struct part *p = find_doc(s, key, &doc);
+	const struct segment_part *p = find_doc(s, key, &doc);
 	if (p && query_make(&q, bm25_model(x), s, terms, n_terms)) {
 		for (size_t t = 0; t < q.n && n < max; t++) {
 			uint32_t tf;
-			float share = share_in(&q, p->seg, doc, q.terms[t].term, &tf);
+			float share = share_in(&q, seg_of(p), doc, q.terms[t].term, &tf);
 			if (tf)
 				out[n++] = (struct bm25_term_score){q.terms[t].term,
 					weight_of(&q.terms[t]) * share, tf, q.terms[t].df};
 		}
 		bm25_query_free(&q);
 	}
-	bm25_snap_put(s);
+	bm25_snap_put(x, s);
 	return n;
 }
 
@@ -653,5 +650,5 @@ void bm25_idf(struct bm25 *x, const struct str *terms, size_t n_terms, float *id
 		if (df)
 			df[i] = t.df;
 	}
-	bm25_snap_put(s);
+	bm25_snap_put(x, s);
 }

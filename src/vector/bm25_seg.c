@@ -10,16 +10,18 @@
 /* A packed tail is read as if it were a full block, of at most 32 bits a number. */
 enum { POSTS_SPARE = PACK_N * 4 };
 
-void bm25_seg_put(struct seg *s)
+void bm25_seg_clear(struct segment *base)
 {
-	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	void *owned[] = {s->keys, s->len, s->terms, s->names, s->slots, s->blocks, s->posts, s->pos,
+	struct seg *s = (struct seg *)(void *)base;
+	void *owned[] = {s->len, s->terms, s->names, s->slots, s->blocks, s->posts, s->pos,
 		s->pos_at, s->block_pos, s->fwd_at, s->fwd};
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		free(owned[i]);
-	keymap_free(&s->docs);
-	free(s);
+}
+
+void bm25_seg_put(struct seg *s)
+{
+	segment_put(&bm25_kind, s ? &s->base : NULL);
 }
 
 /* ---- reading ---- */
@@ -144,7 +146,7 @@ float bm25_share(const struct model *m, const struct averages *avg, const struct
 		float b = m->fields[f].b;
 		if (n)
 			x += m->fields[f].weight * (float)n /
-			     (1 - b + b * ((float)s->len[f * s->n_docs + doc] / avg->len[f]));
+			     (1 - b + b * ((float)s->len[f * s->base.n_docs + doc] / avg->len[f]));
 	}
 	return x / (m->k1 + x);
 }
@@ -171,23 +173,21 @@ static bool build_start(struct builder *b, const struct model *m, const struct a
 	if (!b->s)
 		return false;
 	struct seg *s = b->s;
-	atomic_init(&s->refs, 1);
-	s->n_docs = (uint32_t)docs;
+	atomic_init(&s->base.refs, 1);
+	s->base.n_docs = (uint32_t)docs;
 	s->n_fields = m->n_fields;
 	s->ref = *ref;
-	s->keys = malloc((docs + 1) * sizeof *s->keys);
+	s->base.keys = malloc((docs + 1) * sizeof *s->base.keys);
 	s->len = calloc(docs * m->n_fields + 1, sizeof *s->len);
 	s->fwd_at = calloc(docs + 2, sizeof *s->fwd_at);
 	if (positions && !buf_reserve(&b->pos, 16))
 		return false;
-	return docs < NO_DOC - 1 && s->keys && s->len && s->fwd_at &&
-	       keymap_reserve(&s->docs, docs);
+	return docs < NO_DOC - 1 && s->base.keys && s->len && s->fwd_at;
 }
 
 static void build_doc(struct builder *b, uint32_t doc, uint64_t key)
 {
-	b->s->keys[doc] = key;
-	keymap_put(&b->s->docs, key, doc, NULL);
+	b->s->base.keys[doc] = key;
 }
 
 static void build_term(struct builder *b, struct str name)
@@ -320,7 +320,7 @@ static bool hash_names(struct seg *s)
 /* Twice through all postings: how long each document's list is, then the lists. */
 static bool build_forward(struct seg *s)
 {
-	uint32_t *last = calloc((size_t)s->n_docs + 1, sizeof *last);
+	uint32_t *last = calloc((size_t)s->base.n_docs + 1, sizeof *last);
 	struct reader *r = malloc(sizeof *r);
 	bool ok = last && r;
 	for (int pass = 0; ok && pass < 2; pass++) {
@@ -338,14 +338,14 @@ static bool build_forward(struct seg *s)
 		/* Counts of d stand at d + 2; summed, at d + 1 stands where d begins, and after
 		 * the second pass where it ends. */
 		if (!pass) {
-			for (uint32_t d = 0; d < s->n_docs; d++)
+			for (uint32_t d = 0; d < s->base.n_docs; d++)
 				s->fwd_at[d + 2] += s->fwd_at[d + 1];
-			s->fwd = malloc(s->fwd_at[s->n_docs + 1] + 1);
+			s->fwd = malloc(s->fwd_at[s->base.n_docs + 1] + 1);
 			ok = s->fwd != NULL;
-			memset(last, 0, (size_t)s->n_docs * sizeof *last);
+			memset(last, 0, (size_t)s->base.n_docs * sizeof *last);
 		}
 	}
-	s->bytes += s->n_docs ? s->fwd_at[s->n_docs] : 0;
+	s->base.bytes += s->base.n_docs ? s->fwd_at[s->base.n_docs] : 0;
 	free(last);
 	free(r);
 	return ok;
@@ -371,21 +371,21 @@ static struct seg *build_end(struct builder *b)
 		s->n_terms = (uint32_t)(b->terms.n / sizeof end);
 		buf_add(&b->terms, &end, sizeof end);
 		build_spare(b);
-		ok = settle(&b->names, &s->names, &s->bytes) &&
-		     settle(&b->terms, &s->terms, &s->bytes) &&
-		     settle(&b->blocks, &s->blocks, &s->bytes) &&
-		     settle(&b->posts, &s->posts, &s->bytes);
+		ok = settle(&b->names, &s->names, &s->base.bytes) &&
+		     settle(&b->terms, &s->terms, &s->base.bytes) &&
+		     settle(&b->blocks, &s->blocks, &s->base.bytes) &&
+		     settle(&b->posts, &s->posts, &s->base.bytes);
 	}
 	if (ok && positions)
-		ok = settle(&b->pos, &s->pos, &s->bytes) &&
-		     settle(&b->pos_at, &s->pos_at, &s->bytes) &&
-		     settle(&b->block_pos, &s->block_pos, &s->bytes);
-	ok = ok && hash_names(s) && build_forward(s);
+		ok = settle(&b->pos, &s->pos, &s->base.bytes) &&
+		     settle(&b->pos_at, &s->pos_at, &s->base.bytes) &&
+		     settle(&b->block_pos, &s->block_pos, &s->base.bytes);
+	ok = ok && hash_names(s) && build_forward(s) && segment_sort(&s->base);
 	if (ok)
-		s->bytes += sizeof *s + s->n_slots * sizeof *s->slots +
-			    s->n_docs * (sizeof *s->keys + sizeof *s->fwd_at +
-						s->n_fields * sizeof *s->len) +
-			    s->docs.cap * sizeof *s->docs.slots;
+		s->base.bytes += sizeof *s + s->n_slots * sizeof *s->slots +
+				 s->base.n_docs * (sizeof *s->base.keys + sizeof *s->fwd_at +
+							  s->n_fields * sizeof *s->len) +
+				 (s->base.order ? s->base.n_docs * sizeof *s->base.order : 0);
 	struct buf *bufs[] = {
 		&b->names, &b->terms, &b->blocks, &b->posts, &b->pos, &b->pos_at, &b->block_pos};
 	for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
@@ -454,8 +454,8 @@ bool bm25_pending_add(struct pending *p, const struct model *m, bool positions, 
 		for (size_t i = 0; i < texts[f].n; i++)
 			bytes += texts[f].terms[i].n;
 	}
-	bool ok = keymap_reserve(&p->by_key, 1) && heap_room(p->docs, p->n, p->cap) &&
-		  pending_room(p, n) && buf_reserve(&p->len, m->n_fields * sizeof(uint32_t)) &&
+	bool ok = heap_room(p->docs, p->n, p->cap) && pending_room(p, n) &&
+		  buf_reserve(&p->len, m->n_fields * sizeof(uint32_t)) &&
 		  buf_reserve(&p->ids, n * sizeof(uint32_t) + 1) &&
 		  buf_reserve(&p->at, positions ? n * sizeof(uint32_t) + 1 : 1) &&
 		  buf_reserve(&p->names, bytes + 1) &&
@@ -465,9 +465,7 @@ bool bm25_pending_add(struct pending *p, const struct model *m, bool positions, 
 		return false;
 	}
 	/* Nothing can fail from here. */
-	uint64_t former;
-	if (keymap_put(&p->by_key, key, p->n, &former))
-		p->docs[former].dropped = true;
+	p->n_living++;
 	p->docs[p->n++] = (struct pending_doc){key, p->ids.n / sizeof(uint32_t), false};
 	for (uint32_t f = 0; f < m->n_fields; f++) {
 		uint32_t len = (uint32_t)texts[f].n;
@@ -483,13 +481,10 @@ bool bm25_pending_add(struct pending *p, const struct model *m, bool positions, 
 	return true;
 }
 
-void bm25_pending_drop(struct pending *p, uint64_t key)
+void bm25_pending_drop(struct pending *p, uint64_t place)
 {
-	uint64_t at;
-	if (!keymap_get(&p->by_key, key, &at))
-		return;
-	p->docs[at].dropped = true;
-	keymap_del(&p->by_key, key);
+	p->docs[place].dropped = true;
+	p->n_living--;
 }
 
 void bm25_pending_free(struct pending *p)
@@ -499,7 +494,6 @@ void bm25_pending_free(struct pending *p)
 	struct buf *bufs[] = {&p->len, &p->ids, &p->at, &p->names, &p->ends};
 	for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
 		buf_free(bufs[i]);
-	keymap_free(&p->by_key);
 	*p = (struct pending){0};
 }
 
@@ -530,7 +524,7 @@ static void fill_occurrences(
 		build_doc(b, doc, p->docs[d].key);
 		for (uint32_t f = 0; f < m->n_fields; f++) {
 			uint32_t n = len[d * m->n_fields + f];
-			b->s->len[(size_t)f * b->s->n_docs + doc] = n;
+			b->s->len[(size_t)f * b->s->base.n_docs + doc] = n;
 			for (uint32_t j = 0; j < n; j++, i++) {
 				uint64_t to = o->from[ids[i]]++;
 				o->doc[to] = doc;
@@ -604,7 +598,7 @@ struct seg *bm25_seg_from_pending(
 	struct seg *s = NULL;
 	if (!b)
 		return NULL;
-	bool ok = build_start(b, m, ref, p->by_key.n, positions) && find_occurrences(&o, p, m, b);
+	bool ok = build_start(b, m, ref, p->n_living, positions) && find_occurrences(&o, p, m, b);
 	for (uint32_t t = 0; ok && t < o.n_order; t++) {
 		uint32_t id = o.order[t];
 		build_term(b, pending_name(p, id));
@@ -626,27 +620,29 @@ struct seg *bm25_seg_from_pending(
 /* ---- merging ---- */
 
 struct source {
-	const struct part *part;
+	const struct segment_part *part;
 	uint32_t term; /* at hand */
 	uint32_t *to;  /* documents to those of the new segment; UINT32_MAX: dead */
 };
 
-static bool sources_make(struct source *src, const struct part *parts, size_t n, struct builder *b)
+static bool sources_make(
+	struct source *src, const struct segment_part *parts, size_t n, struct builder *b)
 {
 	uint32_t doc = 0;
 	for (size_t i = 0; i < n; i++) {
-		const struct seg *s = parts[i].seg;
+		const struct seg *s = seg_of(&parts[i]);
 		src[i] = (struct source){
-			&parts[i], 0, malloc(((size_t)s->n_docs + 1) * sizeof(uint32_t))};
+			&parts[i], 0, malloc(((size_t)s->base.n_docs + 1) * sizeof(uint32_t))};
 		if (!src[i].to)
 			return false;
-		for (uint32_t d = 0; d < s->n_docs; d++) {
-			src[i].to[d] = is_dead(parts[i].live, d) ? UINT32_MAX : doc;
-			if (is_dead(parts[i].live, d))
+		for (uint32_t d = 0; d < s->base.n_docs; d++) {
+			src[i].to[d] = segment_dead(parts[i].live, d) ? UINT32_MAX : doc;
+			if (segment_dead(parts[i].live, d))
 				continue;
-			build_doc(b, doc, s->keys[d]);
+			build_doc(b, doc, s->base.keys[d]);
 			for (size_t f = 0; f < s->n_fields; f++)
-				b->s->len[f * b->s->n_docs + doc] = s->len[f * s->n_docs + d];
+				b->s->len[f * b->s->base.n_docs + doc] =
+					s->len[f * s->base.n_docs + d];
 			doc++;
 		}
 	}
@@ -658,8 +654,8 @@ static struct str least_name(struct source *src, size_t n)
 {
 	struct str least = {0};
 	for (size_t i = 0; i < n; i++) {
-		const struct seg *s = src[i].part->seg;
-		while (src[i].term < s->n_terms && !live_df(s, src[i].part->live, src[i].term))
+		const struct seg *s = seg_of(src[i].part);
+		while (src[i].term < s->n_terms && !live_df(src[i].part, src[i].term))
 			src[i].term++;
 		if (src[i].term == s->n_terms)
 			continue;
@@ -672,7 +668,7 @@ static struct str least_name(struct source *src, size_t n)
 
 static void merge_term(struct builder *b, struct source *src, struct reader *r)
 {
-	const struct seg *s = src->part->seg;
+	const struct seg *s = seg_of(src->part);
 	for (bm25_reader_start(r, s, src->term); bm25_reader_more(r); r->i++) {
 		const uint8_t *from = r->pos;
 		if (from) {
@@ -688,8 +684,8 @@ static void merge_term(struct builder *b, struct source *src, struct reader *r)
 	}
 }
 
-struct seg *bm25_seg_merge(
-	const struct part *parts, size_t n, const struct model *m, const struct averages *ref)
+struct seg *bm25_seg_merge(const struct segment_part *parts, size_t n, const struct model *m,
+	const struct averages *ref)
 {
 	size_t docs = 0;
 	for (size_t i = 0; i < n; i++)
@@ -699,12 +695,12 @@ struct seg *bm25_seg_merge(
 	struct source *src = calloc(n + 1, sizeof *src);
 	struct seg *s = NULL;
 	if (b) {
-		bool ok = build_start(b, m, ref, docs, n && parts[0].seg->pos) && r && src &&
+		bool ok = build_start(b, m, ref, docs, n && seg_of(&parts[0])->pos) && r && src &&
 			  sources_make(src, parts, n, b);
 		for (struct str name; ok && (name = least_name(src, n)).p;) {
 			build_term(b, name);
 			for (size_t i = 0; i < n; i++) {
-				const struct seg *from = src[i].part->seg;
+				const struct seg *from = seg_of(src[i].part);
 				if (src[i].term < from->n_terms &&
 					str_eq(bm25_seg_name(from, src[i].term), name)) {
 					merge_term(b, &src[i], r);
@@ -736,8 +732,8 @@ struct seg *bm25_seg_of_postings(const struct seg *like, const struct model *m,
 	*b = (struct builder){.s = calloc(1, sizeof *s), .m = m};
 	bool ok = b->s != NULL;
 	if (ok) {
-		atomic_init(&b->s->refs, 1);
-		b->s->n_docs = like->n_docs;
+		atomic_init(&b->s->base.refs, 1);
+		b->s->base.n_docs = like->base.n_docs;
 		b->s->n_fields = like->n_fields;
 		b->s->len = like->len; /* borrowed while it is made */
 		b->s->ref = like->ref;
@@ -747,9 +743,10 @@ struct seg *bm25_seg_of_postings(const struct seg *like, const struct model *m,
 		build_term_end(b);
 		b->s->len = NULL;
 		build_spare(b);
-		ok = !b->failed && !b->terms.err && settle(&b->terms, &b->s->terms, &b->s->bytes) &&
-		     settle(&b->blocks, &b->s->blocks, &b->s->bytes) &&
-		     settle(&b->posts, &b->s->posts, &b->s->bytes);
+		ok = !b->failed && !b->terms.err &&
+		     settle(&b->terms, &b->s->terms, &b->s->base.bytes) &&
+		     settle(&b->blocks, &b->s->blocks, &b->s->base.bytes) &&
+		     settle(&b->posts, &b->s->posts, &b->s->base.bytes);
 	}
 	s = b->s;
 	buf_free(&b->names);

@@ -1,9 +1,9 @@
-/* What the files of the payload index share: fields.c (items, snapshots), fields_seg.c (a segment
+/* What the files of the payload index share: fields.c (items, what waits), fields_seg.c (a segment
  * and how it is made), fields_select.c (conditions). */
 #ifndef VECTOR_FIELDS_INT_H
 #define VECTOR_FIELDS_INT_H
 #include "vector/fields.h"
-#include "vector/vector_int.h"
+#include "vector/segments.h"
 
 /* Names to numbers from 0, in the order in which they came. */
 struct names {
@@ -49,11 +49,10 @@ union number {
 
 /* A segment: documents in ascending order of keys. The objects of an array are a segment of their
  * own, whose documents have parents; so are a path's strings after the first, for their words
- * (under a path without steps). It never changes. */
+ * (under a path without steps). */
 struct fseg {
-	atomic_size_t refs;
-	uint32_t n_docs, n_paths;
-	uint64_t *keys; /* NULL for elements */
+	struct segment base; /* of elements keys are NULL */
+	uint32_t n_paths;
 	char *path_names;
 	size_t *path_ends;
 	/* In order of path, kind, name; [path * ENTRY_KINDS + kind] is the first of that kind. */
@@ -70,8 +69,13 @@ struct fseg {
 		struct fseg *seg;
 		uint32_t *parents;
 	} * elements;
-	size_t n_elements, bytes;
+	size_t n_elements;
 };
+
+static inline const struct fseg *fseg_of(const struct segment_part *p)
+{
+	return (const struct fseg *)(const void *)p->seg;
+}
 
 #define NO_PARENT UINT32_MAX
 
@@ -83,25 +87,6 @@ struct str fields_entry_name(const struct fseg *s, const struct entry *e);
 void fields_entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bits);
 /* The name that a string has, and its kind; `room` for a digest. */
 struct str fields_string_name(struct str s, uint8_t room[32], enum entry_kind *kind);
-void fseg_put(struct fseg *s); /* accepts NULL */
-
-struct flive {
-	atomic_size_t refs;
-	uint32_t n_docs;
-	uint64_t *dead; /* NULL: none */
-};
-
-struct fpart {
-	struct fseg *seg;
-	struct flive *live;
-};
-
-struct fsnap {
-	atomic_size_t refs;
-	size_t n_parts;
-	uint64_t n_docs;
-	struct fpart parts[];
-};
 
 struct text_paths {
 	bool some;
@@ -116,16 +101,16 @@ struct fdoc {
 
 /* NULL: no memory. Documents in any order, keys different. */
 struct fseg *fseg_make(struct fdoc *docs, size_t n, const struct text_paths *text);
-struct fseg *fseg_merge(const struct fpart *parts, size_t n);
+struct fseg *fseg_merge(const struct segment_part *parts, size_t n);
+extern const struct segments_kind fields_kind;
+
+/* What waits, of fields.c. */
+struct segments *fields_segments(struct fields *x);
+struct fseg *fields_waiting(struct segments *x); /* as a segment; NULL: no memory */
+void fields_drop(struct segments *x, uint64_t place);
+void fields_forget(struct segments *x);
 
 bool fields_has_text(const struct text_paths *t, struct str path);
 const struct text_paths *fields_text(const struct fields *x);
-struct fsnap *fsnap_get(struct fields *x);
-void fsnap_put(struct fsnap *s);
-
-static inline size_t words_of(uint32_t n)
-{
-	return (size_t)n / 64 + 1;
-}
 
 #endif

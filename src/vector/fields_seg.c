@@ -65,19 +65,17 @@ void fields_names_free(struct names *t)
 
 /* ---- reading ---- */
 
-void fseg_put(struct fseg *s)
+static void clear(struct segment *base)
 {
-	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
+	struct fseg *s = (struct fseg *)(void *)base;
 	for (size_t i = 0; i < s->n_elements; i++) {
-		fseg_put(s->elements[i].seg);
+		segment_put(&fields_kind, &s->elements[i].seg->base);
 		free(s->elements[i].parents);
 	}
-	void *owned[] = {s->keys, s->path_names, s->path_ends, s->entries, s->first_entry, s->names,
+	void *owned[] = {s->path_names, s->path_ends, s->entries, s->first_entry, s->names,
 		s->lists, s->numbers, s->number_docs, s->first_number, s->elements};
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		free(owned[i]);
-	free(s);
 }
 
 static struct str path_name(const struct fseg *s, uint32_t path)
@@ -138,7 +136,7 @@ void fields_entry_mark(const struct fseg *s, const struct entry *e, uint64_t *bi
 {
 	const uint8_t *p = s->lists + e->list_at;
 	if (e->bits) {
-		for (size_t w = 0; w < words_of(s->n_docs); w++) {
+		for (size_t w = 0; w < segment_words(s->base.n_docs); w++) {
 			uint64_t word;
 			memcpy(&word, p + w * sizeof word, sizeof word);
 			bits[w] |= word;
@@ -540,7 +538,7 @@ static uint32_t tidy(uint32_t *docs, uint32_t n)
 
 static bool write_list(struct buf *lists, struct entry *e, const uint32_t *docs, uint32_t n_docs)
 {
-	size_t bits = words_of(n_docs) * 8;
+	size_t bits = segment_words(n_docs) * 8;
 	char *room = buf_reserve(lists, MAX((size_t)e->n * 5, bits) + 1);
 	if (!room)
 		return false;
@@ -584,7 +582,7 @@ static bool finish_paths(struct fseg *s, const struct builder *b, uint32_t *rank
 		s->path_ends[i] = at += name.n;
 		rank[order[i]] = i;
 	}
-	s->bytes += at + b->paths.n * sizeof *s->path_ends;
+	s->base.bytes += at + b->paths.n * sizeof *s->path_ends;
 	free(order);
 	return ok;
 }
@@ -625,12 +623,12 @@ static bool finish_lists(struct fseg *s, struct builder *b, struct order *o, str
 		s->first_entry[o->rank[path_of_entry(b, id)] * ENTRY_KINDS + (uint32_t)name.p[4] +
 			       1]++;
 		buf_adds(&w->names, str_sub(name, 5, SIZE_MAX));
-		if (!write_list(&w->lists, e, w->docs + from, s->n_docs))
+		if (!write_list(&w->lists, e, w->docs + from, s->base.n_docs))
 			return false;
 	}
 	for (uint32_t i = 0; i < slots; i++)
 		s->first_entry[i + 1] += s->first_entry[i];
-	s->bytes +=
+	s->base.bytes +=
 		n * sizeof *s->entries + slots * sizeof *s->first_entry + w->lists.n + w->names.n;
 	if (w->lists.err || w->names.err)
 		return false;
@@ -657,8 +655,8 @@ static bool finish_numbers(struct fseg *s, struct builder *b, struct order *o)
 	}
 	for (uint32_t i = 0; i < slots; i++)
 		s->first_number[i + 1] += s->first_number[i];
-	s->bytes += b->n_numbers * (sizeof *s->numbers + sizeof *s->number_docs) +
-		    slots * sizeof *s->first_number;
+	s->base.bytes += b->n_numbers * (sizeof *s->numbers + sizeof *s->number_docs) +
+			 slots * sizeof *s->first_number;
 	return true;
 }
 
@@ -675,7 +673,7 @@ static bool finish_elements(struct fseg *s, struct builder *b, const uint32_t *r
 			return false;
 		s->elements[s->n_elements++] =
 			(struct felements){rank[c->path], c->strings, made, c->parents};
-		s->bytes += made->bytes + n * sizeof *c->parents;
+		s->base.bytes += made->base.bytes + n * sizeof *c->parents;
 		c->parents = NULL;
 	}
 	return s->elements != NULL;
@@ -687,9 +685,9 @@ static struct fseg *builder_finish(struct builder *b)
 	struct fseg *s = b->failed ? NULL : calloc(1, sizeof *s);
 	if (!s)
 		return NULL;
-	atomic_init(&s->refs, 1);
-	s->n_docs = b->n_docs;
-	s->bytes = sizeof *s;
+	atomic_init(&s->base.refs, 1);
+	s->base.n_docs = b->n_docs;
+	s->base.bytes = sizeof *s;
 	struct order o = {b, malloc(((size_t)b->paths.n + 1) * sizeof *o.rank)};
 	struct lists_work w = {0};
 	bool ok = o.rank && finish_paths(s, b, o.rank) && finish_lists(s, b, &o, &w) &&
@@ -702,7 +700,7 @@ static struct fseg *builder_finish(struct builder *b)
 	buf_free(&w.names);
 	if (ok)
 		return s;
-	fseg_put(s);
+	segment_put(&fields_kind, &s->base);
 	return NULL;
 }
 
@@ -728,8 +726,8 @@ struct fseg *fseg_make(struct fdoc *docs, size_t n, const struct text_paths *tex
 	}
 	struct fseg *s = b && keys ? builder_finish(b) : NULL;
 	if (s) {
-		s->keys = keys;
-		s->bytes += n * sizeof *keys;
+		s->base.keys = keys;
+		s->base.bytes += n * sizeof *keys;
 	} else {
 		free(keys);
 	}
@@ -750,7 +748,7 @@ static void feed_entry(struct builder *b, const struct fseg *s, const struct ent
 		if (to[next - 1] != NO_PARENT)
 			add_record(b, id, to[next - 1]);
 	}
-	for (uint32_t w = 0; e->bits && w < words_of(s->n_docs); w++) {
+	for (uint32_t w = 0; e->bits && w < segment_words(s->base.n_docs); w++) {
 		uint64_t word;
 		memcpy(&word, p + w * sizeof word, sizeof word);
 		for (; word; word &= word - 1) {
@@ -767,7 +765,7 @@ static void feed_elements(
 	struct builder *b, const struct felements *e, uint32_t path, const uint32_t *to)
 {
 	struct child *c = child_of(b, path, e->strings);
-	uint32_t n = e->seg->n_docs, *inner = malloc(((size_t)n + 1) * sizeof *inner);
+	uint32_t n = e->seg->base.n_docs, *inner = malloc(((size_t)n + 1) * sizeof *inner);
 	b->failed |= !c || !inner;
 	for (uint32_t i = 0; i < n && !b->failed; i++) {
 		uint32_t parent = to[e->parents[i]];
@@ -816,20 +814,19 @@ static int by_source_key(const void *a, const void *b)
 
 /* Gives the living numbers in the order of their keys. */
 static bool renumber(
-	const struct fpart *parts, size_t n, uint32_t **to, uint64_t *keys, size_t docs)
+	const struct segment_part *parts, size_t n, uint32_t **to, uint64_t *keys, size_t docs)
 {
 	struct source *all = malloc((docs + 1) * sizeof *all);
 	size_t m = 0;
 	bool ok = all != NULL;
 	for (size_t p = 0; ok && p < n; p++) {
-		const struct fseg *s = parts[p].seg;
-		const uint64_t *dead = parts[p].live->dead;
-		to[p] = malloc(((size_t)s->n_docs + 1) * sizeof **to);
+		const struct fseg *s = fseg_of(&parts[p]);
+		to[p] = malloc(((size_t)s->base.n_docs + 1) * sizeof **to);
 		ok = to[p] != NULL;
-		for (uint32_t d = 0; ok && d < s->n_docs; d++) {
+		for (uint32_t d = 0; ok && d < s->base.n_docs; d++) {
 			to[p][d] = NO_PARENT;
-			if (!dead || !(dead[d / 64] >> d % 64 & 1))
-				all[m++] = (struct source){s->keys[d], (uint32_t)p, d};
+			if (!segment_dead(parts[p].live, d))
+				all[m++] = (struct source){s->base.keys[d], (uint32_t)p, d};
 		}
 	}
 	if (ok)
@@ -842,7 +839,7 @@ static bool renumber(
 	return ok;
 }
 
-struct fseg *fseg_merge(const struct fpart *parts, size_t n)
+struct fseg *fseg_merge(const struct segment_part *parts, size_t n)
 {
 	static const struct text_paths none = {.some = true};
 	size_t docs = 0;
@@ -855,12 +852,12 @@ struct fseg *fseg_merge(const struct fpart *parts, size_t n)
 	if (b && to && keys && renumber(parts, n, to, keys, docs)) {
 		b->n_docs = (uint32_t)docs;
 		for (size_t i = 0; i < n && !b->failed; i++)
-			feed(b, parts[i].seg, to[i]);
+			feed(b, fseg_of(&parts[i]), to[i]);
 		s = builder_finish(b);
 	}
 	if (s) {
-		s->keys = keys;
-		s->bytes += docs * sizeof *keys;
+		s->base.keys = keys;
+		s->base.bytes += docs * sizeof *keys;
 	} else {
 		free(keys);
 	}
@@ -870,3 +867,31 @@ struct fseg *fseg_merge(const struct fpart *parts, size_t n)
 	builder_free(b);
 	return s;
 }
+
+/* ---- as segments.h wants it ---- */
+
+static struct segment *make(struct segments *x, const struct segment_snap *snap)
+{
+	(void)snap;
+	struct fseg *s = fields_waiting(x);
+	return s ? &s->base : NULL;
+}
+
+static struct segment *merge(struct segments *x, const struct segment_snap *snap,
+	const struct segment_part *parts, size_t n)
+{
+	(void)x, (void)snap;
+	struct fseg *s = fseg_merge(parts, n);
+	return s ? &s->base : NULL;
+}
+
+const struct segments_kind fields_kind = {
+	.what = "the index of payloads",
+	.live_size = sizeof(struct segment_live),
+	.snap_size = sizeof(struct segment_snap),
+	.clear = clear,
+	.make = make,
+	.merge = merge,
+	.drop = fields_drop,
+	.forget = fields_forget,
+};

@@ -11,22 +11,22 @@ struct eval {
 
 static uint64_t *bits_new(struct eval *v, const struct fseg *s)
 {
-	uint64_t *bits = calloc(words_of(s->n_docs), sizeof *bits);
+	uint64_t *bits = calloc(segment_words(s->base.n_docs), sizeof *bits);
 	v->failed |= !bits;
 	return bits;
 }
 
 static void bits_all(const struct fseg *s, uint64_t *bits)
 {
-	memset(bits, 0xFF, words_of(s->n_docs) * sizeof *bits);
-	bits[s->n_docs / 64] = (UINT64_C(1) << s->n_docs % 64) - 1;
+	memset(bits, 0xFF, segment_words(s->base.n_docs) * sizeof *bits);
+	bits[s->base.n_docs / 64] = (UINT64_C(1) << s->base.n_docs % 64) - 1;
 }
 
 static void bits_not(const struct fseg *s, uint64_t *bits)
 {
-	for (size_t w = 0; w < words_of(s->n_docs); w++)
+	for (size_t w = 0; w < segment_words(s->base.n_docs); w++)
 		bits[w] = ~bits[w];
-	bits[s->n_docs / 64] &= (UINT64_C(1) << s->n_docs % 64) - 1;
+	bits[s->base.n_docs / 64] &= (UINT64_C(1) << s->base.n_docs % 64) - 1;
 }
 
 /* ---- leaves ---- */
@@ -155,10 +155,10 @@ static void words_all(
 	uint64_t *one = bits_new(v, s);
 	for (size_t i = 0; one && i < c->n_terms; i++) {
 		const struct entry *e;
-		memset(one, 0, words_of(s->n_docs) * sizeof *one);
+		memset(one, 0, segment_words(s->base.n_docs) * sizeof *one);
 		if (fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e))
 			fields_entry_mark(s, e, one);
-		for (size_t w = 0; w < words_of(s->n_docs); w++)
+		for (size_t w = 0; w < segment_words(s->base.n_docs); w++)
 			bits[w] = i ? bits[w] & one[w] : one[w];
 	}
 	free(one);
@@ -189,7 +189,7 @@ static const struct felements *elements_at(const struct fseg *s, uint32_t path, 
 
 static void mark_parents(const struct felements *e, const uint64_t *inner, uint64_t *bits)
 {
-	for (size_t w = 0; w < words_of(e->seg->n_docs); w++)
+	for (size_t w = 0; w < segment_words(e->seg->base.n_docs); w++)
 		for (uint64_t word = inner[w]; word; word &= word - 1) {
 			uint32_t p = e->parents[w * 64 + (size_t)__builtin_ctzll(word)];
 			bits[p / 64] |= UINT64_C(1) << p % 64;
@@ -229,13 +229,13 @@ static void eval_count(struct eval *v, const struct fseg *s, uint32_t path, bool
 			mark_kind(s, path, ENTRY_ONE, bits);
 		if (zero)
 			mark_kind(s, path, ENTRY_ZERO, bits);
-		for (size_t w = 0; one && w < words_of(s->n_docs); w++)
+		for (size_t w = 0; one && w < segment_words(s->base.n_docs); w++)
 			bits[w] |= some[w] & ~more[w];
 		mark_kind(s, path, ENTRY_ZERO, some);
 	}
 	if (some && more && zero) {
 		bits_not(s, some);
-		for (size_t w = 0; w < words_of(s->n_docs); w++)
+		for (size_t w = 0; w < segment_words(s->base.n_docs); w++)
 			bits[w] |= some[w];
 	}
 	free(some);
@@ -245,17 +245,17 @@ static void eval_count(struct eval *v, const struct fseg *s, uint32_t path, bool
 static void eval_ids(const struct fseg *s, const struct cond *c, uint64_t *bits)
 {
 	uint32_t at = 0;
-	for (size_t i = 0; s->keys && i < c->n_ids; i++) {
-		uint32_t lo = at, hi = s->n_docs;
+	for (size_t i = 0; s->base.keys && i < c->n_ids; i++) {
+		uint32_t lo = at, hi = s->base.n_docs;
 		while (lo < hi) {
 			uint32_t mid = lo + (hi - lo) / 2;
-			if (s->keys[mid] < c->ids[i])
+			if (s->base.keys[mid] < c->ids[i])
 				lo = mid + 1;
 			else
 				hi = mid;
 		}
 		at = lo;
-		if (lo < s->n_docs && s->keys[lo] == c->ids[i])
+		if (lo < s->base.n_docs && s->base.keys[lo] == c->ids[i])
 			bits[lo / 64] |= UINT64_C(1) << lo % 64;
 	}
 }
@@ -288,9 +288,9 @@ static void eval_all(
 	bits_all(s, bits);
 	for (size_t i = 0; one && i < c->n_of; i++) {
 		uint64_t any = 0;
-		memset(one, 0, words_of(s->n_docs) * sizeof *one);
+		memset(one, 0, segment_words(s->base.n_docs) * sizeof *one);
 		eval(v, s, c->of[i], up, one);
-		for (size_t w = 0; w < words_of(s->n_docs); w++)
+		for (size_t w = 0; w < segment_words(s->base.n_docs); w++)
 			any |= bits[w] &= one[w];
 		if (!any)
 			break;
@@ -301,7 +301,7 @@ static void eval_all(
 static void eval_at_least(
 	struct eval *v, const struct fseg *s, const struct cond *c, bool up, uint64_t *bits)
 {
-	size_t words = words_of(s->n_docs);
+	size_t words = segment_words(s->base.n_docs);
 	if (!c->at_least) {
 		bits_all(s, bits);
 		return;
@@ -309,7 +309,7 @@ static void eval_at_least(
 	if (c->at_least > c->n_of)
 		return;
 	uint64_t *one = bits_new(v, s);
-	uint16_t *n = c->at_least > 1 ? calloc((size_t)s->n_docs + 1, sizeof *n) : NULL;
+	uint16_t *n = c->at_least > 1 ? calloc((size_t)s->base.n_docs + 1, sizeof *n) : NULL;
 	v->failed |= c->at_least > 1 && !n;
 	for (size_t i = 0; !v->failed && i < c->n_of; i++) {
 		memset(one, 0, words * sizeof *one);
@@ -400,10 +400,10 @@ static void add_keys(
 	const struct fseg *s, const uint64_t *bits, const uint64_t *dead, struct bitmap *out)
 {
 	uint64_t first = 0, word = 0;
-	for (size_t w = 0; w < words_of(s->n_docs); w++) {
+	for (size_t w = 0; w < segment_words(s->base.n_docs); w++) {
 		uint64_t some = dead ? bits[w] & ~dead[w] : bits[w];
 		for (; some; some &= some - 1) {
-			uint64_t key = s->keys[w * 64 + (size_t)__builtin_ctzll(some)];
+			uint64_t key = s->base.keys[w * 64 + (size_t)__builtin_ctzll(some)];
 			if (key / 64 * 64 != first) {
 				bitmap_add_word(out, first, word);
 				first = key / 64 * 64;
@@ -418,10 +418,10 @@ static void add_keys(
 enum err fields_select(
 	struct fields *x, const struct cond *c, struct bitmap *out, bool *exact, struct errtext *et)
 {
-	struct fsnap *s = fsnap_get(x);
+	struct segment_snap *s = segments_get(fields_segments(x));
 	struct eval v = {.text = fields_text(x), .exact = true};
 	for (size_t i = 0; i < s->n_parts && !v.failed && !out->err; i++) {
-		const struct fseg *seg = s->parts[i].seg;
+		const struct fseg *seg = fseg_of(&s->parts[i]);
 		uint64_t *bits = bits_new(&v, seg);
 		if (!bits)
 			break;
@@ -430,7 +430,7 @@ enum err fields_select(
 			add_keys(seg, bits, s->parts[i].live->dead, out);
 		free(bits);
 	}
-	fsnap_put(s);
+	segments_put_back(fields_segments(x), s);
 	if (v.failed || out->err)
 		return err_set(et, ERR_NOMEM, "no memory for a filter");
 	*exact = v.exact;
@@ -465,7 +465,7 @@ static struct guess guess_numbers(
 {
 	uint32_t lo, hi;
 	numbers_in(s, path, kind, r, &lo, &hi);
-	return bounded(hi > lo, hi - lo, hi - lo, s->n_docs);
+	return bounded(hi > lo, hi - lo, hi - lo, s->base.n_docs);
 }
 
 static struct guess guess_or(struct guess a, struct guess b, double n)
@@ -489,7 +489,7 @@ static struct guess guess_in(const struct fseg *s, uint32_t path, const struct c
 			one = (struct guess){n, n, n};
 		}
 		sum = bounded(MAX(sum.least, one.least), sum.most + one.most,
-			sum.likely + one.likely, s->n_docs);
+			sum.likely + one.likely, s->base.n_docs);
 	}
 	return sum;
 }
@@ -497,28 +497,29 @@ static struct guess guess_in(const struct fseg *s, uint32_t path, const struct c
 static struct guess guess_text(const struct fseg *s, uint32_t path, const struct cond *c)
 {
 	bool all = c->kind == COND_TEXT;
-	struct guess g = {0, all && c->n_terms ? s->n_docs : 0, all && c->n_terms ? s->n_docs : 0};
+	struct guess g = {
+		0, all && c->n_terms ? s->base.n_docs : 0, all && c->n_terms ? s->base.n_docs : 0};
 	for (size_t i = 0; i < c->n_terms; i++) {
 		const struct entry *e;
 		double n = fseg_entry(s, path, ENTRY_TERM, c->terms[i], &e) ? e->n : 0;
 		struct guess one = {n, n, n};
 		if (!all)
-			g = guess_or(g, one, s->n_docs);
+			g = guess_or(g, one, s->base.n_docs);
 		else
-			g = bounded(0, MIN(g.most, n), MIN(g.likely, n), s->n_docs);
+			g = bounded(0, MIN(g.most, n), MIN(g.likely, n), s->base.n_docs);
 	}
 	if (all && c->n_terms == 1)
 		g.least = g.most;
 	const struct felements *more = c->n_terms ? elements_at(s, path, true) : NULL;
-	double extra = more ? more->seg->n_docs : 0;
-	return bounded(g.least, g.most + extra, g.likely + extra / 2, s->n_docs);
+	double extra = more ? more->seg->base.n_docs : 0;
+	return bounded(g.least, g.most + extra, g.likely + extra / 2, s->base.n_docs);
 }
 
 static struct guess guess_leaf(
 	const struct text_paths *text, const struct fseg *s, const struct cond *c)
 {
 	uint32_t path = 0;
-	double n = s->n_docs;
+	double n = s->base.n_docs;
 	bool known = fseg_path(s, c->path, &path);
 	double some = known ? kind_n(s, path, ENTRY_SOME) : 0;
 	switch (c->kind) {
@@ -555,7 +556,7 @@ static struct guess guess_leaf(
 static struct guess guess_list(
 	const struct text_paths *text, const struct fseg *s, const struct cond *c, bool all)
 {
-	double n = s->n_docs, none = n; /* none: how many are likely in none, or in all */
+	double n = s->base.n_docs, none = n; /* none: how many are likely in none, or in all */
 	struct guess sum = {all ? n : 0, all ? n : 0, 0};
 	for (size_t i = 0; i < c->n_of; i++) {
 		struct guess g = guess_of(text, s, c->of[i]);
@@ -574,7 +575,7 @@ static struct guess guess_list(
 static struct guess guess_of(
 	const struct text_paths *text, const struct fseg *s, const struct cond *c)
 {
-	double n = s->n_docs;
+	double n = s->base.n_docs;
 	if (fields_has_place(c->path))
 		return (struct guess){0, n, n / 4};
 	switch (c->kind) {
@@ -608,15 +609,15 @@ static struct guess guess_of(
 
 void fields_estimate(struct fields *x, const struct cond *c, struct fields_estimate *out)
 {
-	struct fsnap *s = fsnap_get(x);
+	struct segment_snap *s = segments_get(fields_segments(x));
 	*out = (struct fields_estimate){.items = s->n_docs};
 	for (size_t i = 0; i < s->n_parts; i++) {
 		double n = s->parts[i].seg->n_docs, alive = s->parts[i].live->n_docs;
-		struct guess g = guess_of(fields_text(x), s->parts[i].seg, c);
+		struct guess g = guess_of(fields_text(x), fseg_of(&s->parts[i]), c);
 		out->least += (uint64_t)MAX(g.least - (n - alive), 0);
 		out->most += (uint64_t)MIN(g.most, alive);
 		out->likely += (uint64_t)(n > 0 ? g.likely * alive / n + 0.5 : 0);
 	}
 	out->likely = MAX(MIN(out->likely, out->most), out->least);
-	fsnap_put(s);
+	segments_put_back(fields_segments(x), s);
 }

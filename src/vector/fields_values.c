@@ -21,13 +21,12 @@ bool fields_has_place(struct str path)
 }
 
 /* The documents of a segment that live and are among the keys. */
-static uint64_t *chosen(const struct fpart *p, const struct bitmap *among)
+static uint64_t *chosen(const struct segment_part *p, const struct bitmap *among)
 {
-	const struct fseg *s = p->seg;
-	uint64_t *bits = calloc(words_of(s->n_docs), sizeof *bits);
-	for (uint32_t i = 0; bits && i < s->n_docs; i++)
-		if (!(p->live->dead && p->live->dead[i / 64] >> i % 64 & 1) &&
-			(!among || bitmap_has(among, s->keys[i])))
+	const struct fseg *s = fseg_of(p);
+	uint64_t *bits = calloc(segment_words(s->base.n_docs), sizeof *bits);
+	for (uint32_t i = 0; bits && i < s->base.n_docs; i++)
+		if (!segment_dead(p->live, i) && (!among || bitmap_has(among, s->base.keys[i])))
 			bits[i / 64] |= UINT64_C(1) << i % 64;
 	return bits;
 }
@@ -72,7 +71,7 @@ static uint64_t count_list(
 	const uint8_t *p = s->lists + e->list_at;
 	uint64_t n = 0;
 	if (e->bits) {
-		for (size_t w = words_of(s->n_docs); w--;) {
+		for (size_t w = segment_words(s->base.n_docs); w--;) {
 			uint64_t word;
 			memcpy(&word, p + w * sizeof word, sizeof word);
 			word &= bits[w];
@@ -107,7 +106,7 @@ static void count_entries(struct tally *t, const struct fseg *s, uint32_t path,
 		if (n && kind == KIND_STRING && id_parse(name, &id))
 			count_value(t, KIND_UUID, str_mk(id.b, sizeof id.b), n, 0);
 		else if (n)
-			count_value(t, kind, name, n, s->keys[doc]);
+			count_value(t, kind, name, n, s->base.keys[doc]);
 	}
 }
 
@@ -127,19 +126,19 @@ static void count_integers(
 }
 
 static void count_part(
-	struct tally *t, const struct fpart *p, struct str path, const struct bitmap *among)
+	struct tally *t, const struct segment_part *p, struct str path, const struct bitmap *among)
 {
 	uint32_t id;
-	if (!fseg_path(p->seg, path, &id))
+	if (!fseg_path(fseg_of(p), path, &id))
 		return;
 	uint64_t *bits = chosen(p, among);
 	t->failed |= !bits;
 	if (!t->failed) {
-		count_entries(t, p->seg, id, ENTRY_TRUE, KIND_BOOL, bits);
-		count_entries(t, p->seg, id, ENTRY_FALSE, KIND_BOOL, bits);
-		count_entries(t, p->seg, id, ENTRY_STRING, KIND_STRING, bits);
-		count_entries(t, p->seg, id, ENTRY_LONG, KIND_DIGEST, bits);
-		count_integers(t, p->seg, id, bits);
+		count_entries(t, fseg_of(p), id, ENTRY_TRUE, KIND_BOOL, bits);
+		count_entries(t, fseg_of(p), id, ENTRY_FALSE, KIND_BOOL, bits);
+		count_entries(t, fseg_of(p), id, ENTRY_STRING, KIND_STRING, bits);
+		count_entries(t, fseg_of(p), id, ENTRY_LONG, KIND_DIGEST, bits);
+		count_integers(t, fseg_of(p), id, bits);
 	}
 	free(bits);
 }
@@ -200,10 +199,10 @@ enum err fields_facets(struct fields *x, struct str path, const struct bitmap *a
 	struct arena *a, struct fields_facet **out, size_t *n, struct errtext *et)
 {
 	struct tally t = {0};
-	struct fsnap *s = fsnap_get(x);
+	struct segment_snap *s = segments_get(fields_segments(x));
 	for (size_t i = 0; i < s->n_parts && !t.failed; i++)
 		count_part(&t, &s->parts[i], path, among);
-	fsnap_put(s);
+	segments_put_back(fields_segments(x), s);
 	for (uint32_t i = 0; i < t.names.n && !t.failed; i++)
 		t.failed = !read_name(fields_names_at(&t.names, i), a, &t.rows[i]);
 	size_t found = MIN(max, (size_t)t.names.n);
@@ -258,7 +257,7 @@ static size_t take_equal(struct ordering *o, const struct fseg *s, enum number_k
 			o->failed = true;
 			return taken;
 		}
-		o->rows[o->n++] = (struct fields_ordered){s->keys[doc], number_at(s, kind, i)};
+		o->rows[o->n++] = (struct fields_ordered){s->base.keys[doc], number_at(s, kind, i)};
 		taken++;
 	}
 	return taken;
@@ -302,17 +301,17 @@ static int down(const void *a, const void *b)
 	return order ? order : (x->key > y->key) - (x->key < y->key);
 }
 
-static void take_part(
-	struct ordering *o, const struct fpart *p, struct str path, const struct bitmap *among)
+static void take_part(struct ordering *o, const struct segment_part *p, struct str path,
+	const struct bitmap *among)
 {
 	static const enum number_kind kinds[] = {NUMBER_INT, NUMBER_DOUBLE, NUMBER_TIME};
 	uint32_t id;
-	if (!fseg_path(p->seg, path, &id))
+	if (!fseg_path(fseg_of(p), path, &id))
 		return;
 	uint64_t *bits = chosen(p, among);
 	o->failed |= !bits;
 	for (size_t i = 0; i < ARRAY_LEN(kinds) && !o->failed; i++)
-		take_kind(o, p->seg, id, kinds[i], bits);
+		take_kind(o, fseg_of(p), id, kinds[i], bits);
 	free(bits);
 }
 
@@ -321,11 +320,11 @@ enum err fields_order(struct fields *x, struct str path, bool descending,
 	struct fields_ordered *out, size_t *n, struct errtext *et)
 {
 	struct ordering o = {.descending = descending, .from = from, .max = max};
-	struct fsnap *s = fsnap_get(x);
+	struct segment_snap *s = segments_get(fields_segments(x));
 	size_t kept = 0;
 	for (size_t i = 0; i < s->n_parts && !o.failed; i++)
 		take_part(&o, &s->parts[i], path, among);
-	fsnap_put(s);
+	segments_put_back(fields_segments(x), s);
 	if (!o.failed && o.n)
 		qsort(o.rows, o.n, sizeof *o.rows, descending ? down : up);
 	for (size_t i = 0; i < o.n && kept < max && !o.failed; i++) {

@@ -1,10 +1,10 @@
-/* What the files of the sparse index share: sparse.c (items, snapshots), sparse_seg.c (a segment
+/* What the files of the sparse index share: sparse.c (items, what waits), sparse_seg.c (a segment
  * and how it is made), sparse_search.c. */
 #ifndef VECTOR_SPARSE_INT_H
 #define VECTOR_SPARSE_INT_H
 #include "vector/pack.h"
+#include "vector/segments.h"
 #include "vector/sparse.h"
-#include "vector/vector_int.h"
 
 /* Postings of an index in blocks of PACK_N items, the last one shorter: a byte for the bits of a
  * distance, the distances packed (of a shorter block only the rows that it has), then the values.
@@ -20,34 +20,20 @@ struct sterm {
 	uint64_t first; /* block */
 };
 
-/* Items in ascending order of keys. Never changes. */
+/* Items in ascending order of keys. */
 struct sseg {
-	atomic_size_t refs;
-	uint32_t n_docs, n_terms;
-	uint64_t *keys;
+	struct segment base;
+	uint32_t n_terms;
 	struct sterm *terms; /* ascending */
 	struct sblock *blocks;
 	uint8_t *data; /* and room to read a block behind its end */
-	size_t n_blocks, bytes;
+	size_t n_blocks, n_data;
 };
 
-struct slive {
-	atomic_size_t refs;
-	uint32_t n_docs;
-	uint64_t *dead; /* NULL: none */
-};
-
-struct spart {
-	struct sseg *seg;
-	struct slive *live;
-};
-
-struct ssnap {
-	atomic_size_t refs;
-	size_t n_parts;
-	uint64_t n_docs;
-	struct spart parts[];
-};
+static inline const struct sseg *sseg_of(const struct segment_part *p)
+{
+	return (const struct sseg *)(const void *)p->seg;
+}
 
 struct sdoc {
 	uint64_t key;
@@ -58,14 +44,6 @@ struct sdoc {
 static inline const float *sdoc_values(const struct sdoc *d)
 {
 	return (const float *)(d->at + d->n);
-}
-static inline size_t swords(uint32_t n)
-{
-	return (size_t)n / 64 + 1;
-}
-static inline bool sdead(const struct slive *l, uint32_t doc)
-{
-	return l->dead && (l->dead[doc / 64] >> doc % 64 & 1);
 }
 static inline uint32_t sblocks_of(const struct sterm *t)
 {
@@ -78,11 +56,13 @@ uint32_t sseg_read(const struct sseg *s, const struct sterm *t, uint32_t block,
 const struct sterm *sseg_find(const struct sseg *s, uint32_t index); /* NULL: none */
 /* NULL: no memory. Documents in any order, keys different. */
 struct sseg *sseg_make(struct sdoc *docs, size_t n);
-struct sseg *sseg_merge(const struct spart *parts, size_t n);
-void sseg_put(struct sseg *s); /* accepts NULL */
-bool sseg_doc(const struct sseg *s, uint64_t key, uint32_t *doc);
+struct sseg *sseg_merge(const struct segment_part *parts, size_t n);
+extern const struct segments_kind sparse_kind;
 
-struct ssnap *ssnap_get(struct sparse *x);
-void ssnap_put(struct ssnap *s);
+/* What waits, of sparse.c. */
+struct segments *sparse_segments(struct sparse *x);
+struct sseg *sparse_waiting(struct segments *x); /* as a segment; NULL: no memory */
+void sparse_drop(struct segments *x, uint64_t place);
+void sparse_forget(struct segments *x);
 
 #endif

@@ -30,7 +30,7 @@ struct cursor {
 
 struct scan {
 	const struct sparse_query *q;
-	const struct spart *p;
+	const struct segment_part *p;
 	struct cursor **c; /* of this part; sorted by bound in each window */
 	size_t n;
 	struct topk top;
@@ -49,7 +49,7 @@ static double block_bound(const struct sblock *b, double weight)
 
 static const struct sblock *blocks_at(const struct scan *s, const struct cursor *c)
 {
-	return s->p->seg->blocks + c->t->first;
+	return sseg_of(s->p)->blocks + c->t->first;
 }
 
 /* To the first posting of `doc` or later; false: there is none. */
@@ -65,7 +65,7 @@ static bool seek(const struct scan *s, struct cursor *c, uint32_t doc)
 		return false;
 	}
 	if (block != c->block || !c->n) {
-		c->n = sseg_read(s->p->seg, c->t, block, c->docs, c->values);
+		c->n = sseg_read(sseg_of(s->p), c->t, block, c->docs, c->values);
 		c->block = block;
 		c->i = 0;
 	}
@@ -142,7 +142,7 @@ static bool out_of_reach(double most, double bar)
 static void complete(struct scan *s, uint32_t doc, double sum, size_t below, double rest)
 {
 	uint64_t key = s->p->seg->keys[doc];
-	if (sdead(s->p->live, doc) || (s->q->keep && !s->q->keep(s->q->ctx, key)))
+	if (segment_dead(s->p->live, doc) || (s->q->keep && !s->q->keep(s->q->ctx, key)))
 		return;
 	double bar = bar_of(s);
 	for (size_t i = below; i--;) {
@@ -198,7 +198,7 @@ static void scan_window(struct scan *s, uint32_t from, uint32_t to)
 /* ---- weights ---- */
 
 /* How many of the living have a number there. */
-static uint64_t count_living(const struct spart *p, const struct sterm *t)
+static uint64_t count_living(const struct segment_part *p, const struct sterm *t)
 {
 	uint32_t docs[PACK_N];
 	float values[PACK_N];
@@ -206,22 +206,22 @@ static uint64_t count_living(const struct spart *p, const struct sterm *t)
 	if (!p->live->dead)
 		return t->n;
 	for (uint32_t b = 0; b < sblocks_of(t); b++)
-		for (uint32_t i = 0, k = sseg_read(p->seg, t, b, docs, values); i < k; i++)
-			n += !sdead(p->live, docs[i]);
+		for (uint32_t i = 0, k = sseg_read(sseg_of(p), t, b, docs, values); i < k; i++)
+			n += !segment_dead(p->live, docs[i]);
 	return n;
 }
 
-static double idf_of(const struct ssnap *snap, uint32_t index)
+static double idf_of(const struct segment_snap *snap, uint32_t index)
 {
 	uint64_t df = 0;
 	for (size_t i = 0; i < snap->n_parts; i++) {
-		const struct sterm *t = sseg_find(snap->parts[i].seg, index);
+		const struct sterm *t = sseg_find(sseg_of(&snap->parts[i]), index);
 		df += t ? count_living(&snap->parts[i], t) : 0;
 	}
 	return log(((double)snap->n_docs - (double)df + 0.5) / ((double)df + 0.5) + 1);
 }
 
-static double *weigh(const struct ssnap *snap, const struct sparse_query *q)
+static double *weigh(const struct segment_snap *snap, const struct sparse_query *q)
 {
 	double *w = malloc((q->v.n + 1) * sizeof *w);
 	for (size_t i = 0; w && i < q->v.n; i++) {
@@ -236,7 +236,7 @@ static double *weigh(const struct ssnap *snap, const struct sparse_query *q)
 
 static void scan_part(struct scan *s, struct cursor *room, const double *weights)
 {
-	const struct sseg *seg = s->p->seg;
+	const struct sseg *seg = sseg_of(s->p);
 	s->n = 0;
 	for (size_t i = 0; i < s->q->v.n; i++) {
 		const struct sterm *t = sseg_find(seg, s->q->v.at[i]);
@@ -248,10 +248,10 @@ static void scan_part(struct scan *s, struct cursor *room, const double *weights
 		c->block = c->n = c->i = 0;
 		s->c[s->n++] = c;
 	}
-	for (uint32_t from = 0; from < seg->n_docs && s->n; from += WINDOW) {
+	for (uint32_t from = 0; from < seg->base.n_docs && s->n; from += WINDOW) {
 		if (cancelled(s->q->cancel))
 			return;
-		scan_window(s, from, MIN(from + WINDOW, seg->n_docs));
+		scan_window(s, from, MIN(from + WINDOW, seg->base.n_docs));
 	}
 }
 
@@ -276,7 +276,7 @@ enum err sparse_search(struct sparse *x, const struct sparse_query *q, struct hi
 	*n = 0;
 	if (e || !q->k || !q->v.n)
 		return e;
-	struct ssnap *snap = ssnap_get(x);
+	struct segment_snap *snap = segments_get(sparse_segments(x));
 	struct scan *s = malloc(sizeof *s);
 	struct cursor *room = malloc(q->v.n * sizeof *room);
 	struct cursor **c = malloc(q->v.n * sizeof *c);
@@ -298,7 +298,7 @@ enum err sparse_search(struct sparse *x, const struct sparse_query *q, struct hi
 	free(room);
 	free(c);
 	free(weights);
-	ssnap_put(snap);
+	segments_put_back(sparse_segments(x), snap);
 	if (!e && cancelled(q->cancel))
 		e = err_set(et, ERR_CANCELLED, "a search was cancelled");
 	return e;
@@ -306,27 +306,28 @@ enum err sparse_search(struct sparse *x, const struct sparse_query *q, struct hi
 
 /* ---- given items ---- */
 
-static void add_postings(const struct spart *p, const struct sterm *t, double weight, double *sums)
+static void add_postings(
+	const struct segment_part *p, const struct sterm *t, double weight, double *sums)
 {
 	uint32_t docs[PACK_N];
 	float values[PACK_N];
 	for (uint32_t b = 0; b < sblocks_of(t); b++)
-		for (uint32_t i = 0, n = sseg_read(p->seg, t, b, docs, values); i < n; i++)
+		for (uint32_t i = 0, n = sseg_read(sseg_of(p), t, b, docs, values); i < n; i++)
 			sums[docs[i]] += weight * (double)values[i];
 }
 
-static bool scores_in(const struct spart *p, const struct sparse_query *q, const double *weights,
-	const uint64_t *keys, size_t n, float *out)
+static bool scores_in(const struct segment_part *p, const struct sparse_query *q,
+	const double *weights, const uint64_t *keys, size_t n, float *out)
 {
 	double *sums = calloc((size_t)p->seg->n_docs + 1, sizeof *sums);
 	for (size_t i = 0; sums && i < q->v.n; i++) {
-		const struct sterm *t = sseg_find(p->seg, q->v.at[i]);
+		const struct sterm *t = sseg_find(sseg_of(p), q->v.at[i]);
 		if (t)
 			add_postings(p, t, weights[i], sums);
 	}
 	for (size_t i = 0; sums && i < n; i++) {
 		uint32_t doc;
-		if (sseg_doc(p->seg, keys[i], &doc) && !sdead(p->live, doc))
+		if (segment_find(p->seg, keys[i], &doc) && !segment_dead(p->live, doc))
 			out[i] = (float)sums[doc];
 	}
 	free(sums);
@@ -339,7 +340,7 @@ enum err sparse_scores(struct sparse *x, const struct sparse_query *q, const uin
 	enum err e = check(q, et);
 	if (e)
 		return e;
-	struct ssnap *snap = ssnap_get(x);
+	struct segment_snap *snap = segments_get(sparse_segments(x));
 	double *weights = weigh(snap, q);
 	bool ok = weights != NULL;
 	for (size_t i = 0; i < n; i++)
@@ -347,6 +348,6 @@ enum err sparse_scores(struct sparse *x, const struct sparse_query *q, const uin
 	for (size_t i = 0; i < snap->n_parts && ok; i++)
 		ok = scores_in(&snap->parts[i], q, weights, keys, n, out);
 	free(weights);
-	ssnap_put(snap);
+	segments_put_back(sparse_segments(x), snap);
 	return ok ? OK : err_set(et, ERR_NOMEM, "no memory for scores of sparse vectors");
 }

@@ -5,15 +5,12 @@
 
 #include <stdlib.h>
 
-void sseg_put(struct sseg *s)
+static void clear(struct segment *base)
 {
-	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	free(s->keys);
+	struct sseg *s = (struct sseg *)(void *)base;
 	free(s->terms);
 	free(s->blocks);
 	free(s->data);
-	free(s);
 }
 
 const struct sterm *sseg_find(const struct sseg *s, uint32_t index)
@@ -56,11 +53,11 @@ static struct writer writer_new(size_t n_docs)
 {
 	struct writer w = {.s = calloc(1, sizeof *w.s)};
 	if (w.s) {
-		atomic_init(&w.s->refs, 1);
-		w.s->keys = malloc((n_docs + 1) * sizeof *w.s->keys);
-		w.s->n_docs = (uint32_t)n_docs;
+		atomic_init(&w.s->base.refs, 1);
+		w.s->base.keys = malloc((n_docs + 1) * sizeof *w.s->base.keys);
+		w.s->base.n_docs = (uint32_t)n_docs;
 	}
-	w.failed = !w.s || !w.s->keys || n_docs >= INT32_MAX;
+	w.failed = !w.s || !w.s->base.keys || n_docs >= INT32_MAX;
 	return w;
 }
 
@@ -109,7 +106,7 @@ static struct sseg *writer_end(struct writer *w)
 	buf_add(&w->data, room, sizeof room);
 	if (w->failed || w->data.err) {
 		buf_free(&w->data);
-		sseg_put(s);
+		segment_put(&sparse_kind, s ? &s->base : NULL);
 		return NULL;
 	}
 	/* without what growing left */
@@ -120,8 +117,9 @@ static struct sseg *writer_end(struct writer *w)
 	s->data = realloc(w->data.p, w->data.n);
 	if (!s->data)
 		s->data = (uint8_t *)w->data.p;
-	s->bytes = sizeof *s + s->n_docs * sizeof *s->keys + s->n_terms * sizeof *terms +
-		   s->n_blocks * sizeof *blocks + w->data.n;
+	s->n_data = w->data.n;
+	s->base.bytes = sizeof *s + s->base.n_docs * sizeof *s->base.keys +
+			s->n_terms * sizeof *terms + s->n_blocks * sizeof *blocks + w->data.n;
 	return s;
 }
 
@@ -195,7 +193,7 @@ struct sseg *sseg_make(struct sdoc *docs, size_t n)
 	w.failed |= !all;
 	for (size_t i = 0, to = 0; i < n && !w.failed; i++) {
 		const float *values = sdoc_values(&docs[i]);
-		w.s->keys[i] = docs[i].key;
+		w.s->base.keys[i] = docs[i].key;
 		for (uint32_t k = 0; k < docs[i].n; k++)
 			all[to++] = (struct posting){docs[i].at[k], (uint32_t)i, values[k]};
 	}
@@ -212,7 +210,7 @@ struct sseg *sseg_make(struct sdoc *docs, size_t n)
 /* ---- from segments ---- */
 
 struct merging {
-	const struct spart *parts;
+	const struct segment_part *parts;
 	size_t n;
 	uint32_t **doc;      /* [part][document]: its new number; UINT32_MAX: dead */
 	uint32_t *term;      /* [part]: the next one */
@@ -249,8 +247,8 @@ static void number_docs(struct merging *m, struct writer *w)
 	for (;;) {
 		size_t best = m->n;
 		for (size_t i = 0; i < m->n; i++) {
-			const struct spart *p = &m->parts[i];
-			while (at[i] < p->seg->n_docs && sdead(p->live, at[i]))
+			const struct segment_part *p = &m->parts[i];
+			while (at[i] < p->seg->n_docs && segment_dead(p->live, at[i]))
 				m->doc[i][at[i]++] = UINT32_MAX;
 			if (at[i] < p->seg->n_docs &&
 				(best == m->n ||
@@ -259,7 +257,7 @@ static void number_docs(struct merging *m, struct writer *w)
 		}
 		if (best == m->n)
 			break;
-		w->s->keys[n] = m->parts[best].seg->keys[at[best]];
+		w->s->base.keys[n] = m->parts[best].seg->keys[at[best]];
 		m->doc[best][at[best]++] = n++;
 	}
 	memset(m->term, 0, m->n * sizeof *m->term);
@@ -270,7 +268,7 @@ static bool add_row(struct merging *m, size_t part, const struct sterm *t)
 	uint32_t docs[PACK_N];
 	float values[PACK_N];
 	for (uint32_t b = 0; b < sblocks_of(t); b++) {
-		uint32_t n = sseg_read(m->parts[part].seg, t, b, docs, values);
+		uint32_t n = sseg_read(sseg_of(&m->parts[part]), t, b, docs, values);
 		for (uint32_t i = 0; i < n; i++) {
 			uint32_t doc = m->doc[part][docs[i]];
 			if (doc == UINT32_MAX)
@@ -311,14 +309,14 @@ static bool next_row(struct merging *m, struct writer *w)
 	bool any = false;
 	m->n_row = 0;
 	for (size_t i = 0; i < m->n; i++) {
-		const struct sseg *s = m->parts[i].seg;
+		const struct sseg *s = sseg_of(&m->parts[i]);
 		if (m->term[i] < s->n_terms) {
 			index = MIN(index, s->terms[m->term[i]].index);
 			any = true;
 		}
 	}
 	for (size_t i = 0; any && i < m->n && !w->failed; i++) {
-		const struct sseg *s = m->parts[i].seg;
+		const struct sseg *s = sseg_of(&m->parts[i]);
 		if (m->term[i] >= s->n_terms || s->terms[m->term[i]].index != index)
 			continue;
 		size_t before = m->n_row;
@@ -327,7 +325,7 @@ static bool next_row(struct merging *m, struct writer *w)
 	return any && !w->failed;
 }
 
-struct sseg *sseg_merge(const struct spart *parts, size_t n)
+struct sseg *sseg_merge(const struct segment_part *parts, size_t n)
 {
 	struct merging m = {.parts = parts, .n = n};
 	size_t n_docs = 0;
@@ -352,3 +350,31 @@ struct sseg *sseg_merge(const struct spart *parts, size_t n)
 	merging_free(&m);
 	return writer_end(&w);
 }
+
+/* ---- as segments.h wants it ---- */
+
+static struct segment *make(struct segments *x, const struct segment_snap *snap)
+{
+	(void)snap;
+	struct sseg *s = sparse_waiting(x);
+	return s ? &s->base : NULL;
+}
+
+static struct segment *merge(struct segments *x, const struct segment_snap *snap,
+	const struct segment_part *parts, size_t n)
+{
+	(void)x, (void)snap;
+	struct sseg *s = sseg_merge(parts, n);
+	return s ? &s->base : NULL;
+}
+
+const struct segments_kind sparse_kind = {
+	.what = "an index of sparse vectors",
+	.live_size = sizeof(struct segment_live),
+	.snap_size = sizeof(struct segment_snap),
+	.clear = clear,
+	.make = make,
+	.merge = merge,
+	.drop = sparse_drop,
+	.forget = sparse_forget,
+};
