@@ -75,9 +75,10 @@ def run(a, b):
     tap.ok(call(b, "POST", "/s/merge", {"from": "t"})["merged"] and until(10, lambda: search(a, "s")[0][0] == 5000), "what B merges A finds")
     call(a, "POST", "/s/copy", {"to": "u"})
     got = together(*[lambda c=c, n=n: put(c, "u", [9000 + n], 1) for n, c in enumerate((a, b, a, b))])
-    n = call(a, "POST", "/u/count")["count"]
-    tap.ok(got == [None] * 4 and n == 2001 + 4, "a copy that both open at once is filled once", (got, n))
-    tap.ok(until(10, lambda: call(b, "POST", "/u/count")["count"] == n), "for both")
+    tap.same(got, [None] * 4, "both put into a copy that neither has opened before")
+    for c, name in (a, "A"), (b, "B"):
+        tap.ok(until(10, lambda: call(c, "POST", "/u/count")["count"] == 2001 + 4),
+               f"it is filled once and has what both put, through {name}", call(c, "POST", "/u/count"))
     got = together(*[lambda c=c: call(c, "POST", "/u/versions", {}) for c in (a, b, a, b)])
     made = {g["version"] for g in got if not isinstance(g, Exception)}
     tap.ok(made == {1} and sum(g["made"] for g in got) == 1, "four that make a version at once make one", got)
