@@ -2,7 +2,8 @@
  *
  *	engine_dump tokens MODEL              stdin: text; stdout: ids, one a line
  *	engine_dump logits MODEL [ADAPTER]    stdin: ids, one a line; stdout: f32 [n][vocab]
- *	engine_dump embed MODEL               stdin: texts, one a line; stdout: f32 [n][dim]
+ *	engine_dump embed MODEL [query|document]
+ *	                                      stdin: texts, one a line; stdout: f32 [n][dim]
  *	engine_dump rank MODEL                stdin: query, documents, one a line; stdout: scores
  *	engine_dump greedy MODEL N            stdin: a prompt's text; stdout: N tokens' text */
 #include "base/os.h"
@@ -77,7 +78,7 @@ static int logits(struct model *m, const char *adapter)
 	return 0;
 }
 
-static int embed(struct model *m)
+static int embed(struct model *m, struct str as)
 {
 	struct buf text = input();
 	struct str rest = buf_str(&text), line, *texts = malloc((text.n + 1) * sizeof *texts);
@@ -87,7 +88,10 @@ static int embed(struct model *m)
 	float *out = malloc(n * dim * sizeof *out + 1);
 	if (!texts || !out)
 		must(ERR_NOMEM);
-	must(embed_texts(m, texts, n, true, out, NULL, NULL, NULL, &et));
+	enum embed_as role = str_eq_c(as, "query")      ? EMBED_QUERY
+			     : str_eq_c(as, "document") ? EMBED_DOCUMENT
+							: EMBED_PLAIN;
+	must(embed_texts_as(m, role, texts, n, true, out, NULL, NULL, NULL, &et));
 	fwrite(out, sizeof *out, n * dim, stdout);
 	free(out);
 	free(texts);
@@ -162,7 +166,7 @@ int main(int argc, char **argv)
 	else if (str_eq_c(what, "logits"))
 		rc = logits(m, argc > 3 ? argv[3] : NULL);
 	else if (str_eq_c(what, "embed"))
-		rc = embed(m);
+		rc = embed(m, str_c(argc > 3 ? argv[3] : ""));
 	else if (str_eq_c(what, "rank"))
 		rc = rank(m);
 	else if (str_eq_c(what, "greedy"))

@@ -27,6 +27,7 @@ for group; do
 		case $package in
 		gcc | make | meson | ccache | python3 | perl | curl | git | clang | clang-format)
 			command -v "$package" >/dev/null && continue ;;
+		maven) command -v mvn >/dev/null && continue ;;
 		ninja-build) command -v ninja >/dev/null && continue ;;
 		python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
 		python3-venv) python3 -c 'import ensurepip' 2>/dev/null && continue ;;

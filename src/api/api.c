@@ -63,7 +63,8 @@ static const struct shape shapes[] = {
 	{"OpenAICompletion", "{ " SAMPLING "logprobs?: int, "
 			     "prompt: string | string[] | int[] | int[][] }"},
 	{"OpenAIEmbedding", "{ model?, input: string | string[] | int[] | int[][], "
-			    "encoding_format?: \"float\" | \"base64\", dimensions?: int }"},
+			    "encoding_format?: \"float\" | \"base64\", dimensions?: int, "
+			    "input_type?: \"query\" | \"document\" }"},
 };
 
 static const struct option text_options[] = {

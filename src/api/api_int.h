@@ -102,6 +102,7 @@ struct embed_params {
 	size_t n_inputs;
 	bool base64;
 	int64_t dimensions; /* 0: not given */
+	enum embed_as as;   /* input_type */
 };
 
 struct tokenize_params {

@@ -35,8 +35,8 @@ static enum err run_texts(struct embedding *m, struct arena *a, const struct can
 	for (size_t i = 0; i < p->n_inputs; i++)
 		texts[i] = p->inputs[i].text;
 	size_t truncated = 0;
-	enum err e = embed_texts(model, texts, p->n_inputs, false, m->out, &truncated, &m->n_tokens,
-		cancel, &m->x.et);
+	enum err e = embed_texts_as(model, p->as, texts, p->n_inputs, false, m->out, &truncated,
+		&m->n_tokens, cancel, &m->x.et);
 	return e ? api_fail_from(&m->x, e, "input") : OK;
 }
 

@@ -513,6 +513,13 @@ enum err api_parse_embed(
 	e = e ? e : parse_prompts(o, "input", INPUTS_MAX, a, &p->inputs, &p->n_inputs, x);
 	if (e)
 		return e;
+	struct str type = json_val_str(api_get(o, "input_type"));
+	p->as = str_eq_c(type, "query")      ? EMBED_QUERY
+		: str_eq_c(type, "document") ? EMBED_DOCUMENT
+					     : EMBED_PLAIN;
+	if (api_get(o, "input_type") && p->as == EMBED_PLAIN)
+		return api_fail(x, ERR_INVALID, "invalid_value", "input_type",
+			"input_type must be \"query\" or \"document\"");
 	format = api_get(o, "encoding_format");
 	p->base64 = str_eq_c(json_val_str(format), "base64");
 	if (format && !p->base64 && !str_eq_c(json_val_str(format), "float"))

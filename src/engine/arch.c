@@ -493,6 +493,44 @@ static enum err sentence_settings(const struct weights *w, struct hparams *hp, s
 	return OK;
 }
 
+/* The names under which models keep a prompt; the first that is there counts. */
+static enum err read_prompt(const struct weights *w, yyjson_val *prompts,
+	const char *const names[3], char out[PROMPT_MAX], struct errtext *et)
+{
+	for (size_t i = 0; i < 3; i++) {
+		struct str s = json_str(prompts, names[i]);
+		if (!s.p)
+			continue;
+		if (s.n >= PROMPT_MAX || memchr(s.p, 0, s.n))
+			return err_set(et, ERR_UNSUPPORTED,
+				"%s/config_sentence_transformers.json: the prompt \"%s\" is longer "
+				"than %d bytes, or no text",
+				weights_folder(w), names[i], PROMPT_MAX - 1);
+		memcpy(out, s.p, s.n);
+		return OK;
+	}
+	return OK;
+}
+
+enum err arch_prompts(const struct weights *w, struct prompts *out, struct errtext *et)
+{
+	static const char *const query[3] = {"query", "search_query", "retrieval.query"},
+				 *const document[3] = {"document", "passage", "search_document"};
+	yyjson_doc *doc = NULL;
+	*out = (struct prompts){0};
+	enum err e = weights_folder(w)
+			     ? folder_json(w, "config_sentence_transformers.json", &doc, et)
+			     : OK;
+	if (e || !doc)
+		return e;
+	yyjson_val *prompts = yyjson_obj_get(yyjson_doc_get_root(doc), "prompts");
+	e = read_prompt(w, prompts, query, out->query, et);
+	if (!e)
+		e = read_prompt(w, prompts, document, out->document, et);
+	yyjson_doc_free(doc);
+	return e;
+}
+
 enum err arch_hparams(
 	const struct weights *w, const struct arch *a, struct hparams *hp, struct errtext *et)
 {

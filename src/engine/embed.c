@@ -88,10 +88,17 @@ static void shorten(const struct model *m, struct tokens *t)
 	t->n = most;
 }
 
-static enum err encode_one(const struct model *m, const struct str *texts, size_t i, bool truncate,
-	struct tokens *t, size_t *cut, struct errtext *et)
+static enum err encode_one(const struct model *m, const char *prefix, const struct str *texts,
+	size_t i, bool truncate, struct tokens *t, size_t *cut, struct errtext *et)
 {
-	enum err e = tokenizer_encode(m->tokenizer, texts[i], TOKENIZE_ADD_SPECIAL, t, et);
+	struct buf whole = {0};
+	if (*prefix)
+		buf_addf(&whole, "%s%.*s", prefix, STR_FMT(texts[i]));
+	enum err e = whole.err
+			     ? err_set(et, ERR_NOMEM, "no memory for text %zu", i)
+			     : tokenizer_encode(m->tokenizer, *prefix ? buf_str(&whole) : texts[i],
+				       TOKENIZE_ADD_SPECIAL, t, et);
+	buf_free(&whole);
 	if (e)
 		return err_wrap(et, e, "text %zu", i);
 	if (t->n > m->hp.read_max) {
@@ -105,8 +112,23 @@ static enum err encode_one(const struct model *m, const struct str *texts, size_
 	return t->n ? OK : err_set(et, ERR_INVALID, "text %zu is empty", i);
 }
 
+static const char *prefix_of(const struct model *m, enum embed_as as)
+{
+	return as == EMBED_QUERY      ? m->info.query_prefix
+	       : as == EMBED_DOCUMENT ? m->info.document_prefix
+				      : "";
+}
+
 enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool truncate, float *out,
 	size_t *n_truncated, size_t *n_tokens, const struct cancel *cancel, struct errtext *et)
+{
+	return embed_texts_as(
+		m, EMBED_PLAIN, texts, n, truncate, out, n_truncated, n_tokens, cancel, et);
+}
+
+enum err embed_texts_as(struct model *m, enum embed_as as, const struct str *texts, size_t n,
+	bool truncate, float *out, size_t *n_truncated, size_t *n_tokens,
+	const struct cancel *cancel, struct errtext *et)
 {
 	enum err e = must_encode(m, et);
 	if (e || !n)
@@ -119,7 +141,7 @@ enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool tr
 		if (cancelled(cancel))
 			e = err_set(et, ERR_CANCELLED, "cancelled");
 		else
-			e = encode_one(m, texts, i, truncate, &seqs[i], &cut, et);
+			e = encode_one(m, prefix_of(m, as), texts, i, truncate, &seqs[i], &cut, et);
 		total += seqs[i].n;
 	}
 	if (!e)

@@ -65,6 +65,9 @@ struct model_info {
 	uint32_t embedding_dim; /* encoders that embed, else 0 */
 	enum pooling pooling;
 	bool normalised; /* embeddings have length 1 */
+	/* What stands before a query, and before a text that is searched, as the model was trained;
+	 * mostly "". Part of the identity. */
+	const char *query_prefix, *document_prefix;
 	uint64_t load_ns;
 };
 
@@ -304,6 +307,11 @@ enum err model_score(struct model *m, const struct adapter *a, const int32_t *id
 enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool truncate, float *out,
 	size_t *n_truncated, size_t *n_tokens, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
+/* With the model's prefix for what the texts are; EMBED_PLAIN is embed_texts. */
+enum embed_as { EMBED_PLAIN, EMBED_QUERY, EMBED_DOCUMENT };
+enum err embed_texts_as(struct model *m, enum embed_as as, const struct str *texts, size_t n,
+	bool truncate, float *out, size_t *n_truncated, size_t *n_tokens,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* The same from token ids, special tokens included by the caller. */
 enum err embed_tokens(struct model *m, const struct tokens *seqs, size_t n, float *out,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;

@@ -441,6 +441,8 @@ static void describe(struct model *m)
 			m->arch->task == MODEL_ENCODER && hp->pooling != POOL_RANK ? hp->width : 0,
 		.pooling = hp->pooling,
 		.normalised = hp->normalised,
+		.query_prefix = m->prompts.query,
+		.document_prefix = m->prompts.document,
 	};
 }
 
@@ -456,6 +458,8 @@ static enum err open_header(struct model *m, const char *path, const struct mode
 		m->bf16 &= m->arch->task == MODEL_ENCODER;
 	if (!e)
 		e = arch_hparams(m->weights, m->arch, &m->hp, et);
+	if (!e && m->arch->task == MODEL_ENCODER)
+		e = arch_prompts(m->weights, &m->prompts, et);
 	if (!e)
 		e = find_vocab(m, et);
 	if (!e)
@@ -624,6 +628,10 @@ static enum err identify(struct model *m)
 		m->info.embedding_dim, (int)m->hp.pooling, m->hp.normalised, m->hp.read_max,
 		m->bf16 ? " bf16" : "");
 	sha256_add(&h, how, (size_t)n);
+	if (m->prompts.query[0] || m->prompts.document[0]) {
+		sha256_add(&h, m->prompts.query, strlen(m->prompts.query) + 1);
+		sha256_add(&h, m->prompts.document, strlen(m->prompts.document) + 1);
+	}
 	sha256_end(&h, sum);
 	hex_encode(sum, sizeof sum, m->identity);
 	weights_forget_pages(m->weights);

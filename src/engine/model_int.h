@@ -114,6 +114,13 @@ struct arch {
 	size_t n_rows;
 };
 
+/* What stands before a text: of config_sentence_transformers.json. */
+enum { PROMPT_MAX = 512 };
+struct prompts {
+	char query[PROMPT_MAX], document[PROMPT_MAX];
+};
+enum err arch_prompts(const struct weights *w, struct prompts *out, struct errtext *et) MUST_CHECK;
+
 /* The head of a cross-encoder; its rows belong to a model of POOL_RANK. */
 enum { N_ARCH_RANK_ROWS = 4 };
 const struct tensor_row *arch_rank_rows(const struct arch *a);
@@ -147,6 +154,7 @@ struct model {
 	struct weights *weights;
 	struct tokenizer *tokenizer;
 	char name[128];
+	struct prompts prompts;
 
 	struct table tokens, positions, types;
 	const float *embd_norm, *embd_norm_b, *out_norm, *rope_freqs;

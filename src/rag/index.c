@@ -552,8 +552,8 @@ static enum err vectors_of(struct load *l, const struct doc_row *d, const struct
 	size_t truncated = 0, tokens = 0;
 	if (!made)
 		return err_set(et, ERR_NOMEM, "no memory for the index");
-	e = embed_texts(endpoint_model(r->embed), texts, missing, true, made, &truncated, &tokens,
-		cancel, et);
+	e = embed_texts_as(endpoint_model(r->embed), EMBED_DOCUMENT, texts, missing, true, made,
+		&truncated, &tokens, cancel, et);
 	if (!e)
 		e = db_begin(croft_db(l->c), TX_WRITE, &tx, et);
 	if (e)

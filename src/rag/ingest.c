@@ -267,8 +267,8 @@ static enum err embed(struct work *w)
 				where[k++] = i;
 			}
 		if (k)
-			e = embed_texts(endpoint_model(w->r->embed), texts, k, true, made, &cut, &t,
-				w->cancel, w->et);
+			e = embed_texts_as(endpoint_model(w->r->embed), EMBED_DOCUMENT, texts, k,
+				true, made, &cut, &t, w->cancel, w->et);
 		for (size_t j = 0; j < k; j++) {
 			memcpy(w->vectors + where[j] * w->r->dim, made + j * w->r->dim,
 				w->r->dim * sizeof *made);

@@ -236,21 +236,27 @@ static enum err check(struct lookup *l)
 static enum err embed_asked(struct lookup *l, struct retrieved *got, float **vectors)
 {
 	const struct rag_trail *t = l->trail;
-	struct str texts[ARRAY_LEN(t->asked) + 1];
+	struct str texts[ARRAY_LEN(t->asked)];
 	size_t dim = l->r->dim, n = 0, known = l->q->vector ? 1 : 0;
 	for (size_t i = known; i < t->n_asked; i++)
 		texts[n++] = t->asked[i].text;
-	if (t->passage.n)
-		texts[n++] = t->passage;
 	float *v = arena_array_of(l->a, (n + known + 1) * dim, float);
 	if (!v)
 		return no_memory(l);
 	if (known)
 		memcpy(v, l->q->vector, dim * sizeof *v);
 	*vectors = got->vector = v;
-	return n ? embed_texts(endpoint_model(l->r->embed), texts, n, true, v + known * dim,
-			   &got->truncated, &got->tokens, l->cancel, l->et)
-		 : OK;
+	size_t truncated = 0, tokens = 0;
+	enum err e = OK;
+	if (n)
+		e = embed_texts_as(endpoint_model(l->r->embed), EMBED_QUERY, texts, n, true,
+			v + known * dim, &got->truncated, &got->tokens, l->cancel, l->et);
+	if (!e && t->passage.n)
+		e = embed_texts_as(endpoint_model(l->r->embed), EMBED_DOCUMENT, &t->passage, 1,
+			true, v + (known + n) * dim, &truncated, &tokens, l->cancel, l->et);
+	got->truncated += truncated;
+	got->tokens += tokens;
+	return e;
 }
 
 /* What a chat model wrote about something else altogether would only lead astray. */
@@ -693,8 +699,8 @@ enum err rag_vector(struct croft *c, struct str text, struct arena *a, const flo
 	float *v = arena_array_of(a, r->dim, float);
 	if (!v)
 		return err_set(et, ERR_NOMEM, "no memory for a query's vector");
-	e = embed_texts(
-		endpoint_model(r->embed), &text, 1, true, v, &truncated, &tokens, cancel, et);
+	e = embed_texts_as(endpoint_model(r->embed), EMBED_QUERY, &text, 1, true, v, &truncated,
+		&tokens, cancel, et);
 	if (!e)
 		*out = v;
 	return e;

@@ -81,29 +81,14 @@ static void test_engine_golden__logits(void)
 	yyjson_doc_free(doc);
 }
 
-/* The smallest cosine to the reference's vectors of all texts. */
-static double embeddings(bool bf16, char identity[65])
+/* The smallest cosine of vectors to the reference's. */
+static double least_cosine(const float *out, struct str f16_base64, size_t n, size_t dim)
 {
-	yyjson_doc *doc = golden("tests/golden/engine/embeddings.json");
-	yyjson_val *o = yyjson_doc_get_root(doc), *list = yyjson_obj_get(o, "texts"), *v;
-	struct model *m;
-	struct errtext et = {0};
-	CHECK_OK(model_open(tap_model("minilm"),
-			 &(struct model_options){.threads = 2, .bf16 = bf16}, &m, &et),
-		&et);
-	strcpy(identity, model_identity(m));
-	size_t n = yyjson_arr_size(list), dim = model_info(m)->embedding_dim, i, max;
-	struct str texts[256];
-	CHECK(n >= 100 && n <= ARRAY_LEN(texts));
-	yyjson_arr_foreach(list, i, max, v) texts[i] = json_val_str(v);
 	struct buf raw = {0};
-	CHECK(base64_decode(&raw, json_str(o, "vectors_f16_base64")));
-	CHECK_INT(raw.n, n * dim * 2);
-	float *out = malloc(n * dim * sizeof *out);
-	CHECK(out);
-	CHECK_OK(embed_texts(m, texts, n, false, out, NULL, NULL, NULL, &et), &et);
 	double least = 1;
-	for (i = 0; i < n; i++) {
+	CHECK(base64_decode(&raw, f16_base64));
+	CHECK_INT(raw.n, n * dim * 2);
+	for (size_t i = 0; i < n; i++) {
 		double dot = 0, a = 0, b = 0;
 		for (size_t j = 0; j < dim; j++) {
 			uint16_t h;
@@ -116,21 +101,73 @@ static double embeddings(bool bf16, char identity[65])
 		CHECK_NEAR(b, 1, 1e-4);
 		least = fmin(least, dot / sqrt(a * b));
 	}
-	tap_note("%zu sentences%s: smallest cosine %.7f", n, bf16 ? " in bf16" : "", least);
-	free(out);
 	buf_free(&raw);
+	return least;
+}
+
+/* Of all texts of a golden file, with a model, as queries or documents. */
+static double embeddings(const char *file, const char *model, bool bf16, enum embed_as as,
+	const char *key, char identity[65])
+{
+	yyjson_doc *doc = golden(file);
+	yyjson_val *o = yyjson_doc_get_root(doc), *list = yyjson_obj_get(o, "texts"), *v;
+	struct model *m;
+	struct errtext et = {0};
+	CHECK_OK(model_open(tap_model(model), &(struct model_options){.threads = 2, .bf16 = bf16},
+			 &m, &et),
+		&et);
+	strcpy(identity, model_identity(m));
+	size_t n = yyjson_arr_size(list), dim = model_info(m)->embedding_dim, i, max;
+	struct str texts[256];
+	CHECK(n >= 100 && n <= ARRAY_LEN(texts));
+	yyjson_arr_foreach(list, i, max, v) texts[i] = json_val_str(v);
+	float *out = malloc(n * dim * sizeof *out);
+	CHECK(out);
+	CHECK_OK(embed_texts_as(m, as, texts, n, false, out, NULL, NULL, NULL, &et), &et);
+	double least = least_cosine(out, json_str(o, key), n, dim);
+	tap_note("%s, %zu sentences%s: smallest cosine %.7f", model, n, bf16 ? " in bf16" : "",
+		least);
+	free(out);
 	model_unref(m);
 	yyjson_doc_free(doc);
 	return least;
 }
 
+static double minilm(bool bf16, char identity[65])
+{
+	return embeddings("tests/golden/engine/embeddings.json", "minilm", bf16, EMBED_PLAIN,
+		"vectors_f16_base64", identity);
+}
+
 static void test_engine_golden__embeddings(void)
 {
 	char f32[65], bf16[65];
-	CHECK(embeddings(false, f32) >= 0.9999);
-	CHECK(embeddings(true, bf16) >= 0.999);
+	CHECK(minilm(false, f32) >= 0.9999);
+	CHECK(minilm(true, bf16) >= 0.999);
 	/* another space, unless the CPU lacks the instruction and nothing was rounded */
 	CHECK((strcmp(f32, bf16) != 0) == kern_type_bf16(KERN_BF16));
 }
 
-TESTS(T_LONG(test_engine_golden__logits, 180), T_LONG(test_engine_golden__embeddings, 120))
+/* Models that pull made out of ONNX files: CLS pooling and mean, with what stands before a query
+ * and a document; beside ONNX Runtime on the file itself. */
+static void with_prompts(const char *file, const char *model)
+{
+	char identity[65];
+	CHECK(embeddings(file, model, false, EMBED_QUERY, "query_f16_base64", identity) >= 0.9999);
+	CHECK(embeddings(file, model, false, EMBED_DOCUMENT, "document_f16_base64", identity) >=
+		0.9999);
+}
+
+static void test_engine_golden__embeddings_of_bge(void)
+{
+	with_prompts("tests/golden/engine/embeddings-bge-small.json", "bge-small");
+}
+
+static void test_engine_golden__embeddings_of_e5(void)
+{
+	with_prompts("tests/golden/engine/embeddings-e5-small.json", "e5-small");
+}
+
+TESTS(T_LONG(test_engine_golden__logits, 180), T_LONG(test_engine_golden__embeddings, 120),
+	T_LONG(test_engine_golden__embeddings_of_bge, 120),
+	T_LONG(test_engine_golden__embeddings_of_e5, 120))

@@ -15,6 +15,13 @@ echo "== logits, beside llama.cpp"
 "$llama" tools/oracle/logits.py "$dump" tests/golden/engine/logits.json "$gguf" "$made"/smollm2-*.gguf
 echo "== embeddings, beside sentence-transformers"
 "$st" tools/oracle/embeddings.py "$dump" "$models/minilm" tests/golden/engine/embeddings.json "${CROFT_SHARED_DATA:-$PWD/../shared/data}/finetune/state_union.zip"
+echo "== embeddings of models that came as ONNX files, beside ONNX Runtime"
+for model in bge-small:bge-small-en-v15 e5-small:e5-small-v2; do
+	package=langchain4j-embeddings-${model#*:}
+	[ -e "$models/${model%:*}/model.safetensors" ] || { echo "no ${model%:*} in $models"; continue; }
+	"$st" tools/oracle/onnx.py "$dump" "$models/${model%:*}" "$(find "${MAVEN_REPO:-$HOME/.m2/repository}/dev/langchain4j/$package" -name "$package-*.jar" | head -1)" \
+		tests/golden/engine/embeddings.json "tests/golden/engine/embeddings-${model%:*}.json"
+done
 echo "== scores of pairs, beside transformers"
 "$st" tools/oracle/ranking.py "$dump" "$models/minilm" tests/golden/engine/ranking.json tests/golden/engine/embeddings.json
 "$st" tools/oracle/xlmr.py "$dump" tests/golden/engine/xlmr.json
