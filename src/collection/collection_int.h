@@ -419,6 +419,9 @@ void keyword_clear(struct collection *k);
 
 /* ---- filters ---- */
 
+/* As collection_filter, of a collection that need not be open. */
+enum err filter_read(struct croft *c, int64_t collection, yyjson_val *json, struct arena *a,
+	const struct cond **out, struct errtext *et) MUST_CHECK;
 /* The numbers of the items that match, into an empty set. */
 enum err filter_select(struct collection *k, const struct cond *c, struct bitmap *out,
 	struct errtext *et) MUST_CHECK;
@@ -528,9 +531,9 @@ enum err run_collections_keyword(struct cmd *cmd, struct errtext *et);
 enum err run_collections_map(struct cmd *cmd, struct errtext *et);
 enum err run_collections_curate(struct cmd *cmd, struct errtext *et);
 extern const struct option collection_curate_options[];
-enum { N_CURATE_OPTIONS = 22 };
+enum { N_CURATE_OPTIONS = 24 };
 extern const struct option collection_map_options[];
-enum { N_MAP_OPTIONS = 9 };
+enum { N_MAP_OPTIONS = 10 };
 extern const struct option collection_keyword_options[];
 enum { N_KEYWORD_OPTIONS = 6 };
 extern const struct option collection_create_options[], collection_import_options[],

@@ -83,8 +83,8 @@ static const struct route routes[] = {
 		NULL,
 		"{ method?: \"umap\" | \"pca\", dims?: int, mode?: \"new\" | \"align\" | "
 		"\"extend\", space?, "
-		"label_field?, neighbours?: int, min_dist?: number, cluster_min?: int, seed?: int "
-		"}",
+		"label_field?, neighbours?: int, min_dist?: number, cluster_min?: int, seed?: int, "
+		"filter?: object }",
 		"CollectionMapState", 0},
 	{HTTP_DELETE, ONE "/map", delete_map, PERM_DOCUMENT_WRITE,
 		"Stop the map that is being made, or delete the one that is there", NULL, NULL,
@@ -112,7 +112,7 @@ static const struct route routes[] = {
 		"\"centre\" | \"uncertain\" | \"joint\" | \"noise_rate\", neighbours?: int, "
 		"share?: "
 		"number, count?: int, alpha?: number, holdout?: number, seed?: int, diverse?: "
-		"boolean, space? }",
+		"boolean, exact?: boolean, space?, filter?: object }",
 		"CurationState", 0},
 	{HTTP_DELETE, ONE "/curate/{kind}", delete_curation, PERM_DOCUMENT_WRITE,
 		"Stop what is being looked for, or delete the last result", NULL, NULL,
@@ -195,7 +195,8 @@ static const struct shape shapes[] = {
 		"{ method: \"umap\" | \"pca\", dims: int, space, mode, neighbours: int, min_dist: "
 		"number, "
 		"seed: "
-		"int, took_ms: int, share: number[] | null, fields: string[], clusters: { number: "
+		"int, took_ms: int, filter?: object | null, share: number[] | null, fields: "
+		"string[], clusters: { number: "
 		"int, size: int, label, x: number, y: number, z?: number, bounds: number[] }[], "
 		"points: int, "
 		"noise: int, seq: int, behind: int, made, data: { ids: (int | string)[], xy, "

@@ -6,6 +6,7 @@
 #include "collection/curate_int.h"
 #include "collection/jobs.h"
 #include "collection/map_int.h"
+#include "collection/part.h"
 #include "vector/layout.h"
 
 #include <math.h>
@@ -21,6 +22,7 @@ struct curate_job {
 	size_t n_spaces;
 	const struct space *space;
 	struct curate_options o;
+	const struct cond *filter;
 	struct str project, name;
 	bool lazy; /* a copy that has its items only when it is opened */
 };
@@ -105,12 +107,14 @@ static enum err make(struct curate_job *j, struct errtext *et)
 		.n_spaces = j->n_spaces,
 		.space = j->space,
 		.o = &j->o,
+		.filter = j->filter,
 		.labels = j->o.label.n > 0,
 		.scores = j->o.scores.n > 0,
 		.worth = j->kind == CURATE_DUPLICATES && j->o.keep != KEEP_CENTRE,
 		.max_bytes = (size_t)setting_int(j->c, "collection.curate_bytes"),
-		/* short rows and what is found; neighbours, the edges of their graph */
-		.row_bytes = 320 + 24 * (size_t)j->o.k,
+		/* short rows and what is found; neighbours, the edges of their graph; where they
+		 * come from the index, its halves of the numbers and its links */
+		.row_bytes = 320 + 24 * (size_t)j->o.k + 2 * (size_t)j->space->dim + 200,
 		.cancel = j->w->cancel};
 	struct curate_found found = {0};
 	struct kern_team *team = NULL;
@@ -154,7 +158,8 @@ enum err curations_new(struct jobs **out, struct errtext *et)
 
 static bool copy_texts(struct curate_job *j)
 {
-	struct str *texts[] = {&j->o.label, &j->o.scores, &j->o.keep_field, &j->project, &j->name};
+	struct str *texts[] = {
+		&j->o.label, &j->o.scores, &j->o.keep_field, &j->o.filter, &j->project, &j->name};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i]->p && !(*texts[i] = arena_str(j->a, *texts[i])).p)
 			return false;
@@ -178,7 +183,7 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 	if (!j->space)
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(o->space, 0, 100)));
-	e = space_plain(j->space, "curation", et);
+	e = part_takes(j->space, "curation", et);
 	if (e)
 		return e;
 	if (j->kind == CURATE_DUPLICATES && isnan(j->o.threshold)) {
@@ -189,7 +194,9 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 	}
 	j->o.space = j->space->name;
 	j->lazy = !k.next_num;
-	return copy_texts(j) ? OK : no_memory(et);
+	if (!copy_texts(j))
+		return no_memory(et);
+	return part_read(c, k.number, j->o.filter, j->a, &j->filter, et);
 }
 
 enum err curate_start(struct croft *c, struct str project, struct str name, enum curate_kind kind,

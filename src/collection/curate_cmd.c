@@ -23,7 +23,9 @@ const struct option collection_curate_options[] = {
 	{"holdout", 0, "NUMBER", "propagate: the share of labels that is hidden and guessed (0.2)"},
 	{"seed", 0, "N", "The same seed gives the same result (0)"},
 	{"diverse", 0, NULL, "sample: uncertain ones that are far from each other"},
+	{"exact", 0, NULL, "duplicates: look at all pairs, however long that takes"},
 	{"space", 0, "NAME", "The vectors of this name"},
+	{"filter", 'f', "JSON", "Only items that match, in the words of searches"},
 	{"tag", 0, NULL, "Write what was found into the items"},
 	{"field", 0, "NAME", "The field that --tag and --dataset write"},
 	{"relabel", 0, NULL, "Write the labels that are offered into the label's field"},
@@ -40,14 +42,15 @@ static enum err options_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 {
 	static const struct {
 		const char *option, *key;
-		enum { TEXT, NUMBER, YES } type;
+		enum { TEXT, NUMBER, YES, OBJECT } type;
 	} keys[] = {{"threshold", "threshold", NUMBER}, {"keep", "keep", TEXT},
 		{"keep-field", "keep_field", TEXT}, {"label", "label", TEXT},
 		{"scores", "scores", TEXT}, {"method", "method", TEXT},
 		{"neighbours", "neighbours", NUMBER}, {"share", "share", NUMBER},
 		{"count", "count", NUMBER}, {"alpha", "alpha", NUMBER},
 		{"holdout", "holdout", NUMBER}, {"seed", "seed", NUMBER},
-		{"diverse", "diverse", YES}, {"space", "space", TEXT}};
+		{"diverse", "diverse", YES}, {"exact", "exact", YES}, {"space", "space", TEXT},
+		{"filter", "filter", OBJECT}};
 	struct jw w = {.out = b};
 	enum err e = OK;
 	jw_obj(&w);
@@ -59,6 +62,8 @@ static enum err options_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 			continue;
 		if (keys[i].type == YES)
 			jw_kbool(&w, keys[i].key, true);
+		else if (keys[i].type == OBJECT)
+			e = e ? e : wire_json(&w, keys[i].option, keys[i].key, s, et);
 		else if (keys[i].type == TEXT)
 			jw_kstr(&w, keys[i].key, s);
 		else if (str_i64(s, &whole))

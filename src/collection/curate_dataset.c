@@ -5,6 +5,7 @@
 #include "artifact/tree.h"
 #include "collection/curate_int.h"
 #include "collection/item_json.h"
+#include "collection/part.h"
 #include "collection/version_int.h"
 
 enum { PAGE = 200 };
@@ -21,6 +22,7 @@ struct lines {
 	const struct curate_dataset *what;
 	const struct space *spaces;
 	size_t n_spaces;
+	const struct cond *filter; /* of what was looked at: nothing else is written */
 	int64_t collection;
 	struct tx *tx;
 	struct str field;
@@ -111,7 +113,12 @@ static enum err see_item(void *ctx, const struct item_row *r, struct errtext *et
 	if (again || !wanted(x, c))
 		return OK;
 	struct str payload = r->payload.n ? r->payload : S("{}");
-	enum err e = c ? tagged(x, c, payload, &patched, et) : OK;
+	bool part = true;
+	/* what was found belongs to the part, whatever became of it since */
+	enum err e = c ? OK : part_has(x->filter, r->num, payload, &part, et);
+	if (e || !part)
+		return e;
+	e = c ? tagged(x, c, payload, &patched, et) : OK;
 	e = e ? e : write_line(x, r, c ? buf_str(&patched) : payload, et);
 	buf_free(&patched);
 	return e;
@@ -268,6 +275,13 @@ static enum err put_version(struct croft *c, struct adding *x, struct errtext *e
 	return e ? e : db_finish(tx, add_version(tx, x, et), et);
 }
 
+static enum err read_filter(struct croft *c, struct lines *x, struct arena *a, struct errtext *et)
+{
+	struct str json;
+	enum err e = part_of_body(yyjson_obj_get(x->r->about, "parameters"), a, &json, et);
+	return e ? e : part_read(c, x->collection, json, a, &x->filter, et);
+}
+
 enum err curate_dataset_make(struct croft *c, const struct principal *who,
 	const struct collection_row *k, const struct curate_result *r,
 	const struct curate_dataset *what, struct curate_made *out, struct arena *a,
@@ -287,6 +301,7 @@ enum err curate_dataset_make(struct croft *c, const struct principal *who,
 	enum err e = x.cases && x.page ? OK : no_memory(et);
 	e = e ? e : config_read(k->config, a, &spaces, &x.n_spaces, et);
 	x.spaces = spaces;
+	e = e ? e : read_filter(c, &x, a, et);
 	for (size_t i = 0; i < r->n && !e; i++)
 		x.cases[i] = &r->cases[i];
 	if (!e && r->n)

@@ -46,13 +46,14 @@ struct curate_options {
 	struct str label;  /* the field with the class of an item */
 	struct str scores; /* the field with what a model said: numbers, or an object of them */
 	struct str keep_field;
+	struct str filter; /* JSON; .n 0: all items */
 	enum curate_keep keep;
 	enum curate_method method;
 	double threshold, share, alpha, holdout;
 	uint32_t k;
 	size_t count;
 	uint64_t seed;
-	bool diverse;
+	bool diverse, exact; /* exact: all pairs, however long that takes */
 };
 
 /* One item that was found. */
@@ -89,6 +90,7 @@ struct curate_rows {
 	const struct space *spaces, *space;
 	size_t n_spaces;
 	const struct curate_options *o;
+	const struct cond *filter;           /* only items that match; NULL: all */
 	size_t n, cap, max_bytes, row_bytes; /* row_bytes: what the work needs for each */
 	bool labels, worth, scores;          /* what is read of the payloads */
 	float *v;          /* [n][dim]; of length 1 unless the distance is Euclid's */
@@ -134,8 +136,9 @@ enum err curate_start(struct croft *c, struct str project, struct str name, enum
 
 /* ---- options and results as JSON ---- */
 
-enum err curate_options_read(enum curate_kind kind, yyjson_val *body, struct curate_options *out,
-	struct errtext *et) MUST_CHECK;
+/* Texts are the body's, but for the filter, which is in `a`. */
+enum err curate_options_read(enum curate_kind kind, yyjson_val *body, struct arena *a,
+	struct curate_options *out, struct errtext *et) MUST_CHECK;
 void curate_options_write(
 	struct jw *w, enum curate_kind kind, const struct curate_options *o, const struct space *s);
 /* A result that is kept, taken apart. Texts are in `a` or in its JSON, which `a` frees. */

@@ -1,5 +1,6 @@
 /* Options and results of curation as JSON. */
 #include "collection/curate_int.h"
+#include "collection/part.h"
 
 #include <math.h>
 
@@ -92,14 +93,17 @@ static enum err check_fields(
 	return OK;
 }
 
-enum err curate_options_read(
-	enum curate_kind kind, yyjson_val *body, struct curate_options *out, struct errtext *et)
+enum err curate_options_read(enum curate_kind kind, yyjson_val *body, struct arena *a,
+	struct curate_options *out, struct errtext *et)
 {
 	struct curate_options o = defaults(kind);
 	int64_t k = o.k, count = (int64_t)o.count, seed = 0;
 	int keep = KEEP_FIRST, method = (int)o.method;
 	enum err e = parse_word(body, "keep", keeps, &keep, et);
 	e = e ? e : parse_word(body, "method", methods_of(kind), &method, et);
+	if (kind == CURATE_DUPLICATES)
+		e = e ? e : json_want_bool(body, "exact", &o.exact, et);
+	e = e ? e : part_of_body(body, a, &o.filter, et);
 	e = e ? e : json_want_str(body, "space", &o.space, et);
 	e = e ? e : json_want_str(body, "label", &o.label, et);
 	e = e ? e : json_want_str(body, "scores", &o.scores, et);
@@ -135,6 +139,7 @@ void curate_options_write(
 	if (kind == CURATE_DUPLICATES) {
 		jw_kf64(w, "threshold", o->threshold);
 		jw_kc(w, "keep", word_of(keeps, (int)o->keep));
+		jw_kbool(w, "exact", o->exact);
 		if (o->keep == KEEP_LONGEST || o->keep == KEEP_HIGHEST)
 			jw_kstr(w, "keep_field", o->keep_field);
 	} else if (methods_of(kind)->word) {
@@ -162,6 +167,10 @@ void curate_options_write(
 	}
 	if (kind == CURATE_SAMPLE || kind == CURATE_PROPAGATE)
 		jw_ki64(w, "seed", (int64_t)o->seed);
+	if (o->filter.n) {
+		jw_key(w, "filter");
+		jw_raw(w, o->filter);
+	}
 	jw_end(w);
 }
 

@@ -1,6 +1,7 @@
 /* The items of a collection as rows for curation: vectors of one space, and what is asked of the
  * payloads. */
 #include "collection/curate_int.h"
+#include "collection/part.h"
 #include "vector/layout.h"
 
 #include <math.h>
@@ -171,12 +172,15 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 {
 	struct curate_rows *x = ctx;
 	struct item_vector *v;
-	size_t n, dim = x->space->dim;
+	size_t n = 0, dim = x->space->dim;
+	bool wanted = true;
 	if (cancelled(x->cancel))
 		return ERR_CANCELLED;
+	enum err e = part_has(x->filter, r->num, r->payload, &wanted, et);
+	if (e || !wanted)
+		return e;
 	struct arena *a = arena_new(0);
-	enum err e =
-		a ? item_decode(r->vectors, x->spaces, x->n_spaces, a, &v, &n, et) : no_memory(et);
+	e = a ? item_decode(r->vectors, x->spaces, x->n_spaces, a, &v, &n, et) : no_memory(et);
 	for (size_t i = 0; !e && i < n; i++) {
 		if (!str_eq(v[i].space, x->space->name))
 			continue;
@@ -184,7 +188,7 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 		if (e)
 			break;
 		float *to = x->v + x->n * dim;
-		memcpy(to, v[i].v, dim * sizeof *to);
+		part_row(x->space, &v[i], to);
 		if (x->space->distance != DISTANCE_L2)
 			kern->normalize(to, to, dim);
 		x->num[x->n] = r->num;
@@ -210,8 +214,8 @@ enum err curate_read(struct croft *c, int64_t collection, struct curate_rows *x,
 	e = store_collection_by_number(tx, collection, x->a, &k, et);
 	e = e ? e
 	      : store_items_all(tx, collection,
-			(struct item_want){x->labels || x->worth || x->scores, true}, read_item, x,
-			et);
+			(struct item_want){x->labels || x->worth || x->scores || x->filter, true},
+			read_item, x, et);
 	db_rollback(tx);
 	if (!e)
 		x->seq = k.seq;

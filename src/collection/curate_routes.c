@@ -207,7 +207,7 @@ void post_curation(struct croft *c, struct http_request *rq, struct http_respons
 	enum curate_kind kind = CURATE_DUPLICATES;
 	enum err e = kind_of(rq, &kind, &et);
 	e = e ? e : wire_body(rq, &body, &et);
-	e = e ? e : curate_options_read(kind, body, &o, &et);
+	e = e ? e : curate_options_read(kind, body, rq->arena, &o, &et);
 	e = e ? e : curate_start(c, project_of(rq), name_of(rq), kind, &o, &et);
 	reply_curation(c, rq, rs, kind, &p, e, &et);
 }

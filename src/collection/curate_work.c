@@ -51,6 +51,16 @@ static struct curate_case case_of(const struct curate_rows *x, size_t i)
 		.num = x->num[i], .group = CURATE_NONE, .given = x->label[i], .offered = -1};
 }
 
+/* Wilson's interval of a share, 95 %. */
+static void interval(size_t right, size_t n, double *low, double *high)
+{
+	double z = 1.959964, m = (double)n, p = (double)right / m;
+	double middle = (p + z * z / (2 * m)) / (1 + z * z / m);
+	double half = z / (1 + z * z / m) * sqrt(p * (1 - p) / m + z * z / (4 * m * m));
+	*low = middle - half;
+	*high = middle + half;
+}
+
 /* ---- near-duplicates ---- */
 
 static int by_group(const void *a, const void *b)
@@ -89,6 +99,14 @@ static enum err list_twins(struct curate_rows *x, const uint32_t *group, const u
 	buf_addf(&out->summary,
 		"\"groups\":%zu,\"grouped\":%zu,\"duplicates\":%zu,\"remaining\":%zu,\"exact\":%s",
 		t->n_groups, t->n_rows, gone, x->n - gone, t->exact ? "true" : "false");
+	if (t->sampled) {
+		double low, high;
+		interval(t->whole, t->sampled, &low, &high);
+		buf_addf(&out->summary,
+			",\"recall\":%.4f,\"recall_low\":%.4f,\"recall_high\":%.4f,"
+			"\"recall_rows\":%zu",
+			(double)t->whole / (double)t->sampled, low, high, t->sampled);
+	}
 	return OK;
 }
 
@@ -105,7 +123,9 @@ static enum err duplicates(struct curate_rows *x, const struct layout_work *w,
 	if (!e && (t < 0 || (!euclid(x) && t > 1)))
 		e = err_set(et, ERR_INVALID,
 			"threshold is a cosine from 0 to 1, or a distance of 0 or more");
-	e = e ? e : curate_twins(&rows, within, LAYOUT_AUTO, w, group, &found, et);
+	e = e ? e
+	      : curate_twins(&rows, within, x->o->exact ? LAYOUT_EXACT : LAYOUT_AUTO, w, group,
+			&found, et);
 	e = e ? e
 	      : curate_keepers(&rows, group, found.n_groups, within, x->worth ? x->worthy : NULL, w,
 			keeper, distance, et);
@@ -458,16 +478,6 @@ static size_t hide(const struct curate_rows *x, int32_t *label, size_t *left)
 		hidden++;
 	}
 	return hidden;
-}
-
-/* Wilson's interval of a share, 95 %. */
-static void interval(size_t right, size_t n, double *low, double *high)
-{
-	double z = 1.959964, m = (double)n, p = (double)right / m;
-	double middle = (p + z * z / (2 * m)) / (1 + z * z / m);
-	double half = z / (1 + z * z / m) * sqrt(p * (1 - p) / m + z * z / (4 * m * m));
-	*low = middle - half;
-	*high = middle + half;
 }
 
 /* How many of the labels that are hidden come back. */

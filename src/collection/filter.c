@@ -11,7 +11,7 @@ static enum err no_memory(struct errtext *et)
 /* ---- reading one ---- */
 
 struct id_lookup {
-	struct collection *k;
+	int64_t collection;
 	struct tx *tx;
 	struct arena *a;
 	enum err e;
@@ -28,7 +28,7 @@ static bool key_of_id(void *ctx, yyjson_val *id, uint64_t *key)
 		item_id_number(yyjson_get_uint(id), &wanted);
 	else if (item_id_parse(json_val_str(id), &wanted, NULL))
 		return false;
-	x->e = store_item(x->tx, x->k->number, item_id_bytes(&wanted), (struct item_want){false},
+	x->e = store_item(x->tx, x->collection, item_id_bytes(&wanted), (struct item_want){false},
 		x->a, &r, NULL);
 	if (x->e) {
 		x->e = x->e == ERR_NOT_FOUND ? OK : x->e;
@@ -38,14 +38,14 @@ static bool key_of_id(void *ctx, yyjson_val *id, uint64_t *key)
 	return true;
 }
 
-enum err collection_filter(struct collection *k, yyjson_val *json, struct arena *a,
+enum err filter_read(struct croft *c, int64_t collection, yyjson_val *json, struct arena *a,
 	const struct cond **out, struct errtext *et)
 {
-	struct id_lookup x = {.k = k, .a = a};
+	struct id_lookup x = {.collection = collection, .a = a};
 	*out = NULL;
 	if (!json || yyjson_is_null(json))
 		return OK;
-	enum err e = db_begin(croft_db(k->c), TX_READ, &x.tx, et);
+	enum err e = db_begin(croft_db(c), TX_READ, &x.tx, et);
 	if (e)
 		return e;
 	e = cond_parse_qdrant(json, key_of_id, &x, a, out, et);
@@ -53,6 +53,12 @@ enum err collection_filter(struct collection *k, yyjson_val *json, struct arena 
 	if (!e && x.e)
 		e = err_set(et, x.e, "the ids of a filter could not be looked up");
 	return e;
+}
+
+enum err collection_filter(struct collection *k, yyjson_val *json, struct arena *a,
+	const struct cond **out, struct errtext *et)
+{
+	return filter_read(k->c, k->number, json, a, out, et);
 }
 
 enum err collection_both(const struct cond *x, const struct cond *y, struct arena *a,

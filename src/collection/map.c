@@ -7,6 +7,7 @@
 #include "base/room.h"
 #include "collection/jobs.h"
 #include "collection/map_int.h"
+#include "collection/part.h"
 #include "collection/traffic.h"
 #include "collection/version_int.h"
 #include "kernels/kernels.h"
@@ -24,6 +25,7 @@ struct map_job {
 	size_t n_spaces;
 	const struct space *space;
 	struct map_options o;
+	const struct cond *filter;
 	struct str project, name;
 	bool lazy; /* a copy that has its items only when it is opened */
 };
@@ -185,12 +187,16 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 	const struct map_job *j = x->job;
 	struct item_vector *v;
 	size_t n, dim = j->space->dim;
+	bool wanted = true;
 	if (cancelled(j->w->cancel))
 		return ERR_CANCELLED;
+	enum err e = part_has(j->filter, r->num, r->payload, &wanted, et);
+	if (e || !wanted)
+		return e;
 	struct arena *a = arena_new(0);
 	if (!a)
 		return no_memory(et);
-	enum err e = item_decode(r->vectors, j->spaces, j->n_spaces, a, &v, &n, et);
+	e = item_decode(r->vectors, j->spaces, j->n_spaces, a, &v, &n, et);
 	for (size_t i = 0; i < n && !e; i++) {
 		if (!str_eq(v[i].space, j->space->name))
 			continue;
@@ -199,7 +205,7 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 		if (e)
 			break;
 		float *to = x->v + x->p.n * dim;
-		memcpy(to, v[i].v, dim * sizeof *to);
+		part_row(j->space, &v[i], to);
 		if (j->space->distance == DISTANCE_COSINE)
 			kern->normalize(to, to, dim);
 		x->p.num[x->p.n] = r->num;
@@ -438,6 +444,11 @@ static void write_about(struct jw *w, const struct map_job *j, const struct made
 	jw_kf64(w, "min_dist", j->o.min_dist);
 	jw_ki64(w, "seed", (int64_t)j->o.seed);
 	jw_ki64(w, "took_ms", m->took_ms);
+	jw_key(w, "filter");
+	if (j->o.filter.n)
+		jw_raw(w, j->o.filter);
+	else
+		jw_null(w);
 	jw_key(w, "share");
 	if (j->o.pca) {
 		jw_arr(w);
@@ -599,16 +610,19 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 	j->collection = k.number;
 	j->o = *o;
 	j->o.field = arena_str(j->a, o->field);
+	j->o.filter = arena_str(j->a, o->filter);
 	j->space = space_pick(j->spaces, j->n_spaces, o->space);
 	if (!j->space)
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(o->space, 0, 100)));
 	j->o.space = j->space->name;
-	e = space_plain(j->space, "a map", et);
+	e = part_takes(j->space, "a map", et);
 	j->lazy = !k.next_num;
 	j->project = arena_str(j->a, project);
 	j->name = arena_str(j->a, name);
-	return e || (j->o.field.p && j->project.p && j->name.p) ? e : no_memory(et);
+	if (!e && (!j->o.field.p || !j->o.filter.p || !j->project.p || !j->name.p))
+		e = no_memory(et);
+	return e ? e : part_read(c, k.number, j->o.filter, j->a, &j->filter, et);
 }
 
 enum err map_start(struct croft *c, struct str project, struct str name,

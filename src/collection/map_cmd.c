@@ -19,6 +19,7 @@ const struct option collection_map_options[] = {
 	{"neighbours", 'k', "N", "How many each point is held by (15): fewer show detail"},
 	{"min-dist", 0, "NUMBER", "How near points may come (0.1)"},
 	{"seed", 0, "N", "The same seed gives the same map (0)"},
+	{"filter", 'f', "JSON", "Only items that match, in the words of searches"},
 	{"out", 'o', "FILE",
 		"Write id, x, y (z), cluster and its label as CSV; - is standard output"},
 };
@@ -27,10 +28,11 @@ static enum err body_of(struct cmd *cmd, struct buf *b, struct errtext *et)
 {
 	static const struct {
 		const char *option, *key;
-		bool number;
-	} keys[] = {{"method", "method", false}, {"mode", "mode", false}, {"space", "space", false},
-		{"label-field", "label_field", false}, {"neighbours", "neighbours", true},
-		{"dims", "dims", true}, {"min-dist", "min_dist", true}, {"seed", "seed", true}};
+		enum { TEXT, NUMBER, OBJECT } type;
+	} keys[] = {{"method", "method", TEXT}, {"mode", "mode", TEXT}, {"space", "space", TEXT},
+		{"label-field", "label_field", TEXT}, {"filter", "filter", OBJECT},
+		{"neighbours", "neighbours", NUMBER}, {"dims", "dims", NUMBER},
+		{"min-dist", "min_dist", NUMBER}, {"seed", "seed", NUMBER}};
 	struct jw w = {.out = b};
 	enum err e = OK;
 	jw_obj(&w);
@@ -40,8 +42,10 @@ static enum err body_of(struct cmd *cmd, struct buf *b, struct errtext *et)
 		double d;
 		if (!s.p)
 			continue;
-		if (!keys[i].number)
+		if (keys[i].type == TEXT)
 			jw_kstr(&w, keys[i].key, s);
+		else if (keys[i].type == OBJECT)
+			e = e ? e : wire_json(&w, keys[i].option, keys[i].key, s, et);
 		else if (str_i64(s, &whole))
 			jw_ki64(&w, keys[i].key, whole);
 		else if (str_f64(s, &d))

@@ -21,6 +21,7 @@ enum map_mode {
 
 struct map_options {
 	struct str space, field; /* field: of the payload, whose texts name the clusters */
+	struct str filter;       /* JSON; .n 0: all items */
 	bool pca;
 	uint32_t dims; /* 2 or 3; 0: as the map that is begun from, else 2 */
 	enum map_mode mode;

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "collection/item_json.h"
 #include "collection/map_int.h"
+#include "collection/part.h"
 #include "collection/traffic.h"
 #include "collection/wire.h"
 
@@ -154,7 +155,8 @@ static enum err parse_word(yyjson_val *o, const char *key, const char *const *wo
 				   key, STR_FMT(str_sub(s, 0, 40)), words[0]);
 }
 
-static enum err parse_options(yyjson_val *o, struct map_options *out, struct errtext *et)
+static enum err parse_options(
+	yyjson_val *o, struct arena *a, struct map_options *out, struct errtext *et)
 {
 	static const char *const methods[] = {"umap", "pca"}, *const modes[] = {
 								      "new", "align", "extend"};
@@ -164,6 +166,7 @@ static enum err parse_options(yyjson_val *o, struct map_options *out, struct err
 	out->field = S("text");
 	enum err e = parse_word(o, "method", methods, ARRAY_LEN(methods), &method, et);
 	e = e ? e : parse_word(o, "mode", modes, ARRAY_LEN(modes), &mode, et);
+	e = e ? e : part_of_body(o, a, &out->filter, et);
 	e = e ? e : json_want_str(o, "space", &out->space, et);
 	e = e ? e : json_want_str(o, "label_field", &out->field, et);
 	e = e ? e : json_want_i64(o, "neighbours", 2, 200, &neighbours, et);
@@ -194,7 +197,7 @@ void post_map(struct croft *c, struct http_request *rq, struct http_response *rs
 	yyjson_val *root = yyjson_doc_get_root(doc);
 	if (!e && !yyjson_is_obj(root))
 		e = err_set(&et, ERR_INVALID, "the body must be a JSON object");
-	e = e ? e : parse_options(root, &o, &et);
+	e = e ? e : parse_options(root, rq->arena, &o, &et);
 	e = e ? e : map_start(c, project_of(rq), name_of(rq), &o, &et);
 	yyjson_doc_free(doc);
 	reply_map(c, rq, rs, false, e, &et);

@@ -45,6 +45,20 @@ enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, s
 
 /* ---- jobs ---- */
 
+enum err wire_json(
+	struct jw *w, const char *option, const char *key, struct str json, struct errtext *et)
+{
+	yyjson_doc *doc;
+	struct errtext why;
+	enum err e = json_parse(json, &doc, &why);
+	if (e)
+		return err_set(et, ERR_INVALID, "--%s: %s", option, err_text(e, &why));
+	jw_key(w, key);
+	jw_val(w, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	return OK;
+}
+
 void wire_job(struct jw *w, const struct jobs_at *at)
 {
 	static const char *const states[] = {"idle", "running", "failed"};

@@ -13,6 +13,9 @@ void wire_reply(struct http_response *rs, enum err e, struct errtext *et, struct
 /* A call on the collection that the first argument names; doc (may be NULL): the reply. */
 enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, struct str body,
 	struct buf *reply, yyjson_doc **doc, struct errtext *et) MUST_CHECK;
+/* What an option holds as a member: ERR_INVALID names the option when it is no JSON. */
+enum err wire_json(struct jw *w, const char *option, const char *key, struct str json,
+	struct errtext *et) MUST_CHECK;
 /* The members "state", "error" and "progress" of a job. */
 void wire_job(struct jw *w, const struct jobs_at *at);
 /* Asks url + query until the job there has ended: ERR_CONFLICT with its reason when it failed. A

@@ -20,11 +20,15 @@ struct curate_twins {
 	size_t n_groups, n_rows; /* of at least two rows; rows in them */
 	bool exact;              /* every pair was looked at; else the nearest of each row */
 	uint64_t measured;       /* pairs whose distance was computed in all directions */
+	/* When not exact: of rows drawn by chance, all of whose pairs were then looked at, those
+	 * that have a twin, and of these the ones that are in a group with every twin of theirs. */
+	size_t sampled, whole;
 };
 
 /* group[n]: the number of the row's group, the largest first, or CURATE_NONE. Two rows are in one
  * group if they are at most `within` apart, or a chain of such pairs joins them. Each pair that
- * joins has been measured. LAYOUT_AUTO looks at all pairs as long as that takes minutes. */
+ * joins has been measured. LAYOUT_AUTO looks at all pairs as long as that takes minutes,
+ * LAYOUT_EXACT always. */
 enum err curate_twins(const struct layout_rows *x, float within, enum layout_search how,
 	const struct layout_work *w, uint32_t *group, struct curate_twins *out,
 	struct errtext *et) MUST_CHECK;

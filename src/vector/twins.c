@@ -6,6 +6,9 @@
  * numbers: a pair for which even that is too small is not close. The few others are measured. Where
  * the rows have no such directions, all numbers are multiplied, as an exact search does.
  *
+ * Where that is too much, the neighbours that the graph index gives are measured, and then all
+ * pairs of some rows, which says how many were missed.
+ *
  * Groups grow in a forest of parents that point to lower numbers. Threads read it without a lock
  * and join under one, so the groups do not depend on who comes first. */
 #include "vector/curate.h"
@@ -41,7 +44,10 @@ struct twins {
 	_Atomic uint32_t *up;
 	pthread_mutex_t join;
 	_Atomic uint64_t measured;
-	size_t first; /* chunk of this round */
+	size_t first;          /* chunk of this round */
+	const uint32_t *drawn; /* rows whose pairs are all looked at, when not all rows' are */
+	size_t n_drawn;
+	_Atomic size_t sampled, whole;
 };
 
 /* ---- the forest ---- */
@@ -264,6 +270,64 @@ static enum err by_neighbours(struct twins *t, struct errtext *et)
 	return OK;
 }
 
+/* ---- how much the neighbours miss ---- */
+
+static const double sample_work = 4e11; /* multiplications: some seconds */
+
+/* All pairs of some drawn rows, which are not joined: are they in the groups that were found? */
+static void drawn_chunk(void *arg, size_t chunk, unsigned thread)
+{
+	struct twins *t = arg;
+	size_t from = chunk * QUERIES, m = MIN(t->n_drawn - from, (size_t)QUERIES), k = t->m;
+	float *own = t->scratch + thread * (QUERIES * (ROWS + k)), *dots = own + QUERIES * k;
+	bool has[QUERIES] = {false}, lacks[QUERIES] = {false};
+	for (size_t i = 0; i < m; i++)
+		memcpy(own + i * k, t->short_rows + t->drawn[from + i] * k, k * sizeof *own);
+	for (size_t r = 0; r < t->x->n && !cancelled(t->w->cancel); r += ROWS) {
+		size_t n_rows = MIN(t->x->n - r, (size_t)ROWS);
+		kern->dots_many(own, k, m, t->short_rows + r * k, k, n_rows, k, dots, ROWS);
+		for (size_t i = 0; i < m; i++) {
+			uint32_t a = t->drawn[from + i];
+			for (size_t c = 0; c < n_rows; c++) {
+				uint32_t b = (uint32_t)(r + c);
+				if (dots[i * ROWS + c] < t->half[a] + t->half[b] - t->slack ||
+					a == b || distance_of(t->x, a, b) > t->within)
+					continue;
+				has[i] = true;
+				lacks[i] |= root_of(t, a) != root_of(t, b);
+			}
+		}
+	}
+	for (size_t i = 0; i < m; i++) {
+		atomic_fetch_add(&t->sampled, has[i]);
+		atomic_fetch_add(&t->whole, has[i] && !lacks[i]);
+	}
+}
+
+static enum err measure_recall(struct twins *t, struct errtext *et)
+{
+	size_t n = t->x->n, most = (size_t)(sample_work / ((double)n * (double)t->m)), chunks;
+	uint64_t seed = 11;
+	t->n_drawn = MIN(MIN(MAX(most, (size_t)256), (size_t)8192), n);
+	uint32_t *drawn = malloc(t->n_drawn * sizeof *drawn);
+	free(t->scratch);
+	t->scratch =
+		malloc(kern_team_size(t->w->team) * QUERIES * (ROWS + t->m) * sizeof *t->scratch);
+	enum err e = drawn && t->scratch ? OK : layout_no_memory(et);
+	/* one of each of so many equal parts: none twice */
+	for (size_t i = 0; i < t->n_drawn && !e; i++) {
+		size_t low = i * n / t->n_drawn, high = (i + 1) * n / t->n_drawn;
+		drawn[i] = (uint32_t)(low + layout_random(&seed) % (high - low));
+	}
+	t->drawn = drawn;
+	chunks = (t->n_drawn + QUERIES - 1) / QUERIES;
+	e = e ? e : layout_at(t->w, "recall", 0, 0);
+	if (!e)
+		kern_team_run(t->w->team, drawn_chunk, t, chunks);
+	free(drawn);
+	return !e && cancelled(t->w->cancel) ? ERR_CANCELLED : e;
+}
+
 /* ---- groups ---- */
 
 struct sized {
@@ -303,6 +367,8 @@ static enum err number_groups(
 		out->n_groups = n_groups;
 		out->n_rows = n_rows;
 		out->measured = t->measured;
+		out->sampled = t->sampled;
+		out->whole = t->whole;
 	}
 	free(size);
 	free(list);
@@ -362,6 +428,7 @@ enum err curate_twins(const struct layout_rows *x, float within, enum layout_sea
 	enum err e = begin(&t, et);
 	e = e ? e : choose_rows(&t, how, &found.exact, et);
 	e = e ? e : found.exact ? all_pairs(&t, et) : by_neighbours(&t, et);
+	e = e || found.exact ? e : measure_recall(&t, et);
 	e = e ? e : number_groups(&t, group, &found, et);
 	if (!e)
 		*out = found;

@@ -117,6 +117,10 @@ static void compare(size_t n, size_t dim, size_t n_centres, float by, float with
 	CHECK_OK(curate_twins(&x, within, LAYOUT_GRAPH, &two, again, &found, &et), &et);
 	CHECK(!found.exact);
 	same_groups(again, want, n, found.n_groups);
+	/* nothing was missed, and all rows are few enough to be asked */
+	CHECK(found.sampled == found.n_rows && found.whole == found.sampled);
+	CHECK_OK(curate_twins(&x, within, LAYOUT_EXACT, &two, again, &found, &et), &et);
+	CHECK(found.exact && !found.sampled);
 	kern_team_free(team);
 	free(v);
 	free(want);
