@@ -60,7 +60,7 @@ static enum err take(struct finding *f, const struct rag_hit *hit)
 	struct vhit h = {.hit = *hit}, *before = known(f, hit->chunk);
 	bool yes = false;
 	if (hit->before)
-		h.hit.relevance = hit->rerank;
+		h.hit.relevance = hit->mixed;
 	if ((double)h.hit.relevance < f->q->threshold || f->found.n == f->cap)
 		return OK;
 	if (before) {
@@ -119,6 +119,7 @@ static enum err find_one(struct finding *f, struct str text)
 		.rerank = q->rerank,
 		.rerank_model = q->reranker,
 		.rerank_depth = f->depth,
+		.rerank_weight = (float)setting_int(f->c, "rag.rerank_weight") / 100,
 		.who = q->who,
 		.run = q->run,
 		.span = q->span,

@@ -36,7 +36,7 @@ static enum err option_i64(struct cmd *cmd, const char *option, int64_t *out, st
 
 struct spec {
 	struct str method, rerank_model;
-	double weight;
+	double weight, mix;
 	int64_t rerank, chunk, k;
 	struct rag_stages stages;
 };
@@ -79,6 +79,8 @@ static enum err parse_part(struct eval_run *r, struct str part, struct spec *s)
 		ok = str_i64(value, &s->chunk) && s->chunk > 0;
 	else if (str_eq_c(key, "k"))
 		ok = str_i64(value, &s->k) && s->k > 0;
+	else if (str_eq_c(key, "mix"))
+		ok = str_f64(value, &s->mix) && s->mix > 0 && s->mix <= 1;
 	else if (str_eq_c(key, "model"))
 		ok = (s->rerank_model = value).n > 0;
 	else
@@ -86,7 +88,8 @@ static enum err parse_part(struct eval_run *r, struct str part, struct spec *s)
 	return ok ? OK
 		  : err_set(r->et, ERR_INVALID,
 			    "--setting: \"%.*s\" is not understood; weight=X, rerank=DEPTH, "
-			    "model=NAME, chunk=TOKENS, k=N, rewrite, decompose, hyde, query=NAME, "
+			    "model=NAME, mix=X, chunk=TOKENS, k=N, rewrite, decompose, hyde, "
+			    "query=NAME, "
 			    "filters, diversity=X and halflife=DAYS are",
 			    STR_FMT(part));
 }
@@ -99,12 +102,12 @@ static enum err parse_spec(struct eval_run *r, struct str text, struct spec *s)
 	str_next(&text, ':', &s->method);
 	while (!e && str_next(&text, ':', &part))
 		e = parse_part(r, part, s);
-	if (!e && s->rerank_model.n && !s->rerank)
+	if (!e && (s->rerank_model.n || s->mix > 0) && !s->rerank)
 		s->rerank = 50;
 	return e;
 }
 
-static void write_rerank(struct jw *w, struct str model, int64_t depth)
+static void write_rerank(struct jw *w, struct str model, int64_t depth, double mix)
 {
 	jw_key(w, "rerank");
 	jw_obj(w);
@@ -112,6 +115,8 @@ static void write_rerank(struct jw *w, struct str model, int64_t depth)
 		jw_kstr(w, "model", model);
 	if (depth)
 		jw_ki64(w, "depth", depth);
+	if (mix > 0)
+		jw_kf64(w, "weight", mix);
 	jw_end(w);
 }
 
@@ -126,7 +131,7 @@ static void write_spec(struct eval_run *r, const struct spec *s, struct jw *w)
 		jw_end(w);
 	}
 	if (s->rerank)
-		write_rerank(w, s->rerank_model, s->rerank);
+		write_rerank(w, s->rerank_model, s->rerank, s->mix);
 	if (s->chunk)
 		jw_ki64(w, "chunk_tokens", s->chunk);
 	if (s->k)
@@ -188,13 +193,32 @@ static enum err write_numbers(
 	return OK;
 }
 
+/* "0.3,0.7" */
+static enum err write_reals(struct eval_run *r, const char *option, const char *key, struct jw *w)
+{
+	struct str rest = cmd_opt(r->cmd, option), part;
+	double number;
+	if (!rest.n)
+		return OK;
+	jw_key(w, key);
+	jw_arr(w);
+	while (str_next(&rest, ',', &part)) {
+		if (!str_f64(str_trim(part), &number) || number <= 0)
+			return err_set(r->et, ERR_INVALID,
+				"--%s must be numbers separated by commas", option);
+		jw_f64(w, number);
+	}
+	jw_end(w);
+	return OK;
+}
+
 /* Values of stages that the tuner tries beside none. */
 static enum err write_stages(struct eval_run *r, struct jw *w)
 {
 	static const char *const lists[][2] = {
 		{"diversities", "diversity"}, {"half-lives", "half_life_days"}};
 	struct str rest = cmd_opt(r->cmd, "stages"), part;
-	double number;
+	enum err e = OK;
 	if (rest.n) {
 		jw_key(w, "stages");
 		jw_arr(w);
@@ -204,27 +228,32 @@ static enum err write_stages(struct eval_run *r, struct jw *w)
 	}
 	if (cmd_opt(r->cmd, "query-model").n)
 		jw_kstr(w, "query_model", cmd_opt(r->cmd, "query-model"));
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		rest = cmd_opt(r->cmd, lists[i][0]);
-		if (!rest.n)
-			continue;
-		jw_key(w, lists[i][1]);
+	for (size_t i = 0; i < ARRAY_LEN(lists) && !e; i++)
+		e = write_reals(r, lists[i][0], lists[i][1], w);
+	return e;
+}
+
+static enum err write_tune_rerank(struct eval_run *r, struct jw *w)
+{
+	struct str rest = cmd_opt(r->cmd, "rerank-model"), part;
+	jw_key(w, "rerank");
+	jw_obj(w);
+	if (rest.n) {
+		jw_key(w, "models");
 		jw_arr(w);
-		while (str_next(&rest, ',', &part)) {
-			if (!str_f64(str_trim(part), &number) || number <= 0)
-				return err_set(r->et, ERR_INVALID,
-					"--%s must be numbers separated by commas", lists[i][0]);
-			jw_f64(w, number);
-		}
+		while (str_next(&rest, ',', &part))
+			jw_str(w, str_trim(part));
 		jw_end(w);
 	}
-	return OK;
+	enum err e = write_numbers(r, "rerank-depths", "depths", false, w);
+	e = e ? e : write_reals(r, "rerank-weights", "weights", w);
+	jw_end(w);
+	return e;
 }
 
 static enum err write_tune(struct eval_run *r, struct jw *w)
 {
 	int64_t trials = 0;
-	struct str model = cmd_opt(r->cmd, "rerank-model");
 	enum err e = option_i64(r->cmd, "trials", &trials, r->et);
 	jw_key(w, "tune");
 	jw_obj(w);
@@ -233,14 +262,10 @@ static enum err write_tune(struct eval_run *r, struct jw *w)
 	if (r->collection.n)
 		jw_kstr(w, "collection", r->collection);
 	e = e ? e : write_numbers(r, "chunk-tokens", "chunk_tokens", true, w);
-	if (!e && cmd_opt(r->cmd, "rerank-depths").n) {
-		jw_key(w, "rerank");
-		jw_obj(w);
-		if (model.n)
-			jw_kstr(w, "model", model);
-		e = write_numbers(r, "rerank-depths", "depths", false, w);
-		jw_end(w);
-	}
+	if (!e && cmd_opt(r->cmd, "rerank-depths").n)
+		e = write_tune_rerank(r, w);
+	else if (!e && (cmd_opt(r->cmd, "rerank-model").n || cmd_opt(r->cmd, "rerank-weights").n))
+		e = err_set(r->et, ERR_INVALID, "--rerank-depths: say to which depths it reads");
 	e = e ? e : write_stages(r, w);
 	jw_end(w);
 	return e;
@@ -382,6 +407,22 @@ static enum err error_of_word(struct str word)
 	return ERR_IO;
 }
 
+/* "trial 7 of 24: hybrid w0.5 +rerank 20; best 0.9811 hybrid" */
+static void show_progress(struct progress *p, yyjson_val *o)
+{
+	struct str doing = json_str(o, "setting"), best = json_str(o, "best");
+	struct buf b = {0};
+	if (json_i64(o, "trials", 0))
+		buf_addf(&b, "trial %lld of %lld: ", (long long)json_i64(o, "trial", 0),
+			(long long)json_i64(o, "trials", 0));
+	buf_adds(&b, doing);
+	if (best.n)
+		buf_addf(&b, "; best %.*s", STR_FMT(best));
+	progress_at(p, (uint64_t)json_i64(o, "done", 0), (uint64_t)json_i64(o, "total", 0),
+		b.n ? buf_c(&b) : NULL);
+	buf_free(&b);
+}
+
 enum err listen_to(void *listening, struct str event, struct str data)
 {
 	struct listening *l = listening;
@@ -394,8 +435,7 @@ enum err listen_to(void *listening, struct str event, struct str data)
 	enum err e = json_parse(data, &doc, l->et);
 	yyjson_val *o = e ? NULL : yyjson_doc_get_root(doc);
 	if (!e && str_eq_c(event, "progress"))
-		progress_at(l->progress, (uint64_t)json_i64(o, "done", 0),
-			(uint64_t)json_i64(o, "total", 0), NULL);
+		show_progress(l->progress, o);
 	if (!e && str_eq_c(event, "error")) {
 		o = yyjson_obj_get(o, "error");
 		e = err_set(l->et, error_of_word(json_str(o, "code")), "%.*s",
@@ -511,9 +551,36 @@ static void print_advice(struct cmd *cmd, yyjson_val *o)
 	}
 	cmd_outf(cmd, "and with each search: method %.*s", STR_FMT(json_str(query, "method")));
 	if (rerank)
-		cmd_outf(cmd, ", rerank %.*s to depth %lld", STR_FMT(json_str(rerank, "model")),
-			(long long)json_i64(rerank, "depth", 0));
+		cmd_outf(cmd, ", rerank %.*s to depth %lld, weight %g",
+			STR_FMT(json_str(rerank, "model")), (long long)json_i64(rerank, "depth", 0),
+			json_f64(rerank, "weight", 1));
 	cmd_outf(cmd, "\n");
+}
+
+/* All that were tried, as they were tried. */
+static void print_trials(struct cmd *cmd, yyjson_val *trials)
+{
+	static const char *const titles[] = {"TRIAL", "SETTING", "nDCG@10"};
+	struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
+	size_t i, n;
+	yyjson_val *s;
+	yyjson_arr_foreach(trials, i, n, s)
+	{
+		cmd_cell(t, "%zu", i + 1);
+		cmd_cell(t, "%.*s", STR_FMT(json_str(s, "label")));
+		cmd_cell(t, "%.4f", json_f64(s, "ndcg_at_10", 0));
+	}
+	cmd_table_end(t);
+	cmd_outf(cmd, "\n");
+}
+
+static void print_pairs(struct cmd *cmd, yyjson_val *o)
+{
+	yyjson_val *pairs = yyjson_obj_get(o, "pairs");
+	int64_t read = json_i64(pairs, "read", 0), kept = json_i64(pairs, "kept", 0);
+	if (read)
+		cmd_outf(cmd, "cross-encoders read %lld pairs; %lld more had been read before\n",
+			(long long)read, (long long)kept);
 }
 
 static void print(struct cmd *cmd, yyjson_val *o)
@@ -530,12 +597,15 @@ static void print(struct cmd *cmd, yyjson_val *o)
 		cmd_outf(cmd, "%lld of %lld judged documents were in no list\n", (long long)missing,
 			(long long)json_i64(o, "judged_documents", 0));
 	cmd_outf(cmd, "\n");
+	if (yyjson_arr_size(yyjson_obj_get(o, "trials")))
+		print_trials(cmd, yyjson_obj_get(o, "trials"));
 	print_means(cmd, settings);
 	cmd_outf(cmd, "\n");
 	print_changes(cmd, settings);
 	print_worse(cmd, settings);
 	if (yyjson_obj_get(o, "trials"))
 		print_advice(cmd, o);
+	print_pairs(cmd, o);
 	yyjson_val *x = yyjson_obj_get(o, "experiment");
 	if (yyjson_is_int(x))
 		cmd_outf(cmd, "\nrecorded: croft experiments runs %lld\n",

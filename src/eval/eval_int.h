@@ -102,6 +102,10 @@ struct evaluation {
 	struct str experiment; /* its name; "": nothing is recorded */
 	int64_t experiment_number;
 	int64_t seed, resamples;
+	struct rag_pairs *pairs; /* what cross-encoders have read; NULL: nothing is reranked */
+	/* How far it is: `doing` is the setting that is measured, `best` the tuner's so far. */
+	struct str doing, best;
+	size_t trial, trials;
 	uint64_t told_ms;
 	size_t done, total;
 };
@@ -116,6 +120,8 @@ void send_error(struct http_response *rs, enum err e, const struct errtext *et);
 /* Some of the queries: which[n]. Fills r->scores and r->top at those places. */
 enum err evaluate(struct evaluation *v, struct setting_result *r, const uint32_t *which, size_t n,
 	struct arena *a, struct errtext *et) MUST_CHECK;
+/* Before anything is reranked. */
+enum err evaluation_pairs(struct evaluation *v, struct errtext *et) MUST_CHECK;
 enum err setting_room(
 	struct evaluation *v, struct setting_result *r, struct errtext *et) MUST_CHECK;
 double setting_weight(const struct croft *c, const struct setting_result *r);

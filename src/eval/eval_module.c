@@ -21,13 +21,16 @@ static const struct route routes[] = {
 		"Measure retrieval on judged queries; events progress, result", NULL,
 		"{ name?, digest?, experiment?, seed?: int, resamples?: int, queries: { id, text "
 		"}[], qrels: (string | number)[][], settings?: EvalSetting[], tune?: { "
-		"trials?: int, collection?, chunk_tokens?: int[], rerank?: { model?, depths: int[] "
-		"}, stages?: string[], query_model?, diversity?: number[], half_life_days?: "
+		"trials?: int, collection?, chunk_tokens?: int[], rerank?: { model?, models?: "
+		"string[], "
+		"depths: int[], weights?: number[] }, stages?: string[], query_model?, diversity?: "
+		"number[], half_life_days?: "
 		"number[] } }",
 		"{ name, queries: int, queries_without_judgement: int, judged_documents: int, "
 		"judged_documents_never_found: int, seed: int, resamples: int, model, space, "
 		"experiment: int | null, settings: EvalResult[], queries_to_tune?: int, trials?: "
-		"object[], configuration?: object, query?: object }",
+		"object[], configuration?: object, query?: object, pairs: { read: int, kept: int } "
+		"}",
 		QUERIES_MAX},
 	{HTTP_POST, "/api/v1/collections/{name}/migrations/judge", post_moved, PERM_DOCUMENT_WRITE,
 		"Answer judged queries in both spaces of a migration and compare the measures; the "
@@ -40,7 +43,8 @@ static const struct route routes[] = {
 		NULL,
 		"{ questions: { id?, question, answer?, answers?: (string | object)[], document?, "
 		"passage? }[], generate?: boolean, model?, digest?, k?: int, method?: Method, "
-		"collection?, filters?: Filters, rerank?: boolean | { model?, depth?: int }, "
+		"collection?, filters?: Filters, rerank?: boolean | { model?, depth?: int, "
+		"weight?: number }, "
 		"weights?: { dense?: number, bm25?: number } } & Stages",
 		"{ questions: int, documents: int, generated: boolean, stages: { stage, questions: "
 		"int, remedy, examples: string[] }[], cases: AutopsyCase[], run: id, took_ms: "
@@ -62,18 +66,19 @@ static const struct shape shapes[] = {
 		"passages: int, answer: string | null, notes: string[] }"},
 	{"EvalSetting",
 		"Stages & { label?, method?: Method, k?: int, rerank?: boolean | { model?, depth?: "
-		"int }, weights?: { dense?: number, bm25?: number }, chunk_tokens?: int, "
+		"int, weight?: number }, weights?: { dense?: number, bm25?: number }, "
+		"chunk_tokens?: int, "
 		"collection?, filters?: Filters }"},
-	{"EvalResult",
-		"Stages & { label, method: Method, k: int, rerank: { model, depth: int } | null, "
-		"dense_weight: number, chunk_tokens: int, collection, document_set, "
-		"metrics: object, against_first?: object, worse?: { query, text, before: "
-		"number, after: number }[], took_ms: number, run: id | null }"},
+	{"EvalResult", "Stages & { label, method: Method, k: int, rerank: { model, depth: int, "
+		       "weight: number } | null, "
+		       "dense_weight: number, chunk_tokens: int, collection, document_set, "
+		       "metrics: object, against_first?: object, worse?: { query, text, before: "
+		       "number, after: number }[], took_ms: number, run: id | null }"},
 };
 
 static const struct option retrieval_options[] = {
 	{"setting", 's', "SETTING",
-		"hybrid, dense or bm25, with :weight=X :rerank=N :model=NAME :chunk=N :k=N "
+		"hybrid, dense or bm25, with :weight=X :rerank=N :model=NAME :mix=X :chunk=N :k=N "
 		":rewrite "
 		":decompose :hyde :query=NAME :filters :diversity=X :halflife=DAYS; may be given "
 		"again"},
@@ -88,7 +93,9 @@ static const struct option retrieval_options[] = {
 	{"trials", 0, "N", "At most so many settings are tried (24)"},
 	{"chunk-tokens", 0, "N,N", "Lengths of chunks to try beside the configuration's"},
 	{"rerank-depths", 0, "N,N", "Depths of reranking to try"},
-	{"rerank-model", 0, "MODEL", "With which cross-encoder"},
+	{"rerank-model", 0, "NAME,NAME", "With which cross-encoders"},
+	{"rerank-weights", 0, "X,X",
+		"What they weigh beside the search's relevance, to try beside the configuration's"},
 	{"stages", 0, "NAME,NAME", "Of rewrite, decompose, hyde, derive_filters: to try each"},
 	{"query-model", 0, "NAME", "The chat model or provider of the first three"},
 	{"diversities", 0, "X,X", "Diversities (0..1) to try"},

@@ -62,6 +62,9 @@ static void params_of(struct parts *p, const struct evaluation *v, const struct 
 		param(p, "rerank.sha256", r->reranker_sha256);
 		param(p, "rerank.depth",
 			arena_fmt(a, "%zu", r->query.rerank_depth ? r->query.rerank_depth : 50));
+		param(p, "rerank.weight",
+			arena_fmt(a, "%g",
+				r->query.rerank_weight > 0 ? (double)r->query.rerank_weight : 1));
 	}
 	if (rag_stages_any(&r->query.stages)) {
 		struct buf b = {0};

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { SETTINGS_MAX = 32, PASSAGES = 300, WORSE_SHOWN = 20, TELL_MS = 500 };
+enum { SETTINGS_MAX = 32, PASSAGES = 300, WORSE_SHOWN = 20, TELL_MS = 500, PAIRS_MAX = 1 << 20 };
 
 static enum err no_memory(struct errtext *et)
 {
@@ -39,6 +39,21 @@ enum err setting_room(struct evaluation *v, struct setting_result *r, struct err
 	return r->scores && r->top ? OK : no_memory(et);
 }
 
+enum err evaluation_pairs(struct evaluation *v, struct errtext *et)
+{
+	return v->pairs ? OK : rag_pairs_new(PAIRS_MAX, &v->pairs, et);
+}
+
+static void write_pairs(struct jw *w, const struct evaluation *v)
+{
+	struct rag_pairs_count n = rag_pairs_count(v->pairs);
+	jw_key(w, "pairs");
+	jw_obj(w);
+	jw_ki64(w, "read", (int64_t)n.read);
+	jw_ki64(w, "kept", (int64_t)n.kept);
+	jw_end(w);
+}
+
 /* How far it is, at most twice a second. */
 static enum err tell(struct evaluation *v)
 {
@@ -52,6 +67,13 @@ static enum err tell(struct evaluation *v)
 	jw_obj(&w);
 	jw_ki64(&w, "done", (int64_t)v->done);
 	jw_ki64(&w, "total", (int64_t)v->total);
+	jw_kstr(&w, "setting", v->doing);
+	if (v->trials) {
+		jw_ki64(&w, "trial", (int64_t)v->trial);
+		jw_ki64(&w, "trials", (int64_t)v->trials);
+		jw_kstr(&w, "best", v->best);
+	}
+	write_pairs(&w, v);
 	jw_end(&w);
 	enum err e = http_sse_event(v->rs, "progress", buf_str(&b));
 	buf_free(&b);
@@ -73,6 +95,7 @@ static enum err evaluate_one(struct evaluation *v, struct setting_result *r, uin
 	ask.k = setting_passages(r);
 	ask.project = project_of(v->rq);
 	ask.who = v->rq->who;
+	ask.pairs = v->pairs;
 	e = e ? e : rag_rank_documents(v->c, &ask, scratch, &list, &n, v->rq->cancel, et);
 	if (e)
 		return err_wrap(et, e, "query %.*s", STR_FMT(str_sub(q->id, 0, 80)));
@@ -95,6 +118,7 @@ enum err evaluate(struct evaluation *v, struct setting_result *r, const uint32_t
 {
 	uint64_t start = clock_mono_ns();
 	enum err e = OK;
+	v->doing = r->label;
 	for (size_t i = 0; i < n && !e; i++) {
 		struct arena *scratch = arena_new(0);
 		e = scratch ? evaluate_one(v, r, which[i], scratch, et) : no_memory(et);
@@ -160,6 +184,7 @@ static enum err ground(struct evaluation *v, struct setting_result *r, struct er
 			r->query.rerank_model = arena_str(a, endpoint_name(ep));
 			r->reranker_sha256 = arena_str(a, endpoint_sha256(ep));
 			endpoint_put(ep);
+			e = evaluation_pairs(v, et);
 		}
 	}
 	return e;
@@ -180,6 +205,10 @@ struct str setting_label(const struct setting_result *r, struct arena *a)
 		buf_addf(&b, " w%g", (double)r->query.balance);
 	if (r->query.rerank)
 		buf_addf(&b, " +rerank %zu", r->query.rerank_depth ? r->query.rerank_depth : 50);
+	if (r->query.rerank && r->query.rerank_weight > 0 && r->query.rerank_weight < 1)
+		buf_addf(&b, " mix %g", (double)r->query.rerank_weight);
+	if (r->query.rerank && r->query.rerank_model.n)
+		buf_addf(&b, " %.*s", STR_FMT(r->query.rerank_model));
 	rag_stages_label(&r->query.stages, &b);
 	if (r->corpus.chunk_tokens)
 		buf_addf(&b, " c%lld", (long long)r->corpus.chunk_tokens);
@@ -337,6 +366,8 @@ void write_setting(struct jw *w, const struct evaluation *v, const struct settin
 		jw_obj(w);
 		jw_kstr(w, "model", r->query.rerank_model);
 		jw_ki64(w, "depth", (int64_t)(r->query.rerank_depth ? r->query.rerank_depth : 50));
+		jw_key(w, "weight");
+		jw_f32(w, r->query.rerank_weight > 0 ? r->query.rerank_weight : 1);
 		jw_end(w);
 	} else {
 		jw_null(w);
@@ -375,6 +406,7 @@ void write_head(struct jw *w, const struct evaluation *v, size_t queries)
 	jw_ki64(w, "queries_without_judgement", (int64_t)v->set.left_out);
 	jw_ki64(w, "judged_documents", (int64_t)v->set.n_documents);
 	jw_ki64(w, "judged_documents_never_found", (int64_t)missing);
+	write_pairs(w, v);
 	jw_ki64(w, "seed", v->seed);
 	jw_ki64(w, "resamples", v->resamples);
 	jw_kstr(w, "model", v->model);
@@ -459,5 +491,6 @@ void post_retrieval(struct croft *c, struct http_request *rq, struct http_respon
 		http_reply_error(rs, e, &et);
 	buf_free(&b);
 	judged_release(&v.set);
+	rag_pairs_free(v.pairs);
 	yyjson_doc_free(doc);
 }

@@ -12,10 +12,11 @@ enum { TRIALS = 24, TRIALS_MAX = 500, CHOICES_MAX = 16 };
 struct space {
 	struct rag_query configured;
 	int64_t chunks[CHOICES_MAX], depths[CHOICES_MAX];
-	double diversities[CHOICES_MAX], half_lives[CHOICES_MAX];
-	size_t n_chunks, n_depths, n_diversities, n_half_lives;
+	double diversities[CHOICES_MAX], half_lives[CHOICES_MAX], mixes[CHOICES_MAX];
+	struct str models[CHOICES_MAX];
+	size_t n_chunks, n_depths, n_diversities, n_half_lives, n_mixes, n_models;
 	bool rewrite, decompose, hyde, filters; /* those to try */
-	struct str rerank_model, collection, query_model;
+	struct str collection, query_model;
 };
 
 /* A point: indexes into the space; the last four say whether a stage is not as it is configured. */
@@ -23,7 +24,8 @@ enum {
 	P_METHOD,
 	P_WEIGHT,
 	P_CHUNKS,
-	P_DEPTH,
+	P_RERANK, /* as configured; then each model with each depth */
+	P_MIX,
 	P_DIVERSITY,
 	P_HALF_LIFE,
 	P_REWRITE,
@@ -92,6 +94,29 @@ static enum err read_reals(
 	return OK;
 }
 
+/* `model`, or several `models`; "" is the default one. */
+static enum err read_models(struct space *p, yyjson_val *o, struct errtext *et)
+{
+	yyjson_val *list = yyjson_obj_get(o, "models"), *v;
+	size_t i, n;
+	struct str one = {0};
+	enum err e = json_want_str(o, "model", &one, et);
+	if (e || !list || yyjson_is_null(list)) {
+		p->models[p->n_models++] = one;
+		return e;
+	}
+	if (!yyjson_is_arr(list) || !yyjson_arr_size(list) || yyjson_arr_size(list) > CHOICES_MAX)
+		return err_set(
+			et, ERR_INVALID, "'rerank': models must be a list of 1 to %d", CHOICES_MAX);
+	yyjson_arr_foreach(list, i, n, v)
+	{
+		if (!yyjson_is_str(v))
+			return err_set(et, ERR_INVALID, "'rerank': models must be names");
+		p->models[p->n_models++] = json_val_str(v);
+	}
+	return OK;
+}
+
 static enum err read_stages(struct space *p, yyjson_val *list, struct errtext *et)
 {
 	struct {
@@ -125,14 +150,17 @@ static enum err parse(struct search *s, yyjson_val *o)
 	e = e ? e
 	      : read_numbers(yyjson_obj_get(o, "chunk_tokens"), "chunk_tokens", 0, 8192, p->chunks,
 			&p->n_chunks, s->et);
-	e = e ? e : json_want_str(rerank, "model", &p->rerank_model, s->et);
+	e = e ? e : read_models(p, rerank, s->et);
 	e = e ? e : rag_query_parse(s->v->c, NULL, &p->configured, s->et);
-	p->depths[p->n_depths++] = p->configured.rerank ? (int64_t)p->configured.rerank_depth : 0;
+	p->mixes[p->n_mixes++] = (double)p->configured.rerank_weight;
 	p->diversities[p->n_diversities++] = (double)p->configured.stages.diversity;
 	p->half_lives[p->n_half_lives++] = p->configured.stages.half_life_days;
 	e = e ? e
 	      : read_numbers(yyjson_obj_get(rerank, "depths"), "depths", 1, 1000, p->depths,
 			&p->n_depths, s->et);
+	e = e ? e
+	      : read_reals(yyjson_obj_get(rerank, "weights"), "weights", 1, p->mixes, &p->n_mixes,
+			s->et);
 	e = e ? e
 	      : read_reals(yyjson_obj_get(o, "diversity"), "diversity", 1, p->diversities,
 			&p->n_diversities, s->et);
@@ -176,11 +204,25 @@ static enum err split(struct search *s)
 	return OK;
 }
 
-/* Weights say nothing when one side is asked alone: such points are one. */
-static void canonical(struct point_tried *p)
+/* Weights say nothing when one side is asked alone, or nothing is reranked: such points are one. */
+static void canonical(const struct space *sp, struct point_tried *p)
 {
 	if (p->at[P_METHOD] != RAG_HYBRID)
 		p->at[P_WEIGHT] = WEIGHT_1;
+	if (!p->at[P_RERANK] && !sp->configured.rerank)
+		p->at[P_MIX] = 0;
+}
+
+static void set_rerank(const struct space *sp, const struct point_tried *p, struct rag_query *q)
+{
+	size_t at = p->at[P_RERANK];
+	q->rerank = at || sp->configured.rerank;
+	q->rerank_depth = sp->configured.rerank_depth;
+	if (at) {
+		q->rerank_depth = (size_t)sp->depths[(at - 1) % sp->n_depths];
+		q->rerank_model = sp->models[(at - 1) / sp->n_depths];
+	}
+	q->rerank_weight = (float)sp->mixes[p->at[P_MIX]];
 }
 
 static struct setting_result setting_of(const struct search *s, const struct point_tried *p)
@@ -189,7 +231,7 @@ static struct setting_result setting_of(const struct search *s, const struct poi
 	r.query.method = (enum rag_method)p->at[P_METHOD];
 	r.query.balance = weights[p->at[P_WEIGHT]];
 	r.query.collection = s->space.collection;
-	r.query.rerank_depth = (size_t)s->space.depths[p->at[P_DEPTH]];
+	set_rerank(&s->space, p, &r.query);
 	const struct space *sp = &s->space;
 	struct rag_stages *on = &r.query.stages;
 	*on = sp->configured.stages;
@@ -201,17 +243,26 @@ static struct setting_result setting_of(const struct search *s, const struct poi
 		on->model = sp->query_model;
 	on->diversity = (float)sp->diversities[p->at[P_DIVERSITY]];
 	on->half_life_days = sp->half_lives[p->at[P_HALF_LIFE]];
-	r.query.rerank = r.query.rerank_depth > 0;
-	r.query.rerank_model = s->space.rerank_model;
 	r.corpus.chunk_tokens = s->space.chunks[p->at[P_CHUNKS]];
 	return r;
+}
+
+/* Who waits for the end sees what the best is by now. */
+static enum err tell_best(struct search *s)
+{
+	const struct point_tried *best = &s->tried[0];
+	for (size_t i = 1; i < s->n; i++)
+		if (s->tried[i].score > best->score)
+			best = &s->tried[i];
+	s->v->best = arena_fmt(s->v->rq->arena, "%.4f %.*s", best->score, STR_FMT(best->r.label));
+	return s->v->best.p ? OK : err_set(s->et, ERR_NOMEM, "no memory to tune");
 }
 
 /* Its mean nDCG@10 on the training half. NULL in *out: no trial is left. */
 static enum err try_point(struct search *s, struct point_tried p, struct point_tried **out)
 {
 	*out = NULL;
-	canonical(&p);
+	canonical(&s->space, &p);
 	for (size_t i = 0; i < s->n; i++)
 		if (!memcmp(s->tried[i].at, p.at, sizeof p.at)) {
 			*out = &s->tried[i];
@@ -221,6 +272,8 @@ static enum err try_point(struct search *s, struct point_tried p, struct point_t
 		return OK;
 	p.r = setting_of(s, &p);
 	p.r.label = setting_label(&p.r, s->v->rq->arena);
+	s->v->trial = s->n + 1;
+	s->v->told_ms = 0; /* each is told, however short it is */
 	enum err e = setting_prepare(s->v, &p.r, s->et);
 	e = e ? e : evaluate(s->v, &p.r, s->train, s->n_train, s->v->rq->arena, s->et);
 	e = e ? e : summarise(s->v, &p.r, NULL, s->train, s->n_train, s->et);
@@ -231,15 +284,15 @@ static enum err try_point(struct search *s, struct point_tried p, struct point_t
 	p.score = p.r.metrics[EVAL_NDCG10].mean;
 	s->tried[s->n] = p;
 	*out = &s->tried[s->n++];
-	return OK;
+	return tell_best(s);
 }
 
 static enum err climb(struct search *s, struct point_tried **best)
 {
 	const struct space *sp = &s->space;
-	const size_t sizes[POINT] = {3, ARRAY_LEN(weights), sp->n_chunks, sp->n_depths,
-		sp->n_diversities, sp->n_half_lives, 1 + sp->rewrite, 1 + sp->decompose,
-		1 + sp->hyde, 1 + sp->filters};
+	const size_t sizes[POINT] = {3, ARRAY_LEN(weights), sp->n_chunks,
+		1 + sp->n_depths * sp->n_models, sp->n_mixes, sp->n_diversities, sp->n_half_lives,
+		1 + sp->rewrite, 1 + sp->decompose, 1 + sp->hyde, 1 + sp->filters};
 	bool changed = true;
 	while (changed && s->n < s->most) {
 		changed = false;
@@ -311,6 +364,17 @@ static void advise_stages(struct jw *w, const struct rag_stages *was, const stru
 		jw_ki64(w, "rag.half_life_days", (int64_t)(s->half_life_days + 0.5));
 }
 
+/* The model stands behind `query`: its setting is not one of rag's. */
+static void advise_rerank(struct jw *w, const struct rag_query *was, const struct rag_query *q)
+{
+	if (!q->rerank)
+		return;
+	if (!was->rerank || q->rerank_depth != was->rerank_depth)
+		jw_ki64(w, "rag.rerank_depth", (int64_t)q->rerank_depth);
+	if (q->rerank_weight != was->rerank_weight)
+		jw_ki64(w, "rag.rerank_weight", (int64_t)((double)q->rerank_weight * 100 + 0.5));
+}
+
 static void write_advice(struct jw *w, const struct search *s, const struct setting_result *best)
 {
 	const struct croft *c = s->v->c;
@@ -324,6 +388,7 @@ static void write_advice(struct jw *w, const struct search *s, const struct sett
 			setting_int(c, "rag.chunk_overlap") * best->corpus.chunk_tokens /
 				MAX(setting_int(c, "rag.chunk_tokens"), 1));
 	}
+	advise_rerank(w, &s->space.configured, &best->query);
 	advise_stages(w, &s->space.configured.stages, &best->query.stages);
 	jw_end(w);
 	jw_key(w, "query");
@@ -334,6 +399,8 @@ static void write_advice(struct jw *w, const struct search *s, const struct sett
 		jw_obj(w);
 		jw_kstr(w, "model", best->query.rerank_model);
 		jw_ki64(w, "depth", (int64_t)best->query.rerank_depth);
+		jw_key(w, "weight");
+		jw_f32(w, best->query.rerank_weight);
 		jw_end(w);
 	}
 	rag_stages_write(w, &best->query.stages);
@@ -352,6 +419,8 @@ enum err tune(struct evaluation *v, yyjson_val *o, struct jw *w, struct errtext 
 	if (!s.tried)
 		return err_set(et, ERR_NOMEM, "no memory to tune");
 	v->total = s.most * s.n_train + 2 * s.n_test;
+	v->trials = s.most;
+	v->best = S("");
 	e = try_point(&s, begin, &best);
 	struct point_tried *start = best;
 	e = e ? e : climb(&s, &best);
@@ -359,6 +428,8 @@ enum err tune(struct evaluation *v, yyjson_val *o, struct jw *w, struct errtext 
 	if (!e) {
 		first = start->r;
 		last = best->r;
+		v->trials = 0;
+		v->total = v->done + (best == start ? 1 : 2) * s.n_test;
 		chosen = best == start ? &first : &last;
 		e = hold_out(&s, &first, chosen);
 	}

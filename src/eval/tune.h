@@ -3,7 +3,8 @@
 #define EVAL_TUNE_H
 #include "eval/eval_int.h"
 
-/* { trials?, chunk_tokens?: int[], rerank?: { model?, depths: int[] }, collection? } */
+/* { trials?, chunk_tokens?: int[], rerank?: { model?, models?, depths: int[], weights? },
+ * collection? } */
 enum err tune(struct evaluation *v, yyjson_val *o, struct jw *w, struct errtext *et) MUST_CHECK;
 
 enum err setting_prepare(

@@ -10,7 +10,7 @@
 
 float hit_score(const struct rag_hit *h)
 {
-	return (h->before ? h->rerank : h->relevance) * (h->age > 0 ? h->age : 1);
+	return (h->before ? h->mixed : h->relevance) * (h->age > 0 ? h->age : 1);
 }
 
 /* ---- age ---- */

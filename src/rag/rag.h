@@ -59,6 +59,8 @@ struct rag_query {
 	bool rerank;             /* the best are ordered anew by a cross-encoder */
 	struct str rerank_model; /* "": the default one */
 	size_t rerank_depth;     /* how many; 0: 50 */
+	float rerank_weight;     /* of what it says beside the search's relevance; 0: 1, it alone */
+	struct rag_pairs *pairs; /* what was read in searches before; NULL: all is read */
 	struct rag_filter filter;
 	struct rag_stages stages;
 	const struct principal *who; /* whose share of a chat model the stages take; NULL: ours */
@@ -123,6 +125,7 @@ struct rag_hit {
 	float relevance;                /* 0..1: score over the greatest there could be */
 	uint32_t dense_rank, bm25_rank; /* from 1; 0: not among its candidates */
 	float rerank;                   /* of a cross-encoder: 0..1 */
+	float mixed;                    /* with its weight, the relevance beside it: 0..1 */
 	uint32_t before;                /* rank before it, from 1; 0: it did not read this one */
 	int64_t date_ms, added_ms, updated_ms; /* of the document; date: its own, else added */
 	float age; /* 0..1, what its score was multiplied by for its age; 0: age did not count */
@@ -137,6 +140,15 @@ struct rag_hit {
 	} * pieces;
 	size_t n_pieces;
 };
+
+/* Scores of a cross-encoder, kept for searches that find the same passages again (pairs.c): about
+ * `most` of them, in 25 bytes each. Any thread. */
+struct rag_pairs_count {
+	uint64_t read, kept; /* pairs that the model read; that were there */
+};
+enum err rag_pairs_new(size_t most, struct rag_pairs **out, struct errtext *et) MUST_CHECK;
+void rag_pairs_free(struct rag_pairs *p);                    /* accepts NULL */
+struct rag_pairs_count rag_pairs_count(struct rag_pairs *p); /* NULL: none */
 
 /* Hits are in `a`. */
 enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,

@@ -343,6 +343,21 @@ void docset_members(struct jw *w, const struct docset *set);
 void docset_span(struct run *run, const struct docset *set);
 void post_ingest_commit(struct croft *c, struct http_request *rq, struct http_response *rs);
 
+/* ---- pairs.c ---- */
+
+struct pairs_ask {
+	struct str model_sha256, question;
+	const struct str *passages;
+	size_t n;
+	/* Reads what is not kept. */
+	enum err (*read)(
+		void *ctx, const struct str *passages, size_t n, float *scores, struct errtext *et);
+	void *ctx;
+};
+/* p NULL: all is read. */
+enum err pairs_score(struct rag_pairs *p, const struct pairs_ask *q, float *scores,
+	struct errtext *et) MUST_CHECK;
+
 /* ---- retrieval: what rag_search() gives and what answering needs beside it; all in `a` ---- */
 
 struct retrieved {
@@ -391,7 +406,7 @@ enum err run_search(struct cmd *cmd, struct errtext *et);
 void query_text(struct cmd *cmd, struct buf *out);
 void print_trail(struct cmd *cmd, yyjson_val *reply);
 extern const struct option ingest_options[], docs_options[], search_options[];
-enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 12 + N_RAG_STAGE_OPTIONS };
+enum { N_INGEST_OPTIONS = 5, N_DOCS_OPTIONS = 3, N_SEARCH_OPTIONS = 13 + N_RAG_STAGE_OPTIONS };
 
 enum err rag_blobs(struct croft *c, struct tx *tx, enum err (*fn)(void *ctx, struct str hex),
 	void *ctx, struct errtext *et);

@@ -42,7 +42,8 @@ static const struct route routes[] = {
 		"{ deleted: boolean }", 0},
 	{HTTP_POST, "/api/v1/search", post_search, PERM_DOCUMENT_READ, "Find passages", NULL,
 		"{ query, k?: int, method?: Method, collection?, filters?: Filters, rerank?: "
-		"boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: number } } "
+		"boolean | { model?, depth?: int, weight?: number }, weights?: { dense?: number, "
+		"bm25?: number } } "
 		"& Stages",
 		"Trail & { hits: Hit[], document_set: string | null, document_changes: int, run: "
 		"id, "
@@ -53,7 +54,8 @@ static const struct route routes[] = {
 		"answer",
 		NULL,
 		"{ question, model?, k?: int, method?: Method, collection?, filters?: Filters, "
-		"rerank?: boolean | { model?, depth?: int }, weights?: { dense?: number, bm25?: "
+		"rerank?: boolean | { model?, depth?: int, weight?: number }, weights?: { dense?: "
+		"number, bm25?: "
 		"number }, "
 		"temperature?: number, seed?: int, max_tokens?: int, stream?: boolean } & Stages",
 		"Answer & { passages: (Hit & { n: int })[] }", 0},
@@ -143,6 +145,10 @@ static const struct setting settings[] = {
 	{"rag.rerank_depth", SET_INT, "0",
 		"How many of the best passages a cross-encoder (rerank.model) reads; 0: none", 0,
 		1000},
+	{"rag.rerank_weight", SET_INT, "100",
+		"What the cross-encoder weighs beside the search's own relevance, in percent; "
+		"100: it alone",
+		1, 100},
 	{"rag.derive_filters", SET_BOOL, "false",
 		"Types, tags, attributes and dates that the question names become filters", 0, 0},
 	{"rag.diversity", SET_INT, "0",

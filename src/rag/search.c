@@ -478,6 +478,18 @@ static int by_rerank(const void *a, const void *b)
 	return (x->before > y->before) - (x->before < y->before);
 }
 
+static enum err read_pairs(
+	void *ctx, const struct str *passages, size_t n, float *scores, struct errtext *et)
+{
+	struct lookup *l = ctx;
+	size_t tokens;
+	bool *cut = arena_array_of(l->a, n, bool);
+	if (!cut)
+		return no_memory(l);
+	return rank_texts(endpoint_model(l->reranker), l->q->text, passages, n, RERANK_TOKENS,
+		scores, cut, &tokens, l->cancel, et);
+}
+
 /* The first `depth` hits by what a cross-encoder says of them; the others keep their places behind
  * those. It reads what the indexes have of a passage: title, headings, text. */
 static enum err rerank_now(struct lookup *l, struct rag_hit *hits, size_t n)
@@ -487,10 +499,9 @@ static enum err rerank_now(struct lookup *l, struct rag_hit *hits, size_t n)
 		return OK;
 	struct str *texts = arena_array_of(l->a, n, struct str);
 	float *scores = arena_array_of(l->a, n, float);
-	bool *cut = arena_array_of(l->a, n, bool);
+	float weight = l->q->rerank_weight > 0 ? l->q->rerank_weight : 1;
 	struct buf b = {0};
-	size_t tokens = 0;
-	enum err e = texts && scores && cut ? OK : no_memory(l);
+	enum err e = texts && scores ? OK : no_memory(l);
 	for (size_t i = 0; i < n && !e; i++) {
 		buf_clear(&b);
 		chunk_index_text(
@@ -499,11 +510,18 @@ static enum err rerank_now(struct lookup *l, struct rag_hit *hits, size_t n)
 		e = texts[i].p ? OK : no_memory(l);
 	}
 	buf_free(&b);
-	if (!e)
-		e = rank_texts(endpoint_model(l->reranker), l->q->text, texts, n, RERANK_TOKENS,
-			scores, cut, &tokens, l->cancel, l->et);
+	struct pairs_ask ask = {.model_sha256 = endpoint_sha256(l->reranker),
+		.question = l->q->text,
+		.passages = texts,
+		.n = n,
+		.read = read_pairs,
+		.ctx = l};
+	/* a model without a digest cannot be told from another */
+	struct rag_pairs *kept = ask.model_sha256.n ? l->q->pairs : NULL;
+	e = e ? e : pairs_score(kept, &ask, scores, l->et);
 	for (size_t i = 0; i < n && !e; i++) {
 		hits[i].rerank = 1 / (1 + expf(-scores[i]));
+		hits[i].mixed = weight * hits[i].rerank + (1 - weight) * hits[i].relevance;
 		hits[i].before = (uint32_t)i + 1;
 	}
 	if (!e)
@@ -605,7 +623,7 @@ static enum err rerank_fused(struct lookup *l, const struct fusion_info *info)
 	l->n -= n - n_hits;
 	for (size_t i = 0; i < n_hits; i++)
 		l->fused[i] = (struct fused){
-			.key = (uint64_t)hits[i].chunk, .score = top + 1 + hits[i].rerank};
+			.key = (uint64_t)hits[i].chunk, .score = top + 1 + hits[i].mixed};
 	return OK;
 }
 

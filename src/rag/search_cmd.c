@@ -15,6 +15,7 @@ const struct option search_options[] = {
 	{"rerank", 0, NULL, "Order the best anew with a cross-encoder"},
 	{"rerank-model", 0, "MODEL", "Which one (setting rerank.model)"},
 	{"rerank-depth", 0, "N", "How many of the best it reads (50)"},
+	{"rerank-weight", 0, "X", "What it weighs beside the search's relevance, up to 1"},
 	{"dense-weight", 0, "X", "How much more embeddings weigh than words in hybrid"},
 	RAG_STAGE_OPTIONS,
 };
@@ -28,9 +29,14 @@ static void option_member(struct cmd *cmd, struct jw *w, const char *option, con
 static enum err rerank_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 {
 	struct str model = cmd_opt(cmd, "rerank-model"), depth = cmd_opt(cmd, "rerank-depth");
+	struct str weight = cmd_opt(cmd, "rerank-weight");
 	int64_t n = 0;
-	if (!cmd_flag(cmd, "rerank") && !model.n && !depth.n)
+	double x = 0;
+	if (!cmd_flag(cmd, "rerank") && !model.n && !depth.n && !weight.n)
 		return OK;
+	if (weight.n && !str_f64(weight, &x))
+		return err_set(et, ERR_INVALID, "--rerank-weight must be a number, not \"%.*s\"",
+			STR_FMT(weight));
 	if (depth.n && !str_i64(depth, &n))
 		return err_set(et, ERR_INVALID, "--rerank-depth must be a number, not \"%.*s\"",
 			STR_FMT(depth));
@@ -40,6 +46,8 @@ static enum err rerank_members(struct cmd *cmd, struct jw *w, struct errtext *et
 		jw_kstr(w, "model", model);
 	if (depth.n)
 		jw_ki64(w, "depth", n);
+	if (weight.n)
+		jw_kf64(w, "weight", x);
 	jw_end(w);
 	return OK;
 }

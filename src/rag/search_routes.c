@@ -14,22 +14,29 @@ static enum err parse_date(yyjson_val *o, const char *key, int64_t *out, struct 
 	return e;
 }
 
-/* { model?, depth? }, or true for the default of both; absent: as the setting has it. */
+/* { model?, depth?, weight? }, or true for the default of all; absent: as the setting has it. */
 static enum err parse_rerank(
 	struct croft *c, yyjson_val *o, struct rag_query *q, struct errtext *et)
 {
 	yyjson_val *v = yyjson_obj_get(o, "rerank");
 	int64_t depth = setting_int(c, "rag.rerank_depth");
+	double weight = (double)setting_int(c, "rag.rerank_weight") / 100;
 	q->rerank_depth = (size_t)depth;
 	q->rerank = depth > 0 && !yyjson_is_false(v);
+	q->rerank_weight = (float)weight;
 	if (!v || yyjson_is_null(v) || yyjson_is_false(v))
 		return OK;
 	if (!yyjson_is_true(v) && !yyjson_is_obj(v))
-		return err_set(
-			et, ERR_INVALID, "'rerank' must be true or an object with model and depth");
+		return err_set(et, ERR_INVALID,
+			"'rerank' must be true or an object with model, depth and weight");
 	enum err e = json_want_str(v, "model", &q->rerank_model, et);
 	if (!e)
 		e = json_want_i64(v, "depth", 1, 1000, &depth, et);
+	if (!e)
+		e = json_want_f64(v, "weight", 0, 1, &weight, et);
+	if (!e && weight <= 0)
+		e = err_set(et, ERR_INVALID, "'rerank': a weight is above 0, up to 1");
+	q->rerank_weight = (float)weight;
 	q->rerank = true;
 	q->rerank_depth = (size_t)depth;
 	return e;

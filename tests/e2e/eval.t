@@ -58,6 +58,25 @@ def ndcg(ranked, relevant):
     return 0.0
 
 
+def progress(c, folder):
+    """What a client is told while it waits for the tuner."""
+    queries = [json.loads(q) for q in open(os.path.join(folder, "queries.jsonl"), encoding="utf-8")]
+    qrels = [r.rstrip("\n").split("\t") for r in open(os.path.join(folder, "qrels", "test.tsv"), encoding="utf-8")][1:]
+    digest = c.json("GET", "/api/v1/eval/corpora")[1]["corpora"]
+    digest = next(k["digest"] for k in digest if k["name"] == "a")
+    body = {"digest": digest, "queries": [{"id": q["_id"], "text": q["text"]} for q in queries],
+            "qrels": [[q, d, int(g)] for q, d, g in qrels], "tune": {"trials": 8, "rerank": {"models": ["ce"], "depths": [20]}}}
+    status, got = c.request("POST", "/api/v1/eval/retrieval", json.dumps(body).encode())[:2]
+    events = [json.loads(e.split("data: ", 1)[1]) for e in got.decode().split("\n\n") if e.startswith("event: progress")]
+    tap.ok(status == 200 and events and all(0 < e["done"] <= e["total"] for e in events), "progress is told", got[:300])
+    last = events[-1]
+    tap.ok(any(e.get("trials") == 8 and 1 <= e["trial"] <= 8 and e["setting"] for e in events)
+           and any("hybrid" in e.get("best", "") for e in events), "which trial it is, and the best until then", last)
+    bad = {**body, "tune": {"rerank": {"models": [1], "depths": [20]}}}
+    got = c.request("POST", "/api/v1/eval/retrieval", json.dumps(bad).encode())[1].decode()
+    tap.ok("event: error" in got and "models must be names" in got, "models are names", got)
+
+
 def main(c, tmp):
     a = os.path.join(tmp, "a")
     rels = folder(a)
@@ -103,8 +122,30 @@ def main(c, tmp):
     reranked = run(c, a, "-s", "hybrid", "-s", "hybrid:rerank=5:model=ce", "-n", "20")
     second = reranked["settings"][1]
     d = second["against_first"]["ndcg_at_10"]
-    tap.ok(second["rerank"] == {"model": "ce", "depth": 5} and 0 < d["p"] <= 1
+    tap.ok(second["rerank"] == {"model": "ce", "depth": 5, "weight": 1} and 0 < d["p"] <= 1
            and len(second["worse"]) == min(d["worse"], 20), "reranked, compared, the worse ones listed", second)
+
+    half = run(c, a, "-s", "hybrid:rerank=5:model=ce", "-s", "hybrid:rerank=5:model=ce:mix=0.5", "-s", "hybrid:mix=0.25:rerank=8:model=ce",
+               "-n", "20", "--no-record")
+    tap.same([s["rerank"]["weight"] for s in half["settings"]], [1, 0.5, 0.25], "a cross-encoder weighs as it is said")
+    tap.same(half["settings"][0]["metrics"], second["metrics"], "the first as it was alone")
+    tap.same((half["pairs"]["kept"] >= 100, 100 <= half["pairs"]["read"] <= 160), (True, True),
+             "what was read once is not read again")
+    ask = ["--tune", "--trials", "24", "--rerank-depths", "5,10", "--rerank-model", "ce,ce2", "--rerank-weights", "0.5", "-n", "20", "--no-record"]
+    tap.same(c.cli("pull", ce, "--name", "ce2")[0], 0, "the same under another name")
+    t = run(c, a, *ask)
+    tried = {(x["rerank"]["model"], x["rerank"]["depth"]) for x in t["trials"] if x["rerank"]}
+    tap.same(tried, {(m, d) for m in ("ce", "ce2") for d in (5, 10)}, "the tuner tries models and depths")
+    tap.ok(0 < t["pairs"]["read"] <= 4 * 20 * 10 and t["pairs"]["kept"] >= 2 * 10 * 5, "and reads no pair twice", t["pairs"])
+    one = {x["rerank"]["model"]: x["ndcg_at_10"] for x in t["trials"] if x["rerank"] and x["rerank"]["depth"] == 5
+           and x["method"] == "hybrid" and x["dense_weight"] == 1 and x["rerank"]["weight"] == 1}
+    tap.ok(len(one) == 2 and len(set(one.values())) == 1, "two names of one model are worth the same", one)
+    code, out, err = c.cli("eval", "retrieval", a, *ask[:3], "--rerank-depths", "5", "--rerank-model", "ce", "--no-record")[:3]
+    tap.ok(code == 0 and "TRIAL" in out and "+rerank 5" in out and all(len(line) <= 80 for line in out.splitlines()),
+           "each trial is printed", out + err)
+    code, out, err = c.cli("eval", "retrieval", a, "--tune", "--rerank-model", "ce")[:3]
+    tap.ok(code != 0 and "--rerank-depths" in err, "models want depths", err)
+    progress(c, a)
 
     t = run(c, a, "--tune", "--trials", "8", "--chunk-tokens", "64")
     tap.same((t["queries"], t["queries_to_tune"], len(t["trials"])), (30, 30, 8), "tuned on one half, measured on the other")
