@@ -47,6 +47,9 @@
 #include "vector/index.h"
 
 struct layout;
+struct keyword_index;
+struct keyword_query;
+struct hit;
 
 /* ---- SQL ---- */
 
@@ -279,6 +282,18 @@ struct backend {
 		struct arena *a, struct matched **out, size_t *n, struct errtext *et);
 	enum err (*count)(
 		struct collection *k, const struct cond *c, size_t *n, struct errtext *et);
+	/* As keyword_find (keyword_int.h), of some items when `among` is not NULL. */
+	enum err (*words)(struct collection *k, const struct keyword_index *x,
+		const struct keyword_query *q, const struct cond *filter, const uint64_t *among,
+		size_t n_among, size_t max, struct hit *out, size_t *n, bool *cut,
+		const struct cancel *cancel, struct errtext *et);
+	/* An index of words by these settings, made while others are in use; `words_settle` is the
+	 * last step, in the transaction that stores them; `words_tidy` forgets former ones. */
+	enum err (*words_fill)(struct croft *c, const struct collection_row *row, struct str config,
+		const struct cancel *cancel, struct errtext *et);
+	enum err (*words_settle)(struct tx *tx, const struct collection_row *row, struct str config,
+		struct errtext *et);
+	enum err (*words_tidy)(struct croft *c, int64_t number, struct errtext *et);
 	/* Looked at each second, beside everything else. */
 	void (*tend)(struct collection *k);
 	/* Takes everything in while the collection is in use elsewhere; `settle` is the last step,

@@ -358,7 +358,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 11,
+	.n_migrations = 12,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -175,6 +175,12 @@ const struct migration collection_migrations[] = {
 		"  moved_ms BIGINT NOT NULL,"
 		"  PRIMARY KEY (project, name));"
 		"CREATE INDEX collection_alias_of ON collection_alias (collection);"},
+	{12, "words in pgvector",
+		/* config: settings of a keyword index that is there, up to the change `mark`;
+		 * filled: as in collection_pgv */
+		"CREATE TABLE collection_pgv_words (collection BIGINT NOT NULL, generation BIGINT "
+		"NOT NULL, config TEXT NOT NULL, mark BIGINT NOT NULL, filled BIGINT NOT NULL, "
+		"PRIMARY KEY (collection, generation));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 

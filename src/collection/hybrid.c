@@ -80,7 +80,7 @@ static enum err find_both(struct collection *k, struct keyword_index *x,
 			      : no_memory(et);
 	if (!e && q->fusion.vector > 0)
 		e = collection_query(k, &v, a, &s->near, &s->n_near, how, et);
-	e = e ? e : keyword_demand(x, &words, s->near, &s->n_near, v.cancel, et);
+	e = e ? e : keyword_demand(k, x, &words, s->near, &s->n_near, v.cancel, et);
 	if (!e && q->fusion.keyword > 0)
 		e = keyword_find(
 			k, x, &words, v.filter, s->depth, s->words, &s->n_words, cut, v.cancel, et);

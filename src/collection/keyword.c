@@ -4,6 +4,7 @@
  * under k->write. */
 #include "collection/keyword_int.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "text/unicode.h"
 
 #include <math.h>
@@ -190,7 +191,7 @@ static enum err settle(struct keyword_index *x, struct str config, struct errtex
 	return e;
 }
 
-static enum err new_index(struct str config, struct keyword_index **out, struct errtext *et)
+enum err keyword_settled(struct str config, struct keyword_index **out, struct errtext *et)
 {
 	struct keyword_index *x = calloc(1, sizeof *x);
 	if (!x || !(x->a = arena_new(0))) {
@@ -243,17 +244,13 @@ static bool take_text(void *ctx, yyjson_val *v)
 	return !yyjson_is_str(v) || !keyword_terms(&f->list, json_val_str(v), f->language);
 }
 
-static enum err put_in(
-	struct keyword_index *x, uint64_t num, struct str payload, struct errtext *et)
+enum err keyword_texts(const struct keyword_index *x, struct str payload, struct arena *a,
+	struct bm25_text *texts, struct errtext *et)
 {
-	struct bm25_text texts[BM25_FIELDS_MAX];
 	yyjson_doc *doc;
-	struct arena *a = arena_new(0);
-	enum err e = a ? json_parse(payload, &doc, et) : no_memory(et);
-	if (e) {
-		arena_free(a);
+	enum err e = json_parse(payload, &doc, et);
+	if (e)
 		return e;
-	}
 	for (size_t i = 0; i < x->settings.n_fields && !e; i++) {
 		struct field_terms f = {.list = {.a = a}, .language = x->settings.language.p};
 		if (!payload_values(yyjson_doc_get_root(doc), x->paths[i], take_text, &f))
@@ -261,8 +258,17 @@ static enum err put_in(
 				"no memory for the terms of an item");
 		texts[i] = (struct bm25_text){f.list.terms, f.list.at, f.list.n};
 	}
-	e = e ? e : bm25_put_fields(x->bm25, num, texts, et);
 	yyjson_doc_free(doc);
+	return e;
+}
+
+static enum err put_in(
+	struct keyword_index *x, uint64_t num, struct str payload, struct errtext *et)
+{
+	struct bm25_text texts[BM25_FIELDS_MAX];
+	struct arena *a = arena_new(0);
+	enum err e = a ? keyword_texts(x, payload, a, texts, et) : no_memory(et);
+	e = e ? e : bm25_put_fields(x->bm25, num, texts, et);
 	arena_free(a);
 	return e;
 }
@@ -320,10 +326,10 @@ enum err keyword_follow(struct collection *k, struct tx *tx, bool filled,
 	struct str config = S("");
 	enum err e = a ? store_keyword(tx, k->number, a, &config, et) : no_memory(et);
 	struct str now = k->keyword ? k->keyword->config : S("");
-	bool changed = !e && !str_eq(config, now);
+	bool changed = !e && !str_eq(config, now), here = !k->backend->words;
 	if (changed && config.n)
-		e = new_index(config, &x, et);
-	if (changed && config.n && filled && !e)
+		e = keyword_settled(config, &x, et);
+	if (changed && config.n && filled && here && !e)
 		e = fill(k, tx, x, cancel, et);
 	arena_free(a);
 	if (e)
@@ -345,6 +351,7 @@ struct resetting {
 /* Others learn of it like of any change. */
 static enum err set_in(struct resetting *s, struct tx *tx, struct arena *a, struct errtext *et)
 {
+	const struct backend *b = s->k->backend;
 	char number[24];
 	enum err e = store_collection_by_number(tx, s->k->number, a, &s->row, et);
 	if (e)
@@ -353,6 +360,10 @@ static enum err set_in(struct resetting *s, struct tx *tx, struct arena *a, stru
 	s->row.updated_ms = clock_unix_ms();
 	e = store_keyword_put(tx, s->k->number, s->config, et);
 	e = e ? e : store_collection_at(tx, &s->row, et);
+	if (!e && b->changed)
+		e = b->changed(tx, &s->row, et);
+	if (!e && s->config.n && b->words_settle)
+		e = b->words_settle(tx, &s->row, s->config, et);
 	snprintf(number, sizeof number, "%lld", (long long)s->k->number);
 	return e ? e : db_notify(tx, COLLECTION_CHANNEL, str_c(number), et);
 }
@@ -373,13 +384,33 @@ static enum err show_setting(struct resetting *s, const struct cancel *cancel, s
 	return e;
 }
 
+/* Where words are searched elsewhere: an index by these settings, but for its last step. */
+static enum err make_elsewhere(
+	struct resetting *s, struct arena *a, const struct cancel *cancel, struct errtext *et)
+{
+	struct tx *tx;
+	if (!s->config.n || !s->k->backend->words_fill)
+		return OK;
+	enum err e = db_begin(croft_db(s->k->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_collection_by_number(tx, s->k->number, a, &s->row, et);
+	db_rollback(tx);
+	return e ? e : s->k->backend->words_fill(s->k->c, &s->row, s->config, cancel, et);
+}
+
+static void tidy_elsewhere(struct collection *k)
+{
+	struct errtext et = {0};
+	if (k->backend->words_tidy && k->backend->words_tidy(k->c, k->number, &et))
+		log_warn("the former keyword index of %.*s: %s", STR_FMT(k->name), et.msg);
+}
+
 enum err collection_set_keyword(struct collection *k, const struct keyword_settings *s,
 	const struct cancel *cancel, struct errtext *et)
 {
 	struct buf config = {0};
 	struct tx *tx;
-	if (s && k->backend->open)
-		return keyword_none(k, et);
 	struct arena *a = arena_new(0);
 	if (s)
 		keyword_settings_write(&(struct jw){.out = &config}, s);
@@ -389,12 +420,14 @@ enum err collection_set_keyword(struct collection *k, const struct keyword_setti
 		buf_free(&config);
 		return no_memory(et);
 	}
+	enum err e = make_elsewhere(&x, a, cancel, et);
 	pthread_mutex_lock(&k->write);
-	enum err e = db_begin(croft_db(k->c), TX_WRITE, &tx, et);
+	e = e ? e : db_begin(croft_db(k->c), TX_WRITE, &tx, et);
 	if (!e)
 		e = db_finish(tx, set_in(&x, tx, a, et), et);
 	e = e ? e : show_setting(&x, cancel, et);
 	pthread_mutex_unlock(&k->write);
+	tidy_elsewhere(k);
 	buf_free(&config);
 	arena_free(a);
 	return e;
@@ -402,9 +435,6 @@ enum err collection_set_keyword(struct collection *k, const struct keyword_setti
 
 enum err keyword_none(const struct collection *k, struct errtext *et)
 {
-	enum err e = backend_in_memory(k, "searching by words", et);
-	if (e)
-		return e;
 	return err_set(et, ERR_INVALID,
 		"the collection %.*s has no keyword index: croft collections words %.*s --field "
 		"NAME makes one",
@@ -460,6 +490,12 @@ enum err keyword_find(struct collection *k, struct keyword_index *x, const struc
 	*n = 0;
 	if (!q->n)
 		return OK;
+	if (k->backend->words) {
+		enum err e = plain_terms(q) ? OK : bm25_clauses_check(q->clauses, q->n, true, et);
+		return e ? e
+			 : k->backend->words(
+				   k, x, q, filter, NULL, 0, max, out, n, cut, cancel, et);
+	}
 	enum err e = filter ? filter_select(k, filter, &among, et) : OK;
 	const struct bitmap *some = filter ? &among : NULL;
 	if (!e && plain_terms(q))
@@ -474,36 +510,46 @@ enum err keyword_find(struct collection *k, struct keyword_index *x, const struc
 }
 
 /* Which of the hits have what one clause says. */
-static enum err mark_having(struct keyword_index *x, const struct bm25_clause *c,
-	const struct bitmap *among, size_t n, struct bitmap *out, const struct cancel *cancel,
-	struct errtext *et)
+static enum err mark_having(struct collection *k, struct keyword_index *x,
+	const struct bm25_clause *c, const struct bitmap *among, const uint64_t *nums, size_t n,
+	struct bitmap *out, const struct cancel *cancel, struct errtext *et)
 {
 	struct bm25_clause has = *c;
 	struct hit *found = malloc((n + 1) * sizeof *found);
 	size_t got = 0;
 	has.need = BM25_SHOULD;
-	enum err e = found ? bm25_query(x->bm25, &has, 1, n, bitmap_keep, (void *)among, found,
-				     &got, NULL, cancel, et)
-			   : no_memory(et);
+	struct keyword_query one = {.clauses = &has, .n = 1};
+	enum err e = bm25_clauses_check(&has, 1, true, et);
+	if (!e && !found)
+		e = no_memory(et);
+	if (!e && k->backend->words)
+		e = k->backend->words(k, x, &one, NULL, nums, n, n, found, &got, NULL, cancel, et);
+	else if (!e)
+		e = bm25_query(x->bm25, &has, 1, n, bitmap_keep, (void *)among, found, &got, NULL,
+			cancel, et);
 	for (size_t i = 0; i < got && !e; i++)
 		bitmap_add(out, found[i].key);
 	free(found);
 	return !e && out->err ? no_memory(et) : e;
 }
 
-enum err keyword_demand(struct keyword_index *x, const struct keyword_query *q,
-	struct item_hit *hits, size_t *n, const struct cancel *cancel, struct errtext *et)
+enum err keyword_demand(struct collection *k, struct keyword_index *x,
+	const struct keyword_query *q, struct item_hit *hits, size_t *n,
+	const struct cancel *cancel, struct errtext *et)
 {
 	struct bitmap among = {0};
-	enum err e = OK;
-	for (size_t i = 0; i < *n; i++)
+	uint64_t *nums = malloc((*n + 1) * sizeof *nums);
+	enum err e = nums ? OK : no_memory(et);
+	for (size_t i = 0; i < *n && nums; i++)
 		bitmap_add(&among, hits[i].key);
 	for (size_t c = 0; c < q->n && *n && !e; c++) {
 		struct bitmap having = {0};
 		size_t kept = 0;
 		if (q->clauses[c].need == BM25_SHOULD)
 			continue;
-		e = mark_having(x, &q->clauses[c], &among, *n, &having, cancel, et);
+		for (size_t i = 0; i < *n; i++)
+			nums[i] = hits[i].key;
+		e = mark_having(k, x, &q->clauses[c], &among, nums, *n, &having, cancel, et);
 		for (size_t i = 0; i < *n && !e; i++)
 			if (bitmap_has(&having, hits[i].key) == (q->clauses[c].need == BM25_MUST))
 				hits[kept++] = hits[i];
@@ -511,6 +557,7 @@ enum err keyword_demand(struct keyword_index *x, const struct keyword_query *q,
 		bitmap_free(&having);
 	}
 	bitmap_free(&among);
+	free(nums);
 	return e;
 }
 

@@ -28,15 +28,21 @@ struct keyword_index {
 	struct bm25 *bm25;
 };
 
+/* By settings as the database has them; nothing is in it. To be given back. */
+enum err keyword_settled(
+	struct str config, struct keyword_index **out, struct errtext *et) MUST_CHECK;
+/* What each field of a payload has, in `a`. */
+enum err keyword_texts(const struct keyword_index *x, struct str payload, struct arena *a,
+	struct bm25_text *texts, struct errtext *et) MUST_CHECK;
 /* NULL: the collection has none. To be given back. */
 struct keyword_index *keyword_get(struct collection *k);
 void keyword_put_back(struct keyword_index *x);                        /* accepts NULL */
 enum err keyword_none(const struct collection *k, struct errtext *et); /* says how to make one */
 
 /* Of hits that were found by their vectors only those stay that have what the text demands. */
-enum err keyword_demand(struct keyword_index *x, const struct keyword_query *q,
-	struct item_hit *hits, size_t *n, const struct cancel *cancel,
-	struct errtext *et) MUST_CHECK;
+enum err keyword_demand(struct collection *k, struct keyword_index *x,
+	const struct keyword_query *q, struct item_hit *hits, size_t *n,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* filter NULL: all items. */
 enum err keyword_find(struct collection *k, struct keyword_index *x, const struct keyword_query *q,
 	const struct cond *filter, size_t max, struct hit *out, size_t *n, bool *cut,

@@ -1,5 +1,5 @@
 /* The backend pgvector: made, filled, followed, forgotten. */
-#include "collection/pgv_int.h"
+#include "collection/pgv_words.h"
 #include "base/log.h"
 
 enum { FILL_ITEMS = 500 }; /* of one transaction */
@@ -103,7 +103,7 @@ static enum err changed(struct tx *tx, const struct collection_row *row, struct 
 	e = following_begin(&x, row, et);
 	e = e ? e : follow(&x, et);
 	arena_free(x.a);
-	return e;
+	return e ? e : words_follow(tx, row, et);
 }
 
 /* ---- filling ---- */
@@ -171,13 +171,30 @@ static enum err fill_parts(struct croft *c, struct following *x, struct errtext 
 	return e;
 }
 
+/* The settings of its keyword index. */
+static enum err words_wanted(
+	struct croft *c, int64_t number, struct arena *a, struct str *out, struct errtext *et)
+{
+	struct tx *tx;
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = store_keyword(tx, number, a, out, et);
+	db_rollback(tx);
+	return e;
+}
+
 static enum err fill(struct croft *c, const struct collection_row *row, const struct cancel *cancel,
 	struct errtext *et)
 {
 	struct following x = {.cancel = cancel, .filling = true};
+	struct str words;
 	enum err e = pgv_possible(c, et);
 	e = e ? e : following_begin(&x, row, et);
 	e = e ? e : fill_parts(c, &x, et);
+	e = e ? e : words_wanted(c, row->number, x.a, &words, et);
+	if (!e && words.n)
+		e = words_fill(c, row, words, cancel, et);
 	arena_free(x.a);
 	return e;
 }
@@ -193,7 +210,7 @@ static enum err settle(struct tx *tx, const struct collection_row *row, struct e
 	e = e ? e : check_at_rest(&x, et);
 	e = e ? e : follow(&x, et);
 	arena_free(x.a);
-	return e;
+	return e ? e : words_settle(tx, row, S(""), et);
 }
 
 /* ---- opening ---- */
@@ -215,7 +232,9 @@ static enum err look_in(struct opening *x, struct tx *tx, struct errtext *et)
 		return e;
 	e = pgv_state(tx, x->k->number, &s, et);
 	x->complete = !e && s.table && s.filled == PGV_FILLED && s.mark == x->row.seq;
-	return e == ERR_NOT_FOUND ? OK : e;
+	e = e == ERR_NOT_FOUND ? OK : e;
+	return e || !x->complete ? e
+				 : words_complete(tx, x->k->number, x->row.seq, &x->complete, et);
 }
 
 static enum err look(struct opening *x, struct errtext *et)
@@ -265,7 +284,9 @@ static enum err open(struct collection *k, const struct cancel *cancel, struct e
 
 static enum err drop_in(struct tx *tx, void *ctx, struct errtext *et)
 {
-	return pgv_state_drop(tx, *(int64_t *)ctx, et);
+	enum err e = db_exec(tx, et, "DELETE FROM collection_pgv_words WHERE collection = ?",
+		P_I64(*(int64_t *)ctx));
+	return e ? e : pgv_state_drop(tx, *(int64_t *)ctx, et);
 }
 
 static enum err forget(struct croft *c, int64_t number, struct errtext *et)
@@ -293,6 +314,10 @@ const struct backend backend_pgvector = {
 	.query = pgv_query,
 	.list = pgv_list,
 	.count = pgv_count,
+	.words = pgv_words,
+	.words_fill = words_fill,
+	.words_settle = words_settle,
+	.words_tidy = words_tidy,
 	.tend = pgv_tend,
 	.fill = fill,
 	.settle = settle,

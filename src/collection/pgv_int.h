@@ -4,7 +4,10 @@
  *	pgv_store.c  its tables
  *	pgv_cond.c   payloads as JSONB, conditions as SQL over them
  *	pgv_query.c  searching and listing
+ *	pgv_keep.c   which items match a filter
  *	pgv_graph.c  the HNSW indexes, built beside everything else
+ *	pgv_post*.c  postings: see pgv_post.h
+ *	pgv_words*.c keyword indexes: see pgv_words.h
  *
  * A collection has a table, derived_pgv_NUMBER, with a row for each item: its number, its payload
  * (pgv_payload), and for each space a column v0, v1, ... of pgvector's type. It is made from the
@@ -22,6 +25,7 @@
 #ifndef COLLECTION_PGV_INT_H
 #define COLLECTION_PGV_INT_H
 #include "collection/collection_int.h"
+#include "vector/bitmap.h"
 
 enum {
 	PGV_DIM_MAX = 4000,   /* numbers that an index over halfvec can have */
@@ -93,6 +97,9 @@ enum err pgv_items_after(struct tx *tx, int64_t number, int64_t num, size_t max,
 /* A vector as pgvector reads it, of length 1 in a cosine space. */
 void pgv_vector_text(const struct space *s, const float *v, struct buf *out);
 
+/* The tables whose name is this, or begins with it and _; as pgv_table_drop. */
+enum err pgv_tables_drop(struct croft *c, const char *name, struct errtext *et) MUST_CHECK;
+
 /* What a search has to know. */
 struct pgv_facts {
 	struct pgv_state state;
@@ -107,6 +114,34 @@ enum err pgv_facts(struct tx *tx, int64_t number, size_t space, struct pgv_facts
 enum pgv_plan { PGV_COMPARE_ALL, PGV_WALK, PGV_AS_IT_LIKES };
 enum err pgv_plan(struct tx *tx, enum pgv_plan plan, uint32_t ef, unsigned version,
 	struct errtext *et) MUST_CHECK;
+
+/* ---- which items match: pgv_keep.c ---- */
+
+/* The share of the items for which SQL says that c holds, from a sample. */
+enum err pgv_share(struct collection *k, struct tx *tx, int64_t items, const struct cond *c,
+	struct arena *a, double *out, struct errtext *et) MUST_CHECK;
+enum err pgv_payload_matches(struct tx *tx, int64_t number, const struct cond *c, uint64_t num,
+	bool *yes, struct errtext *et) MUST_CHECK;
+
+struct pgv_keep {
+	struct collection *k;
+	struct tx *tx;
+	struct arena *a;
+	const struct cond *filter; /* NULL: all match */
+	bool odd;                  /* there may be odd items */
+	/* Set by pgv_keep_begin: */
+	bool listed; /* all that match are in `some` */
+	bool exact;
+	struct bitmap some;
+};
+/* among NULL: of all items. */
+enum err pgv_keep_begin(struct pgv_keep *x, int64_t items, const uint64_t *among, size_t n_among,
+	struct errtext *et) MUST_CHECK;
+enum err pgv_keep_these(struct pgv_keep *x, const uint64_t *nums, size_t n, bool *yes,
+	struct errtext *et) MUST_CHECK;
+enum err pgv_keep_chunks(const struct pgv_keep *x, unsigned bits, uint64_t **out, size_t *n,
+	struct errtext *et) MUST_CHECK;
+void pgv_keep_end(struct pgv_keep *x);
 
 /* ---- what the backend does ---- */
 

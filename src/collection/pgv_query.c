@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 enum {
-	SAMPLE = 2000,            /* rows that tell how many match */
 	PER_COMPARISON_NS = 2000, /* of a row that is compared with all others that match */
 	PER_STEP_NS = 30000,      /* of a row that the walk hands out */
 	HALF_MORE = 4,            /* candidates for each hit when the graph is of half floats */
@@ -165,26 +164,14 @@ static enum err decide(struct search *x, struct hit_row *rows, size_t *n, struct
 {
 	size_t kept = 0;
 	enum err e = OK;
-	struct arena *a = arena_new(0);
 	for (size_t i = 0; i < *n && !e; i++) {
-		struct item_row item;
-		yyjson_doc *doc = NULL;
 		bool yes = true;
-		if (unsure(x, &rows[i])) {
-			e = a ? store_item_by_num(x->tx, x->k->number, (int64_t)rows[i].num,
-					(struct item_want){.payload = true}, a, &item, et)
-			      : no_memory(et);
-			e = e ? e : json_parse(item.payload, &doc, et);
-			yes = !e &&
-			      cond_matches(x->q->filter, rows[i].num, yyjson_doc_get_root(doc));
-			yyjson_doc_free(doc);
-		}
-		if (e == ERR_NOT_FOUND) /* it never is, within one snapshot */
-			e = err_set(et, ERR_CORRUPT, "an item of the collection has no row");
+		if (unsure(x, &rows[i]))
+			e = pgv_payload_matches(
+				x->tx, x->k->number, x->q->filter, rows[i].num, &yes, et);
 		if (yes)
 			rows[kept++] = rows[i];
 	}
-	arena_free(a);
 	*n = e ? *n : kept;
 	return e;
 }
@@ -273,31 +260,6 @@ static enum err run(struct search *x, bool walk, struct errtext *et)
 
 /* ---- which way ---- */
 
-/* How many of the table's rows match, from some of its pages. */
-static enum err share(struct search *x, double *out, struct errtext *et)
-{
-	struct pgv_sql q = {.a = x->a};
-	struct row *r;
-	bool exact;
-	double percent = 100.0 * SAMPLE / (double)MAX(x->facts.items, (int64_t)1);
-	buf_addc(&q.text, "SELECT count(*), count(CASE WHEN ");
-	pgv_cond(&q, x->q->filter, &exact);
-	buf_addf(&q.text,
-		" THEN 1 END) FROM derived_pgv_%lld t TABLESAMPLE SYSTEM (%.9f) REPEATABLE (1)",
-		(long long)x->k->number, MIN(percent, 100.0));
-	enum err e = q.text.err || q.err
-			     ? no_memory(et)
-			     : pgv_plan(x->tx, PGV_AS_IT_LIKES, 1, x->k->pgv.version, et);
-	e = e ? e : db_query_n(x->tx, &r, et, buf_c(&q.text), q.params, q.n);
-	buf_free(&q.text);
-	if (e)
-		return e;
-	if (row_next(r, &e, et))
-		*out = row_i64(r, 0) ? (double)row_i64(r, 1) / (double)row_i64(r, 0) : 0;
-	row_free(r);
-	return e;
-}
-
 static enum err choose(struct search *x, bool *walk, struct errtext *et)
 {
 	const struct item_query *q = x->q;
@@ -307,7 +269,7 @@ static enum err choose(struct search *x, bool *walk, struct errtext *et)
 		(iterative || (!q->filter && q->k <= PGV_EF_MAX));
 	if (!*walk || !q->filter)
 		return OK;
-	enum err e = share(x, &part, et);
+	enum err e = pgv_share(x->k, x->tx, x->facts.items, q->filter, x->a, &part, et);
 	double all_ns = part * (double)x->facts.items * PER_COMPARISON_NS;
 	*walk = !e && part > 0 && (double)q->k / part * PER_STEP_NS < all_ns;
 	return e;

@@ -163,14 +163,52 @@ enum err pgv_table_make(struct tx *tx, const struct pgv_server *pg, int64_t numb
 	return e ? e : pgv_state_put(tx, number, &s, et);
 }
 
-enum err pgv_table_drop(struct croft *c, int64_t number, struct errtext *et)
+/* Statements that drop them, each in a line. */
+static enum err write_drops(struct tx *tx, const char *name, struct buf *out, struct errtext *et)
 {
-	char sql[96];
+	struct row *r;
+	char longer[80];
+	snprintf(longer, sizeof longer, "%s_", name);
+	enum err e = db_query(tx, &r, et,
+		"SELECT quote_ident(CAST(c.relname AS TEXT)) FROM pg_class c WHERE c.relkind = 'r' "
+		"AND c.relnamespace = CAST(current_schema() AS regnamespace) AND (c.relname = ? OR "
+		"starts_with(CAST(c.relname AS TEXT), ?))",
+		P_TEXT(str_c(name)), P_TEXT(str_c(longer)));
+	if (e)
+		return e;
+	while (row_next(r, &e, et))
+		buf_addf(out, "DROP TABLE IF EXISTS %.*s\n", STR_FMT(row_text(r, 0)));
+	row_free(r);
+	return e ? e : out->err ? no_memory(et) : OK;
+}
+
+enum err pgv_tables_drop(struct croft *c, const char *name, struct errtext *et)
+{
+	struct buf lines = {0};
+	struct tx *tx;
 	if (!db_is(croft_db(c), "postgres"))
 		return OK;
-	snprintf(sql, sizeof sql, "DROP TABLE IF EXISTS derived_pgv_%lld", (long long)number);
-	const char *const steps[] = {"SET lock_timeout = '30s'", sql};
-	return db_beside(croft_db(c), steps, ARRAY_LEN(steps), NULL, et);
+	enum err e = db_begin(croft_db(c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = write_drops(tx, name, &lines, et);
+	db_rollback(tx);
+	struct str rest = buf_str(&lines), line;
+	while (!e && str_next_line(&rest, &line)) {
+		char sql[160];
+		const char *const steps[] = {"SET lock_timeout = '30s'", sql};
+		snprintf(sql, sizeof sql, "%.*s", STR_FMT(line));
+		e = db_beside(croft_db(c), steps, ARRAY_LEN(steps), NULL, et);
+	}
+	buf_free(&lines);
+	return e;
+}
+
+enum err pgv_table_drop(struct croft *c, int64_t number, struct errtext *et)
+{
+	char name[64];
+	snprintf(name, sizeof name, "derived_pgv_%lld", (long long)number);
+	return pgv_tables_drop(c, name, et);
 }
 
 /* ---- rows ---- */

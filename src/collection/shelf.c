@@ -344,7 +344,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	e = e ? e : layout_adopt(k, row.config, et);
 	e = e ? e : read_limits(k, tx, et);
 	x.l = layout_now(k);
-	e = e || k->backend->open ? e : keyword_follow(k, tx, false, cancel, et);
+	e = e ? e : keyword_follow(k, tx, false, cancel, et);
 	if (k->backend->open) { /* nothing of the items is here */
 	} else if (!e && snapshot_load(k, tx, &row)) {
 		e = new_fields(k, et);
@@ -397,6 +397,7 @@ enum err shelf_follow(struct collection *k, struct errtext *et)
 	e = e ? e : read_limits(k, tx, et);
 	x.l = layout_now(k);
 	if (!e && (k->backend->open || backend_find(row.backend) != k->backend)) {
+		e = e ? e : keyword_follow(k, tx, false, NULL, et);
 		shelf_counts(k, row.items);
 		k->moved = backend_find(row.backend) != k->backend;
 	} else {

@@ -91,10 +91,13 @@ struct bm25_clause {
 	float weight; /* that its score is multiplied by; 0: 1 */
 };
 
+/* ERR_INVALID, ERR_TOO_LARGE: a clause that makes no sense, or exceeds a limit above;
+ * ERR_UNSUPPORTED: a phrase, without positions. */
+enum err bm25_clauses_check(const struct bm25_clause *clauses, size_t n, bool positions,
+	struct errtext *et) MUST_CHECK;
 /* Up to BM25_EXPAND_MAX terms stand for a prefix or a misspelt one, the nearest and then the most
  * frequent; *cut (may be NULL): there were more. Items that have nothing that counts are no hits.
- * ERR_INVALID, ERR_TOO_LARGE: a clause that makes no sense, or exceeds a limit above;
- * ERR_UNSUPPORTED: a phrase, and the index keeps no positions. */
+ * Fails as bm25_clauses_check. */
 enum err bm25_query(struct bm25 *x, const struct bm25_clause *clauses, size_t n_clauses, size_t k,
 	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, bool *cut,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;

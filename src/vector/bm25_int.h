@@ -2,7 +2,7 @@
  * how it is made), bm25_search.c (the search). */
 #ifndef VECTOR_BM25_INT_H
 #define VECTOR_BM25_INT_H
-#include "vector/bm25.h"
+#include "vector/bm25_score.h"
 #include "vector/pack.h"
 #include "vector/segments.h"
 

@@ -7,10 +7,7 @@
 
 struct walk {
 	struct reader r;
-	uint32_t term;   /* in the segment */
-	uint32_t offset; /* in the phrase */
-	uint32_t *at;    /* positions in the field at hand */
-	size_t n, cap;
+	uint32_t term;      /* in the segment */
 	const uint8_t *pos; /* of the next field */
 };
 
@@ -54,22 +51,22 @@ static bool walk_to(struct walk *w, uint32_t doc)
 	return r->i < r->n;
 }
 
-static bool read_field(struct walk *w, uint32_t field)
+static bool read_field(struct walk *w, struct bm25_places *p, uint32_t field)
 {
 	uint32_t n = w->r.tf[field * PACK_N + w->r.i], at = 0, gap;
-	for (w->n = 0; w->n < n; w->n++) {
+	for (p->n = 0; p->n < n; p->n++) {
 		w->pos = varint_get(w->pos, &gap);
 		at += gap;
-		if (!heap_room(w->at, w->n, w->cap))
+		if (!heap_room(p->at, p->n, p->cap))
 			return false;
-		w->at[w->n] = at;
+		p->at[p->n] = at;
 	}
 	return true;
 }
 
-/* How many places of the first term have the others behind them. Each of them is taken at its first
- * place that is not too early: if that makes the phrase too long, any other does. */
-static uint32_t count_field(const struct walk *w, size_t n, uint32_t slop)
+/* Each of the others is taken at its first place that is not too early: if that makes the phrase
+ * too long, any other does. */
+uint32_t bm25_phrase_count(const struct bm25_places *w, size_t n, uint32_t slop)
 {
 	uint32_t found = 0;
 	for (size_t i = 0; i < w[0].n; i++) {
@@ -95,16 +92,17 @@ static uint32_t count_field(const struct walk *w, size_t n, uint32_t slop)
 }
 
 /* All walks stand at one document. */
-static enum err add_document(struct walk *w, size_t n, uint32_t slop, struct made *m)
+static enum err add_document(
+	struct walk *w, struct bm25_places *p, size_t n, uint32_t slop, struct made *m)
 {
 	uint32_t n_fields = w->r.s->n_fields, tf[BM25_FIELDS_MAX] = {0}, any = 0;
 	for (size_t k = 0; k < n; k++)
 		w[k].pos = w[k].r.pos;
 	for (uint32_t f = 0; f < n_fields; f++) {
 		for (size_t k = 0; k < n; k++)
-			if (!read_field(&w[k], f))
+			if (!read_field(&w[k], &p[k], f))
 				return ERR_NOMEM;
-		any += tf[f] = count_field(w, n, slop);
+		any += tf[f] = bm25_phrase_count(p, n, slop);
 	}
 	if (!any)
 		return OK;
@@ -119,7 +117,8 @@ static enum err add_document(struct walk *w, size_t n, uint32_t slop, struct mad
 	return OK;
 }
 
-static enum err intersect(struct walk *w, size_t n, uint32_t slop, struct made *m)
+static enum err intersect(
+	struct walk *w, struct bm25_places *p, size_t n, uint32_t slop, struct made *m)
 {
 	uint32_t doc = 0;
 	size_t lead = 0;
@@ -136,7 +135,7 @@ static enum err intersect(struct walk *w, size_t n, uint32_t slop, struct made *
 			doc = w[k].r.docs[w[k].r.i];
 		}
 		if (doc == want) {
-			e = add_document(w, n, slop, m);
+			e = add_document(w, p, n, slop, m);
 			doc++;
 		}
 	}
@@ -147,22 +146,24 @@ enum err bm25_phrase_find(
 	const struct phrase *p, const struct seg *s, const struct model *m, struct seg **out)
 {
 	struct walk *w = calloc(p->n, sizeof *w);
+	struct bm25_places *places = calloc(p->n, sizeof *places);
 	struct made made = {0};
 	bool all = true;
-	enum err e = w ? OK : ERR_NOMEM;
+	enum err e = w && places ? OK : ERR_NOMEM;
 	*out = NULL;
 	for (size_t k = 0; !e && all && k < p->n; k++) {
 		all = s->n_terms && bm25_seg_find(s, p->terms[k], &w[k].term);
-		w[k].offset = p->at ? p->at[k] : (uint32_t)k;
+		places[k].offset = p->at ? p->at[k] : (uint32_t)k;
 		if (all)
 			bm25_reader_start(&w[k].r, s, w[k].term);
 	}
 	if (!e && all)
-		e = intersect(w, p->n, p->slop, &made);
+		e = intersect(w, places, p->n, p->slop, &made);
 	if (!e && made.n && !(*out = bm25_seg_of_postings(s, m, made.docs, made.tf, made.n)))
 		e = ERR_NOMEM;
-	for (size_t k = 0; w && k < p->n; k++)
-		free(w[k].at);
+	for (size_t k = 0; places && k < p->n; k++)
+		free(places[k].at);
+	free(places);
 	free(w);
 	free(made.docs);
 	free(made.tf);

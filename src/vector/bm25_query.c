@@ -30,7 +30,7 @@ static enum err no_memory(struct errtext *et)
 }
 
 static enum err check_clause(
-	const struct bm25 *x, const struct bm25_clause *c, size_t i, struct errtext *et)
+	const struct bm25_clause *c, bool positions, size_t i, struct errtext *et)
 {
 	bool phrase = c->match == BM25_PHRASE;
 	if (!c->n_terms || (!phrase && c->n_terms > 1))
@@ -38,7 +38,7 @@ static enum err check_clause(
 	if (phrase && c->n_terms > PHRASE_MAX)
 		return err_set(et, ERR_TOO_LARGE, "clause %zu: a phrase of more than %d terms", i,
 			PHRASE_MAX);
-	if (phrase && !bm25_positions(x))
+	if (phrase && !positions)
 		return err_set(et, ERR_UNSUPPORTED,
 			"clause %zu: a phrase, and this index keeps no positions", i);
 	if (c->slop > SLOP_MAX || !(c->weight >= 0 && c->weight < 1e6f))
@@ -49,6 +49,18 @@ static enum err check_clause(
 		if (c->at[k] < c->at[k - 1] || c->at[k] >= BM25_TERMS_MAX)
 			return err_set(et, ERR_INVALID, "clause %zu: positions must ascend", i);
 	return OK;
+}
+
+enum err bm25_clauses_check(
+	const struct bm25_clause *clauses, size_t n, bool positions, struct errtext *et)
+{
+	enum err e = OK;
+	if (n > BM25_CLAUSES_MAX)
+		return err_set(
+			et, ERR_TOO_LARGE, "a query of more than %d clauses", BM25_CLAUSES_MAX);
+	for (size_t i = 0; i < n && !e; i++)
+		e = check_clause(&clauses[i], positions, i, et);
+	return e;
 }
 
 /* ---- meanings ---- */
@@ -248,19 +260,14 @@ enum err bm25_query(struct bm25 *x, const struct bm25_clause *clauses, size_t n_
 	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, bool *cut,
 	const struct cancel *cancel, struct errtext *et)
 {
-	if (n_clauses > BM25_CLAUSES_MAX)
-		return err_set(
-			et, ERR_TOO_LARGE, "a query of more than %d clauses", BM25_CLAUSES_MAX);
-	for (size_t i = 0; i < n_clauses; i++) {
-		enum err e = check_clause(x, &clauses[i], i, et);
-		if (e)
-			return e;
-	}
+	enum err e = bm25_clauses_check(clauses, n_clauses, bm25_positions(x), et);
+	if (e)
+		return e;
 	struct snap *s = bm25_snap_get(x);
 	struct query q = {0};
 	struct plan p = {
 		bm25_model(x), s, calloc(n_clauses + 1, sizeof *p.of), n_clauses, false, et};
-	enum err e = p.of ? OK : no_memory(et);
+	e = p.of ? OK : no_memory(et);
 	for (size_t i = 0; i < n_clauses && !e; i++) {
 		p.of[i].clause = &clauses[i];
 		e = mean(&p, &p.of[i], i);

@@ -22,7 +22,7 @@ static const float SLACK = 1.0001f;
 
 void bm25_query_idf(const struct snap *s, struct query_term *t)
 {
-	t->idf = (float)log(1 + ((double)s->base.n_docs - t->df + 0.5) / (t->df + 0.5));
+	t->idf = bm25_idf_of(s->base.n_docs, t->df);
 }
 
 void bm25_query_weigh(const struct snap *s, struct query_term *t, uint32_t *ids, size_t stride)

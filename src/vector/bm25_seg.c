@@ -135,20 +135,8 @@ bool bm25_reader_more(struct reader *r)
 float bm25_share(const struct model *m, const struct averages *avg, const struct seg *s,
 	uint32_t doc, const uint32_t *tf, size_t stride)
 {
-	if (m->classic) {
-		float b = m->fields[0].b;
-		float norm = m->k1 * (1 - b + b * ((float)s->len[doc] / avg->len[0]));
-		return (float)tf[0] / ((float)tf[0] + norm);
-	}
-	float x = 0;
-	for (uint32_t f = 0; f < m->n_fields; f++) {
-		uint32_t n = tf[f * stride];
-		float b = m->fields[f].b;
-		if (n)
-			x += m->fields[f].weight * (float)n /
-			     (1 - b + b * ((float)s->len[f * s->base.n_docs + doc] / avg->len[f]));
-	}
-	return x / (m->k1 + x);
+	return bm25_share_of(m->k1, m->fields, m->classic ? 0 : m->n_fields, avg->len, tf, stride,
+		s->len + doc, s->base.n_docs);
 }
 
 /* ---- making one ---- */
