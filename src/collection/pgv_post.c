@@ -151,13 +151,13 @@ static struct param array_end(struct buf *b)
 enum err post_make(struct tx *tx, const struct post_base *b, struct errtext *et)
 {
 	static const char *const tables[] = {
-		"CREATE TABLE %s_p (term BYTEA NOT NULL, chunk BIGINT NOT NULL, hi REAL NOT NULL, "
-		"lo REAL NOT NULL, post BYTEA NOT NULL, PRIMARY KEY (term, chunk) INCLUDE (hi, "
-		"lo)) WITH (toast_tuple_target = 8160)",
-		"ALTER TABLE %s_p ALTER COLUMN post SET STORAGE EXTERNAL",
-		"CREATE TABLE %s_t (term BYTEA PRIMARY KEY, n BIGINT NOT NULL, letters INT NOT "
-		"NULL)",
-		"CREATE TABLE %s_f (num BIGINT PRIMARY KEY, keys BYTEA NOT NULL)",
+		("CREATE TABLE %s_p (term BYTEA NOT NULL, chunk BIGINT NOT NULL, hi REAL NOT NULL, "
+		 "lo REAL NOT NULL, post BYTEA NOT NULL, PRIMARY KEY (term, chunk) INCLUDE (hi, "
+		 "lo)) WITH (toast_tuple_target = 8160)"),
+		("ALTER TABLE %s_p ALTER COLUMN post SET STORAGE EXTERNAL"),
+		("CREATE TABLE %s_t (term BYTEA PRIMARY KEY, n BIGINT NOT NULL, letters INT NOT "
+		 "NULL)"),
+		("CREATE TABLE %s_f (num BIGINT PRIMARY KEY, keys BYTEA NOT NULL)"),
 	};
 	struct buf sql = {0};
 	enum err e = OK;

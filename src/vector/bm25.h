@@ -93,8 +93,8 @@ struct bm25_clause {
 
 /* ERR_INVALID, ERR_TOO_LARGE: a clause that makes no sense, or exceeds a limit above;
  * ERR_UNSUPPORTED: a phrase, without positions. */
-enum err bm25_clauses_check(const struct bm25_clause *clauses, size_t n, bool positions,
-	struct errtext *et) MUST_CHECK;
+enum err bm25_clauses_check(
+	const struct bm25_clause *clauses, size_t n, bool positions, struct errtext *et) MUST_CHECK;
 /* Up to BM25_EXPAND_MAX terms stand for a prefix or a misspelt one, the nearest and then the most
  * frequent; *cut (may be NULL): there were more. Items that have nothing that counts are no hits.
  * Fails as bm25_clauses_check. */
