@@ -98,7 +98,7 @@ void qdrant_about(struct http_response *rs)
 
 enum err qd_open(struct qd *q, struct collection **out)
 {
-	return collection_open(q->c, project_of(q->rq), http_param(q->rq, "collection"), out,
+	return collection_open_any(q->c, project_of(q->rq), http_param(q->rq, "collection"), out,
 		q->rq->cancel, &q->et);
 }
 

@@ -1,5 +1,6 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
 #include "collection/alias.h"
+#include "collection/asof.h"
 #include "collection/curate_int.h"
 #include "collection/jobs.h"
 #include "collection/traffic.h"
@@ -334,6 +335,8 @@ static void free_collection(struct collection *k)
 {
 	if (!k)
 		return;
+	if (k->asof)
+		asof_end(k);
 	shelf_clear(k);
 	recall_free(atomic_load(&k->recall));
 	pthread_mutex_destroy(&k->write);
@@ -403,27 +406,36 @@ void collections_forget(struct croft *c, int64_t number)
 	pthread_mutex_unlock(&all->mu);
 }
 
+void collections_end(struct collection *k)
+{
+	free_collection(k);
+}
+
+enum err collections_begin(struct croft *c, struct collection *k, struct str project,
+	struct str name, struct str config, struct errtext *et)
+{
+	k->c = c;
+	k->backend = &backend_embedded;
+	pthread_mutex_init(&k->write, NULL);
+	pthread_rwlock_init(&k->lock, NULL);
+	k->arena = arena_new(0);
+	if (!k->arena)
+		return no_memory(et);
+	k->project = arena_str(k->arena, project);
+	k->name = arena_str(k->arena, name);
+	return k->project.p && k->name.p ? layout_first(k, config, et) : no_memory(et);
+}
+
 static enum err make(struct croft *c, const struct collection_row *r, struct collection **out,
 	struct errtext *et)
 {
 	struct collection *k = calloc(1, sizeof *k);
 	if (!k)
 		return no_memory(et);
-	k->c = c;
 	k->number = r->number;
 	k->state = LOADING;
-	pthread_mutex_init(&k->write, NULL);
-	pthread_rwlock_init(&k->lock, NULL);
-	k->arena = arena_new(0);
-	enum err e = k->arena ? OK : no_memory(et);
-	if (!e) {
-		k->project = arena_str(k->arena, r->project);
-		k->name = arena_str(k->arena, r->name);
-		e = layout_first(k, r->config, et);
-		e = e ? e : backend_of(r, &k->backend, et);
-		if (!e && (!k->project.p || !k->name.p))
-			e = no_memory(et);
-	}
+	enum err e = collections_begin(c, k, r->project, r->name, r->config, et);
+	e = e ? e : backend_of(r, &k->backend, et);
 	if (e)
 		free_collection(k);
 	else
@@ -711,6 +723,7 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	enum err e = maps_new(&all->maps, et);
 	e = e ? e : traffic_new(&all->traffic, et);
 	e = e ? e : versions_new(&all->versions, et);
+	e = e ? e : asofs_new(c, &all->asofs, et);
 	return e ? e : curations_new(&all->curations, et);
 }
 
@@ -734,6 +747,7 @@ enum err collections_start(struct croft *c, struct errtext *et)
 	e = e ? e : migrate_start(c, et);
 	e = e ? e : shadow_start(c, et);
 	e = e ? e : recall_start(c, et);
+	e = e ? e : asofs_start(all->asofs, et);
 	if (!e) {
 		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
 		all->keeping = !e;
@@ -750,6 +764,7 @@ void collections_stop(struct croft *c)
 	struct collections *all = collections_of(c);
 	struct str key;
 	void *value;
+	asofs_stop(all->asofs);
 	jobs_free(all->maps);
 	traffic_write(c, true);
 	traffic_free(all->traffic);
@@ -769,6 +784,7 @@ void collections_stop(struct croft *c)
 		free_collection(value);
 	}
 	map_free(&all->by_number);
+	asofs_free(all->asofs);
 	versions_free(all->versions);
 	kern_team_free(all->team);
 	pthread_mutex_destroy(&all->team_mu);

@@ -118,6 +118,10 @@ enum err collection_list(struct croft *c, struct str project, struct arena *a,
 	struct collection_info **out, size_t *n, struct errtext *et) MUST_CHECK; /* by name */
 enum err collection_find(struct croft *c, struct str project, struct str name, struct arena *a,
 	struct collection_info *out, struct errtext *et) MUST_CHECK; /* ERR_NOT_FOUND */
+/* As collection_open; "faq:3", "faq:reviewed" is a version, which is read only: changes of it are
+ * ERR_CONFLICT. */
+enum err collection_open_any(struct croft *c, struct str project, struct str name,
+	struct collection **out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 /* Builds its indexes if that was not done yet (others wait for it). */
 enum err collection_open(struct croft *c, struct str project, struct str name,
 	struct collection **out, const struct cancel *cancel, struct errtext *et) MUST_CHECK;

@@ -40,7 +40,7 @@ const struct option collection_search_options[] = {
 	{"mode", 0, "MODE", "vector, keyword (by its words) or hybrid (by both)"},
 	{"fusion", 0, "METHOD", "With --mode hybrid: rrf (by ranks) or score"},
 	{"weights", 0, "V,K", "With --mode hybrid: of vectors and of words (1,1)"},
-	{"as-of", 0, "VERSION", "In a version, all of it compared: a number, a tag or a time"},
+	{"as-of", 0, "VERSION", "In a version: a number, a tag or a time"},
 };
 const struct option collection_keyword_options[] = {
 	{"fields", 'f', "FIELDS", "Fields of the payloads, with weights: title=2,text"},

@@ -29,6 +29,7 @@
  *	jobs.c               background work: see jobs.h
  *	curate*.c            curation: see curate_int.h
  *	version*.c           versions: see version_int.h
+ *	asof*.c              searching versions: see asof.h
  *
  * Invariants
  * 1. What is in memory was committed before; under k->write a commit is followed by its
@@ -345,7 +346,8 @@ enum err kinds_query(struct collection *k, const struct space *s, const struct i
 
 struct collection {
 	struct croft *c;
-	unsigned users; /* guarded by collections.mu */
+	struct asof *asof; /* asof.h, of a version; NULL: its items are live */
+	unsigned users;    /* guarded by collections.mu */
 	int64_t number;
 	struct arena *arena; /* of what never changes: the names and spaces */
 	struct str project, name;
@@ -431,6 +433,8 @@ enum err keyword_publish(struct collection *k, struct errtext *et) MUST_CHECK;
 enum err keyword_follow(struct collection *k, struct tx *tx, bool filled,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 void keyword_clear(struct collection *k);
+/* An empty one by these settings. */
+enum err keyword_make(struct collection *k, struct str config, struct errtext *et) MUST_CHECK;
 
 /* ---- filters ---- */
 
@@ -489,6 +493,7 @@ struct collections {
 	struct traffic *traffic;   /* traffic.h */
 	struct jobs *curations;    /* jobs.h: curate.c */
 	struct versions *versions; /* version_int.h */
+	struct asofs *asofs;       /* asof.h */
 	struct workers *migrating; /* migrate_int.h */
 	struct shadows *shadows;   /* migrate_int.h */
 	struct recalls *recalls;   /* held.h */
@@ -600,5 +605,9 @@ void collections_forget(struct croft *c, int64_t number);
 /* fn for each that is open, until the instance is to end. */
 void collections_each(struct croft *c, void (*fn)(struct collection *k));
 void collections_forget_open(struct collection *k); /* under mu; one's own use goes on */
+/* A zeroed one, with spaces and without items; what `end` is for even when it fails. */
+enum err collections_begin(struct croft *c, struct collection *k, struct str project,
+	struct str name, struct str config, struct errtext *et) MUST_CHECK;
+void collections_end(struct collection *k); /* frees it; accepts NULL */
 
 #endif

@@ -1,5 +1,5 @@
 /* Croft's own routes of collections. */
-#include "collection/collection_int.h"
+#include "collection/asof.h"
 #include "collection/item_json.h"
 #include "collection/keyword_int.h"
 #include "collection/version_routes.h"
@@ -445,22 +445,22 @@ static enum err search(struct http_request *rq, struct collection *k, struct sou
 	return e;
 }
 
-/* *k NULL: a version is searched, or a copy that still is one. Neither has an index of words. */
+/* The live items; or a version, or that of a copy which has no items of its own yet: *about. */
 static enum err open_for(struct croft *c, struct http_request *rq, yyjson_val *o,
-	struct collection **k, struct errtext *et)
+	struct collection **k, struct artifact_version *about, struct errtext *et)
 {
-	bool as_of = item_json_get(o, "as_of");
-	struct str mode = json_str(o, "mode");
+	struct str ref = S(""), mode = json_str(o, "mode");
 	yyjson_val *v = item_json_get(o, "vector");
-	bool words = mode.n && !str_eq_c(mode, search_modes[BY_VECTOR]);
-	/* sparse ones and lists of vectors have an index only */
-	bool indexed = yyjson_is_obj(v) || yyjson_is_arr(yyjson_arr_get_first(v));
-	if (as_of && words)
-		return err_set(et, ERR_UNSUPPORTED,
-			"as_of goes with mode vector only: a version has no index of words");
-	return words || (indexed && !as_of) ? open_it(c, rq, k, et)
-	       : as_of                      ? OK
-					    : open_filled(c, rq, k, et);
+	/* what has an index only makes a copy live */
+	bool live = (mode.n && !str_eq_c(mode, search_modes[BY_VECTOR])) || yyjson_is_obj(v) ||
+		    yyjson_is_arr(yyjson_arr_get_first(v));
+	enum err e = version_ref(o, "as_of", rq->arena, &ref, et);
+	if (!e && !ref.n)
+		e = live ? open_it(c, rq, k, et) : open_filled(c, rq, k, et);
+	if (!e && !*k)
+		e = asof_open(
+			c, project_of(rq), name_of(rq), ref, rq->arena, k, about, rq->cancel, et);
+	return e;
 }
 
 void search_collection(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -476,11 +476,8 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	struct jw w = {.out = &b};
 	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
 	enum err e = wire_body(rq, &o, &et);
-	e = e ? e : open_for(c, rq, o, &k, &et);
-	if (!e && !k) {
-		search_version(c, rq, rs, o);
-		return;
-	}
+	struct artifact_version about = {.version = 0};
+	e = e ? e : open_for(c, rq, o, &k, &about, &et);
 	struct live_mark before = live_mark(k);
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
 	e = e ? e : search(rq, k, &x, &hits, &n, &et);
@@ -504,7 +501,9 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	jw_kbool(&w, "exact", !x.how.approximate);
 	jw_ki64(&w, "compared", (int64_t)x.how.compared);
 	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);
-	if (k)
+	if (k && k->asof)
+		version_members(&w, &about);
+	else if (k)
 		live_members(&w, k, before);
 	collection_close(k);
 	jw_end(&w);

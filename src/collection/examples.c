@@ -1,7 +1,7 @@
 /* Searching by several examples: one pass over all items for each, folded into what is known of an
  * item. */
 #include "collection/examples.h"
-#include "collection/collection_int.h"
+#include "collection/asof.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -90,8 +90,9 @@ static enum err score(struct passes *p, const struct item_vector *v, float *out)
 	for (size_t i = 0; i < p->n && !e; i += AT_ONCE) {
 		if (cancelled(p->q->base.cancel))
 			return err_set(p->et, ERR_CANCELLED, "a search was cancelled");
-		e = vindex_scores(
-			x, v->v, p->nums + i, MIN(p->n - i, (size_t)AT_ONCE), out + i, p->et);
+		size_t n = MIN(p->n - i, (size_t)AT_ONCE);
+		e = p->k->asof ? asof_scores(p->k, p->s, v->v, p->nums + i, n, out + i, p->et)
+			       : vindex_scores(x, v->v, p->nums + i, n, out + i, p->et);
 	}
 	return e;
 }
@@ -208,6 +209,7 @@ enum err collection_query_examples(struct collection *k, const struct example_qu
 	struct passes p = {.k = k, .q = q, .s = collection_space(k, q->base.space), .et = et};
 	bool pairs = q->by == EXAMPLES_DISCOVER || q->by == EXAMPLES_CONTEXT;
 	enum err e = backend_in_memory(k, "searching by examples one by one", et);
+	e = e ? e : asof_need(k, ASOF_KINDS, et);
 	if (!e && !p.s)
 		e = err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(q->base.space, 0, 100)));

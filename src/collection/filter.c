@@ -1,5 +1,5 @@
 /* Filters: conditions on payloads, as sets of items. */
-#include "collection/collection_int.h"
+#include "collection/asof.h"
 
 #include <stdlib.h>
 
@@ -58,7 +58,8 @@ enum err filter_read(struct croft *c, int64_t collection, yyjson_val *json, stru
 enum err collection_filter(struct collection *k, yyjson_val *json, struct arena *a,
 	const struct cond **out, struct errtext *et)
 {
-	return filter_read(k->c, k->number, json, a, out, et);
+	return k->asof ? version_filter(asof_version(k), json, a, out, et)
+		       : filter_read(k->c, k->number, json, a, out, et);
 }
 
 enum err collection_both(const struct cond *x, const struct cond *y, struct arena *a,
@@ -90,7 +91,7 @@ static enum err verify(struct collection *k, struct tx *tx, const struct cond *c
 		for (size_t i = 0; i < got && !e; i++) {
 			struct item_row r;
 			yyjson_doc *doc = NULL;
-			e = a ? store_item_by_num(tx, k->number, (int64_t)keys[i],
+			e = a ? row_by_num(k, tx, (int64_t)keys[i],
 					(struct item_want){.payload = true}, a, &r, et)
 			      : no_memory(et);
 			if (e == ERR_NOT_FOUND) { /* gone meanwhile */
@@ -114,7 +115,8 @@ enum err filter_select(
 	struct bitmap found = {0};
 	struct tx *tx;
 	bool exact = true;
-	enum err e = fields_select(k->fields, c, &found, &exact, et);
+	enum err e = asof_need(k, ASOF_FIELDS, et);
+	e = e ? e : fields_select(k->fields, c, &found, &exact, et);
 	if (!e && exact) {
 		*out = found;
 	} else if (!e) { /* an element by its place, say: the index cannot tell */

@@ -1,4 +1,5 @@
 /* Hits of vectors and of words in one list, each with what either side added. */
+#include "collection/asof.h"
 #include "collection/keyword_int.h"
 
 #include <math.h>
@@ -149,7 +150,8 @@ enum err collection_search_hybrid(struct collection *k, const struct hybrid_quer
 	struct keyword_index *x = keyword_get(k);
 	struct hybrid_hit *hits = NULL;
 	size_t found = 0;
-	enum err e = x ? find_both(k, x, q, a, &s, cut, how, et) : keyword_none(k, et);
+	enum err e = x ? asof_need(k, ASOF_WORDS, et) : keyword_none(k, et);
+	e = e ? e : find_both(k, x, q, a, &s, cut, how, et);
 	keyword_put_back(x);
 	e = e ? e : fuse(k, q, &s, a, &hits, &found, et);
 	e = e ? e : fill(k, q, hits, &found, a, et);

@@ -109,6 +109,11 @@ static enum err in_layout(struct change *x, change_fn fn, struct errtext *et)
 static enum err run(
 	struct change *x, change_fn fn, publish_fn shown, int64_t *seq, struct errtext *et)
 {
+	if (x->k->asof)
+		return err_set(et, ERR_CONFLICT,
+			"a version of %.*s never changes: restore it, or branch from it (croft "
+			"collections branch %.*s NEW --from VERSION)",
+			STR_FMT(x->k->name), STR_FMT(x->k->name));
 	x->a = arena_new(0);
 	if (!x->a || !(x->nums = arena_array_of(x->a, x->n + 1, int64_t))) {
 		arena_free(x->a);

@@ -2,6 +2,7 @@
  *
  * k->keyword is changed under k->write and k->lock; who searches counts it. What goes into it goes
  * under k->write. */
+#include "collection/asof.h"
 #include "collection/keyword_int.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -231,6 +232,15 @@ void keyword_clear(struct collection *k)
 	show(k, NULL);
 }
 
+enum err keyword_make(struct collection *k, struct str config, struct errtext *et)
+{
+	struct keyword_index *x = NULL;
+	enum err e = keyword_settled(config, &x, et);
+	if (!e)
+		show(k, x);
+	return e;
+}
+
 /* ---- what goes into it ---- */
 
 struct field_terms {
@@ -411,6 +421,9 @@ enum err collection_set_keyword(struct collection *k, const struct keyword_setti
 {
 	struct buf config = {0};
 	struct tx *tx;
+	if (k->asof)
+		return err_set(et, ERR_CONFLICT,
+			"a version is searched by words as its collection is: change that one's");
 	struct arena *a = arena_new(0);
 	if (s)
 		keyword_settings_write(&(struct jw){.out = &config}, s);
@@ -572,6 +585,7 @@ enum err collection_search_words(struct collection *k, const struct keyword_sear
 	struct hit *found = arena_array_of(a, q->k, struct hit);
 	struct item_hit *hits = arena_array_of(a, q->k, struct item_hit);
 	enum err e = !x ? keyword_none(k, et) : found && hits ? OK : no_memory(et);
+	e = e ? e : asof_need(k, ASOF_WORDS, et);
 	e = e ? e : keyword_query_parse(q->text, x->settings.language.p, a, &query, et);
 	size_t got = 0;
 	e = e ? e : keyword_find(k, x, &query, q->filter, q->k, found, &got, cut, q->cancel, et);

@@ -1,4 +1,5 @@
 /* Reading and searching. */
+#include "collection/asof.h"
 #include "collection/held.h"
 #include "collection/migrate_int.h"
 
@@ -49,7 +50,7 @@ enum err collection_get(struct collection *k, const struct item_id *ids, size_t 
 		return e;
 	for (size_t i = 0; i < n && !e; i++) {
 		struct item_row r;
-		e = store_item(tx, k->number, item_id_bytes(&ids[i]), want, a, &r, et);
+		e = row_by_id(k, tx, item_id_bytes(&ids[i]), want, a, &r, et);
 		if (e == ERR_NOT_FOUND) {
 			e = OK;
 			continue;
@@ -76,8 +77,7 @@ enum err collection_vector(struct collection *k, const struct item_id *id, struc
 	enum err e = db_begin(croft_db(k->c), TX_READ, &tx, et);
 	if (e)
 		return e;
-	e = store_item(
-		tx, k->number, item_id_bytes(id), (struct item_want){.vectors = true}, a, &r, et);
+	e = row_by_id(k, tx, item_id_bytes(id), (struct item_want){.vectors = true}, a, &r, et);
 	db_rollback(tx);
 	if (!e)
 		e = item_decode(r.vectors, l->spaces, l->n, a, &v, &n, et);
@@ -145,6 +145,9 @@ enum err collection_scroll(struct collection *k, const struct cond *filter,
 	if (filter)
 		return scroll_matching(
 			k, filter, from ? item_id_bytes(from) : S(""), max, want, a, out, n, et);
+	if (k->asof)
+		return version_scroll(asof_version(k), NULL, from, max, want, a, out, n,
+			croft_request() ? croft_request()->cancel : NULL, et);
 	struct gathering g = {k, want, a, arena_array_of(a, max + 1, struct collection_item), 0};
 	struct tx *tx;
 	if (!g.list)
@@ -221,7 +224,7 @@ static enum err fill(struct collection *k, struct tx *tx, uint64_t key, struct i
 	struct item_row r = {.num = (int64_t)key};
 	enum err e = OK;
 	if (tx)
-		e = store_item_by_num(tx, k->number, r.num, want, a, &r, et);
+		e = row_by_num(k, tx, r.num, want, a, &r, et);
 	else
 		r.id = shelf_id(k, key, a);
 	*there = !e && r.id.p;
@@ -295,6 +298,7 @@ static enum err query_kind(struct collection *k, const struct space *s, const st
 	enum err e = !found || !hits ? no_memory(et)
 		     : q->filter     ? filter_select(k, q->filter, &matching, et)
 				     : OK;
+	e = e ? e : asof_need(k, ASOF_KINDS, et);
 	for (size_t i = 0; q->among && i < q->n_among; i++)
 		if (!q->filter || bitmap_has(&matching, q->among[i]))
 			bitmap_add(&some, q->among[i]);
@@ -325,6 +329,7 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 		return query_elsewhere(k, q, a, out, n, how, et);
 	struct vindex_answer answer = {0};
 	struct vindex_filter filter = {0};
+	bool indexed = false, gone = false;
 	enum err e = check_query(k, q, et);
 	if (e)
 		return e;
@@ -342,17 +347,33 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 		return no_memory(et);
 	if (s->kind)
 		return query_kind(k, s, q, a, out, n, how, et);
+	if (k->asof) {
+		e = asof_indexed(k, s, q->among != NULL, &indexed, et);
+		if (e || !indexed)
+			return e ? e : version_search(asof_version(k), q, a, out, n, how, et);
+	}
 	if (q->among || q->filter) {
 		e = filter_bits(k, q->filter, q->among, q->n_among, &filter, et);
 		v.filter = &filter;
 	}
-	e = e ? e : vindex_search(layout_of(k)->index[s->place], &v, found, &answer, et);
+	e = e         ? e
+	    : k->asof ? asof_search(k, s, &v, found, &answer, &gone, et)
+		      : vindex_search(layout_of(k)->index[s->place], &v, found, &answer, et);
+	if (!e && gone && !q->among) { /* the live items have become others */
+		free((void *)filter.bits);
+		return version_search(asof_version(k), q, a, out, n, how, et);
+	}
+	if (!e && gone)
+		e = err_set(et, ERR_BUSY, "%.*s is written to all the time: try again",
+			STR_FMT(k->name));
 	for (size_t i = 0; i < answer.n && !e; i++)
 		hits[i] = (struct item_hit){
 			.key = found[i].key, .score = score_of(s, found[i].score)};
 	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
 	if (!e) {
 		leave_out(q, hits, &answer.n);
+	}
+	if (!e && !k->asof) {
 		shadow_offer(k, q, &filter, v.filter != NULL, hits, answer.n);
 		if (answer.how == VINDEX_GRAPH && !v.filter && !q->ef && !v.within)
 			recall_offer(k, s, q->vector, most);

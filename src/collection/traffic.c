@@ -56,6 +56,8 @@ static void count(struct traffic *t, int64_t collection, int64_t num)
 void collection_count_hits(struct collection *k, const struct item_hit *hits, size_t n)
 {
 	struct traffic *t = collections_of(k->c)->traffic;
+	if (k->asof)
+		return;
 	pthread_mutex_lock(&t->mu);
 	if (!t->slots)
 		t->slots = calloc(SLOTS, sizeof *t->slots);

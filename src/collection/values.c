@@ -1,5 +1,6 @@
 /* Facets, and items in the order of a field. */
 #include "base/hash.h"
+#include "collection/asof.h"
 #include "collection/values_int.h"
 
 #include <stdlib.h>
@@ -66,8 +67,8 @@ static enum err spell_out(struct collection *k, struct tx *tx, struct str path,
 	struct item_row r;
 	struct digest_search x = {.digest = f->value.s};
 	yyjson_doc *doc = NULL;
-	enum err e = store_item_by_num(
-		tx, k->number, (int64_t)f->key, (struct item_want){.payload = true}, a, &r, et);
+	enum err e =
+		row_by_num(k, tx, (int64_t)f->key, (struct item_want){.payload = true}, a, &r, et);
 	if (e == ERR_NOT_FOUND)
 		return OK;
 	e = e ? e : json_parse(r.payload, &doc, et);
@@ -110,6 +111,7 @@ enum err collection_facets(struct collection *k, struct str field, const struct 
 		e = scan_facets(k, path, filter, max, a, &list, &found, et);
 	} else {
 		e = e ? e : among_of(k, filter, &room, &among, et);
+		e = e ? e : asof_need(k, ASOF_FIELDS, et);
 		e = e ? e : fields_facets(k->fields, path, among, max, a, &list, &found, et);
 	}
 	bitmap_free(&room);
@@ -147,6 +149,7 @@ enum err collection_ordered(struct collection *k, const struct item_order *o,
 		return no_memory(et);
 	enum err e = path_of(o->field, a, &path, et);
 	bool here = !k->backend->open;
+	e = e ? e : asof_need(k, ASOF_FIELDS, et);
 	e = e      ? e
 	    : here ? among_of(k, filter, &room, &among, et)
 		   : scan_order(k, path, o, filter, max, a, rows, &found, et);

@@ -114,9 +114,13 @@ static const struct command commands[] = {
 
 static const struct setting settings[] = {
 	{"collection.version_bytes", SET_BYTES, "256M",
-		"Memory for the item lists of versions that were read last; one that is in use is "
-		"kept whatever it takes",
+		"Memory for the item lists of versions that were read last, and as much for the "
+		"indexes of those that were searched last; one that is in use is kept whatever "
+		"it takes",
 		1 << 20, (int64_t)1 << 42},
+	{"collection.version_files", SET_BYTES, "2G",
+		"Disk for the saved indexes of versions that were searched last", 0,
+		(int64_t)1 << 46},
 };
 
 static enum err blobs(struct croft *c, struct tx *tx, enum err (*want)(void *ctx, struct str hex),

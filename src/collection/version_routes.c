@@ -1,11 +1,10 @@
 /* Routes of versions: list, make, show, delete, restore, copy, branch; and reading as of one. */
 #include "collection/version_routes.h"
 #include "access/access.h"
+#include "collection/asof.h"
 #include "base/clock.h"
 #include "collection/item_json.h"
 #include "collection/wire.h"
-
-#include <math.h>
 
 enum { LIST_DEFAULT = 20, LIST_MAX = 1000 };
 
@@ -256,6 +255,8 @@ void delete_version(struct croft *c, struct http_request *rq, struct http_respon
 	enum err e = version_named(
 		c, project_of(rq), name_of(rq), http_param(rq, "version"), rq->arena, &v, &et);
 	e = e ? e : db_write(croft_db(c), delete_in, &d, &et);
+	if (!e)
+		asof_forget(c, v.digest.p);
 	jw_obj(&w);
 	jw_kbool(&w, "deleted", true);
 	jw_end(&w);
@@ -371,19 +372,19 @@ static enum err view_open(struct croft *c, struct http_request *rq, struct str r
 }
 
 /* "seq", "version", "artifact": what was read. */
-static void view_members(struct jw *w, const struct view *x)
+void version_members(struct jw *w, const struct artifact_version *v)
 {
 	yyjson_doc *doc = NULL;
-	if (x->about.metadata.n && json_parse(x->about.metadata, &doc, NULL))
+	if (v->metadata.n && json_parse(v->metadata, &doc, NULL))
 		doc = NULL;
 	jw_ki64(w, "seq", json_i64(yyjson_doc_get_root(doc), "seq", 0));
 	yyjson_doc_free(doc);
 	jw_key(w, "version");
-	x->about.version ? jw_i64(w, x->about.version) : jw_null(w);
+	v->version ? jw_i64(w, v->version) : jw_null(w);
 	jw_key(w, "artifact");
-	if (x->about.version)
-		jw_fmt(w, "%.*s/%.*s:%lld", STR_FMT(x->about.kind), STR_FMT(x->about.name),
-			(long long)x->about.version);
+	if (v->version)
+		jw_fmt(w, "%.*s/%.*s:%lld", STR_FMT(v->kind), STR_FMT(v->name),
+			(long long)v->version);
 	else
 		jw_null(w);
 }
@@ -454,95 +455,7 @@ void items_of_version(struct croft *c, struct http_request *rq, struct http_resp
 		item_json_write_id(&w, &items[limit].id);
 	else
 		jw_null(&w);
-	view_members(&w, &x);
-	jw_end(&w);
-	version_put(c, x.v);
-	wire_reply(rs, e, &et, &w);
-}
-
-/* ---- searching ---- */
-
-static enum err vector_of(struct croft *c, struct http_request *rq, const struct version *v,
-	yyjson_val *o, struct item_query *q, struct item_id *self, struct errtext *et)
-{
-	struct str text = json_str(o, "text");
-	yyjson_val *vector = item_json_get(o, "vector"), *id = item_json_get(o, "id");
-	const struct space *s = version_space(v, q->space);
-	if (!s)
-		return err_set(et, ERR_INVALID, "the version has no vectors named \"%.*s\"",
-			STR_FMT(str_sub(q->space, 0, 100)));
-	if (text.n) {
-		float *to = arena_array_of(rq->arena, s->dim, float);
-		q->vector = to;
-		q->dim = s->dim;
-		return to ? space_embed(c, name_of(rq), s, &text, 1, to, rq->cancel, et)
-			  : err_set(et, ERR_NOMEM, "no memory for a query");
-	}
-	if (id) {
-		enum err e = item_json_id(id, self, et);
-		q->without = self;
-		q->n_without = 1;
-		return e ? e
-			 : version_vector(v, self, q->space, rq->arena, &q->vector, &q->dim, et);
-	}
-	if (vector)
-		return item_json_numbers(vector, rq->arena, &q->vector, &q->dim, et);
-	return err_set(
-		et, ERR_INVALID, "say what is looked for: text, vector, or the id of an item");
-}
-
-static enum err parse_search(struct croft *c, struct http_request *rq, const struct version *v,
-	yyjson_val *o, struct item_query *q, struct item_id *self, struct errtext *et)
-{
-	int64_t hits = 10;
-	double worst = NAN;
-	bool vectors = false;
-	enum err e = json_want_i64(o, "k", 1, LIST_MAX, &hits, et);
-	e = e ? e : json_want_f64(o, "worst", -1e30, 1e30, &worst, et);
-	e = e ? e : json_want_bool(o, "vectors", &vectors, et);
-	e = e ? e : json_want_str(o, "space", &q->space, et);
-	e = e ? e : version_filter(v, item_json_get(o, "filter"), rq->arena, &q->filter, et);
-	q->k = (size_t)hits;
-	q->worst = (float)worst;
-	q->want = (struct item_want){true, vectors};
-	q->cancel = rq->cancel;
-	return e ? e : vector_of(c, rq, v, o, q, self, et);
-}
-
-void search_version(
-	struct croft *c, struct http_request *rq, struct http_response *rs, yyjson_val *o)
-{
-	struct errtext et = {0};
-	struct view x = {0};
-	struct item_query q = {0};
-	struct item_id self;
-	struct item_search how = {0};
-	struct item_hit *hits = NULL;
-	struct str ref = S("");
-	size_t n = 0;
-	uint64_t began = clock_mono_ns();
-	struct buf b = {0};
-	struct jw w = {.out = &b};
-	yyjson_val yes = {.tag = YYJSON_TYPE_BOOL | YYJSON_SUBTYPE_TRUE};
-	enum err e = version_ref(o, "as_of", rq->arena, &ref, &et);
-	e = e ? e : view_open(c, rq, ref, &x, &et);
-	e = e ? e : parse_search(c, rq, x.v, o, &q, &self, &et);
-	e = e ? e : version_search(x.v, &q, rq->arena, &hits, &n, &how, &et);
-	jw_obj(&w);
-	jw_key(&w, "hits");
-	jw_arr(&w);
-	for (size_t i = 0; i < n; i++) {
-		jw_obj(&w);
-		jw_key(&w, "score");
-		jw_f32(&w, hits[i].score);
-		item_json_write(&w, &hits[i].item, &yes, q.want.vectors ? &yes : NULL);
-		jw_end(&w);
-	}
-	jw_end(&w);
-	jw_kbool(&w, "exact", true);
-	jw_ki64(&w, "compared", (int64_t)how.compared);
-	jw_kf64(&w, "took_ms", (double)(clock_mono_ns() - began) / 1e6);
-	view_members(&w, &x);
+	version_members(&w, &x.about);
 	jw_end(&w);
 	version_put(c, x.v);
 	wire_reply(rs, e, &et, &w);
@@ -570,7 +483,7 @@ static enum err count_version(struct croft *c, struct http_request *rq, struct s
 	e = e ? e : version_filter(x.v, filter, rq->arena, &cond, et);
 	e = e ? e : version_count_items(x.v, cond, &n, rq->cancel, et);
 	jw_ki64(w, "count", (int64_t)n);
-	view_members(w, &x);
+	version_members(w, &x.about);
 	version_put(c, x.v);
 	return e;
 }

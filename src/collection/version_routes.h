@@ -12,8 +12,10 @@ enum err version_write(struct jw *w, struct croft *c, struct str project,
 
 /* The answers of the routes when as_of says a version, or a copy has no items of its own yet. */
 void items_of_version(struct croft *c, struct http_request *rq, struct http_response *rs);
-void search_version(
-	struct croft *c, struct http_request *rq, struct http_response *rs, yyjson_val *o);
+/* "seq", "version", "artifact" of an answer from a version; .version 0: of a copy without a
+ * history.
+ */
+void version_members(struct jw *w, const struct artifact_version *v);
 /* What an answer from the live items stands on: marked before it is made, then "seq", "version",
  * "artifact" say what it saw; no version when anything changed meanwhile. */
 struct live_mark {

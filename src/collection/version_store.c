@@ -1,5 +1,5 @@
 /* Where the live items of a collection came from, in the database. */
-#include "collection/version_int.h"
+#include "collection/asof_int.h"
 
 enum err store_head(struct tx *tx, int64_t collection, struct arena *a, struct head_row *out,
 	bool *found, struct errtext *et)
@@ -44,6 +44,21 @@ enum err store_head_put(struct tx *tx, const struct head_row *h, struct errtext 
 		"digest = excluded.digest, origin = excluded.origin, done = excluded.done",
 		P_I64(h->collection), P_ID(h->artifact), P_I64(h->version), P_I64(h->seq),
 		P_TEXT(h->digest), P_TEXT(h->origin), P_BLOB(h->done));
+}
+
+enum err store_nums_since(
+	struct tx *tx, int64_t collection, int64_t seq, num_fn fn, void *ctx, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT num, vec, id FROM collection_item WHERE collection = ? AND seq > ?",
+		P_I64(collection), P_I64(seq));
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et))
+		e = fn(ctx, row_i64(r, 0), row_i64(r, 1), row_blob(r, 2), et);
+	row_free(r);
+	return e;
 }
 
 struct needing {
