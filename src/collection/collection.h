@@ -28,10 +28,18 @@ enum {
 	COLLECTION_ROWS_MAX = 4096,       /* vectors of a list of vectors */
 };
 
-enum distance { DISTANCE_COSINE, DISTANCE_DOT, DISTANCE_L2 };
+enum distance { DISTANCE_COSINE, DISTANCE_DOT, DISTANCE_L2, DISTANCE_L1 };
 
-const char *distance_word(enum distance d); /* "Cosine", "Dot", "Euclid" */
+const char *distance_word(enum distance d); /* "Cosine", "Dot", "Euclid", "Manhattan" */
 bool distance_parse(struct str word, enum distance *out);
+/* Its scores are distances: lower is nearer. */
+static inline bool distance_is_far(enum distance d)
+{
+	return d == DISTANCE_L2 || d == DISTANCE_L1;
+}
+/* The score of an index (index.h) as it is shown, and back. */
+float distance_shown(enum distance d, float score);
+float distance_score(enum distance d, float shown);
 
 /* What a vector of a space is: a list of numbers; numbers under indices, all others 0; a list of
  * vectors, say one for each word (late interaction). */
@@ -250,7 +258,7 @@ struct item_query {
 struct item_hit {
 	uint64_t key; /* of the item within its collection */
 	struct collection_item item;
-	float score; /* cosine and dot: higher is nearer; L2: the distance */
+	float score; /* cosine and dot: higher is nearer; L2, L1: the distance */
 };
 
 struct item_search {

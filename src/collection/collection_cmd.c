@@ -7,7 +7,7 @@ enum { IMPORT_ITEMS = 1000, LEFT_OUT_MAX = 100, IMPORT_BYTES = 4 << 20, SHOWN_MA
 
 const struct option collection_create_options[] = {
 	{"size", 's', "N", "Numbers of a vector that is brought along"},
-	{"distance", 0, "NAME", "Cosine (if nothing is said), Dot or Euclid"},
+	{"distance", 0, "NAME", "Cosine (if nothing is said), Dot, Euclid or Manhattan"},
 	{"model", 'm', "NAME", "The model that embeds the texts"},
 	{"vectors", 0, "JSON",
 		"Several kinds: {\"name\": {\"size\": 384, \"distance\": \"Cosine\"}}"},
@@ -22,7 +22,7 @@ const struct option collection_import_options[] = {
 	{"first", 0, "N", "The id of the first vector of a file without ids (0)"},
 	{"batch", 0, "N", "Items of one request (1000)"},
 	{"create", 0, NULL, "Make the collection if it is not there, as large as the vectors are"},
-	{"distance", 0, "NAME", "With --create: Cosine, Dot or Euclid"},
+	{"distance", 0, "NAME", "With --create: Cosine, Dot, Euclid or Manhattan"},
 	{"id-column", 0, "NAME", "Of Parquet: the column of the ids (id; else they are numbered)"},
 	{"vector-column", 0, "NAME",
 		"Of Parquet: the column of the vectors (vector), or SPACE=NAME; may be repeated"},

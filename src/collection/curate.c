@@ -184,6 +184,9 @@ static enum err prepare(struct croft *c, struct str project, struct str name,
 		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
 			STR_FMT(str_sub(o->space, 0, 100)));
 	e = part_takes(j->space, "curation", et);
+	if (!e && j->space->distance == DISTANCE_L1)
+		e = err_set(et, ERR_UNSUPPORTED,
+			"curation compares by Cosine or Euclid: not for Manhattan");
 	if (e)
 		return e;
 	if (j->kind == CURATE_DUPLICATES && isnan(j->o.threshold)) {

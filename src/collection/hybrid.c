@@ -102,7 +102,7 @@ static enum err fuse(struct collection *k, const struct hybrid_query *q, const s
 		near[i].score = s->near[i].score;
 	for (size_t i = 0; i < s->n_words; i++)
 		words[i].score = s->words[i].score;
-	share_out(&q->fusion, q->fusion.vector, space && space->distance == DISTANCE_L2, near,
+	share_out(&q->fusion, q->fusion.vector, space && distance_is_far(space->distance), near,
 		s->n_near);
 	share_out(&q->fusion, q->fusion.keyword, false, words, s->n_words);
 	for (size_t i = 0; i < s->n_near; i++)

@@ -137,7 +137,7 @@ enum err item_decode(struct str bytes, const struct space *spaces, size_t n_spac
 
 /* ---- the spaces ---- */
 
-static const char *const distance_words[] = {"Cosine", "Dot", "Euclid"};
+static const char *const distance_words[] = {"Cosine", "Dot", "Euclid", "Manhattan"};
 
 const char *distance_word(enum distance d)
 {

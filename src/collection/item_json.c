@@ -339,7 +339,8 @@ static enum err parse_space(struct str name, yyjson_val *v, struct space *out, s
 		distance = S("Cosine");
 	if (!distance_parse(distance, &out->distance))
 		return err_set(et, ERR_INVALID,
-			"the distance \"%.*s\" is not supported: Cosine, Dot and Euclid are",
+			"the distance \"%.*s\" is not supported: Cosine, Dot, Euclid and "
+			"Manhattan are",
 			STR_FMT(str_sub(distance, 0, 40)));
 	return OK;
 }

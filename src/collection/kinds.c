@@ -393,9 +393,7 @@ static int best_first(const void *a, const void *b)
 /* Worst is a score as it is asked for: of L2 a distance, whose square is minus the sum. */
 static bool good_enough(const struct space *s, const struct item_query *q, float score)
 {
-	if (isnan(q->worst))
-		return true;
-	return s->distance == DISTANCE_L2 ? -score <= q->worst * q->worst : score >= q->worst;
+	return isnan(q->worst) || score >= distance_score(s->distance, q->worst);
 }
 
 static enum err query_rows(struct collection *k, const struct space *s, struct kind_index *x,

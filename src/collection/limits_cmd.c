@@ -11,7 +11,7 @@ const struct option collection_set_options[] = {
 const struct option collection_plan_options[] = {
 	{"items", 'n', "N", "Items of an index, or more items of the collection that is named"},
 	{"dim", 'd', "N", "Numbers of a vector"},
-	{"distance", 0, "NAME", "Cosine (if nothing is said), Dot or Euclid"},
+	{"distance", 0, "NAME", "Cosine (if nothing is said), Dot, Euclid or Manhattan"},
 };
 
 static void print_bytes(struct cmd *cmd, int64_t n)

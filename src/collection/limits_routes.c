@@ -149,7 +149,8 @@ void get_memory_plan(struct croft *c, struct http_request *rq, struct http_respo
 	if (!e && (!items || !dim))
 		e = err_set(&et, ERR_INVALID, "say items and dim");
 	if (!e && word.n && !distance_parse(word, &d))
-		e = err_set(&et, ERR_INVALID, "the distance must be Cosine, Dot or Euclid");
+		e = err_set(
+			&et, ERR_INVALID, "the distance must be Cosine, Dot, Euclid or Manhattan");
 	o.dim = (uint32_t)dim;
 	o.metric = shelf_metric(&(struct space){.distance = d});
 	e = e ? e : vindex_plan(&o, (uint64_t)items, &v, &et);

@@ -23,6 +23,8 @@ static const char *operators(const struct space *s)
 	bool half = s->dim > PGV_DIM_FLOAT;
 	if (s->distance == DISTANCE_L2)
 		return half ? "halfvec_l2_ops" : "vector_l2_ops";
+	if (s->distance == DISTANCE_L1)
+		return half ? "halfvec_l1_ops" : "vector_l1_ops";
 	return half ? "halfvec_ip_ops" : "vector_ip_ops";
 }
 

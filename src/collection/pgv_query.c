@@ -55,7 +55,7 @@ struct search {
 
 static const char *operator_of(const struct space *s)
 {
-	return s->distance == DISTANCE_L2 ? "<->" : "<#>";
+	return s->distance == DISTANCE_L2 ? "<->" : s->distance == DISTANCE_L1 ? "<+>" : "<#>";
 }
 
 static bool half(const struct search *x)
@@ -150,8 +150,8 @@ static bool too_bad(const struct search *x, double distance)
 {
 	if (isnan(x->q->worst))
 		return false;
-	return x->s->distance == DISTANCE_L2 ? (float)distance > x->q->worst
-					     : -(float)distance < x->q->worst;
+	return distance_is_far(x->s->distance) ? (float)distance > x->q->worst
+					       : -(float)distance < x->q->worst;
 }
 
 static bool unsure(const struct search *x, const struct hit_row *r)
@@ -310,7 +310,7 @@ static enum err to_hits(struct search *x, struct item_hit **out, struct errtext 
 	for (size_t i = 0; i < x->n; i++) {
 		float d = (float)x->found[i].distance;
 		hits[i] = (struct item_hit){
-			.key = x->found[i].num, .score = x->s->distance == DISTANCE_L2 ? d : -d};
+			.key = x->found[i].num, .score = distance_is_far(x->s->distance) ? d : -d};
 	}
 	*out = hits;
 	return OK;

@@ -206,15 +206,20 @@ static enum err check_query(
 }
 
 /* Scores of an index are better when they are higher; a distance is better when it is lower. */
+float distance_shown(enum distance d, float score)
+{
+	return d == DISTANCE_L2 ? sqrtf(MAX(-score, 0.0f)) : d == DISTANCE_L1 ? -score : score;
+}
+
+float distance_score(enum distance d, float shown)
+{
+	return d == DISTANCE_L2 ? -(shown * shown) : d == DISTANCE_L1 ? -shown : shown;
+}
+
 static void set_worst(const struct space *s, float worst, struct vindex_query *v)
 {
 	v->within = !isnan(worst);
-	v->min_score = s->distance != DISTANCE_L2 ? worst : -(worst * worst);
-}
-
-static float score_of(const struct space *s, float score)
-{
-	return s->distance == DISTANCE_L2 ? sqrtf(MAX(-score, 0.0f)) : score;
+	v->min_score = distance_score(s->distance, worst);
 }
 
 /* Of a hit all but its score. *there false: the item has gone meanwhile. */
@@ -310,7 +315,7 @@ static enum err query_kind(struct collection *k, const struct space *s, const st
 	bitmap_free(&some);
 	for (size_t i = 0; i < answer.n && !e; i++)
 		hits[i] = (struct item_hit){
-			.key = found[i].key, .score = score_of(s, found[i].score)};
+			.key = found[i].key, .score = distance_shown(s->distance, found[i].score)};
 	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
 	if (e)
 		return e;
@@ -368,7 +373,7 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 			STR_FMT(k->name));
 	for (size_t i = 0; i < answer.n && !e; i++)
 		hits[i] = (struct item_hit){
-			.key = found[i].key, .score = score_of(s, found[i].score)};
+			.key = found[i].key, .score = distance_shown(s->distance, found[i].score)};
 	e = e ? e : collection_fill(k, hits, &answer.n, q->want, a, et);
 	if (!e) {
 		leave_out(q, hits, &answer.n);

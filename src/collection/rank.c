@@ -132,12 +132,16 @@ static const float *vector_of(const struct item_hit *h, const struct space *s)
 /* Higher is more alike. */
 static float alike(const struct space *s, const float *a, const float *b)
 {
-	float l2;
+	float far;
 	if (s->distance == DISTANCE_DOT)
 		return kern->dot(a, b, s->dim);
 	if (s->distance == DISTANCE_L2) {
-		kern->l2s(a, b, s->dim, 1, s->dim, &l2);
-		return -l2;
+		kern->l2s(a, b, s->dim, 1, s->dim, &far);
+		return -far;
+	}
+	if (s->distance == DISTANCE_L1) {
+		kern->l1s(a, b, s->dim, 1, s->dim, &far);
+		return -far;
 	}
 	float length = sqrtf(kern->dot(a, a, s->dim) * kern->dot(b, b, s->dim));
 	return length > 0 ? kern->dot(a, b, s->dim) / length : 0;

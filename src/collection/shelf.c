@@ -265,7 +265,8 @@ static enum err read_grave(void *ctx, int64_t num, struct errtext *et)
 
 enum vindex_metric shelf_metric(const struct space *s)
 {
-	static const enum vindex_metric metrics[] = {VINDEX_COSINE, VINDEX_DOT, VINDEX_L2};
+	static const enum vindex_metric metrics[] = {
+		VINDEX_COSINE, VINDEX_DOT, VINDEX_L2, VINDEX_L1};
 	return metrics[s->distance];
 }
 

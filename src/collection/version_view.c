@@ -246,9 +246,10 @@ static void offer(struct scan *s, struct candidate x)
 static float score_of(const struct scan *s, const float *x)
 {
 	size_t dim = s->q->dim;
-	if (s->space->distance == DISTANCE_L2) {
+	if (distance_is_far(s->space->distance)) {
 		float d;
-		kern->l2s(s->q->vector, x, dim, 1, dim, &d);
+		(s->space->distance == DISTANCE_L2 ? kern->l2s : kern->l1s)(
+			s->q->vector, x, dim, 1, dim, &d);
 		return -d;
 	}
 	float dot = kern->dot(s->q->vector, x, dim);
@@ -260,10 +261,7 @@ static float score_of(const struct scan *s, const float *x)
 
 static bool good_enough(const struct scan *s, float good)
 {
-	float worst = s->q->worst;
-	if (isnan(worst))
-		return true;
-	return s->space->distance == DISTANCE_L2 ? good >= -(worst * worst) : good >= worst;
+	return isnan(s->q->worst) || good >= distance_score(s->space->distance, s->q->worst);
 }
 
 static enum err compare(
@@ -328,7 +326,7 @@ static enum err to_hits(struct scan *s, struct arena *a, struct item_hit *hits, 
 		struct vrecord record;
 		float good = s->best[i].good;
 		hits[i].key = s->best[i].at + 1;
-		hits[i].score = s->space->distance == DISTANCE_L2 ? sqrtf(MAX(-good, 0.0f)) : good;
+		hits[i].score = distance_shown(s->space->distance, good);
 		e = vreader_get(&r, it, &record, et);
 		e = e ? e : to_item(s->v, it, &record, s->q->want, a, &hits[i].item, et);
 	}

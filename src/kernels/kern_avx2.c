@@ -406,9 +406,17 @@ INLINE __m256 row_part(enum row_kind kind, const void *row, size_t i, size_t n)
 			       : load_f16_part((const kern_f16 *)row + i, n);
 }
 
+INLINE __m256 sum_part(enum kern_sum of, __m256 q, __m256 v, __m256 d, __m256 sum)
+{
+	const __m256 sign = _mm256_set1_ps(-0.0f);
+	return of == KERN_SQUARES ? _mm256_fmadd_ps(d, d, sum)
+	       : of == KERN_ABS   ? _mm256_add_ps(sum, _mm256_andnot_ps(sign, d))
+				  : _mm256_fmadd_ps(q, v, sum);
+}
+
 /* R rows at once, two chains of lanes each, whatever R: a row's result is its own. */
-INLINE void some_rows(enum row_kind kind, bool l2, unsigned R, const float *q, const char *rows,
-	size_t bytes, size_t dim, float *out)
+INLINE void some_rows(enum row_kind kind, enum kern_sum of, unsigned R, const float *q,
+	const char *rows, size_t bytes, size_t dim, float *out)
 {
 	__m256 s[2][4];
 	UNROLL_FOR (r, 0, R)
@@ -422,47 +430,52 @@ INLINE void some_rows(enum row_kind kind, bool l2, unsigned R, const float *q, c
 			UNROLL_FOR (r, 0, R) {
 				__m256 v = row_part(kind, rows + r * bytes, i + 8 * c, n);
 				__m256 d = _mm256_sub_ps(vq, v);
-				s[c][r] = l2 ? _mm256_fmadd_ps(d, d, s[c][r])
-					     : _mm256_fmadd_ps(vq, v, s[c][r]);
+				s[c][r] = sum_part(of, vq, v, d, s[c][r]);
 			}
 		}
 	UNROLL_FOR (r, 0, R)
 		out[r] = add_lanes(_mm256_add_ps(s[0][r], s[1][r]));
 }
 
-INLINE void all_rows(enum row_kind kind, bool l2, const float *q, const void *rows, size_t stride,
-	size_t n_rows, size_t dim, float *out)
+INLINE void all_rows(enum row_kind kind, enum kern_sum of, const float *q, const void *rows,
+	size_t stride, size_t n_rows, size_t dim, float *out)
 {
 	size_t i = 0, bytes = stride * (kind == ROW_F32 ? 4 : 2);
 	const char *p = rows;
 	for (; i + 4 <= n_rows; i += 4)
-		some_rows(kind, l2, 4, q, p + i * bytes, bytes, dim, out + i);
+		some_rows(kind, of, 4, q, p + i * bytes, bytes, dim, out + i);
 	for (; i < n_rows; i++)
-		some_rows(kind, l2, 1, q, p + i * bytes, bytes, dim, out + i);
+		some_rows(kind, of, 1, q, p + i * bytes, bytes, dim, out + i);
 }
 
 static void dots(
 	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F32, false, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F32, KERN_PRODUCT, q, rows, stride, n_rows, dim, out);
 }
 
 static void dots_f16(
 	const float *q, const kern_f16 *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F16, false, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F16, KERN_PRODUCT, q, rows, stride, n_rows, dim, out);
 }
 
 static void l2s(
 	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F32, true, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F32, KERN_SQUARES, q, rows, stride, n_rows, dim, out);
+}
+
+static void l1s(
+	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
+{
+	all_rows(ROW_F32, KERN_ABS, q, rows, stride, n_rows, dim, out);
 }
 
 static void l2s_f16(
 	const float *q, const kern_f16 *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F16, true, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F16, KERN_SQUARES, q, rows, stride, n_rows, dim, out);
 }
 
 static void dots_i8(
@@ -602,7 +615,7 @@ static void codes_many(const int8_t *q, size_t ldq, size_t n_q, const uint8_t *r
 }
 
 static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
-	size_t dim, float s, bool l2)
+	size_t dim, float s, enum kern_sum of)
 {
 	const __m256 vs = _mm256_set1_ps(s);
 	__m256 sum = _mm256_setzero_ps();
@@ -622,18 +635,50 @@ static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const 
 			_mm256_set1_epi32((int)0x80000000));
 		__m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(h), vs), v = _mm256_loadu_ps(q + j),
 		       d = _mm256_sub_ps(v, x);
-		sum = l2 ? _mm256_fmadd_ps(d, d, sum) : _mm256_fmadd_ps(v, x, sum);
+		sum = sum_part(of, v, x, d, sum);
 	}
 	for (; j < dim; j++) {
 		uint32_t low = mid ? (uint32_t)mid[j] << 16 | (lo ? lo[j] : 0x8000u) : 0x800000u;
 		float x = (float)(int32_t)(((uint32_t)hi[j] << 24 | low) ^ 0x80000000u) * s;
 		float d = q[j] - x;
-		tail = l2 ? fmaf(d, d, tail) : fmaf(q[j], x, tail);
+		tail = of == KERN_SQUARES ? fmaf(d, d, tail)
+		       : of == KERN_ABS   ? tail + fabsf(d)
+					  : fmaf(q[j], x, tail);
 	}
 	__m128 t = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
 	t = _mm_add_ps(t, _mm_movehl_ps(t, t));
 	t = _mm_add_ss(t, _mm_shuffle_ps(t, t, 1));
 	return _mm_cvtss_f32(t) + tail;
+}
+
+/* One row; two chains of lanes. */
+INLINE float codes_l1_row(const float *q, const uint8_t *row, size_t dim, float scale)
+{
+	const __m256 s = _mm256_set1_ps(scale), middle = _mm256_set1_ps(127.5f),
+		     sign = _mm256_set1_ps(-0.0f);
+	__m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+	float tail = 0;
+	size_t j = 0;
+	for (; j + 16 <= dim; j += 16)
+		UNROLL_FOR (c, 0, 2) {
+			__m256 x = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
+				_mm_loadl_epi64((const __m128i *)(row + j + 8 * c))));
+			__m256 d = _mm256_fnmadd_ps(
+				s, _mm256_sub_ps(x, middle), _mm256_loadu_ps(q + j + 8 * c));
+			sum[c] = _mm256_add_ps(sum[c], _mm256_andnot_ps(sign, d));
+		}
+	for (; j < dim; j++)
+		tail += fabsf(fmaf(-scale, (float)row[j] - 127.5f, q[j]));
+	return add_lanes(_mm256_add_ps(sum[0], sum[1])) + tail;
+}
+
+static void codes_l1(const float *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+	size_t n, size_t dim, const float *scale, float *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t at = ids ? ids[i] : i;
+		out[i] = codes_l1_row(q, rows + at * stride, dim, scale[at]);
+	}
 }
 
 const struct kern kern_avx2 = {
@@ -666,6 +711,7 @@ const struct kern kern_avx2 = {
 	.dots_i8 = dots_i8,
 	.l2s = l2s,
 	.l2s_f16 = l2s_f16,
+	.l1s = l1s,
 	.dots_many = dots_many,
 	.normalize = normalize,
 	.mix = mix,
@@ -674,6 +720,7 @@ const struct kern kern_avx2 = {
 	.bits = bits,
 	.codes_many = codes_many,
 	.fixed = fixed,
+	.codes_l1 = codes_l1,
 };
 
 /* ---- leaves of the products: integers -------------------------------------------------------- */

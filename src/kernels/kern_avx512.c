@@ -370,9 +370,16 @@ INLINE __m512 row_part(enum row_kind kind, const void *row, size_t i, __mmask16 
 			       : load_f16_part((const kern_f16 *)row + i, m);
 }
 
+INLINE __m512 sum_part(enum kern_sum of, __m512 q, __m512 v, __m512 d, __m512 sum)
+{
+	return of == KERN_SQUARES ? _mm512_fmadd_ps(d, d, sum)
+	       : of == KERN_ABS   ? _mm512_add_ps(sum, _mm512_abs_ps(d))
+				  : _mm512_fmadd_ps(q, v, sum);
+}
+
 /* R rows at once, one chain of lanes each, whatever R: a row's result is its own. */
-INLINE void some_rows(enum row_kind kind, bool l2, unsigned R, const float *q, const char *rows,
-	size_t bytes, size_t dim, float *out)
+INLINE void some_rows(enum row_kind kind, enum kern_sum of, unsigned R, const float *q,
+	const char *rows, size_t bytes, size_t dim, float *out)
 {
 	__m512 s[8];
 	UNROLL_FOR (r, 0, R)
@@ -383,46 +390,52 @@ INLINE void some_rows(enum row_kind kind, bool l2, unsigned R, const float *q, c
 		UNROLL_FOR (r, 0, R) {
 			__m512 v = row_part(kind, rows + r * bytes, i, m);
 			__m512 d = _mm512_sub_ps(vq, v);
-			s[r] = l2 ? _mm512_fmadd_ps(d, d, s[r]) : _mm512_fmadd_ps(vq, v, s[r]);
+			s[r] = sum_part(of, vq, v, d, s[r]);
 		}
 	}
 	UNROLL_FOR (r, 0, R)
 		out[r] = _mm512_reduce_add_ps(s[r]);
 }
 
-INLINE void all_rows(enum row_kind kind, bool l2, const float *q, const void *rows, size_t stride,
-	size_t n_rows, size_t dim, float *out)
+INLINE void all_rows(enum row_kind kind, enum kern_sum of, const float *q, const void *rows,
+	size_t stride, size_t n_rows, size_t dim, float *out)
 {
 	size_t i = 0, bytes = stride * (kind == ROW_F32 ? 4 : 2);
 	const char *p = rows;
 	for (; i + 8 <= n_rows; i += 8)
-		some_rows(kind, l2, 8, q, p + i * bytes, bytes, dim, out + i);
+		some_rows(kind, of, 8, q, p + i * bytes, bytes, dim, out + i);
 	for (; i < n_rows; i++)
-		some_rows(kind, l2, 1, q, p + i * bytes, bytes, dim, out + i);
+		some_rows(kind, of, 1, q, p + i * bytes, bytes, dim, out + i);
 }
 
 static void dots(
 	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F32, false, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F32, KERN_PRODUCT, q, rows, stride, n_rows, dim, out);
 }
 
 static void dots_f16(
 	const float *q, const kern_f16 *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F16, false, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F16, KERN_PRODUCT, q, rows, stride, n_rows, dim, out);
 }
 
 static void l2s(
 	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F32, true, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F32, KERN_SQUARES, q, rows, stride, n_rows, dim, out);
+}
+
+static void l1s(
+	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
+{
+	all_rows(ROW_F32, KERN_ABS, q, rows, stride, n_rows, dim, out);
 }
 
 static void l2s_f16(
 	const float *q, const kern_f16 *rows, size_t stride, size_t n_rows, size_t dim, float *out)
 {
-	all_rows(ROW_F16, true, q, rows, stride, n_rows, dim, out);
+	all_rows(ROW_F16, KERN_SQUARES, q, rows, stride, n_rows, dim, out);
 }
 
 INLINE void some_rows_i8(unsigned R, const int8_t *q, const int8_t *rows, size_t stride, size_t dim,
@@ -651,7 +664,7 @@ INLINE __m512 fixed_part(
 }
 
 static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
-	size_t dim, float s, bool l2)
+	size_t dim, float s, enum kern_sum of)
 {
 	const __m512 vs = _mm512_set1_ps(s);
 	__m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -661,9 +674,32 @@ static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const 
 			__m512 x = _mm512_mul_ps(fixed_part(hi, mid, lo, j + 16 * c, m), vs),
 			       v = _mm512_maskz_loadu_ps(m, q + j + 16 * c),
 			       d = _mm512_maskz_sub_ps(m, v, x);
-			sum[c] = l2 ? _mm512_fmadd_ps(d, d, sum[c]) : _mm512_fmadd_ps(v, x, sum[c]);
+			sum[c] = sum_part(of, v, x, d, sum[c]);
 		}
 	return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+}
+
+static void codes_l1(const float *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+	size_t n, size_t dim, const float *scale, float *out)
+{
+	const __m512 middle = _mm512_set1_ps(127.5f);
+	for (size_t i = 0; i < n; i++) {
+		size_t at = ids ? ids[i] : i;
+		const uint8_t *row = rows + at * stride;
+		const __m512 s = _mm512_set1_ps(scale[at]);
+		__m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+		for (size_t j = 0; j < dim; j += 32)
+			UNROLL_FOR (c, 0, 2) {
+				size_t k = j + 16 * c;
+				__mmask16 m = k < dim ? lanes(dim - k) : 0;
+				__m512 x = _mm512_cvtepi32_ps(
+					_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, row + k)));
+				__m512 d = _mm512_maskz_sub_ps(m, _mm512_maskz_loadu_ps(m, q + k),
+					_mm512_mul_ps(s, _mm512_sub_ps(x, middle)));
+				sum[c] = _mm512_add_ps(sum[c], _mm512_abs_ps(d));
+			}
+		out[i] = _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+	}
 }
 
 const struct kern kern_avx512 = {
@@ -696,6 +732,7 @@ const struct kern kern_avx512 = {
 	.dots_i8 = dots_i8,
 	.l2s = l2s,
 	.l2s_f16 = l2s_f16,
+	.l1s = l1s,
 	.dots_many = dots_many,
 	.normalize = normalize,
 	.mix = mix,
@@ -704,6 +741,7 @@ const struct kern kern_avx512 = {
 	.bits = bits,
 	.codes_many = codes_many,
 	.fixed = fixed,
+	.codes_l1 = codes_l1,
 };
 
 /* ---- leaves of the products: integers -------------------------------------------------------- */

@@ -252,6 +252,17 @@ static void l2s_f16(
 	}
 }
 
+static void l1s(
+	const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim, float *out)
+{
+	for (size_t i = 0; i < n_rows; i++) {
+		float s = 0;
+		for (size_t j = 0; j < dim; j++)
+			s += fabsf(q[j] - rows[i * stride + j]);
+		out[i] = s;
+	}
+}
+
 static void dots_many(const float *q, size_t q_stride, size_t n_q, const float *rows, size_t stride,
 	size_t n_rows, size_t dim, float *out, size_t ldo)
 {
@@ -315,16 +326,29 @@ static void codes_many(const int8_t *q, size_t ldq, size_t n_q, const uint8_t *r
 }
 
 static float fixed(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
-	size_t dim, float s, bool l2)
+	size_t dim, float s, enum kern_sum of)
 {
 	float sum = 0;
 	for (size_t j = 0; j < dim; j++) {
 		uint32_t low = mid ? (uint32_t)mid[j] << 16 | (lo ? lo[j] : 0x8000u) : 0x800000u;
 		float x = (float)(int32_t)(((uint32_t)hi[j] << 24 | low) ^ 0x80000000u) * s;
 		float d = q[j] - x;
-		sum = l2 ? fmaf(d, d, sum) : fmaf(q[j], x, sum);
+		sum = of == KERN_SQUARES ? fmaf(d, d, sum)
+		      : of == KERN_ABS   ? sum + fabsf(d)
+					 : fmaf(q[j], x, sum);
 	}
 	return sum;
+}
+
+static void codes_l1(const float *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+	size_t n, size_t dim, const float *scale, float *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t at = ids ? ids[i] : i;
+		out[i] = 0;
+		for (size_t j = 0; j < dim; j++)
+			out[i] += fabsf(q[j] - scale[at] * ((float)rows[at * stride + j] - 127.5f));
+	}
 }
 
 const struct kern kern_generic = {
@@ -357,6 +381,7 @@ const struct kern kern_generic = {
 	.dots_i8 = dots_i8,
 	.l2s = l2s,
 	.l2s_f16 = l2s_f16,
+	.l1s = l1s,
 	.dots_many = dots_many,
 	.normalize = normalize,
 	.mix = mix,
@@ -365,6 +390,7 @@ const struct kern kern_generic = {
 	.bits = bits,
 	.codes_many = codes_many,
 	.fixed = fixed,
+	.codes_l1 = codes_l1,
 };
 
 /* ---- leaves of the products ------------------------------------------------------------------ */

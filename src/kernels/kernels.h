@@ -194,6 +194,8 @@ void kern_attention(const struct kern_attn *a);
 
 typedef uint16_t kern_f16;
 
+enum kern_sum { KERN_PRODUCT, KERN_SQUARES, KERN_ABS };
+
 struct kern {
 	const char *name; /* "generic", "avx2", "avx512" */
 
@@ -249,6 +251,9 @@ struct kern {
 		float *out);
 	void (*l2s_f16)(const float *q, const kern_f16 *rows, size_t stride, size_t n_rows,
 		size_t dim, float *out);
+	/* sum |q - row_i| */
+	void (*l1s)(const float *q, const float *rows, size_t stride, size_t n_rows, size_t dim,
+		float *out);
 	/* out[j * ldo + i] = q_j . row_i for n_q queries: the rows are read from memory once. */
 	void (*dots_many)(const float *q, size_t q_stride, size_t n_q, const float *rows,
 		size_t stride, size_t n_rows, size_t dim, float *out, size_t ldo);
@@ -273,9 +278,13 @@ struct kern {
 		size_t stride, size_t n, size_t dim, int32_t *out, size_t ldo);
 	/* A row of fixed-point numbers, each cut into its high byte, its middle byte and its low
 	 * two (mid, lo NULL: the middle of what they could be): x = s * (hi : mid : lo - 2^31).
-	 * sum of q * x, or for l2 of (q - x)^2. */
+	 * sum of q * x, of (q - x)^2, or of |q - x|. */
 	float (*fixed)(const float *q, const uint8_t *hi, const uint8_t *mid, const uint16_t *lo,
-		size_t dim, float s, bool l2);
+		size_t dim, float s, enum kern_sum of);
+	/* Rows of bytes as codes has them, each with a scale of its own, under its number (ids[i],
+	 * or i): out[i] = sum over j of |q[j] - scale * (row[j] - 127.5)|. */
+	void (*codes_l1)(const float *q, const uint8_t *rows, size_t stride, const uint32_t *ids,
+		size_t n, size_t dim, const float *scale, float *out);
 };
 
 /* The table in use. */

@@ -10,9 +10,11 @@
 /* How much nearer than p a kept item must be to a candidate to stand before it. Above 1 more
  * neighbours are kept, and walks take fewer steps. */
 #define SLACK 1.1f
+#define SLACK_L1 1.05f
 static inline float slack_of(const struct vindex *x)
 {
-	return x->o.metric == VINDEX_DOT ? 1 : SLACK; /* distances are negative there */
+	/* Distances of the dot product are negative; those of L1 are not squared. */
+	return x->o.metric == VINDEX_DOT ? 1 : x->o.metric == VINDEX_L1 ? SLACK_L1 : SLACK;
 }
 
 enum { ENTRY_STEP = 8 }; /* an entry for so many items, until there are ENTRIES */

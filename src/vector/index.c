@@ -14,7 +14,8 @@ static enum err check_options(const struct vindex_options *o, struct errtext *et
 	if (!o->dim || o->dim > VINDEX_DIM_MAX)
 		return err_set(et, ERR_INVALID, "vectors of %u dimensions: 1 to %u are possible",
 			o->dim, VINDEX_DIM_MAX);
-	if (o->metric > VINDEX_L2 || o->type > VINDEX_BIT)
+	if (o->metric > VINDEX_L1 || o->type > VINDEX_BIT ||
+		(o->metric == VINDEX_L1 && o->type == VINDEX_BIT))
 		return err_set(et, ERR_INVALID, "an unknown metric or type of vector");
 	if (o->degree && (o->degree < 8 || o->degree > DEGREE_MAX))
 		return err_set(et, ERR_INVALID, "a degree of %u: 8 to %u are possible", o->degree,

@@ -1,4 +1,4 @@
-/* A vector index: nearest items by cosine, dot product or Euclidean distance.
+/* A vector index: nearest items by cosine, dot product, Euclidean or Manhattan distance.
  *
  * An item is a 64-bit key and a vector. Few items are compared with the query one by one; more of
  * them form a graph, which a search walks from a few scattered entries towards the query. The
@@ -26,8 +26,9 @@ struct kern_team;
 
 enum { VINDEX_DIM_MAX = 4096, VINDEX_K_MAX = 65536, VINDEX_DEGREE = 32 };
 
-/* The score of a hit: the cosine, the dot product, or minus the squared distance. */
-enum vindex_metric { VINDEX_COSINE, VINDEX_DOT, VINDEX_L2 };
+/* The score of a hit: the cosine, the dot product, minus the squared distance, or minus the sum of
+ * differences (L1; not with VINDEX_BIT). */
+enum vindex_metric { VINDEX_COSINE, VINDEX_DOT, VINDEX_L2, VINDEX_L1 };
 /* What is kept of a value: a number of 32, 16, 8 or 1 bits, of the largest in its vector (1 bit: of
  * the mean size). 32 bits are as good as f32, 16 bits as f16. */
 enum vindex_type { VINDEX_F32, VINDEX_F16, VINDEX_I8, VINDEX_BIT };

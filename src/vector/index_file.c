@@ -181,8 +181,9 @@ static enum err read_head(
 		return err_set(et, ERR_UNSUPPORTED,
 			"%s: a vector index of version %u, this program reads %u", path, h->version,
 			VERSION);
-	if (h->metric > VINDEX_L2 || h->type > VINDEX_BIT || h->graph > 1 || h->live > h->used ||
-		h->used >= SLOTS_MAX)
+	if (h->metric > VINDEX_L1 || h->type > VINDEX_BIT ||
+		(h->metric == VINDEX_L1 && h->type == VINDEX_BIT) || h->graph > 1 ||
+		h->live > h->used || h->used >= SLOTS_MAX)
 		return corrupt(path, "impossible numbers", et);
 	return OK;
 }

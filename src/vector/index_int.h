@@ -64,6 +64,9 @@ struct probe {
 	int32_t off;
 	float l1, len, err; /* sum of |values|; lengths: of the vector, of what q lacks */
 	const float *exact; /* the vector itself, made of length 1 for the cosine; NULL for a row */
+	/* VINDEX_L1 is not a product: there distance = sum |exact - scale * (hi - 127.5)| and the
+	 * rest means nothing. Of a row `exact` is `own`, room for dim values. */
+	float *own;
 };
 
 void rows_layout(struct rows *r, const struct vindex_options *o);

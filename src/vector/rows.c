@@ -186,6 +186,9 @@ void probe_vector(const struct rows *r, struct probe *p, const float *v, float *
 		kern->normalize(unit, v, dim);
 	else
 		memcpy(unit, v, dim * sizeof *unit);
+	p->exact = unit;
+	if (r->metric == VINDEX_L1)
+		return;
 	float m = largest(unit, dim), norm = kern->dot(unit, unit, dim);
 	float to = m > 0 ? 127 / m : 0;
 	if (!isfinite(to)) /* of subnormal size: nothing is near or far */
@@ -204,7 +207,6 @@ void probe_vector(const struct rows *r, struct probe *p, const float *v, float *
 	p->l1 = l1[0];
 	p->err = sqrtf(lost[0]);
 	p->len = sqrtf(norm);
-	p->exact = unit;
 	probe_finish(r, p, step, norm);
 }
 
@@ -215,6 +217,8 @@ float rows_doubt(const struct rows *r, const struct probe *p, uint32_t slot)
 	float lost = p->err * len / sqrtf((float)r->dim);
 	if (r->type == VINDEX_BIT)
 		return 0;
+	if (r->metric == VINDEX_L1)
+		return 3 * scale_of(r, slot) * 0.289f * sqrtf((float)r->dim);
 	return (r->metric == VINDEX_L2 ? 6 : 3) * (row + lost);
 }
 
@@ -235,6 +239,13 @@ static void centred(int8_t *q, const uint8_t *bytes, uint32_t n)
 void probe_row(const struct rows *r, struct probe *p, uint32_t slot)
 {
 	const uint8_t *hi = r->hi.p + slot * r->hi_bytes;
+	if (r->metric == VINDEX_L1) {
+		float scale = scale_of(r, slot);
+		for (uint32_t j = 0; j < r->dim; j++)
+			p->own[j] = scale * ((float)hi[j] - 127.5f);
+		p->exact = p->own;
+		return;
+	}
 	if (r->type == VINDEX_BIT)
 		for (uint32_t j = 0; j < r->dim; j++)
 			p->q[j] = hi[j / 8] >> j % 8 & 1 ? 1 : -1;
@@ -264,6 +275,11 @@ void rows_near(const struct rows *r, const struct probe *p, const uint32_t *ids,
 {
 	int32_t sums[ROWS_MAX];
 	const uint8_t *hi = r->hi.p + (ids ? 0 : first) * r->hi_bytes;
+	if (r->metric == VINDEX_L1) {
+		const float *scale = (const float *)(const void *)r->scale.p + (ids ? 0 : first);
+		kern->codes_l1(p->exact, hi, r->hi_bytes, ids, n, r->dim, scale, out);
+		return;
+	}
 	if (r->type == VINDEX_BIT)
 		kern->bits(p->q, hi, r->hi_bytes, ids, n, r->dim, sums);
 	else
@@ -275,6 +291,10 @@ void rows_near_many(const struct rows *r, const struct probe *p, size_t n_q, siz
 	uint32_t first, size_t n, int32_t *sums, float *near)
 {
 	const uint8_t *hi = r->hi.p + first * r->hi_bytes;
+	for (size_t i = 0; i < n_q && r->metric == VINDEX_L1; i++)
+		rows_near(r, &p[i], NULL, first, n, near + i * ROWS_MAX);
+	if (r->metric == VINDEX_L1)
+		return;
 	if (r->type == VINDEX_BIT)
 		for (size_t i = 0; i < n_q; i++)
 			kern->bits(p[i].q, hi, r->hi_bytes, NULL, n, r->dim, sums + i * ROWS_MAX);
@@ -286,6 +306,7 @@ void rows_near_many(const struct rows *r, const struct probe *p, size_t n_q, siz
 
 float rows_score(const struct rows *r, const struct probe *p, uint32_t slot)
 {
+	static const enum kern_sum sums[] = {[VINDEX_L2] = KERN_SQUARES, [VINDEX_L1] = KERN_ABS};
 	if (r->type == VINDEX_BIT) {
 		float d;
 		rows_near(r, p, &slot, 0, 1, &d);
@@ -294,9 +315,9 @@ float rows_score(const struct rows *r, const struct probe *p, uint32_t slot)
 	uint8_t *hi, *mid;
 	uint16_t *lo;
 	row_parts(r, slot, &hi, &mid, &lo);
-	float s = kern->fixed(p->exact, hi, mid, lo, r->dim, scale_of(r, slot) * 0x1p-24f,
-		r->metric == VINDEX_L2);
-	return r->metric == VINDEX_L2 ? -s : s;
+	float s = kern->fixed(
+		p->exact, hi, mid, lo, r->dim, scale_of(r, slot) * 0x1p-24f, sums[r->metric]);
+	return r->metric >= VINDEX_L2 ? -s : s;
 }
 
 void rows_fetch(const struct rows *r, uint32_t slot)
@@ -313,6 +334,12 @@ void rows_bound(const struct rows *r, const struct probe *p, const uint32_t *ids
 {
 	const float *scale = (const float *)(const void *)r->scale.p;
 	const float *norm = r->metric == VINDEX_COSINE ? NULL : norms(r);
+	if (r->metric == VINDEX_L1) { /* each difference is off by half a step at most */
+		for (size_t i = 0; i < n; i++)
+			out[i] = -near[i] + 1e-5f * (1 + near[i]) +
+				 0.5001f * (float)r->dim * scale[ids ? ids[i] : first + i];
+		return;
+	}
 	/* The product's error: q times half a step of the row, and what q lacks times the row. The
 	 * last term is for the rounding of f32. */
 	float twice = r->metric == VINDEX_L2 ? 2 : 1, row = p->l1 / 2 * twice * 1.0001f;

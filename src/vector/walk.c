@@ -37,7 +37,9 @@ bool walk_room(struct vindex *x, struct walk *w, size_t ef)
 		struct probe *p = i ? &w->other : &w->probe;
 		if (!p->q && (p->q = aligned_alloc(64, dim)))
 			memset(p->q, 0, dim);
-		if (!p->q)
+		if (x->o.metric == VINDEX_L1 && !p->own)
+			p->own = aligned_alloc(64, dim * sizeof *p->own);
+		if (!p->q || (x->o.metric == VINDEX_L1 && !p->own))
 			return false;
 	}
 	if (!w->unit)
@@ -52,6 +54,8 @@ void vindex_walk_free(struct walk *w)
 	free(w->pool);
 	free(w->probe.q);
 	free(w->other.q);
+	free(w->probe.own);
+	free(w->other.own);
 	free(w->unit);
 }
 

@@ -439,17 +439,17 @@ def unit(m):
 def lists(both):
     name = "lists"
     config = lambda d: m.VectorParams(size=4, distance=d, multivector_config=m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM))  # noqa: E731
-    both.do("create_collection", name, vectors_config={"cos": config(m.Distance.COSINE), "dot": config(m.Distance.DOT), "l2": config(m.Distance.EUCLID),
+    both.do("create_collection", name, vectors_config={"cos": config(m.Distance.COSINE), "dot": config(m.Distance.DOT), "l2": config(m.Distance.EUCLID), "l1": config(m.Distance.MANHATTAN),
                                                        "dense": m.VectorParams(size=4, distance=m.Distance.COSINE)})
     def point(i):  # noqa: E306
-        v = {"cos": rows(4), "dot": rows(4), "l2": rows(4), "dense": vector(4)}
+        v = {"cos": rows(4), "dot": rows(4), "l2": rows(4), "l1": rows(4), "dense": vector(4)}
         if i % 7 == 0:
             del v[rnd.choice(list(v))]
         return m.PointStruct(id=i, vector=v, payload={"n": i, "tag": rnd.choice(WORDS)})
     both.do("upsert", name, [point(i) for i in range(1, 301)])
     f = m.Filter(must=[m.FieldCondition(key="tag", match=m.MatchAny(any=WORDS[:2]))])
     def all_kinds(when):  # noqa: E306
-        for using in ("cos", "dot", "l2"):
+        for using in ("cos", "dot", "l2", "l1"):
             for n in range(4):
                 both.same(f"{when}: lists of vectors {n}, {using}", "query_points", name, query=rows(4), using=using, limit=9, with_vectors=n == 0,
                           query_filter=f if n % 3 == 1 else None)
@@ -519,8 +519,6 @@ def bad_input(croft, url):
             "a vector of another length")
     refused(lambda: croft.query_points(name, query=[1.0] * 9), 400, ["9 numbers", "takes 8"], "a query of another length")
     refused(lambda: croft.query_points(name, query=[1.0] * 8, using="x"), 400, ["no vectors named"], "no such vectors")
-    refused(lambda: croft.create_collection("b", vectors_config=m.VectorParams(size=4, distance=m.Distance.MANHATTAN)),
-            400, ["Manhattan", "Euclid"], "a distance that is not supported")
     refused(lambda: croft.upsert(name, [m.PointStruct(id="", vector=[1.0] * 8)]), 400, ["id"], "an empty id")
     for body, what in ((b"{", "broken JSON"), (b"[]", "no object"), (b'{"points":[{"id":1,"vector":[1e999]}]}', "no number"),
                        (b'{"points":[{"id":-1,"vector":[1]}]}', "a negative id"), (b'{"points":{}}', "no list"),
@@ -653,7 +651,7 @@ def large():
 with Croft() as c:
     croft = QdrantClient(url=c.base, timeout=60)
     both = Both(croft, QdrantClient(":memory:"))
-    for name, distance in (("dot", m.Distance.DOT), ("euclid", m.Distance.EUCLID), ("cosine", m.Distance.COSINE)):
+    for name, distance in (("dot", m.Distance.DOT), ("euclid", m.Distance.EUCLID), ("manhattan", m.Distance.MANHATTAN), ("cosine", m.Distance.COSINE)):
         both.do("create_collection", name, vectors_config=m.VectorParams(size=8, distance=distance))
         ids = fill(both, name)
         reading(both, name, ids)
@@ -668,7 +666,7 @@ with Croft() as c:
     aliases(both)
     bad_input(croft, c.base)
     tap.ok(sorted(k.name for k in croft.get_collections().collections) ==
-           ["authors", "cosine", "dot", "euclid", "groups"] + ["lists"] * in_memory + ["named"] + ["only"] * in_memory + ["rich"] +
+           ["authors", "cosine", "dot", "euclid", "groups"] + ["lists"] * in_memory + ["manhattan"] + ["named"] + ["only"] * in_memory + ["rich"] +
            ["sparse"] * in_memory,
            "the collections are listed")
     tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),

@@ -260,7 +260,7 @@ static void test_kernels_vec__distances(void)
 {
 	enum { ROWS = 21, STRIDE = 403, QUERIES = 14 };
 	static float rows[ROWS * STRIDE], q[QUERIES * STRIDE], out[ROWS + 1], l2[ROWS + 1],
-		h_out[ROWS], h_l2[ROWS], many[QUERIES * (ROWS + 2)];
+		l1[ROWS + 1], h_out[ROWS], h_l2[ROWS], many[QUERIES * (ROWS + 2)];
 	static kern_f16 half[ROWS * STRIDE];
 	static int8_t bytes[ROWS * STRIDE], qb[STRIDE];
 	int32_t ints[ROWS + 1];
@@ -274,28 +274,31 @@ static void test_kernels_vec__distances(void)
 			bytes[i] = i % 7 ? (int8_t)(rows[i] * 127) : -128;
 		for (size_t i = 0; i < STRIDE; i++)
 			qb[i] = i % 5 ? (int8_t)(q[i] * 127) : -128;
-		out[ROWS] = l2[ROWS] = 42;
+		out[ROWS] = l2[ROWS] = l1[ROWS] = 42;
 		ints[ROWS] = 42;
 		kern->dots(q, rows, STRIDE, ROWS, d, out);
 		kern->l2s(q, rows, STRIDE, ROWS, d, l2);
+		kern->l1s(q, rows, STRIDE, ROWS, d, l1);
 		kern->dots_f16(q, half, STRIDE, ROWS, d, h_out);
 		kern->l2s_f16(q, half, STRIDE, ROWS, d, h_l2);
 		kern->dots_i8(qb, bytes, STRIDE, ROWS, d, ints);
 		kern->dots_many(q, STRIDE, QUERIES, rows, STRIDE, ROWS, d, many, ROWS + 2);
 		for (size_t r = 0; r < ROWS; r++) {
-			double dot = 0, sq = 0, dot_h = 0, sq_h = 0;
+			double dot = 0, sq = 0, sum = 0, dot_h = 0, sq_h = 0;
 			int32_t i8 = 0;
 			for (size_t i = 0; i < d; i++) {
 				double a = q[i], b = rows[r * STRIDE + i],
 				       h = kern_f16_to_f32(half[r * STRIDE + i]);
 				dot += a * b;
 				sq += (a - b) * (a - b);
+				sum += fabs(a - b);
 				dot_h += a * h;
 				sq_h += (a - h) * (a - h);
 				i8 += qb[i] * bytes[r * STRIDE + i];
 			}
 			CHECK_NEAR(out[r], dot, 2e-5);
 			CHECK_NEAR(l2[r], sq, 3e-5 * (1 + sq));
+			CHECK_NEAR(l1[r], sum, 1e-5 * (1 + sum));
 			CHECK_NEAR(h_out[r], dot_h, 2e-5);
 			CHECK_NEAR(h_l2[r], sq_h, 3e-5 * (1 + sq_h));
 			CHECK_INT(ints[r], i8);
@@ -305,6 +308,8 @@ static void test_kernels_vec__distances(void)
 			CHECK(one == out[r]); /* whatever rows go with it */
 			kern->l2s(q, rows + r * STRIDE, STRIDE, 1, d, &one);
 			CHECK(one == l2[r]);
+			kern->l1s(q, rows + r * STRIDE, STRIDE, 1, d, &one);
+			CHECK(one == l1[r]);
 			for (size_t j = 0; j < QUERIES; j++) {
 				double want = 0;
 				for (size_t i = 0; i < d; i++)
@@ -312,7 +317,7 @@ static void test_kernels_vec__distances(void)
 				CHECK_NEAR(many[j * (ROWS + 2) + r], want, 2e-5);
 			}
 		}
-		CHECK(out[ROWS] == 42 && l2[ROWS] == 42 && ints[ROWS] == 42);
+		CHECK(out[ROWS] == 42 && l2[ROWS] == 42 && l1[ROWS] == 42 && ints[ROWS] == 42);
 		float p[ROWS], mixed[MAX], mixed_h[MAX];
 		fill(p, ROWS, 1);
 		mixed[d] = mixed_h[d] = 42;
@@ -604,7 +609,10 @@ static void test_kernels_vec__codes(void)
 	static uint16_t lo[ROWS * STRIDE];
 	static int8_t q[QUERIES * STRIDE] __attribute__((aligned(64)));
 	static int32_t some[ROWS + 1], bits[ROWS + 1], in_order[ROWS + 1], many[QUERIES][ROWS + 1];
+	float in_l1[ROWS + 1], some_l1[ROWS + 1], steps[ROWS], one_l1;
 	uint32_t ids[ROWS];
+	for (size_t r = 0; r < ROWS; r++)
+		steps[r] = 0.001f * (float)(r + 1);
 	fill(x, ROWS * STRIDE, 1);
 	fill(y, STRIDE, 1);
 	for (size_t i = 0; i < ROWS * STRIDE; i++) {
@@ -622,6 +630,9 @@ static void test_kernels_vec__codes(void)
 			for (size_t i = 0; i < d; i++)
 				q[c * STRIDE + i] = (int8_t)((c * 31 + i * 57) % 255 - 127);
 		some[ROWS] = bits[ROWS] = in_order[ROWS] = 42;
+		in_l1[ROWS] = some_l1[ROWS] = 42;
+		kern->codes_l1(y, rows, STRIDE, ids, ROWS, d, steps, some_l1);
+		kern->codes_l1(y, rows, STRIDE, NULL, ROWS, d, steps, in_l1);
 		kern->codes(q, rows, STRIDE, ids, ROWS, d, some);
 		kern->codes(q, rows, STRIDE, NULL, ROWS, d, in_order);
 		kern->bits(q, rows, STRIDE, ids, ROWS, d, bits);
@@ -643,7 +654,7 @@ static void test_kernels_vec__codes(void)
 				CHECK_INT(many[c][r], one);
 			}
 			for (int parts = 0; parts < 3; parts++) {
-				double dot = 0, sq = 0, f = 0x1p-31;
+				double dot = 0, sq = 0, l1 = 0, f = 0x1p-31;
 				for (size_t i = 0; i < d; i++) {
 					uint32_t low =
 						!parts ? 0x800000u
@@ -656,17 +667,30 @@ static void test_kernels_vec__codes(void)
 						   f;
 					dot += v * (double)y[i];
 					sq += (v - (double)y[i]) * (v - (double)y[i]);
+					l1 += fabs(v - (double)y[i]);
 				}
 				const uint8_t *m = parts ? mid + r * STRIDE : NULL;
 				const uint16_t *l = parts == 2 ? lo + r * STRIDE : NULL;
-				CHECK_NEAR(
-					kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f, false),
+				CHECK_NEAR(kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f,
+						   KERN_PRODUCT),
 					dot, 3e-5);
-				CHECK_NEAR(
-					kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f, true),
+				CHECK_NEAR(kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f,
+						   KERN_SQUARES),
 					sq, 3e-5 * (1 + sq));
+				CHECK_NEAR(kern->fixed(y, rows + r * STRIDE, m, l, d, (float)f,
+						   KERN_ABS),
+					l1, 1e-5 * (1 + l1));
 			}
+			double far = 0;
+			for (size_t i = 0; i < d; i++)
+				far += fabs((double)y[i] -
+					    (double)steps[r] * (rows[r * STRIDE + i] - 127.5));
+			CHECK_NEAR(in_l1[r], far, 1e-5 * (1 + far));
+			kern->codes_l1(y, rows, STRIDE, ids + r, 1, d, steps, &one_l1);
+			CHECK(one_l1 == some_l1[r]); /* whatever rows go with it */
+			CHECK(some_l1[r] == in_l1[ids[r]]);
 		}
+		CHECK(in_l1[ROWS] == 42 && some_l1[ROWS] == 42);
 		CHECK(some[ROWS] == 42 && bits[ROWS] == 42 && in_order[ROWS] == 42);
 	}
 }

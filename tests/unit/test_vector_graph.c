@@ -91,13 +91,16 @@ static struct vindex_answer search(
 
 static double score_of(enum vindex_metric m, const float *a, const float *b, size_t dim)
 {
-	double ab = 0, aa = 0, bb = 0, dd = 0;
+	double ab = 0, aa = 0, bb = 0, dd = 0, sum = 0;
 	for (size_t i = 0; i < dim; i++) {
 		ab += (double)a[i] * b[i];
 		aa += (double)a[i] * a[i];
 		bb += (double)b[i] * b[i];
 		dd += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+		sum += fabs((double)a[i] - b[i]);
 	}
+	if (m == VINDEX_L1)
+		return -sum;
 	if (m == VINDEX_COSINE)
 		return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
 	return m == VINDEX_DOT ? ab : -dd;
@@ -122,7 +125,13 @@ static double recall(struct vindex *x, const float *q, size_t n_q, size_t k, uin
 }
 
 static const char *const type_name[] = {"f32", "f16", "i8", "bit"};
-static const char *const metric_name[] = {"cosine", "dot", "l2"};
+static const char *const metric_name[] = {"cosine", "dot", "l2", "l1"};
+
+/* Signs say nothing of L1. */
+static int last_type(int metric)
+{
+	return metric == VINDEX_L1 ? VINDEX_I8 : VINDEX_BIT;
+}
 
 /* Against sums in double over what was put: the scan finds the best, and gives their scores. */
 static void test_vector_graph__scan_is_exact(void)
@@ -130,7 +139,7 @@ static void test_vector_graph__scan_is_exact(void)
 	static const uint32_t dims[] = {1, 2, 7, 63, 64, 65, 130, 384, 1000, 4096};
 	enum { N = 700, K = 10 };
 	for (size_t di = 0; di < ARRAY_LEN(dims); di++)
-		for (int m = 0; m <= VINDEX_L2; m++)
+		for (int m = 0; m <= VINDEX_L1; m++)
 			for (int t = 0; t <= VINDEX_F16; t++) {
 				size_t dim = dims[di];
 				float *v = clusters(di, N, dim), *q = clusters(di + 100, 5, dim);
@@ -178,8 +187,8 @@ static void test_vector_graph__bounds_hold(void)
 	struct errtext et = {0};
 	for (size_t i = 0; i < (size_t)N * D; i++) /* of very different lengths */
 		v[i] *= (float)pow(10, (double)(i / D % 7) - 3);
-	for (int m = 0; m <= VINDEX_L2; m++)
-		for (int t = 0; t <= VINDEX_BIT; t++) {
+	for (int m = 0; m <= VINDEX_L1; m++)
+		for (int t = 0; t <= last_type(m); t++) {
 			struct vindex *x =
 				make(&(struct vindex_options){.dim = D, .metric = m, .type = t});
 			put(x, 0, v, N);
@@ -213,8 +222,8 @@ static void test_vector_graph__finds_what_the_scan_finds(void)
 {
 	enum { N = 6000, D = 64, Q = 100 };
 	float *v = clusters(3, N, D), *q = clusters(4, Q, D);
-	for (int m = 0; m <= VINDEX_L2; m++)
-		for (int t = 0; t <= VINDEX_BIT; t++) {
+	for (int m = 0; m <= VINDEX_L1; m++)
+		for (int t = 0; t <= last_type(m); t++) {
 			struct vindex *x =
 				make(&(struct vindex_options){.dim = D, .metric = m, .type = t});
 			put(x, 0, v, N);
@@ -438,7 +447,7 @@ static void test_vector_graph__filters_keep_recall(void)
 static void test_vector_graph__equal_and_zero_vectors(void)
 {
 	enum { N = 5000, D = 20 };
-	for (int m = 0; m <= VINDEX_L2; m++) {
+	for (int m = 0; m <= VINDEX_L1; m++) {
 		struct vindex *x = make(&(struct vindex_options){.dim = D, .metric = m});
 		float *v = calloc((size_t)N * D, sizeof *v), *other = clusters(10, N, D);
 		put(x, 0, v, N); /* nothing but zeros */
@@ -527,10 +536,11 @@ static void test_vector_graph__saved_and_opened(void)
 	struct errtext et = {0};
 	snprintf(path, sizeof path, "%s/x", tap_tmpdir());
 	float *v = clusters(11, N, D), *q = clusters(12, 50, D);
-	for (int t = 0; t <= VINDEX_BIT; t++)
+	for (int c = 0; c <= VINDEX_BIT + 1; c++)
 		for (int mapped = 0; mapped < 2; mapped++) {
+			int t = c % (VINDEX_BIT + 1), m = c > VINDEX_BIT ? VINDEX_L1 : t % 3;
 			struct vindex *y, *x = make(&(struct vindex_options){
-						  .dim = D, .metric = t % 3, .type = t});
+						  .dim = D, .metric = m, .type = t});
 			put(x, 0, v, N);
 			uint64_t some[] = {3, 77, 5999};
 			CHECK_OK(vindex_delete(x, some, 3, NULL, &et), &et);
@@ -550,7 +560,7 @@ static void test_vector_graph__saved_and_opened(void)
 			struct hit h;
 			for (size_t i = 0; i < 50; i++) {
 				search(y, q + i * D, 1, 0, true, &h);
-				CHECK(t == VINDEX_BIT || t % 3 == VINDEX_DOT || h.key == N + i);
+				CHECK(t == VINDEX_BIT || m == VINDEX_DOT || h.key == N + i);
 			}
 			uint64_t *all = numbers(N, 0);
 			CHECK_OK(vindex_delete(y, all, N, NULL, &et), &et);
