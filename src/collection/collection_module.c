@@ -216,9 +216,10 @@ static const struct shape shapes[] = {
 			     "int, memory_bytes_own: boolean }"},
 	{"IndexBytes", "{ vectors: int, graph: int, other: int, total: int, per_search: int }"},
 	{"RecallStep", "{ ef: int, queries: int, recall: Interval }"},
-	{"CollectionRecall",
-		"{ name, exact: boolean, ef: int, seen: int, measured: int, now: RecallStep | "
-		"null, steps: RecallStep[], past: (RecallStep & { at })[] }"},
+	{"RecallOf", "{ ef: int, seen: int, measured: int, now: RecallStep | null, "
+		     "steps: RecallStep[], past: (RecallStep & { at })[] }"},
+	{"CollectionRecall", "RecallOf & { name, exact: boolean, "
+			     "filtered: (RecallOf & { share_min: number, share_max: number })[] }"},
 	{"CollectionMigration",
 		"{ id, state: \"preparing\" | \"ready\" | \"cut_over\" | \"rolled_back\" | "
 		"\"dropped\" | \"cancelled\", space, from: string | null, from_size: int, to, "
@@ -358,7 +359,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 12,
+	.n_migrations = 13,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -181,6 +181,8 @@ const struct migration collection_migrations[] = {
 		"CREATE TABLE collection_pgv_words (collection BIGINT NOT NULL, generation BIGINT "
 		"NOT NULL, config TEXT NOT NULL, mark BIGINT NOT NULL, filled BIGINT NOT NULL, "
 		"PRIMARY KEY (collection, generation));"},
+	{13, "recall of filtered queries",
+		"ALTER TABLE collection_recall ADD COLUMN band BIGINT NOT NULL DEFAULT 0;"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 

@@ -26,8 +26,11 @@ enum err limits_read(struct croft *c, struct str project, struct str name, struc
 
 /* ---- recall of live queries: recall.c ---- */
 
-enum { RECALL_STEPS = 13 };
+enum { RECALL_STEPS = 13, RECALL_BANDS = 4 };
 extern const uint32_t recall_steps[RECALL_STEPS]; /* efforts (ef) that are tried */
+/* Queries are of band 0 when they have no filter, else of the first of the others whose share of
+ * the items is not above that of the filter. */
+extern const double recall_shares[RECALL_BANDS];
 
 struct recall;
 struct recall_step {
@@ -43,11 +46,15 @@ struct recall_state {
 	size_t n_steps;
 };
 
-/* After a query without a filter that walked the graph at the index's own effort: perhaps it is
- * kept, to be compared with an exact search later. */
-void recall_offer(struct collection *k, const struct space *s, const float *vector, size_t n_k);
-/* Of one space; false: nothing was asked there yet. */
-bool recall_of(struct collection *k, const struct space *s, struct recall_state *out);
+/* After a query that walked the graph and named no effort: perhaps it is kept, to be compared with
+ * an exact search later. filter: with its bits, or NULL. */
+void recall_offer(struct collection *k, const struct space *s, const float *vector, size_t n_k,
+	const struct vindex_filter *filter);
+/* The effort of a query that names none; 0: the index's own. */
+uint32_t recall_effort(
+	struct collection *k, const struct space *s, const struct vindex_filter *filter);
+/* Of the queries of one band in one space; false: nothing was asked there yet. */
+bool recall_of(struct collection *k, const struct space *s, size_t band, struct recall_state *out);
 void recall_free(struct recall *r); /* accepts NULL */
 
 /* The effort that each space had last: after loading. */
@@ -63,13 +70,15 @@ struct recall_past {
 	uint32_t ef, next_ef; /* that was measured; from then on */
 	int64_t queries;
 	struct interval recall;
+	int64_t band;
 };
 enum err store_recall_add(struct tx *tx, int64_t collection, int64_t place,
 	const struct recall_past *p, struct errtext *et) MUST_CHECK;
 enum err store_recall_clear(
 	struct tx *tx, int64_t collection, int64_t place, struct errtext *et) MUST_CHECK;
-enum err store_recall(struct tx *tx, int64_t collection, int64_t place, size_t max, struct arena *a,
-	struct recall_past **out, size_t *n, struct errtext *et) MUST_CHECK; /* the newest first */
+/* The newest first. */
+enum err store_recall(struct tx *tx, int64_t collection, int64_t place, int64_t band, size_t max,
+	struct arena *a, struct recall_past **out, size_t *n, struct errtext *et) MUST_CHECK;
 
 /* ---- memory: memory.c ---- */
 

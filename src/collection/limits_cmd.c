@@ -103,9 +103,33 @@ enum err run_collections_set(struct cmd *cmd, struct errtext *et)
 
 /* ---- recall ---- */
 
+/* What was measured: at the present effort, and at the steps beside it. */
+static void print_measured(struct cmd *cmd, yyjson_val *of, const char *in)
+{
+	yyjson_val *now = yyjson_obj_get(of, "now"), *r = yyjson_obj_get(now, "recall"), *step;
+	size_t i, n;
+	cmd_outf(cmd, "effort %lld", (long long)json_i64(of, "ef", 0));
+	if (!yyjson_is_obj(now)) {
+		cmd_outf(cmd, ", nothing measured yet (%lld queries)\n",
+			(long long)json_i64(of, "seen", 0));
+		return;
+	}
+	cmd_outf(cmd, ", recall %s%.4f%s (%.4f to %.4f, %lld of %lld queries)\n",
+		cmd_style(cmd, "bold"), json_f64(r, "mean", 0), cmd_style(cmd, "reset"),
+		json_f64(r, "low", 0), json_f64(r, "high", 0),
+		(long long)json_i64(now, "queries", 0), (long long)json_i64(of, "seen", 0));
+	yyjson_arr_foreach(yyjson_obj_get(of, "steps"), i, n, step)
+	{
+		r = yyjson_obj_get(step, "recall");
+		cmd_outf(cmd, "%seffort %-5lld %.4f (%.4f to %.4f)\n", in,
+			(long long)json_i64(step, "ef", 0), json_f64(r, "mean", 0),
+			json_f64(r, "low", 0), json_f64(r, "high", 0));
+	}
+}
+
 static void print_recall(struct cmd *cmd, yyjson_val *s)
 {
-	yyjson_val *now = yyjson_obj_get(s, "now"), *r = yyjson_obj_get(now, "recall"), *step;
+	yyjson_val *of;
 	size_t i, n;
 	struct str name = json_str(s, "name");
 	cmd_outf(cmd, "  %s%.*s%s", name.n ? "" : "vectors", STR_FMT(name), name.n ? ": " : " ");
@@ -113,22 +137,14 @@ static void print_recall(struct cmd *cmd, yyjson_val *s)
 		cmd_outf(cmd, "few items: every search is exact\n");
 		return;
 	}
-	cmd_outf(cmd, "effort %lld", (long long)json_i64(s, "ef", 0));
-	if (!yyjson_is_obj(now)) {
-		cmd_outf(cmd, ", nothing measured yet (%lld queries)\n",
-			(long long)json_i64(s, "seen", 0));
-		return;
-	}
-	cmd_outf(cmd, ", recall %s%.4f%s (%.4f to %.4f, %lld of %lld queries)\n",
-		cmd_style(cmd, "bold"), json_f64(r, "mean", 0), cmd_style(cmd, "reset"),
-		json_f64(r, "low", 0), json_f64(r, "high", 0),
-		(long long)json_i64(now, "queries", 0), (long long)json_i64(s, "seen", 0));
-	yyjson_arr_foreach(yyjson_obj_get(s, "steps"), i, n, step)
+	print_measured(cmd, s, "    ");
+	yyjson_arr_foreach(yyjson_obj_get(s, "filtered"), i, n, of)
 	{
-		r = yyjson_obj_get(step, "recall");
-		cmd_outf(cmd, "    effort %-5lld %.4f (%.4f to %.4f)\n",
-			(long long)json_i64(step, "ef", 0), json_f64(r, "mean", 0),
-			json_f64(r, "low", 0), json_f64(r, "high", 0));
+		if (!json_i64(of, "seen", 0))
+			continue;
+		cmd_outf(cmd, "    with filters that %.0f to %.0f %% match:\n      ",
+			100 * json_f64(of, "share_min", 0), 100 * json_f64(of, "share_max", 1));
+		print_measured(cmd, of, "      ");
 	}
 }
 

@@ -190,11 +190,12 @@ static void write_step(struct jw *w, const struct recall_step *s)
 }
 
 static enum err write_past(struct jw *w, struct tx *tx, int64_t collection, size_t place,
-	struct arena *a, struct errtext *et)
+	size_t band, struct arena *a, struct errtext *et)
 {
 	struct recall_past *past = NULL;
 	size_t n = 0;
-	enum err e = store_recall(tx, collection, (int64_t)place, PAST_SHOWN, a, &past, &n, et);
+	enum err e = store_recall(
+		tx, collection, (int64_t)place, (int64_t)band, PAST_SHOWN, a, &past, &n, et);
 	jw_key(w, "past");
 	jw_arr(w);
 	for (size_t i = n; i-- > 0;) {
@@ -212,16 +213,12 @@ static enum err write_past(struct jw *w, struct tx *tx, int64_t collection, size
 	return e;
 }
 
-static enum err write_space(struct jw *w, struct collection *k, struct tx *tx,
-	const struct space *s, struct arena *a, struct errtext *et)
+/* The members of one band. */
+static enum err write_band(struct jw *w, struct collection *k, struct tx *tx, const struct space *s,
+	size_t band, struct arena *a, struct errtext *et)
 {
 	struct recall_state x;
-	const struct vindex *index = layout_of(k)->index[s->place];
-	(void)recall_of(k, s, &x);
-	jw_obj(w);
-	jw_kstr(w, "name", s->name);
-	jw_kbool(w, "exact",
-		vindex_count(layout_of(k)->index[s->place]) < vindex_opened(index)->exact_below);
+	(void)recall_of(k, s, band, &x);
 	jw_ki64(w, "ef", x.ef);
 	jw_ki64(w, "seen", (int64_t)x.seen);
 	jw_ki64(w, "measured", (int64_t)x.measured);
@@ -235,7 +232,27 @@ static enum err write_space(struct jw *w, struct collection *k, struct tx *tx,
 	for (size_t i = 0; i < x.n_steps; i++)
 		write_step(w, &x.steps[i]);
 	jw_end(w);
-	enum err e = write_past(w, tx, k->number, s->place, a, et);
+	return write_past(w, tx, k->number, s->place, band, a, et);
+}
+
+static enum err write_space(struct jw *w, struct collection *k, struct tx *tx,
+	const struct space *s, struct arena *a, struct errtext *et)
+{
+	struct vindex *index = layout_of(k)->index[s->place];
+	jw_obj(w);
+	jw_kstr(w, "name", s->name);
+	jw_kbool(w, "exact", vindex_count(index) < vindex_opened(index)->exact_below);
+	enum err e = write_band(w, k, tx, s, 0, a, et);
+	jw_key(w, "filtered");
+	jw_arr(w);
+	for (size_t band = 1; band < RECALL_BANDS && !e; band++) {
+		jw_obj(w);
+		jw_kf64(w, "share_min", recall_shares[band]);
+		jw_kf64(w, "share_max", recall_shares[band - 1]);
+		e = write_band(w, k, tx, s, band, a, et);
+		jw_end(w);
+	}
+	jw_end(w);
 	jw_end(w);
 	return e;
 }

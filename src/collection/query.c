@@ -361,6 +361,10 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 		e = filter_bits(k, q->filter, q->among, q->n_among, &filter, et);
 		v.filter = &filter;
 	}
+	/* the effort is ours to choose */
+	bool own = !q->ef && !q->exact && !q->among && !v.within && !k->asof;
+	if (!e && own && v.filter)
+		v.ef = recall_effort(k, s, v.filter);
 	e = e         ? e
 	    : k->asof ? asof_search(k, s, &v, found, &answer, &gone, et)
 		      : vindex_search(layout_of(k)->index[s->place], &v, found, &answer, et);
@@ -379,9 +383,9 @@ enum err collection_query(struct collection *k, const struct item_query *q, stru
 		leave_out(q, hits, &answer.n);
 	}
 	if (!e && !k->asof) {
+		if (answer.how == VINDEX_GRAPH && own)
+			recall_offer(k, s, q->vector, most, v.filter);
 		shadow_offer(k, q, &filter, v.filter != NULL, hits, answer.n);
-		if (answer.how == VINDEX_GRAPH && !v.filter && !q->ef && !v.within)
-			recall_offer(k, s, q->vector, most);
 	}
 	free((void *)filter.bits);
 	if (e)

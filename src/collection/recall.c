@@ -7,8 +7,12 @@
  * step only when the lower end of the interval one step below is not. Between the two lies the
  * width of the interval, and after each step some queries are waited for: it does not swing.
  *
- * Filtered queries, and those that name an effort, go other ways and are not among them. */
-#include "collection/held.h"
+ * A filtered query walks the graph otherwise, and the fewer items match, the harder it is: such
+ * queries are measured, and have an effort, by themselves, in three bands of the share that
+ * matches. Where so few match that all of them are compared, there is nothing to measure.
+ *
+ * Queries that name an effort, and those with a threshold, go other ways and are not among them. */
+#include "collection/recall_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -16,41 +20,18 @@
 #include <stdlib.h>
 
 enum {
-	KEPT = 64,       /* queries since the last round */
-	WINDOW = 400,    /* the last measured ones, of each effort */
-	ENOUGH = 30,     /* before a step up */
-	SURE = 100,      /* before a step down */
-	K_MAX = 100,     /* hits that are compared */
-	PAST_MS = 60000, /* how often the past is noted */
-	PAST_KEPT = 500,
-	ROUND_SHARE = 20, /* a round takes at most a 20th of the time between them */
+	ENOUGH = 30,            /* before a step up */
+	SURE = 100,             /* before a step down */
+	PAST_MS = 60000,        /* how often the past is noted */
+	ROUND_SHARE = 20,       /* a round takes at most a 20th of the time between them */
+	FILTER_BYTES = 8 << 20, /* of the filters that a band keeps */
 };
 
 const uint32_t recall_steps[RECALL_STEPS] = {
 	16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
-
-struct measured {
-	float v[WINDOW];
-	size_t n, at; /* a ring */
-};
-
-struct space_recall {
-	int64_t since; /* which space this is, of those that had the place */
-	uint32_t dim;
-	uint64_t seen, seen_now, measured; /* queries; since the last round */
-	size_t n;
-	float *vectors; /* KEPT of them */
-	uint16_t k[KEPT];
-	struct measured steps[RECALL_STEPS];
-	uint64_t stepped_at; /* .measured when the effort changed */
-	uint64_t lot;
-	int64_t past_ms;
-};
-
-struct recall {
-	pthread_mutex_t mu;
-	struct space_recall *at[COLLECTION_SPACES_MAX];
-};
+/* From a third on a walk goes over all items and leaves out those that do not match (search.c of
+ * the index); below, over matching ones. */
+const double recall_shares[RECALL_BANDS] = {1, 1.0 / 3, 0.1, 0};
 
 struct recalls {
 	struct croft *c;
@@ -58,10 +39,20 @@ struct recalls {
 	struct cancel stop;
 };
 
+static void forget_queries(struct recall_band *b)
+{
+	for (size_t i = 0; i < RECALL_KEPT; i++) {
+		free((void *)b->filters[i].bits);
+		b->filters[i] = (struct vindex_filter){0};
+	}
+}
+
 static void free_space(struct space_recall *s)
 {
-	if (s)
-		free(s->vectors);
+	for (size_t i = 0; s && i < RECALL_BANDS; i++) {
+		forget_queries(&s->bands[i]);
+		free(s->bands[i].vectors);
+	}
 	free(s);
 }
 
@@ -77,9 +68,9 @@ void recall_free(struct recall *r)
 
 /* ---- from the queries ---- */
 
-static uint64_t draw(struct space_recall *s, uint64_t below)
+static uint64_t draw(struct recall_band *b, uint64_t below)
 {
-	uint64_t z = s->lot += 0x9e3779b97f4a7c15u;
+	uint64_t z = b->lot += 0x9e3779b97f4a7c15u;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return (uint64_t)((unsigned __int128)(z ^ z >> 31) * below >> 64);
@@ -104,38 +95,92 @@ static struct space_recall *space_for(struct recall *r, const struct space *s)
 	struct space_recall *x = r->at[s->place];
 	if (x && x->since == s->since && x->dim == s->dim)
 		return x;
+	if (x)
+		for (size_t b = 0; b < RECALL_BANDS; b++)
+			atomic_store(&r->ef[s->place][b], 0);
 	free_space(x);
 	r->at[s->place] = x = calloc(1, sizeof *x);
 	if (!x)
 		return NULL;
-	*x = (struct space_recall){.since = s->since, .dim = s->dim, .lot = (uint64_t)s->place};
-	x->vectors = malloc((size_t)KEPT * s->dim * sizeof *x->vectors);
-	if (!x->vectors) {
-		free(x);
-		r->at[s->place] = x = NULL;
-	}
+	*x = (struct space_recall){.since = s->since, .dim = s->dim};
+	for (size_t b = 0; b < RECALL_BANDS; b++)
+		x->bands[b].lot = (uint64_t)s->place * RECALL_BANDS + b;
 	return x;
+}
+
+static size_t band_of(struct vindex *index, const struct vindex_filter *f)
+{
+	double share = f ? (double)f->count / (double)MAX(vindex_count(index), (size_t)1) : 1;
+	size_t b = 1;
+	if (!f)
+		return 0;
+	while (b + 1 < RECALL_BANDS && share < recall_shares[b])
+		b++;
+	return b;
+}
+
+static size_t filter_bytes(const struct vindex_filter *f)
+{
+	return (f->n_bits + 63) / 64 * sizeof *f->bits;
+}
+
+/* As the at-th of its band. Large filters are kept only as many as FILTER_BYTES hold. */
+static void keep_query(struct recall_band *b, size_t at, uint32_t dim, const float *vector,
+	size_t n_k, const struct vindex_filter *f)
+{
+	uint64_t *bits = NULL;
+	if (!b->vectors)
+		b->vectors = malloc((size_t)RECALL_KEPT * dim * sizeof *b->vectors);
+	if (!b->vectors || (f && !(bits = malloc(filter_bytes(f) + 1))))
+		return;
+	if (f)
+		memcpy(bits, f->bits, filter_bytes(f));
+	free((void *)b->filters[at].bits);
+	b->filters[at] =
+		f ? (struct vindex_filter){.bits = bits, .n_bits = f->n_bits, .count = f->count}
+		  : (struct vindex_filter){0};
+	memcpy(b->vectors + at * dim, vector, dim * sizeof *vector);
+	b->k[at] = (uint16_t)MIN(n_k, (size_t)RECALL_K_MAX);
+	b->n = MAX(b->n, at + 1);
 }
 
 /* Vitter's algorithm R: each of the queries since the last round is kept with the same chance. A
  * query never waits for the lock. */
-void recall_offer(struct collection *k, const struct space *s, const float *vector, size_t n_k)
+void recall_offer(struct collection *k, const struct space *s, const float *vector, size_t n_k,
+	const struct vindex_filter *filter)
 {
 	struct recall *r = collections_of(k->c)->recalls ? recall_for(k) : NULL;
-	if (!r || pthread_mutex_trylock(&r->mu))
+	struct vindex *index = layout_of(k)->index[s->place];
+	if (!r || !index || (filter && !filter->bits) || pthread_mutex_trylock(&r->mu))
 		return;
 	struct space_recall *x = space_for(r, s);
 	if (x) {
-		uint64_t at = x->n < KEPT ? x->n : draw(x, x->seen_now + 1);
-		x->seen++;
-		x->seen_now++;
-		if (at < KEPT) {
-			memcpy(x->vectors + at * x->dim, vector, x->dim * sizeof *vector);
-			x->k[at] = (uint16_t)MIN(n_k, (size_t)K_MAX);
-			x->n = MAX(x->n, at + 1);
-		}
+		struct recall_band *b = &x->bands[band_of(index, filter)];
+		size_t room = RECALL_KEPT;
+		if (filter && filter->n_bits)
+			room = MIN(room, FILTER_BYTES / filter_bytes(filter) + 1);
+		uint64_t at = b->n < room ? b->n : draw(b, b->seen_now + 1);
+		b->seen++;
+		b->seen_now++;
+		if (at < room)
+			keep_query(b, (size_t)at, x->dim, vector, n_k, filter);
 	}
 	pthread_mutex_unlock(&r->mu);
+}
+
+uint32_t recall_effort(
+	struct collection *k, const struct space *s, const struct vindex_filter *filter)
+{
+	struct recall *r = atomic_load(&k->recall);
+	struct vindex *index = layout_of(k)->index[s->place];
+	return r && index && filter ? atomic_load(&r->ef[s->place][band_of(index, filter)]) : 0;
+}
+
+uint32_t recall_ef(struct collection *k, const struct layout *l, size_t place, size_t band)
+{
+	struct recall *r = atomic_load(&k->recall);
+	uint32_t own = r && band ? atomic_load(&r->ef[place][band]) : 0;
+	return own ? own : l->index[place] ? vindex_ef(l->index[place]) : 0;
 }
 
 /* ---- what was measured ---- */
@@ -143,15 +188,15 @@ void recall_offer(struct collection *k, const struct space *s, const float *vect
 static void add(struct measured *m, float v)
 {
 	m->v[m->at] = v;
-	m->at = (m->at + 1) % WINDOW;
-	m->n = MIN(m->n + 1, (size_t)WINDOW);
+	m->at = (m->at + 1) % RECALL_WINDOW;
+	m->n = MIN(m->n + 1, (size_t)RECALL_WINDOW);
 }
 
 /* By the bootstrap over queries; when all are the same, that says nothing, and Wilson's interval
  * with as many trials as queries is given. */
-static struct interval interval_of(const struct measured *m)
+struct interval recall_interval(const struct measured *m)
 {
-	double v[WINDOW];
+	double v[RECALL_WINDOW];
 	bool same = true;
 	for (size_t i = 0; i < m->n; i++) {
 		v[i] = (double)m->v[i];
@@ -160,7 +205,7 @@ static struct interval interval_of(const struct measured *m)
 	return same ? agree_wilson(v[0], (double)m->n) : agree_bootstrap(v, m->n);
 }
 
-static size_t step_of(uint32_t ef)
+size_t recall_step_of(uint32_t ef)
 {
 	size_t i = 0;
 	while (i + 1 < RECALL_STEPS && recall_steps[i + 1] <= ef)
@@ -170,16 +215,18 @@ static size_t step_of(uint32_t ef)
 
 /* ---- a round ---- */
 
-/* What a round works on: copied, so that queries are not held up. */
+/* What a round works on: taken, so that queries are not held up. */
 struct round {
 	struct collection *k;
+	const struct layout *l;
 	const struct space *space;
 	struct vindex *index;
-	size_t n;
+	size_t band, n;
 	float *vectors;
-	uint16_t ks[KEPT];
-	size_t step;        /* of the present effort */
-	float got[KEPT][3]; /* recall one step below, here, above; NaN: not tried */
+	uint16_t ks[RECALL_KEPT];
+	struct vindex_filter filters[RECALL_KEPT];
+	size_t step;               /* of the present effort */
+	float got[RECALL_KEPT][3]; /* recall one step below, here, above; NaN: not tried */
 	size_t done;
 };
 
@@ -187,29 +234,40 @@ static bool take_sample(struct recall *r, struct round *x)
 {
 	pthread_mutex_lock(&r->mu);
 	struct space_recall *s = r->at[x->space->place];
-	bool any = s && s->n && s->since == x->space->since && s->dim == x->space->dim;
-	float *fresh = any ? malloc((size_t)KEPT * s->dim * sizeof *fresh) : NULL;
-	if (fresh) {
-		x->n = s->n;
-		x->vectors = s->vectors;
-		memcpy(x->ks, s->k, sizeof x->ks);
-		s->vectors = fresh;
-		s->n = 0;
-		s->seen_now = 0;
+	struct recall_band *b = s ? &s->bands[x->band] : NULL;
+	bool any = b && b->n && s->since == x->space->since && s->dim == x->space->dim;
+	if (any) {
+		x->n = b->n;
+		x->vectors = b->vectors;
+		memcpy(x->ks, b->k, sizeof x->ks);
+		memcpy(x->filters, b->filters, sizeof x->filters);
+		memset(b->filters, 0, sizeof b->filters);
+		b->vectors = NULL;
+		b->n = 0;
+		b->seen_now = 0;
 	}
 	pthread_mutex_unlock(&r->mu);
-	return fresh != NULL;
+	return any;
 }
 
-/* Hits that are as good as the k-th of all count: of equal scores either is right. */
+static void drop_sample(struct round *x)
+{
+	for (size_t i = 0; i < RECALL_KEPT; i++)
+		free((void *)x->filters[i].bits);
+	free(x->vectors);
+}
+
+/* Hits that are as good as the k-th of all count: of equal scores either is right. With a filter a
+ * greater effort may compare all that match: then nothing is missed. */
 static enum err compare_one(
 	struct round *x, size_t q, const struct cancel *stop, struct errtext *et)
 {
-	struct hit exact[K_MAX], near[K_MAX];
+	struct hit exact[RECALL_K_MAX], near[RECALL_K_MAX];
 	struct vindex_answer a = {0};
 	struct vindex_query v = {.vector = x->vectors + q * x->space->dim,
 		.k = x->ks[q],
 		.exact = true,
+		.filter = x->band ? &x->filters[q] : NULL,
 		.cancel = stop};
 	enum err e = vindex_search(x->index, &v, exact, &a, et);
 	if (e || !a.n)
@@ -226,7 +284,7 @@ static enum err compare_one(
 		size_t found = 0;
 		for (size_t i = 0; i < a.n && !e; i++)
 			found += near[i].score >= exact[want - 1].score;
-		if (!e && a.how == VINDEX_GRAPH)
+		if (!e && (a.how == VINDEX_GRAPH || x->band))
 			x->got[q][side] = (float)MIN(found, want) / (float)want;
 	}
 	return e;
@@ -245,46 +303,61 @@ static enum err compare_all(struct round *x, uint64_t budget_ns, const struct ca
 }
 
 /* The next effort, or the same. */
-static uint32_t next_ef(const struct space_recall *s, size_t step, double target)
+static uint32_t next_ef(const struct recall_band *s, size_t step, double target)
 {
 	const struct measured *now = &s->steps[step];
 	uint64_t since = s->measured - s->stepped_at;
 	if (target <= 0 || since < ENOUGH || now->n < ENOUGH)
 		return recall_steps[step];
-	if (interval_of(now).mean < target)
+	if (recall_interval(now).mean < target)
 		return recall_steps[MIN(step + 1, (size_t)RECALL_STEPS - 1)];
 	if (step && since >= SURE && s->steps[step - 1].n >= SURE &&
-		interval_of(&s->steps[step - 1]).low >= target)
+		recall_interval(&s->steps[step - 1]).low >= target)
 		return recall_steps[step - 1];
 	return recall_steps[step];
 }
 
-static void keep_round(struct recall *r, struct round *x, struct recall_past *past, bool *noted)
+static void set_ef(struct recall *r, const struct round *x, uint32_t ef)
+{
+	if (x->band)
+		atomic_store(&r->ef[x->space->place][x->band], ef);
+	else
+		vindex_set_ef(x->index, ef);
+}
+
+/* What the round found, and the effort from now on. */
+static void add_round(struct recall *r, const struct round *x, struct recall_band *b,
+	struct recall_past *past, bool *noted)
 {
 	int64_t now = clock_unix_ms();
 	double target = (double)atomic_load(&x->k->recall_ppm) / 1e6;
+	for (size_t q = 0; q < x->done; q++)
+		for (size_t side = 0; side < 3; side++)
+			if (!isnan(x->got[q][side]))
+				add(&b->steps[x->step + side - 1], x->got[q][side]);
+	b->measured += x->done;
+	uint32_t ef = next_ef(b, x->step, target);
+	bool changed = ef != recall_steps[x->step];
+	if (changed || (target > 0 && x->band))
+		set_ef(r, x, ef); /* a band's does not follow the index's any more */
+	if (changed)
+		b->stepped_at = b->measured;
+	const struct measured *m = &b->steps[x->step];
+	if (m->n && (now - b->past_ms >= PAST_MS || changed)) {
+		*past = (struct recall_past){now, recall_steps[x->step], ef, (int64_t)m->n,
+			recall_interval(m), (int64_t)x->band};
+		b->past_ms = now;
+		*noted = true;
+	}
+}
+
+static void keep_round(struct recall *r, struct round *x, struct recall_past *past, bool *noted)
+{
 	*noted = false;
 	pthread_mutex_lock(&r->mu);
 	struct space_recall *s = r->at[x->space->place];
-	if (s && s->since == x->space->since && x->done) {
-		for (size_t q = 0; q < x->done; q++)
-			for (size_t side = 0; side < 3; side++)
-				if (!isnan(x->got[q][side]))
-					add(&s->steps[x->step + side - 1], x->got[q][side]);
-		s->measured += x->done;
-		uint32_t ef = next_ef(s, x->step, target);
-		if (ef != recall_steps[x->step]) {
-			vindex_set_ef(x->index, ef);
-			s->stepped_at = s->measured;
-		}
-		const struct measured *m = &s->steps[x->step];
-		if (m->n && (now - s->past_ms >= PAST_MS || ef != recall_steps[x->step])) {
-			*past = (struct recall_past){
-				now, recall_steps[x->step], ef, (int64_t)m->n, interval_of(m)};
-			s->past_ms = now;
-			*noted = true;
-		}
-	}
+	if (s && s->since == x->space->since && x->done)
+		add_round(r, x, &s->bands[x->band], past, noted);
 	pthread_mutex_unlock(&r->mu);
 }
 
@@ -301,23 +374,45 @@ static enum err note_in(struct tx *tx, void *ctx, struct errtext *et)
 
 /* ef that another has set lies between two steps: then the lower one counts. */
 static void round_of(struct recalls *all, struct collection *k, const struct layout *l, size_t s,
-	uint64_t budget_ns)
+	size_t band, uint64_t budget_ns)
 {
 	struct recall *r = atomic_load(&k->recall);
-	struct round x = {.k = k, .space = &l->spaces[s], .index = l->index[s]};
+	struct round *x = calloc(1, sizeof *x);
 	struct noting n = {.collection = k->number, .place = (int64_t)s};
 	struct errtext et = {0};
-	bool noted;
-	if (!r || !x.index || !take_sample(r, &x))
-		return;
-	x.step = step_of(vindex_ef(x.index));
-	if (vindex_ef(x.index) != recall_steps[x.step])
-		vindex_set_ef(x.index, recall_steps[x.step]);
-	(void)!compare_all(&x, budget_ns, &all->stop);
-	keep_round(r, &x, &n.past, &noted);
-	free(x.vectors);
+	bool noted = false;
+	if (x && r && l->index[s]) {
+		*x = (struct round){
+			.k = k, .l = l, .space = &l->spaces[s], .index = l->index[s], .band = band};
+		if (take_sample(r, x)) {
+			uint32_t ef = recall_ef(k, l, s, band);
+			x->step = recall_step_of(ef);
+			if (!band && ef != recall_steps[x->step])
+				vindex_set_ef(x->index, recall_steps[x->step]);
+			(void)!compare_all(x, budget_ns, &all->stop);
+			keep_round(r, x, &n.past, &noted);
+			drop_sample(x);
+		}
+	}
+	free(x);
 	if (noted && db_write(croft_db(k->c), note_in, &n, &et))
 		log_debug("the recall of a collection was not noted: %s", et.msg);
+}
+
+/* Queries of the bands share a space's time. */
+static void round_of_space(struct recalls *all, struct collection *k, const struct layout *l,
+	size_t s, uint64_t budget_ns)
+{
+	struct recall *r = atomic_load(&k->recall);
+	bool any[RECALL_BANDS] = {false};
+	unsigned n = 0;
+	pthread_mutex_lock(&r->mu);
+	for (size_t b = 0; r->at[s] && b < RECALL_BANDS; b++)
+		n += any[b] = r->at[s]->bands[b].n > 0;
+	pthread_mutex_unlock(&r->mu);
+	for (size_t b = 0; b < RECALL_BANDS; b++)
+		if (any[b])
+			round_of(all, k, l, s, b, budget_ns / n);
 }
 
 static void round_of_all(struct recalls *all, uint64_t budget_ns)
@@ -333,7 +428,7 @@ static void round_of_all(struct recalls *all, uint64_t budget_ns)
 			continue;
 		const struct layout *l = layout_of(k);
 		for (size_t s = 0; s < l->n && atomic_load(&k->recall); s++)
-			round_of(all, k, l, s, budget_ns);
+			round_of_space(all, k, l, s, budget_ns);
 		let_go_pinned(k);
 	}
 	buf_free(&keys);
@@ -381,182 +476,25 @@ void recall_stop(struct croft *c)
 	free(all);
 }
 
-/* ---- what it is ---- */
-
-bool recall_of(struct collection *k, const struct space *s, struct recall_state *out)
-{
-	struct recall *r = atomic_load(&k->recall);
-	struct vindex *index = layout_of(k)->index[s->place];
-	*out = (struct recall_state){.ef = index ? vindex_ef(index) : 0};
-	if (!r || !index)
-		return false;
-	pthread_mutex_lock(&r->mu);
-	const struct space_recall *x = r->at[s->place];
-	bool there = x && x->since == s->since;
-	if (there) {
-		out->seen = x->seen;
-		out->measured = x->measured;
-	}
-	for (size_t i = 0; there && i < RECALL_STEPS; i++) {
-		if (!x->steps[i].n)
-			continue;
-		struct recall_step step = {
-			recall_steps[i], x->steps[i].n, interval_of(&x->steps[i])};
-		out->steps[out->n_steps++] = step;
-		if (step.ef == recall_steps[step_of(out->ef)])
-			out->now = step;
-	}
-	pthread_mutex_unlock(&r->mu);
-	return there;
-}
-
-static void label(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			buf_putc(out, '\\');
-		buf_putc(out, s.p[i] == '\n' ? ' ' : s.p[i]);
-	}
-}
-
-static void labels(struct buf *out, const char *name, const struct collection *k,
-	const struct space *s, const char *more)
-{
-	buf_addf(out, "croft_collection_%s{project=\"", name);
-	label(out, k->project);
-	buf_addc(out, "\",collection=\"");
-	label(out, k->name);
-	buf_addc(out, "\",space=\"");
-	label(out, s->name);
-	buf_addf(out, "\"%s} ", more);
-}
-
-/* One family at a time, as the format wants it. */
-static void metric(struct croft *c, struct buf *out, size_t family)
-{
-	static const char *const heads[][2] = {
-		{"recall", "Recall of sampled live queries against an exact search"},
-		{"effort", "Effort (ef) of searches that name none"}};
-	struct collections *cs = collections_of(c);
-	struct buf keys = {0};
-	struct str rest, line;
-	bool any = false;
-	list_open(cs, &keys);
-	rest = buf_str(&keys);
-	while (str_next(&rest, '\n', &line)) {
-		struct collection *k = line.n ? take_pinned(cs, line) : NULL;
-		const struct layout *l = k ? layout_of(k) : NULL;
-		for (size_t s = 0; l && s < l->n; s++) {
-			struct recall_state x;
-			if (!recall_of(k, &l->spaces[s], &x) || !x.now.queries)
-				continue;
-			if (!any)
-				buf_addf(out,
-					"# HELP croft_collection_%s %s\n# TYPE croft_collection_%s "
-					"gauge\n",
-					heads[family][0], heads[family][1], heads[family][0]);
-			any = true;
-			const struct interval *i = &x.now.recall;
-			if (family) {
-				labels(out, heads[1][0], k, &l->spaces[s], "");
-				buf_addf(out, "%u\n", x.ef);
-				continue;
-			}
-			labels(out, heads[0][0], k, &l->spaces[s], ",bound=\"mean\"");
-			buf_addf(out, "%.6f\n", i->mean);
-			labels(out, heads[0][0], k, &l->spaces[s], ",bound=\"low\"");
-			buf_addf(out, "%.6f\n", i->low);
-			labels(out, heads[0][0], k, &l->spaces[s], ",bound=\"high\"");
-			buf_addf(out, "%.6f\n", i->high);
-		}
-		if (k)
-			let_go_pinned(k);
-	}
-	buf_free(&keys);
-}
-
-void recall_metrics(struct croft *c, struct buf *out)
-{
-	metric(c, out, 0);
-	metric(c, out, 1);
-}
-
 /* ---- the past ---- */
 
 enum err recall_resume(struct collection *k, struct tx *tx, struct arena *a, struct errtext *et)
 {
 	const struct layout *l = layout_now(k);
 	enum err e = OK;
-	for (size_t s = 0; s < l->n && !e; s++) {
+	for (size_t s = 0; s < l->n * RECALL_BANDS && !e; s++) {
 		struct recall_past *past;
-		size_t n = 0;
-		if (!l->index[s] || !atomic_load(&k->recall_ppm))
+		struct recall *r;
+		size_t n = 0, place = s / RECALL_BANDS, band = s % RECALL_BANDS;
+		if (!l->index[place] || !atomic_load(&k->recall_ppm))
 			continue;
-		e = store_recall(tx, k->number, (int64_t)s, 1, a, &past, &n, et);
-		if (!e && n && past[0].at_ms)
-			vindex_set_ef(l->index[s], past[0].next_ef);
-	}
-	return e;
-}
-
-enum err store_recall_add(struct tx *tx, int64_t collection, int64_t place,
-	const struct recall_past *p, struct errtext *et)
-{
-	uint64_t lot;
-	struct row *r;
-	random_bytes(&lot, sizeof lot);
-	enum err e = db_exec(tx, et,
-		"INSERT INTO collection_recall (collection, place, at_ms, lot, ef, next_ef, "
-		"queries, mean, low, high) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		P_I64(collection), P_I64(place), P_I64(p->at_ms), P_I64((int64_t)(lot >> 1)),
-		P_I64(p->ef), P_I64(p->next_ef), P_I64(p->queries), P_F64(p->recall.mean),
-		P_F64(p->recall.low), P_F64(p->recall.high));
-	e = e ? e
-	      : db_query(tx, &r, et,
-			"SELECT at_ms FROM collection_recall WHERE collection = ? AND place = ? "
-			"ORDER BY at_ms DESC LIMIT 1 OFFSET ?",
-			P_I64(collection), P_I64(place), P_I64(PAST_KEPT));
-	if (e)
-		return e;
-	bool more = row_next(r, &e, et);
-	int64_t before = more ? row_i64(r, 0) : 0;
-	row_free(r);
-	return e || !more
-		       ? e
-		       : db_exec(tx, et,
-				 "DELETE FROM collection_recall WHERE collection = ? AND place = "
-				 "? AND at_ms <= ?",
-				 P_I64(collection), P_I64(place), P_I64(before));
-}
-
-enum err store_recall_clear(struct tx *tx, int64_t collection, int64_t place, struct errtext *et)
-{
-	return db_exec(tx, et, "DELETE FROM collection_recall WHERE collection = ? AND place = ?",
-		P_I64(collection), P_I64(place));
-}
-
-enum err store_recall(struct tx *tx, int64_t collection, int64_t place, size_t max, struct arena *a,
-	struct recall_past **out, size_t *n, struct errtext *et)
-{
-	struct recall_past *list = arena_array_of(a, max + 1, struct recall_past);
-	struct row *r;
-	size_t got = 0;
-	if (!list)
-		return err_set(et, ERR_NOMEM, "no memory for the recall of a collection");
-	enum err e = db_query(tx, &r, et,
-		"SELECT at_ms, ef, next_ef, queries, mean, low, high FROM collection_recall WHERE "
-		"collection = ? AND place = ? ORDER BY at_ms DESC, lot LIMIT ?",
-		P_I64(collection), P_I64(place), P_I64((int64_t)max));
-	if (e)
-		return e;
-	while (got < max && row_next(r, &e, et))
-		list[got++] = (struct recall_past){row_i64(r, 0), (uint32_t)row_i64(r, 1),
-			(uint32_t)row_i64(r, 2), row_i64(r, 3),
-			{row_f64(r, 4), row_f64(r, 5), row_f64(r, 6)}};
-	row_free(r);
-	if (!e) {
-		*out = list;
-		*n = got;
+		e = store_recall(tx, k->number, (int64_t)place, (int64_t)band, 1, a, &past, &n, et);
+		if (e || !n || !past[0].at_ms)
+			continue;
+		if (!band)
+			vindex_set_ef(l->index[place], past[0].next_ef);
+		else if ((r = recall_for(k)))
+			atomic_store(&r->ef[place][band], past[0].next_ef);
 	}
 	return e;
 }

@@ -30,7 +30,7 @@ def point():
 
 
 def put(c, ids):
-    return c.json("PUT", PATH + "/items", {"items": [{"id": i, "vector": point()} for i in ids]})
+    return c.json("PUT", PATH + "/items", {"items": [{"id": i, "vector": point(), "payload": {"n": i % 100}} for i in ids]})
 
 
 def search(c, vector, **more):
@@ -124,12 +124,65 @@ with Croft(settings={"collection.recall_every": "200ms", "collection.idle": "3s"
            "the metrics have it")
     rc, out, err = c.cli("collections", "recall", "points")
     tap.ok(rc == 0 and "effort" in out and "recall" in out and max(map(len, out.splitlines())) <= 80, "the command shows it", out + err)
+    # queries with a filter are measured by themselves, by how many items match
+    bands = {"most": {"must": [{"key": "n", "range": {"lt": 90}}]}, "few": {"must": [{"key": "n", "range": {"lt": 25}}]}}
+
+    def band(name):
+        return recall(c)["spaces"][0]["filtered"][0 if name == "most" else 1]
+
+    def ask_filtered(name, n, seconds, condition):
+        end = time.time() + seconds
+        while time.time() < end:
+            for _ in range(n):
+                search(c, point(), filter=bands[name])
+            if condition(band(name)):
+                return True
+        return False
+
+    c.cli("collections", "set", "points", "--recall-target", "0")
+    unfiltered = recall(c)["spaces"][0]["ef"]
+    tap.same([[round(b["share_min"], 2), round(b["share_max"], 2), b["seen"]] for b in recall(c)["spaces"][0]["filtered"]],
+             [[0.33, 1, 0], [0.1, 0.33, 0], [0, 0.1, 0]], "bands of the share that matches")
+    tap.ok(ask_filtered("most", 60, 30, lambda b: b["now"] and b["now"]["queries"] >= 200), "filtered queries are compared with exact filtered searches", band("most"))
+    said, found, total = band("most")["now"], 0, 0
+    for _ in range(150):
+        q = point()
+        exact = {h["id"] for h in search(c, q, exact=True, filter=bands["most"])["hits"]}
+        found += len(exact & {h["id"] for h in search(c, q, filter=bands["most"])["hits"]})
+        total += 10
+    truth, interval = found / total, said["recall"]
+    sd = math.sqrt(truth * (1 - truth) / 150)
+    tap.ok(interval["low"] - 2 * sd <= truth <= interval["high"] + 2 * sd and interval["high"] - interval["low"] < 0.08,
+           f"what is said ({interval['low']:.4f} to {interval['high']:.4f}) is what an independent sample finds ({truth:.4f})")
+    tap.same(band("most")["ef"], unfiltered, "without a target they have the effort of the others")
+    seen = recall(c)["spaces"][0]["seen"]
+    for _ in range(5):
+        search(c, point(), filter=bands["few"])
+    tap.same([band("few")["seen"], recall(c)["spaces"][0]["seen"]], [0, seen], "where all that match are compared there is nothing to measure")
+    c.cli("collections", "set", "points", "--recall-target", "0.995")
+    tap.ok(ask_filtered("most", 60, 90, lambda b: b["now"] and b["ef"] > unfiltered and b["now"]["queries"] >= 20 and b["now"]["recall"]["mean"] >= 0.995),
+           "their effort follows the target", band("most"))
+    tap.same(recall(c)["spaces"][0]["ef"], unfiltered, "and only theirs, as nothing else was asked")
+    raised = band("most")["ef"]
+    found = total = 0
+    for _ in range(150):
+        q = point()
+        exact = {h["id"] for h in search(c, q, exact=True, filter=bands["most"])["hits"]}
+        found += len(exact & {h["id"] for h in search(c, q, filter=bands["most"])["hits"]})
+        total += 10
+    tap.ok(found / total > max(truth, 0.99), f"searches use it: {truth:.4f} became {found / total:.4f}")
+    text = c.get("/metrics")[1].decode()
+    tap.ok('croft_collection_recall_filtered{project="default",collection="points",space="",share_min="0.3333",bound="low"} ' in text
+           and f'croft_collection_effort_filtered{{project="default",collection="points",space="",share_min="0.3333"}} {raised}' in text, "the metrics have it")
+    rc, out, err = c.cli("collections", "recall", "points")
+    tap.ok(rc == 0 and "33 to 100 % match" in out and f"effort {raised}, recall" in out and max(map(len, out.splitlines())) <= 80, "the command shows it", out + err)
+    c.cli("collections", "set", "points", "--recall-target", "0.6")
     # nobody uses it
     ef, q = recall(c)["spaces"][0]["ef"], point()
     before = search(c, q, exact=True)["hits"]
     tap.ok(until(15, lambda: time.sleep(4.5) or recall(c)["spaces"][0]["seen"] == 0), "a collection that nobody uses leaves the memory")
     tap.same(search(c, q, exact=True)["hits"], before, "and is there when it is wanted")
-    tap.same(recall(c)["spaces"][0]["ef"], ef, "with the effort that it had")
+    tap.same([recall(c)["spaces"][0]["ef"], band("most")["ef"]], [ef, raised], "with the efforts that it had")
     put(c, [ITEMS + 600])
     tap.same(c.json("GET", PATH)[1]["items"], ITEMS + 501, "and goes on")
     c.kill()

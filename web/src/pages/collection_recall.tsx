@@ -4,7 +4,7 @@ import { call } from '../api'
 import { count, fullTime, size } from '../format'
 import { IntervalBar, between } from '../interval'
 import type { Collection } from '../types'
-import type { CollectionRecall } from '../types.gen'
+import type { CollectionRecall, RecallOf } from '../types.gen'
 import { Button, Facts, Failure, useEvery, useLoad } from '../ui'
 
 export function RecallTab({ k }: { k: Collection }) {
@@ -56,32 +56,45 @@ function Space({ s, target }: { s: CollectionRecall; target: number }) {
   return (
     <section class="move" aria-label={`Recall ${s.name}`}>
       <div class="move-head"><h2>Recall{s.name && ` of ${s.name}`}</h2><span class="dim small">effort {s.ef}</span></div>
-      {s.exact ? <p>So few items are compared one by one: every search is exact.</p>
-        : !s.now ? <p class="dim">Nothing measured yet: live queries are compared with exact searches as they come ({count(s.seen, 'query', 'queries')} so far).</p>
-          : (
-            <>
-              <div class="agree">
-                {s.steps.map((step) => (
-                  <>
-                    <span>{step.ef === s.now!.ef ? <b>effort {step.ef}</b> : `effort ${step.ef}`}</span>
-                    <IntervalBar value={step.recall} target={target} low={0.5} />
-                    <span>{between(step.recall)} <span class="dim small">{count(step.queries, 'query', 'queries')}</span></span>
-                  </>
-                ))}
-              </div>
-              {s.past.length > 1 && <Past s={s} target={target} />}
-            </>
-          )}
+      {s.exact ? <p>So few items are compared one by one: every search is exact.</p> : <Measured of={s} target={target} />}
+      {s.filtered.filter((of) => !s.exact && of.seen > 0).map((of) => (
+        <section key={of.share_min} aria-label={`Recall ${s.name} filtered from ${share(of.share_min)}`}>
+          <div class="move-head"><h3>With filters that {share(of.share_min)} to {share(of.share_max)} % of the items match</h3>
+            <span class="dim small">effort {of.ef}</span></div>
+          <Measured of={of} target={target} />
+        </section>
+      ))}
     </section>
   )
 }
 
+const share = (v: number) => String(Math.round(100 * v))
+
+/** At the present effort, at the steps beside it, and over time. */
+function Measured({ of, target }: { of: RecallOf; target: number }) {
+  if (!of.now) return <p class="dim">Nothing measured yet: live queries are compared with exact searches as they come ({count(of.seen, 'query', 'queries')} so far).</p>
+  return (
+    <>
+      <div class="agree">
+        {of.steps.map((step) => (
+          <>
+            <span>{step.ef === of.now!.ef ? <b>effort {step.ef}</b> : `effort ${step.ef}`}</span>
+            <IntervalBar value={step.recall} target={target} low={0.5} />
+            <span>{between(step.recall)} <span class="dim small">{count(step.queries, 'query', 'queries')}</span></span>
+          </>
+        ))}
+      </div>
+      {of.past.length > 1 && <Past s={of} target={target} />}
+    </>
+  )
+}
+
 /** How it went: the mean and its interval over time. */
-function Past({ s, target }: { s: CollectionRecall; target: number }) {
+function Past({ s, target }: { s: RecallOf; target: number }) {
   const t = s.past.map((p) => Date.parse(p.at)), from = t[0]!, to = Math.max(t.at(-1)!, from + 1)
   const low = Math.max(0, Math.min(target || 1, ...s.past.map((p) => p.recall.low)) - 0.02)
   const x = (i: number) => (1000 * (t[i]! - from)) / (to - from), y = (v: number) => 100 - (100 * (v - low)) / (1 - low)
-  const line = (pick: (p: CollectionRecall['past'][number]) => number) => s.past.map((p, i) => `${x(i).toFixed(1)},${y(pick(p)).toFixed(1)}`)
+  const line = (pick: (p: RecallOf['past'][number]) => number) => s.past.map((p, i) => `${x(i).toFixed(1)},${y(pick(p)).toFixed(1)}`)
   return (
     <figure>
       <svg class="recall-past" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img"
