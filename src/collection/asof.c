@@ -27,42 +27,6 @@ const struct version *asof_version(const struct collection *k)
 
 /* ---- rows ---- */
 
-enum err asof_record(const struct version *v, const struct vitem *it, char **bytes,
-	struct vrecord *out, struct errtext *et)
-{
-	const struct tree_file *f = v->packs[it->pack].file;
-	struct vitem is;
-	uint64_t at = it->off;
-	size_t done = 0;
-	char *p = malloc(it->len + 1u);
-	enum err e = p ? OK : no_memory(et);
-	for (size_t i = 0; i < f->n_chunks && done < it->len && !e; i++) {
-		const struct tree_chunk *c = &f->chunks[i];
-		char hex[SHA256_HEX + 1];
-		if (at >= c->size) {
-			at -= c->size;
-			continue;
-		}
-		size_t some = MIN(it->len - done, (size_t)(c->size - at));
-		hex_encode(c->id, SHA256_BYTES, hex);
-		e = blob_read(v->blobs, hex, at, p + done, some, et);
-		done += some;
-		at = 0;
-	}
-	e = e ? e : vrecord_read(str_mk(p, it->len), out, et);
-	if (!e) {
-		version_sums(out, &is);
-		if (!version_same(&is, it))
-			e = err_set(et, ERR_CORRUPT, "an item of the version %.12s is damaged",
-				v->digest);
-	}
-	if (e)
-		free(p);
-	else
-		*bytes = p;
-	return e;
-}
-
 static enum err row_of(const struct asof *x, size_t at, struct item_want read, struct arena *a,
 	struct item_row *out, struct errtext *et)
 {
@@ -76,7 +40,7 @@ static enum err row_of(const struct asof *x, size_t at, struct item_want read, s
 		.text = S("")};
 	if (!read.payload && !read.vectors)
 		return OK;
-	enum err e = asof_record(x->v, it, &bytes, &r, et);
+	enum err e = vrecord_alone(x->v, it, &bytes, &r, et);
 	if (e)
 		return e;
 	if (read.payload)

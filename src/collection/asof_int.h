@@ -50,9 +50,6 @@ enum err near_make(struct asof *x, const struct space *s, const struct cancel *c
 	struct errtext *et) MUST_CHECK;
 /* Is there room for so many bytes more, when others have gone? */
 bool asof_room(struct asof *x, uint64_t more);
-/* One record, read alone and checked by its sums; free(*bytes). */
-enum err asof_record(const struct version *v, const struct vitem *it, char **bytes,
-	struct vrecord *out, struct errtext *et) MUST_CHECK;
 void asof_files_trim(struct croft *c);
 
 /* num and vec of rows that were changed after seq; all of them with seq -1. */

@@ -238,6 +238,8 @@ enum err text_keep(struct tx *tx, struct str text, struct str sha256, struct str
 /* The same when the payload of an item that is there changes. */
 enum err text_keep_patched(struct tx *tx, struct str former, struct str payload, struct str sha256,
 	struct errtext *et) MUST_CHECK;
+/* The string right in the payload with that SHA-256, in `a`; "": none; .p NULL: no memory. */
+struct str text_said(struct str payload, struct str sha256, struct arena *a);
 /* A string that the payload has under this name; "": none. */
 struct str text_in_field(struct str payload, struct str field, struct arena *a);
 

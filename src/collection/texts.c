@@ -48,6 +48,11 @@ static struct str in_payload(struct str payload, text_fn fits, struct str want, 
 	return found;
 }
 
+struct str text_said(struct str payload, struct str sha256, struct arena *a)
+{
+	return in_payload(payload, has_digest, sha256, a);
+}
+
 struct str text_in_field(struct str payload, struct str field, struct arena *a)
 {
 	yyjson_doc *doc = NULL;

@@ -14,9 +14,10 @@ const struct option collection_diff_options[] = {
 };
 const struct option collection_merge_options[] = {
 	{"message", 'm', "TEXT", "Why"},
-	{"ours", 0, NULL, "Where both have changed an item, keep what is here"},
-	{"theirs", 0, NULL, "Where both have changed an item, take theirs"},
-	{"take", 0, "JSON", "For single items: {\"ID\": \"ours\", ...}"},
+	{"ours", 0, NULL, "Where both have changed a field, keep what is here"},
+	{"theirs", 0, NULL, "Where both have changed a field, take theirs"},
+	{"take", 0, "JSON",
+		"For items or fields: {\"ID\": \"ours\"} or {\"ID\": {FIELD: \"ours\"}}"},
 	{"dry-run", 0, NULL, "Only say what would happen"},
 	{"number", 'n', "N", "How many of the conflicts are listed (20)"},
 };
@@ -175,9 +176,25 @@ static enum err merge_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 	return OK;
 }
 
+/* What a side has there, or what it did. */
+static void cell_of(struct cmd_table *t, yyjson_val *conflict, const char *side)
+{
+	enum { WIDE = 22 };
+	yyjson_val *v = yyjson_obj_get(yyjson_obj_get(conflict, "values"), side);
+	struct buf b = {0};
+	if (v && !yyjson_is_null(v))
+		text_of(v, &b);
+	else
+		buf_adds(&b, json_str(conflict, side));
+	struct str s = buf_str(&b);
+	size_t n = s.n <= WIDE ? s.n : utf8_complete_prefix(str_sub(s, 0, WIDE - 3));
+	cmd_cell(t, "%.*s%s", (int)n, s.p, n < s.n ? "..." : "");
+	buf_free(&b);
+}
+
 static void print_conflicts(struct cmd *cmd, yyjson_val *conflicts)
 {
-	static const char *const titles[] = {"ITEM", "OURS", "THEIRS"};
+	static const char *const titles[] = {"ITEM", "FIELD", "OURS", "THEIRS"};
 	yyjson_val *v;
 	size_t i, n;
 	struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
@@ -185,9 +202,11 @@ static void print_conflicts(struct cmd *cmd, yyjson_val *conflicts)
 	{
 		struct buf id = {0};
 		text_of(yyjson_obj_get(v, "id"), &id);
+		struct str field = json_str(v, "field");
 		cmd_cell(t, "%s", buf_c(&id));
-		cmd_cell(t, "%.*s", STR_FMT(json_str(v, "ours")));
-		cmd_cell(t, "%.*s", STR_FMT(json_str(v, "theirs")));
+		cmd_cell(t, "%.*s", STR_FMT(field.n ? field : S("(the item)")));
+		cell_of(t, v, "ours");
+		cell_of(t, v, "theirs");
 		buf_free(&id);
 	}
 	cmd_table_end(t);
@@ -219,8 +238,8 @@ static enum err print_merge(struct cmd *cmd, yyjson_val *o, struct errtext *et)
 		print_conflicts(cmd, conflicts);
 	return n && !cmd_flag(cmd, "dry-run")
 		       ? err_set(et, ERR_CONFLICT,
-				 "nothing was merged: say --ours, --theirs or --take for the items "
-				 "that both have changed")
+				 "nothing was merged: say --ours, --theirs or --take for the "
+				 "fields that both have changed")
 		       : OK;
 }
 

@@ -298,7 +298,44 @@ static int by_id(const void *a, const void *b)
 	return str_cmp(item_id_bytes(&x->id), item_id_bytes(&y->id));
 }
 
-/* {"ID": "ours" | "theirs"}: a number is written as text there. */
+static enum err parse_field(
+	struct vresolve *r, yyjson_val *key, yyjson_val *value, struct errtext *et)
+{
+	struct str field = json_val_str(key);
+	if (field.n && field.p[0] != '/')
+		return err_set(et, ERR_INVALID,
+			"resolve: \"%.*s\" names no field; they begin with / (\"/payload/price\", "
+			"\"/vector\", \"/text\"), as conflicts do",
+			STR_FMT(str_sub(field, 0, 100)));
+	r->fields[r->n_fields].field = field;
+	return side_of(json_val_str(value), &r->fields[r->n_fields++].take)
+		       ? OK
+		       : err_set(et, ERR_INVALID, "resolve: \"%.*s\" must be ours or theirs",
+				 STR_FMT(str_sub(field, 0, 100)));
+}
+
+static enum err parse_fields(struct vresolve *r, yyjson_val *o, struct arena *a, struct errtext *et)
+{
+	yyjson_val *key, *value;
+	size_t i, n = yyjson_obj_size(o);
+	enum err e = n <= RESOLVE_MAX
+			     ? OK
+			     : err_set(et, ERR_INVALID, "resolve: at most %d fields of an item",
+				       RESOLVE_MAX);
+	r->fields = e ? NULL : arena_alloc(a, (n + 1) * sizeof *r->fields);
+	if (!e && !r->fields)
+		e = err_set(et, ERR_NOMEM, "no memory for a merge");
+	if (e)
+		return e;
+	yyjson_obj_foreach(o, i, n, key, value)
+	{
+		e = e ? e : parse_field(r, key, value, et);
+	}
+	return e;
+}
+
+/* {"ID": "ours" | "theirs" | {"/payload/price": "ours", ...}}: a number is written as text there.
+ */
 static enum err parse_resolve(yyjson_val *o, struct arena *a, struct vmerge *q, struct errtext *et)
 {
 	yyjson_val *key, *value;
@@ -307,7 +344,8 @@ static enum err parse_resolve(yyjson_val *o, struct arena *a, struct vmerge *q, 
 		return OK;
 	if (!yyjson_is_obj(o) || n > RESOLVE_MAX)
 		return err_set(et, ERR_INVALID,
-			"resolve must be an object of at most %d ids, each with ours or theirs",
+			"resolve must be an object of at most %d ids, each with ours, theirs, or "
+			"an object of fields",
 			RESOLVE_MAX);
 	struct vresolve *list = arena_array_of(a, n + 1, struct vresolve);
 	enum err e = list ? OK : err_set(et, ERR_NOMEM, "no memory for a merge");
@@ -317,9 +355,13 @@ static enum err parse_resolve(yyjson_val *o, struct arena *a, struct vmerge *q, 
 	yyjson_obj_foreach(o, i, n, key, value)
 	{
 		struct vresolve *r = &list[q->n_resolve++];
+		*r = (struct vresolve){.take = TAKE_NONE};
 		e = e ? e : item_id_parse(json_val_str(key), &r->id, et);
-		if (!e && !side_of(json_val_str(value), &r->take))
-			e = err_set(et, ERR_INVALID, "resolve: \"%.*s\" must be ours or theirs",
+		if (!e && yyjson_is_obj(value))
+			e = parse_fields(r, value, a, et);
+		else if (!e && !side_of(json_val_str(value), &r->take))
+			e = err_set(et, ERR_INVALID,
+				"resolve: \"%.*s\" must be ours, theirs, or an object of fields",
 				STR_FMT(str_sub(json_val_str(key), 0, 100)));
 	}
 	if (q->n_resolve)
@@ -351,6 +393,21 @@ static const char *did_word(enum vchange c)
 	return c == VCHANGE_PAYLOAD ? "changed" : vchange_word(c);
 }
 
+static void write_values(struct jw *w, const struct vconflict *x)
+{
+	static const char *const names[] = {"base", "ours", "theirs"};
+	if (!x->values[0].n && !x->values[1].n && !x->values[2].n) {
+		jw_null(w);
+		return;
+	}
+	jw_obj(w);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		jw_key(w, names[i]);
+		jw_raw(w, x->values[i].n ? x->values[i] : S("null"));
+	}
+	jw_end(w);
+}
+
 static void write_conflicts(struct jw *w, const struct vmerged *m, size_t limit, size_t skip)
 {
 	jw_key(w, "conflicts");
@@ -364,8 +421,11 @@ static void write_conflicts(struct jw *w, const struct vmerged *m, size_t limit,
 		jw_obj(w);
 		jw_key(w, "id");
 		item_json_write_id(w, &x->id);
+		jw_kstr(w, "field", x->field);
 		jw_kc(w, "ours", did_word(x->ours));
 		jw_kc(w, "theirs", did_word(x->theirs));
+		jw_key(w, "values");
+		write_values(w, x);
 		jw_end(w);
 	}
 	jw_end(w);
@@ -388,6 +448,7 @@ static enum err write_merged(struct jw *w, struct croft *c, struct http_request 
 	jw_ki64(w, "added", m->counts.added);
 	jw_ki64(w, "removed", m->counts.removed);
 	jw_ki64(w, "changed", m->counts.changed);
+	jw_ki64(w, "combined", (int64_t)m->combined);
 	jw_key(w, "version");
 	if (!m->merged) {
 		jw_null(w);
@@ -414,6 +475,8 @@ void post_merge(struct croft *c, struct http_request *rq, struct http_response *
 	struct jw w = {.out = &b};
 	enum err e = wire_body(rq, &o, &et);
 	e = e ? e : parse_merge(rq, o, &q, &limit, &skip, &et);
+	q.limit = (size_t)limit;
+	q.skip = (size_t)skip;
 	e = e ? e : version_merge(c, &q, rq->arena, &m, &et);
 	jw_obj(&w);
 	e = e ? e : write_merged(&w, c, rq, &m, &et);

@@ -141,6 +141,9 @@ struct vreader {
 enum err vreader_get(struct vreader *r, const struct vitem *it, struct vrecord *out,
 	struct errtext *et) MUST_CHECK;
 void vreader_end(struct vreader *r);
+/* One record, read alone and checked by its sums; free(*bytes). */
+enum err vrecord_alone(const struct version *v, const struct vitem *it, char **bytes,
+	struct vrecord *out, struct errtext *et) MUST_CHECK;
 
 /* The records of many items, each pack read once: in the order in which they lie, not in that of
  * the list. */
@@ -326,7 +329,12 @@ enum err version_restore(struct croft *c, const struct vrestore *q, struct arena
 enum vtake { TAKE_NONE, TAKE_OURS, TAKE_THEIRS };
 struct vresolve {
 	struct item_id id;
-	enum vtake take;
+	enum vtake take; /* of all its fields; TAKE_NONE: as the merge prefers */
+	struct {
+		struct str field; /* and all in it; "": the item */
+		enum vtake take;
+	} * fields;
+	size_t n_fields;
 };
 struct vmerge {
 	struct str project, name;
@@ -334,6 +342,7 @@ struct vmerge {
 	enum vtake prefer; /* for the conflicts that `resolve` does not name */
 	const struct vresolve *resolve; /* by id */
 	size_t n_resolve;
+	size_t skip, limit; /* the conflicts that values are wanted of */
 	bool dry_run;
 	struct str message;
 	const struct principal *who;
@@ -341,7 +350,10 @@ struct vmerge {
 };
 struct vconflict {
 	struct item_id id;
+	struct str field;          /* "/payload/price", as version_fields.c says; "": the item */
 	enum vchange ours, theirs; /* what each side did: added, removed, or changed */
+	/* JSON of base, ours, theirs; "": none, or no member of the payload, or a large one */
+	struct str values[3];
 };
 struct vmerged {
 	bool merged;  /* false: conflicts, or a dry run, or there was nothing to bring */
@@ -350,8 +362,9 @@ struct vmerged {
 	struct str theirs;               /* "faq-test:3" */
 	struct vcounts counts;           /* what it does to the live items */
 	int64_t kept;                    /* the version that keeps what had changed here; 0: none */
-	struct vconflict *conflicts;     /* by id, the unresolved ones; in the arena */
-	size_t n_conflicts, resolved;
+	struct vconflict *conflicts;     /* by id and field, the unresolved ones; in the arena */
+	size_t n_conflicts, resolved;    /* fields */
+	size_t combined;                 /* items with fields of both sides */
 };
 enum err version_merge(struct croft *c, const struct vmerge *q, struct arena *a,
 	struct vmerged *out, struct errtext *et) MUST_CHECK;

@@ -433,6 +433,45 @@ enum err version_records(const struct version *v, const struct vitem *const *ite
 	return e;
 }
 
+enum err vrecord_alone(const struct version *v, const struct vitem *it, char **bytes,
+	struct vrecord *out, struct errtext *et)
+{
+	const struct tree_file *f = v->packs[it->pack].file;
+	struct vitem is;
+	uint64_t at = it->off;
+	size_t done = 0;
+	char *p = malloc(it->len + 1u);
+	enum err e = p ? OK : no_memory(et);
+	for (size_t i = 0; i < f->n_chunks && done < it->len && !e; i++) {
+		const struct tree_chunk *c = &f->chunks[i];
+		char hex[SHA256_HEX + 1];
+		if (at >= c->size) {
+			at -= c->size;
+			continue;
+		}
+		size_t some = MIN(it->len - done, (size_t)(c->size - at));
+		hex_encode(c->id, SHA256_BYTES, hex);
+		e = blob_read(v->blobs, hex, at, p + done, some, et);
+		done += some;
+		at = 0;
+	}
+	e = e ? e : vrecord_read(str_mk(p, it->len), out, et);
+	if (!e) {
+		uint8_t digest[SHA256_BYTES];
+		version_sums(out, &is);
+		sha256_of(out->kept, digest);
+		if (!version_same(&is, it) ||
+			(out->kept.n && !str_eq(out->text, str_mk(digest, sizeof digest))))
+			e = err_set(et, ERR_CORRUPT, "an item of the version %.12s is damaged",
+				v->digest);
+	}
+	if (e)
+		free(p);
+	else
+		*bytes = p;
+	return e;
+}
+
 void vreader_end(struct vreader *r)
 {
 	for (size_t i = 0; i < VREADER_PACKS; i++)

@@ -1,10 +1,13 @@
-/* Three versions into one, item by item.
+/* Three versions into one, item by item, and field by field where both sides have changed an item
+ * (version_fields.c).
  *
  * What only one side has changed since the base is taken from there; what both have changed in the
  * same way is that; what both have changed otherwise is a conflict, for which somebody says ours or
  * theirs. Nothing is written before all are resolved: then the merged tree, and after it the live
  * items, the version with both parents and the head in one transaction. */
-#include "collection/version_int.h"
+#include "collection/version_fields.h"
+
+#include "base/room.h"
 
 #include <stdlib.h>
 
@@ -215,40 +218,38 @@ static enum vchange did(const struct vitem *base, const struct vitem *side)
 	return !base ? VCHANGE_ADDED : !side ? VCHANGE_REMOVED : VCHANGE_PAYLOAD;
 }
 
-static enum vtake resolved(const struct vmerge *q, struct str id)
+static const struct vresolve *resolve_of(const struct vmerge *q, struct str id)
 {
 	size_t low = 0, high = q->n_resolve;
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 		int cmp = str_cmp(item_id_bytes(&q->resolve[mid].id), id);
 		if (cmp == 0)
-			return q->resolve[mid].take;
+			return &q->resolve[mid];
 		low = cmp < 0 ? mid + 1 : low;
 		high = cmp < 0 ? high : mid;
 	}
-	return q->prefer;
+	return NULL;
 }
 
-static enum err conflict(struct merging *m, const struct vitem *b, const struct vitem *o,
-	const struct vitem *t, struct str id, struct errtext *et)
+/* Values are kept of those that somebody looks at. */
+static enum err add_conflict(
+	struct merging *m, struct str id, const struct vconflict *c, struct errtext *et)
 {
 	struct vmerged *out = m->out;
-	if (out->n_conflicts == m->cap) {
-		size_t cap = m->cap ? 2 * m->cap : 64;
-		struct vconflict *list = arena_array_of(m->a, cap, struct vconflict);
-		if (!list)
-			return no_memory(et);
-		if (m->cap)
-			memcpy(list, out->conflicts, m->cap * sizeof *list);
-		out->conflicts = list;
-		m->cap = cap;
-	}
-	struct vconflict *x = &out->conflicts[out->n_conflicts++];
+	if (!arena_room(m->a, out->conflicts, out->n_conflicts, m->cap))
+		return no_memory(et);
+	size_t at = out->n_conflicts++;
+	struct vconflict *x = &out->conflicts[at];
+	bool looked_at = at >= m->q->skip && at - m->q->skip < m->q->limit;
+	*x = *c;
 	x->id.n = (uint8_t)id.n;
 	memcpy(x->id.b, id.p, id.n);
-	x->ours = did(b, o);
-	x->theirs = did(b, t);
-	return OK;
+	x->field = arena_str(m->a, c->field);
+	for (size_t i = 0; i < 3; i++)
+		x->values[i] = looked_at && c->values[i].n ? arena_str(m->a, c->values[i]) : S("");
+	return x->field.p && x->values[0].p && x->values[1].p && x->values[2].p ? OK
+										: no_memory(et);
 }
 
 static enum err take(struct merging *m, const struct vitem *o, const struct vitem *t, bool theirs,
@@ -263,6 +264,78 @@ static enum err take(struct merging *m, const struct vitem *o, const struct vite
 	return m->w && it ? vwriter_keep(m->w, theirs ? m->theirs : m->ours, it, et) : OK;
 }
 
+/* One side has deleted what the other has changed. */
+static enum err merge_whole(struct merging *m, const struct vitem *b, const struct vitem *o,
+	const struct vitem *t, struct str id, struct errtext *et)
+{
+	enum vtake say = vresolve_field(resolve_of(m->q, id), m->q->prefer, S(""));
+	if (say == TAKE_NONE)
+		return add_conflict(m, id,
+			&(struct vconflict){.field = S(""), .ours = did(b, o), .theirs = did(b, t)},
+			et);
+	m->out->resolved++;
+	return take(m, o, t, say == TAKE_THEIRS, et);
+}
+
+struct merging_item {
+	struct merging *m;
+	struct str id;
+};
+
+static void note_resolved(void *ctx)
+{
+	const struct merging_item *x = ctx;
+	x->m->out->resolved++;
+}
+
+static enum err note_conflict(void *ctx, const struct vconflict *c, struct errtext *et)
+{
+	const struct merging_item *x = ctx;
+	return add_conflict(x->m, x->id, c, et);
+}
+
+/* What came of the fields: one of the sides, or both together. */
+static enum err take_record(struct merging *m, const struct vitem *o, const struct vitem *t,
+	const struct vrecord *r, struct errtext *et)
+{
+	struct vitem it = {.id = o->id};
+	version_sums(r, &it);
+	if (version_same(&it, o) || version_same(&it, t))
+		return take(m, o, t, !version_same(&it, o), et);
+	m->out->counts.changed++;
+	m->out->combined++;
+	return m->w ? vwriter_add(m->w, &it, r, et) : OK;
+}
+
+static enum err merge_fields(struct merging *m, const struct vitem *b, const struct vitem *o,
+	const struct vitem *t, struct str id, struct errtext *et)
+{
+	const struct version *of[3] = {m->base, m->ours, m->theirs};
+	const struct vitem *items[3] = {b, o, t};
+	struct merging_item x = {m, id};
+	struct vrecord records[3], merged;
+	char *bytes[3] = {NULL};
+	bool conflict = false;
+	struct arena *a = arena_new(0);
+	enum err e = a ? OK : no_memory(et);
+	for (size_t i = 0; i < 3 && !e; i++)
+		e = items[i] ? vrecord_alone(of[i], items[i], &bytes[i], &records[i], et) : OK;
+	struct vfields f = {.record = {b ? &records[0] : NULL, &records[1], &records[2]},
+		.of = {of[0], of[1], of[2]},
+		.resolve = resolve_of(m->q, id),
+		.prefer = m->q->prefer,
+		.resolved = note_resolved,
+		.conflict = note_conflict,
+		.ctx = &x};
+	e = e ? e : vfields_merge(&f, a, &merged, &conflict, et);
+	if (!e && !conflict)
+		e = take_record(m, o, t, &merged, et);
+	for (size_t i = 0; i < 3; i++)
+		free(bytes[i]);
+	arena_free(a);
+	return e;
+}
+
 static enum err merge_one(struct merging *m, const struct vitem *b, const struct vitem *o,
 	const struct vitem *t, struct str id, struct errtext *et)
 {
@@ -270,11 +343,7 @@ static enum err merge_one(struct merging *m, const struct vitem *b, const struct
 		return take(m, o, t, false, et);
 	if (equal(b, o))
 		return take(m, o, t, true, et);
-	enum vtake say = resolved(m->q, id);
-	if (say == TAKE_NONE)
-		return conflict(m, b, o, t, id, et);
-	m->out->resolved++;
-	return take(m, o, t, say == TAKE_THEIRS, et);
+	return o && t ? merge_fields(m, b, o, t, id, et) : merge_whole(m, b, o, t, id, et);
 }
 
 static struct str lower(struct str least, const struct version *v, size_t at)
@@ -309,7 +378,7 @@ static enum err merge_items(struct merging *m, struct errtext *et)
 static void forget_counts(struct vmerged *out)
 {
 	out->conflicts = NULL;
-	out->n_conflicts = out->resolved = 0;
+	out->n_conflicts = out->resolved = out->combined = 0;
 	out->counts = (struct vcounts){0};
 }
 
@@ -321,6 +390,7 @@ static enum err write_merged(
 	if (e)
 		return e;
 	forget_counts(m->out);
+	m->cap = 0;
 	e = merge_items(m, et);
 	if (e) {
 		vwriter_drop(m->w);

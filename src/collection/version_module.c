@@ -47,16 +47,19 @@ static const struct route routes[] = {
 		NULL, "CollectionDiff", 0},
 	{HTTP_POST, ONE "/merge", post_merge, PERM_DOCUMENT_WRITE,
 		"Merge a collection, or a version of one (from: \"name:3\"), into this one: what "
-		"only one side has changed since their common version is taken, what both have "
-		"changed otherwise is a conflict. With conflicts that neither resolve nor prefer "
-		"decides nothing is changed",
+		"only one side has changed since their common version is taken, field by field, "
+		"what both have changed otherwise is a conflict, named by a JSON pointer "
+		"(/payload/price, /vector, /text; \"\" is the item). With conflicts that neither "
+		"resolve ({ID: side} or {ID: {field: side}}) nor prefer decides nothing is changed",
 		NULL,
 		"{ from, prefer?: \"ours\" | \"theirs\", resolve?: object, dry_run?: boolean, "
 		"message?, limit?: int, skip?: int }",
 		"{ merged: boolean, nothing: boolean, base: string | null, from, kept: int | null, "
-		"added: int, removed: int, changed: int, version: CollectionVersion | null, "
-		"conflicts: { count: int, resolved: int, items: { id: int | string, ours, theirs "
-		"}[] } }",
+		"added: int, removed: int, changed: int, combined: int, version: "
+		"CollectionVersion | null, "
+		"conflicts: { count: int, resolved: int, items: { id: int | string, field, ours, "
+		"theirs, values: object | null }[] } "
+		"}",
 		0},
 	{HTTP_POST, ONE "/count", count_items, PERM_DOCUMENT_READ,
 		"How many items there are, or match a filter; as_of: in that version", NULL,
@@ -107,9 +110,11 @@ static const struct command commands[] = {
 		"  croft collections diff faq reviewed --farthest"},
 	{"collections merge", run_collections_merge, "NAME FROM", OPTIONS(merge, MERGE),
 		"Bring the changes of a branch into a collection",
-		"Where both have changed an item, nothing is merged before --ours, --theirs or "
-		"--take says which one counts. Example:\n\n"
-		"  croft collections merge faq faq-cleaned --dry-run"},
+		"Where both have changed a field of an item, nothing is merged before --ours, "
+		"--theirs or --take says which one counts. Examples:\n\n"
+		"  croft collections merge faq faq-cleaned --dry-run\n"
+		"  croft collections merge faq faq-cleaned \\\n"
+		"    --take '{\"2\": {\"/payload/price\": \"theirs\"}}'"},
 };
 
 static const struct setting settings[] = {

@@ -238,11 +238,14 @@ function Branch({ k, version, close }: { k: Collection; version: number; close: 
 
 type Side = 'ours' | 'theirs'
 
+/** What a side has there, or what it did. */
+const shown = (value: unknown, did: string) => value === undefined || value === null ? did : JSON.stringify(value)
+
 function Merge({ k, close, done }: { k: Collection; close: () => void; done: () => void }) {
   const { data: all } = useLoad((signal) => call('GET /api/v1/collections', { signal }), [])
   const others = (all?.collections ?? []).filter((c) => c.name !== k.name)
   const [chosen, setFrom] = useState(''), from = chosen || others[0]?.name || ''
-  const [prefer, setPrefer] = useState<Side | ''>(''), [single, setSingle] = useState<Record<string, Side>>({})
+  const [prefer, setPrefer] = useState<Side | ''>(''), [single, setSingle] = useState<Record<string, Record<string, Side>>>({})
   const { data: look, error } = useLoad(async (signal) => from
     ? call(`POST ${ONE}/merge`, { params: { name: k.name }, body: { from, dry_run: true, limit: 100 }, signal }) : null, [k.name, from])
   const send = async () => {
@@ -264,19 +267,23 @@ function Merge({ k, close, done }: { k: Collection; close: () => void; done: () 
         : <>Since {look.base ? <code>{look.base}</code> : 'the beginning'}: {plusMinus(look)}, {count(c!.count, 'conflict')}</>}</p>}
       {c && c.count > 0 && (
         <>
-          <Choice label="Where both have changed an item" value={prefer} onChange={setPrefer}
+          <Choice label="Where both have changed a field" value={prefer} onChange={setPrefer}
             options={[['', 'decide one by one'], ['ours', 'keep ours'], ['theirs', 'take theirs']]} />
           {!prefer && (
             <ul class="conflicts">
-              {c.items.map((x) => (
-                <li key={String(x.id)}>
-                  <code>{String(x.id)}</code> <span class="small dim">here {x.ours}, there {x.theirs}</span>
-                  <select aria-label={`Which of ${x.id}`} value={single[String(x.id)] ?? ''} onChange={(e) =>
-                    setSingle({ ...single, [String(x.id)]: e.currentTarget.value as Side })}>
-                    <option value="" disabled>choose</option><option value="ours">ours</option><option value="theirs">theirs</option>
-                  </select>
-                </li>
-              ))}
+              {c.items.map((x) => {
+                const id = String(x.id), side = (s: Side) => shown((x.values as Record<Side, unknown> | null)?.[s], x[s])
+                return (
+                  <li key={id + x.field}>
+                    <code>{id}</code> <code>{x.field || 'the item'}</code>
+                    <span class="small dim sides">here {side('ours')}, there {side('theirs')}</span>
+                    <select aria-label={`Which ${x.field || 'item'} of ${id}`} value={single[id]?.[x.field] ?? ''} onChange={(e) =>
+                      setSingle({ ...single, [id]: { ...single[id], [x.field]: e.currentTarget.value as Side } })}>
+                      <option value="" disabled>choose</option><option value="ours">ours</option><option value="theirs">theirs</option>
+                    </select>
+                  </li>
+                )
+              })}
             </ul>
           )}
         </>
