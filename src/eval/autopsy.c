@@ -41,6 +41,7 @@ struct post {
 	struct rag_hit *hits;
 	size_t n_hits;
 	struct rag_answer answer;
+	struct str derived; /* the filter that the question made, in words; "" */
 };
 
 static enum err no_memory(struct post *p)
@@ -200,6 +201,25 @@ static bool hit_has(const struct post *p, const struct rag_hit *h)
 	return false;
 }
 
+/* What filters the question itself made; it stands before the other notes. */
+static enum err note_derived(struct post *p)
+{
+	struct verdict *v = p->v;
+	struct buf b = {0};
+	if (!p->trail.derived.any)
+		return OK;
+	rag_derived_text(&p->trail.derived, &b);
+	p->derived = arena_str(p->a, buf_str(&b));
+	buf_free(&b);
+	struct str note = arena_fmt(p->a, "filters from the question %.*s", STR_FMT(p->derived));
+	if (!p->derived.p || !note.p)
+		return no_memory(p);
+	v->n_notes = MIN(v->n_notes + 1, ARRAY_LEN(v->notes));
+	memmove(v->notes + 1, v->notes, (v->n_notes - 1) * sizeof *v->notes);
+	v->notes[0] = note;
+	return OK;
+}
+
 static enum err search(struct post *p)
 {
 	struct autopsy *x = p->x;
@@ -222,7 +242,7 @@ static enum err search(struct post *p)
 			v->rank = (uint32_t)i + 1;
 	memcpy(v->notes, p->trail.notes, sizeof v->notes);
 	v->n_notes = p->trail.n_notes;
-	return OK;
+	return note_derived(p);
 }
 
 static uint32_t rank_after(const struct post *p, const struct rag_step *s)
@@ -304,8 +324,12 @@ static enum err is_filtered(struct post *p, bool *filtered)
 			if (!strcmp(p->trail.steps[i].name, "search"))
 				s = &p->trail.steps[i];
 		*filtered = s && now.fused && (now.fused <= s->n || now.fused <= wanted(p));
-		p->v->why =
-			S("the filter that was derived from the question keeps its document out");
+		p->v->why = arena_fmt(p->a,
+			"the filter that was derived from the question keeps its document out: "
+			"%.*s",
+			STR_FMT(p->derived));
+		if (!p->v->why.p)
+			return no_memory(p);
 	}
 	return OK;
 }

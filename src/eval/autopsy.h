@@ -10,45 +10,46 @@
 #include "rag/query_cmd.h"
 
 /* name, word, what to do: a sentence that names the setting. In the order of the stages. */
-#define AUTOPSY_STAGES(X)                                                                       \
-	X(LOST_NOT_INGESTED, "not_ingested",                                                    \
-		"Ingest the document (croft ingest PATH); croft docs --failed says what was "   \
-		"refused "                                                                      \
-		"and why.")                                                                     \
-	X(LOST_MISPARSED, "misparsed",                                                          \
-		"The file has the text and the parser did not get it: look at the document's "  \
-		"extracted text and warnings (croft docs show ID), and ingest it in another "   \
-		"format.")                                                                      \
-	X(LOST_SPLIT, "split",                                                                  \
-		"No chunk holds the whole answer: raise rag.chunk_tokens or rag.chunk_overlap " \
-		"and "                                                                          \
-		"ingest again, or give surroundings with rag.neighbours or rag.parent.")        \
-	X(LOST_FILTERED, "filtered",                                                            \
-		"A filter keeps it out: change the request's filters, or turn off "             \
-		"rag.derive_filters.")                                                          \
-	X(LOST_NOT_RETRIEVED, "not_retrieved",                                                  \
-		"It ranks too low: see the ranks, and raise rag.top_k, move rag.dense_weight, " \
-		"rerank, or try rag.rewrite, rag.hyde and rag.decompose.")                      \
-	X(LOST_AGED_OUT, "aged_out",                                                            \
-		"Its age took it down: raise rag.half_life_days or lower rag.recency_weight.")  \
-	X(LOST_RERANKED_OUT, "reranked_out",                                                    \
-		"The cross-encoder put it below the last place that is kept: another "          \
-		"rerank.model, "                                                                \
-		"another depth of reranking, or a larger rag.top_k.")                           \
-	X(LOST_DIVERSIFIED_OUT, "diversified_out",                                              \
-		"It was too much like a better passage: lower rag.diversity.")                  \
-	X(LOST_CUT, "cut",                                                                      \
-		"The prompt had no room for its passage: raise rag.prompt_tokens, or lower "    \
-		"rag.top_k or rag.context_tokens.")                                             \
-	X(LOST_IGNORED, "ignored",                                                              \
-		"The prompt held it and the answer does not say it: another chat.model, or a "  \
-		"lower "                                                                        \
-		"rag.answer_support where no answer was written.")                              \
-	X(LOST_UNSUPPORTED, "unsupported",                                                      \
-		"The answer asserts what the passages do not say: another chat.model, "         \
-		"temperature 0, or a higher rag.lead_below, which puts the passages' best "     \
-		"sentence "                                                                     \
-		"first.")                                                                       \
+#define AUTOPSY_STAGES(X)                                                                        \
+	X(LOST_NOT_INGESTED, "not_ingested",                                                     \
+		"Ingest the document (croft ingest PATH); croft docs --failed says what was "    \
+		"refused "                                                                       \
+		"and why.")                                                                      \
+	X(LOST_MISPARSED, "misparsed",                                                           \
+		"The file has the text and the parser did not get it: look at the document's "   \
+		"extracted text and warnings (croft docs show ID), and ingest it in another "    \
+		"format.")                                                                       \
+	X(LOST_SPLIT, "split",                                                                   \
+		"No chunk holds the whole answer: raise rag.chunk_tokens or rag.chunk_overlap "  \
+		"and "                                                                           \
+		"ingest again, or give surroundings with rag.neighbours or rag.parent.")         \
+	X(LOST_FILTERED, "filtered",                                                             \
+		"A filter keeps it out: change the request's filters, or turn off "              \
+		"rag.derive_filters, or let another reader do it (rag.derive_by, "               \
+		"rag.query_model).")                                                             \
+	X(LOST_NOT_RETRIEVED, "not_retrieved",                                                   \
+		"It ranks too low: see the ranks, and raise rag.top_k, move rag.dense_weight, "  \
+		"rerank, or try rag.rewrite, rag.hyde and rag.decompose.")                       \
+	X(LOST_AGED_OUT, "aged_out",                                                             \
+		"Its age took it down: raise rag.half_life_days or lower rag.recency_weight.")   \
+	X(LOST_RERANKED_OUT, "reranked_out",                                                     \
+		"The cross-encoder put it below the last place that is kept: another "           \
+		"rerank.model, "                                                                 \
+		"a lower rag.rerank_weight, another depth of reranking, or a larger rag.top_k.") \
+	X(LOST_DIVERSIFIED_OUT, "diversified_out",                                               \
+		"It was too much like a better passage: lower rag.diversity.")                   \
+	X(LOST_CUT, "cut",                                                                       \
+		"The prompt had no room for its passage: raise rag.prompt_tokens, or lower "     \
+		"rag.top_k or rag.context_tokens.")                                              \
+	X(LOST_IGNORED, "ignored",                                                               \
+		"The prompt held it and the answer does not say it: another chat.model, or a "   \
+		"lower "                                                                         \
+		"rag.answer_support where no answer was written.")                               \
+	X(LOST_UNSUPPORTED, "unsupported",                                                       \
+		"The answer asserts what the passages do not say: another chat.model, "          \
+		"temperature 0, or a higher rag.lead_below, which puts the passages' best "      \
+		"sentence "                                                                      \
+		"first.")                                                                        \
 	X(LOST_NOTHING, "found", "Nothing was lost.")
 
 enum lost {

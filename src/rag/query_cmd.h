@@ -9,13 +9,14 @@
 		{"hyde", 0, NULL, "It writes a passage that would answer, to look for the like"},  \
 		{"query-model", 0, "NAME", "Which chat model or provider does that"},              \
 		{"derive-filters", 0, NULL, "Types, tags and dates in the question are filters"},  \
+		{"derive-by", 0, "HOW", "By rules or by a chat model: rules, model"},              \
 		{"diversity", 0, "X", "0..1: how much passages must differ from better ones"},     \
 		{"half-life", 0, "DAYS", "A document so much older counts half as much"},          \
 		{"parent", 0, NULL, "Give the section that a passage stands in"},                  \
 	{                                                                                          \
 		"neighbours", 0, "N", "Give N passages before and after it"                        \
 	}
-enum { N_RAG_STAGE_OPTIONS = 9 };
+enum { N_RAG_STAGE_OPTIONS = 10 };
 
 /* Of an open object: k, method, collection, rerank, weights, stages and filters, as far as the
  * command has those options: number, method, collection, rerank, rerank-model, rerank-depth,

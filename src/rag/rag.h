@@ -31,7 +31,12 @@ struct rag_stages {
 	struct str model;              /* which endpoint; "": the default */
 	int64_t timeout_ms;            /* of that call; 0: 20,000 */
 	bool derive_filters;           /* from the question, of fields that are there */
-	float diversity;               /* maximal marginal relevance: 0 none .. 1 nothing else */
+	enum rag_derive_by {
+		DERIVE_AUTO, /* by the model where one is named, else by rules */
+		DERIVE_RULES,
+		DERIVE_MODEL,
+	} derive_by;
+	float diversity;         /* maximal marginal relevance: 0 none .. 1 nothing else */
 	double half_life_days;   /* what is so much older counts half; 0: age counts nothing */
 	float recency_weight;    /* how much of a score age can take, 0..1; 0: 0.5 */
 	struct str date_field;   /* "": the document's own date, else when it was added; "added";
@@ -90,17 +95,23 @@ struct rag_asked {
 	struct str text;
 };
 
-/* A filter that was derived; empty members ask for nothing. */
+/* A filter that was derived; empty members ask for nothing. Beside each the words of the question
+ * that ask for it. */
 struct rag_derived {
 	struct str type, tag;
 	int64_t from_ms, to_ms;
+	struct str type_words, tag_words, from_words, to_words;
 	struct rag_attribute {
-		struct str key, value;
+		struct str key, value, words;
 	} attributes[4];
 	size_t n_attributes;
+	const char *by; /* "rules", "model"; NULL: nobody was asked */
 	bool any;
 	bool dropped; /* nothing matches it: the search went on without */
 };
+
+/* "by rules: type email (emails), from 2019-01-01 (since 2019)": appends. */
+void rag_derived_text(const struct rag_derived *d, struct buf *out);
 
 enum { RAG_STEPS_MAX = 24, RAG_NOTES_MAX = 8 };
 
@@ -160,7 +171,8 @@ enum err rag_search(struct croft *c, const struct rag_query *q, struct arena *a,
 enum err rag_query_parse(
 	struct croft *c, yyjson_val *o, struct rag_query *q, struct errtext *et) MUST_CHECK;
 bool rag_stages_any(const struct rag_stages *s);
-bool rag_stages_ask(const struct rag_stages *s); /* a chat model */
+bool rag_stages_ask(const struct rag_stages *s);         /* a chat model */
+bool rag_stages_derive_asks(const struct rag_stages *s); /* a chat model, for filters */
 /* Whether it is the request that wants a chat model, which takes the permission model.use: what the
  * settings turn on is the house's. */
 bool rag_stages_wanted(yyjson_val *o, const struct rag_stages *s);

@@ -73,11 +73,13 @@ static const struct shape shapes[] = {
 		  "int, text }"},
 	{"Stages", "{ rewrite?: boolean, decompose?: boolean, hyde?: boolean, query_model?, "
 		   "query_timeout_ms?: int, "
-		   "derive_filters?: boolean, diversity?: number, recency?: boolean | { "
+		   "derive_filters?: boolean | \"auto\" | \"rules\" | \"model\", diversity?: "
+		   "number, recency?: boolean | { "
 		   "half_life_days?: "
 		   "number, weight?: number, field? }, context?: boolean | { parent?: boolean, "
 		   "neighbours?: int, tokens?: int } }"},
-	{"DerivedFilters", "{ type?, tag?, from?, to?, attributes?: object, dropped: boolean }"},
+	{"DerivedFilters", "{ type?, tag?, from?, to?, attributes?: object, by: \"rules\" | "
+			   "\"model\", words: object, dropped: boolean }"},
 	{"Trail",
 		"{ searched: { as: \"question\" | \"rewritten\" | \"part\", text }[], "
 		"hypothetical_passage: string | null, derived_filters: DerivedFilters | null, "
@@ -137,8 +139,9 @@ static const struct setting settings[] = {
 		"is looked for",
 		0, 0},
 	{"rag.query_model", SET_TEXT, "",
-		"The endpoint of those three: a chat model or a provider; empty: the default", 0,
-		0},
+		"The endpoint of those three and of filters: a chat model or a provider; empty: "
+		"the default",
+		0, 0},
 	{"rag.query_timeout", SET_DURATION, "20s",
 		"How long they may take together; then the question is searched as it is", 100,
 		600000},
@@ -151,6 +154,10 @@ static const struct setting settings[] = {
 		1, 100},
 	{"rag.derive_filters", SET_BOOL, "false",
 		"Types, tags, attributes and dates that the question names become filters", 0, 0},
+	{"rag.derive_by", SET_TEXT, "auto",
+		"Who reads them from the question: rules, model (a chat model, rag.query_model), "
+		"or auto: the model where rag.query_model names one, else rules",
+		0, 0},
 	{"rag.diversity", SET_INT, "0",
 		"What unlikeness to better passages weighs beside relevance, in percent", 0, 100},
 	{"rag.half_life_days", SET_INT, "0",

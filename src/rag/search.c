@@ -315,32 +315,62 @@ static enum err judge(struct lookup *l, const struct shelf *shelf, uint64_t *n_k
 	return OK;
 }
 
-/* Filters from the question, unless nothing matches them. */
-static enum err derive(struct lookup *l)
+/* By a chat model. It is asked without the lock; when it fails, rules are asked. */
+static enum err derive_by_model(struct lookup *l, struct stage *x, struct step *step)
 {
-	struct step step;
-	struct stage x = stage_of(l);
-	uint64_t n = 0;
-	struct buf b = {0};
-	struct jw w = {.out = &b};
-	if (!l->q->stages.derive_filters)
-		return OK;
-	step_begin(&step, l->q, l->trail, "filters", "chain");
+	struct inventory *inv;
+	struct errtext et = {0}, *out = l->et;
 	pthread_rwlock_rdlock(&l->r->lock);
 	l->keep.shelf = index_shelf(l->r, l->project);
-	enum err e = stage_derive(&x, is_in_reach, &l->keep);
+	enum err e = inventory_read(x, is_in_reach, &l->keep, &inv);
+	pthread_rwlock_unlock(&l->r->lock);
+	if (e)
+		return e;
+	x->et = &et;
+	e = stage_derive_model(x, step, inv);
+	x->et = out;
+	if (!e)
+		return OK;
+	if (cancelled(l->cancel))
+		return err_set(out, ERR_CANCELLED, "the search was cancelled");
+	l->trail->derived = (struct rag_derived){0};
+	trail_note(l->trail,
+		arena_fmt(l->a, "no chat model read filters from the question, rules did: %s",
+			err_text(e, &et)));
+	return OK;
+}
+
+/* What was derived is a filter unless nothing matches it. */
+static enum err apply_derived(struct lookup *l, struct stage *x)
+{
 	struct rag_derived *d = &l->trail->derived;
+	uint64_t n = 0;
+	pthread_rwlock_rdlock(&l->r->lock);
+	l->keep.shelf = index_shelf(l->r, l->project);
+	enum err e = d->by ? OK : stage_derive(x, is_in_reach, &l->keep);
 	if (!e && d->any) {
 		l->keep.derived = d;
 		e = judge(l, l->keep.shelf, &n);
 	}
 	pthread_rwlock_unlock(&l->r->lock);
 	d->dropped = !e && d->any && !n;
-	jw_obj(&w);
-	derived_members(&w, d);
-	jw_end(&w);
+	return e;
+}
+
+static enum err derive(struct lookup *l)
+{
+	struct step step;
+	struct stage x = stage_of(l);
+	struct rag_derived *d = &l->trail->derived;
+	struct buf b = {0};
+	if (!l->q->stages.derive_filters)
+		return OK;
+	step_begin(&step, l->q, l->trail, "filters", "chain");
+	enum err e = rag_stages_derive_asks(&l->q->stages) ? derive_by_model(l, &x, &step) : OK;
+	e = e ? e : apply_derived(l, &x);
+	rag_derived_text(d, &b);
 	struct str said = arena_fmt(l->a, "%.*s%s", STR_FMT(buf_str(&b)),
-		d->dropped ? " matches no document and was dropped" : "");
+		d->dropped ? "; matches no document and was dropped" : "");
 	buf_free(&b);
 	if (d->any)
 		step_note(&step, said);

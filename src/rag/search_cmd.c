@@ -98,11 +98,14 @@ static enum err count_member(
 
 static enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 {
-	static const char *const flags[] = {"rewrite", "decompose", "hyde", "derive-filters"};
-	static const char *const keys[] = {"rewrite", "decompose", "hyde", "derive_filters"};
+	static const char *const flags[] = {"rewrite", "decompose", "hyde"};
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		if (cmd_flag(cmd, flags[i]))
-			jw_kbool(w, keys[i], true);
+			jw_kbool(w, flags[i], true);
+	if (cmd_opt(cmd, "derive-by").n)
+		jw_kstr(w, "derive_filters", cmd_opt(cmd, "derive-by"));
+	else if (cmd_flag(cmd, "derive-filters"))
+		jw_kbool(w, "derive_filters", true);
 	option_member(cmd, w, "query-model", "query_model");
 	enum err e = number_member(cmd, w, "diversity", "diversity", et);
 	if (!e && cmd_opt(cmd, "half-life").n) {
@@ -126,7 +129,6 @@ static enum err stage_members(struct cmd *cmd, struct jw *w, struct errtext *et)
 void print_trail(struct cmd *cmd, yyjson_val *reply)
 {
 	yyjson_val *asked = yyjson_obj_get(reply, "searched"), *v;
-	yyjson_val *derived = yyjson_obj_get(reply, "derived_filters");
 	const char *dim = cmd_style(cmd, "dim"), *reset = cmd_style(cmd, "reset");
 	size_t i, n;
 	yyjson_arr_foreach(asked, i, n, v) if (i) cmd_outf(cmd, "%s%.*s: %.*s%s\n", dim,
@@ -134,10 +136,11 @@ void print_trail(struct cmd *cmd, yyjson_val *reply)
 	if (json_str(reply, "hypothetical_passage").n)
 		cmd_outf(cmd, "%spassage: %.*s%s\n", dim,
 			STR_FMT(json_str(reply, "hypothetical_passage")), reset);
-	if (yyjson_is_obj(derived)) {
-		char *text = yyjson_val_write(derived, 0, NULL);
-		cmd_outf(cmd, "%sfilters: %s%s\n", dim, text ? text : "", reset);
-		free(text);
+	yyjson_arr_foreach(yyjson_obj_get(reply, "stages"), i, n, v)
+	{
+		if (str_eq_c(json_str(v, "stage"), "filters") && json_str(v, "note").n)
+			cmd_outf(cmd, "%sfilters %.*s%s\n", dim, STR_FMT(json_str(v, "note")),
+				reset);
 	}
 	yyjson_arr_foreach(yyjson_obj_get(reply, "notes"), i, n, v)
 		cmd_outf(cmd, "note: %.*s\n", STR_FMT(json_val_str(v)));

@@ -7,6 +7,18 @@ enum { SHOWN = 50 /* candidates in a span */ };
 
 /* ---- settings and JSON ---- */
 
+static const char *const derive_words[] = {
+	[DERIVE_AUTO] = "auto", [DERIVE_RULES] = "rules", [DERIVE_MODEL] = "model"};
+
+/* What is none of them is auto. */
+static enum rag_derive_by derive_word(struct str s)
+{
+	for (size_t i = ARRAY_LEN(derive_words); --i;)
+		if (str_eq_c(s, derive_words[i]))
+			return (enum rag_derive_by)i;
+	return DERIVE_AUTO;
+}
+
 static void of_settings(struct croft *c, struct rag_stages *s)
 {
 	*s = (struct rag_stages){.rewrite = setting_bool(c, "rag.rewrite"),
@@ -15,6 +27,7 @@ static void of_settings(struct croft *c, struct rag_stages *s)
 		.model = setting_text(c, "rag.query_model"),
 		.timeout_ms = setting_int(c, "rag.query_timeout"),
 		.derive_filters = setting_bool(c, "rag.derive_filters"),
+		.derive_by = derive_word(setting_text(c, "rag.derive_by")),
 		.diversity = (float)setting_int(c, "rag.diversity") / 100,
 		.half_life_days = (double)setting_int(c, "rag.half_life_days"),
 		.recency_weight = (float)setting_int(c, "rag.recency_weight") / 100,
@@ -45,6 +58,20 @@ static enum err parse_recency(yyjson_val *o, struct rag_stages *s, struct errtex
 	e = e ? e : json_want_str(v, "field", &s->date_field, et);
 	s->recency_weight = (float)weight;
 	return e;
+}
+
+/* true: as the setting rag.derive_by has it. */
+static enum err parse_derive(yyjson_val *o, struct rag_stages *s, struct errtext *et)
+{
+	yyjson_val *v = yyjson_obj_get(o, "derive_filters");
+	if (!yyjson_is_str(v))
+		return json_want_bool(o, "derive_filters", &s->derive_filters, et);
+	s->derive_filters = true;
+	s->derive_by = derive_word(json_val_str(v));
+	if (s->derive_by == DERIVE_AUTO && !str_eq_c(json_val_str(v), "auto"))
+		return err_set(et, ERR_INVALID,
+			"'derive_filters' must be true, false, \"auto\", \"rules\" or \"model\"");
+	return OK;
 }
 
 static enum err parse_context(yyjson_val *o, struct rag_stages *s, struct errtext *et)
@@ -79,7 +106,7 @@ enum err stages_parse(struct croft *c, yyjson_val *o, struct rag_stages *s, stru
 	e = e ? e : json_want_bool(o, "hyde", &s->hyde, et);
 	e = e ? e : json_want_str(o, "query_model", &s->model, et);
 	e = e ? e : json_want_i64(o, "query_timeout_ms", 100, 600000, &s->timeout_ms, et);
-	e = e ? e : json_want_bool(o, "derive_filters", &s->derive_filters, et);
+	e = e ? e : parse_derive(o, s, et);
 	e = e ? e : json_want_f64(o, "diversity", 0, 1, &diversity, et);
 	s->diversity = (float)diversity;
 	e = e ? e : parse_recency(o, s, et);
@@ -93,9 +120,19 @@ bool rag_stages_ask(const struct rag_stages *s)
 
 bool rag_stages_wanted(yyjson_val *o, const struct rag_stages *s)
 {
+	yyjson_val *derive = yyjson_obj_get(o, "derive_filters");
+	bool named = json_str(o, "query_model").n > 0;
+	if (rag_stages_derive_asks(s) && (named || yyjson_is_true(derive) || yyjson_is_str(derive)))
+		return true;
 	return rag_stages_ask(s) &&
 	       (json_bool(o, "rewrite", false) || json_bool(o, "decompose", false) ||
-		       json_bool(o, "hyde", false) || json_str(o, "query_model").n);
+		       json_bool(o, "hyde", false) || named);
+}
+
+bool rag_stages_derive_asks(const struct rag_stages *s)
+{
+	return s->derive_filters &&
+	       (s->derive_by == DERIVE_MODEL || (s->derive_by == DERIVE_AUTO && s->model.n));
 }
 
 bool rag_stages_any(const struct rag_stages *s)
@@ -106,12 +143,16 @@ bool rag_stages_any(const struct rag_stages *s)
 
 void rag_stages_write(struct jw *w, const struct rag_stages *s)
 {
-	const bool flags[] = {s->rewrite, s->decompose, s->hyde, s->derive_filters};
-	static const char *const names[] = {"rewrite", "decompose", "hyde", "derive_filters"};
+	const bool flags[] = {s->rewrite, s->decompose, s->hyde};
+	static const char *const names[] = {"rewrite", "decompose", "hyde"};
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		if (flags[i])
 			jw_kbool(w, names[i], true);
-	if (rag_stages_ask(s) && s->model.n)
+	if (s->derive_filters && s->derive_by == DERIVE_AUTO)
+		jw_kbool(w, "derive_filters", true);
+	else if (s->derive_filters)
+		jw_kc(w, "derive_filters", derive_words[s->derive_by]);
+	if ((rag_stages_ask(s) || rag_stages_derive_asks(s)) && s->model.n)
 		jw_kstr(w, "query_model", s->model);
 	if (s->diversity > 0) {
 		jw_key(w, "diversity");
@@ -146,7 +187,10 @@ void rag_stages_label(const struct rag_stages *s, struct buf *out)
 	if (s->hyde)
 		buf_addc(out, " +hyde");
 	if (s->derive_filters)
-		buf_addc(out, " +filters");
+		buf_addf(out, " +filters%s",
+			s->derive_by == DERIVE_MODEL   ? " by model"
+			: s->derive_by == DERIVE_RULES ? " by rules"
+						       : "");
 	if (s->diversity > 0)
 		buf_addf(out, " +mmr %g", (double)s->diversity);
 	if (s->half_life_days > 0)
@@ -285,6 +329,52 @@ void derived_members(struct jw *w, const struct rag_derived *d)
 	}
 }
 
+static void text_of(struct buf *out, bool *more, struct str key, struct str value, struct str words)
+{
+	if (!value.n)
+		return;
+	buf_addf(out, "%s %.*s %.*s", *more ? "," : ":", STR_FMT(key), STR_FMT(value));
+	if (words.n)
+		buf_addf(out, " (%.*s)", STR_FMT(words));
+	*more = true;
+}
+
+void rag_derived_text(const struct rag_derived *d, struct buf *out)
+{
+	char date[CLOCK_TEXT];
+	bool more = false;
+	buf_addf(out, "by %s", d->by ? d->by : "rules");
+	text_of(out, &more, S("type"), d->type, d->type_words);
+	text_of(out, &more, S("tag"), d->tag, d->tag_words);
+	for (size_t i = 0; i < d->n_attributes; i++)
+		text_of(out, &more, d->attributes[i].key, d->attributes[i].value,
+			d->attributes[i].words);
+	clock_rfc3339(d->from_ms, date);
+	text_of(out, &more, S("from"), d->from_ms ? str_mk(date, 10) : S(""), d->from_words);
+	clock_rfc3339(d->to_ms, date);
+	text_of(out, &more, S("to"), d->to_ms ? str_mk(date, 10) : S(""), d->to_words);
+}
+
+/* The words that asked for each. */
+static void write_words(struct jw *w, const struct rag_derived *d)
+{
+	const struct {
+		const char *key;
+		struct str words;
+	} all[] = {{"type", d->type_words}, {"tag", d->tag_words}, {"from", d->from_words},
+		{"to", d->to_words}};
+	jw_key(w, "words");
+	jw_obj(w);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (all[i].words.n)
+			jw_kstr(w, all[i].key, all[i].words);
+	for (size_t i = 0; i < d->n_attributes; i++) {
+		jw_key_str(w, d->attributes[i].key);
+		jw_str(w, d->attributes[i].words);
+	}
+	jw_end(w);
+}
+
 static void write_derived(struct jw *w, const struct rag_derived *d)
 {
 	jw_key(w, "derived_filters");
@@ -294,6 +384,8 @@ static void write_derived(struct jw *w, const struct rag_derived *d)
 	}
 	jw_obj(w);
 	derived_members(w, d);
+	jw_kc(w, "by", d->by);
+	write_words(w, d);
 	jw_kbool(w, "dropped", d->dropped);
 	jw_end(w);
 }

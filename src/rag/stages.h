@@ -2,7 +2,8 @@
  * did. search.c puts them in their order.
  *
  *	rethink   the question -> what is searched for, by a chat model   rethink.c
- *	derive    filters from the question                               derive.c
+ *	derive    filters from the question, by a chat model or by rules
+ *	          derive_model.c, derive.c, derive_dates.c
  *	age       older documents count less                              order.c
  *	diversify maximal marginal relevance                              order.c
  *	widen     passages -> their surroundings, each text once          widen.c */
@@ -28,9 +29,8 @@ void step_hits(struct step *x, const struct rag_hit *hits, size_t n, struct aren
 void step_end(struct step *x, enum err e, const struct errtext *et);
 void trail_note(struct rag_trail *t, struct str note);
 
-/* ---- the stages ---- */
+/* ---- what a stage works with ---- */
 
-/* What one of them works with. */
 struct stage {
 	struct croft *c;
 	struct rag *r;
@@ -41,14 +41,38 @@ struct stage {
 	struct errtext *et;
 };
 
+/* ---- asking a chat model (asking.c) ---- */
+
+struct asking {
+	struct str name, system; /* of the schema; the message before the question */
+	uint32_t max_tokens;
+	/* Providers do not all know bounds; what we hold to the schema ourselves ends by them. */
+	void (*schema)(void *ctx, bool bounds, struct buf *out);
+	enum err (*take)(struct stage *x, void *ctx, struct str json);
+	void *ctx;
+};
+enum err stage_ask(struct stage *x, struct step *step, const struct asking *q) MUST_CHECK;
+
+/* ---- the stages ---- */
+
 /* Fills trail->asked behind the question, and trail->passage. A model that fails or takes too long
  * is no error: a note says so. */
 enum err stage_rethink(struct stage *x) MUST_CHECK;
 
-/* What the question says of documents, as far as documents of the collections have it. Under the
- * lock of the index; `in` says which documents are looked at. */
+/* What the question says of documents, as far as documents of the collections have it, to
+ * trail->derived. Under the lock of the index; `in` says which documents are looked at. */
 enum err stage_derive(
 	struct stage *x, bool (*in)(void *ctx, const struct index_doc *d), void *ctx) MUST_CHECK;
+/* The same by a chat model: what documents have, read under the lock; then the model, without it.
+ */
+struct inventory;
+enum err inventory_read(struct stage *x, bool (*in)(void *ctx, const struct index_doc *d),
+	void *ctx, struct inventory **out) MUST_CHECK;
+enum err stage_derive_model(
+	struct stage *x, struct step *step, const struct inventory *inv) MUST_CHECK;
+/* The dates that documents are asked by, from and to in ms since 1970, 0: open; and the words. */
+bool derive_dates(
+	struct str question, int64_t now_ms, int64_t *from_ms, int64_t *to_ms, struct str *words);
 bool derived_keeps(const struct rag_derived *f, const struct index_doc *d);
 
 /* hits[i].age, and the order by score times age. */

@@ -125,15 +125,21 @@ def filters(c):
     put(c, "/f/rent.csv", "rent,due\n900,first\n", collection="files", tags="sums")
     put(c, "/f/mail.eml", "From: a@example.org\nTo: b@example.org\nSubject: Rent\nDate: Mon, 4 Mar 2019 10:00:00 +0000\n"
         "Content-Type: text/plain\n\nThe rent was due on the third day then.\n", collection="files")
-    for query, derived, found in (
-            ("when is the rent due in the legal documents", {"tag": "legal"}, ["/f/lease.md"]),
-            ("#sums rent due", {"tag": "sums"}, ["/f/rent.csv"]),
-            ("what do the emails say about the rent", {"type": "email"}, ["/f/mail.eml"]),
-            ("rent in messages sent in March 2019", {"from": "2019-03-01T00:00:00.000Z", "to": "2019-03-31T23:59:59.999Z"},
-             ["/f/mail.eml"]),
-            ("rent in documents written before 2020", {"to": "2019-12-31T23:59:59.999Z"}, ["/f/mail.eml"])):
+    march = {"from": "2019-03-01T00:00:00.000Z", "to": "2019-03-31T23:59:59.999Z"}
+    for query, derived, words, found in (
+            ("when is the rent due in the legal documents", {"tag": "legal"}, {"tag": "legal documents"}, ["/f/lease.md"]),
+            ("#sums rent due", {"tag": "sums"}, {"tag": "sums"}, ["/f/rent.csv"]),
+            ("what do the emails say about the rent", {"type": "email"}, {"type": "emails"}, ["/f/mail.eml"]),
+            ("rent in messages sent in March 2019", march, {"from": "March 2019", "to": "March 2019"}, ["/f/mail.eml"]),
+            ("rent in documents written before 2020", {"to": "2019-12-31T23:59:59.999Z"}, {"to": "before 2020"}, ["/f/mail.eml"]),
+            ("Was steht in den Nachrichten vom März 2019 über die rent?", march,
+             {"from": "vom März 2019", "to": "vom März 2019"}, ["/f/mail.eml"]),
+            ("¿qué dicen los correos de marzo de 2019 sobre rent?", {"type": "email", **march},
+             {"type": "correos", "from": "marzo de 2019", "to": "marzo de 2019"}, ["/f/mail.eml"]),
+            ("2019年3月的邮件 rent", {"type": "email", **march}, {"type": "邮件", "from": "2019年3月", "to": "2019年3月"},
+             ["/f/mail.eml"])):
         r = search(c, query, collection="files", derive_filters=True)
-        tap.same((r["derived_filters"], paths(r)), ({**derived, "dropped": False}, found), query)
+        tap.same((r["derived_filters"], paths(r)), ({**derived, "by": "rules", "words": words, "dropped": False}, found), query)
         tap.same(len(search(c, query, collection="files")["hits"]), 3, "and not unless it is asked for")
     for query in ("what is the legal rent in 2019", "when is the rent due"):
         r = search(c, query, collection="files", derive_filters=True)
@@ -141,6 +147,62 @@ def filters(c):
     r = search(c, "rent in pdfs from 1987", collection="files", derive_filters=True)
     tap.ok(r["derived_filters"]["dropped"] and len(r["hits"]) == 3 and "matches nothing" in r["notes"][0],
            "a filter that leaves nothing is dropped", r["derived_filters"])
+    tap.same(search(c, "rent", 400, collection="files", derive_filters="guess")["error"]["code"], "invalid", "by nobody else")
+
+
+def derived_by_model(c, p):
+    """A provider reads the filters: what it may say is what the documents have."""
+    def ask(query, say, **more):
+        p.say = say if isinstance(say, int) or say is None else json.dumps({"type": None, "tag": None, "from": None, "to": None, **say})
+        return search(c, query, collection="files", **{"derive_filters": True, "query_model": "helper", **more})
+
+    query = "which of Anna's mails that came in early 2019 mention when money was owed"
+    r = ask(query, {"type": {"words": "mails", "value": "email"}, "from": {"words": "early 2019", "value": "2019-01-01"},
+                    "to": {"words": "early 2019", "value": "2019-04-30"}})
+    tap.same((r["derived_filters"], paths(r), r["notes"]), (
+        {"type": "email", "from": "2019-01-01T00:00:00.000Z", "to": "2019-04-30T23:59:59.999Z", "by": "model",
+         "words": {"type": "mails", "from": "early 2019", "to": "early 2019"}, "dropped": False}, ["/f/mail.eml"], []),
+        "by a chat model, with the words that it goes by")
+    asked = p.asked[-1]
+    schema = asked["response_format"]["json_schema"]["schema"]
+
+    def values(name):
+        return schema["properties"][name]["anyOf"][1]["properties"]["value"].get("enum")
+
+    tap.same((values("type"), values("tag"), values("from")), (["csv", "email", "markdown"], ["legal", "north", "sums"], None),
+             "it is held to what the documents have")
+    tap.ok(schema["required"] == ["type", "tag", "from", "to"] and asked["messages"][-1]["content"] == query
+           and "2019-03-04" in asked["messages"][0]["content"] and asked["max_tokens"] <= 400, "told their dates, and bounded", asked)
+    run = c.json("GET", "/api/v1/runs/" + r["run"])[1]
+    span = next(s for s in run["spans"] if s["name"] == "filters")["attributes"]
+    tap.ok(span["note"] == "by model: type email (mails), from 2019-01-01 (early 2019), to 2019-04-30 (early 2019)" and span["model"] == "helper" and span["tokens.prompt"] >= 0,
+           "the run has it", span)
+    for say, why in (({"type": {"words": "emails", "value": "email"}}, "no such words"),
+                     ({"type": {"words": "mails", "value": "pdf"}}, "no document has"),
+                     ({"tag": {"words": query, "value": "legal"}}, "as a whole"),
+                     ({"from": {"words": "early 2019", "value": "2019-02-31"}}, "no day"),
+                     ({"from": {"words": "early 2019", "value": "2019-03-01"}, "to": {"words": "2019", "value": "2018-01-01"}}, "after its end")):
+        r = ask(query, say)
+        tap.ok(r["derived_filters"] is None and len(r["hits"]) == 3 and why in r["notes"][0], f"left out, and said: {why}", (r["derived_filters"], r["notes"]))
+    r = ask(query, {"tag": {"words": "Anna's", "value": "LEGAL"}})
+    tap.same((r["derived_filters"]["tag"], paths(r)), ("legal", ["/f/lease.md"]), "spelt as the documents spell it")
+    for say in (500, None):
+        r = ask("rent in messages sent in March 2019", say)
+        tap.ok(r["derived_filters"]["by"] == "rules" and paths(r) == ["/f/mail.eml"] and "rules did" in r["notes"][0],
+               f"a provider that says {say!r}: rules do it", r)
+    n = len(p.asked)
+    r = ask("rent in messages sent in March 2019", {}, derive_filters="rules")
+    tap.same((r["derived_filters"]["by"], len(p.asked)), ("rules", n), "rules, when they are asked for")
+    r = ask("rent in messages sent in March 2019", {})
+    tap.same((r["derived_filters"], len(r["hits"])), (None, 3), "a model that reads none is believed")
+    r = search(c, "rent", collection="nobody-has-it", derive_filters="model", query_model="helper")
+    tap.same((r["hits"], len(p.asked)), ([], n + 1), "of no documents nobody is asked")
+    p.say = json.dumps({"type": {"words": "mails", "value": "email"}, "tag": None, "from": None, "to": None})
+    status, got = c.json("POST", "/api/v1/ask", {"question": query, "collection": "files", "derive_filters": "model",
+                                                 "query_model": "helper", "stream": False})
+    tap.ok(status == 200 and got["derived_filters"]["by"] == "model" and len(got["passages"]) == 1, "an answer goes by them", got)
+    code, out, err = c.cli("search", *query.split(), "-c", "files", "--derive-by", "model", "--query-model", "helper")
+    tap.ok(code == 0 and "filters by model: type email (mails)" in out and "mail.eml" in out, "croft search --derive-by model", out + err)
 
 
 def age(c):
@@ -199,6 +261,7 @@ def main(c):
     rethought(c, p)
     fails(c, p)
     filters(c)
+    derived_by_model(c, p)
     age(c)
     diversity(c)
     surroundings(c)

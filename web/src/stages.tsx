@@ -65,6 +65,7 @@ export function StageTrail({ r, on }: { r: Reply; on: string[] }) {
       {derived && (
         <p class={derived.dropped ? 'dim' : ''}>
           <span class="dim">Only documents with</span> {filterText(derived)}
+          {derived.by === 'model' && <span class="dim">, read by the chat model</span>}
           {derived.dropped ? ': none has, so it was dropped ' : ' '}
           {on.includes('filters') && (
             <Button kind="quiet" icon="filter" onClick={() => put(on.filter((s) => s !== 'filters'))}>Without this filter</Button>
@@ -79,8 +80,10 @@ export function StageTrail({ r, on }: { r: Reply; on: string[] }) {
   )
 }
 
+/** Each filter, with the words of the question that ask for it. */
 function filterText(f: NonNullable<Reply['derived_filters']>): string {
-  const parts = [f.type && `type ${f.type}`, f.tag && `tag ${f.tag}`, f.from && `from ${f.from.slice(0, 10)}`,
-    f.to && `to ${f.to.slice(0, 10)}`, ...Object.entries(f.attributes ?? {}).map(([k, v]) => `${k} ${v}`)]
-  return parts.filter(Boolean).join(', ')
+  const words = f.words as Record<string, string>
+  const parts: [string, string | undefined][] = [['type', f.type], ['tag', f.tag], ['from', f.from?.slice(0, 10)],
+    ['to', f.to?.slice(0, 10)], ...Object.entries((f.attributes ?? {}) as Record<string, string>)]
+  return parts.filter(([, v]) => v).map(([k, v]) => `${k} ${v}${words[k] ? ` (“${words[k]}”)` : ''}`).join(', ')
 }
