@@ -280,6 +280,9 @@ struct backend {
 	enum err (*changed)(struct tx *tx, const struct collection_row *row, struct errtext *et);
 	enum err (*query)(struct collection *k, const struct item_query *q, struct arena *a,
 		struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et);
+	/* What the numbers of a sparse query count (by their idf where the space has that). */
+	enum err (*weights)(struct collection *k, struct tx *tx, const struct space *s,
+		const struct item_vector *v, struct arena *a, double *out, struct errtext *et);
 	/* Items that match, from an id on, at most max, by id; how many there are. */
 	enum err (*list)(struct collection *k, const struct cond *c, struct str from, size_t max,
 		struct arena *a, struct matched **out, size_t *n, struct errtext *et);

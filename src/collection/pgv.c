@@ -12,9 +12,6 @@ static enum err no_memory(struct errtext *et)
 static enum err check_spaces(const struct space *spaces, size_t n, struct errtext *et)
 {
 	for (size_t i = 0; i < n; i++) {
-		enum err e = space_plain(&spaces[i], "the backend pgvector", et);
-		if (e)
-			return e;
 		if (spaces[i].dim > PGV_DIM_MAX)
 			return err_set(et, ERR_INVALID,
 				"vectors of %u numbers: the HNSW index of pgvector takes %d as "
@@ -52,14 +49,63 @@ struct following {
 	size_t n;
 	bool filling;
 	const struct cancel *cancel;
+	struct post_batch *sparse[COLLECTION_SPACES_MAX]; /* of spaces of sparse vectors */
 };
 
 static enum err following_begin(
 	struct following *x, const struct collection_row *row, struct errtext *et)
 {
+	struct post_base b;
 	x->row = row;
 	x->a = arena_new(0);
-	return x->a ? config_read(row->config, x->a, &x->spaces, &x->n_spaces, et) : no_memory(et);
+	enum err e =
+		x->a ? config_read(row->config, x->a, &x->spaces, &x->n_spaces, et) : no_memory(et);
+	for (size_t s = 0; s < x->n_spaces && !e; s++)
+		if (space_lives(&x->spaces[s]) && x->spaces[s].kind == SPACE_SPARSE) {
+			post_sparse_base(&b, row->number, s);
+			e = post_batch_new(&b, &x->sparse[s], et);
+		}
+	return e;
+}
+
+static void following_end(struct following *x)
+{
+	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++)
+		post_batch_free(x->sparse[s]);
+	arena_free(x->a);
+}
+
+static enum err sparse_flush(struct following *x, bool all, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t s = 0; s < x->n_spaces && !e; s++)
+		if (x->sparse[s] && (all || post_full(x->sparse[s])))
+			e = post_flush(x->sparse[s], x->tx, et);
+	return e;
+}
+
+/* r NULL: the item has gone. */
+static enum err sparse_put(
+	struct following *x, int64_t num, const struct item_row *r, struct errtext *et)
+{
+	struct item_vector *v = NULL;
+	size_t n = 0;
+	bool any = false;
+	for (size_t s = 0; s < x->n_spaces; s++)
+		any |= x->sparse[s] != NULL;
+	struct arena *a = any ? arena_new(0) : NULL;
+	enum err e = !any ? OK : a ? OK : no_memory(et);
+	if (any && r && !e)
+		e = item_decode(r->vectors, x->spaces, x->n_spaces, a, &v, &n, et);
+	for (size_t s = 0; s < x->n_spaces && any && !e; s++) {
+		const struct item_vector *of = NULL;
+		for (size_t i = 0; i < n; i++)
+			of = v[i].place == s ? &v[i] : of;
+		if (x->sparse[s])
+			e = post_put_sparse(x->sparse[s], (uint64_t)num, of, et);
+	}
+	arena_free(a);
+	return e ? e : sparse_flush(x, false, et);
 }
 
 static enum err take_item(void *ctx, const struct item_row *r, struct errtext *et)
@@ -67,16 +113,19 @@ static enum err take_item(void *ctx, const struct item_row *r, struct errtext *e
 	struct following *x = ctx;
 	if (cancelled(x->cancel))
 		return err_set(et, ERR_CANCELLED, "filling a collection in pgvector was cancelled");
+	bool whole = x->filling || r->vec > x->s.mark;
 	x->last = r->num;
 	x->n++;
-	return pgv_row_put(x->tx, &x->pg, x->row->number, x->spaces, x->n_spaces, r,
-		x->filling || r->vec > x->s.mark, &x->s.odd, et);
+	enum err e = pgv_row_put(
+		x->tx, &x->pg, x->row->number, x->spaces, x->n_spaces, r, whole, &x->s.odd, et);
+	return e || !whole ? e : sparse_put(x, r->num, r, et);
 }
 
 static enum err take_grave(void *ctx, int64_t num, struct errtext *et)
 {
 	struct following *x = ctx;
-	return pgv_row_drop(x->tx, x->row->number, num, et);
+	enum err e = pgv_row_drop(x->tx, x->row->number, x->spaces, x->n_spaces, num, et);
+	return e ? e : sparse_put(x, num, NULL, et);
 }
 
 /* What came after the mark, up to the change that the row says. */
@@ -85,9 +134,10 @@ static enum err follow(struct following *x, struct errtext *et)
 	int64_t number = x->row->number;
 	enum err e = pgv_server(x->tx, false, &x->pg, et);
 	if (!e && x->s.mark < x->row->graves_seq)
-		e = pgv_rows_lost(x->tx, number, et);
+		e = pgv_rows_lost(x->tx, number, x->spaces, x->n_spaces, et);
 	e = e ? e : store_graves_since(x->tx, number, x->s.mark, take_grave, x, et);
 	e = e ? e : store_items_since(x->tx, number, x->s.mark, take_item, x, et);
+	e = e ? e : sparse_flush(x, true, et);
 	x->s.mark = x->row->seq;
 	return e ? e : pgv_state_put(x->tx, number, &x->s, et);
 }
@@ -102,7 +152,7 @@ static enum err changed(struct tx *tx, const struct collection_row *row, struct 
 		return e;
 	e = following_begin(&x, row, et);
 	e = e ? e : follow(&x, et);
-	arena_free(x.a);
+	following_end(&x);
 	return e ? e : words_follow(tx, row, et);
 }
 
@@ -148,6 +198,7 @@ static enum err fill_part(struct following *x, struct errtext *et)
 	if (e || x->s.filled == PGV_FILLED)
 		return e;
 	e = pgv_items_after(x->tx, x->row->number, x->s.filled, FILL_ITEMS, take_item, x, et);
+	e = e ? e : sparse_flush(x, true, et);
 	if (!e && x->n) {
 		x->s.filled = x->last;
 		e = pgv_state_put(x->tx, x->row->number, &x->s, et);
@@ -195,7 +246,7 @@ static enum err fill(struct croft *c, const struct collection_row *row, const st
 	e = e ? e : words_wanted(c, row->number, x.a, &words, et);
 	if (!e && words.n)
 		e = words_fill(c, row, words, cancel, et);
-	arena_free(x.a);
+	following_end(&x);
 	return e;
 }
 
@@ -209,7 +260,7 @@ static enum err settle(struct tx *tx, const struct collection_row *row, struct e
 	e = e ? e : following_begin(&x, row, et);
 	e = e ? e : check_at_rest(&x, et);
 	e = e ? e : follow(&x, et);
-	arena_free(x.a);
+	following_end(&x);
 	return e ? e : words_settle(tx, row, S(""), et);
 }
 
@@ -312,6 +363,7 @@ const struct backend backend_pgvector = {
 	.open = open,
 	.changed = changed,
 	.query = pgv_query,
+	.weights = pgv_weights,
 	.list = pgv_list,
 	.count = pgv_count,
 	.words = pgv_words,

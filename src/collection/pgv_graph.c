@@ -78,16 +78,20 @@ static enum err build(struct collection *k, size_t space, const struct graph *g,
 		(long long)setting_int(k->c, "collection.pgvector_build_bytes") / 1024);
 	snprintf(drop, sizeof drop, "DROP INDEX CONCURRENTLY IF EXISTS derived_pgv_%lld_v%zu",
 		number, space);
+	char vector[24] = "v", table[64];
+	snprintf(table, sizeof table, "derived_pgv_%lld", number);
+	if (s->kind == SPACE_MULTI)
+		snprintf(table, sizeof table, "derived_pgv_%lld_m%zu", number, space);
+	else
+		snprintf(vector, sizeof vector, "v%zu", space);
 	if (s->dim > PGV_DIM_FLOAT)
-		snprintf(column, sizeof column, "(CAST(v%zu AS %s.halfvec(%u)))", space, g->schema,
+		snprintf(column, sizeof column, "(CAST(%s AS %s.halfvec(%u)))", vector, g->schema,
 			s->dim);
 	else
-		snprintf(column, sizeof column, "v%zu", space);
+		snprintf(column, sizeof column, "%s", vector);
 	snprintf(create, sizeof create,
-		"CREATE INDEX CONCURRENTLY derived_pgv_%lld_v%zu ON derived_pgv_%lld USING hnsw "
-		"(%s "
-		"%s.%s)",
-		number, space, number, column, g->schema, operators(s));
+		"CREATE INDEX CONCURRENTLY derived_pgv_%lld_v%zu ON %s USING hnsw (%s %s.%s)",
+		number, space, table, column, g->schema, operators(s));
 	const char *const steps[] = {memory, drop, create};
 	uint64_t began = clock_mono_ns();
 	enum err e = db_beside(croft_db(k->c), steps, ARRAY_LEN(steps), croft_stopping(k->c), et);
@@ -130,7 +134,9 @@ void pgv_tend(struct collection *k)
 	if (now < k->pgv.next || k->pgv.tended == seq)
 		return;
 	for (size_t s = 0; s < l->n && !e && !wait; s++)
-		e = space_lives(&l->spaces[s]) ? tend_space(k, s, &wait, &et) : OK;
+		e = space_lives(&l->spaces[s]) && l->spaces[s].kind != SPACE_SPARSE
+			    ? tend_space(k, s, &wait, &et)
+			    : OK;
 	if (e && e != ERR_CANCELLED)
 		log_warn("the graph of the collection %.*s in pgvector: %s", STR_FMT(k->name),
 			et.msg);

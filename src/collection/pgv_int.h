@@ -10,7 +10,9 @@
  *	pgv_words*.c keyword indexes: see pgv_words.h
  *
  * A collection has a table, derived_pgv_NUMBER, with a row for each item: its number, its payload
- * (pgv_payload), and for each space a column v0, v1, ... of pgvector's type. It is made from the
+ * (pgv_payload), and for each space a column v0, v1, ... of pgvector's type. A space of lists has a
+ * table derived_pgv_NUMBER_m0, ... with a row for each vector instead, one of sparse vectors the
+ * tables of pgv_post.h, derived_pgv_NUMBER_s0_... All of it is made from the
  * items, which stay where those of every collection are, and follows them as a server's memory
  * does: by the numbers of changes.
  *
@@ -90,12 +92,16 @@ enum err pgv_table_drop(struct croft *c, int64_t number, struct errtext *et) MUS
 enum err pgv_row_put(struct tx *tx, const struct pgv_server *pg, int64_t number,
 	const struct space *spaces, size_t n_spaces, const struct item_row *r, bool whole,
 	bool *odd, struct errtext *et) MUST_CHECK;
-enum err pgv_row_drop(struct tx *tx, int64_t number, int64_t num, struct errtext *et) MUST_CHECK;
-enum err pgv_rows_lost(struct tx *tx, int64_t number, struct errtext *et) MUST_CHECK;
+enum err pgv_row_drop(struct tx *tx, int64_t number, const struct space *spaces, size_t n_spaces,
+	int64_t num, struct errtext *et) MUST_CHECK;
+enum err pgv_rows_lost(struct tx *tx, int64_t number, const struct space *spaces, size_t n_spaces,
+	struct errtext *et) MUST_CHECK;
 enum err pgv_items_after(struct tx *tx, int64_t number, int64_t num, size_t max, item_row_fn fn,
 	void *ctx, struct errtext *et) MUST_CHECK;
 /* A vector as pgvector reads it, of length 1 in a cosine space. */
 void pgv_vector_text(const struct space *s, const float *v, struct buf *out);
+/* Several, as an array of them. */
+void pgv_vectors_text(const struct space *s, const float *v, size_t rows, struct buf *out);
 
 /* The tables whose name is this, or begins with it and _; as pgv_table_drop. */
 enum err pgv_tables_drop(struct croft *c, const char *name, struct errtext *et) MUST_CHECK;
@@ -143,8 +149,27 @@ enum err pgv_keep_chunks(const struct pgv_keep *x, unsigned bits, uint64_t **out
 	struct errtext *et) MUST_CHECK;
 void pgv_keep_end(struct pgv_keep *x);
 
+/* The best hits so far: best first once sorted, before that the worst first when there are `max`.
+ */
+struct pgv_best {
+	struct hit *hits;
+	size_t n, max;
+};
+/* What a hit has to reach; -INFINITY: there is room. */
+float pgv_best_limit(const struct pgv_best *b);
+/* Of 64 * n_words items from `first` on those whose bit is set, and that match. */
+enum err pgv_best_add(struct pgv_best *b, struct pgv_keep *keep, uint64_t first,
+	const uint64_t *bits, size_t n_words, const float *scores, struct errtext *et) MUST_CHECK;
+void pgv_best_sort(struct pgv_best *b);
+
 /* ---- what the backend does ---- */
 
+enum err pgv_weights(struct collection *k, struct tx *tx, const struct space *s,
+	const struct item_vector *v, struct arena *a, double *out, struct errtext *et) MUST_CHECK;
+/* By sparse vectors, in a transaction. */
+enum err pgv_sparse(struct collection *k, struct tx *tx, const struct space *s,
+	const struct item_query *q, const struct pgv_facts *facts, struct arena *a,
+	struct pgv_best *best, struct errtext *et) MUST_CHECK;
 enum err pgv_query(struct collection *k, const struct item_query *q, struct arena *a,
 	struct item_hit **out, size_t *n, struct item_search *how, struct errtext *et) MUST_CHECK;
 enum err pgv_list(struct collection *k, const struct cond *c, struct str from, size_t max,

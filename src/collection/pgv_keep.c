@@ -3,6 +3,7 @@
  * about, some at a time. */
 #include "collection/pgv_int.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -184,4 +185,79 @@ enum err pgv_keep_chunks(
 void pgv_keep_end(struct pgv_keep *x)
 {
 	bitmap_free(&x->some);
+}
+
+/* ---- the best ---- */
+
+static bool worse(struct hit a, struct hit b)
+{
+	return a.score != b.score ? a.score < b.score : a.key > b.key;
+}
+
+static void sift(struct hit *h, size_t n, size_t at)
+{
+	for (;;) {
+		size_t least = at, l = 2 * at + 1;
+		for (size_t c = l; c < n && c < l + 2; c++)
+			if (worse(h[c], h[least]))
+				least = c;
+		if (least == at)
+			return;
+		struct hit t = h[at];
+		h[at] = h[least];
+		h[least] = t;
+		at = least;
+	}
+}
+
+static void add_hit(struct pgv_best *b, struct hit x)
+{
+	if (b->n == b->max) {
+		if (!worse(b->hits[0], x))
+			return;
+		b->hits[0] = x;
+		sift(b->hits, b->n, 0);
+		return;
+	}
+	b->hits[b->n++] = x;
+	for (size_t i = b->n == b->max ? b->n / 2 : 0; i-- > 0;)
+		sift(b->hits, b->n, i);
+}
+
+float pgv_best_limit(const struct pgv_best *b)
+{
+	return b->n == b->max ? b->hits[0].score : -INFINITY;
+}
+
+enum err pgv_best_add(struct pgv_best *b, struct pgv_keep *keep, uint64_t first,
+	const uint64_t *bits, size_t n_words, const float *scores, struct errtext *et)
+{
+	enum { AT_ONCE = 1024 };
+	uint64_t nums[AT_ONCE];
+	bool yes[AT_ONCE];
+	enum err e = OK;
+	for (size_t i = 0; i < 64 * n_words && !e;) {
+		float limit = pgv_best_limit(b);
+		size_t n = 0;
+		for (; i < 64 * n_words && n < AT_ONCE; i++)
+			if (bits[i / 64] >> i % 64 & 1 && scores[i] >= limit)
+				nums[n++] = first + i;
+		e = pgv_keep_these(keep, nums, n, yes, et);
+		for (size_t j = 0; j < n && !e; j++)
+			if (yes[j])
+				add_hit(b, (struct hit){nums[j], scores[nums[j] - first]});
+	}
+	return e;
+}
+
+static int best_first(const void *a, const void *b)
+{
+	const struct hit *x = a, *y = b;
+	return worse(*y, *x) ? -1 : worse(*x, *y);
+}
+
+void pgv_best_sort(struct pgv_best *b)
+{
+	if (b->n)
+		qsort(b->hits, b->n, sizeof *b->hits, best_first);
 }

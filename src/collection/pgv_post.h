@@ -62,6 +62,7 @@ struct post_scan {
 	const double *weights; /* 0: its postings are wanted where others are */
 	size_t n;
 	bool all;               /* only where each key with a weight has postings */
+	bool any;               /* also where only keys without a weight have */
 	const uint64_t *chunks; /* only these; NULL: all */
 	size_t n_chunks;
 	const struct cancel *cancel;
@@ -79,6 +80,11 @@ struct post_reader {
 	struct str post;
 };
 bool post_next(struct post_reader *r); /* false: the end, or what stands there is damaged */
+
+/* Of a space of sparse vectors, and what an item has there; v NULL: nothing any more. */
+void post_sparse_base(struct post_base *b, int64_t number, size_t place);
+enum err post_put_sparse(struct post_batch *x, uint64_t num, const struct item_vector *v,
+	struct errtext *et) MUST_CHECK;
 
 void post_varint(struct buf *out, uint32_t v);
 bool post_varint_get(struct str *rest, uint32_t *v);

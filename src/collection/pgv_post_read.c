@@ -89,7 +89,8 @@ static void scan_sql(struct pgv_sql *q, const struct post_base *b, const struct 
 		"q.w * p.lo, 0)) AS u FROM q JOIN ");
 	bind_keys(q, s->keys, s->n);
 	bind_doubles(q, s->weights, s->n);
-	buf_addf(&q->text, "%s_p p ON p.term = q.term WHERE q.w <> 0", b->name);
+	buf_addf(&q->text, "%s_p p ON p.term = q.term WHERE %s", b->name,
+		s->any ? "TRUE" : "q.w <> 0");
 	if (s->chunks) {
 		buf_addc(&q->text, " AND p.chunk = ANY (CAST(? AS bigint[]))");
 		pgv_bind_nums(q, s->chunks, s->n_chunks);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 enum {
+	FEW_ITEMS = 200,          /* of lists: so few are all scored */
 	PER_COMPARISON_NS = 2000, /* of a row that is compared with all others that match */
 	PER_STEP_NS = 30000,      /* of a row that the walk hands out */
 	HALF_MORE = 4,            /* candidates for each hit when the graph is of half floats */
@@ -46,6 +47,7 @@ struct search {
 	struct tx *tx;
 	struct arena *a;
 	struct pgv_facts facts;
+	size_t each;           /* vectors near each of a list's that are looked for */
 	bool exact_sql;        /* the conditions' SQL says it all, but for odd items */
 	struct hit_row *found; /* in order; q->k fit */
 	size_t n;
@@ -84,10 +86,25 @@ static void order_sql(struct search *x, struct pgv_sql *q, bool walk, struct str
 	pgv_bind_text(q, vector);
 }
 
+/* The distance to the query's vector q.v, as the index has it. */
+static void near_sql(struct search *x, struct pgv_sql *q)
+{
+	const char *schema = x->k->pgv.schema;
+	if (half(x))
+		buf_addf(&q->text,
+			"CAST(r.v AS %s.halfvec(%u)) OPERATOR(%s.%s) CAST(q.v AS %s.halfvec(%u))",
+			schema, x->s->dim, schema, operator_of(x->s), schema, x->s->dim);
+	else
+		buf_addf(&q->text, "r.v OPERATOR(%s.%s) q.v", schema, operator_of(x->s));
+}
+
 /* The conditions, and what every row has to fulfil. */
 static void where_sql(struct search *x, struct pgv_sql *q)
 {
-	buf_addf(&q->text, " WHERE t.v%zu IS NOT NULL", x->place);
+	if (x->s->kind == SPACE_DENSE)
+		buf_addf(&q->text, " WHERE t.v%zu IS NOT NULL", x->place);
+	else
+		buf_addc(&q->text, " WHERE TRUE");
 	x->exact_sql = true;
 	if (x->q->filter) {
 		buf_addc(&q->text, x->facts.state.odd ? " AND (t.odd OR " : " AND (");
@@ -100,9 +117,60 @@ static void where_sql(struct search *x, struct pgv_sql *q)
 	}
 }
 
+/* Of a list of vectors: the least distance of each of the query's to one of the item's, added up.
+ * Items are all that match, or those whose vectors the graph finds. */
+static void lists_sql(struct search *x, struct pgv_sql *q, bool walk, struct str vectors)
+{
+	const char *schema = x->k->pgv.schema;
+	long long number = (long long)x->k->number;
+	buf_addf(&q->text,
+		"WITH q AS MATERIALIZED (SELECT v, i FROM unnest(CAST(? AS %s.vector[])) "
+		"WITH ORDINALITY AS q (v, i))",
+		schema);
+	pgv_bind_text(q, vectors);
+	if (walk) {
+		buf_addf(&q->text,
+			", near AS MATERIALIZED (SELECT DISTINCT n.num FROM q CROSS JOIN LATERAL "
+			"(SELECT r.num FROM derived_pgv_%lld_m%zu r%s",
+			number, x->place, x->q->filter ? "" : " ORDER BY ");
+		if (x->q->filter) {
+			buf_addf(&q->text, " JOIN derived_pgv_%lld t ON t.num = r.num", number);
+			where_sql(x, q);
+			buf_addc(&q->text, " ORDER BY ");
+		}
+		near_sql(x, q);
+		buf_addc(&q->text, " LIMIT ?) n)");
+		pgv_bind(q, P_I64((int64_t)x->each));
+	}
+	buf_addc(&q->text, " SELECT num, odd, sum(m) AS d FROM (SELECT t.num, t.odd, q.i, min(");
+	if (x->s->distance == DISTANCE_L2)
+		buf_addf(&q->text, "%s.vector_l2_squared_distance(r.v, q.v)", schema);
+	else
+		buf_addf(&q->text, "r.v OPERATOR(%s.%s) q.v", schema, operator_of(x->s));
+	buf_addf(&q->text,
+		") AS m FROM derived_pgv_%lld t JOIN derived_pgv_%lld_m%zu r ON r.num = t.num%s "
+		"CROSS JOIN q",
+		number, number, x->place, walk ? " JOIN near ON near.num = t.num" : "");
+	where_sql(x, q);
+	buf_addc(&q->text, " GROUP BY t.num, t.odd, q.i) a GROUP BY num, odd ORDER BY d, num");
+}
+
 static void query_sql(struct search *x, struct pgv_sql *q, bool walk, bool cursor)
 {
 	struct buf vector = {0};
+	if (x->s->kind == SPACE_MULTI) {
+		pgv_vectors_text(x->s, x->q->vector, x->q->rows, &vector);
+		buf_addc(&q->text, cursor ? "DECLARE croft_hits NO SCROLL CURSOR FOR " : "");
+		lists_sql(x, q, walk, buf_str(&vector));
+		if (!cursor) {
+			buf_addc(&q->text, " LIMIT ?");
+			pgv_bind(q, P_I64((int64_t)x->q->k));
+		}
+		if (vector.err || q->text.err)
+			q->err = ERR_NOMEM;
+		buf_free(&vector);
+		return;
+	}
 	pgv_vector_text(x->s, x->q->vector, &vector);
 	if (vector.err)
 		q->err = vector.err;
@@ -176,6 +244,13 @@ static enum err decide(struct search *x, struct hit_row *rows, size_t *n, struct
 	return e;
 }
 
+/* Of lists, squares are added up. */
+static double distance_of(const struct search *x, double d)
+{
+	bool squares = x->s->kind == SPACE_MULTI && x->s->distance == DISTANCE_L2;
+	return squares ? sqrt(MAX(d, 0.0)) : d;
+}
+
 /* The rows of one query, at most max. */
 static enum err read_rows(struct search *x, const char *sql, const struct param *p, size_t n_p,
 	struct hit_row *rows, size_t max, size_t *n, struct errtext *et)
@@ -186,7 +261,7 @@ static enum err read_rows(struct search *x, const char *sql, const struct param 
 		return e;
 	for (*n = 0; *n < max && row_next(r, &e, et); ++*n)
 		rows[*n] = (struct hit_row){
-			(uint64_t)row_i64(r, 0), row_f64(r, 2), row_i64(r, 1) != 0};
+			(uint64_t)row_i64(r, 0), distance_of(x, row_f64(r, 2)), row_i64(r, 1) != 0};
 	row_free(r);
 	x->seen += *n;
 	return e;
@@ -250,6 +325,9 @@ static enum err run(struct search *x, bool walk, struct errtext *et)
 	buf_free(&q.text);
 	uint32_t ef = x->q->ef ? x->q->ef : PGV_EF;
 	x->n = 0;
+	x->each = MAX((size_t)x->q->ef, MIN(MAX(4 * x->q->k, (size_t)64), (size_t)4096));
+	if (x->s->kind == SPACE_MULTI)
+		ef = (uint32_t)x->each;
 	enum err e = pgv_plan(x->tx, walk ? PGV_WALK : PGV_COMPARE_ALL, MAX(ef, (uint32_t)x->q->k),
 		x->k->pgv.version, et);
 	if (e)
@@ -270,6 +348,14 @@ static enum err choose(struct search *x, bool *walk, struct errtext *et)
 	if (!*walk || !q->filter)
 		return OK;
 	enum err e = pgv_share(x->k, x->tx, x->facts.items, q->filter, x->a, &part, et);
+	if (x->s->kind == SPACE_MULTI) { /* what SQL does not decide leaves too few candidates */
+		struct pgv_sql sql = {.a = x->a};
+		where_sql(x, &sql);
+		buf_free(&sql.text);
+		*walk = !e && x->exact_sql &&
+			part * (double)x->facts.items > FEW_ITEMS + 4 * (double)q->k;
+		return e;
+	}
 	double all_ns = part * (double)x->facts.items * PER_COMPARISON_NS;
 	*walk = !e && part > 0 && (double)q->k / part * PER_STEP_NS < all_ns;
 	return e;
@@ -278,8 +364,24 @@ static enum err choose(struct search *x, bool *walk, struct errtext *et)
 /* The walk ends early when it has looked at hnsw.max_scan_tuples; then all are compared. */
 static bool too_few(const struct search *x)
 {
+	if (x->s->kind == SPACE_MULTI && !x->q->filter)
+		return false; /* candidates are those of the nearest vectors */
 	return x->n < x->q->k && isnan(x->q->worst) &&
 	       (x->q->filter || (int64_t)x->q->k <= x->facts.items);
+}
+
+static enum err search_sparse(struct search *x, struct item_search *how, struct errtext *et)
+{
+	struct pgv_best best = {arena_array_of(x->a, x->q->k + 1, struct hit), 0, x->q->k};
+	if (!best.hits)
+		return no_memory(et);
+	enum err e = pgv_plan(x->tx, PGV_AS_IT_LIKES, 1, x->k->pgv.version, et);
+	e = e ? e : pgv_sparse(x->k, x->tx, x->s, x->q, &x->facts, x->a, &best, et);
+	for (x->n = 0; x->n < best.n && !e; x->n++)
+		x->found[x->n] = (struct hit_row){
+			best.hits[x->n].key, -(double)best.hits[x->n].score, false};
+	*how = (struct item_search){.compared = (uint64_t)x->facts.items};
+	return e;
 }
 
 static enum err search(struct search *x, struct item_search *how, struct errtext *et)
@@ -289,6 +391,8 @@ static enum err search(struct search *x, struct item_search *how, struct errtext
 	if (e == ERR_NOT_FOUND ||
 		(!e && (!x->facts.state.table || x->facts.state.filled != PGV_FILLED)))
 		e = moved(et);
+	if (!e && x->s->kind == SPACE_SPARSE)
+		return search_sparse(x, how, et);
 	e = e ? e : choose(x, &walk, et);
 	e = e ? e : run(x, walk, et);
 	if (!e && walk && too_few(x)) {

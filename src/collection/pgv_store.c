@@ -2,7 +2,7 @@
  *
  * Names of types and operators are said with the schema of the extension, which is one for all
  * schemas of a database: two states of Croft beside each other share it. */
-#include "collection/pgv_int.h"
+#include "collection/pgv_post.h"
 
 #include <stdio.h>
 
@@ -139,6 +139,33 @@ enum err pgv_state_drop(struct tx *tx, int64_t number, struct errtext *et)
 	return db_exec(tx, et, "DELETE FROM collection_pgv WHERE collection = ?", P_I64(number));
 }
 
+static bool has_column(const struct space *s)
+{
+	return space_lives(s) && s->kind == SPACE_DENSE;
+}
+
+static bool has_rows(const struct space *s)
+{
+	return space_lives(s) && s->kind == SPACE_MULTI;
+}
+
+/* Of a space that is not a column. */
+static enum err make_beside(struct tx *tx, const struct pgv_server *pg, int64_t number,
+	const struct space *s, size_t place, struct errtext *et)
+{
+	struct post_base b;
+	char sql[320];
+	if (s->kind == SPACE_SPARSE) {
+		post_sparse_base(&b, number, place);
+		return post_make(tx, &b, et);
+	}
+	snprintf(sql, sizeof sql,
+		"CREATE TABLE derived_pgv_%lld_m%zu (num BIGINT NOT NULL, n INT NOT NULL, v "
+		"%s.vector(%u) NOT NULL, PRIMARY KEY (num, n))",
+		(long long)number, place, pg->schema, s->dim);
+	return db_exec(tx, et, sql);
+}
+
 enum err pgv_table_make(struct tx *tx, const struct pgv_server *pg, int64_t number,
 	const struct space *spaces, size_t n, int64_t mark, struct errtext *et)
 {
@@ -149,7 +176,7 @@ enum err pgv_table_make(struct tx *tx, const struct pgv_server *pg, int64_t numb
 		"JSONB NOT NULL",
 		no);
 	for (size_t i = 0; i < n; i++)
-		if (space_lives(&spaces[i]))
+		if (has_column(&spaces[i]))
 			buf_addf(&sql, ", v%zu %s.vector(%u)", i, pg->schema, spaces[i].dim);
 	buf_putc(&sql, ')');
 	enum err e = sql.err ? no_memory(et) : db_exec(tx, et, buf_c(&sql));
@@ -159,6 +186,9 @@ enum err pgv_table_make(struct tx *tx, const struct pgv_server *pg, int64_t numb
 		no, no);
 	e = e ? e : sql.err ? no_memory(et) : db_exec(tx, et, buf_c(&sql));
 	buf_free(&sql);
+	for (size_t i = 0; i < n && !e; i++)
+		if (space_lives(&spaces[i]) && spaces[i].kind)
+			e = make_beside(tx, pg, number, &spaces[i], i, et);
 	struct pgv_state s = {mark, 0, false, true};
 	return e ? e : pgv_state_put(tx, number, &s, et);
 }
@@ -229,6 +259,17 @@ void pgv_vector_text(const struct space *s, const float *v, struct buf *out)
 	buf_putc(out, ']');
 }
 
+void pgv_vectors_text(const struct space *s, const float *v, size_t rows, struct buf *out)
+{
+	buf_putc(out, '{');
+	for (size_t i = 0; i < rows; i++) {
+		buf_addc(out, i ? ",\"" : "\"");
+		pgv_vector_text(s, v + i * s->dim, out);
+		buf_putc(out, '"');
+	}
+	buf_putc(out, '}');
+}
+
 struct row_sql {
 	struct pgv_sql q;
 	struct buf set; /* of what is there already */
@@ -252,12 +293,41 @@ static void add_vector(struct row_sql *x, const struct pgv_server *pg, const str
 	buf_free(&text);
 }
 
-static const float *vector_in(const struct item_vector *v, size_t n, size_t place)
+static const struct item_vector *vector_in(const struct item_vector *v, size_t n, size_t place)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i].place == place)
-			return v[i].v;
+			return &v[i];
 	return NULL;
+}
+
+static enum err drop_rows(
+	struct tx *tx, int64_t number, size_t place, int64_t num, struct errtext *et)
+{
+	char sql[120];
+	snprintf(sql, sizeof sql, "DELETE FROM derived_pgv_%lld_m%zu WHERE num = ?",
+		(long long)number, place);
+	return db_exec(tx, et, sql, P_I64(num));
+}
+
+/* A list of vectors, in place of the one there was. */
+static enum err write_list(struct tx *tx, const struct pgv_server *pg, int64_t number,
+	const struct space *s, size_t place, int64_t num, const struct item_vector *v,
+	struct errtext *et)
+{
+	char sql[280];
+	struct buf text = {0};
+	enum err e = drop_rows(tx, number, place, num, et);
+	if (e || !v || !v->rows)
+		return e;
+	pgv_vectors_text(s, v->v, v->rows, &text);
+	snprintf(sql, sizeof sql,
+		"INSERT INTO derived_pgv_%lld_m%zu (num, n, v) SELECT ?, i, v FROM unnest(CAST(? "
+		"AS %s.vector[])) WITH ORDINALITY AS r (v, i)",
+		(long long)number, place, pg->schema);
+	e = text.err ? no_memory(et) : db_exec(tx, et, sql, P_I64(num), P_TEXT(buf_str(&text)));
+	buf_free(&text);
+	return e;
 }
 
 static enum err write_row(struct row_sql *x, struct tx *tx, const struct pgv_server *pg,
@@ -284,16 +354,23 @@ static enum err write_row(struct row_sql *x, struct tx *tx, const struct pgv_ser
 		pgv_bind(&x->q, P_I64(r->num));
 		pgv_bind(&x->q, P_I64(odd));
 		pgv_bind_text(&x->q, payload);
-		for (size_t s = 0; s < n_spaces; s++)
-			if (space_lives(&spaces[s]))
-				add_vector(x, pg, &spaces[s], s, vector_in(v, n, s));
+		for (size_t s = 0; s < n_spaces; s++) {
+			const struct item_vector *of = vector_in(v, n, s);
+			if (has_column(&spaces[s]))
+				add_vector(x, pg, &spaces[s], s, of ? of->v : NULL);
+		}
 		buf_addf(sql,
 			") ON CONFLICT (num) DO UPDATE SET odd = excluded.odd, f = excluded.f%s",
 			buf_c(&x->set));
 	}
 	if (x->q.err || sql->err || x->set.err)
 		return no_memory(et);
-	return db_exec_n(tx, et, buf_c(sql), x->q.params, x->q.n);
+	e = db_exec_n(tx, et, buf_c(sql), x->q.params, x->q.n);
+	for (size_t s = 0; whole && s < n_spaces && !e; s++)
+		if (has_rows(&spaces[s]))
+			e = write_list(
+				tx, pg, number, &spaces[s], s, r->num, vector_in(v, n, s), et);
+	return e;
 }
 
 enum err pgv_row_put(struct tx *tx, const struct pgv_server *pg, int64_t number,
@@ -315,22 +392,47 @@ enum err pgv_row_put(struct tx *tx, const struct pgv_server *pg, int64_t number,
 	return e;
 }
 
-enum err pgv_row_drop(struct tx *tx, int64_t number, int64_t num, struct errtext *et)
+enum err pgv_row_drop(struct tx *tx, int64_t number, const struct space *spaces, size_t n_spaces,
+	int64_t num, struct errtext *et)
 {
 	char sql[96];
 	snprintf(sql, sizeof sql, "DELETE FROM derived_pgv_%lld WHERE num = ?", (long long)number);
-	return db_exec(tx, et, sql, P_I64(num));
+	enum err e = db_exec(tx, et, sql, P_I64(num));
+	for (size_t s = 0; s < n_spaces && !e; s++)
+		if (has_rows(&spaces[s]))
+			e = drop_rows(tx, number, s, num, et);
+	return e;
+}
+
+static enum err lost_of(struct tx *tx, const char *table, int64_t number, struct errtext *et)
+{
+	char sql[240];
+	snprintf(sql, sizeof sql,
+		"DELETE FROM %s t WHERE NOT EXISTS (SELECT 1 FROM collection_item i WHERE "
+		"i.collection = ? AND i.num = t.num)",
+		table);
+	return db_exec(tx, et, sql, P_I64(number));
 }
 
 /* Those of items that have gone while nobody told. */
-enum err pgv_rows_lost(struct tx *tx, int64_t number, struct errtext *et)
+enum err pgv_rows_lost(struct tx *tx, int64_t number, const struct space *spaces, size_t n_spaces,
+	struct errtext *et)
 {
-	char sql[200];
-	snprintf(sql, sizeof sql,
-		"DELETE FROM derived_pgv_%lld t WHERE NOT EXISTS (SELECT 1 FROM collection_item i "
-		"WHERE i.collection = ? AND i.num = t.num)",
-		(long long)number);
-	return db_exec(tx, et, sql, P_I64(number));
+	char table[64];
+	struct post_base b;
+	snprintf(table, sizeof table, "derived_pgv_%lld", (long long)number);
+	enum err e = lost_of(tx, table, number, et);
+	for (size_t s = 0; s < n_spaces && !e; s++) {
+		if (has_rows(&spaces[s])) {
+			snprintf(
+				table, sizeof table, "derived_pgv_%lld_m%zu", (long long)number, s);
+			e = lost_of(tx, table, number, et);
+		} else if (space_lives(&spaces[s]) && spaces[s].kind == SPACE_SPARSE) {
+			post_sparse_base(&b, number, s);
+			e = post_lost(tx, &b, number, et);
+		}
+	}
+	return e;
 }
 
 enum err pgv_items_after(struct tx *tx, int64_t number, int64_t num, size_t max, item_row_fn fn,

@@ -54,8 +54,7 @@ struct find {
 	uint32_t len[BM25_FIELDS_MAX][POST_ITEMS];
 	float sum[POST_ITEMS];
 	uint64_t found[POST_ITEMS / 64], allowed[POST_ITEMS / 64], bits[POST_ITEMS / 64];
-	struct hit *heap; /* the worst first */
-	size_t n, max;
+	struct pgv_best best;
 };
 
 /* ---- what is looked for ---- */
@@ -443,69 +442,12 @@ static enum err allow(struct find *f, const struct str *posts, struct errtext *e
 	return e;
 }
 
-/* ---- the best ---- */
-
-static bool worse(struct hit a, struct hit b)
-{
-	return a.score != b.score ? a.score < b.score : a.key > b.key;
-}
-
-static void sift(struct hit *h, size_t n, size_t at)
-{
-	for (;;) {
-		size_t least = at, l = 2 * at + 1;
-		for (size_t c = l; c < n && c < l + 2; c++)
-			if (worse(h[c], h[least]))
-				least = c;
-		if (least == at)
-			return;
-		struct hit t = h[at];
-		h[at] = h[least];
-		h[least] = t;
-		at = least;
-	}
-}
-
-static void keep_hit(struct find *f, struct hit x)
-{
-	if (f->n == f->max) {
-		if (!worse(f->heap[0], x))
-			return;
-		f->heap[0] = x;
-		sift(f->heap, f->n, 0);
-		return;
-	}
-	f->heap[f->n++] = x;
-	if (f->n == f->max)
-		for (size_t i = f->n / 2; i-- > 0;)
-			sift(f->heap, f->n, i);
-}
-
-/* Those who may be among the best are asked for. */
-static enum err keep_chunk(struct find *f, uint64_t chunk, struct errtext *et)
-{
-	uint64_t nums[POST_ITEMS];
-	bool yes[POST_ITEMS];
-	size_t n = 0;
-	float limit = f->n == f->max ? f->heap[0].score : -1;
-	for (uint32_t i = 0; i < POST_ITEMS; i++) {
-		uint64_t bit = UINT64_C(1) << i % 64;
-		if (f->found[i / 64] & f->allowed[i / 64] & bit && f->sum[i] >= limit)
-			nums[n++] = chunk << POST_BITS | i;
-	}
-	enum err e = pgv_keep_these(&f->keep, nums, n, yes, et);
-	for (size_t i = 0; i < n && !e; i++)
-		if (yes[i])
-			keep_hit(f, (struct hit){nums[i], f->sum[nums[i] & (POST_ITEMS - 1)]});
-	return e;
-}
-
 static enum err score_chunk(void *ctx, uint64_t chunk, double most, const struct str *posts,
 	bool *enough, struct errtext *et)
 {
 	struct find *f = ctx;
 	enum err e = OK;
-	*enough = f->n == f->max && most * SLACK < (double)f->heap[0].score;
+	*enough = most * SLACK < (double)pgv_best_limit(&f->best);
 	if (*enough)
 		return OK;
 	if (!read_lengths(f, posts[0]))
@@ -519,7 +461,11 @@ static enum err score_chunk(void *ctx, uint64_t chunk, double most, const struct
 			      : each_term(&x, posts[s->key], et);
 	}
 	e = e ? e : allow(f, posts, et);
-	return e ? e : keep_chunk(f, chunk, et);
+	for (size_t w = 0; w < ARRAY_LEN(f->found); w++)
+		f->found[w] &= f->allowed[w];
+	return e ? e
+		 : pgv_best_add(&f->best, &f->keep, chunk << POST_BITS, f->found,
+			   ARRAY_LEN(f->found), f->sum, et);
 }
 
 /* ---- the search ---- */
@@ -555,12 +501,6 @@ static enum err scan(struct find *f, double *weights, struct errtext *et)
 	return e ? e : post_scan(f->tx, f->base, f->a, &s, et);
 }
 
-static int best_first(const void *a, const void *b)
-{
-	const struct hit *x = a, *y = b;
-	return worse(*y, *x) ? -1 : worse(*x, *y);
-}
-
 static enum err find(struct find *f, const struct keyword_query *q, int64_t items,
 	const uint64_t *among, size_t n_among, bool *cut, struct errtext *et)
 {
@@ -572,8 +512,7 @@ static enum err find(struct find *f, const struct keyword_query *q, int64_t item
 	e = e ? e : pgv_keep_begin(&f->keep, items, among, n_among, et);
 	e = e ? e : scan(f, weights, et);
 	pgv_keep_end(&f->keep);
-	if (!e && f->n)
-		qsort(f->heap, f->n, sizeof *f->heap, best_first);
+	pgv_best_sort(&f->best);
 	return e;
 }
 
@@ -606,8 +545,7 @@ enum err pgv_words(struct collection *k, const struct keyword_index *x,
 		f->s = &x->settings;
 		f->a = a;
 		f->cancel = cancel;
-		f->heap = out;
-		f->max = max;
+		f->best = (struct pgv_best){out, 0, max};
 		e = db_begin(croft_db(k->c), TX_READ, &f->tx, et);
 	}
 	if (!e) {
@@ -616,7 +554,7 @@ enum err pgv_words(struct collection *k, const struct keyword_index *x,
 		db_rollback(f->tx);
 	}
 	if (!e)
-		*n = f->n;
+		*n = f->best.n;
 	if (!e && cut)
 		*cut |= was_cut;
 	arena_free(a);

@@ -5,6 +5,7 @@ import lzma
 import os
 import random
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from croft_server import Croft, Tap  # noqa: E402
@@ -109,7 +110,7 @@ def random_words(c):
     make(c, vectors={"size": 4, "distance": "Cosine"})
     both(c, "PUT", "/keyword", {"fields": {"title": 2, "body": {"weight": 1, "b": 0.4}}, "k1": 0.9})
     there, next_id = {}, 0
-    for turn in range(5):
+    for turn in range(4):
         lot = [item(i) for i in range(next_id, next_id + rnd.choice([1, 700, 1500]))] + [item(i) for i in rnd.sample(sorted(there), min(len(there), 200))]
         next_id = max([next_id] + [it["id"] + 1 for it in lot])
         there.update((it["id"], it) for it in lot)
@@ -121,7 +122,7 @@ def random_words(c):
         if turn == 2:
             call(c, "POST", ROOT + "there/move", {"backend": "embedded"})
             call(c, "POST", ROOT + "there/move", {"backend": "pgvector"})
-        bodies = [{"mode": "keyword", "text": one_query(), "k": rnd.choice([1, 10, 100]), **({"filter": f} if (f := one_filter()) else {})} for _ in range(30)]
+        bodies = [{"mode": "keyword", "text": one_query(), "k": rnd.choice([1, 10, 100]), **({"filter": f} if (f := one_filter()) else {})} for _ in range(25)]
         compare(c, bodies, f"random queries over {len(there)} items after changes" + (", moved there and back" if turn == 2 else ""))
     c.stop()
     c.start()
@@ -138,7 +139,81 @@ def random_words(c):
     drop(c)
 
 
+def sparse_vector(most=25):
+    at = sorted({min(int(rnd.expovariate(1 / 60)), 4294967295) * rnd.choice([1, 1, 1, 70000]) for _ in range(rnd.randrange(0, most))})
+    return {"indices": at, "values": [rnd.choice([rnd.gauss(0.5, 1), rnd.gauss(0.5, 1), 0.0]) for _ in at]}
+
+
+def rows(most=6):
+    return [[rnd.gauss(0, 1) for _ in range(8)] if rnd.random() < 0.95 else [0.0] * 8 for _ in range(rnd.randrange(1, most))]
+
+
+def kinds(c):
+    """Sparse vectors and lists of vectors, by every distance, with filters, thresholds, after changes."""
+    multi = {n: {"size": 8, "distance": d, "multivector_config": {"comparator": "max_sim"}} for n, d in (("mc", "Cosine"), ("md", "Dot"), ("me", "Euclid"), ("mm", "Manhattan"))}
+    make(c, vectors={"plain": {"size": 4, "distance": "Dot"}, **multi}, sparse_vectors={"s": {}, "i": {"modifier": "idf"}})
+
+    def one(i):
+        v = {"plain": [rnd.gauss(0, 1) for _ in range(4)], **{n: rows() for n in multi}, "s": sparse_vector(), "i": sparse_vector()}
+        return {"id": i, "vector": {n: x for n, x in v.items() if rnd.random() < 0.9}, "payload": {"n": i % 100, "body": text(4), "lot": i % 3}}
+
+    def bodies(n):
+        out = []
+        for _ in range(n):
+            space = rnd.choice(["s", "s", "i", "i", "mc", "md", "me", "mm"])
+            body = {"space": space, "vector": sparse_vector(12) if space in "si" else rows(), "k": rnd.choice([1, 10, 500]),
+                    "exact": space not in "si"}
+            if (f := one_filter()):
+                body["filter"] = f
+            if rnd.random() < 0.2:
+                body["worst"] = rnd.choice([0.1, 1.0, 3.0])
+            out.append(body)
+        return out
+    there, next_id = set(), 0
+    for turn in range(3):
+        lot = [one(i) for i in range(next_id, next_id + rnd.choice([300, 1100]))] + [one(i) for i in rnd.sample(sorted(there), min(len(there), 150))]
+        next_id = max([next_id] + [it["id"] + 1 for it in lot])
+        there |= {it["id"] for it in lot}
+        both(c, "PUT", "/items", {"items": lot})
+        gone = rnd.sample(sorted(there), len(there) // 6)
+        both(c, "POST", "/items/delete", {"ids": gone})
+        there -= set(gone)
+        if turn == 1:
+            call(c, "POST", ROOT + "there/move", {"backend": "embedded"})
+            call(c, "POST", ROOT + "there/move", {"backend": "pgvector"})
+        compare(c, bodies(30), f"sparse vectors and lists of vectors over {len(there)} items" + (", moved there and back" if turn == 1 else ""), 100)
+    drop(c)
+
+
+def lists_by_graph(c):
+    """Many lists: the graph over their vectors finds candidates, and MaxSim over all of a list's vectors ranks them."""
+    make(c, vectors={"t": {"size": 8, "distance": "Cosine", "multivector_config": {"comparator": "max_sim"}}})
+    centres = [[rnd.gauss(0, 1) for _ in range(8)] for _ in range(200)]
+    around = lambda: [[x + rnd.gauss(0, 0.2) for x in rnd.choice(centres)] for _ in range(rnd.randrange(2, 6))]  # noqa: E731
+    for at in range(0, 1500, 500):
+        both(c, "PUT", "/items", {"items": [{"id": i, "vector": {"t": around()}, "payload": {"lot": i % 3}} for i in range(at, at + 500)]})
+    queries = [around() for _ in range(12)]
+    end = time.time() + 60
+    while time.time() < end and call(c, "POST", ROOT + "there/search", {"space": "t", "vector": queries[0]})["exact"]:
+        time.sleep(0.1)
+    found = {}
+    for effort in (10, 400):
+        hit = want = walked = 0
+        for v in queries:
+            for more in ({}, {"filter": {"must": [{"key": "lot", "match": {"value": 1}}]}}):
+                best = call(c, "POST", ROOT + "here/search", {"space": "t", "vector": v, "k": 10, "exact": True, **more})
+                got = call(c, "POST", ROOT + "there/search", {"space": "t", "vector": v, "k": 10, "ef": effort, **more})
+                walked += not got["exact"]
+                want += len(best["hits"])
+                hit += len({h["id"] for h in best["hits"]} & {h["id"] for h in got["hits"]})
+        found[effort] = hit / want
+    tap.ok(found[10] > 0.8 and found[400] > 0.97 and walked > 12, "lists are found by the graph over their vectors, more of them with more effort", f"{found}, {walked} walked")
+    drop(c)
+
+
 with Croft() as c:
     cranfield(c)
     random_words(c)
+    kinds(c)
+    lists_by_graph(c)
 tap.done()

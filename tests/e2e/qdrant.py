@@ -167,8 +167,7 @@ def kinds(both, name, ids):
     both.same(f"{name}: positive examples alone", "query_points", name, limit=8,
               query=m.RecommendQuery(recommend=m.RecommendInput(positive=[4, 5])))
     some = rnd.sample(ids[20:], 3)
-    if in_memory:  # examples one by one look through the index in memory
-        by_examples(both, name, name, lambda: vector(8), some)
+    by_examples(both, name, name, lambda: vector(8), some)
     both.same(f"{name}: diverse hits", "query_points", name, limit=8,
               query=m.NearestQuery(nearest=d, mmr=m.Mmr(diversity=0.4, candidates_limit=40)))
 
@@ -536,7 +535,7 @@ def kill_while_writing(tap):
     with Croft() as c:
         q = QdrantClient(url=c.base, timeout=60, check_compatibility=False)
         q.create_collection("k", vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE),
-                            sparse_vectors_config={"s": m.SparseVectorParams()} if in_memory else None)
+                            sparse_vectors_config={"s": m.SparseVectorParams()})
         known, stop = {}, threading.Event()
 
         def write(worker):
@@ -551,7 +550,7 @@ def kill_while_writing(tap):
                         known[i] = ("gone", None)
                     else:
                         known[i] = ("?", None)
-                        q.upsert("k", [m.PointStruct(id=i, vector={"": v, **({"s": m.SparseVector(indices=[i, 77777], values=[1.0, v[0]])} if in_memory else {})}, payload={"w": worker})])
+                        q.upsert("k", [m.PointStruct(id=i, vector={"": v, "s": m.SparseVector(indices=[i, 77777], values=[1.0, v[0]])}, payload={"w": worker})])
                         known[i] = ("there", v)
                 except Exception:
                     return
@@ -574,12 +573,12 @@ def kill_while_writing(tap):
                 lost.append(f"{i} was deleted and is back")
             if state == "there":
                 near = q.query_points("k", query=v, limit=3).points
-                own = [p.id for p in q.query_points("k", query=m.SparseVector(indices=[i], values=[1.0]), using="s", limit=3).points] if in_memory else [i]
-                back = got and (got[0].vector[""] if in_memory else got[0].vector)
+                own = [p.id for p in q.query_points("k", query=m.SparseVector(indices=[i], values=[1.0]), using="s", limit=3).points]
+                back = got and got[0].vector[""]
                 if not got or not close(plain(back), v) or i not in [p.id for p in near] or own != [i]:
                     lost.append(f"{i} is not there, or is not found")
         there = {i for i, (state, _) in known.items() if state == "there"}
-        found = there if not in_memory else {p.id for p in q.query_points("k", query=m.SparseVector(indices=[77777], values=[1.0]), using="s", limit=4000).points}
+        found = {p.id for p in q.query_points("k", query=m.SparseVector(indices=[77777], values=[1.0]), using="s", limit=4000).points}
         lost += [f"{i} is not found by its sparse vector" for i in there - found]
         lost += [f"{i} was deleted and is found by its sparse vector" for i in found if known[i][0] == "gone"]
         tap.ok(not lost, f"after kill -9 all of {len(known)} points are as they were acknowledged", "\n".join(lost[:10]))
@@ -662,12 +661,11 @@ with Croft() as c:
     named(both)
     filters(both)
     grouping(both)
-    again = [sparse(both), lists(both)] if in_memory else []  # pgvector has plain vectors only
+    again = [sparse(both), lists(both)]
     aliases(both)
     bad_input(croft, c.base)
     tap.ok(sorted(k.name for k in croft.get_collections().collections) ==
-           ["authors", "cosine", "dot", "euclid", "groups"] + ["lists"] * in_memory + ["manhattan"] + ["named"] + ["only"] * in_memory + ["rich"] +
-           ["sparse"] * in_memory,
+           ["authors", "cosine", "dot", "euclid", "groups"] + ["lists", "manhattan", "named", "only", "rich", "sparse"],
            "the collections are listed")
     tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),
            "a collection is deleted")
