@@ -33,7 +33,8 @@ struct page {
 	struct fill fills[PAGE];
 	size_t n_fills;
 	struct str reasons[PAGE]; /* of rows that get none; .p NULL: nothing is known */
-	size_t made, known;
+	size_t made, known, n_reasons;
+	size_t *at_once; /* texts that the model takes in one request, as far as is known */
 	bool place_gone, ready;
 };
 
@@ -104,6 +105,22 @@ static size_t row_of(const struct page *p, int64_t num)
 	return i;
 }
 
+static enum err embed_some(
+	struct page *p, size_t from, size_t n, const struct cancel *cancel, struct errtext *et);
+
+/* Of a request that was refused. When each half is embedded as a whole, it was not a text that was
+ * refused but their number, and no more are sent together from then on. */
+static enum err embed_halves(
+	struct page *p, size_t from, size_t n, const struct cancel *cancel, struct errtext *et)
+{
+	size_t before = p->n_reasons;
+	enum err e = embed_some(p, from, n / 2, cancel, et);
+	e = e ? e : embed_some(p, from + n / 2, n - n / 2, cancel, et);
+	if (!e && p->n_reasons == before)
+		*p->at_once = MIN(*p->at_once, n - n / 2);
+	return e;
+}
+
 /* Texts from..from+n. When one of them cannot be embedded, halves find out which. */
 static enum err embed_some(
 	struct page *p, size_t from, size_t n, const struct cancel *cancel, struct errtext *et)
@@ -123,13 +140,22 @@ static enum err embed_some(
 		*et = why;
 		return e;
 	}
-	if (n > 1) {
-		e = embed_some(p, from, n / 2, cancel, et);
-		return e ? e : embed_some(p, from + n / 2, n - n / 2, cancel, et);
-	}
+	if (n > 1)
+		return embed_halves(p, from, n, cancel, et);
+	p->n_reasons++;
 	struct str *reason = &p->reasons[row_of(p, p->fills[from].num)];
 	*reason = arena_str(p->a, str_c(why.msg[0] ? why.msg : err_sentence(e)));
 	return reason->p ? OK : no_memory(et);
+}
+
+static enum err embed_page(struct page *p, const struct cancel *cancel, struct errtext *et)
+{
+	enum err e = OK;
+	for (size_t from = 0, n; from < p->n_fills && !e; from += n) {
+		n = MIN(p->n_fills - from, *p->at_once);
+		e = embed_some(p, from, n, cancel, et);
+	}
+	return e;
 }
 
 /* Those that got a vector, beside each other. */
@@ -226,7 +252,7 @@ static enum err do_page(struct page *p, const struct cancel *cancel, struct errt
 	p->to = &p->l->spaces[p->place];
 	p->first_pass = p->place == p->m->to_place && p->m->reached < p->m->last;
 	enum err e = read_page(p, et);
-	e = e || !p->n_fills ? e : embed_some(p, 0, p->n_fills, cancel, et);
+	e = e ? e : embed_page(p, cancel, et);
 	if (e || !p->n)
 		return e;
 	keep_embedded(p);
@@ -307,7 +333,7 @@ static enum err read_migration(
 
 /* *left: there is more to do here. */
 static enum err next_page(struct work *w, int64_t collection, int64_t place, struct str id,
-	bool *left, bool *over, struct errtext *et)
+	size_t *at_once, bool *left, bool *over, struct errtext *et)
 {
 	struct migration_row m;
 	struct arena *a = arena_new(0);
@@ -316,7 +342,8 @@ static enum err next_page(struct work *w, int64_t collection, int64_t place, str
 	if (!e && m.state >= MIGRATION_DROPPED)
 		*over = true;
 	if (!e && !*over) {
-		*p = (struct page){.c = w->ctx, .m = &m, .place = place, .a = a};
+		*p = (struct page){
+			.c = w->ctx, .m = &m, .place = place, .a = a, .at_once = at_once};
 		e = collection_open_number(p->c, collection, &p->k, w->cancel, et);
 		e = e ? e : do_page(p, w->cancel, et);
 		collection_close(p->k);
@@ -330,11 +357,12 @@ static enum err next_page(struct work *w, int64_t collection, int64_t place, str
 static enum err fill_place(
 	struct work *w, int64_t collection, int64_t place, struct str id, struct errtext *et)
 {
+	size_t at_once = PAGE;
 	for (;;) {
 		bool left = false, over = false;
-		enum err e = cancelled(w->cancel)
-				     ? ERR_CANCELLED
-				     : next_page(w, collection, place, id, &left, &over, et);
+		enum err e = cancelled(w->cancel) ? ERR_CANCELLED
+						  : next_page(w, collection, place, id, &at_once,
+							    &left, &over, et);
 		if (over)
 			return queue_done_now(w->db, &w->job, et);
 		if (e)
