@@ -66,6 +66,7 @@ struct collection_row {
 
 struct item_row {
 	int64_t num, seq, vec; /* vec: the change that wrote its vectors */
+	int64_t own;           /* the same, but for a migration's, which only adds some */
 	struct str id, payload, vectors;
 	struct str text; /* SHA-256 of the text that was embedded, or "" */
 };
@@ -401,6 +402,7 @@ enum err shelf_load(
 void shelf_clear(struct collection *k);
 struct shelf_item {
 	int64_t num;
+	bool kept; /* its vectors are those that it had: only what an index lacks is put */
 	struct str id, payload;
 	struct item_vector *vectors;
 	size_t n_vectors;

@@ -359,7 +359,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 13,
+	.n_migrations = 14,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

@@ -183,6 +183,8 @@ const struct migration collection_migrations[] = {
 		"PRIMARY KEY (collection, generation));"},
 	{13, "recall of filtered queries",
 		"ALTER TABLE collection_recall ADD COLUMN band BIGINT NOT NULL DEFAULT 0;"},
+	{14, "changes of vectors that are no migration's",
+		"ALTER TABLE collection_item ADD COLUMN own BIGINT NOT NULL DEFAULT -1;"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -429,10 +431,10 @@ enum err store_item_add(
 	struct tx *tx, int64_t collection, const struct item_row *r, struct errtext *et)
 {
 	return db_exec(tx, et,
-		"INSERT INTO collection_item (collection, num, id, seq, vec, payload, text) "
-		"VALUES (?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO collection_item (collection, num, id, seq, vec, own, payload, "
+		"text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		P_I64(collection), P_I64(r->num), P_BLOB(r->id), P_I64(r->seq), P_I64(r->vec),
-		P_TEXT(r->payload), P_BLOB(r->text));
+		P_I64(r->own), P_TEXT(r->payload), P_BLOB(r->text));
 }
 
 enum err store_item_change(
@@ -440,13 +442,14 @@ enum err store_item_change(
 {
 	if (!r->payload.p)
 		return db_exec(tx, et,
-			"UPDATE collection_item SET seq = ?, vec = ? "
+			"UPDATE collection_item SET seq = ?, vec = ?, own = ? "
 			"WHERE collection = ? AND num = ?",
-			P_I64(r->seq), P_I64(r->vec), P_I64(collection), P_I64(r->num));
+			P_I64(r->seq), P_I64(r->vec), P_I64(r->own), P_I64(collection),
+			P_I64(r->num));
 	return db_exec(tx, et,
-		"UPDATE collection_item SET seq = ?, vec = ?, payload = ?, text = ? "
+		"UPDATE collection_item SET seq = ?, vec = ?, own = ?, payload = ?, text = ? "
 		"WHERE collection = ? AND num = ?",
-		P_I64(r->seq), P_I64(r->vec), P_TEXT(r->payload), P_BLOB(r->text),
+		P_I64(r->seq), P_I64(r->vec), P_I64(r->own), P_TEXT(r->payload), P_BLOB(r->text),
 		P_I64(collection), P_I64(r->num));
 }
 
@@ -554,13 +557,13 @@ enum err store_text_put(struct tx *tx, struct str sha256, struct str text, struc
 
 /* ---- reading items ---- */
 
-/* num, id, seq, vec, text, then payload and vectors when they are read. */
+/* num, id, seq, vec, text, own, then payload and vectors when they are read. */
 static const char *const item_selects[4] = {
-	"SELECT i.num, i.id, i.seq, i.vec, i.text FROM collection_item i ",
-	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.payload FROM collection_item i ",
-	"SELECT i.num, i.id, i.seq, i.vec, i.text, v.data FROM collection_item i "
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.own FROM collection_item i ",
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.own, i.payload FROM collection_item i ",
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.own, v.data FROM collection_item i "
 	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
-	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.payload, v.data FROM collection_item i "
+	"SELECT i.num, i.id, i.seq, i.vec, i.text, i.own, i.payload, v.data FROM collection_item i "
 	"LEFT JOIN collection_vector v ON v.collection = i.collection AND v.num = i.num ",
 };
 
@@ -579,12 +582,13 @@ static struct item_row item_of(struct row *r, struct item_want read)
 		.seq = row_i64(r, 2),
 		.vec = row_i64(r, 3),
 		.text = row_blob(r, 4),
+		.own = row_i64(r, 5) < 0 ? row_i64(r, 3) : row_i64(r, 5),
 		.payload = S(""),
 		.vectors = S("")};
 	if (read.payload)
-		x.payload = row_text(r, 5);
-	if (read.vectors && !row_null(r, 5 + read.payload))
-		x.vectors = row_blob(r, 5 + read.payload);
+		x.payload = row_text(r, 6);
+	if (read.vectors && !row_null(r, 6 + read.payload))
+		x.vectors = row_blob(r, 6 + read.payload);
 	return x;
 }
 

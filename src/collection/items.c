@@ -191,6 +191,7 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 	r = (struct item_row){.num = fresh ? x->row.next_num++ : r.num,
 		.seq = x->row.seq,
 		.vec = x->row.seq,
+		.own = x->row.seq,
 		.id = id,
 		.payload = payload,
 		.text = x->texts[i]};
@@ -220,7 +221,7 @@ static enum err put_shown(struct change *x, struct errtext *et)
 	if (!list)
 		return no_memory(et);
 	for (size_t i = 0; i < x->n; i++)
-		list[i] = (struct shelf_item){x->nums[i], item_id_bytes(&x->items[i].id),
+		list[i] = (struct shelf_item){x->nums[i], false, item_id_bytes(&x->items[i].id),
 			x->items[i].payload.n ? x->items[i].payload : S("{}"), x->items[i].vectors,
 			x->items[i].n_vectors};
 	return shelf_put(x->k, list, x->n, et);
@@ -361,7 +362,7 @@ static enum err change_vectors(struct change *x, struct tx *tx, size_t i, struct
 		return e;
 	x->nums[i] = r.num;
 	x->touched++;
-	r.seq = r.vec = x->row.seq;
+	r.seq = r.vec = r.own = x->row.seq;
 	r.payload = (struct str){0};
 	e = store_item_change(tx, x->k->number, &r, et);
 	return e ? e : write_vectors(x, tx, r.num, all, n, et);

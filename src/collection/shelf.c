@@ -3,6 +3,7 @@
 #include "collection/held.h"
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static enum err no_memory(struct errtext *et)
@@ -85,7 +86,19 @@ static enum err put_kind(struct collection *k, size_t s, const struct shelf_item
 {
 	enum err e = OK;
 	for (size_t i = 0; i < n && !e; i++)
-		e = kinds_put(k, s, (uint64_t)items[i].num, vector_in(&items[i], s), et);
+		if (!items[i].kept)
+			e = kinds_put(k, s, (uint64_t)items[i].num, vector_in(&items[i], s), et);
+	return e;
+}
+
+/* Whether there is nothing to do for it in this index. */
+static enum err is_there(struct vindex *x, const struct shelf_item *it, const struct item_vector *v,
+	bool *there, struct errtext *et)
+{
+	uint64_t key = (uint64_t)it->num;
+	float score = 0;
+	enum err e = it->kept && v ? vindex_scores(x, v->v, &key, 1, &score, et) : OK;
+	*there = it->kept && !isnan(score);
 	return e;
 }
 
@@ -104,6 +117,10 @@ static enum err put_in_space(struct collection *k, size_t s, const struct shelf_
 	enum err e = rows && keys && without ? OK : no_memory(et);
 	for (size_t i = 0; i < n && !e; i++) {
 		const struct item_vector *v = vector_in(&items[i], s);
+		bool nothing;
+		e = is_there(l->index[s], &items[i], v, &nothing, et);
+		if (e || nothing)
+			continue;
 		if (v) {
 			memcpy(rows + there * dim, v->v, dim * sizeof *rows);
 			keys[there++] = (uint64_t)items[i].num;
@@ -241,6 +258,7 @@ static enum err read_item(void *ctx, const struct item_row *r, struct errtext *e
 		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
 	struct shelf_item *it = &x->items[x->n++];
 	*it = (struct shelf_item){.num = r->num,
+		.kept = r->own <= x->k->seq && alive(x->k, r->num),
 		.id = arena_str(x->a, r->id),
 		.payload = arena_str(x->a, r->payload)};
 	enum err e = it->id.p && it->payload.p ? item_decode(r->vectors, x->l->spaces, x->l->n,

@@ -263,6 +263,7 @@ static enum err put_one(struct applying *x, struct tx *tx, const struct step *s,
 	r = (struct item_row){.num = fresh ? x->row.next_num++ : r.num,
 		.seq = x->row.seq,
 		.vec = x->row.seq,
+		.own = x->row.seq,
 		.id = s->id,
 		.payload = record.payload,
 		.text = record.text};
@@ -520,6 +521,7 @@ static enum err fill_item(
 	struct item_row r = {.num = (int64_t)(f->from + i) + 1,
 		.seq = seq,
 		.vec = seq,
+		.own = seq,
 		.id = it->id,
 		.payload = f->records[i].payload,
 		.text = f->records[i].text};

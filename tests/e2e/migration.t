@@ -383,6 +383,16 @@ def two_servers(stub):
             tap.ok(until(10, lambda: f.search(vector=vector(A, "w1"), space=":former")[0] == 400), "it is gone for A")
             tap.same(f.put(range(10))[0], 200, "A writes on")
             tap.same(f.wrong_vectors("", B), [], "and finds it")
+            # the index of the present space is left alone, on the server that embeds and on the one that follows
+            def index_bytes(one):
+                return [s["total"] for s in one.call("GET", "/memory")[1]["spaces"] if s["name"] == ""]
+
+            until(10, lambda: g.search(vector=f.of_model(B, 9), k=1)[1]["hits"][0]["id"] == 9)
+            before = [index_bytes(f), index_bytes(g)]
+            tap.ok(until(10, lambda: g.call("POST", "/migrations", {"to": A, "shadow": 0})[0] == 200), "it moves again, through B")
+            tap.ok(until(30, lambda: f.state()["state"] == "ready"), "and is ready", f.state())
+            tap.same([f.wrong_vectors(":next", A), g.wrong_vectors(":next", A)], [[], []], "both servers have the new vectors")
+            tap.same([index_bytes(f), index_bytes(g)], before, "and neither has put the others anew")
         finally:
             for c in both:
                 c.remove()

@@ -90,6 +90,11 @@ with Croft(settings={"collection.recall_every": "200ms", "collection.idle": "3s"
     tap.same(c.json("PATCH", PATH, {"memory_bytes": None})[1]["memory_bytes_own"], False, "null: as the settings say")
     tap.same(c.json("PATCH", PATH, {})[0], 400, "nothing to change is an error")
 
+    # other payloads leave the vectors alone
+    before = c.json("GET", PATH + "/memory")[1]["spaces"][0]["total"]
+    status, reply = c.json("POST", "/collections/points/points/payload", {"payload": {"seen": True}, "points": list(range(0, ITEMS, 3))})
+    tap.same([status, c.json("GET", PATH + "/memory")[1]["spaces"][0]["total"]], [200, before], "a change of payloads puts no vector anew")
+
     # recall of live queries
     tap.ok(ask(c, 60, 30, lambda s: s["now"] and s["now"]["queries"] >= 250), "live queries are compared with exact searches", recall(c))
     said = recall(c)["spaces"][0]["now"]
