@@ -81,7 +81,7 @@ bench-load: all models ## thousands of idle streams, hundreds of clients, and ho
 bench-gateway: all ## what a gateway adds to a provider's latency, beside LiteLLM's proxy
 	@bench/gateway.sh $(BUILD)
 
-bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder)
+bench-retrieval: all models ## nDCG and recall on BEIR-layout sets (DATA=folder RERANK=folder MODEL=folder QUERIES=N)
 	@bench/retrieval.sh $(BUILD) "$(DATA)"
 
 .PHONY: bench-keyword

@@ -3,7 +3,12 @@
  * and fusion are the product's own functions; a document is one item (title and text), and what
  * the embedding model cannot read of it is left out, as its reference library does.
  *
- *	bench_retrieval MODEL DATA [SET...]      CROFT_BENCH_CACHE=folder keeps the vectors
+ *	bench_retrieval MODEL DATA [SET...]
+ *
+ * CROFT_BENCH_CACHE=folder keeps the vectors. CROFT_BENCH_RERANK=folder of a cross-encoder adds
+ *rows for the hybrid whose best CROFT_BENCH_DEPTH (20) documents it orders: alone, and with weights
+ * beside the search's relevance, as the product has them. CROFT_BENCH_QUERIES=N: every set's first
+ * N judged queries only, in all rows.
  */
 #include <dirent.h>
 #include <math.h>
@@ -18,7 +23,14 @@
 #include "rag/rag_int.h"
 #include "text/unicode.h"
 
-enum { TOP = 100, BATCH = 64 };
+enum { TOP = 100, BATCH = 64, DEPTH = 20, DOC_TOKENS = 4096 };
+
+/* What the cross-encoder weighs in the rows of it. */
+static const float rerank_weights[] = {1, 0.5f, 0.25f};
+enum { RERANK_ROWS = 3 };
+
+static struct model *reranker; /* NULL: no such rows */
+static size_t rerank_depth = DEPTH, queries_max = SIZE_MAX;
 
 static void die(enum err e, const struct errtext *et)
 {
@@ -190,6 +202,55 @@ static struct eval_scores measure(
 	return m;
 }
 
+/* ---- reranking ---- */
+
+struct reread {
+	struct fused hit;
+	float mixed;
+};
+
+static int by_mixed(const void *a, const void *b)
+{
+	const struct reread *x = a, *y = b;
+	if (x->mixed != y->mixed)
+		return x->mixed < y->mixed ? 1 : -1;
+	return x->hit.score < y->hit.score ? 1 : x->hit.score > y->hit.score ? -1 : 0;
+}
+
+/* The list of a hybrid search, its best documents read once and ordered with each weight. */
+static void rerank(struct str query, const struct texts *corpus, const struct fused *hits, size_t n,
+	const struct fusion_info *info, const struct judged *rel, size_t n_rel,
+	struct eval_scores *sum)
+{
+	struct errtext et = {0};
+	size_t depth = MIN(n, rerank_depth), tokens;
+	struct str docs[TOP];
+	float score[TOP];
+	bool cut[TOP];
+	struct reread read[TOP];
+	struct fused out[TOP];
+	for (size_t i = 0; i < depth; i++)
+		docs[i] = corpus->text[hits[i].key];
+	if (depth)
+		must(rank_texts(reranker, query, docs, depth, DOC_TOKENS, score, cut, &tokens, NULL,
+			     &et),
+			&et);
+	for (size_t w = 0; w < RERANK_ROWS; w++) {
+		for (size_t i = 0; i < depth; i++) {
+			float relevance = MAX(0, MIN(1, hits[i].score / (1 + info->weight)));
+			float said = 1 / (1 + expf(-score[i]));
+			read[i] = (struct reread){hits[i],
+				rerank_weights[w] * said + (1 - rerank_weights[w]) * relevance};
+		}
+		qsort(read, depth, sizeof *read, by_mixed);
+		for (size_t i = 0; i < n; i++)
+			out[i] = i < depth ? read[i].hit : hits[i];
+		struct eval_scores got = measure(out, n, rel, n_rel);
+		for (size_t v = 0; v < EVAL_METRICS; v++)
+			sum[w].v[v] += got.v[v];
+	}
+}
+
 /* ---- one set ---- */
 
 struct bench_set {
@@ -244,9 +305,9 @@ static void run_set(struct model *m, const char *data, const char *name)
 	s.vectors = embed(m, name, "corpus", &s.corpus);
 	s.query_vectors = embed(m, name, "queries", &s.queries);
 	index_corpus(&s, m);
-	struct eval_scores sum[3] = {0};
+	struct eval_scores sum[3] = {0}, reranked[RERANK_ROWS] = {0};
 	size_t asked = 0;
-	for (size_t i = 0, end; i < n_rel; i = end) {
+	for (size_t i = 0, end; i < n_rel && asked < queries_max; i = end) {
 		uint32_t qi = rel[i].query;
 		struct arena *scratch = arena_new(0);
 		struct fusion_query q = {.vector = s.query_vectors + (size_t)qi * dim,
@@ -263,8 +324,12 @@ static void run_set(struct model *m, const char *data, const char *name)
 		for (size_t k = 0; k < ARRAY_LEN(order); k++) {
 			struct fused hits[TOP];
 			size_t n = 0;
+			struct fusion_info info = {0};
 			q.method = order[k];
-			must(rag_rank(s.dense, s.bm25, &q, TOP, hits, &n, NULL, NULL, &et), &et);
+			must(rag_rank(s.dense, s.bm25, &q, TOP, hits, &n, &info, NULL, &et), &et);
+			if (reranker && order[k] == RAG_HYBRID)
+				rerank(s.queries.text[qi], &s.corpus, hits, n, &info, rel + i,
+					end - i, reranked);
 			struct eval_scores got = measure(hits, n, rel + i, end - i);
 			for (size_t v = 0; v < EVAL_METRICS; v++)
 				sum[k].v[v] += got.v[v];
@@ -277,6 +342,11 @@ static void run_set(struct model *m, const char *data, const char *name)
 			sum[k].v[EVAL_NDCG10] / (double)asked,
 			sum[k].v[EVAL_RECALL10] / (double)asked,
 			sum[k].v[EVAL_RECALL100] / (double)asked);
+	for (size_t w = 0; w < RERANK_ROWS && reranker && asked; w++)
+		printf("%s hybrid+rerank:%zu:mix=%g %.4f %.4f %.4f\n", name, rerank_depth,
+			(double)rerank_weights[w], reranked[w].v[EVAL_NDCG10] / (double)asked,
+			reranked[w].v[EVAL_RECALL10] / (double)asked,
+			reranked[w].v[EVAL_RECALL100] / (double)asked);
 	fflush(stdout);
 	vindex_free(s.dense);
 	bm25_free(s.bm25);
@@ -285,6 +355,21 @@ static void run_set(struct model *m, const char *data, const char *name)
 	free(rel);
 	buf_free(&dir);
 	arena_free(a);
+}
+
+static void read_settings(void)
+{
+	struct errtext et = {0};
+	const char *rerank_with = getenv("CROFT_BENCH_RERANK"),
+		   *depth = getenv("CROFT_BENCH_DEPTH");
+	const char *queries = getenv("CROFT_BENCH_QUERIES");
+	int64_t n;
+	if (depth && *depth && str_i64(str_c(depth), &n) && n > 0)
+		rerank_depth = MIN((size_t)n, (size_t)TOP);
+	if (queries && *queries && str_i64(str_c(queries), &n) && n > 0)
+		queries_max = (size_t)n;
+	if (rerank_with && *rerank_with)
+		must(model_open(rerank_with, &(struct model_options){0}, &reranker, &et), &et);
 }
 
 static int is_set(const struct dirent *d)
@@ -302,6 +387,7 @@ int main(int argc, char **argv)
 	}
 	must(kern_init(&et), &et);
 	must(model_open(argv[1], &(struct model_options){0}, &m, &et), &et);
+	read_settings();
 	printf("set method nDCG@10 recall@10 recall@100\n");
 	for (int i = 3; i < argc; i++)
 		run_set(m, argv[2], argv[i]);
@@ -322,6 +408,7 @@ int main(int argc, char **argv)
 	}
 	free(entries);
 	model_unref(m);
+	model_unref(reranker);
 	if (argc == 3 && !sets) {
 		fprintf(stderr, "bench_retrieval: no set (a folder with qrels.tsv) in %s\n",
 			argv[2]);

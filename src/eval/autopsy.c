@@ -253,14 +253,14 @@ static uint32_t rank_after(const struct post *p, const struct rag_step *s)
 	return 0;
 }
 
-/* What each stage left of it. Surroundings are texts and not chunks: there the final rank counts.
- */
+/* What each stage left of the chunks that hold it. Surroundings are texts and not chunks: there the
+ * final rank counts. */
 static void follow(struct post *p)
 {
 	for (size_t i = 0; i < p->trail.n; i++) {
 		const struct rag_step *s = &p->trail.steps[i];
 		bool last = str_eq_c(str_c(s->name), "context");
-		if (s->at || last)
+		if ((s->at && p->n_chunks) || last)
 			p->v->steps[p->v->n_steps++] = (struct autopsy_step){
 				s->name, last ? p->v->rank : rank_after(p, s)};
 	}
@@ -296,7 +296,7 @@ static const struct autopsy_step *step_named(const struct verdict *v, const char
 
 static struct str rank_text(struct post *p, uint32_t rank)
 {
-	return rank ? arena_fmt(p->a, "%u", rank) : S("nowhere");
+	return rank ? arena_fmt(p->a, "number %u", rank) : S("nowhere");
 }
 
 /* Would it be found without the filters? */
@@ -325,7 +325,8 @@ static enum err is_filtered(struct post *p, bool *filtered)
 				s = &p->trail.steps[i];
 		*filtered = s && now.fused && (now.fused <= s->n || now.fused <= wanted(p));
 		p->v->why = arena_fmt(p->a,
-			"the filter that was derived from the question keeps its document out: "
+			"the filter that was derived from the question keeps its document out; it "
+			"was read "
 			"%.*s",
 			STR_FMT(p->derived));
 		if (!p->v->why.p)
@@ -365,11 +366,11 @@ static enum err not_retrieved(struct post *p)
 	v->remedy = remedy_of_ranks(p);
 	return say(p, LOST_NOT_RETRIEVED,
 		arena_fmt(p->a,
-			"its rank is %.*s by words, %.*s by meaning and %.*s by both; %zu are "
-			"given",
+			"it is %.*s by words, %.*s by meaning and %.*s by both; %zu %s given",
 			STR_FMT(rank_text(p, v->ranks.keyword)),
 			STR_FMT(rank_text(p, v->ranks.dense)),
-			STR_FMT(rank_text(p, v->ranks.fused)), wanted(p)));
+			STR_FMT(rank_text(p, v->ranks.fused)), wanted(p),
+			wanted(p) == 1 ? "is" : "are"));
 }
 
 /* The stage after which it was no more among those that are given; of several the last. */
@@ -460,10 +461,18 @@ static enum err judge_answer(struct post *p)
 			  : lost == LOST_IGNORED ? "and the answer does not say it"
 			  : says_any(r->text, p->k)
 				  ? "and the answer says it in a sentence that none supports"
-				  : "and the model wrote something else, which none supports";
-	if (!r->grounded)
+			  : r->generated.n
+				  ? "and none supports what the model wrote; the answer is a "
+				    "sentence of the passages instead"
+				  : "and the answer says something else, which none supports";
+	if (!r->grounded) {
+		p->v->remedy =
+			S("A passage holds it and no model was asked: lower "
+			  "rag.answer_support, or put the question as the documents put it.");
 		return say(p, lost,
-			arena_fmt(p->a, "no answer was written: %.*s", STR_FMT(r->reason)));
+			arena_fmt(p->a, "passage %u holds it, and no answer was written: %.*s",
+				p->v->rank, STR_FMT(r->reason)));
+	}
 	return say(p, lost, arena_fmt(p->a, "passage %u holds it, %s", p->v->rank, why));
 }
 
@@ -474,6 +483,7 @@ static enum err after_search(struct post *p)
 		return say(p, LOST_NOTHING,
 			arena_fmt(p->a, "passage %u of %zu holds it", v->rank, v->passages));
 	v->answer = p->answer.text;
+	v->generated = p->answer.generated.n ? p->answer.generated : S("");
 	v->used = p->answer.model.n ? p->answer.used : v->passages;
 	if (p->answer.grounded && v->rank > v->used)
 		return say(p, LOST_CUT,
@@ -490,7 +500,8 @@ enum err autopsy_one(struct autopsy *x, const struct known *k, struct arena *a, 
 {
 	struct post p = {.x = x, .k = k, .a = a, .v = out};
 	bool lost = false;
-	*out = (struct verdict){.lost = LOST_NOTHING, .answer = S(""), .why = S("")};
+	*out = (struct verdict){
+		.lost = LOST_NOTHING, .answer = S(""), .generated = S(""), .why = S("")};
 	enum err e = texts_find(x->texts, k, &out->found);
 	e = e ? e : where(&p);
 	e = e ? e : before_search(&p, &lost);

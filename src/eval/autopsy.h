@@ -42,9 +42,8 @@
 		"The prompt had no room for its passage: raise rag.prompt_tokens, or lower "     \
 		"rag.top_k or rag.context_tokens.")                                              \
 	X(LOST_IGNORED, "ignored",                                                               \
-		"The prompt held it and the answer does not say it: another chat.model, or a "   \
-		"lower "                                                                         \
-		"rag.answer_support where no answer was written.")                               \
+		"The prompt held it and the answer does not say it: another chat.model, or "     \
+		"fewer passages (rag.top_k).")                                                   \
 	X(LOST_UNSUPPORTED, "unsupported",                                                       \
 		"The answer asserts what the passages do not say: another chat.model, "          \
 		"temperature 0, or a higher rag.lead_below, which puts the passages' best "      \
@@ -144,7 +143,8 @@ struct verdict {
 	size_t n_steps;
 	uint32_t rank; /* among the passages that were given; 0: not */
 	size_t passages, used;
-	struct str answer; /* "" when none was asked for */
+	struct str answer;    /* "" when none was asked for */
+	struct str generated; /* what the model wrote, where the answer is something else; "" */
 	struct str notes[RAG_NOTES_MAX];
 	size_t n_notes;
 };

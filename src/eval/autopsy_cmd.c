@@ -203,14 +203,15 @@ static void print_path(struct cmd *cmd, yyjson_val *path)
 		if (yyjson_is_int(rank))
 			cmd_outf(cmd, "%lld", (long long)yyjson_get_sint(rank));
 		else
-			cmd_outf(cmd, "-");
+			cmd_outf(cmd, "not there");
 	}
 	cmd_outf(cmd, "\n");
 }
 
 static void print_case(struct cmd *cmd, yyjson_val *v)
 {
-	yyjson_val *ranks = yyjson_obj_get(v, "ranks");
+	yyjson_val *ranks = yyjson_obj_get(v, "ranks"), *note;
+	size_t i, n;
 	cmd_outf(cmd, "%s%.*s%s: %.*s\n", cmd_style(cmd, "bold"), STR_FMT(json_str(v, "stage")),
 		cmd_style(cmd, "reset"), STR_FMT(json_str(v, "why")));
 	if (json_str(v, "document").n)
@@ -233,6 +234,10 @@ static void print_case(struct cmd *cmd, yyjson_val *v)
 	print_path(cmd, yyjson_obj_get(v, "path"));
 	if (json_str(v, "answer").n)
 		cmd_outf(cmd, "  answer     %.*s\n", STR_FMT(json_str(v, "answer")));
+	if (json_str(v, "generated").n)
+		cmd_outf(cmd, "  written    %.*s\n", STR_FMT(json_str(v, "generated")));
+	yyjson_arr_foreach(yyjson_obj_get(v, "notes"), i, n, note)
+		cmd_outf(cmd, "  note       %.*s\n", STR_FMT(json_val_str(note)));
 	if (!str_eq_c(json_str(v, "stage"), lost_word(LOST_NOTHING)))
 		cmd_outf(cmd, "  remedy     %.*s\n", STR_FMT(json_str(v, "remedy")));
 }

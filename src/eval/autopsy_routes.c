@@ -163,6 +163,8 @@ static void write_case(struct jw *w, const struct known *k, const struct verdict
 	jw_ki64(w, "passages", (int64_t)v->passages);
 	jw_key(w, "answer");
 	v->answer.n ? jw_str(w, v->answer) : jw_null(w);
+	jw_key(w, "generated");
+	v->generated.n ? jw_str(w, v->generated) : jw_null(w);
 	jw_key(w, "notes");
 	jw_arr(w);
 	for (size_t i = 0; i < v->n_notes; i++)

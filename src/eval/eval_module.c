@@ -63,7 +63,8 @@ static const struct shape shapes[] = {
 		"string | null, places: int, ranks: { keyword: int | null, dense: int | null, "
 		"fused: "
 		"int | null } | null, path: { stage, rank: int | null }[], rank: int | null, "
-		"passages: int, answer: string | null, notes: string[] }"},
+		"passages: int, answer: string | null, generated: string | null, notes: string[] "
+		"}"},
 	{"EvalSetting",
 		"Stages & { label?, method?: Method, k?: int, rerank?: boolean | { model?, depth?: "
 		"int, weight?: number }, weights?: { dense?: number, bm25?: number }, "

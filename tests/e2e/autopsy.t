@@ -80,14 +80,14 @@ def in_the_search(c):
     for i in range(8):
         put(c, f"/r/rent{i}.txt", f"The rent of flat {i} is paid on day {i + 1} of the month, the rent of flat {i}.", "rent")
     put(c, "/r/other.txt", "In the annexe it is due on the twelfth.", "rent")
-    v = stage(c, "not_retrieved", "when is the rent of flat 3 paid", "on the twelfth", why="1 are given", collection="rent", k=1)
+    v = stage(c, "not_retrieved", "when is the rent of flat 3 paid", "on the twelfth", why="1 is given", collection="rent", k=1)
     tap.ok(v["ranks"]["fused"] > 1 and v["rank"] is None and v["ranks"]["dense"] > 1, "ranks deep down", v["ranks"])
     tap.ok("rag.top_k" in v["remedy"], "and what they suggest", v["remedy"])
     stage(c, "found", "when is the rent of flat 3 paid", "on the twelfth", collection="rent", k=9)
     stage(c, "filtered", "when is the rent of flat 3 paid", "on day 4", collection="rent", filters={"type": "pdf"})
     put(c, "/r/mail.eml", "From: a@example.org\nSubject: Flat 9\nDate: Mon, 4 Mar 2019 10:00:00 +0000\n\n"
         "The rent of flat 9 was paid by cheque.\n", "rent")
-    stage(c, "filtered", "what do emails say on the rent of flat 3", "on day 4", why="derived", collection="rent",
+    stage(c, "filtered", "what do emails say on the rent of flat 3", "on day 4", why="it was read by rules: type email (emails)", collection="rent",
           derive_filters=True)
     stage(c, "aged_out", "how was the rent of flat 9 paid", "by cheque", collection="rent", k=1,
           recency={"half_life_days": 5, "weight": 1})

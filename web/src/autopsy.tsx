@@ -91,6 +91,8 @@ function Verdict({ v, run }: { v: Case; run: string }) {
         ...(v.path.length ? [['After each stage', v.path.map((s) => `${s.stage} ${rank(s.rank)}`).join(' → ')] as
           [string, string]] : []),
         ...(v.answer ? [['The answer', v.answer] as [string, string]] : []),
+        ...(v.generated ? [['What the model wrote', v.generated] as [string, string]] : []),
+        ...(v.notes.length ? [['Notes', v.notes.join('; ')] as [string, string]] : []),
         ['Run', <a href={href('run', { id: run })}>autopsy</a>],
       ]} />
     </div>
