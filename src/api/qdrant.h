@@ -8,6 +8,7 @@
  *	qdrant_query.c        reading, answers of searches
  *	qdrant_ask.c          kinds of queries, within each other
  *	qdrant_examples.c     what examples say together
+ *	qdrant_matrix.c       points near to each other
  *	qdrant_values.c       groups, facets, orders
  *
  * What would change an answer and cannot be done is refused by its name; what tunes storage
@@ -119,6 +120,8 @@ void qd_query(struct croft *c, struct http_request *rq, struct http_response *rs
 void qd_query_groups(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_search_groups(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_facet(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_matrix_pairs(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_matrix_offsets(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_query_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 #endif

@@ -1,7 +1,8 @@
 /* Qdrant: queries. One may stand on others (prefetch): fused with each other, or as what is looked
  * for among. A query is read once (prepare) and then carried out, by groups several times. */
 #include "api/qdrant.h"
-#include "collection/rank.h"
+#include "collection/formula.h"
+#include "collection/sample.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -22,7 +23,20 @@ struct asking {
 	size_t n_left_out;
 	struct hit_list *sources; /* of the prefetches */
 	size_t n_sources;
-	enum { ASK_NEAREST, ASK_DIVERSE, ASK_RRF, ASK_DBSF, ASK_IDS, ASK_ORDER, ASK_EXAMPLES } kind;
+	enum {
+		ASK_NEAREST,
+		ASK_DIVERSE,
+		ASK_RRF,
+		ASK_DBSF,
+		ASK_FORMULA,
+		ASK_IDS,
+		ASK_ORDER,
+		ASK_SAMPLE,
+		ASK_EXAMPLES
+	} kind;
+	const struct formula *formula;
+	struct collection *lookup; /* where points that the query names are; NULL: here */
+	struct str lookup_space;
 	struct example_query examples;
 	double diversity;
 	size_t candidates;
@@ -83,8 +97,28 @@ static enum err vector_of_point(struct asking *x, yyjson_val *v, struct item_vec
 {
 	struct item_id id;
 	enum err e = item_json_id(v, &id, &x->q->et);
-	e = e ? e : collection_vector(x->k, &id, x->query.space, arena_of(x), out, &x->q->et);
+	e = e ? e
+	      : collection_vector(x->lookup ? x->lookup : x->k, &id,
+			x->lookup ? x->lookup_space : x->query.space, arena_of(x), out, &x->q->et);
+	if (!e && x->lookup && x->lookup != x->k) {
+		out->space = x->query.space;
+		return OK;
+	}
 	return e ? e : leave_out(x, &id);
+}
+
+/* {collection, vector}: vectors of points are taken from there. Closed after the parsing. */
+static enum err open_lookup(struct asking *x)
+{
+	yyjson_val *from = item_json_get(x->o, "lookup_from");
+	struct str name = json_str(from, "collection"), space = json_str(from, "vector");
+	if (!from)
+		return OK;
+	x->lookup_space = space.n ? space : x->query.space;
+	return name.n ? collection_open(x->q->c, project_of(x->q->rq), name, &x->lookup,
+				x->q->rq->cancel, &x->q->et)
+		      : err_set(&x->q->et, ERR_INVALID,
+				"lookup_from.collection (a text) is missing");
 }
 
 /* {"text", "model"}: embedded by the space's own model. */
@@ -235,6 +269,81 @@ static enum err recommend(struct asking *x, yyjson_val *r)
 	return OK;
 }
 
+/* ---- feedback ---- */
+
+/* Each pair of examples of which one was judged better adds c * (difference of the judgements)^b
+ * times the difference of an item's scores: a sum of scores with weights. */
+static void weigh(const double *judged, size_t n, double b, double c, float *weights)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++) {
+			if (!(judged[i] > judged[j]))
+				continue;
+			double w = c * pow(judged[i] - judged[j], b);
+			weights[i] += (float)w;
+			weights[j] -= (float)w;
+		}
+}
+
+static enum err read_judged(
+	struct asking *x, yyjson_val *list, struct item_vector *v, double *judged)
+{
+	yyjson_val *o;
+	size_t i, n;
+	yyjson_arr_foreach(list, i, n, o)
+	{
+		enum err e =
+			yyjson_is_num(yyjson_obj_get(o, "score"))
+				? vector_of(x, yyjson_obj_get(o, "example"), &v[i])
+				: err_set(&x->q->et, ERR_INVALID, "score (a number) is missing");
+		if (e)
+			return err_wrap(&x->q->et, e, "relevance_feedback.feedback[%zu]", i);
+		judged[i] = yyjson_get_num(yyjson_obj_get(o, "score"));
+	}
+	return OK;
+}
+
+/* {target, feedback: [{example, score}], strategy: {naive: {a, b, c}}} */
+static enum err feedback(struct asking *x, yyjson_val *r)
+{
+	yyjson_val *list = item_json_get(r, "feedback");
+	yyjson_val *naive = item_json_get(item_json_get(r, "strategy"), "naive");
+	size_t n = yyjson_arr_size(list);
+	struct errtext *et = &x->q->et;
+	struct qd_examples ex = {.space = collection_space(x->k, x->query.space)};
+	double a = 0, b = 0, c = 0;
+	if (!ex.space)
+		return err_set(et, ERR_INVALID, "there are no vectors named \"%.*s\"",
+			STR_FMT(str_sub(x->query.space, 0, 100)));
+	if (!yyjson_is_arr(list) || n > EXAMPLES_MAX)
+		return err_set(et, ERR_INVALID,
+			"relevance_feedback.feedback must be a list of at most %d", EXAMPLES_MAX);
+	if (!naive || !item_json_get(naive, "a") || !item_json_get(naive, "b") ||
+		!item_json_get(naive, "c"))
+		return err_set(et, ERR_INVALID,
+			"relevance_feedback.strategy must be {naive: {a, b, c}}: no other is "
+			"supported");
+	enum err e = json_want_f64(naive, "a", -1e30, 1e30, &a, et);
+	e = e ? e : json_want_f64(naive, "b", -1e30, 1e30, &b, et);
+	e = e ? e : json_want_f64(naive, "c", -1e30, 1e30, &c, et);
+	ex.positive = arena_array_of(arena_of(x), n + 1, struct item_vector);
+	double *judged = arena_array_of(arena_of(x), n + 1, double);
+	float *weights = arena_array_of(arena_of(x), n + 1, float);
+	if (!ex.positive || !judged || !weights)
+		return no_memory(x);
+	memset(weights, 0, (n + 1) * sizeof *weights);
+	e = e ? e : vector_of(x, item_json_get(r, "target"), &ex.positive[n]);
+	e = e ? e : read_judged(x, list, ex.positive, judged);
+	if (e)
+		return e;
+	weigh(judged, n, b, c, weights);
+	weights[n] = (float)a;
+	ex.n_positive = n + 1;
+	e = by_examples(x, &ex, EXAMPLES_WEIGHTED, NULL);
+	x->examples.weights = weights;
+	return e;
+}
+
 /* ---- hits ---- */
 
 /* Of the query's own filter, one of the caller's, and what the prefetches found. */
@@ -363,6 +472,20 @@ static enum err in_order_of_field(struct asking *x, const struct cond *also, siz
 	return e ? e : to_hits(x, items, n);
 }
 
+static enum err by_chance(struct asking *x, const struct cond *also, size_t want)
+{
+	const struct cond *filter;
+	struct item_hit *hits;
+	size_t n;
+	enum err e = whole_filter(x, also, &filter);
+	e = e ? e
+	      : collection_sample(
+			x->k, filter, want, x->query.cancel, arena_of(x), &hits, &n, &x->q->et);
+	if (!e)
+		x->out = (struct hit_list){hits, n, 1};
+	return e;
+}
+
 /* ---- fusion ---- */
 
 static enum err parse_weights(struct asking *x, yyjson_val *weights)
@@ -411,6 +534,17 @@ static enum err fuse(struct asking *x, size_t want)
 			x->out.hits[kept++] = x->out.hits[i];
 	x->out.n = e ? 0 : kept;
 	return e;
+}
+
+/* {formula, defaults}: scores of what the prefetches found, computed anew. */
+static enum err parse_formula(struct asking *x, yyjson_val *v)
+{
+	if (!x->n_sources)
+		return err_set(
+			&x->q->et, ERR_INVALID, "a formula needs prefetch: what its scores are of");
+	x->kind = ASK_FORMULA;
+	return formula_parse(x->k, item_json_get(v, "formula"), item_json_get(v, "defaults"),
+		arena_of(x), &x->formula, &x->q->et);
 }
 
 /* ---- one query ---- */
@@ -467,6 +601,8 @@ static enum err parse_kind(struct asking *x)
 	struct str fusion = json_str(v, "fusion");
 	if (fusion.n || rrf)
 		return parse_fusion(x, fusion, rrf);
+	if (item_json_get(v, "formula"))
+		return parse_formula(x, v);
 	enum err e = x->n_sources ? only_sources(x) : OK;
 	if (e || !v) {
 		x->kind = ASK_IDS;
@@ -476,6 +612,14 @@ static enum err parse_kind(struct asking *x)
 		x->kind = ASK_ORDER;
 		return qd_order_by(x->q, order, &x->order);
 	}
+	if (item_json_get(v, "sample")) {
+		x->kind = ASK_SAMPLE;
+		return str_eq_c(json_str(v, "sample"), "random")
+			       ? OK
+			       : err_set(&x->q->et, ERR_INVALID, "sample must be random");
+	}
+	if (item_json_get(v, "relevance_feedback"))
+		return feedback(x, item_json_get(v, "relevance_feedback"));
 	yyjson_val *found = item_json_get(v, "discover"), *context = item_json_get(v, "context");
 	if (found || context)
 		return discover(x, item_json_get(found, "target"),
@@ -484,8 +628,8 @@ static enum err parse_kind(struct asking *x)
 		!yyjson_obj_get(v, "indices"))
 		return err_set(&x->q->et, ERR_INVALID,
 			"query must be a vector, the id of a point, a text, or an object with "
-			"nearest, recommend, discover, context, fusion, rrf or order_by: other "
-			"kinds are not supported here");
+			"nearest, recommend, discover, context, fusion, rrf, formula, sample, "
+			"relevance_feedback or order_by: other kinds are not supported here");
 	struct item_vector sought;
 	e = examples ? recommend(x, examples) : vector_of(x, inner ? inner : v, &sought);
 	if (!e && !examples)
@@ -495,7 +639,7 @@ static enum err parse_kind(struct asking *x)
 
 static enum err prepare(struct asking *x)
 {
-	static const char *const no[] = {"lookup_from", "shard_key", NULL};
+	static const char *const no[] = {"shard_key", NULL};
 	const struct cond *own = NULL;
 	enum err e = item_json_refuse(x->o, no, "", &x->q->et);
 	x->query.space = json_str(x->o, "using");
@@ -505,7 +649,10 @@ static enum err prepare(struct asking *x)
 			x->k, item_json_get(x->o, "filter"), arena_of(x), &own, &x->q->et);
 	e = e ? e : whole_filter(x, own, &x->query.filter);
 	e = e ? e : prefetch(x);
-	return e ? e : parse_kind(x);
+	e = e ? e : open_lookup(x);
+	e = e ? e : parse_kind(x);
+	collection_close(x->lookup);
+	return e;
 }
 
 static enum err carry_out(struct asking *x, const struct cond *also, size_t want)
@@ -516,6 +663,11 @@ static enum err carry_out(struct asking *x, const struct cond *also, size_t want
 	case ASK_RRF:
 	case ASK_DBSF:
 		return fuse(x, want);
+	case ASK_FORMULA:
+		return formula_rescore(x->k, x->formula, x->sources, x->n_sources, x->query.worst,
+			want, x->query.cancel, arena_of(x), &x->out, &x->q->et);
+	case ASK_SAMPLE:
+		return by_chance(x, also, want);
 	case ASK_EXAMPLES:
 		return nearest_to_examples(x, also, want);
 	case ASK_IDS:
@@ -600,7 +752,8 @@ static enum err parse_groups(struct asking *x, int64_t size, struct grouping *g)
 			item_json_get(x->o, "with_vector"), &g->want, et);
 	g->size = (size_t)size;
 	g->groups = x->limit;
-	g->whole = x->kind == ASK_RRF || x->kind == ASK_DBSF || x->kind == ASK_DIVERSE;
+	g->whole = x->kind == ASK_RRF || x->kind == ASK_DBSF || x->kind == ASK_DIVERSE ||
+		   x->kind == ASK_FORMULA || x->kind == ASK_SAMPLE;
 	return e;
 }
 

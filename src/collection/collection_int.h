@@ -22,6 +22,8 @@
  *	examples.c           searching by several examples
  *	keyword*.c, hybrid.c searching by words: see keyword_int.h
  *	values.c, group.c    values of fields, groups of hits
+ *	formula.c            scores computed from scores and payloads
+ *	sample.c             items by chance
  *	rank.c               lists of hits in another order
  *	backend.c            where vectors are searched: in memory, or as pgv_int.h says
  *	move.c               from one of them to another

@@ -248,6 +248,17 @@ static void fold(struct passes *p, float *known)
 	}
 }
 
+static enum err fold_weighted(struct passes *p)
+{
+	enum err e = OK;
+	for (size_t i = 0; i < p->q->n_positive && !e; i++) {
+		e = score(p, &p->q->positive[i], p->scores);
+		for (size_t j = 0; j < p->n && !e; j++)
+			p->good[j] += p->q->weights[i] * p->scores[j];
+	}
+	return e;
+}
+
 static enum err fold_all(struct passes *p, const struct item_vector *v, size_t n, float *known)
 {
 	enum err e = OK;
@@ -350,6 +361,10 @@ static enum err fold_items(struct passes *p)
 	begin(p);
 	if (q->by == EXAMPLES_DISCOVER || q->by == EXAMPLES_CONTEXT) {
 		enum err e = fold_pairs(p);
+		return e ? e : take_best(p);
+	}
+	if (q->by == EXAMPLES_WEIGHTED) {
+		enum err e = fold_weighted(p);
 		return e ? e : take_best(p);
 	}
 	enum err e = fold_all(p, q->positive, q->n_positive, p->good);

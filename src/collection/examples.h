@@ -15,6 +15,7 @@ enum examples_by {
 	EXAMPLES_DISCOVER,
 	/* Pairs: the sum of the sigmoid of how much nearer the negative one is, at most 0. */
 	EXAMPLES_CONTEXT,
+	EXAMPLES_WEIGHTED, /* positive ones: the sum of weight * score */
 };
 
 struct example_query {
@@ -23,6 +24,7 @@ struct example_query {
 		*negative; /* of pairs: as many of one as of the other */
 	size_t n_positive, n_negative;
 	const struct item_vector *target;
+	const float *weights;   /* of the positive ones */
 	struct item_query base; /* the rest: space, k, filter, without, worst, want, cancel */
 };
 enum err collection_query_examples(struct collection *k, const struct example_query *q,

@@ -23,7 +23,7 @@ rnd = random.Random(7)
 
 
 def vector(dim):
-    return [round(rnd.gauss(0, 1), 4) for _ in range(dim)]
+    return [round(rnd.gauss(0, 1), 6) for _ in range(dim)]
 
 
 def payload(i):
@@ -475,6 +475,134 @@ def lists(both):
     return all_kinds
 
 
+def expression(depth):
+    """An expression that has a value for every item of formulas(), or for none: both sides must agree."""
+    some = lambda: expression(depth - 1)  # noqa: E731
+    leaf = rnd.choice(["number", "score", "path", "path", "condition", "time", "geo"])
+    kind = rnd.choice(["sum", "mult", "max", "min", "neg", "abs", "sqrt", "exp", "ln", "log10", "acosh", "div", "pow", "decay"] if depth and rnd.random() < 0.8 else [leaf])
+    if kind == "number":
+        return rnd.choice([0.5, 2.0, -1.0, 3.25, 0.0])
+    if kind == "score":
+        return rnd.choice(["$score", "$score[0]", "$score[1]", "$score[7]"])
+    if kind == "path":
+        return rnd.choice(["n", "f", "o.x", "some", "one[]"])
+    if kind == "condition":
+        return rnd.choice([m.FieldCondition(key="tag", match=m.MatchAny(any=["red", "blue"])), m.FieldCondition(key="n", range=m.Range(gte=50)),
+                           m.HasIdCondition(has_id=list(range(1, 60))), m.IsEmptyCondition(is_empty=m.PayloadField(key="some")),
+                           m.Filter(must_not=[m.FieldCondition(key="tag", match=m.MatchValue(value="green"))])])
+    if kind == "time":
+        return rnd.choice([m.DatetimeExpression(datetime="2024-03-01T10:00:00Z"), m.DatetimeKeyExpression(datetime_key="when")])
+    if kind == "geo":
+        return m.GeoDistance(geo_distance=m.GeoDistanceParams(origin=m.GeoPoint(lat=52.52, lon=13.405), to="place"))
+    if kind in ("sum", "mult", "max", "min"):
+        make = {"sum": m.SumExpression, "mult": m.MultExpression, "max": m.MaxExpression, "min": m.MinExpression}[kind]
+        return make(**{kind: [some() for _ in range(rnd.randint(1, 3))]})
+    if kind == "div":
+        return m.DivExpression(div=m.DivParams(left=some(), right=some(), by_zero_default=rnd.choice([None, 7.0])))
+    if kind == "pow":
+        return m.PowExpression(pow=m.PowParams(base=some(), exponent=rnd.choice([2.0, 0.5, some()])))
+    if kind == "decay":
+        make = rnd.choice([("lin_decay", m.LinDecayExpression), ("exp_decay", m.ExpDecayExpression), ("gauss_decay", m.GaussDecayExpression)])
+        return make[1](**{make[0]: m.DecayParamsExpression(x=some(), target=rnd.choice([None, 1.0, some()]), scale=rnd.choice([None, 5.0, 4e4]), midpoint=rnd.choice([None, 0.3]))})
+    make = {"neg": m.NegExpression, "abs": m.AbsExpression, "sqrt": m.SqrtExpression, "exp": m.ExpExpression, "ln": m.LnExpression,
+            "log10": m.Log10Expression, "acosh": m.AcoshExpression}[kind]
+    return make(**{kind: some()})
+
+
+def formulas(both):
+    """Formulas by chance over payloads with all that they can read: the same scores, or an error on both sides."""
+    name = "formulas"
+    both.do("create_collection", name, vectors_config=m.VectorParams(size=4, distance=m.Distance.COSINE))
+    points = []
+    for i in range(1, 121):
+        p = {"n": i, "f": i / 7 - 3, "tag": rnd.choice(["red", "green", "blue"]), "o": {"x": i % 5}, "one": [i % 3],
+             "when": f"2024-0{1 + i % 9}-1{i % 10}T10:00:{i % 60:02}.25Z", "place": {"lat": i / 3, "lon": 2.0 * i - 100}}
+        if i % 4:
+            p["some"] = i % 6
+        points.append(m.PointStruct(id=i, vector=vector(4), payload=p))
+    both.do("upsert", name, points)
+    wrong, values, errors = [], 0, 0
+    for _ in range(400):
+        f = expression(3)
+        defaults = rnd.choice([None, {"some": 4.5, "$score[1]": 0.25}, {"some": [2], "$score": 1.5}])
+        ask = dict(prefetch=[m.Prefetch(query=vector(4), limit=15), m.Prefetch(query=vector(4), limit=10)], limit=30, with_payload=False,
+                   query=m.FormulaQuery(formula=f, defaults=defaults))
+        try:
+            want = {p.id: p.score for p in both.local.query_points(name, **ask).points}
+        except (ValueError, OverflowError, TypeError):
+            want = None
+        try:
+            points = both.croft.query_points(name, **ask).points
+            got = {p.id: p.score for p in points}
+            if [p.score for p in points] != sorted(got.values(), reverse=True):
+                wrong.append(f"not in order: {f}")
+        except UnexpectedResponse as e:
+            got = None if e.status_code == 400 else e
+        values += want is not None
+        errors += want is None
+        same = got == want if got is None or want is None else got.keys() == want.keys() and all(close(want[i], got[i], 1e-4) for i in want)
+        if not same:
+            wrong.append(f"{f}\n got {got}\nwant {want}")
+    tap.ok(not wrong and values > 100 and errors > 20, f"{values} formulas give the scores of the local mode, {errors} are errors on both sides", "\n".join(wrong[:3]))
+    pre = [m.Prefetch(query=vector(4), limit=40)]
+    boost = m.SumExpression(sum=["$score", m.MultExpression(mult=[0.5, m.FieldCondition(key="tag", match=m.MatchValue(value="red"))])])
+    both.same("a boost, with payloads", "query_points", name, prefetch=pre, query=m.FormulaQuery(formula=boost), limit=9, offset=3, with_payload=["tag", "n"])
+    both.same("a boost above a threshold, filtered", "query_points", name, prefetch=pre, query=m.FormulaQuery(formula=boost), limit=30, score_threshold=0.6,
+              query_filter=m.Filter(must=[m.FieldCondition(key="n", range=m.Range(lt=90))]))
+    both.same("a boost within a fusion", "query_points", name, limit=10, query=m.FusionQuery(fusion=m.Fusion.RRF),
+              prefetch=[m.Prefetch(prefetch=pre, query=m.FormulaQuery(formula=boost), limit=12), m.Prefetch(query=vector(4), limit=12)])
+    both.same("groups of boosted hits", "query_points_groups", name, group_by="o.x", prefetch=pre, query=m.FormulaQuery(formula=boost), limit=3, group_size=2)
+    ask = lambda f, **kw: lambda: both.croft.query_points(name, **{"prefetch": pre, "query": m.FormulaQuery(formula=f, **kw)})  # noqa: E731
+    refused(lambda: both.croft.query_points(name, query=m.FormulaQuery(formula=1.0)), 400, ["prefetch"], "a formula of nothing")
+    refused(ask("$score[x]"), 400, ["formula", "$score[0]"], "a score of no number")
+    refused(ask(m.SumExpression(sum=["$score", m.DivExpression(div=m.DivParams(left=1.0, right="none"))])), 400, ["none", "the item"], "a path without a value names the item")
+    refused(ask(m.SumExpression(sum=[m.MaxExpression(max=[])])), 400, ["formula.sum[0].max", "operand"], "no operands, by their place")
+    refused(ask(m.ExpDecayExpression(exp_decay=m.DecayParamsExpression(x="n", scale=-1.0))), 400, ["formula.exp_decay", "scale"], "a scale below 0")
+    refused(ask("list[0]"), 400, ["list[0]", "place in an array"], "a place in an array")
+    deep = 1.0
+    for _ in range(40):
+        deep = m.NegExpression(neg=deep)
+    refused(ask(deep), 413, ["32"], "too deep a formula")
+
+
+def samples(both):
+    """Points by chance, how near they are to each other, relevance feedback, vectors looked up elsewhere."""
+    name = "cosine"
+    ask = lambda k, n, **kw: [p.id for p in k.query_points(name, query=m.SampleQuery(sample=m.Sample.RANDOM), limit=n, **kw).points]  # noqa: E731
+    red = m.Filter(must=[m.FieldCondition(key="tag", match=m.MatchValue(value="red"))])
+    everything = {p.id for p in both.local.scroll(name, limit=1000)[0]}
+    a, b = ask(both.croft, 20), ask(both.croft, 20)
+    tap.ok(len(set(a)) == 20 and a != b and set(a + b) <= everything, "two samples are different points of the collection", (a, b))
+    tap.ok(set(ask(both.croft, 1000)) == everything, "a sample of more than there are is all")
+    tap.ok(set(ask(both.croft, 1000, query_filter=red)) == set(ask(both.local, 1000, query_filter=red)), "filtered")
+    n, seen = len(everything), {}
+    for _ in range(60):
+        for i in ask(both.croft, 40):
+            seen[i] = seen.get(i, 0) + 1
+    mean = 60 * 40 / n
+    tap.ok(len(seen) > 0.99 * n and max(seen.values()) < mean + 6 * mean ** 0.5, "each point is as likely as another", (len(seen), n, max(seen.values()), mean))
+    few = m.Filter(must=[m.HasIdCondition(has_id=list(range(20, 60)))])
+    for limit in (1, 3, 100):
+        got, want = ([(p.a, p.b, p.score) for p in k.search_matrix_pairs(name, query_filter=few, sample=100, limit=limit).pairs] for k in (both.croft, both.local))
+        tap.ok(close(plain(got), plain(want)), f"pairs near to each other, {limit} each", f"{got[:5]}\n{want[:5]}")
+        both.same(f"the same as offsets, {limit} each", "search_matrix_offsets", name, query_filter=few, sample=100, limit=limit)
+    some = both.croft.search_matrix_pairs(name, sample=6, limit=2).pairs
+    tap.ok(len(some) == 12 and len({p.a for p in some}) == 6 and all(p.a != p.b for p in some), "pairs of a sample", some)
+    refused(lambda: both.croft.search_matrix_pairs(name, sample=1), 400, ["sample"], "a sample of one")
+    refused(lambda: both.croft.search_matrix_offsets(name, using="x"), 400, ["no vectors named"], "of no such vectors")
+    for judged in ([], [(20, 0.9)], [(20, 0.9), (21, 0.1)], [(20, 0.9), (vector(8), 0.5), (22, 0.5), (23, -1.0)]):
+        for target in (vector(8), 25):
+            both.scores(f"feedback of {len(judged)} on {'a point' if target == 25 else 'a vector'}", name, query=m.RelevanceFeedbackQuery(
+                relevance_feedback=m.RelevanceFeedbackInput(target=target, feedback=[m.FeedbackItem(example=e, score=s) for e, s in judged],
+                strategy=m.NaiveFeedbackStrategy(naive=m.NaiveFeedbackStrategyParams(a=0.7, b=1.5, c=0.3)))))
+    both.same("near a point of another collection", "query_points", name, query=17, lookup_from=m.LookupLocation(collection="euclid"), limit=5)
+    both.same("near a point of another kind of vectors", "query_points", "named", query=20, using="large", limit=5,
+              lookup_from=m.LookupLocation(collection="named", vector="large"))
+    refused(lambda: both.croft.query_points(name, query=17, lookup_from=m.LookupLocation(collection="none")), 404, ["none"], "of no collection")
+    refused(lambda: both.croft.query_points(name, query=20, lookup_from=m.LookupLocation(collection="named", vector="small")), 400, ["3 numbers"],
+            "of another length")
+
+
 def aliases(both):
     """Other names of collections: made, moved with others at once, renamed, deleted, refused."""
     make = lambda k, a: m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=k, alias_name=a))  # noqa: E731
@@ -662,10 +790,12 @@ with Croft() as c:
     filters(both)
     grouping(both)
     again = [sparse(both), lists(both)]
+    formulas(both)
+    samples(both)
     aliases(both)
     bad_input(croft, c.base)
     tap.ok(sorted(k.name for k in croft.get_collections().collections) ==
-           ["authors", "cosine", "dot", "euclid", "groups"] + ["lists", "manhattan", "named", "only", "rich", "sparse"],
+           ["authors", "cosine", "dot", "euclid", "formulas", "groups"] + ["lists", "manhattan", "named", "only", "rich", "sparse"],
            "the collections are listed")
     tap.ok(croft.collection_exists("dot") and croft.delete_collection("dot") and not croft.collection_exists("dot"),
            "a collection is deleted")

@@ -719,6 +719,10 @@ export interface Routes {
   "POST /collections/{collection}/points/query/groups": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: the nearest points, by the values of a field. */
   "POST /collections/{collection}/points/search/groups": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: how near points of a sample are to each other. */
+  "POST /collections/{collection}/points/search/matrix/pairs": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the same as a sparse matrix. */
+  "POST /collections/{collection}/points/search/matrix/offsets": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: the values of a field and their points. */
   "POST /collections/{collection}/facet": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: one point. */
