@@ -269,10 +269,16 @@ struct matched {
 	struct str id;
 };
 
+struct graph_state {
+	bool ready, building;
+	double done; /* of the building, 0 to 1 */
+};
+
 /* What may be done elsewhere than by indexes in this server's memory; a slot that is NULL is done
  * there. Items are in the same tables whatever the backend, and calls come checked. */
 struct backend {
 	const char *name;
+	uint32_t effort; /* of its searches when none is asked for; 0: it has no graph */
 	/* May these spaces be kept so? In the transaction that makes the collection; et names the
 	 * remedy. */
 	enum err (*make)(struct croft *c, struct tx *tx, const struct collection_row *r,
@@ -303,6 +309,9 @@ struct backend {
 	enum err (*words_settle)(struct tx *tx, const struct collection_row *row, struct str config,
 		struct errtext *et);
 	enum err (*words_tidy)(struct croft *c, int64_t number, struct errtext *et);
+	/* How the graph of a space stands. */
+	enum err (*graph)(struct collection *k, struct tx *tx, size_t place,
+		struct graph_state *out, struct errtext *et);
 	/* Looked at each second, beside everything else. */
 	void (*tend)(struct collection *k);
 	/* Takes everything in while the collection is in use elsewhere; `settle` is the last step,
@@ -366,7 +375,7 @@ struct collection {
 		unsigned version; /* 800: 0.8.0 */
 		/* the tender's: the change that was looked at, when to look again, since when
 		 * changes come too fast to make a graph */
-		int64_t tended, next, since;
+		int64_t tended, next, since, items;
 	} pgv;                 /* with the backend pgvector */
 	struct fields *fields; /* of the payloads; a key is an item's number */
 	struct kind_index *kinds[COLLECTION_SPACES_MAX]; /* by place; NULL: plain vectors */

@@ -218,8 +218,10 @@ static const struct shape shapes[] = {
 	{"RecallStep", "{ ef: int, queries: int, recall: Interval }"},
 	{"RecallOf", "{ ef: int, seen: int, measured: int, now: RecallStep | null, "
 		     "steps: RecallStep[], past: (RecallStep & { at })[] }"},
-	{"CollectionRecall", "RecallOf & { name, exact: boolean, "
-			     "filtered: (RecallOf & { share_min: number, share_max: number })[] }"},
+	{"CollectionRecall",
+		"RecallOf & { name, exact: boolean, graph: \"none\" | \"building\" | \"ready\", "
+		"graph_done: number, "
+		"filtered: (RecallOf & { share_min: number, share_max: number })[] }"},
 	{"CollectionMigration",
 		"{ id, state: \"preparing\" | \"ready\" | \"cut_over\" | \"rolled_back\" | "
 		"\"dropped\" | \"cancelled\", space, from: string | null, from_size: int, to, "

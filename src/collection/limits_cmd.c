@@ -133,7 +133,10 @@ static void print_recall(struct cmd *cmd, yyjson_val *s)
 	size_t i, n;
 	struct str name = json_str(s, "name");
 	cmd_outf(cmd, "  %s%.*s%s", name.n ? "" : "vectors", STR_FMT(name), name.n ? ": " : " ");
-	if (json_bool(s, "exact", false)) {
+	if (str_eq_c(json_str(s, "graph"), "building")) {
+		cmd_outf(cmd, "every search is exact; the graph is being made, %.0f %%\n",
+			100 * yyjson_get_num(yyjson_obj_get(s, "graph_done")));
+	} else if (json_bool(s, "exact", false)) {
 		cmd_outf(cmd, "few items: every search is exact\n");
 		return;
 	}

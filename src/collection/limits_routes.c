@@ -239,10 +239,15 @@ static enum err write_space(struct jw *w, struct collection *k, struct tx *tx,
 	const struct space *s, struct arena *a, struct errtext *et)
 {
 	struct vindex *index = layout_of(k)->index[s->place];
+	struct graph_state g = {.ready = true, .done = 1};
+	enum err e = index ? OK : k->backend->graph(k, tx, s->place, &g, et);
+	bool exact = index ? vindex_count(index) < vindex_opened(index)->exact_below : !g.ready;
 	jw_obj(w);
 	jw_kstr(w, "name", s->name);
-	jw_kbool(w, "exact", vindex_count(index) < vindex_opened(index)->exact_below);
-	enum err e = write_band(w, k, tx, s, 0, a, et);
+	jw_kbool(w, "exact", exact);
+	jw_kc(w, "graph", g.ready ? exact ? "none" : "ready" : g.building ? "building" : "none");
+	jw_kf64(w, "graph_done", g.done);
+	e = e ? e : write_band(w, k, tx, s, 0, a, et);
 	jw_key(w, "filtered");
 	jw_arr(w);
 	for (size_t band = 1; band < RECALL_BANDS && !e; band++) {
@@ -274,7 +279,7 @@ void get_recall(struct croft *c, struct http_request *rq, struct http_response *
 	jw_key(&w, "spaces");
 	jw_arr(&w);
 	for (size_t s = 0; l && s < l->n && !e; s++)
-		if (l->index[s])
+		if (l->index[s] || (k->backend->graph && l->spaces[s].kind == SPACE_DENSE))
 			e = write_space(&w, k, tx, &l->spaces[s], rq->arena, &et);
 	jw_end(&w);
 	jw_end(&w);

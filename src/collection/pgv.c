@@ -359,6 +359,7 @@ static enum err forget(struct croft *c, int64_t number, struct errtext *et)
 
 const struct backend backend_pgvector = {
 	.name = "pgvector",
+	.effort = PGV_EF,
 	.make = make,
 	.open = open,
 	.changed = changed,
@@ -370,6 +371,7 @@ const struct backend backend_pgvector = {
 	.words_fill = words_fill,
 	.words_settle = words_settle,
 	.words_tidy = words_tidy,
+	.graph = pgv_graph,
 	.tend = pgv_tend,
 	.fill = fill,
 	.settle = settle,

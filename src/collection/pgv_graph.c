@@ -1,20 +1,22 @@
 /* The HNSW indexes of collections in pgvector, made beside everything else once a collection is
- * large enough that comparing all takes longer, and has been quiet for a moment (items that come
- * later go into the graph one by one, which takes longer than making it of all). CREATE INDEX
- * CONCURRENTLY lets others read and write meanwhile; one that was interrupted leaves an index that
- * is not valid, which is dropped and made again. Servers that share a database do not wait for each
- * other: who comes second finds the name taken. */
+ * large enough that comparing all takes longer. CREATE INDEX CONCURRENTLY lets others read and
+ * write meanwhile, and searches compare all until it is valid. Items that come later go into the
+ * graph one by one, which takes longer than making it of all: while a collection still grows by a
+ * tenth in ten seconds, as at the beginning of an import, it is waited for. A steady import comes
+ * below that by itself, and changes of items that are there are no growth. An index that was
+ * interrupted is not valid; it is dropped and made again. Servers that share a database do not wait
+ * for each other: who comes second finds the name taken. */
 #include "collection/pgv_int.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
 
-enum { AGAIN_MS = 60000, QUIET_MS = 2000, AT_MOST_MS = 600000, SQL_BYTES = 512 };
+enum { AGAIN_MS = 60000, QUIET_MS = 2000, GROWTH_MS = 10000, GROWTH_SHARE = 10, SQL_BYTES = 512 };
 
 struct graph {
 	bool there, valid, building;
-	int64_t items;
+	int64_t items, done, total; /* blocks of the table, while it is built */
 	char schema[132];
 };
 
@@ -40,10 +42,11 @@ static enum err look_in(struct tx *tx, const struct collection *k, size_t space,
 	memcpy(g->schema, pg.schema, sizeof g->schema);
 	snprintf(name, sizeof name, "derived_pgv_%lld_v%zu", (long long)k->number, space);
 	e = db_query(tx, &r, et,
-		"SELECT c.items, x.indexrelid IS NOT NULL, COALESCE(x.indisvalid, FALSE), EXISTS "
-		"(SELECT 1 FROM pg_stat_progress_create_index b WHERE b.index_relid = "
-		"x.indexrelid) FROM collection c LEFT JOIN pg_index x ON x.indexrelid = "
-		"to_regclass(?) WHERE c.number = ?",
+		"SELECT c.items, x.indexrelid IS NOT NULL, COALESCE(x.indisvalid, FALSE), "
+		"b.index_relid IS NOT NULL, COALESCE(b.blocks_done, 0), COALESCE(b.blocks_total, "
+		"0) FROM collection c LEFT JOIN pg_index x ON x.indexrelid = to_regclass(?) LEFT "
+		"JOIN pg_stat_progress_create_index b ON b.index_relid = x.indexrelid WHERE "
+		"c.number = ? LIMIT 1",
 		P_TEXT(str_c(name)), P_I64(k->number));
 	if (e)
 		return e;
@@ -52,6 +55,8 @@ static enum err look_in(struct tx *tx, const struct collection *k, size_t space,
 		g->there = row_i64(r, 1);
 		g->valid = row_i64(r, 2);
 		g->building = row_i64(r, 3);
+		g->done = row_i64(r, 4);
+		g->total = row_i64(r, 5);
 	}
 	row_free(r);
 	return e;
@@ -103,25 +108,77 @@ static enum err build(struct collection *k, size_t space, const struct graph *g,
 	return e;
 }
 
-/* Changes come so fast that it is better to wait. */
-static bool busy(struct collection *k, int64_t now)
+/* The vectors of a space of lists, but no more than are asked about. */
+static enum err count_rows(
+	struct collection *k, size_t space, int64_t most, int64_t *out, struct errtext *et)
+{
+	char sql[160];
+	struct row *r;
+	struct tx *tx;
+	snprintf(sql, sizeof sql,
+		"SELECT count(*) FROM (SELECT 1 FROM derived_pgv_%lld_m%zu LIMIT ?) r",
+		(long long)k->number, space);
+	enum err e = db_begin(croft_db(k->c), TX_READ, &tx, et);
+	if (e)
+		return e;
+	e = db_query(tx, &r, et, sql, P_I64(most));
+	if (!e) {
+		if (row_next(r, &e, et))
+			*out = row_i64(r, 0);
+		row_free(r);
+	}
+	db_rollback(tx);
+	return e;
+}
+
+/* Grows so fast that it is better to wait. Looked at each second. */
+static bool grows(struct collection *k, int64_t items, int64_t now)
 {
 	pthread_mutex_lock(&k->write);
 	int64_t changed = k->changed_ms;
 	pthread_mutex_unlock(&k->write);
-	if (!k->pgv.since)
+	if (now - changed >= QUIET_MS)
+		return false;
+	if (!k->pgv.since) {
 		k->pgv.since = now;
-	return now - changed < QUIET_MS && now - k->pgv.since < AT_MOST_MS;
+		k->pgv.items = items;
+		return true;
+	}
+	if (now - k->pgv.since < GROWTH_MS)
+		return true;
+	bool fast = items - k->pgv.items > k->pgv.items / GROWTH_SHARE;
+	k->pgv.since = now;
+	k->pgv.items = items;
+	return fast;
 }
 
 static enum err tend_space(struct collection *k, size_t space, bool *wait, struct errtext *et)
 {
 	struct graph g;
+	int64_t least = setting_int(k->c, "collection.pgvector_graph"), n;
 	enum err e = look(k, space, &g, et);
-	if (e || g.valid || g.building || g.items < setting_int(k->c, "collection.pgvector_graph"))
+	n = g.items;
+	if (!e && !g.valid && layout_of(k)->spaces[space].kind == SPACE_MULTI)
+		e = count_rows(k, space, least, &n, et);
+	if (e || g.valid || g.building || n < least)
 		return e;
-	*wait = busy(k, clock_unix_ms());
+	*wait = grows(k, g.items, clock_unix_ms());
 	return *wait ? OK : build(k, space, &g, et);
+}
+
+enum err pgv_graph(struct collection *k, struct tx *tx, size_t space, struct graph_state *out,
+	struct errtext *et)
+{
+	struct graph g = {0};
+	enum err e = look_in(tx, k, space, &g, et);
+	if (e)
+		return e;
+	*out = (struct graph_state){.ready = g.valid,
+		.building = g.building,
+		.done = g.valid   ? 1
+			: g.total ? (double)g.done / (double)g.total
+				  : 0};
+	return OK;
 }
 
 void pgv_tend(struct collection *k)

@@ -176,6 +176,8 @@ enum err pgv_list(struct collection *k, const struct cond *c, struct str from, s
 	struct arena *a, struct matched **out, size_t *n, struct errtext *et) MUST_CHECK;
 enum err pgv_count(
 	struct collection *k, const struct cond *c, size_t *n, struct errtext *et) MUST_CHECK;
+enum err pgv_graph(struct collection *k, struct tx *tx, size_t space, struct graph_state *out,
+	struct errtext *et) MUST_CHECK;
 void pgv_tend(struct collection *k);
 
 #endif

@@ -7,6 +7,7 @@
  * cannot decide as Croft does, and odd items (pgv_cond.c), are decided here with the payload, while
  * candidates come in order. */
 #include "collection/pgv_int.h"
+#include "collection/recall_int.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -318,12 +319,20 @@ static enum err at_once(struct search *x, bool walk, struct errtext *et)
 	return e;
 }
 
+/* As asked for, or what the recall of live queries has made of it. */
+static uint32_t effort_of(const struct search *x)
+{
+	uint32_t own =
+		x->q->ef || x->s->kind ? x->q->ef : recall_ef(x->k, layout_of(x->k), x->place, 0);
+	return own ? own : PGV_EF;
+}
+
 static enum err run(struct search *x, bool walk, struct errtext *et)
 {
 	struct pgv_sql q = {.a = x->a};
 	where_sql(x, &q); /* only to learn whether it says all */
 	buf_free(&q.text);
-	uint32_t ef = x->q->ef ? x->q->ef : PGV_EF;
+	uint32_t ef = effort_of(x);
 	x->n = 0;
 	x->each = MAX((size_t)x->q->ef, MIN(MAX(4 * x->q->k, (size_t)64), (size_t)4096));
 	if (x->s->kind == SPACE_MULTI)
@@ -401,7 +410,7 @@ static enum err search(struct search *x, struct item_search *how, struct errtext
 	}
 	bool all = !walk && !x->q->filter && !x->q->among;
 	*how = (struct item_search){.approximate = walk,
-		.ef = walk ? MAX(x->q->ef ? x->q->ef : PGV_EF, (uint32_t)x->q->k) : 0,
+		.ef = walk ? MAX(effort_of(x), (uint32_t)x->q->k) : 0,
 		.compared = all ? (uint64_t)x->facts.items : x->seen};
 	return e;
 }

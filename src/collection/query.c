@@ -279,10 +279,16 @@ static enum err query_elsewhere(struct collection *k, const struct item_query *q
 	size_t n_hits;
 	more.k += MIN(q->n_without, (size_t)COLLECTION_K_MAX);
 	enum err e = check_query(k, q, et);
-	e = e ? e : k->backend->query(k, &more, a, &hits, &n_hits, how, et);
+	struct item_search said = {0};
+	e = e ? e : k->backend->query(k, &more, a, &hits, &n_hits, &said, et);
 	e = e ? e : collection_fill(k, hits, &n_hits, q->want, a, et);
 	if (!e) {
+		const struct space *s = collection_space(k, q->space);
+		if (said.approximate && !s->kind && !q->filter && !q->ef && isnan(q->worst))
+			recall_offer(k, s, q->vector, more.k, NULL);
 		leave_out(q, hits, &n_hits);
+		if (how)
+			*how = said;
 		*out = hits;
 		*n = n_hits;
 	}

@@ -11,7 +11,9 @@
  * queries are measured, and have an effort, by themselves, in three bands of the share that
  * matches. Where so few match that all of them are compared, there is nothing to measure.
  *
- * Queries that name an effort, and those with a threshold, go other ways and are not among them. */
+ * Queries that name an effort, and those with a threshold, go other ways and are not among them. Of
+ * a collection that is searched elsewhere (pgvector) those without a filter are measured; an exact
+ * search takes long there, so that a round is followed by a rest of 20 times its length. */
 #include "collection/recall_int.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -151,7 +153,8 @@ void recall_offer(struct collection *k, const struct space *s, const float *vect
 {
 	struct recall *r = collections_of(k->c)->recalls ? recall_for(k) : NULL;
 	struct vindex *index = layout_of(k)->index[s->place];
-	if (!r || !index || (filter && !filter->bits) || pthread_mutex_trylock(&r->mu))
+	if (!r || !(index || k->backend->effort) || (filter && !filter->bits) ||
+		pthread_mutex_trylock(&r->mu))
 		return;
 	struct space_recall *x = space_for(r, s);
 	if (x) {
@@ -179,8 +182,10 @@ uint32_t recall_effort(
 uint32_t recall_ef(struct collection *k, const struct layout *l, size_t place, size_t band)
 {
 	struct recall *r = atomic_load(&k->recall);
-	uint32_t own = r && band ? atomic_load(&r->ef[place][band]) : 0;
-	return own ? own : l->index[place] ? vindex_ef(l->index[place]) : 0;
+	bool here = l->index[place] != NULL;
+	uint32_t own = r && (band || !here) ? atomic_load(&r->ef[place][band]) : 0;
+	bool elsewhere = !band && l->spaces[place].kind == SPACE_DENSE;
+	return own ? own : here ? vindex_ef(l->index[place]) : elsewhere * k->backend->effort;
 }
 
 /* ---- what was measured ---- */
@@ -257,6 +262,32 @@ static void drop_sample(struct round *x)
 	free(x->vectors);
 }
 
+static enum err search(struct round *x, const struct vindex_query *v, struct hit *out,
+	struct vindex_answer *a, struct errtext *et)
+{
+	struct item_query q = {.space = x->space->name,
+		.vector = v->vector,
+		.dim = x->space->dim,
+		.k = v->k,
+		.ef = v->exact ? 0 : v->ef,
+		.exact = v->exact,
+		.worst = NAN,
+		.cancel = v->cancel};
+	struct item_hit *hits;
+	struct item_search how = {0};
+	if (x->index)
+		return vindex_search(x->index, v, out, a, et);
+	struct arena *arena = arena_new(0);
+	enum err e = arena ? x->k->backend->query(x->k, &q, arena, &hits, &a->n, &how, et)
+			   : err_set(et, ERR_NOMEM, "no memory to measure recall");
+	for (size_t i = 0; i < a->n && !e; i++)
+		out[i] = (struct hit){hits[i].key,
+			distance_is_far(x->space->distance) ? -hits[i].score : hits[i].score};
+	a->how = how.approximate ? VINDEX_GRAPH : VINDEX_SCAN;
+	arena_free(arena);
+	return e;
+}
+
 /* Hits that are as good as the k-th of all count: of equal scores either is right. With a filter a
  * greater effort may compare all that match: then nothing is missed. */
 static enum err compare_one(
@@ -269,7 +300,7 @@ static enum err compare_one(
 		.exact = true,
 		.filter = x->band ? &x->filters[q] : NULL,
 		.cancel = stop};
-	enum err e = vindex_search(x->index, &v, exact, &a, et);
+	enum err e = search(x, &v, exact, &a, et);
 	if (e || !a.n)
 		return e;
 	size_t want = a.n;
@@ -280,7 +311,7 @@ static enum err compare_one(
 		if (!step || step > RECALL_STEPS)
 			continue;
 		v.ef = recall_steps[step - 1];
-		e = vindex_search(x->index, &v, near, &a, et);
+		e = search(x, &v, near, &a, et);
 		size_t found = 0;
 		for (size_t i = 0; i < a.n && !e; i++)
 			found += near[i].score >= exact[want - 1].score;
@@ -319,7 +350,7 @@ static uint32_t next_ef(const struct recall_band *s, size_t step, double target)
 
 static void set_ef(struct recall *r, const struct round *x, uint32_t ef)
 {
-	if (x->band)
+	if (x->band || !x->index)
 		atomic_store(&r->ef[x->space->place][x->band], ef);
 	else
 		vindex_set_ef(x->index, ef);
@@ -338,7 +369,7 @@ static void add_round(struct recall *r, const struct round *x, struct recall_ban
 	b->measured += x->done;
 	uint32_t ef = next_ef(b, x->step, target);
 	bool changed = ef != recall_steps[x->step];
-	if (changed || (target > 0 && x->band))
+	if (changed || (target > 0 && (x->band || !x->index)))
 		set_ef(r, x, ef); /* a band's does not follow the index's any more */
 	if (changed)
 		b->stepped_at = b->measured;
@@ -381,14 +412,14 @@ static void round_of(struct recalls *all, struct collection *k, const struct lay
 	struct noting n = {.collection = k->number, .place = (int64_t)s};
 	struct errtext et = {0};
 	bool noted = false;
-	if (x && r && l->index[s]) {
+	if (x && r && (l->index[s] || k->backend->effort)) {
 		*x = (struct round){
 			.k = k, .l = l, .space = &l->spaces[s], .index = l->index[s], .band = band};
 		if (take_sample(r, x)) {
 			uint32_t ef = recall_ef(k, l, s, band);
 			x->step = recall_step_of(ef);
 			if (!band && ef != recall_steps[x->step])
-				vindex_set_ef(x->index, recall_steps[x->step]);
+				set_ef(r, x, recall_steps[x->step]);
 			(void)!compare_all(x, budget_ns, &all->stop);
 			keep_round(r, x, &n.past, &noted);
 			drop_sample(x);
@@ -406,13 +437,19 @@ static void round_of_space(struct recalls *all, struct collection *k, const stru
 	struct recall *r = atomic_load(&k->recall);
 	bool any[RECALL_BANDS] = {false};
 	unsigned n = 0;
+	uint64_t began = clock_mono_ns();
 	pthread_mutex_lock(&r->mu);
-	for (size_t b = 0; r->at[s] && b < RECALL_BANDS; b++)
+	bool rests = r->at[s] && r->at[s]->rest_ns > began;
+	for (size_t b = 0; r->at[s] && !rests && b < RECALL_BANDS; b++)
 		n += any[b] = r->at[s]->bands[b].n > 0;
 	pthread_mutex_unlock(&r->mu);
 	for (size_t b = 0; b < RECALL_BANDS; b++)
 		if (any[b])
 			round_of(all, k, l, s, b, budget_ns / n);
+	pthread_mutex_lock(&r->mu);
+	if (r->at[s] && n && !l->index[s])
+		r->at[s]->rest_ns = began + ROUND_SHARE * (clock_mono_ns() - began);
+	pthread_mutex_unlock(&r->mu);
 }
 
 static void round_of_all(struct recalls *all, uint64_t budget_ns)
@@ -486,12 +523,13 @@ enum err recall_resume(struct collection *k, struct tx *tx, struct arena *a, str
 		struct recall_past *past;
 		struct recall *r;
 		size_t n = 0, place = s / RECALL_BANDS, band = s % RECALL_BANDS;
-		if (!l->index[place] || !atomic_load(&k->recall_ppm))
+		bool here = l->index[place] != NULL;
+		if ((!here && (band || !k->backend->effort)) || !atomic_load(&k->recall_ppm))
 			continue;
 		e = store_recall(tx, k->number, (int64_t)place, (int64_t)band, 1, a, &past, &n, et);
 		if (e || !n || !past[0].at_ms)
 			continue;
-		if (!band)
+		if (!band && here)
 			vindex_set_ef(l->index[place], past[0].next_ef);
 		else if ((r = recall_for(k)))
 			atomic_store(&r->ef[place][band], past[0].next_ef);

@@ -31,13 +31,14 @@ struct space_recall {
 	int64_t since; /* which space this is, of those that had the place */
 	uint32_t dim;
 	struct recall_band bands[RECALL_BANDS];
+	uint64_t rest_ns; /* not before then */
 };
 
 struct recall {
 	pthread_mutex_t mu;
 	struct space_recall *at[COLLECTION_SPACES_MAX];
 	/* Of filtered queries, for all threads; 0: as without a filter. That of the others is the
-	 * index's own. */
+	 * index's own; where there is none, it is here too. */
 	_Atomic uint32_t ef[COLLECTION_SPACES_MAX][RECALL_BANDS];
 };
 

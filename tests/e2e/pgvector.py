@@ -205,6 +205,55 @@ def graph(c):
     tap.ok(walked >= 30, "by the graph where that pays", walked)
 
 
+def busy():
+    """The graph is made while others change items, which is seen; answers are right at any time; then recall is measured and held."""
+    with Croft(settings={"collection.recall_every": "200ms", "collection.recall_target": "0"}) as c:
+        make(c, "busy", 24, "pgvector", "Euclid")
+        vs = [vector(24) for _ in range(2500)]
+        stop, wrong, states = threading.Event(), [], set()
+
+        def write():
+            while not stop.is_set():
+                i = rnd.randrange(2500)
+                status, reply = c.json("PUT", ROOT + "busy/items", {"items": [{"id": i, "vector": vs[i], "payload": {"n": i % 9}}]})
+                if status not in (200, 429):
+                    wrong.append(reply)
+        put(c, "busy", [{"id": i, "vector": v, "payload": {"n": i % 9}} for i, v in enumerate(vs)])
+        writer = threading.Thread(target=write)
+        writer.start()
+
+        def ready():
+            i = rnd.randrange(2500)
+            if ids(search(c, "busy", vector=vs[i], k=1)) != [i]:
+                wrong.append(i)
+            states.add(c.json("GET", ROOT + "busy/recall")[1]["spaces"][0]["graph"])
+            return "ready" in states
+        tap.ok(until(60, ready), "a graph is made while items are changed", states)
+        tap.ok(states <= {"none", "building", "ready"} and not wrong, "and each item is found meanwhile", wrong[:3])
+        stop.set()
+        writer.join()
+
+        def ask(seconds, condition):
+            def some():
+                for _ in range(20):
+                    search(c, "busy", vector=vector(24))
+                return condition(c.json("GET", ROOT + "busy/recall")[1]["spaces"][0])
+            return until(seconds, some)
+        tap.ok(ask(60, lambda s: s["now"] and s["now"]["queries"] >= 60), "live queries are compared with exact ones", c.json("GET", ROOT + "busy/recall")[1])
+        said = c.json("GET", ROOT + "busy/recall")[1]["spaces"][0]
+        found = 0
+        for _ in range(60):
+            v = vector(24)
+            found += len(set(ids(search(c, "busy", vector=v, exact=True))) & set(ids(search(c, "busy", vector=v))))
+        r = said["now"]["recall"]
+        tap.ok(r["low"] - 0.03 <= found / 600 <= r["high"] + 0.03, f"what is said ({r['low']:.4f} to {r['high']:.4f}) is what others find ({found / 600:.4f})")
+        code, out, err = c.cli("collections", "set", "busy", "--recall-target", "0.5")
+        tap.ok(code == 0 and ask(60, lambda s: s["ef"] < said["ef"]), "the effort falls when the target allows it", out + err)
+        c.cli("collections", "set", "busy", "--recall-target", "1")
+        efs = []
+        tap.ok(ask(60, lambda s: efs.append(s["ef"]) or efs[-1] > min(efs)), "and rises when it demands it", efs)
+
+
 def moving(c):
     """There and back while a thread writes; what was acknowledged is found throughout."""
     make(c, "mv", 4, "embedded")
@@ -290,5 +339,6 @@ with Croft() as c:
     filters(c)
     graph(c)
     moving(c)
+busy()
 killed()
 tap.done()
