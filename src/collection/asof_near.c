@@ -497,7 +497,8 @@ enum err asof_indexed(
 	if (*yes)
 		return OK;
 	unsigned before = atomic_fetch_add(&n->searches, 1);
-	if (!must && (!before || atomic_load(&n->state) == NEAR_WANTED ||
+	if (!must && (!before || refill_busy(k->c, x->live, NULL) ||
+			     atomic_load(&n->state) == NEAR_WANTED ||
 			     clock_unix_ms() - atomic_load(&n->refused_ms) < REFUSED_MS))
 		return OK;
 	enum err e = make_now(x, s, &later, cancel, et);

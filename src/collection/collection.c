@@ -282,7 +282,7 @@ static enum err sweep_in(struct tx *tx, void *ctx, struct errtext *et)
 	return store_collection_sweep(tx, s->number, SWEEP_ITEMS, &s->more, et);
 }
 
-static enum err sweep(struct croft *c, int64_t number, struct errtext *et)
+enum err collections_sweep(struct croft *c, int64_t number, struct errtext *et)
 {
 	struct sweeping s = {number, true};
 	enum err e = backend_pgvector.forget(c, number, et);
@@ -303,7 +303,7 @@ enum err collection_delete(struct croft *c, struct str project, struct str name,
 		return e;
 	collections_forget(c, d.number);
 	snapshot_forget(c, d.number);
-	if (sweep(c, d.number, &swept))
+	if (collections_sweep(c, d.number, &swept))
 		log_warn("sweeping a deleted collection: %s", swept.msg);
 	return OK;
 }
@@ -322,7 +322,7 @@ static void *sweep_left(void *arg)
 		db_rollback(tx);
 	}
 	for (size_t i = 0; i < n && !e; i++)
-		e = sweep(c, numbers[i], &et);
+		e = collections_sweep(c, numbers[i], &et);
 	if (e)
 		log_warn("sweeping deleted collections: %s", err_text(e, &et));
 	arena_free(a);
@@ -521,13 +521,22 @@ static enum err open_row(struct croft *c, const struct collection_row *r, struct
 	return e;
 }
 
+/* While its index is made it is read from its version, as long as it is that. */
+static bool still_version(struct croft *c, const struct collection_row *r, struct arena *a)
+{
+	struct vlive x;
+	return refill_busy(c, r->number, NULL) &&
+	       !version_live_now(c, r->project, r->name, a, &x, NULL) &&
+	       x.row.number == r->number && vlive_clean(&x);
+}
+
 enum err collection_open_filled(struct croft *c, struct str project, struct str name,
 	struct collection **out, const struct cancel *cancel, struct errtext *et)
 {
 	struct collection_row r;
 	struct arena *a = arena_new(0);
 	enum err e = a ? find_row(c, project, name, a, &r, et) : no_memory(et);
-	if (!e && !r.next_num)
+	if (!e && (!r.next_num || still_version(c, &r, a)))
 		*out = NULL;
 	else if (!e)
 		e = open_row(c, &r, out, cancel, et);
@@ -724,6 +733,7 @@ enum err collections_init(struct croft *c, struct errtext *et)
 	e = e ? e : traffic_new(&all->traffic, et);
 	e = e ? e : versions_new(&all->versions, et);
 	e = e ? e : asofs_new(c, &all->asofs, et);
+	e = e ? e : refills_new(c, &all->refills, et);
 	return e ? e : curations_new(&all->curations, et);
 }
 
@@ -748,6 +758,7 @@ enum err collections_start(struct croft *c, struct errtext *et)
 	e = e ? e : shadow_start(c, et);
 	e = e ? e : recall_start(c, et);
 	e = e ? e : asofs_start(all->asofs, et);
+	e = e ? e : refills_start(all->refills, et);
 	if (!e) {
 		e = thread_start(&all->keeper, keep_saved, c, "collections", et);
 		all->keeping = !e;
@@ -764,6 +775,7 @@ void collections_stop(struct croft *c)
 	struct collections *all = collections_of(c);
 	struct str key;
 	void *value;
+	refills_stop(all->refills);
 	asofs_stop(all->asofs);
 	jobs_free(all->maps);
 	traffic_write(c, true);
@@ -785,6 +797,7 @@ void collections_stop(struct croft *c)
 	}
 	map_free(&all->by_number);
 	asofs_free(all->asofs);
+	refills_free(all->refills);
 	versions_free(all->versions);
 	kern_team_free(all->team);
 	pthread_mutex_destroy(&all->team_mu);

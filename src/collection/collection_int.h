@@ -512,6 +512,7 @@ struct collections {
 	struct jobs *curations;    /* jobs.h: curate.c */
 	struct versions *versions; /* version_int.h */
 	struct asofs *asofs;       /* asof.h */
+	struct refills *refills;   /* version_int.h */
 	struct workers *migrating; /* migrate_int.h */
 	struct shadows *shadows;   /* migrate_int.h */
 	struct recalls *recalls;   /* held.h */
@@ -627,5 +628,9 @@ void collections_forget_open(struct collection *k); /* under mu; one's own use g
 enum err collections_begin(struct croft *c, struct collection *k, struct str project,
 	struct str name, struct str config, struct errtext *et) MUST_CHECK;
 void collections_end(struct collection *k); /* frees it; accepts NULL */
+enum err collection_open_number(struct croft *c, int64_t number, struct collection **out,
+	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+/* What a collection that was dropped has left; some at a time. */
+enum err collections_sweep(struct croft *c, int64_t number, struct errtext *et) MUST_CHECK;
 
 #endif

@@ -445,6 +445,13 @@ static enum err search(struct http_request *rq, struct collection *k, struct sou
 	return e;
 }
 
+static bool refilling(struct croft *c, struct http_request *rq)
+{
+	struct vlive x;
+	return !version_live_now(c, project_of(rq), name_of(rq), rq->arena, &x, NULL) &&
+	       refill_busy(c, x.row.number, NULL);
+}
+
 /* The live items; or a version, or that of a copy which has no items of its own yet: *about. */
 static enum err open_for(struct croft *c, struct http_request *rq, yyjson_val *o,
 	struct collection **k, struct artifact_version *about, struct errtext *et)
@@ -456,7 +463,9 @@ static enum err open_for(struct croft *c, struct http_request *rq, yyjson_val *o
 		    yyjson_is_arr(yyjson_arr_get_first(v));
 	enum err e = version_ref(o, "as_of", rq->arena, &ref, et);
 	if (!e && !ref.n)
-		e = live ? open_it(c, rq, k, et) : open_filled(c, rq, k, et);
+		e = open_filled(c, rq, k, et);
+	if (!e && !ref.n && !*k && live && !refilling(c, rq))
+		e = open_it(c, rq, k, et);
 	if (!e && !*k)
 		e = asof_open(
 			c, project_of(rq), name_of(rq), ref, rq->arena, k, about, rq->cancel, et);

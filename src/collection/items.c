@@ -47,7 +47,12 @@ static enum err no_memory(struct errtext *et)
 static enum err in_transaction(struct change *x, change_fn fn, struct tx *tx, struct errtext *et)
 {
 	char hex[24];
+	struct collection_row other;
 	enum err e = store_collection_by_number(tx, x->k->number, x->a, &x->row, et);
+	if (e == ERR_NOT_FOUND &&
+		!store_collection_by_name(tx, x->k->project, x->k->name, x->a, &other, NULL))
+		return err_set(et, ERR_NOT_READY, "%.*s has just become a version's: try again",
+			STR_FMT(x->k->name));
 	if (e)
 		return e;
 	x->outdated = !str_eq(x->row.config, x->l->config);

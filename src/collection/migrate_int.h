@@ -91,8 +91,6 @@ typedef enum err (*respace_fn)(void *ctx, struct tx *tx, const struct collection
 	struct space *spaces, size_t *n, struct errtext *et);
 enum err layout_change(
 	struct collection *k, respace_fn fn, void *ctx, struct errtext *et) MUST_CHECK;
-enum err collection_open_number(struct croft *c, int64_t number, struct collection **out,
-	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
 
 /* ---- vectors that the worker made ---- */
 

@@ -101,6 +101,7 @@ struct plan {
 	int fd;
 	uint64_t bytes;
 	const char *map;
+	bool anew; /* too many for one transaction: nothing is spooled */
 };
 
 static struct step *new_step(struct plan *p, struct errtext *et)
@@ -221,10 +222,13 @@ static enum err plan_all(const struct vswitch *s, struct plan *p, struct errtext
 		.items = malloc((s->to->n + 1) * sizeof *x.items),
 		.steps = malloc((s->to->n + 1) * sizeof *x.steps)};
 	enum err e = x.items && x.steps ? plan_steps(&x, et) : no_memory(et);
-	e = e ? e : version_records(s->to, x.items, x.n, spool_one, &x, s->cancel, et);
+	p->anew = !e && p->n > (size_t)setting_int(s->c, "collection.restore_at_once") &&
+		  !s->seen.row.backend.n;
+	if (!e && !p->anew)
+		e = version_records(s->to, x.items, x.n, spool_one, &x, s->cancel, et);
 	free(x.items);
 	free(x.steps);
-	return e ? e : plan_close(p, et);
+	return e || p->anew ? e : plan_close(p, et);
 }
 
 /* ---- the transaction ---- */
@@ -309,6 +313,33 @@ static enum err audit(struct applying *x, struct tx *tx, struct errtext *et)
 	return e;
 }
 
+static enum err tell_former(struct tx *tx, int64_t number, struct errtext *et)
+{
+	char text[24];
+	snprintf(text, sizeof text, "%lld", (long long)number);
+	return db_notify(tx, COLLECTION_CHANNEL, str_c(text), et);
+}
+
+/* What is now becomes a dropped collection's; under another number it begins with the version. */
+static enum err begin_anew(struct applying *x, struct tx *tx, struct errtext *et)
+{
+	const struct vswitch *s = x->s;
+	int64_t former = x->row.number;
+	x->row.number = collection_number();
+	x->row.next_num = 0;
+	x->row.items = (int64_t)s->to->n;
+	x->row.graves_seq = x->row.seq;
+	enum err e = store_collection_renumber(tx, former, &x->row, et);
+	return e ? e : tell_former(tx, former, et);
+}
+
+static enum err change_rows(struct applying *x, struct tx *tx, struct errtext *et)
+{
+	enum err e = steps_in(x, tx, et);
+	e = e ? e : store_graves_trim(tx, &x->row, GRAVES_KEPT, et);
+	return e ? e : store_collection_at(tx, &x->row, et);
+}
+
 static enum err apply_in(struct applying *x, struct tx *tx, struct errtext *et)
 {
 	const struct vswitch *s = x->s;
@@ -320,9 +351,7 @@ static enum err apply_in(struct applying *x, struct tx *tx, struct errtext *et)
 	x->row = now.row;
 	x->row.seq += x->p->n > 0;
 	x->row.updated_ms = clock_unix_ms();
-	e = steps_in(x, tx, et);
-	e = e ? e : store_graves_trim(tx, &x->row, GRAVES_KEPT, et);
-	e = e ? e : store_collection_at(tx, &x->row, et);
+	e = x->p->anew ? begin_anew(x, tx, et) : change_rows(x, tx, et);
 	struct vmake make = s->make;
 	make.seq = x->row.seq;
 	e = e ? e : version_record(tx, s->who, x->row.number, &make, s->a, &x->head, et);
@@ -342,11 +371,19 @@ static enum err apply(struct applying *x, struct errtext *et)
 	enum err e = db_begin(croft_db(x->s->c), TX_WRITE, &tx, et);
 	e = e ? e : db_finish(tx, apply_in(x, tx, et), et);
 	struct errtext late;
-	/* what cannot be published now is read by the next who changes or follows */
-	if (!e && !x->raced && k)
-		(void)!shelf_follow(k, &late);
-	else if (k)
-		shelf_still(k);
+	if (!e && !x->raced && x->p->anew) {
+		collections_forget(x->s->c, x->s->seen.row.number);
+		snapshot_forget(x->s->c, x->s->seen.row.number);
+		refill_add(x->s->c, x->s->project, x->row.name, x->row.number,
+			x->s->seen.row.number, x->s->to->n);
+		if (k)
+			shelf_still(k);
+	} else
+		/* what cannot be published now is read by the next who changes or follows */
+		if (!e && !x->raced && k)
+			(void)!shelf_follow(k, &late);
+		else if (k)
+			shelf_still(k);
 	if (k)
 		pthread_mutex_unlock(&k->write);
 	if (k)
@@ -354,8 +391,8 @@ static enum err apply(struct applying *x, struct errtext *et)
 	return e;
 }
 
-enum err version_switch(
-	const struct vswitch *s, struct head_row *head, bool *raced, struct errtext *et)
+enum err version_switch(const struct vswitch *s, struct head_row *head, bool *raced, bool *filling,
+	struct errtext *et)
 {
 	struct plan p;
 	struct applying x = {.s = s, .p = &p};
@@ -375,6 +412,7 @@ enum err version_switch(
 	if (!e) {
 		*head = x.head;
 		*raced = x.raced;
+		*filling = p.anew && !x.raced;
 	}
 	return e;
 }
@@ -422,7 +460,7 @@ struct restoring {
 	struct vswitch s;
 	struct head_row head;
 	struct vcounts counts;
-	bool raced, nothing;
+	bool raced, nothing, filling;
 };
 
 static enum err restore_from(struct restoring *x, const struct version *from,
@@ -447,7 +485,7 @@ static enum err restore_from(struct restoring *x, const struct version *from,
 		.parent = &x->s.seen.head,
 		.made_by = "restore",
 		.detail = x->q->ref};
-	return version_switch(&x->s, &x->head, &x->raced, et);
+	return version_switch(&x->s, &x->head, &x->raced, &x->filling, et);
 }
 
 static enum err try_restore(struct croft *c, struct restoring *x, struct errtext *et)
@@ -493,6 +531,7 @@ enum err version_restore(struct croft *c, const struct vrestore *q, struct arena
 	e = e ? e : version_of_head(c, &x.head, a, &done.v, et);
 	if (!e) {
 		done.made = !x.nothing;
+		done.filling = x.filling;
 		done.done = x.counts;
 		*out = done;
 	}
@@ -590,16 +629,15 @@ static enum err fill_some(struct filling *f, const struct cancel *cancel, struct
 	return e ? e : db_finish(tx, fill_in(f, tx, et), et);
 }
 
-enum err version_fill(struct croft *c, struct str project, struct str name,
-	const struct cancel *cancel, struct errtext *et)
+enum err version_fill_rows(struct croft *c, struct str project, struct str name, int64_t number,
+	struct vprogress *at, const struct cancel *cancel, struct errtext *et)
 {
-	struct filling f = {.c = c, .project = project, .name = name};
+	struct filling f = {.c = c, .project = project, .name = name, .number = number};
 	struct arena *a = arena_new(0);
 	struct version *v = NULL;
 	struct vlive now;
 	enum err e = a ? version_live_now(c, project, name, a, &now, et) : no_memory(et);
-	f.filled = !e && !vlive_lazy(&now);
-	f.number = e ? 0 : now.row.number;
+	f.filled = !e && (!vlive_lazy(&now) || now.row.number != number);
 	e = e || f.filled ? e : version_load(c, now.head.digest.p, &v, cancel, et);
 	f.v = v;
 	while (!e && !f.filled) {
@@ -608,8 +646,46 @@ enum err version_fill(struct croft *c, struct str project, struct str name,
 		    : cancelled(cancel) ? err_set(et, ERR_CANCELLED, "opening a copy was cancelled")
 					: fill_some(&f, cancel, et);
 		arena_free(f.a);
+		if (at && !e)
+			atomic_store(&at->done, f.from + f.n);
 	}
 	version_put(c, v);
+	arena_free(a);
+	return e;
+}
+
+/* A little, so that who writes to one that is nearly done need not come again. */
+static bool await_refill(
+	struct croft *c, int64_t number, const struct cancel *cancel, unsigned *percent)
+{
+	enum { NAP_MS = 25, WAIT_MS = 5000 };
+	bool busy = true;
+	pool_wait_begin();
+	for (int ms = 0; ms < WAIT_MS && !cancelled(cancel); ms += NAP_MS) {
+		busy = refill_busy(c, number, percent);
+		if (!busy)
+			break;
+		clock_sleep_ms(NAP_MS);
+	}
+	pool_wait_end();
+	return !busy;
+}
+
+enum err version_fill(struct croft *c, struct str project, struct str name,
+	const struct cancel *cancel, struct errtext *et)
+{
+	struct arena *a = arena_new(0);
+	struct vlive now;
+	unsigned percent = 0;
+	enum err e = a ? version_live_now(c, project, name, a, &now, et) : no_memory(et);
+	bool begun_anew = !e && refill_busy(c, now.row.number, NULL);
+	if (begun_anew && !await_refill(c, now.row.number, cancel, &percent))
+		e = err_set(et, ERR_NOT_READY,
+			"%.*s is being given the items of a version (%u %%): it is read from that "
+			"meanwhile, and can be changed when that is done: try again in a moment",
+			STR_FMT(name), percent);
+	else if (!e && !begun_anew && vlive_lazy(&now))
+		e = version_fill_rows(c, project, name, now.row.number, NULL, cancel, et);
 	arena_free(a);
 	return e;
 }

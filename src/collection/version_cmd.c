@@ -122,6 +122,7 @@ static enum err post(struct cmd *cmd, const char *tail, struct buf *body, const 
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
 		print_made(cmd, yyjson_doc_get_root(doc), nothing);
+	wire_note_filling(cmd, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
 	buf_free(&reply);
 	buf_free(body);

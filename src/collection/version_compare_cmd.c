@@ -253,6 +253,7 @@ enum err run_collections_merge(struct cmd *cmd, struct errtext *et)
 		cmd_outf(cmd, "%s\n", buf_c(&reply));
 	else if (!e)
 		e = print_merge(cmd, yyjson_doc_get_root(doc), et);
+	wire_note_filling(cmd, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
 	buf_free(&body);
 	buf_free(&reply);

@@ -437,6 +437,7 @@ static enum err write_merged(struct jw *w, struct croft *c, struct http_request 
 {
 	jw_kbool(w, "merged", m->merged);
 	jw_kbool(w, "nothing", m->nothing);
+	jw_kbool(w, "filling", m->filling);
 	jw_key(w, "base");
 	if (m->base.version)
 		jw_fmt(w, "%.*s:%lld", STR_FMT(m->base.name), (long long)m->base.version);

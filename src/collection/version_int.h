@@ -7,6 +7,8 @@
  *	version_name.c    what "3", "before-cleaning" or a time name
  *	version_diff.c    two versions compared
  *	version_apply.c   live items turned into a version's: restore, merge; copies that fill
+ *	version_refill.c  the same when much changes: it begins anew, and is filled afterwards
+ *	version_fields.c  an item of three versions into one
  *	version_copy.c    copies and branches
  *	version_merge.c   three versions into one
  *	version_view.c    reading and searching a version
@@ -305,8 +307,10 @@ struct vswitch {
 	struct arena *a;
 	const struct cancel *cancel;
 };
-enum err version_switch(
-	const struct vswitch *s, struct head_row *head, bool *raced, struct errtext *et) MUST_CHECK;
+/* Up to collection.restore_at_once items in one transaction with everything; where more change, the
+ * collection begins anew with the version: *filling. */
+enum err version_switch(const struct vswitch *s, struct head_row *head, bool *raced, bool *filling,
+	struct errtext *et) MUST_CHECK;
 bool version_same_spaces(const struct version *a, const struct version *b);
 
 struct vrestore {
@@ -320,6 +324,7 @@ struct vrestored {
 	int64_t kept;        /* the version that keeps what had changed; 0: none */
 	struct vcounts done; /* what it did to the items */
 	bool made;           /* false: the items were that version's already */
+	bool filling;        /* its rows are being written */
 };
 enum err version_restore(struct croft *c, const struct vrestore *q, struct arena *a,
 	struct vrestored *out, struct errtext *et) MUST_CHECK;
@@ -357,6 +362,7 @@ struct vconflict {
 };
 struct vmerged {
 	bool merged;  /* false: conflicts, or a dry run, or there was nothing to bring */
+	bool filling; /* as restored */
 	bool nothing; /* that */
 	struct artifact_version v, base; /* .version 0: none */
 	struct str theirs;               /* "faq-test:3" */
@@ -381,6 +387,34 @@ enum err version_copy(struct croft *c, const struct vcopy *q, struct arena *a, s
 /* A copy gets items of its own: those of its version. */
 enum err version_fill(struct croft *c, struct str project, struct str name,
 	const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+struct vprogress {
+	atomic_size_t done, total;
+};
+/* The same of the collection of that number only; at (may be NULL) is told. */
+enum err version_fill_rows(struct croft *c, struct str project, struct str name, int64_t number,
+	struct vprogress *at, const struct cancel *cancel, struct errtext *et) MUST_CHECK;
+
+/* ---- collections that begin anew: version_refill.c ---- */
+
+struct refills;
+enum err refills_new(struct croft *c, struct refills **out, struct errtext *et) MUST_CHECK;
+/* Goes on with what another process has begun. */
+enum err refills_start(struct refills *all, struct errtext *et) MUST_CHECK;
+void refills_stop(struct refills *all);
+void refills_free(struct refills *all); /* accepts NULL */
+void refill_add(struct croft *c, struct str project, struct str name, int64_t number,
+	int64_t former, size_t items);
+/* It is being filled here, or its index is being made; percent may be NULL. */
+bool refill_busy(struct croft *c, int64_t number, unsigned *percent);
+/* A collection becomes one of another number (row->number) with no rows: its settings go along,
+ * what is of its items does not, and is swept as a deleted one's. */
+enum err store_collection_renumber(struct tx *tx, int64_t from, const struct collection_row *row,
+	struct errtext *et) MUST_CHECK;
+/* Those that have some of their rows: a process ended while they were filled. */
+enum err store_half_filled(struct tx *tx,
+	enum err (*fn)(void *ctx, struct str project, struct str name, int64_t number,
+		int64_t items, struct errtext *et),
+	void *ctx, struct errtext *et) MUST_CHECK;
 
 /* ---- commands ---- */
 

@@ -406,7 +406,7 @@ struct merge_try {
 	struct side ours, theirs;
 	struct artifact_version base;
 	struct head_row head;
-	bool raced;
+	bool raced, filling;
 };
 
 static enum err switch_to(struct croft *c, struct merging *m, struct merge_try *x,
@@ -440,7 +440,7 @@ static enum err switch_to(struct croft *c, struct merging *m, struct merge_try *
 			.other = {x->theirs.node.artifact, x->theirs.node.version},
 			.made_by = "merge",
 			.detail = x->theirs.label};
-	e = e ? e : version_switch(&s, &x->head, &x->raced, et);
+	e = e ? e : version_switch(&s, &x->head, &x->raced, &x->filling, et);
 	version_put(c, to);
 	return e;
 }
@@ -468,6 +468,7 @@ static enum err merge_loaded(
 	e = write_merged(c, m, &sum, et);
 	e = e ? e : switch_to(c, m, x, &sum, et);
 	out->merged = !e && !x->raced;
+	out->filling = x->filling;
 	return e;
 }
 

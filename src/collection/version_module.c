@@ -29,7 +29,7 @@ static const struct route routes[] = {
 		"The items become those of a version, in one step, which is a new version itself; "
 		"what had changed is kept as a version before, unless discard",
 		NULL, "{ version: int | string, message?, discard?: boolean }",
-		"CollectionVersion & { made: boolean, kept: int | null }", 0},
+		"CollectionVersion & { made: boolean, kept: int | null, filling: boolean }", 0},
 	{HTTP_POST, ONE "/copy", post_copy, PERM_DOCUMENT_WRITE,
 		"A new collection that begins with the items of a version (absent: of now). It has "
 		"no rows of its own before it is written to or searched by its index",
@@ -54,7 +54,8 @@ static const struct route routes[] = {
 		NULL,
 		"{ from, prefer?: \"ours\" | \"theirs\", resolve?: object, dry_run?: boolean, "
 		"message?, limit?: int, skip?: int }",
-		"{ merged: boolean, nothing: boolean, base: string | null, from, kept: int | null, "
+		"{ merged: boolean, nothing: boolean, filling: boolean, base: string | null, from, "
+		"kept: int | null, "
 		"added: int, removed: int, changed: int, combined: int, version: "
 		"CollectionVersion | null, "
 		"conflicts: { count: int, resolved: int, items: { id: int | string, field, ours, "
@@ -118,11 +119,15 @@ static const struct command commands[] = {
 };
 
 static const struct setting settings[] = {
-	{"collection.version_bytes", SET_BYTES, "256M",
+	{"collection.version_bytes", SET_BYTES, "1G",
 		"Memory for the item lists of versions that were read last, and as much for the "
 		"indexes of those that were searched last; one that is in use is kept whatever "
 		"it takes",
 		1 << 20, (int64_t)1 << 42},
+	{"collection.restore_at_once", SET_INT, "20000",
+		"Items that a restore or merge changes in one transaction; where more change, the "
+		"collection begins anew with the version and is filled afterwards",
+		0, 1 << 30},
 	{"collection.version_files", SET_BYTES, "2G",
 		"Disk for the saved indexes of versions that were searched last", 0,
 		(int64_t)1 << 46},

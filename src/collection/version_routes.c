@@ -286,6 +286,7 @@ void post_restore(struct croft *c, struct http_request *rq, struct http_response
 	e = e ? e : version_restore(c, &q, rq->arena, &done, &et);
 	jw_obj(&w);
 	jw_kbool(&w, "made", done.made);
+	jw_kbool(&w, "filling", done.filling);
 	jw_key(&w, "kept");
 	done.kept ? jw_i64(&w, done.kept) : jw_null(&w);
 	e = e ? e : version_write(&w, c, project_of(rq), &done.v, rq->arena, &et);

@@ -61,6 +61,48 @@ enum err store_nums_since(
 	return e;
 }
 
+enum err store_collection_renumber(
+	struct tx *tx, int64_t from, const struct collection_row *row, struct errtext *et)
+{
+	static const char *const settings[] = {
+		"UPDATE collection_keyword SET collection = ? WHERE collection = ?",
+		"UPDATE collection_limit SET collection = ? WHERE collection = ?",
+		"UPDATE collection_recall SET collection = ? WHERE collection = ?",
+		"UPDATE collection_alias SET collection = ? WHERE collection = ?",
+		"UPDATE collection_migration SET collection = ? WHERE collection = ?"};
+	enum err e = db_exec(tx, et,
+		"UPDATE collection SET number = ?, seq = ?, next_num = ?, items = ?, graves_seq = "
+		"?, updated_ms = ? WHERE number = ?",
+		P_I64(row->number), P_I64(row->seq), P_I64(row->next_num), P_I64(row->items),
+		P_I64(row->graves_seq), P_I64(row->updated_ms), P_I64(from));
+	for (size_t i = 0; i < ARRAY_LEN(settings) && !e; i++)
+		e = db_exec(tx, et, settings[i], P_I64(row->number), P_I64(from));
+	e = e ? e
+	      : db_exec(tx, et, "DELETE FROM collection_head WHERE collection = ?", P_I64(from));
+	return e ? e
+		 : db_exec(tx, et, "INSERT INTO collection_dropped (number) VALUES (?)",
+			   P_I64(from));
+}
+
+enum err store_half_filled(struct tx *tx,
+	enum err (*fn)(void *ctx, struct str project, struct str name, int64_t number,
+		int64_t items, struct errtext *et),
+	void *ctx, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT c.project, c.name, c.number, c.items, h.done FROM collection c JOIN "
+		"collection_head h ON h.collection = c.number WHERE c.next_num = 0");
+	if (e)
+		return e;
+	while (!e && row_next(r, &e, et))
+		if (row_blob(r, 4).n)
+			e = fn(ctx, row_text(r, 0), row_text(r, 1), row_i64(r, 2), row_i64(r, 3),
+				et);
+	row_free(r);
+	return e;
+}
+
 struct needing {
 	enum err (*want)(void *ctx, struct str hex);
 	void *ctx;

@@ -43,6 +43,14 @@ enum err wire_call(struct cmd *cmd, enum http_method method, const char *tail, s
 	return e;
 }
 
+void wire_note_filling(struct cmd *cmd, yyjson_val *reply)
+{
+	if (json_bool(reply, "filling", false))
+		cmd_note(cmd,
+			"Its rows are written now: it is read from the version meanwhile, and "
+			"can be changed when that is done");
+}
+
 /* ---- jobs ---- */
 
 enum err wire_json(

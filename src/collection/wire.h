@@ -23,4 +23,7 @@ void wire_job(struct jw *w, const struct jobs_at *at);
 enum err wire_wait(struct cmd *cmd, const char *url, const char *query, struct progress *p,
 	struct errtext *et) MUST_CHECK;
 
+/* Says of a restore or merge that its rows come afterwards. */
+void wire_note_filling(struct cmd *cmd, yyjson_val *reply);
+
 #endif
