@@ -145,6 +145,7 @@ struct version_new {
 enum err artifact_create(struct tx *tx, const struct principal *who, struct str kind,
 	struct str name, struct str description, struct id *out, struct errtext *et) MUST_CHECK;
 /* The lineage edge to the run is added too. */
+enum err artifact_name_check(struct str name, struct errtext *et) MUST_CHECK;
 enum err artifact_put_version(struct tx *tx, const struct principal *who,
 	const struct version_new *v, int64_t *version, struct errtext *et) MUST_CHECK;
 /* The live artifact of that name; ERR_NOT_FOUND. */

@@ -25,7 +25,6 @@
 
 bool kind_ok(struct str kind);
 enum err kind_check(struct str kind, struct errtext *et) MUST_CHECK;
-enum err artifact_name_check(struct str name, struct errtext *et) MUST_CHECK;
 enum err alias_check(struct str alias, struct errtext *et) MUST_CHECK;
 
 /* ---- SQL that facts and artifacts share ---- */

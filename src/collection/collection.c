@@ -1,7 +1,7 @@
 /* Collections by name: made, listed, opened once for all who use them, deleted. */
 #include "collection/alias.h"
 #include "collection/asof.h"
-#include "collection/curate_int.h"
+#include "collection/bulk.h"
 #include "collection/jobs.h"
 #include "collection/traffic.h"
 #include "collection/map_int.h"
@@ -755,6 +755,7 @@ enum err collections_start(struct croft *c, struct errtext *et)
 		all->sweeping = !e;
 	}
 	e = e ? e : migrate_start(c, et);
+	e = e ? e : bulk_start(c, et);
 	e = e ? e : shadow_start(c, et);
 	e = e ? e : recall_start(c, et);
 	e = e ? e : asofs_start(all->asofs, et);
@@ -781,6 +782,7 @@ void collections_stop(struct croft *c)
 	traffic_write(c, true);
 	traffic_free(all->traffic);
 	jobs_free(all->curations);
+	bulk_stop(c);
 	migrate_stop(c);
 	shadow_stop(c);
 	recall_stop(c);

@@ -476,6 +476,9 @@ struct change_record {
 	const struct principal *who;
 	const char *action;
 	struct str detail; /* JSON */
+	/* After the change, in its transaction; may be NULL. A failure undoes it. */
+	enum err (*also)(void *ctx, size_t touched, struct tx *tx, struct errtext *et);
+	void *ctx;
 };
 /* A patch for each of the items; those that are not there are passed over. */
 enum err collection_patch_each(struct collection *k, const struct item_id *ids,
@@ -514,6 +517,7 @@ struct collections {
 	struct asofs *asofs;       /* asof.h */
 	struct refills *refills;   /* version_int.h */
 	struct workers *migrating; /* migrate_int.h */
+	struct workers *bulk;      /* bulk.h */
 	struct shadows *shadows;   /* migrate_int.h */
 	struct recalls *recalls;   /* held.h */
 };
@@ -555,6 +559,11 @@ void post_curation(struct croft *c, struct http_request *rq, struct http_respons
 void delete_curation(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_curation_apply(struct croft *c, struct http_request *rq, struct http_response *rs);
 void post_curation_dataset(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_bulk_set(struct croft *c, struct http_request *rq, struct http_response *rs);
+void post_bulk_dataset(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_bulks(struct croft *c, struct http_request *rq, struct http_response *rs);
+void get_bulk(struct croft *c, struct http_request *rq, struct http_response *rs);
+void delete_bulk(struct croft *c, struct http_request *rq, struct http_response *rs);
 
 enum err run_collections(struct cmd *cmd, struct errtext *et);
 enum err run_collections_show(struct cmd *cmd, struct errtext *et);
@@ -569,6 +578,12 @@ enum err run_collections_search(struct cmd *cmd, struct errtext *et);
 enum err run_collections_keyword(struct cmd *cmd, struct errtext *et);
 enum err run_collections_map(struct cmd *cmd, struct errtext *et);
 enum err run_collections_curate(struct cmd *cmd, struct errtext *et);
+enum err run_collections_set_field(struct cmd *cmd, struct errtext *et);
+enum err run_collections_make_dataset(struct cmd *cmd, struct errtext *et);
+enum err run_collections_jobs(struct cmd *cmd, struct errtext *et);
+extern const struct option collection_set_field_options[], collection_make_dataset_options[],
+	collection_jobs_options[];
+enum { N_SET_FIELD_OPTIONS = 2, N_MAKE_DATASET_OPTIONS = 3, N_JOBS_OPTIONS = 1 };
 extern const struct option collection_curate_options[];
 enum { N_CURATE_OPTIONS = 24 };
 extern const struct option collection_map_options[];

@@ -2,7 +2,10 @@
 #include "collection/held.h"
 #include "collection/migrate_int.h"
 
-enum { ITEMS_MAX = 256 << 20 }; /* bytes of a body with items */
+enum {
+	ITEMS_MAX = 256 << 20,   /* bytes of a body with items */
+	BULK_BODY_MAX = 64 << 20 /* with ids */
+};
 
 #define ROOT "/api/v1/collections"
 #define ONE ROOT "/{name}"
@@ -123,14 +126,30 @@ static const struct route routes[] = {
 		NULL,
 		"{ action?: \"tag\" | \"label\" | \"checked\" | \"delete\", field?, ids?: (int | "
 		"string)[] }",
-		"{ items: int, gone: int, seq: int }", 0},
+		"CollectionJob", BULK_BODY_MAX},
 	{HTTP_POST, ONE "/curate/{kind}/dataset", post_curation_dataset, PERM_DOCUMENT_READ,
 		"Make a version of a dataset: the items that were found, the rest, or all with "
 		"what was found in a field",
 		NULL,
 		"{ dataset: string, items?: \"rest\" | \"found\" | \"all\", field?, vectors?: "
 		"boolean, description? }",
-		"{ dataset, version: int, digest, rows: int, behind: int }", 0},
+		"CollectionJob", 0},
+	{HTTP_POST, ONE "/bulk/set", post_bulk_set, PERM_DOCUMENT_WRITE,
+		"Set a field of the payloads of items, named or those that match a filter: a tag, "
+		"a label; a job that survives the server",
+		NULL, "{ field: string, value: any, ids?: (int | string)[], filter?: object }",
+		"CollectionJob", BULK_BODY_MAX},
+	{HTTP_POST, ONE "/bulk/dataset", post_bulk_dataset, PERM_DOCUMENT_READ,
+		"Make a version of a dataset of items, named or those that match a filter", NULL,
+		"{ dataset: string, ids?: (int | string)[], filter?: object, items?: \"rest\" | "
+		"\"found\", vectors?: boolean, description? }",
+		"CollectionJob", BULK_BODY_MAX},
+	{HTTP_GET, ONE "/bulk", get_bulks, PERM_DOCUMENT_READ,
+		"Jobs on many items, the newest first", NULL, NULL, "{ jobs: CollectionJob[] }", 0},
+	{HTTP_GET, ONE "/bulk/{job}", get_bulk, PERM_DOCUMENT_READ, "How far a job is", NULL, NULL,
+		"CollectionJob", 0},
+	{HTTP_DELETE, ONE "/bulk/{job}", delete_bulk, PERM_DOCUMENT_WRITE,
+		"Cancel a job; what it has done stays", NULL, NULL, "CollectionJob", 0},
 	{HTTP_PATCH, ONE, patch_collection, PERM_DOCUMENT_WRITE,
 		"Change what a collection is held to: recall of its searches, memory of its "
 		"indexes; null: as the settings say",
@@ -201,6 +220,13 @@ static const struct shape shapes[] = {
 		"points: int, "
 		"noise: int, seq: int, behind: int, made, data: { ids: (int | string)[], xy, "
 		"cluster } | null }"},
+	{"CollectionJob",
+		"{ id: string | null, what: \"tag\" | \"label\" | \"checked\" | \"delete\" | "
+		"\"set\" | \"dataset\", kind: string | null, state: \"waiting\" | \"running\" | "
+		"\"done\" | \"failed\" | \"cancelled\", error: string | null, progress: { what, "
+		"done: int, total: int } | null, items: int, gone: int, seq: int, dataset: { name, "
+		"version: int, digest, rows: int } | null, by, begun: string | null, ended: string "
+		"| null }"},
 	{"CurationState", "{ state: \"idle\" | \"running\" | \"failed\", error: string | null, "
 			  "progress: { what, done: int, total: int } | null, result: Curation | "
 			  "null }"},
@@ -295,6 +321,17 @@ static const struct command commands[] = {
 		"\n\n"
 		"  croft collections curate faq duplicates --threshold 0.97 --dataset faq-clean\n"
 		"  croft collections curate faq mislabelled --label intent --show 20"},
+	{"collections set-field", run_collections_set_field, "NAME FIELD VALUE",
+		OPTIONS(set_field, SET_FIELD), "Set a field of the payloads of many items",
+		"VALUE is JSON, or a text. The server goes on with it when it is restarted. "
+		"Example:\n\n"
+		"  croft collections set-field faq review open --filter '{\"must\":\n"
+		"    [{\"key\": \"language\", \"match\": {\"value\": \"de\"}}]}'"},
+	{"collections make-dataset", run_collections_make_dataset, "NAME DATASET",
+		OPTIONS(make_dataset, MAKE_DATASET), "Make a version of a dataset of its items",
+		NULL},
+	{"collections jobs", run_collections_jobs, "NAME", OPTIONS(jobs, JOBS),
+		"Jobs on many items: how far they are, or cancel one", NULL},
 	{"collections set", run_collections_set, "NAME", OPTIONS(set, SET),
 		"Change what a collection is held to: recall, memory",
 		"Example:\n\n  croft collections set faq --recall-target 0.98 --memory 2G"},
@@ -361,7 +398,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 14,
+	.n_migrations = 15,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

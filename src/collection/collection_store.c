@@ -5,6 +5,7 @@
  * item leaves a grave, from which other servers learn of it; old graves go, and graves_seq says up
  * to which change (who has seen less than that builds its indexes anew). */
 #include "collection/alias.h"
+#include "collection/bulk.h"
 #include "collection/migrate_int.h"
 
 const struct migration collection_migrations[] = {
@@ -185,6 +186,30 @@ const struct migration collection_migrations[] = {
 		"ALTER TABLE collection_recall ADD COLUMN band BIGINT NOT NULL DEFAULT 0;"},
 	{14, "changes of vectors that are no migration's",
 		"ALTER TABLE collection_item ADD COLUMN own BIGINT NOT NULL DEFAULT -1;"},
+	{15, "jobs on many items",
+		"CREATE TABLE collection_bulk ("
+		"  id TEXT PRIMARY KEY,"
+		"  project TEXT NOT NULL,"
+		"  collection BIGINT NOT NULL,"
+		"  who_id TEXT NOT NULL,"
+		"  who TEXT NOT NULL,"
+		"  what TEXT NOT NULL,"
+		"  kind TEXT NOT NULL,"
+		"  options TEXT NOT NULL,"
+		"  about TEXT NOT NULL,"
+		"  cases BLOB NOT NULL,"
+		"  state TEXT NOT NULL,"
+		"  error TEXT NOT NULL,"
+		"  outcome TEXT NOT NULL,"
+		"  found_at BIGINT NOT NULL,"
+		"  reached BIGINT NOT NULL,"
+		"  total BIGINT NOT NULL,"
+		"  items BIGINT NOT NULL,"
+		"  gone BIGINT NOT NULL,"
+		"  seq BIGINT NOT NULL,"
+		"  begun_ms BIGINT NOT NULL,"
+		"  ended_ms BIGINT NOT NULL);"
+		"CREATE INDEX collection_bulk_of ON collection_bulk (collection, id);"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -399,6 +424,7 @@ enum err store_collection_sweep(
 			P_I64(number));
 	e = e ? e
 	      : db_exec(tx, et, "DELETE FROM collection_grave WHERE collection = ?", P_I64(number));
+	e = e ? e : store_bulk_drop(tx, number, et);
 	return e ? e
 		 : db_exec(tx, et, "DELETE FROM collection_dropped WHERE number = ?",
 			   P_I64(number));

@@ -1,10 +1,9 @@
-/* What curation found, written into the payloads of the items: in batches, each one transaction
- * with its record in the audit log. A batch that was acknowledged is whole; a call that was cut off
- * has done the first of them, and the same call again does all. */
+/* What curation found, or what was selected, written into the payloads of the items: in batches,
+ * each one transaction with its record in the audit log, and with how far the job is (bulk.h). */
 #include "base/map.h"
 #include "collection/curate_int.h"
 
-enum { BATCH = 500 };
+enum { BATCH = CURATE_BATCH };
 
 static enum err no_memory(struct errtext *et)
 {
@@ -17,7 +16,7 @@ const char *curate_default_field(enum curate_kind kind)
 {
 	static const char *const fields[CURATE_KINDS] = {
 		"duplicate_of", "outlier", "sample", "propagated", "mislabelled", "balance"};
-	return fields[kind];
+	return kind == CURATE_KINDS ? "selected" : fields[kind];
 }
 
 bool curate_tags(enum curate_kind kind, const struct curate_case *c)
@@ -54,6 +53,9 @@ void curate_write_value(
 	case CURATE_MISLABELLED:
 		curate_write_label(w, r, c->offered);
 		break;
+	case CURATE_KINDS: /* a selection says nothing of its own */
+		jw_bool(w, true);
+		break;
 	case CURATE_SAMPLE:
 		jw_i64(w, c - r->cases + 1);
 		break;
@@ -74,7 +76,7 @@ struct batch {
 	struct str field;
 	struct item_id ids[BATCH];
 	struct payload_patch patches[BATCH];
-	size_t n;
+	size_t n, reached; /* reached: the case after this batch */
 	struct curate_applied done;
 };
 
@@ -96,7 +98,9 @@ static enum err object_of(struct batch *b, const struct curate_case *c, struct s
 	struct jw w = {.out = &text};
 	jw_obj(&w);
 	jw_key_str(&w, b->field);
-	if (b->what->action == APPLY_CHECKED)
+	if (b->what->action == APPLY_SET)
+		jw_raw(&w, b->what->value);
+	else if (b->what->action == APPLY_CHECKED)
 		curate_write_label(&w, b->r, c->given);
 	else
 		curate_write_value(&w, b->r, c, of);
@@ -172,6 +176,14 @@ static enum err add_case(struct batch *b, struct tx *tx, const struct curate_cas
 	return OK;
 }
 
+static enum err also(void *ctx, size_t touched, struct tx *tx, struct errtext *et)
+{
+	struct batch *b = ctx;
+	struct curate_applied so_far = b->done;
+	so_far.items += touched;
+	return b->what->also ? b->what->also(b->what->ctx, &so_far, b->reached, tx, et) : OK;
+}
+
 static enum err write_batch(struct batch *b, struct errtext *et)
 {
 	struct buf detail = {0};
@@ -181,14 +193,16 @@ static enum err write_batch(struct batch *b, struct errtext *et)
 	if (!b->n)
 		return OK;
 	jw_obj(&w);
-	jw_kc(&w, "kind", curate_word(b->r->row.kind));
+	jw_kc(&w, "kind",
+		b->r->row.kind == CURATE_KINDS ? "selection" : curate_word(b->r->row.kind));
 	if (!gone)
 		jw_kstr(&w, "field", b->field);
 	jw_ki64(&w, "items", (int64_t)b->n);
 	jw_ki64(&w, "found_at", b->r->row.seq);
 	jw_end(&w);
 	struct change_record record = {b->who,
-		gone ? "collection.curate.delete" : "collection.curate.set", buf_str(&detail)};
+		gone ? "collection.curate.delete" : "collection.curate.set", buf_str(&detail), also,
+		b};
 	enum err e = detail.err ? no_memory(et)
 		     : gone     ? collection_remove_recorded(
 					  b->k, b->ids, b->n, &record, &changed, &b->done.seq, et)
@@ -209,17 +223,23 @@ static bool touches(const struct batch *b, const struct curate_case *c)
 	return curate_tags(b->r->row.kind, c);
 }
 
-static enum err check(
-	const struct curate_result *r, const struct curate_apply *what, struct errtext *et)
+enum err curate_apply_check(
+	enum curate_kind kind, const struct curate_apply *what, struct errtext *et)
 {
-	enum curate_kind kind = r->row.kind;
 	bool labels = kind == CURATE_MISLABELLED || kind == CURATE_PROPAGATE;
 	if (kind == CURATE_BALANCE)
 		return err_set(et, ERR_INVALID, "balance names classes and no items");
 	if ((what->action == APPLY_LABEL && !labels) ||
 		(what->action == APPLY_CHECKED && kind != CURATE_MISLABELLED))
 		return err_set(et, ERR_INVALID, "%s offer no labels", curate_word(kind));
-	if (what->action == APPLY_DELETE && kind != CURATE_DUPLICATES && kind != CURATE_OUTLIERS)
+	if (what->action == APPLY_SET && kind != CURATE_KINDS)
+		return err_set(et, ERR_INVALID, "what curation found is tagged, not set");
+	if (kind == CURATE_KINDS && what->action != APPLY_SET && what->action != APPLY_DELETE)
+		return err_set(et, ERR_INVALID, "items that were selected are set or deleted");
+	if (what->action == APPLY_SET && (!what->field.n || !what->value.n))
+		return err_set(et, ERR_INVALID, "field or value is missing");
+	if (what->action == APPLY_DELETE && kind != CURATE_KINDS && kind != CURATE_DUPLICATES &&
+		kind != CURATE_OUTLIERS)
 		return err_set(et, ERR_INVALID, "only duplicates and outliers can be deleted");
 	if (what->field.n > 200)
 		return err_set(et, ERR_INVALID, "the name of a field has at most 200 bytes");
@@ -253,7 +273,7 @@ enum err curate_apply_run(struct croft *c, const struct principal *who, struct c
 	struct arena *a, struct errtext *et)
 {
 	struct batch *b = arena_new_of(a, struct batch);
-	enum err e = b ? check(r, what, et) : no_memory(et);
+	enum err e = b ? curate_apply_check(r->row.kind, what, et) : no_memory(et);
 	if (e)
 		return e;
 	b->c = c;
@@ -262,10 +282,12 @@ enum err curate_apply_run(struct croft *c, const struct principal *who, struct c
 	b->r = r;
 	b->what = what;
 	b->field = field_of(b, a);
+	b->done = what->before;
 	e = b->field.p ? want_ids(b, et) : no_memory(et);
-	for (size_t at = 0; at < r->n && !e;) {
+	for (size_t at = what->from; at < r->n && !e;) {
 		struct arena *pages = arena_new(0);
 		e = pages ? fill_batch(b, &at, pages, et) : no_memory(et);
+		b->reached = at;
 		e = e ? e : write_batch(b, et);
 		arena_free(pages);
 		if (!e && cancelled(what->cancel) && at < r->n)

@@ -1,6 +1,6 @@
 /* croft collections curate: look for duplicates, outliers, samples, labels; show them; write them
  * into the items or into a dataset. */
-#include "collection/curate_int.h"
+#include "collection/bulk.h"
 #include "collection/wire.h"
 
 enum { SHOWN = 10, TEXT_SHOWN = 100 };
@@ -209,22 +209,34 @@ static enum err show(
 
 /* ---- what becomes of it ---- */
 
+static enum err call(struct cmd *cmd, const struct buf *body, const char *url, const char *tail,
+	const char *doing, yyjson_doc **doc, struct errtext *et)
+{
+	struct buf reply = {0}, to = {0}, of = {0};
+	buf_addf(&to, "%s/%s", url, tail);
+	buf_addc(&of, "/api/v1/collections/");
+	url_encode(&of, cmd_arg(cmd, 0));
+	enum err e = bulk_call(cmd, buf_c(&of), buf_c(&to), buf_str(body), doing, &reply, doc, et);
+	if (!e && cmd_json(cmd))
+		cmd_outf(cmd, "%s\n", buf_c(&reply));
+	buf_free(&reply);
+	buf_free(&to);
+	buf_free(&of);
+	return e;
+}
+
 static enum err apply(struct cmd *cmd, const char *url, const char *action, struct errtext *et)
 {
-	struct buf body = {0}, reply = {0}, to = {0};
+	struct buf body = {0};
 	struct jw w = {.out = &body};
 	yyjson_doc *doc = NULL;
-	buf_addf(&to, "%s/apply", url);
 	jw_obj(&w);
 	jw_kc(&w, "action", action);
 	if (cmd_opt(cmd, "field").n)
 		jw_kstr(&w, "field", cmd_opt(cmd, "field"));
 	jw_end(&w);
-	enum err e = cmd_call(cmd, HTTP_POST, buf_c(&to), buf_str(&body), &reply, et);
-	e = e ? e : json_parse(buf_str(&reply), &doc, et);
-	if (!e && cmd_json(cmd))
-		cmd_outf(cmd, "%s\n", buf_c(&reply));
-	else if (!e)
+	enum err e = call(cmd, &body, url, "apply", "writing", &doc, et);
+	if (!e && !cmd_json(cmd))
 		cmd_outf(cmd, "%lld items were %s\n",
 			(long long)json_i64(yyjson_doc_get_root(doc), "items", 0),
 			*action == 'd'   ? "deleted"
@@ -232,17 +244,14 @@ static enum err apply(struct cmd *cmd, const char *url, const char *action, stru
 					 : "tagged");
 	yyjson_doc_free(doc);
 	buf_free(&body);
-	buf_free(&reply);
-	buf_free(&to);
 	return e;
 }
 
 static enum err dataset(struct cmd *cmd, const char *url, struct errtext *et)
 {
-	struct buf body = {0}, reply = {0}, to = {0};
+	struct buf body = {0};
 	struct jw w = {.out = &body};
 	yyjson_doc *doc = NULL;
-	buf_addf(&to, "%s/dataset", url);
 	jw_obj(&w);
 	jw_kstr(&w, "dataset", cmd_opt(cmd, "dataset"));
 	if (cmd_opt(cmd, "items").n)
@@ -251,19 +260,11 @@ static enum err dataset(struct cmd *cmd, const char *url, struct errtext *et)
 		jw_kstr(&w, "field", cmd_opt(cmd, "field"));
 	jw_kbool(&w, "vectors", cmd_flag(cmd, "vectors"));
 	jw_end(&w);
-	enum err e = cmd_call(cmd, HTTP_POST, buf_c(&to), buf_str(&body), &reply, et);
-	e = e ? e : json_parse(buf_str(&reply), &doc, et);
-	yyjson_val *o = yyjson_doc_get_root(doc);
-	if (!e && cmd_json(cmd))
-		cmd_outf(cmd, "%s\n", buf_c(&reply));
-	else if (!e)
-		cmd_outf(cmd, "dataset/%.*s:%lld  %.12s  %lld rows\n",
-			STR_FMT(json_str(o, "dataset")), (long long)json_i64(o, "version", 0),
-			json_str(o, "digest").p, (long long)json_i64(o, "rows", 0));
+	enum err e = call(cmd, &body, url, "dataset", "writing", &doc, et);
+	if (!e && !cmd_json(cmd))
+		bulk_print_dataset(cmd, yyjson_doc_get_root(doc));
 	yyjson_doc_free(doc);
 	buf_free(&body);
-	buf_free(&reply);
-	buf_free(&to);
 	return e;
 }
 

@@ -118,8 +118,8 @@ static enum err see_item(void *ctx, const struct item_row *r, struct errtext *et
 	enum err e = c ? OK : part_has(x->filter, r->num, payload, &part, et);
 	if (e || !part)
 		return e;
-	e = c ? tagged(x, c, payload, &patched, et) : OK;
-	e = e ? e : write_line(x, r, c ? buf_str(&patched) : payload, et);
+	e = c && x->r->row.kind != CURATE_KINDS ? tagged(x, c, payload, &patched, et) : OK;
+	e = e ? e : write_line(x, r, patched.n ? buf_str(&patched) : payload, et);
 	buf_free(&patched);
 	return e;
 }
@@ -164,11 +164,12 @@ static void write_about(struct jw *w, const struct collection_row *k, const stru
 	jw_obj(w);
 	jw_kstr(w, "collection", k->name);
 	jw_ki64(w, "seq", k->seq);
-	jw_kc(w, "kind", curate_word(x->r->row.kind));
+	jw_kc(w, "kind",
+		x->r->row.kind == CURATE_KINDS ? "selection" : curate_word(x->r->row.kind));
 	jw_ki64(w, "found_at", x->r->row.seq);
 	jw_kc(w, "items", item_words[x->what->items]);
 	jw_ki64(w, "rows", x->rows);
-	if (x->what->items != DATASET_REST)
+	if (x->what->items != DATASET_REST && x->r->row.kind != CURATE_KINDS)
 		jw_kstr(w, "field", x->field);
 	jw_key(w, "parameters");
 	jw_val(w, yyjson_obj_get(x->r->about, "parameters"));
@@ -228,7 +229,7 @@ struct adding {
 	int64_t collection, seq;
 	struct str about, source;
 	struct arena *a;
-	int64_t version;
+	struct curate_made made;
 };
 
 /* The collection's version, when that is what was read; else the collection by its name, whose
@@ -256,16 +257,17 @@ static enum err add_version(struct tx *tx, struct adding *x, struct errtext *et)
 		.metadata = x->about,
 		.bytes = (int64_t)x->sum->bytes,
 		.reuse = true};
-	enum err e = artifact_put_version(tx, x->who, &v, &x->version, et);
+	enum err e = artifact_put_version(tx, x->who, &v, &x->made.version, et);
 	e = e ? e : find_source(tx, x, et);
 	e = e ? e : artifact_find(tx, x->who->project, v.kind, v.name, x->a, &of, et);
 	if (e)
 		return e;
-	struct edge edge = {.node = node_version(x->a, of.id, x->version),
+	struct edge edge = {.node = node_version(x->a, of.id, x->made.version),
 		.kind = EDGE_DERIVED,
 		.source = x->source,
 		.detail = x->about};
-	return edge.node.p ? lineage_add(tx, x->who, &edge, et) : no_memory(et);
+	e = edge.node.p ? lineage_add(tx, x->who, &edge, et) : no_memory(et);
+	return e || !x->what->also ? e : x->what->also(x->what->ctx, tx, &x->made, et);
 }
 
 static enum err put_version(struct croft *c, struct adding *x, struct errtext *et)
@@ -315,11 +317,12 @@ enum err curate_dataset_make(struct croft *c, const struct principal *who,
 			.name = k->name,
 			.collection = k->number,
 			.seq = x.seq,
-			.a = a};
+			.a = a,
+			.made.rows = x.rows};
+		snprintf(v.made.digest, sizeof v.made.digest, "%s", sum.digest);
 		e = put_version(c, &v, et);
-		out->version = e ? 0 : v.version;
-		out->rows = x.rows;
-		snprintf(out->digest, sizeof out->digest, "%s", e ? "" : sum.digest);
+		if (!e)
+			*out = v.made;
 	}
 	arena_free(x.page);
 	buf_free(&x.text);

@@ -7,6 +7,7 @@
  *	curate_store.c    SQL, cases to bytes and back
  *	curate_apply.c    what was found into the payloads of items
  *	curate_dataset.c  what was found, or the rest, as a version of a dataset
+ *	bulk.h            jobs that do that, which survive the server
  *	curate_json.c     options and results as JSON
  *	curate_routes.c, curate_cmd.c: wire JSON and the commands
  *
@@ -16,6 +17,7 @@
 #define COLLECTION_CURATE_INT_H
 #include "collection/collection_int.h"
 
+#define CURATE_NO_GROUP UINT32_MAX
 enum { CURATE_AT_ONCE = 2, CURATE_LABELS_MAX = 10000, CURATE_PAGE_MAX = 1000 };
 
 enum curate_kind {
@@ -162,28 +164,45 @@ bool curate_tags(enum curate_kind kind, const struct curate_case *c);
 void curate_write_value(
 	struct jw *w, const struct curate_result *r, const struct curate_case *c, struct str of);
 
-struct curate_apply {
-	enum { APPLY_TAG, APPLY_LABEL, APPLY_CHECKED, APPLY_DELETE } action;
-	struct str field;          /* .p NULL: the kind's own */
-	const struct item_id *ids; /* only these of the cases; NULL: all */
-	size_t n_ids;
-	const struct cancel *cancel;
-};
 struct curate_applied {
 	size_t items, gone; /* changed; no longer there, or their label was decided since */
 	int64_t seq;
 };
-/* In batches, each one transaction with its record in the audit log: a call that is cut off leaves
- * whole batches, and the same call again does the rest. */
+struct curate_apply {
+	enum { APPLY_TAG, APPLY_LABEL, APPLY_CHECKED, APPLY_DELETE, APPLY_SET } action;
+	struct str field;          /* .p NULL: the kind's own */
+	struct str value;          /* of APPLY_SET: JSON */
+	const struct item_id *ids; /* only these of the cases; NULL: all */
+	size_t n_ids;
+	const struct cancel *cancel;
+	/* Goes on at this case, after what was done before. */
+	size_t from;
+	struct curate_applied before;
+	/* Within the transaction of each batch that changes anything: what is done with it, and the
+	 * case after it. A failure undoes the batch and ends the call. NULL: nothing. */
+	enum err (*also)(void *ctx, const struct curate_applied *so_far, size_t reached,
+		struct tx *tx, struct errtext *et);
+	void *ctx;
+};
+/* ERR_INVALID when the kind has no such action. */
+enum err curate_apply_check(
+	enum curate_kind kind, const struct curate_apply *what, struct errtext *et) MUST_CHECK;
+/* In batches of CURATE_BATCH, each one transaction with its record in the audit log. */
+enum { CURATE_BATCH = 500 };
 enum err curate_apply_run(struct croft *c, const struct principal *who, struct collection *k,
 	const struct curate_result *r, const struct curate_apply *what, struct curate_applied *out,
 	struct arena *a, struct errtext *et) MUST_CHECK;
 
+struct curate_made;
 struct curate_dataset {
 	enum { DATASET_REST, DATASET_FOUND, DATASET_ALL } items;
 	struct str name, field, description;
 	bool vectors;
 	const struct cancel *cancel;
+	/* Within the transaction that puts the version. */
+	enum err (*also)(
+		void *ctx, struct tx *tx, const struct curate_made *made, struct errtext *et);
+	void *ctx;
 };
 struct curate_made {
 	int64_t version, rows;

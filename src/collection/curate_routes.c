@@ -1,5 +1,4 @@
-/* Routes of curation: begin, see how far it is, page through what was found, write it into the
- * items, make a dataset of it. */
+/* Routes of curation: begin, see how far it is, page through what was found. */
 #include "base/clock.h"
 #include "collection/curate_int.h"
 #include "collection/item_json.h"
@@ -242,104 +241,6 @@ void delete_curation(struct croft *c, struct http_request *rq, struct http_respo
 	jw_obj(&w);
 	jw_kbool(&w, "stopped", stopped);
 	jw_kbool(&w, "deleted", !stopped);
-	jw_end(&w);
-	wire_reply(rs, e, &et, &w);
-}
-
-/* ---- what becomes of it ---- */
-
-static enum err find_result(
-	struct croft *c, const struct http_request *rq, struct page *p, struct errtext *et)
-{
-	enum curate_kind kind = CURATE_DUPLICATES;
-	enum err e = kind_of(rq, &kind, et);
-	e = e ? e : db_begin(croft_db(c), TX_READ, &p->tx, et);
-	if (e)
-		return e;
-	e = read_page(rq, kind, p, et);
-	db_rollback(p->tx);
-	if (!e && !p->there)
-		e = err_set(et, ERR_NOT_FOUND, "%s of this collection were not looked for yet",
-			curate_word(kind));
-	return e;
-}
-
-static enum err parse_among(yyjson_val *o, const char *key, const char *const *words, size_t n,
-	int *out, struct errtext *et)
-{
-	struct str s = {0};
-	enum err e = json_want_str(o, key, &s, et);
-	for (size_t i = 0; i < n && !e && s.p; i++)
-		if (str_eq_c(s, words[i])) {
-			*out = (int)i;
-			return OK;
-		}
-	return e || !s.p ? e
-			 : err_set(et, ERR_INVALID, "%s cannot be \"%.*s\"", key,
-				   STR_FMT(str_sub(s, 0, 40)));
-}
-
-void post_curation_apply(struct croft *c, struct http_request *rq, struct http_response *rs)
-{
-	static const char *const actions[] = {"tag", "label", "checked", "delete"};
-	struct errtext et = {0};
-	struct page p = {.limit = PAGE};
-	struct curate_apply what = {.cancel = rq->cancel};
-	struct curate_applied done = {0};
-	struct collection *k = NULL;
-	struct item_id *ids = NULL;
-	yyjson_val *body = NULL;
-	int action = 0;
-	struct buf b = {0};
-	struct jw w = {.out = &b};
-	enum err e = wire_body(rq, &body, &et);
-	e = e ? e : parse_among(body, "action", actions, ARRAY_LEN(actions), &action, &et);
-	e = e ? e : json_want_str(body, "field", &what.field, &et);
-	if (!e && item_json_get(body, "ids"))
-		e = item_json_ids(yyjson_obj_get(body, "ids"), rq->arena, &ids, &what.n_ids, &et);
-	what.ids = ids;
-	what.action = (unsigned)action;
-	e = e ? e : find_result(c, rq, &p, &et);
-	e = e ? e : collection_open(c, project_of(rq), name_of(rq), &k, rq->cancel, &et);
-	e = e ? e : curate_apply_run(c, rq->who, k, &p.r, &what, &done, rq->arena, &et);
-	collection_close(k);
-	jw_obj(&w);
-	jw_ki64(&w, "items", (int64_t)done.items);
-	jw_ki64(&w, "gone", (int64_t)done.gone);
-	jw_ki64(&w, "seq", done.seq);
-	jw_end(&w);
-	wire_reply(rs, e, &et, &w);
-}
-
-void post_curation_dataset(struct croft *c, struct http_request *rq, struct http_response *rs)
-{
-	static const char *const items[] = {"rest", "found", "all"};
-	struct errtext et = {0};
-	struct page p = {.limit = PAGE};
-	struct curate_dataset what = {.cancel = rq->cancel};
-	struct curate_made made = {0};
-	yyjson_val *body = NULL;
-	int which = 0;
-	struct buf b = {0};
-	struct jw w = {.out = &b};
-	enum err e = need(rq, PERM_ARTIFACT_WRITE, &et);
-	e = e ? e : wire_body(rq, &body, &et);
-	e = e ? e : parse_among(body, "items", items, ARRAY_LEN(items), &which, &et);
-	e = e ? e : json_want_str(body, "dataset", &what.name, &et);
-	e = e ? e : json_want_str(body, "field", &what.field, &et);
-	e = e ? e : json_want_str(body, "description", &what.description, &et);
-	e = e ? e : json_want_bool(body, "vectors", &what.vectors, &et);
-	if (!e && !what.name.n)
-		e = err_set(&et, ERR_INVALID, "dataset (its name) is missing");
-	what.items = (unsigned)which;
-	e = e ? e : find_result(c, rq, &p, &et);
-	e = e ? e : curate_dataset_make(c, rq->who, &p.k, &p.r, &what, &made, rq->arena, &et);
-	jw_obj(&w);
-	jw_kstr(&w, "dataset", what.name);
-	jw_ki64(&w, "version", made.version);
-	jw_kc(&w, "digest", made.digest);
-	jw_ki64(&w, "rows", made.rows);
-	jw_ki64(&w, "behind", p.k.seq - p.r.row.seq);
 	jw_end(&w);
 	wire_reply(rs, e, &et, &w);
 }

@@ -71,6 +71,8 @@ static enum err in_transaction(struct change *x, change_fn fn, struct tx *tx, st
 	if (!e && x->record)
 		e = audit_add(
 			tx, x->record->who, x->record->action, x->k->name, x->record->detail, et);
+	if (!e && x->record && x->record->also)
+		e = x->record->also(x->record->ctx, x->touched, tx, et);
 	snprintf(hex, sizeof hex, "%lld", (long long)x->k->number);
 	return e ? e : db_notify(tx, COLLECTION_CHANNEL, str_c(hex), et);
 }

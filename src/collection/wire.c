@@ -106,8 +106,11 @@ enum err wire_wait(
 		e = cmd_call(cmd, HTTP_GET, buf_c(&ask), (struct str){0}, &reply, et);
 		e = e ? e : json_parse(buf_str(&reply), &doc, et);
 		yyjson_val *o = yyjson_doc_get_root(doc), *at = yyjson_obj_get(o, "progress");
-		running = str_eq_c(json_str(o, "state"), "running");
-		if (!e && str_eq_c(json_str(o, "state"), "failed"))
+		struct str state = json_str(o, "state");
+		running = str_eq_c(state, "running") || str_eq_c(state, "waiting");
+		if (!e && str_eq_c(state, "cancelled"))
+			e = err_set(et, ERR_CANCELLED, "somebody cancelled it");
+		if (!e && str_eq_c(state, "failed"))
 			e = err_set(et, ERR_CONFLICT, "%.*s", STR_FMT(json_str(o, "error")));
 		if (!e && running) {
 			progress_at(p, (uint64_t)json_i64(at, "done", 0),

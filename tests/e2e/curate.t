@@ -54,6 +54,16 @@ def curate(c, name, kind, **o):
     return status, r["result"] if r["state"] == "idle" else r
 
 
+def act(c, url, body, **more):
+    """Apply it, make a dataset: the job that this begins, when it has ended."""
+    status, r = c.json("POST", url, body, **more)
+    end = time.time() + 60
+    while status == 200 and r["state"] in ("waiting", "running") and time.time() < end:
+        time.sleep(0.01)
+        status, r = c.json("GET", url.split("/curate/")[0].split("/bulk/")[0] + "/bulk/" + r["id"], **more)
+    return status, r
+
+
 def put(c, name, items):
     for at in range(0, len(items), 1000):
         status, r = c.json("PUT", f"{ROOT}/{name}/items", {"items": items[at:at + 1000]})
@@ -134,10 +144,11 @@ def duplicates(c):
 def datasets(c, r, items):
     url = f"{ROOT}/twins/curate/duplicates"
     gone = {k["id"]: k["of"] for k in r["cases"] if not k["kept"]}
-    status, d = c.json("POST", url + "/dataset", {"dataset": "clean"})
-    tap.same((status, d["version"], d["rows"], d["behind"]), (200, 1, len(items) - len(gone), 0), "a dataset without them")
+    status, d = act(c, url + "/dataset", {"dataset": "clean"})
+    d = d["dataset"]
+    tap.same((status, d["version"], d["rows"]), (200, 1, len(items) - len(gone)), "a dataset without them")
     curate(c, "twins", "duplicates", threshold=0.97)
-    again = c.json("POST", url + "/dataset", {"dataset": "clean"})[1]
+    again = act(c, url + "/dataset", {"dataset": "clean"})[1]["dataset"]
     tap.same((again["version"], again["digest"]), (1, d["digest"]), "the same input, the same bytes, the same version")
     out = os.path.join(c.home, "clean")
     rc, said, *_ = c.cli("artifact", "pull", "dataset/clean", out)
@@ -149,7 +160,7 @@ def datasets(c, r, items):
     tap.same((about["collection"], about["parameters"]["threshold"], about["rows"]), ("twins", 0.97, len(rows)), "and says why")
     line = c.cli("artifact", "lineage", "dataset/clean")[1]
     tap.ok("urn:croft:collection:twins" in line, "its lineage leads to the collection", line)
-    all_of = c.json("POST", url + "/dataset", {"dataset": "marked", "items": "all", "vectors": True})[1]
+    all_of = act(c, url + "/dataset", {"dataset": "marked", "items": "all", "vectors": True})[1]["dataset"]
     tap.same(all_of["rows"], len(items), "all of them, marked")
     out = os.path.join(c.home, "marked")
     c.cli("artifact", "pull", "dataset/marked", out)
@@ -166,9 +177,9 @@ def tags(c, r):
     url = f"{ROOT}/twins/curate/duplicates"
     gone = {k["id"]: k["of"] for k in r["cases"] if not k["kept"]}
     some = list(gone)[:3]
-    done = c.json("POST", url + "/apply", {"ids": some, "field": "twin"})[1]
+    done = act(c, url + "/apply", {"ids": some, "field": "twin"})[1]
     tap.same(done["items"], 3, "three of them are tagged")
-    done = c.json("POST", url + "/apply", {})[1]
+    done = act(c, url + "/apply", {})[1]
     tap.same((done["items"], done["gone"]), (len(gone), 0), "all of them are")
     found = {}
     at = ""
@@ -181,47 +192,127 @@ def tags(c, r):
     audit = [a for a in c.json("GET", "/api/v1/audit?limit=200")[1].get("records", []) if a["action"] == "collection.curate.set"]
     tap.ok(len(audit) >= 2 and audit[0]["subject"] == "twins", "the audit log knows of it", audit)
     tap.same(c.json("POST", url + "/apply", {"action": "label"})[0], 400, "duplicates offer no labels")
-    done = c.json("POST", url + "/apply", {"action": "delete", "ids": some})[1]
+    done = act(c, url + "/apply", {"action": "delete", "ids": some})[1]
     tap.same(done["items"], 3, "three are deleted")
-    again = c.json("POST", url + "/apply", {"action": "delete"})[1]
+    again = act(c, url + "/apply", {"action": "delete"})[1]
     tap.same((again["items"], again["gone"]), (len(gone) - 3, 3), "and the others; those that had gone are passed over")
     left = c.json("GET", f"{ROOT}/twins")[1]["items"]
     r = curate(c, "twins", "duplicates", threshold=0.97)[1]
     tap.same((r["summary"]["duplicates"], r["summary"]["remaining"]), (0, left), "nothing is left to find")
 
 
+def jobs(c, name):
+    return c.json("GET", f"{ROOT}/{name}/bulk")[1]["jobs"]
+
+
+def count(c, name, field):
+    body = {"filter": {"must_not": [{"is_empty": {"key": field}}]}, "exact": True}
+    return c.json("POST", f"/collections/{name}/points/count", body)[1]["result"]["count"]
+
+
+def until(said, true):
+    end = time.time() + 60
+    while not true() and time.time() < end:
+        time.sleep(0.005)
+    tap.ok(true(), said)
+
+
 def killed(c):
-    """kill -9 in the middle of a bulk tagging: batches of 500 are whole or not there."""
-    name, n = "many", 6000
+    """kill -9 in the middle of a bulk tagging: batches of 500 are whole or not there, and the job goes on by itself. Each batch
+    has one record in the audit log: none was done twice."""
+    name, n = "many", 12000
     c.json("PUT", f"{ROOT}/{name}", {"vectors": {"size": 4, "distance": "Euclid"}})
     put(c, name, [{"id": i, "vector": [i // 2, 0, 0, i % 2 * 0.001]} for i in range(n)])
     url = f"{ROOT}/{name}/curate/duplicates"
     tap.same(curate(c, name, "duplicates")[0], 400, "a distance has no threshold of its own")
     r = curate(c, name, "duplicates", threshold=0.01)[1]
     tap.same(r["summary"]["duplicates"], n // 2, "pairs by distance")
-
-    def tag():
-        try:
-            c.json("POST", url + "/apply", {})
-        except Exception:
-            pass
     seq = c.json("GET", f"{ROOT}/{name}")[1]["seq"]
-    t = threading.Thread(target=tag)
-    t.start()
-    end = time.time() + 30
-    while c.json("GET", f"{ROOT}/{name}")[1]["seq"] < seq + 2 and time.time() < end:
-        pass
-    c.kill()
-    t.join()
-    c.start()
+    status, job = c.json("POST", url + "/apply", {})
+    tap.same((status, job["state"], job["what"]), (200, "waiting", "tag"), "a job is begun")
+    c.json("DELETE", url)  # what it works on is its own
+    for kills in range(1, 4):
+        end = time.time() + 30
+        while c.json("GET", f"{ROOT}/{name}")[1]["seq"] < seq + 2 * kills and time.time() < end:
+            pass
+        c.kill()
+        c.start()
+        got, now = count(c, name, "duplicate_of"), jobs(c, name)[0]
+        tap.ok(got % 500 == 0 and 500 <= got <= n // 2, f"after kill -9 {got} are tagged: whole batches")
+    until("it goes on by itself to the end", lambda: jobs(c, name)[0]["state"] == "done")
+    now = jobs(c, name)[0]
+    tap.same((now["id"], now["items"], now["gone"], count(c, name, "duplicate_of")), (job["id"], n // 2, 0, n // 2), "all are tagged")
+    log = [a for a in c.json("GET", "/api/v1/audit?limit=100")[1]["records"]
+           if a["action"] == "collection.curate.set" and a["subject"] == name]
+    tap.same((len(log), c.json("GET", f"{ROOT}/{name}")[1]["seq"] - seq), (n // 2 // 500, n // 2 // 500), "each batch once")
 
-    def tagged():
-        body = {"filter": {"must_not": [{"is_empty": {"key": "duplicate_of"}}]}, "exact": True}
-        return c.json("POST", f"/collections/{name}/points/count", body)[1]["result"]["count"]
-    got = tagged()
-    tap.ok(got % 500 == 0 and 1000 <= got <= n // 2, f"after kill -9 {got} are tagged: whole batches")
-    c.json("POST", url + "/apply", {})
-    tap.same(tagged(), n // 2, "the same call again does the rest")
+
+def killed_dataset(c):
+    """kill -9 while a dataset is made: there is no half version; the job makes it after the restart, with the same bytes."""
+    name = "many"
+    c.cli("collections", "curate", name, "duplicates", "--threshold", "0.01")
+    url = f"{ROOT}/{name}/curate/duplicates"
+    want = act(c, url + "/dataset", {"dataset": "whole"})[1]["dataset"]
+    for i in range(2):
+        job = c.json("POST", url + "/dataset", {"dataset": f"cut-{i}"})[1]
+        time.sleep(0.05 * i)
+        c.kill()
+        c.start()
+        until("is made after the restart", lambda: next(j for j in jobs(c, name) if j["id"] == job["id"])["state"] == "done")
+        made = next(j for j in jobs(c, name) if j["id"] == job["id"])["dataset"]
+        tap.same((made["version"], made["digest"], made["rows"]), (1, want["digest"], 6000), "one version, the same bytes")
+
+
+def cancelled(c):
+    name = "many"
+    url = f"{ROOT}/{name}/bulk"
+    seq = c.json("GET", f"{ROOT}/{name}")[1]["seq"]
+    job = c.json("POST", url + "/set", {"field": "state", "value": {"open": True}, "filter": {}})[1]
+    end = time.time() + 30
+    while c.json("GET", f"{ROOT}/{name}")[1]["seq"] < seq + 3 and time.time() < end:
+        pass
+    r = c.json("DELETE", f"{url}/{job['id']}")[1]
+    tap.same((r["state"], r["progress"]), ("cancelled", None), "a job is cancelled")
+    time.sleep(0.3)
+    got = count(c, name, "state.open")
+    tap.ok(got == r["items"] and got % 500 == 0 and 1000 <= got < 12000, "what it had done is what it says", (got, r))
+    tap.same(c.json("DELETE", f"{url}/{job['id']}")[0], 409, "once")
+    tap.same(c.json("GET", url + "/00")[0], 404, "a job that there is not")
+    tap.same(c.json("GET", f"{ROOT}/twins/bulk/{job['id']}")[0], 404, "nor by another collection")
+
+
+def selected(c):
+    """Items by ids or by a filter: set, made a dataset."""
+    name, url = "many", f"{ROOT}/many/bulk"
+    for bad in ({"field": "x", "value": 1}, {"field": "x", "value": 1, "ids": [1], "filter": {}}, {"value": 1, "ids": [1]},
+                {"field": "x", "ids": [1]}, {"field": "x", "value": 1, "ids": "1"}, {"field": "x", "value": 1, "filter": {"must": 1}},
+                {"field": "x", "value": 1, "ids": [{}]}):
+        tap.ok(act(c, url + "/set", bad)[0] == 400 or act(c, url + "/set", bad)[1]["state"] == "failed", f"refused: {bad}")
+    ids = list(range(0, 12000, 5)) + [999999, 5]
+    r = act(c, url + "/set", {"field": "tag", "value": "seen", "ids": ids})[1]
+    tap.ok("state" in r, "a job", r)
+    tap.same((r["state"], r["items"], r["gone"], count(c, name, "tag")), ("done", 2400, 1, 2400), "a field of those that were named")
+    where = {"must": [{"key": "tag", "match": {"value": "seen"}}]}
+    r = act(c, url + "/dataset", {"dataset": "picked", "filter": where, "vectors": True, "description": "by hand"})[1]["dataset"]
+    tap.same(r["rows"], 2400, "a dataset of those that match")
+    by_id = act(c, url + "/dataset", {"dataset": "picked", "ids": ids, "vectors": True})[1]["dataset"]
+    tap.same((by_id["rows"], by_id["version"]), (2400, 2), "or of those that are named")
+    out = os.path.join(c.home, "picked")
+    c.cli("artifact", "pull", "dataset/picked:2", out)
+    rows = [json.loads(line) for line in open(os.path.join(out, "data.jsonl"))]
+    tap.ok({x["id"] for x in rows} == set(ids) - {999999} and all(x["payload"]["tag"] == "seen" and "selected" not in x["payload"]
+                                                                  for x in rows), "as they are")
+    about = json.load(open(os.path.join(out, "curation.json")))
+    tap.same((about["kind"], about["rows"], about["parameters"]), ("selection", 2400, {"ids": 2402}), "and says why")
+    rc, said, err = c.cli("collections", "set-field", name, "level", "3", "--filter", json.dumps(where))
+    tap.ok(rc == 0 and "2400 items were set" in said, "the command", said + err)
+    hit = c.json("POST", f"/collections/{name}/points", {"ids": [5], "with_payload": True})[1]["result"][0]["payload"]
+    tap.same(hit["level"], 3, "a number stays one")
+    rc, said, err = c.cli("collections", "make-dataset", name, "by-cli", "--filter", json.dumps(where))
+    tap.ok(rc == 0 and "dataset/by-cli:1" in said and "2400 rows" in said, "makes a dataset", said + err)
+    rc, said, err = c.cli("collections", "jobs", name)
+    tap.ok(rc == 0 and "dataset" in said and "done" in said and "cancelled" in said, "and lists jobs", said + err)
+    tap.ok(len(jobs(c, name)) <= 40, "old ones go")
 
 
 def stopped(c):
@@ -267,7 +358,7 @@ def allowed(c):
     for path, body in ((url, {}), (url + "/apply", {}), (url + "/dataset", {"dataset": "x"})):
         tap.same(c.json("POST", path, body, headers=keys["vera"])[0], 403, f"but may not: {path.rsplit('/', 1)[1]}")
     tap.same(c.json("DELETE", url, headers=keys["vera"])[0], 403, "nor delete it")
-    tap.same(c.json("POST", url + "/apply", {"ids": [1]}, headers=keys["lars"])[0], 200, "who writes documents applies it")
+    tap.same(act(c, url + "/apply", {"ids": [1]}, headers=keys["lars"])[0], 200, "who writes documents applies it")
     tap.same(c.json("POST", url + "/dataset", {"dataset": "x"}, headers=keys["lars"])[0], 403, "and makes no dataset")
     who = [a["who"] if "who" in a else a for a in c.json("GET", "/api/v1/audit?limit=5", headers=owner)[1]["records"]
            if a["action"] == "collection.curate.set"]
@@ -288,7 +379,7 @@ def copies(c):
     r = curate(c, "second", "duplicates", threshold=0.99999)[1]
     tap.same(r.get("summary", r).get("groups"), 5, "has its items")
     r = curate(c, "first", "duplicates", threshold=0.99999)
-    c.json("POST", f"{ROOT}/first/curate/duplicates/dataset", {"dataset": "of-version"})
+    act(c, f"{ROOT}/first/curate/duplicates/dataset", {"dataset": "of-version"})
     line = c.cli("artifact", "lineage", "dataset/of-version")[1]
     tap.ok("vector-collection/first:1" in line, "the dataset comes from the version", line)
 
@@ -312,6 +403,9 @@ with Croft() as c:
     tags(c, r)
     command(c)
     killed(c)
+    killed_dataset(c)
+    cancelled(c)
+    selected(c)
     stopped(c)
     copies(c)
     allowed(c)

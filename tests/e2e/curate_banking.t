@@ -140,6 +140,9 @@ def main(c):
     hits = sum(k["id"] in spoilt and k["id"] not in accept or str(k["id"]).startswith("sum") for k in of["cases"])
     tap.ok(hits > 0.6 * of["total"], f"{hits} of {of['total']} outliers of classes are spoilt or foreign")
     done = c.json("POST", ROOT + "/bank/curate/outliers/apply", {"field": "odd"})[1]
+    while done["state"] in ("waiting", "running"):
+        time.sleep(0.01)
+        done = c.json("GET", ROOT + "/bank/bulk/" + done["id"])[1]
     tap.same(done["items"], of["total"], "they are tagged")
 
     for bad in ({}, {"label": "none"}):

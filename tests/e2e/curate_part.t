@@ -40,6 +40,15 @@ def draw(c, name, **o):
     return r if status != 200 else wait(c, url, "")
 
 
+def act(c, url, body):
+    r = c.json("POST", url, body)[1]
+    end = time.time() + 60
+    while r["state"] in ("waiting", "running") and time.time() < end:
+        time.sleep(0.01)
+        r = c.json("GET", url.split("/curate/")[0] + "/bulk/" + r["id"])[1]
+    return r
+
+
 def rows_of(c, dataset):
     out = os.path.join(c.home, dataset)
     c.cli("artifact", "pull", f"dataset/{dataset}", out)
@@ -78,10 +87,10 @@ def parts(c):
 
     curate(c, "both", "duplicates", threshold=0.999, filter=GREEN)
     url = f"{ROOT}/both/curate/duplicates/dataset"
-    c.json("POST", url, {"dataset": "green"})
+    act(c, url, {"dataset": "green"})
     tap.same(len(rows_of(c, "green")), 200, "a dataset of the rest has nothing of another part")
     tap.ok({x["id"] for x in rows_of(c, "green")} <= green, "green ones only")
-    c.json("POST", url, {"dataset": "all-green", "items": "all"})
+    act(c, url, {"dataset": "all-green", "items": "all"})
     tap.same(len(rows_of(c, "all-green")), 250, "nor has one of all")
     rc, said, *_ = c.cli("collections", "curate", "both", "duplicates", "--threshold", "0.999", "--filter", json.dumps(GREEN), "--show", "2")
     tap.ok(rc == 0 and "250 items, groups 50" in said, "the command", said)

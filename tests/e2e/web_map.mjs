@@ -2,6 +2,7 @@
 // under the pointer, a line around some of them that selects, saves and tags; lines of density, what is marked and
 // what was found; in space, turned; a million points (POINTS) and how long a frame takes; at 1280 px and at 380 px.
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { becomes, equal, expect, main, open, overflow, startServer, test, use } from './browser.mjs'
 
 let server
@@ -13,6 +14,17 @@ const api = async (method, path, body) => {
 }
 
 const topics = [['kettle', 'steam'], ['violin', 'bow'], ['glacier', 'ice']]
+/** An endpoint for embeddings: a text is how often it names each topic. */
+const stub = createServer((rq, rs) => {
+  let body = ''
+  rq.on('data', (d) => (body += d)).on('end', () => {
+    const { input } = JSON.parse(body)
+    rs.setHeader('content-type', 'application/json')
+    rs.end(JSON.stringify({ object: 'list', usage: { prompt_tokens: 1, total_tokens: 1 }, data: [input].flat().map((t, index) => ({
+      object: 'embedding', index, embedding: [0.01, ...topics.map((words) => words.filter((w) => t.includes(w)).length), (t.length % 97) / 400] })) }))
+  })
+})
+
 async function setUp() {
   server = use(await startServer({}, undefined, { bare: true }))
   let seed = 7
@@ -95,6 +107,38 @@ async function all() {
     await w.page.getByRole('dialog').getByRole('button', { name: 'Tag' }).click()
     await becomes(async () => (await api('POST', '/collections/things/points', { ids: lines.map((l) => l.id), with_payload: true }))
       .result.every((p) => p.payload.tag === 'seen'), 'all are tagged')
+    await w.page.getByText(`${n} items tagged.`).waitFor()
+    await w.page.getByRole('button', { name: 'Label', exact: true }).click()
+    await w.page.getByLabel('Field of the label').fill('kind')
+    await w.page.getByLabel('Label', { exact: true }).fill('kind 2')
+    await w.shot('map-label')
+    await w.page.getByRole('dialog').getByRole('button', { name: 'Label' }).click()
+    await w.page.getByText(`${n} items labelled.`).waitFor()
+    expect((await api('POST', '/collections/things/points', { ids: lines.map((l) => l.id), with_payload: true }))
+      .result.every((p) => p.payload.kind === 'kind 2' && p.payload.tag === 'seen'), 'all are labelled')
+    await w.page.getByRole('button', { name: 'Make dataset version' }).click()
+    await w.page.getByRole('textbox', { name: 'Dataset' }).fill('things-picked')
+    await w.page.getByRole('dialog').getByRole('button', { name: 'Make' }).click()
+    await w.page.getByText(`dataset/things-picked:1 with ${n} rows.`).waitFor()
+    const made = await api('GET', '/api/v1/collections/things/bulk')
+    equal(made.jobs.map((j) => `${j.what} ${j.state} ${j.items}`).join(), `dataset done ${n},set done ${n},set done ${n}`, 'three jobs')
+    await w.shot('map-dataset')
+    await w.close()
+    for (let i = 0; i < 300; i++) if (i % 3 !== 2) await api('POST', '/collections/things/points/payload',
+      { payload: { kind: `kind ${i % 3}` }, points: [i] })
+  })
+
+  await test('web_map__a_part', async () => {
+    const w = await open('/vectors/things?view=map')
+    await w.page.getByRole('button', { name: 'A part' }).click()
+    await w.page.getByLabel('Only where this field').selectOption('kind')
+    await w.page.getByLabel('is this').fill('kind 1')
+    await w.page.getByRole('button', { name: 'Map these' }).click()
+    await w.page.getByText('100 items where kind is kind 1').waitFor({ timeout: 30_000 })
+    await w.shot('map-part')
+    await w.page.getByRole('button', { name: 'All items' }).click()
+    await w.page.getByText('300 items, 3 clusters').waitFor({ timeout: 30_000 })
+    await api('POST', '/collections/things/points/payload', { payload: { seen: 1 }, points: [1] }) // so that it is old
     await w.close()
   })
 
@@ -170,6 +214,37 @@ async function all() {
     await becomes(async () => (await api('GET', '/api/v1/collections/things/map?data=false')).map.method === 'pca', 'components')
     equal((await api('GET', '/api/v1/collections/things/map?data=false')).map.share.length, 3, 'three of them')
     await w.close()
+  })
+
+  await test('web_map__where_the_hits_of_a_question_are', async () => {
+    await new Promise((done) => stub.listen(0, '127.0.0.1', done))
+    await api('POST', '/api/v1/endpoints', { name: 'topics', url: `http://127.0.0.1:${stub.address().port}/v1`, model: 'topics' })
+    await api('PUT', '/api/v1/collections/asked', { vectors: { model: 'topics' } })
+    await api('PUT', '/api/v1/collections/asked/items', { items: [...Array(240).keys()].map((i) =>
+      ({ id: i, text: `the ${topics[i % 3][0]} and the ${topics[i % 3][1]}${' again'.repeat(i % 11)}`, payload: { topic: i % 3 } })) })
+    const w = await open('/vectors/asked?view=map')
+    await w.page.getByRole('button', { name: 'Make a map' }).click()
+    await w.page.locator('.map-canvas canvas').waitFor({ timeout: 60_000 })
+    await w.page.getByLabel('A question whose hits are shown').fill('where is the violin')
+    await w.page.getByLabel('A question whose hits are shown').press('Enter')
+    await w.page.getByText('30 hits on the map').waitFor()
+    equal(await w.page.locator('.map-hit').count(), 30, 'each is numbered')
+    const hits = (await api('POST', '/api/v1/collections/asked/search', { text: 'where is the violin', k: 30 })).hits
+    expect(hits.every((h) => h.id % 3 === 1), 'they are of the topic')
+    // the numbers stand where the map has those items
+    const map = (await api('GET', '/api/v1/collections/asked/map')).map, raw = Buffer.from(map.data.xy, 'base64')
+    const shown = (await w.page.locator('.map-hit').evaluateAll((list) => list.map((e) => [Number(e.textContent), +e.dataset.x, +e.dataset.y])))
+      .sort((a, b) => a[0] - b[0])
+    const off = shown.filter(([rank, x, y]) => {
+      const i = map.data.ids.indexOf(hits[rank - 1].id)
+      return Math.abs(raw.readFloatLE(8 * i) - x) + Math.abs(raw.readFloatLE(8 * i + 4) - y) > 1e-4
+    })
+    equal(off.length, 0, 'and in their order')
+    await w.shot('map-hits')
+    await w.page.getByLabel('A question whose hits are shown').fill('')
+    await becomes(async () => (await w.page.locator('.map-hit').count()) === 0, 'they go')
+    await w.close()
+    stub.close()
   })
 
   const many = Number(process.env.POINTS ?? 100_000)

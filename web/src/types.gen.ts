@@ -57,6 +57,7 @@ export type KeywordIndex = { fields: Record<string, unknown>; language: string; 
 export type HitShare = { rank: number; score: number; share: number };
 export type CollectionMapState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); map: (CollectionMap | null) };
 export type CollectionMap = { method: ("umap" | "pca"); dims: number; space: string; mode: string; neighbours: number; min_dist: number; seed: number; took_ms: number; filter?: (Record<string, unknown> | null); share: ((number)[] | null); fields: (string)[]; clusters: ({ number: number; size: number; label: string; x: number; y: number; z?: number; bounds: (number)[] })[]; points: number; noise: number; seq: number; behind: number; made: string; data: ({ ids: ((number | string))[]; xy: string; cluster: string } | null) };
+export type CollectionJob = { id: (string | null); what: ("tag" | "label" | "checked" | "delete" | "set" | "dataset"); kind: (string | null); state: ("waiting" | "running" | "done" | "failed" | "cancelled"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); items: number; gone: number; seq: number; dataset: ({ name: string; version: number; digest: string; rows: number } | null); by: string; begun: (string | null); ended: (string | null) };
 export type CurationState = { state: ("idle" | "running" | "failed"); error: (string | null); progress: ({ what: string; done: number; total: number } | null); result: (Curation | null) };
 export type Curation = { seq: number; behind: number; made: string; took_ms: number; items: number; parameters: Record<string, unknown>; summary: Record<string, unknown>; labels: ((string | number | boolean))[]; total: number; cases: (CurationCase)[] };
 export type CurationCase = { rank: number; id: (number | string); payload: Record<string, unknown>; score: number; more: number; group: (number | null); kept: boolean; of: (number | string | null); other: (Record<string, unknown> | null); given: (string | number | boolean | null); offered: (string | number | boolean | null) };
@@ -416,9 +417,19 @@ export interface Routes {
   /** Stop what is being looked for, or delete the last result. */
   "DELETE /api/v1/collections/{name}/curate/{kind}": { query: undefined; body: undefined; reply: { stopped: boolean; deleted: boolean } };
   /** Write what was found into the items: a tag, the label that is offered, that the label was checked; or delete them. Without ids all of them. */
-  "POST /api/v1/collections/{name}/curate/{kind}/apply": { query: undefined; body: { action?: ("tag" | "label" | "checked" | "delete"); field?: string; ids?: ((number | string))[] }; reply: { items: number; gone: number; seq: number } };
+  "POST /api/v1/collections/{name}/curate/{kind}/apply": { query: undefined; body: { action?: ("tag" | "label" | "checked" | "delete"); field?: string; ids?: ((number | string))[] }; reply: CollectionJob };
   /** Make a version of a dataset: the items that were found, the rest, or all with what was found in a field. */
-  "POST /api/v1/collections/{name}/curate/{kind}/dataset": { query: undefined; body: { dataset: string; items?: ("rest" | "found" | "all"); field?: string; vectors?: boolean; description?: string }; reply: { dataset: string; version: number; digest: string; rows: number; behind: number } };
+  "POST /api/v1/collections/{name}/curate/{kind}/dataset": { query: undefined; body: { dataset: string; items?: ("rest" | "found" | "all"); field?: string; vectors?: boolean; description?: string }; reply: CollectionJob };
+  /** Set a field of the payloads of items, named or those that match a filter: a tag, a label; a job that survives the server. */
+  "POST /api/v1/collections/{name}/bulk/set": { query: undefined; body: { field: string; value: unknown; ids?: ((number | string))[]; filter?: Record<string, unknown> }; reply: CollectionJob };
+  /** Make a version of a dataset of items, named or those that match a filter. */
+  "POST /api/v1/collections/{name}/bulk/dataset": { query: undefined; body: { dataset: string; ids?: ((number | string))[]; filter?: Record<string, unknown>; items?: ("rest" | "found"); vectors?: boolean; description?: string }; reply: CollectionJob };
+  /** Jobs on many items, the newest first. */
+  "GET /api/v1/collections/{name}/bulk": { query: undefined; body: undefined; reply: { jobs: (CollectionJob)[] } };
+  /** How far a job is. */
+  "GET /api/v1/collections/{name}/bulk/{job}": { query: undefined; body: undefined; reply: CollectionJob };
+  /** Cancel a job; what it has done stays. */
+  "DELETE /api/v1/collections/{name}/bulk/{job}": { query: undefined; body: undefined; reply: CollectionJob };
   /** Change what a collection is held to: recall of its searches, memory of its indexes; null: as the settings say. */
   "PATCH /api/v1/collections/{name}": { query: undefined; body: { recall_target?: (number | null); memory_bytes?: (number | null) }; reply: CollectionLimits };
   /** Recall of sampled live queries against exact searches, at the present effort and others, and as it was. */

@@ -3,7 +3,7 @@
 import type { Document, Hit, Outcome, Routes } from './types.gen'
 
 export type { Answer, ApiKey, Artifact, ArtifactFact, ArtifactVersion, AuditRecord, BestSentence, Block,
-  Card, CardField, Collection, CollectionDiff, CollectionItem, CollectionVersion, CollectionMap, CollectionMapState, HitShare,
+  Card, CardField, Collection, CollectionDiff, CollectionItem, CollectionJob, CollectionVersion, CollectionMap, CollectionMapState, HitShare,
   Chunk, Citation, Curation, CurationCase, CurationState, Document, Filters, Hit, LineageEdge, LineageNode, Me, Member, Method, Model, ModelLive, PromotionGate,
   Role, Routes, Run, Setting, Source, Span, Status, User } from './types.gen'
 export type { Feedback, Log, Trace, TraceMessage, TraceSpan, TraceSpanDetail, TraceView } from './types.gen'

@@ -2,7 +2,9 @@
 // into a dataset.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call } from '../api'
+import { finished } from '../bulk'
 import { count, duration, fullTime, when } from '../format'
+import { filterOf, PartPicker, said as partSaid, WHOLE, type Part } from '../part'
 import { navigate, usePlace, withQuery } from '../router'
 import type { Collection, Curation, CurationCase, CurationState } from '../types'
 import { Badge, Button, Choice, Confirm, Dialog, Empty, Failure, Field, Note, Progress, useEvery, useLoad } from '../ui'
@@ -70,7 +72,7 @@ function Ask({ k, kind, before, busy, begin }: { k: Collection; kind: Kind; befo
   begin: (body: Record<string, unknown>) => Promise<unknown> }) {
   const fields = useFields(k)
   const euclid = k.spaces[0]?.distance === 'Euclid'
-  const [set, setSet] = useState<Record<string, string>>({})
+  const [set, setSet] = useState<Record<string, string>>({}), [part, setPart] = useState<Part>(WHOLE)
   const value = (name: string, otherwise = '') => set[name] ?? (before?.[name] === undefined ? otherwise : String(before[name]))
   const put = (name: string) => (e: { currentTarget: { value: string } }) => setSet({ ...set, [name]: e.currentTarget.value })
   const needs = kind === 'mislabelled' || kind === 'propagate' || kind === 'balance'
@@ -85,6 +87,8 @@ function Ask({ k, kind, before, busy, begin }: { k: Collection; kind: Kind; befo
     if (kind === 'outliers') { number('share', '0.01'); text('method', 'lof') }
     if (kind === 'sample') { number('count', '100'); text('method', 'centre'); text('scores') }
     if (kind === 'propagate') number('threshold')
+    const filter = filterOf(part)
+    if (filter) body.filter = filter
     void begin(body)
   }
   const pick = (name: string, what: string, options: [string, string][], otherwise: string) => (
@@ -108,6 +112,7 @@ function Ask({ k, kind, before, busy, begin }: { k: Collection; kind: Kind; befo
       {kind === 'sample' && value('method', 'centre') === 'uncertain' && field('scores', 'Scores of a model', 'none')}
       {kind === 'propagate' && figure('threshold', 'Least confidence', '')}
       {kind !== 'duplicates' && field('label', kind === 'outliers' ? 'Within classes of' : 'Field of the label', needs ? 'choose' : 'none')}
+      <PartPicker fields={fields} part={part} onChange={setPart} />
       <Button kind="main" icon="search" type="submit" disabled={busy || (needs && !label)}>Look</Button>
     </form>
   )
@@ -121,7 +126,7 @@ const percent = (v: unknown) => `${(100 * Number(v)).toFixed(1)} %`
 function summed(kind: Kind, r: Curation): string {
   const s = r.summary as Record<string, number>
   switch (kind) {
-    case 'duplicates': return `${count(s.groups!, 'group')} of ${count(s.grouped!, 'item')}; ${count(s.duplicates!, 'duplicate')}, ${count(s.remaining!, 'item')} remain${r.summary.exact ? '' : ' (nearest ones only)'}`
+    case 'duplicates': return `${count(s.groups!, 'group')} of ${count(s.grouped!, 'item')}; ${count(s.duplicates!, 'duplicate')}, ${count(s.remaining!, 'item')} remain${r.summary.exact ? '' : s.recall === undefined ? ' (nearest ones only)' : ` (of those that have one, ${percent(s.recall)} are with all of theirs)`}`
     case 'outliers': return `${count(s.outliers!, 'outlier')} of ${count(s.scored!, 'item')}; the score in the middle is ${s.median!.toPrecision(3)}`
     case 'mislabelled': return `${count(s.mislabelled!, 'label')} of ${s.labelled!.toLocaleString('en')} may be wrong; neighbours agree with ${percent(s.agreement)}`
     case 'sample': return `${count(s.chosen!, 'item')} to label`
@@ -145,6 +150,7 @@ function Found({ k, kind, r, from, turn }: { k: Collection; kind: Kind; r: Curat
   useEffect(() => setAt(0), [from])
   const apply = (action: 'tag' | 'label' | 'checked' | 'delete', ids?: Id[]) =>
     call(`POST ${CURATE}/apply`, { params, body: { action, ...(ids && { ids }) } })
+      .then((job) => finished(k.name, job, (j) => j.progress && setSaid(`${j.items.toLocaleString('en')} of ${j.progress.total.toLocaleString('en')} cases ...`)))
   const decide = async (n: number, how: Decision) => {
     const group = groups[n]
     if (!group) return
@@ -183,7 +189,7 @@ function Found({ k, kind, r, from, turn }: { k: Collection; kind: Kind; r: Curat
     <section aria-label="What was found">
       <p class="curate-sum"><strong>{summed(kind, r)}</strong>{' '}
         <span class="dim small">in {duration(r.took_ms)}, <span title={fullTime(r.made)}>{when(r.made)}</span>
-          {r.behind > 0 && `; ${count(r.behind, 'change')} since`}</span></p>
+          {r.parameters.filter && `; where ${partSaid(r.parameters.filter)}`}{r.behind > 0 && `; ${count(r.behind, 'change')} since`}</span></p>
       {kind === 'balance' ? <Classes r={r} /> : (
         <div class="toolbar">
           {r.total > 0 && <Button icon="check" onClick={() => setAsking('all')}>{bulk}</Button>}
@@ -326,14 +332,15 @@ function ToDataset({ k, kind, r, onClose }: { k: Collection; kind: Kind; r: Cura
   const [name, setName] = useState(k.name), [items, setItems] = useState<'rest' | 'found' | 'all'>(
     kind === 'sample' ? 'found' : kind === 'propagate' || kind === 'mislabelled' ? 'all' : 'rest')
   const [vectors, setVectors] = useState(false), [error, setError] = useState<Error | null>(null), [busy, setBusy] = useState(false)
-  const [made, setMade] = useState<{ dataset: string; version: number; rows: number } | null>(null)
+  const [made, setMade] = useState<{ name: string; version: number; rows: number } | null>(null)
   const label = typeof r.parameters.label === 'string' ? r.parameters.label : ''
   const send = async () => {
     setBusy(true)
     try {
-      setMade(await call(`POST ${CURATE}/dataset`, { params: { name: k.name, kind },
+      const job = await finished(k.name, await call(`POST ${CURATE}/dataset`, { params: { name: k.name, kind },
         body: { dataset: name.trim(), items, vectors,
           ...((kind === 'propagate' || kind === 'mislabelled') && items !== 'rest' && label && { field: label }) } }))
+      setMade(job.dataset)
     } catch (e) {
       setError(e as Error)
     }
@@ -342,7 +349,7 @@ function ToDataset({ k, kind, r, onClose }: { k: Collection; kind: Kind; r: Cura
   return (
     <Dialog title="Make dataset version" onClose={onClose} actions={made ? <Button kind="main" onClick={onClose}>Close</Button> : (
       <Button kind="main" icon="check" disabled={busy || !name.trim()} onClick={() => void send()}>Make</Button>)}>
-      {made ? <p role="status">dataset/{made.dataset}:{made.version} with {count(made.rows, 'row')}.</p> : (
+      {made ? <p role="status">dataset/{made.name}:{made.version} with {count(made.rows, 'row')}.</p> : (
         <>
           <Field label="Dataset"><input value={name} onInput={(e) => setName(e.currentTarget.value)} /></Field>
           <Field label="Items">

@@ -2,20 +2,21 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { call } from '../api'
 import { Cloud, pointSize } from '../cloud'
-import { saveAs } from '../download'
 import { contours } from '../contours'
 import { count, fullTime, when } from '../format'
+import { Selected } from '../map_selected'
 import { byCluster, byField, byTraffic, floats, integers, type Colouring, type Rgb } from '../map_colours'
 import { enclosedIn, Flat, flat, Orbit, under, type Camera } from '../orbit'
+import { filterOf, PartPicker, said, WHOLE, type Part } from '../part'
 import { fitted, Places } from '../places'
 import { useTheme } from '../theming'
 import type { Collection, CollectionMap, CollectionMapState } from '../types'
-import { Button, Choice, Dialog, Empty, Failure, Field, Note, Progress, useEvery, useLoad, useSettled } from '../ui'
+import { Button, Choice, Empty, Failure, Note, Progress, useEvery, useLoad, useSettled } from '../ui'
 
 type Id = number | string
-const LABELS = 30, LISTED = 50, AT_ONCE = 1000, HELD = 12, FOUND = 30
+const LABELS = 30, HELD = 12, FOUND = 30
 const TRAFFIC = '\0traffic' // no field has that name
-type Options = { method?: 'umap' | 'pca'; dims?: number; mode?: 'new' | 'align' | 'extend' }
+type Options = { method?: 'umap' | 'pca'; dims?: number; mode?: 'new' | 'align' | 'extend'; filter?: Record<string, unknown> }
 const MAP = '/api/v1/collections/{name}/map' as const
 
 /** The map and what is being made of it; asked again while one is made. */
@@ -71,25 +72,36 @@ export function MapTab({ k }: { k: Collection }) {
 
 function About({ map, busy, begin }: { map: CollectionMap; busy: boolean; begin: (o: Options) => void }) {
   const umap = map.method === 'umap', { dims, method } = map
+  const [picking, setPicking] = useState(false), [part, setPart] = useState<Part>(WHOLE)
+  const filter = map.filter ?? undefined, picked = filterOf(part)
   return (
     <div class="toolbar map-about">
       <span class="dim small">
-        {count(map.points, 'item')}, {count(map.clusters.length, 'cluster')}, made{' '}
+        {count(map.points, 'item')}{map.filter && ` where ${said(map.filter)}`}, {count(map.clusters.length, 'cluster')}, made{' '}
         <span title={fullTime(map.made)}>{when(map.made)}</span>
         {map.behind > 0 && <strong>, {count(map.behind, 'change')} ago</strong>}
       </span>
       {umap && map.behind > 0 && (
-        <Button kind="quiet" icon="retry" disabled={busy} onClick={() => begin({ mode: 'extend' })}
+        <Button kind="quiet" icon="retry" disabled={busy} onClick={() => begin({ mode: 'extend', filter })}
           title="What is there stays where it is">Add what is new</Button>
       )}
-      <Button kind="quiet" icon="retry" disabled={busy} onClick={() => begin(umap ? { mode: 'align' } : { method: 'pca', dims })}
+      <Button kind="quiet" icon="retry" disabled={busy} onClick={() => begin({ ...(umap ? { mode: 'align' } : { method: 'pca', dims }), filter })}
         title={umap ? 'Begins at the present places, so that it looks alike' : undefined}>Make it again</Button>
-      <Button kind="quiet" icon="swap" disabled={busy} onClick={() => begin({ method: umap ? 'pca' : 'umap', dims })}>
+      <Button kind="quiet" icon="swap" disabled={busy} onClick={() => begin({ method: umap ? 'pca' : 'umap', dims, filter })}>
         {umap ? 'Principal components' : 'Keep neighbours together'}
       </Button>
-      <Button kind="quiet" icon="swap" disabled={busy} onClick={() => begin({ method, dims: dims === 3 ? 2 : 3 })}>
+      <Button kind="quiet" icon="swap" disabled={busy} onClick={() => begin({ method, dims: dims === 3 ? 2 : 3, filter })}>
         {dims === 3 ? 'In the plane' : 'In space'}
       </Button>
+      {!picking && <Button kind="quiet" icon="filter" disabled={busy} onClick={() => setPicking(true)}>A part</Button>}
+      {!picking && map.filter && <Button kind="quiet" disabled={busy} onClick={() => begin({ method, dims })}>All items</Button>}
+      {picking && (
+        <form class="part-form" onSubmit={(e) => { e.preventDefault(); setPicking(false); begin({ method, dims, filter: picked }) }}>
+          <PartPicker fields={map.fields} part={part} onChange={setPart} />
+          <Button type="submit" disabled={busy || !picked}>Map these</Button>
+          <Button kind="quiet" icon="close" label="Not a part" onClick={() => setPicking(false)} />
+        </form>
+      )}
     </div>
   )
 }
@@ -151,7 +163,7 @@ function Picture({ k, map }: { k: Collection; map: CollectionMap }) {
           if (of) setSelected(Uint32Array.from(ids.keys()).filter((i) => of(i) === value))
         }} />
       </div>
-      {selected && <Selected key={`${selected.length} ${selected[0]}`} k={k} ids={Array.from(selected, (i) => ids[i]!)} onClose={() => setSelected(null)} />}
+      {selected && <Selected key={`${selected.length} ${selected[0]}`} k={k} map={map} ids={Array.from(selected, (i) => ids[i]!)} onClose={() => setSelected(null)} />}
     </>
   )
 }
@@ -421,75 +433,5 @@ function Under({ k, id }: { k: Collection; id: Id }) {
         </dl>
       )}
     </div>
-  )
-}
-
-// ---- what was selected
-
-type Point = { id: Id; payload?: Record<string, unknown> }
-const points = (k: Collection, ids: Id[], signal?: AbortSignal): Promise<Point[]> =>
-  call('POST /collections/{collection}/points', { params: { collection: k.name }, body: { ids, with_payload: true }, signal })
-    .then((r) => r.result as Point[])
-
-function* parts<T>(list: T[]): Generator<T[]> {
-  for (let at = 0; at < list.length; at += AT_ONCE) yield list.slice(at, at + AT_ONCE)
-}
-
-function Selected({ k, ids, onClose }: { k: Collection; ids: Id[]; onClose: () => void }) {
-  const [tagging, setTagging] = useState(false), [error, setError] = useState<Error | null>(null)
-  const { data, error: failed, reload } = useLoad((signal) => points(k, ids.slice(0, LISTED), signal), [k.name, ids.length, ids[0]])
-  const save = async () => {
-    const lines: string[] = []
-    for (const part of parts(ids))
-      for (const { id, payload } of await points(k, part)) lines.push(`${JSON.stringify({ id, payload: payload ?? {} })}\n`)
-    saveAs(new Blob(lines, { type: 'application/jsonl' }), `${k.name}-selected.jsonl`)
-  }
-  return (
-    <section class="map-selected" aria-label="Selected items">
-      <div class="toolbar">
-        <strong role="status">{count(ids.length, 'item')} selected</strong>
-        <Button icon="flag" onClick={() => setTagging(true)}>Tag</Button>
-        <Button icon="download" onClick={() => void save().catch(setError)}>Save as JSONL</Button>
-        <Button icon="close" kind="quiet" onClick={onClose}>Deselect</Button>
-      </div>
-      {(error ?? failed) && <Failure error={(error ?? failed)!} retry={() => { setError(null); reload() }} />}
-      {data && (
-        <ul class="map-list">
-          {data.map(({ id, payload: { text, ...rest } = {} }) => (
-            <li key={id}>
-              <code class="small">{String(id)}</code>{' '}
-              {typeof text === 'string' ? <span class="clip">{text}</span> : <code class="small dim clip">{JSON.stringify(rest)}</code>}
-            </li>
-          ))}
-          {ids.length > LISTED && <li class="dim small">and {count(ids.length - LISTED, 'more item')}</li>}
-        </ul>
-      )}
-      {tagging && <Tag k={k} ids={ids} onClose={() => { setTagging(false); reload() }} />}
-    </section>
-  )
-}
-
-function Tag({ k, ids, onClose }: { k: Collection; ids: Id[]; onClose: () => void }) {
-  const [name, setName] = useState('tag'), [value, setValue] = useState('')
-  const [error, setError] = useState<Error | null>(null), [busy, setBusy] = useState(false)
-  const send = async () => {
-    setBusy(true)
-    try {
-      for (const part of parts(ids))
-        await call('POST /collections/{collection}/points/payload',
-          { params: { collection: k.name }, body: { payload: { [name.trim()]: value.trim() }, points: part } })
-      onClose()
-    } catch (e) {
-      setError(e as Error)
-      setBusy(false)
-    }
-  }
-  return (
-    <Dialog title={`Tag ${count(ids.length, 'item')}`} onClose={onClose} actions={
-      <Button kind="main" icon="check" disabled={busy || !name.trim() || !value.trim()} onClick={() => void send()}>Tag</Button>}>
-      <Field label="Field of the payload"><input value={name} onInput={(e) => setName(e.currentTarget.value)} /></Field>
-      <Field label="Value"><input value={value} onInput={(e) => setValue(e.currentTarget.value)} /></Field>
-      {error && <Failure error={error} />}
-    </Dialog>
   )
 }
