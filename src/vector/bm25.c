@@ -135,7 +135,10 @@ const struct segments_kind bm25_kind = {
 	.what = "the keyword index",
 	.live_size = sizeof(struct live),
 	.snap_size = sizeof(struct snap),
+	.tag = 'w',
 	.clear = bm25_seg_clear,
+	.write = bm25_seg_write,
+	.read = bm25_seg_read,
 	.live_fill = live_fill,
 	.live_clear = live_clear,
 	.bury = bury,
@@ -239,4 +242,16 @@ size_t bm25_count(struct bm25 *x)
 size_t bm25_bytes(struct bm25 *x)
 {
 	return sizeof *x + segments_bytes(&x->base);
+}
+
+enum err bm25_save(
+	struct bm25 *x, const char *path, uint64_t mark, struct str label, struct errtext *et)
+{
+	return segments_save(&x->base, path, mark, label, et);
+}
+
+enum err bm25_open(struct bm25 *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et)
+{
+	return segments_open(&x->base, path, label, max_key, mark, et);
 }

@@ -62,6 +62,11 @@ enum err bm25_delete(struct bm25 *x, const uint64_t *keys, size_t n, struct errt
 enum err bm25_publish(struct bm25 *x, struct errtext *et) MUST_CHECK;
 size_t bm25_count(struct bm25 *x); /* published items */
 size_t bm25_bytes(struct bm25 *x); /* what the published index occupies in memory */
+/* A file of what is published, and an index that has nothing yet from one: see segments.h. */
+enum err bm25_save(struct bm25 *x, const char *path, uint64_t mark, struct str label,
+	struct errtext *et) MUST_CHECK;
+enum err bm25_open(struct bm25 *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et) MUST_CHECK;
 enum err bm25_search(struct bm25 *x, const struct str *terms, size_t n_terms, size_t k,
 	vector_keep_fn keep, void *ctx, struct hit *out, size_t *n, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;

@@ -26,6 +26,8 @@ struct averages {
  * The bound of a block is the greatest share that one of its items has by the averages that the
  * segment was made with, in 65,535ths. */
 enum { PACKED_TAIL = 24 };
+/* A packed tail is read as if it were a full block, of at most 32 bits a number. */
+enum { POSTS_SPARE = PACK_N * 4 };
 struct term {
 	uint64_t post_at;           /* into posts */
 	uint32_t name_at, n;        /* its name ends where the next one's begins */
@@ -49,7 +51,8 @@ struct seg {
 	uint32_t *slots; /* hash of a name to its term, + 1 */
 	size_t n_slots;
 	struct block *blocks;
-	uint8_t *posts;
+	uint8_t *posts; /* and POSTS_SPARE bytes */
+	size_t n_blocks, n_posts, n_pos;
 	/* Positions, by posting and field: distances as varints. NULL: none are kept. */
 	uint8_t *pos;
 	uint64_t *pos_at;    /* of a term */
@@ -98,6 +101,10 @@ struct str bm25_seg_name(const struct seg *s, uint32_t term);
 bool bm25_seg_find(const struct seg *s, struct str name, uint32_t *term);
 extern const struct segments_kind bm25_kind;
 void bm25_seg_clear(struct segment *base);
+bool bm25_seg_hash(struct seg *s); /* finds names from then on; false: no memory */
+/* bm25_file.c */
+void bm25_seg_write(struct segment_out *o, const struct segment *s);
+struct segment *bm25_seg_read(struct segments *x, struct segment_in *in);
 void bm25_seg_put(struct seg *s); /* drops a reference; accepts NULL */
 
 /* The share of a posting; tf is [field][stride]. */

@@ -7,16 +7,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A packed tail is read as if it were a full block, of at most 32 bits a number. */
-enum { POSTS_SPARE = PACK_N * 4 };
-
 void bm25_seg_clear(struct segment *base)
 {
 	struct seg *s = (struct seg *)(void *)base;
-	void *owned[] = {s->len, s->terms, s->names, s->slots, s->blocks, s->posts, s->pos,
+	void *arrays[] = {s->len, s->terms, s->names, s->slots, s->blocks, s->posts, s->pos,
 		s->pos_at, s->block_pos, s->fwd_at, s->fwd};
-	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
-		free(owned[i]);
+	for (size_t i = 0; i < ARRAY_LEN(arrays); i++)
+		segment_free(base, arrays[i]);
 }
 
 void bm25_seg_put(struct seg *s)
@@ -294,7 +291,7 @@ static bool settle(struct buf *b, void *to, size_t *bytes)
 	return true;
 }
 
-static bool hash_names(struct seg *s)
+bool bm25_seg_hash(struct seg *s)
 {
 	s->n_slots = 16;
 	while (s->n_slots / 4 * 3 < s->n_terms)
@@ -359,6 +356,9 @@ static struct seg *build_end(struct builder *b)
 		s->n_terms = (uint32_t)(b->terms.n / sizeof end);
 		buf_add(&b->terms, &end, sizeof end);
 		build_spare(b);
+		s->n_blocks = b->blocks.n / sizeof *s->blocks;
+		s->n_posts = b->posts.n;
+		s->n_pos = b->pos.n;
 		ok = settle(&b->names, &s->names, &s->base.bytes) &&
 		     settle(&b->terms, &s->terms, &s->base.bytes) &&
 		     settle(&b->blocks, &s->blocks, &s->base.bytes) &&
@@ -368,7 +368,7 @@ static struct seg *build_end(struct builder *b)
 		ok = settle(&b->pos, &s->pos, &s->base.bytes) &&
 		     settle(&b->pos_at, &s->pos_at, &s->base.bytes) &&
 		     settle(&b->block_pos, &s->block_pos, &s->base.bytes);
-	ok = ok && hash_names(s) && build_forward(s) && segment_sort(&s->base);
+	ok = ok && bm25_seg_hash(s) && build_forward(s) && segment_sort(&s->base);
 	if (ok)
 		s->base.bytes += sizeof *s + s->n_slots * sizeof *s->slots +
 				 s->base.n_docs * (sizeof *s->base.keys + sizeof *s->fwd_at +

@@ -158,3 +158,15 @@ size_t fields_bytes(struct fields *x)
 {
 	return sizeof *x + segments_bytes(&x->base);
 }
+
+enum err fields_save(
+	struct fields *x, const char *path, uint64_t mark, struct str label, struct errtext *et)
+{
+	return segments_save(&x->base, path, mark, label, et);
+}
+
+enum err fields_open(struct fields *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et)
+{
+	return segments_open(&x->base, path, label, max_key, mark, et);
+}

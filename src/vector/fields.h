@@ -37,6 +37,11 @@ enum err fields_delete(
 enum err fields_publish(struct fields *x, struct errtext *et) MUST_CHECK;
 size_t fields_count(struct fields *x); /* published items */
 size_t fields_bytes(struct fields *x); /* what is published occupies in memory */
+/* A file of what is published, and an index that has nothing yet from one: see segments.h. */
+enum err fields_save(struct fields *x, const char *path, uint64_t mark, struct str label,
+	struct errtext *et) MUST_CHECK;
+enum err fields_open(struct fields *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et) MUST_CHECK;
 
 /* Adds the keys of all items that match. *exact false: the condition asks for words in a field that
  * has none here; then the set has all that match and others, and cond_matches decides. */

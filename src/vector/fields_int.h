@@ -60,6 +60,7 @@ struct fseg {
 	uint32_t *first_entry;
 	char *names;
 	uint8_t *lists;
+	size_t n_names, n_lists;
 	/* COUNT has those of 2 and more. */
 	union number *numbers;
 	uint32_t *number_docs, *first_number;
@@ -103,6 +104,9 @@ struct fdoc {
 struct fseg *fseg_make(struct fdoc *docs, size_t n, const struct text_paths *text);
 struct fseg *fseg_merge(const struct segment_part *parts, size_t n);
 extern const struct segments_kind fields_kind;
+/* fields_file.c */
+void fields_seg_write(struct segment_out *o, const struct segment *s);
+struct segment *fields_seg_read(struct segments *x, struct segment_in *in);
 
 /* What waits, of fields.c. */
 struct segments *fields_segments(struct fields *x);

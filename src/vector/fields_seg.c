@@ -69,13 +69,14 @@ static void clear(struct segment *base)
 {
 	struct fseg *s = (struct fseg *)(void *)base;
 	for (size_t i = 0; i < s->n_elements; i++) {
-		segment_put(&fields_kind, &s->elements[i].seg->base);
-		free(s->elements[i].parents);
+		struct fseg *of = s->elements[i].seg;
+		segment_put(&fields_kind, of ? &of->base : NULL);
+		segment_free(base, s->elements[i].parents);
 	}
-	void *owned[] = {s->path_names, s->path_ends, s->entries, s->first_entry, s->names,
+	void *arrays[] = {s->path_names, s->path_ends, s->entries, s->first_entry, s->names,
 		s->lists, s->numbers, s->number_docs, s->first_number, s->elements};
-	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
-		free(owned[i]);
+	for (size_t i = 0; i < ARRAY_LEN(arrays); i++)
+		segment_free(base, arrays[i]);
 }
 
 static struct str path_name(const struct fseg *s, uint32_t path)
@@ -632,6 +633,8 @@ static bool finish_lists(struct fseg *s, struct builder *b, struct order *o, str
 		n * sizeof *s->entries + slots * sizeof *s->first_entry + w->lists.n + w->names.n;
 	if (w->lists.err || w->names.err)
 		return false;
+	s->n_lists = w->lists.n;
+	s->n_names = w->names.n;
 	s->lists = (uint8_t *)buf_take(&w->lists);
 	s->names = buf_take(&w->names);
 	return s->lists && s->names;
@@ -889,7 +892,10 @@ const struct segments_kind fields_kind = {
 	.what = "the index of payloads",
 	.live_size = sizeof(struct segment_live),
 	.snap_size = sizeof(struct segment_snap),
+	.tag = 'p',
 	.clear = clear,
+	.write = fields_seg_write,
+	.read = fields_seg_read,
 	.make = make,
 	.merge = merge,
 	.drop = fields_drop,

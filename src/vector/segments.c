@@ -11,8 +11,9 @@ void segment_put(const struct segments_kind *kind, struct segment *s)
 	if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
 	kind->clear(s);
-	free(s->keys);
-	free(s->order);
+	segment_free(s, s->keys);
+	segment_free(s, s->order);
+	segment_map_put(s->map);
 	free(s);
 }
 
@@ -50,7 +51,7 @@ struct segment_snap *segments_get(struct segments *x)
 	return s;
 }
 
-static struct segment_snap *snap_new(const struct segments_kind *kind, size_t room)
+struct segment_snap *segments_snap_new(const struct segments_kind *kind, size_t room)
 {
 	size_t size = (kind->snap_size + 15) & ~(size_t)15;
 	struct segment_snap *s = calloc(1, size + room * sizeof *s->parts);
@@ -126,7 +127,7 @@ bool segment_find(const struct segment *s, uint64_t key, uint32_t *doc)
 
 bool segments_init(struct segments *x, const struct segments_kind *kind)
 {
-	*x = (struct segments){.kind = kind, .snap = snap_new(kind, 0)};
+	*x = (struct segments){.kind = kind, .snap = segments_snap_new(kind, 0)};
 	if (!x->snap)
 		return false;
 	pthread_mutex_init(&x->write, NULL);
@@ -181,6 +182,14 @@ enum err segments_delete(struct segments *x, const uint64_t *keys, size_t n, str
 
 /* ---- publishing ---- */
 
+static void bury(const struct segments_kind *kind, struct segment_part *p, uint32_t doc)
+{
+	p->live->dead[doc / 64] |= UINT64_C(1) << doc % 64;
+	p->live->n_docs--;
+	if (kind->bury)
+		kind->bury(p->live, p->seg, doc);
+}
+
 static bool bury_keys(
 	const struct segments_kind *kind, const struct keymap *keys, struct segment_part *p)
 {
@@ -197,10 +206,7 @@ static bool bury_keys(
 			live_put(kind, p->live);
 		copied = true;
 		p->live = l;
-		l->dead[doc / 64] |= UINT64_C(1) << doc % 64;
-		l->n_docs--;
-		if (kind->bury)
-			kind->bury(l, p->seg, doc);
+		bury(kind, p, doc);
 	}
 	return true;
 }
@@ -246,6 +252,23 @@ static bool set_part(const struct segments_kind *kind, struct segment_snap *s, s
 	return true;
 }
 
+bool segments_add_part(const struct segments_kind *kind, struct segment_snap *s,
+	struct segment *seg, const uint64_t *dead)
+{
+	if (!set_part(kind, s, s->n_parts, 0, seg))
+		return false;
+	struct segment_part *p = &s->parts[s->n_parts - 1];
+	struct segment_live *l = dead ? live_new(kind, seg, p->live) : NULL;
+	if (!l)
+		return !dead;
+	live_put(kind, p->live);
+	p->live = l;
+	for (uint32_t doc = 0; doc < seg->n_docs; doc++)
+		if (dead[doc / 64] >> doc % 64 & 1)
+			bury(kind, p, doc);
+	return true;
+}
+
 static bool merge_parts(struct segments *x, struct segment_snap *s, size_t first, size_t n)
 {
 	return set_part(x->kind, s, first, n, x->kind->merge(x, s, &s->parts[first], n));
@@ -272,7 +295,7 @@ static void merge(struct segments *x, struct segment_snap *s)
 		merge_parts(x, s, first, s->n_parts - first);
 }
 
-static void show(struct segments *x, struct segment_snap *s)
+void segments_show(struct segments *x, struct segment_snap *s)
 {
 	pthread_mutex_lock(&x->lock);
 	x->snap = s;
@@ -282,7 +305,7 @@ static void show(struct segments *x, struct segment_snap *s)
 /* Under x->write. */
 static bool publish(struct segments *x)
 {
-	struct segment_snap *old = x->snap, *s = snap_new(x->kind, old->n_parts + 1);
+	struct segment_snap *old = x->snap, *s = segments_snap_new(x->kind, old->n_parts + 1);
 	bool ok = s && copy_parts(x, s);
 	if (ok) {
 		s->n_docs = x->waiting.n;
@@ -295,7 +318,7 @@ static bool publish(struct segments *x)
 	}
 	if (ok) {
 		merge(x, s);
-		show(x, s);
+		segments_show(x, s);
 		s = old;
 	}
 	segments_put_back(x, s);

@@ -17,8 +17,11 @@
 #define VECTOR_SEGMENTS_H
 #include "vector/vector_int.h"
 
+struct segment_map;
+
 struct segment {
 	atomic_size_t refs;
+	struct segment_map *map; /* the file that has its arrays; NULL: they are in memory */
 	uint32_t n_docs;
 	uint64_t *keys;  /* of documents 0, 1, ... */
 	uint32_t *order; /* documents in ascending order of keys; NULL: they are in it */
@@ -44,6 +47,8 @@ struct segment_snap {
 };
 
 struct segments;
+struct segment_out;
+struct segment_in;
 
 /* NULL slots: nothing to do. "No memory" is false or NULL. */
 struct segments_kind {
@@ -63,6 +68,12 @@ struct segments_kind {
 	struct segment *(*make)(struct segments *x, const struct segment_snap *s);
 	struct segment *(*merge)(struct segments *x, const struct segment_snap *s,
 		const struct segment_part *parts, size_t n);
+	/* Files: the arrays of a segment in an order of its own, and a segment from them. Reading
+	 * believes nothing: whatever the arrays say, nothing done with the segment later may leave
+	 * them. NULL: no memory, or segment_bad says why not. */
+	uint32_t tag;
+	void (*write)(struct segment_out *o, const struct segment *s);
+	struct segment *(*read)(struct segments *x, struct segment_in *in);
 	/* Of what waits, one was replaced or deleted; and all of it is done with. */
 	void (*drop)(struct segments *x, uint64_t place);
 	void (*forget)(struct segments *x);
@@ -106,5 +117,55 @@ static inline bool segment_dead(const struct segment_live *l, uint32_t doc)
 {
 	return l->dead && (l->dead[doc / 64] >> doc % 64 & 1);
 }
+
+/* ---- files ----
+ *
+ * All that is published, in one file: a head, a table that says where each array lies, the arrays
+ * as they lie in memory, so that they can be mapped back. Every byte is under a checksum. It is
+ * written under another name, synced and renamed. `mark` is the owner's: how far in its log of
+ * changes the index is at least. `label` is what the index was made by: a file with another one is
+ * not taken. */
+enum err segments_save(struct segments *x, const char *path, uint64_t mark, struct str label,
+	struct errtext *et) MUST_CHECK;
+/* Into an index that has nothing yet. No key may be above max_key. ERR_CORRUPT: the file is
+ * damaged, cut, of something else; ERR_UNSUPPORTED: of another version. x is then as it was. */
+enum err segments_open(struct segments *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et) MUST_CHECK;
+
+/* Writing a segment: n items at p, which stay there until the file is written; or a copy. */
+void segment_give(struct segment_out *o, const void *p, size_t item, size_t n);
+void segment_give_copy(struct segment_out *o, const void *p, size_t n);
+/* Reading: the next array, which lies in the map; NULL after something bad. Of n items, or of as
+ * many as there are. */
+const void *segment_take(struct segment_in *in, size_t item, size_t n);
+const void *segment_take_all(struct segment_in *in, size_t item, size_t *n);
+bool segment_take_copy(struct segment_in *in, void *out, size_t n);
+void *segment_bad(struct segment_in *in, const char *why); /* returns NULL */
+bool segment_is_bad(const struct segment_in *in);
+/* Keys, order and the count of documents, with their checks; a segment that is freed as any. `size`
+ * of the index's own struct. */
+void segment_give_keys(struct segment_out *o, const struct segment *s);
+struct segment *segment_take_keys(struct segment_in *in, size_t size);
+struct segment *segment_take_bare(struct segment_in *in, size_t size, uint32_t n_docs);
+/* Frees an array of a segment, unless the map has it. */
+void segment_free(const struct segment *s, void *array);
+void segment_map_put(struct segment_map *m); /* accepts NULL */
+bool segment_map_has(const struct segment_map *m, const void *p);
+
+/* A varint that ends before `end`: NULL, none does. */
+static inline const uint8_t *varint_check(const uint8_t *p, const uint8_t *end)
+{
+	for (int i = 0; i < 5 && p < end; i++)
+		if (*p++ < 128)
+			return p;
+	return NULL;
+}
+
+/* ---- between segments.c and segments_file.c ---- */
+struct segment_snap *segments_snap_new(const struct segments_kind *kind, size_t room);
+/* Takes over the reference to seg. dead NULL: all live. */
+bool segments_add_part(const struct segments_kind *kind, struct segment_snap *s,
+	struct segment *seg, const uint64_t *dead);
+void segments_show(struct segments *x, struct segment_snap *s);
 
 #endif

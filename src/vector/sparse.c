@@ -131,3 +131,15 @@ size_t sparse_bytes(struct sparse *x)
 {
 	return sizeof *x + segments_bytes(&x->base);
 }
+
+enum err sparse_save(
+	struct sparse *x, const char *path, uint64_t mark, struct str label, struct errtext *et)
+{
+	return segments_save(&x->base, path, mark, label, et);
+}
+
+enum err sparse_open(struct sparse *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et)
+{
+	return segments_open(&x->base, path, label, max_key, mark, et);
+}

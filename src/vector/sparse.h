@@ -36,6 +36,11 @@ enum err sparse_delete(
 enum err sparse_publish(struct sparse *x, struct errtext *et) MUST_CHECK;
 size_t sparse_count(struct sparse *x); /* published items */
 size_t sparse_bytes(struct sparse *x); /* what is published occupies in memory */
+/* A file of what is published, and an index that has nothing yet from one: see segments.h. */
+enum err sparse_save(struct sparse *x, const char *path, uint64_t mark, struct str label,
+	struct errtext *et) MUST_CHECK;
+enum err sparse_open(struct sparse *x, const char *path, struct str label, uint64_t max_key,
+	uint64_t *mark, struct errtext *et) MUST_CHECK;
 
 struct sparse_query {
 	struct sparse_vector v;

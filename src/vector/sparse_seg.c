@@ -3,14 +3,18 @@
 #include "vector/sparse_int.h"
 #include "base/room.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+/* Behind the data: a block is unpacked as if it were full. */
+enum { ROOM = PACK_N * sizeof(uint32_t) };
 
 static void clear(struct segment *base)
 {
 	struct sseg *s = (struct sseg *)(void *)base;
-	free(s->terms);
-	free(s->blocks);
-	free(s->data);
+	segment_free(base, s->terms);
+	segment_free(base, s->blocks);
+	segment_free(base, s->data);
 }
 
 const struct sterm *sseg_find(const struct sseg *s, uint32_t index)
@@ -101,7 +105,7 @@ static void write_term(
 
 static struct sseg *writer_end(struct writer *w)
 {
-	static const uint8_t room[PACK_N * sizeof(uint32_t)] = {0};
+	static const uint8_t room[ROOM] = {0};
 	struct sseg *s = w->s;
 	buf_add(&w->data, room, sizeof room);
 	if (w->failed || w->data.err) {
@@ -351,6 +355,84 @@ struct sseg *sseg_merge(const struct segment_part *parts, size_t n)
 	return writer_end(&w);
 }
 
+/* ---- files ---- */
+
+struct counts {
+	uint64_t n_terms, n_blocks, n_data;
+};
+
+static void write_seg(struct segment_out *o, const struct segment *base)
+{
+	const struct sseg *s = (const struct sseg *)(const void *)base;
+	struct counts c = {s->n_terms, s->n_blocks, s->n_data};
+	segment_give_copy(o, &c, sizeof c);
+	segment_give_keys(o, base);
+	segment_give(o, s->terms, sizeof *s->terms, s->n_terms);
+	segment_give(o, s->blocks, sizeof *s->blocks, s->n_blocks);
+	segment_give(o, s->data, 1, s->n_data);
+}
+
+/* A block begins at `at`: is it what it says, within the data? Returns where it ends; 0: no. */
+static uint64_t block_end(
+	const struct sseg *s, const struct sterm *t, uint32_t block, uint64_t at, uint32_t *before)
+{
+	const struct sblock *b = &s->blocks[t->first + block];
+	uint32_t n = MIN(t->n - block * PACK_N, (uint32_t)PACK_N), docs[PACK_N];
+	float values[PACK_N];
+	if (b->at != at || at >= s->n_data - ROOM || s->data[at] > 32)
+		return 0;
+	uint64_t end = at + 1 + pack_bytes_of(s->data[at], n) + n * sizeof *values;
+	if (end > s->n_data - ROOM)
+		return 0;
+	sseg_read(s, t, block, docs, values);
+	for (uint32_t i = 0; i < n; i++) {
+		if (docs[i] >= s->base.n_docs || (*before != UINT32_MAX && docs[i] <= *before) ||
+			!isfinite(values[i]) || values[i] < b->lo || values[i] > b->hi)
+			return 0;
+		*before = docs[i];
+	}
+	return *before == b->last ? end : 0;
+}
+
+static bool valid(const struct sseg *s)
+{
+	uint64_t blocks = 0, at = 0;
+	for (uint32_t i = 0; i < s->n_terms; i++) {
+		const struct sterm *t = &s->terms[i];
+		uint32_t before = UINT32_MAX;
+		if (!t->n || t->n > s->base.n_docs || t->first != blocks ||
+			sblocks_of(t) > s->n_blocks - blocks || (i && t->index <= t[-1].index))
+			return false;
+		for (uint32_t b = 0; b < sblocks_of(t); b++)
+			if (!(at = block_end(s, t, b, at, &before)))
+				return false;
+		blocks += sblocks_of(t);
+	}
+	return blocks == s->n_blocks && at == s->n_data - ROOM;
+}
+
+static struct segment *read_seg(struct segments *x, struct segment_in *in)
+{
+	struct counts c = {0};
+	(void)x;
+	if (!segment_take_copy(in, &c, sizeof c))
+		return NULL;
+	struct segment *base = segment_take_keys(in, sizeof(struct sseg));
+	struct sseg *s = (struct sseg *)(void *)base;
+	if (!s || c.n_terms > UINT32_MAX || c.n_data < ROOM)
+		return segment_bad(in, "impossible numbers"), base;
+	s->n_terms = (uint32_t)c.n_terms;
+	s->n_blocks = c.n_blocks;
+	s->n_data = c.n_data;
+	s->terms = (struct sterm *)segment_take(in, sizeof *s->terms, s->n_terms);
+	s->blocks = (struct sblock *)segment_take(in, sizeof *s->blocks, s->n_blocks);
+	s->data = (uint8_t *)segment_take(in, 1, s->n_data);
+	base->bytes += s->n_terms * sizeof *s->terms + s->n_blocks * sizeof *s->blocks + s->n_data;
+	if (!segment_is_bad(in) && !valid(s))
+		segment_bad(in, "impossible postings");
+	return base;
+}
+
 /* ---- as segments.h wants it ---- */
 
 static struct segment *make(struct segments *x, const struct segment_snap *snap)
@@ -372,7 +454,10 @@ const struct segments_kind sparse_kind = {
 	.what = "an index of sparse vectors",
 	.live_size = sizeof(struct segment_live),
 	.snap_size = sizeof(struct segment_snap),
+	.tag = 's',
 	.clear = clear,
+	.write = write_seg,
+	.read = read_seg,
 	.make = make,
 	.merge = merge,
 	.drop = sparse_drop,
