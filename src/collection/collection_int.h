@@ -13,7 +13,7 @@
  *	item_id.c            ids to bytes and back
  *	item_code.c          vectors to bytes and back
  *	item_json.c          JSON to items and back, for the faces
- *	snapshot.c           its indexes on disk
+ *	snapshot.c, ids_file.c: its indexes on disk
  *	items.c              changes: one transaction, then publication
  *	payload.c            patches of payloads
  *	filter.c             conditions on payloads as sets of items
@@ -354,6 +354,16 @@ enum err kinds_scores(struct collection *k, const struct space *s, const struct 
 	const uint64_t *nums, size_t n, float *out, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
 uint64_t kinds_bytes(struct collection *k); /* of their indexes in memory */
+size_t kinds_rows(struct collection *k);    /* vectors of lists, in all spaces */
+/* Their files; lists: of the file of ids, which gives up its counts. ERR_CORRUPT, ...: the index is
+ * as it was, or empty. */
+struct ids_lists;
+enum err kinds_save(struct collection *k, size_t place, const char *path, int64_t mark,
+	struct errtext *et) MUST_CHECK;
+enum err kinds_open(struct collection *k, size_t place, const char *path, uint64_t max_num,
+	struct ids_lists *lists, int64_t mark, struct errtext *et) MUST_CHECK;
+struct ids_lists kinds_lists(const struct collection *k, size_t place);
+void kinds_caught_up(struct collection *k); /* changes since the files are in it */
 /* The best of those that match (filter NULL: all), as an index has scores. */
 enum err kinds_query(struct collection *k, const struct space *s, const struct item_query *q,
 	const struct bitmap *among, size_t max, struct hit *out, struct vindex_answer *a,
@@ -436,6 +446,11 @@ enum err shelf_remove(
 	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
 /* Under k->write: what others changed since k->seq. */
 enum err shelf_follow(struct collection *k, struct errtext *et) MUST_CHECK;
+/* The ids, and the counts of lists, in a file; and out of one, which gives up its ids. */
+struct ids_file;
+enum err shelf_ids_write(
+	struct collection *k, int64_t mark, struct buf *out, struct errtext *et) MUST_CHECK;
+void shelf_ids_take(struct collection *k, struct ids_file *f);
 /* The id of a living item, a copy in `a`; {NULL, 0}: it is gone. */
 struct str shelf_id(struct collection *k, uint64_t num, struct arena *a);
 
@@ -446,6 +461,12 @@ enum err keyword_put(
 enum err keyword_delete(
 	struct collection *k, const uint64_t *nums, size_t n, struct errtext *et) MUST_CHECK;
 enum err keyword_publish(struct collection *k, struct errtext *et) MUST_CHECK;
+/* Its file; *none: the collection has no keyword index. */
+enum err keyword_save(struct collection *k, const char *path, int64_t mark, bool *none,
+	struct errtext *et) MUST_CHECK;
+/* What is there is empty, and stays so when it fails. */
+enum err keyword_open(struct collection *k, const char *path, uint64_t max_num, int64_t mark,
+	struct errtext *et) MUST_CHECK;
 /* As the settings in the database have it. A new one has nothing, or with `filled` what is there.
  */
 enum err keyword_follow(struct collection *k, struct tx *tx, bool filled,
@@ -490,9 +511,17 @@ enum err collection_remove_recorded(struct collection *k, const struct item_id *
 
 /* ---- snapshots of the indexes ---- */
 
-/* k's indexes and seq as they were saved; false: there is none that this database knows. */
-bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_row *row);
-/* Saves what has changed, at once or when it has been quiet for a while. */
+/* What a snapshot does not have: it is to be read from the rows. */
+struct snapshot_lacks {
+	bool ids, payloads, words;
+	uint32_t kinds; /* sparse vectors, lists: a bit for each place */
+};
+/* k's indexes and seq as they were saved; false: there is none that this database knows, or the
+ * plain vectors' are damaged. */
+bool snapshot_load(struct collection *k, struct tx *tx, const struct collection_row *row,
+	struct snapshot_lacks *lacks);
+/* Saves what has changed, at once or when it has been quiet for a while. Changes go on meanwhile.
+ */
 void snapshot_keep(struct collection *k, bool at_once);
 /* Under k->write: files, or the database alone, have all of it at hand. */
 bool snapshot_is_kept(struct collection *k);

@@ -298,6 +298,33 @@ enum err keyword_publish(struct collection *k, struct errtext *et)
 	return k->keyword ? bm25_publish(k->keyword->bm25, et) : OK;
 }
 
+/* ---- files: snapshot.c ---- */
+
+enum err keyword_save(
+	struct collection *k, const char *path, int64_t mark, bool *none, struct errtext *et)
+{
+	struct keyword_index *x = keyword_get(k);
+	*none = !x;
+	enum err e = x ? bm25_save(x->bm25, path, (uint64_t)mark, x->config, et) : OK;
+	keyword_put_back(x);
+	return e;
+}
+
+enum err keyword_open(
+	struct collection *k, const char *path, uint64_t max_num, int64_t mark, struct errtext *et)
+{
+	struct keyword_index *x = k->keyword, *made;
+	uint64_t found;
+	enum err e = bm25_open(x->bm25, path, x->config, max_num, &found, et);
+	if (e || found == (uint64_t)mark)
+		return e;
+	e = keyword_settled(x->config, &made, et);
+	if (e)
+		return e;
+	show(k, made);
+	return err_set(et, ERR_CORRUPT, "%s: of another time", path);
+}
+
 /* ---- from the database ---- */
 
 enum { PUBLISH_ITEMS = 8192 };

@@ -8,6 +8,7 @@
  *
  * An index is made when the collection is loaded and lives as long as that. */
 #include "collection/collection_int.h"
+#include "collection/ids_file.h"
 #include "vector/sparse.h"
 
 #include <math.h>
@@ -22,6 +23,10 @@ struct kind_index {
 	/* By num: how many vectors its list has; 0: none. Changed under k->write and k->lock. */
 	uint16_t *n_rows;
 	size_t n_nums;
+	uint32_t most; /* vectors that a list ever had */
+	/* After loading: the file of the vectors may have been written later than that of n_rows,
+	 * and so have so many of an item. */
+	uint32_t perhaps;
 };
 
 static enum err no_memory(struct errtext *et)
@@ -151,6 +156,86 @@ uint64_t kinds_bytes(struct collection *k)
 	return n;
 }
 
+/* ---- files: snapshot.c ---- */
+
+enum err kinds_save(
+	struct collection *k, size_t place, const char *path, int64_t mark, struct errtext *et)
+{
+	struct kind_index *x = k->kinds[place];
+	return x->sparse ? sparse_save(x->sparse, path, (uint64_t)mark, S(""), et)
+			 : vindex_save(x->rows, path, (uint64_t)mark, et);
+}
+
+/* Lists: what is there is replaced only when all of it fits together. */
+static enum err open_lists(struct kind_index *x, const struct space *s, const char *path,
+	struct ids_lists *lists, uint64_t *mark, struct errtext *et)
+{
+	struct vindex *rows;
+	if (!lists->there)
+		return err_set(et, ERR_CORRUPT, "the lists of vectors are not in the file of ids");
+	enum err e = vindex_open(path, NULL, true, &rows, mark, et);
+	if (e)
+		return e;
+	const struct vindex_options *o = vindex_opened(rows);
+	if (o->dim != s->dim || o->metric != shelf_metric(s)) {
+		vindex_free(rows);
+		return err_set(et, ERR_CORRUPT, "%s: it is another one's", path);
+	}
+	vindex_free(x->rows);
+	free(x->n_rows);
+	x->rows = rows;
+	x->n_rows = lists->n_rows;
+	x->n_nums = lists->n;
+	x->most = x->perhaps = lists->most;
+	lists->n_rows = NULL;
+	return OK;
+}
+
+enum err kinds_open(struct collection *k, size_t place, const char *path, uint64_t max_num,
+	struct ids_lists *lists, int64_t mark, struct errtext *et)
+{
+	struct kind_index *x = k->kinds[place], fresh;
+	const struct space *s = &layout_now(k)->spaces[place];
+	uint64_t found = 0;
+	enum err e = x->sparse ? sparse_open(x->sparse, path, S(""), max_num, &found, et)
+			       : open_lists(x, s, path, lists, &found, et);
+	if (e || found == (uint64_t)mark)
+		return e;
+	/* Of another time: a fresh one takes its place. */
+	struct kind_index *made;
+	if (kind_new(s, &made, et))
+		return ERR_NOMEM;
+	fresh = *x;
+	*x = *made;
+	*made = fresh;
+	kind_free(made);
+	return err_set(et, ERR_CORRUPT, "%s: of another time", path);
+}
+
+/* What an item's list has now, for the file of ids. Under k->lock. */
+struct ids_lists kinds_lists(const struct collection *k, size_t place)
+{
+	const struct kind_index *x = k->kinds[place];
+	return x && x->rows ? (struct ids_lists){true, x->most, x->n_rows, x->n_nums}
+			    : (struct ids_lists){0};
+}
+
+void kinds_caught_up(struct collection *k)
+{
+	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++)
+		if (k->kinds[s])
+			k->kinds[s]->perhaps = 0;
+}
+
+size_t kinds_rows(struct collection *k)
+{
+	size_t n = 0;
+	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++)
+		if (k->kinds[s] && k->kinds[s]->rows)
+			n += vindex_count(k->kinds[s]->rows);
+	return n;
+}
+
 void kinds_clear(struct collection *k)
 {
 	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++) {
@@ -184,6 +269,7 @@ static enum err set_rows(
 	}
 	if (!e)
 		x->n_rows[num] = (uint16_t)n;
+	x->most = MAX(x->most, (uint32_t)n);
 	pthread_rwlock_unlock(&k->lock);
 	return e;
 }
@@ -192,11 +278,11 @@ static enum err put_rows(struct collection *k, struct kind_index *x, uint64_t nu
 	const struct item_vector *v, struct errtext *et)
 {
 	uint64_t keys[COLLECTION_ROWS_MAX];
-	size_t before = rows_of(x, num), n = v ? v->rows : 0;
+	size_t before = MAX(rows_of(x, num), x->perhaps), n = v ? v->rows : 0;
 	for (size_t i = 0; i < MAX(before, n); i++)
 		keys[i] = num << ROW_BITS | i;
 	enum err e = n ? vindex_put(x->rows, keys, v->v, n, NULL, et) : OK;
-	if (n != before)
+	if (n != rows_of(x, num))
 		e = e ? e : set_rows(k, x, num, n, et);
 	return e || before <= n ? e : vindex_delete(x->rows, keys + n, before - n, NULL, et);
 }

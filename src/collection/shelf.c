@@ -1,6 +1,7 @@
 /* One collection in memory: the ids of its items and an index for each space. Loaded from the
  * database, then published to: what others changed is read from the rows with a higher number. */
 #include "collection/held.h"
+#include "collection/ids_file.h"
 #include "base/clock.h"
 
 #include <math.h>
@@ -69,6 +70,33 @@ static void id_remove(struct collection *k, int64_t num)
 		k->live--;
 	}
 	pthread_rwlock_unlock(&k->lock);
+}
+
+/* ---- their file: snapshot.c ---- */
+
+enum err shelf_ids_write(struct collection *k, int64_t mark, struct buf *out, struct errtext *et)
+{
+	pthread_rwlock_rdlock(&k->lock);
+	struct ids_file f = {(uint64_t)mark, k->id_at, k->n_nums, k->live, k->id_bytes, {{0}}};
+	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++)
+		f.lists[s] = kinds_lists(k, s);
+	ids_file_write(&f, out);
+	pthread_rwlock_unlock(&k->lock);
+	return out->err ? no_memory(et) : OK;
+}
+
+void shelf_ids_take(struct collection *k, struct ids_file *f)
+{
+	pthread_rwlock_wrlock(&k->lock);
+	free(k->id_at);
+	buf_free(&k->id_bytes);
+	k->id_at = f->id_at;
+	k->n_nums = f->n_nums;
+	k->live = f->live;
+	k->id_bytes = f->bytes;
+	pthread_rwlock_unlock(&k->lock);
+	f->id_at = NULL;
+	f->bytes = (struct buf){0};
 }
 
 /* ---- items ---- */
@@ -233,6 +261,7 @@ struct reading {
 	size_t n;
 	uint64_t gone[READ_AT_ONCE]; /* items that wait to be taken out */
 	size_t n_gone, n_kinds;
+	struct snapshot_lacks lacks;
 };
 
 static enum err reading_begin(struct reading *x, struct errtext *et)
@@ -300,7 +329,6 @@ static enum err new_indexes(struct collection *k, struct errtext *et)
 	return e ? e : layout_indexes(atomic_load(&k->layout), et);
 }
 
-/* Snapshots have plain vectors only. */
 static enum err read_kinds(struct reading *x, const struct item_row *r, struct errtext *et)
 {
 	enum { PUBLISH_ITEMS = 8192 };
@@ -310,21 +338,38 @@ static enum err read_kinds(struct reading *x, const struct item_row *r, struct e
 	enum err e =
 		a ? item_decode(r->vectors, x->l->spaces, x->l->n, a, &v, &n, et) : no_memory(et);
 	for (size_t i = 0; !e && i < n; i++)
-		e = kinds_put(x->k, v[i].place, (uint64_t)r->num, &v[i], et);
+		if (x->lacks.kinds >> v[i].place & 1)
+			e = kinds_put(x->k, v[i].place, (uint64_t)r->num, &v[i], et);
 	arena_free(a);
 	return e || ++x->n_kinds % PUBLISH_ITEMS ? e : kinds_publish(x->k, et);
 }
 
-/* Of an item whose vectors came with the snapshot. */
+/* Of an item, what did not come with the snapshot. */
 static enum err read_rest(void *ctx, const struct item_row *r, struct errtext *et)
 {
 	struct reading *x = ctx;
+	enum err e = OK;
 	if (cancelled(x->cancel))
 		return err_set(et, ERR_CANCELLED, "opening a collection was cancelled");
-	enum err e = id_add(x->k, r->num, r->id, et);
-	e = e ? e : fields_put(x->k->fields, (uint64_t)r->num, r->payload, et);
-	e = e ? e : keyword_put(x->k, (uint64_t)r->num, r->payload, et);
-	return e || !kinds_any(x->k) ? e : read_kinds(x, r, et);
+	if (x->lacks.ids)
+		e = id_add(x->k, r->num, r->id, et);
+	if (x->lacks.payloads)
+		e = e ? e : fields_put(x->k->fields, (uint64_t)r->num, r->payload, et);
+	if (x->lacks.words)
+		e = e ? e : keyword_put(x->k, (uint64_t)r->num, r->payload, et);
+	return e || !x->lacks.kinds ? e : read_kinds(x, r, et);
+}
+
+static enum err read_lacking(struct reading *x, struct tx *tx, struct errtext *et)
+{
+	const struct snapshot_lacks *l = &x->lacks;
+	struct item_want want = {l->payloads || l->words, l->kinds != 0};
+	if (!want.payload && !want.vectors && !l->ids)
+		return OK;
+	enum err e = store_items_all(tx, x->k->number, want, read_rest, x, et);
+	e = e ? e : kinds_publish(x->k, et);
+	e = e ? e : fields_publish(x->k->fields, et);
+	return e ? e : keyword_publish(x->k, et);
 }
 
 static enum err read_later(struct reading *x, struct tx *tx, struct errtext *et)
@@ -365,16 +410,10 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	x.l = layout_now(k);
 	e = e ? e : keyword_follow(k, tx, false, cancel, et);
 	if (k->backend->open) { /* nothing of the items is here */
-	} else if (!e && snapshot_load(k, tx, &row)) {
-		e = new_fields(k, et);
-		e = e ? e : kinds_new(k, et);
-		e = e ? e
-		      : store_items_all(tx, k->number, (struct item_want){true, kinds_any(k)},
-				read_rest, &x, et);
-		e = e ? e : kinds_publish(k, et);
-		e = e ? e : fields_publish(k->fields, et);
-		e = e ? e : keyword_publish(k, et);
+	} else if (!e && snapshot_load(k, tx, &row, &x.lacks)) {
+		e = read_lacking(&x, tx, et);
 		e = e ? e : read_later(&x, tx, et);
+		kinds_caught_up(k);
 	} else if (!e) {
 		e = read_whole(&x, tx, et);
 	}
@@ -382,6 +421,7 @@ enum err shelf_load(struct collection *k, const struct cancel *cancel, struct er
 	e = e ? e : recall_resume(k, tx, x.a, et);
 	db_rollback(tx);
 	arena_free(x.a);
+	k->saved_ms = clock_unix_ms();
 	if (!e)
 		shelf_at(k, row.seq);
 	return e || !k->backend->open ? e : k->backend->open(k, cancel, et);

@@ -48,4 +48,13 @@ static inline const uint8_t *varint_get(const uint8_t *p, uint32_t *v)
 	return p;
 }
 
+/* A varint that ends before `end`: NULL, none does. */
+static inline const uint8_t *varint_check(const uint8_t *p, const uint8_t *end)
+{
+	for (int i = 0; i < 5 && p < end; i++)
+		if (*p++ < 128)
+			return p;
+	return NULL;
+}
+
 #endif

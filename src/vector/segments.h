@@ -152,15 +152,6 @@ void segment_free(const struct segment *s, void *array);
 void segment_map_put(struct segment_map *m); /* accepts NULL */
 bool segment_map_has(const struct segment_map *m, const void *p);
 
-/* A varint that ends before `end`: NULL, none does. */
-static inline const uint8_t *varint_check(const uint8_t *p, const uint8_t *end)
-{
-	for (int i = 0; i < 5 && p < end; i++)
-		if (*p++ < 128)
-			return p;
-	return NULL;
-}
-
 /* ---- between segments.c and segments_file.c ---- */
 struct segment_snap *segments_snap_new(const struct segments_kind *kind, size_t room);
 /* Takes over the reference to seg. dead NULL: all live. */

@@ -147,12 +147,13 @@ static void ask_words(struct all *x, struct buf *out, uint64_t *seed)
 
 static void ask_fields(struct all *x, struct buf *out)
 {
+	static const char nested[] =
+		"{\"must\":[{\"nested\":{\"key\":\"of\",\"filter\":{\"must\":[{\"key\":\"a\","
+		"\"match\":{\"value\":3}}]}}}]}";
 	static const char *const filters[] = {"{\"must\":[{\"key\":\"n\",\"range\":{\"lt\":9}}]}",
 		"{\"must\":[{\"key\":\"tags\",\"match\":{\"value\":\"t3\"}}]}",
 		"{\"must\":[{\"key\":\"tags\",\"match\":{\"text\":\"and more\"}}]}",
-		"{\"must_not\":[{\"key\":\"when\",\"range\":{\"gte\":\"2024-01-09\"}}]}",
-		"{\"must\":[{\"nested\":{\"key\":\"of\",\"filter\":{\"must\":[{\"key\":\"a\","
-		"\"match\":{\"value\":3}}]}}}]}"};
+		"{\"must_not\":[{\"key\":\"when\",\"range\":{\"gte\":\"2024-01-09\"}}]}", nested};
 	struct arena *a = arena_new(0);
 	struct errtext et = {0};
 	for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
