@@ -4,6 +4,8 @@
  *	qdrant.c              the rows, errors, the envelope
  *	qdrant_collections.c  collections
  *	qdrant_aliases.c      aliases of collections
+ *	qdrant_index.c        indexes of payload fields that were asked for
+ *	qdrant_server.c       what is asked about the server
  *	qdrant_points.c       changes of points
  *	qdrant_query.c        reading, answers of searches
  *	qdrant_ask.c          kinds of queries, within each other
@@ -69,6 +71,9 @@ struct qd_grouped {
 
 /* The body of points/query: a vector, the id of a point, examples, fusion of other queries. */
 enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
+/* The bodies of points/recommend and points/discover, of clients before queries. */
+enum err qd_ask_recommend(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
+enum err qd_ask_discover(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
 /* The body of points/search. */
 enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out);
 
@@ -82,10 +87,14 @@ enum err qd_examples_check(struct qd *q, const struct collection *k, const struc
 enum err qd_examples_mean(struct qd *q, const struct collection *k, const struct qd_examples *ex,
 	struct item_vector *out);
 
-/* The body of points/query/groups, or of points/search/groups. */
-enum err qd_ask_groups(struct qd *q, struct collection *k, bool search, struct qd_grouped *out);
+enum qd_groups { QD_GROUPS_QUERY, QD_GROUPS_SEARCH, QD_GROUPS_RECOMMEND };
+/* The body of points/query/groups, points/search/groups, points/recommend/groups. */
+enum err qd_ask_groups(
+	struct qd *q, struct collection *k, enum qd_groups of, struct qd_grouped *out);
 /* A field, or {key, direction, start_from}. */
 enum err qd_order_by(struct qd *q, yyjson_val *v, struct item_order *out);
+/* The member payload_schema of a collection: the indexes that were asked for. */
+enum err qd_write_indexes(struct qd *q, struct str collection, struct jw *w);
 void qd_write_hit(struct jw *w, const struct item_hit *h, yyjson_val *payload, yyjson_val *vectors,
 	const struct cond_number *order_value);
 
@@ -101,6 +110,17 @@ void qd_aliases(struct croft *c, struct http_request *rq, struct http_response *
 void qd_aliases_of(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_change_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_index(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_cluster(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_issues(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_collection_cluster(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_optimizations(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_shard_keys(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_recommend(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_recommend_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_recommend_groups(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_discover(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_discover_batch(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_index_drop(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_upsert(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_remove(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_put_vectors(struct croft *c, struct http_request *rq, struct http_response *rs);

@@ -701,30 +701,77 @@ enum err qd_ask(struct qd *q, struct collection *k, yyjson_val *o, struct qd_ask
 	return e ? e : finish(&x, out);
 }
 
-static enum err prepare_search(struct asking *x)
+/* The members that all bodies of before queries have; the space: a name. */
+static enum err prepare_former(struct asking *x)
 {
 	static const char *const no[] = {"shard_key", NULL};
-	yyjson_val *v = item_json_get(x->o, "vector");
 	enum err e = item_json_refuse(x->o, no, "", &x->q->et);
+	x->query.space = json_str(x->o, "using");
 	e = e ? e : parse_limits(x);
+	return e ? e
+		 : collection_filter(x->k, item_json_get(x->o, "filter"), arena_of(x),
+			   &x->query.filter, &x->q->et);
+}
+
+static enum err prepare_recommend(struct asking *x)
+{
+	enum err e = prepare_former(x);
+	e = e ? e : open_lookup(x);
+	e = e ? e : recommend(x, x->o);
+	collection_close(x->lookup);
+	return e;
+}
+
+static enum err prepare_discover(struct asking *x)
+{
+	yyjson_val *target = item_json_get(x->o, "target"),
+		   *context = item_json_get(x->o, "context");
+	enum err e = prepare_former(x);
+	e = e ? e : open_lookup(x);
+	if (!e && !target && !context)
+		e = err_set(&x->q->et, ERR_INVALID, "target and context are missing");
+	e = e ? e : discover(x, target, context);
+	collection_close(x->lookup);
+	return e;
+}
+
+static enum err ask_former(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out,
+	enum err (*read)(struct asking *x))
+{
+	struct asking x = {.q = q, .k = k, .o = o};
+	enum err e = read(&x);
+	e = e ? e : carry_out(&x, NULL, x.limit + x.offset);
+	return e ? e : finish(&x, out);
+}
+
+enum err qd_ask_recommend(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out)
+{
+	return ask_former(q, k, o, out, prepare_recommend);
+}
+
+enum err qd_ask_discover(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out)
+{
+	return ask_former(q, k, o, out, prepare_discover);
+}
+
+static enum err prepare_search(struct asking *x)
+{
+	yyjson_val *v = item_json_get(x->o, "vector");
+	enum err e = prepare_former(x);
 	struct item_vector sought = {0};
+	x->query.space = S("");
 	if (yyjson_is_obj(v) && yyjson_obj_get(v, "name")) {
 		x->query.space = json_str(v, "name");
 		v = yyjson_obj_get(v, "vector");
 	}
 	e = e ? e : item_json_vector(v, arena_of(x), &sought, &x->q->et);
 	look_for(x, &sought);
-	return e ? e
-		 : collection_filter(x->k, item_json_get(x->o, "filter"), arena_of(x),
-			   &x->query.filter, &x->q->et);
+	return e;
 }
 
 enum err qd_ask_search(struct qd *q, struct collection *k, yyjson_val *o, struct qd_asked *out)
 {
-	struct asking x = {.q = q, .k = k, .o = o};
-	enum err e = prepare_search(&x);
-	e = e ? e : carry_out(&x, NULL, x.limit + x.offset);
-	return e ? e : finish(&x, out);
+	return ask_former(q, k, o, out, prepare_search);
 }
 
 /* ---- groups ---- */
@@ -757,12 +804,15 @@ static enum err parse_groups(struct asking *x, int64_t size, struct grouping *g)
 	return e;
 }
 
-enum err qd_ask_groups(struct qd *q, struct collection *k, bool search, struct qd_grouped *out)
+enum err qd_ask_groups(
+	struct qd *q, struct collection *k, enum qd_groups of, struct qd_grouped *out)
 {
 	struct asking x = {.q = q, .k = k, .o = q->body, .many = true};
 	struct grouping g = {0};
-	enum err e = search ? prepare_search(&x) : prepare(&x);
-	e = e ? e : parse_groups(&x, search ? 1 : 3, &g);
+	enum err e = of == QD_GROUPS_SEARCH      ? prepare_search(&x)
+		     : of == QD_GROUPS_RECOMMEND ? prepare_recommend(&x)
+						 : prepare(&x);
+	e = e ? e : parse_groups(&x, of == QD_GROUPS_QUERY ? 3 : 1, &g);
 	out->payload = item_json_get(q->body, "with_payload");
 	out->vectors = item_json_get(q->body, "with_vector");
 	return e ? e

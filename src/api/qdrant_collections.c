@@ -82,10 +82,14 @@ void qd_collection(struct croft *c, struct http_request *rq, struct http_respons
 	jw_ki64(&w, "segments_count", 1);
 	jw_key(&w, "config");
 	write_config(&w, &k);
-	jw_key(&w, "payload_schema");
-	jw_raw(&w, S("{}"));
+	e = qd_write_indexes(&q, k.name, &w);
 	jw_end(&w);
-	qd_end(&q, &w);
+	if (!e) {
+		qd_end(&q, &w);
+	} else {
+		buf_free(&b);
+		qd_fail(&q, e);
+	}
 }
 
 void qd_exists(struct croft *c, struct http_request *rq, struct http_response *rs)
@@ -162,13 +166,4 @@ void qd_delete(struct croft *c, struct http_request *rq, struct http_response *r
 	qd_result(&q, &w, &b);
 	jw_bool(&w, !e);
 	qd_end(&q, &w);
-}
-
-void qd_index(struct croft *c, struct http_request *rq, struct http_response *rs)
-{
-	struct qd q;
-	struct collection_info k;
-	enum err e = qd_begin(&q, c, rq, rs);
-	e = e ? e : find(&q, &k);
-	qd_changed(&q, e, e ? 0 : k.seq);
 }

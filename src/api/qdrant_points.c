@@ -1,6 +1,7 @@
 /* Qdrant: changes of points. */
 #include "api/api_int.h"
 #include "api/qdrant.h"
+#include "base/map.h"
 
 /* Which points a change is about. */
 struct chosen {
@@ -76,9 +77,58 @@ static enum err parse_columns(
 	return OK;
 }
 
+static enum err matches(
+	struct qd *q, const struct cond *c, const struct collection_item *it, bool *yes)
+{
+	yyjson_doc *doc = NULL;
+	enum err e = json_parse(it->payload.n ? it->payload : S("{}"), &doc, &q->et);
+	*yes = !e && cond_matches(c, it->key, yyjson_doc_get_root(doc));
+	yyjson_doc_free(doc);
+	return e;
+}
+
+/* Which of the points are put: those that are there already or not (update_mode), and of the former
+ * those that match (update_filter). What they are is looked at just before they are put. */
+static enum err only_some(
+	struct qd *q, struct collection *k, yyjson_val *o, struct collection_item *items, size_t *n)
+{
+	struct str mode = json_str(o, "update_mode");
+	bool insert = str_eq_c(mode, "insert_only"), update = str_eq_c(mode, "update_only");
+	const struct cond *filter = NULL;
+	struct collection_item *there = NULL;
+	struct map known = {0};
+	size_t n_there = 0, kept = 0;
+	if (mode.n && !insert && !update && !str_eq_c(mode, "upsert"))
+		return err_set(&q->et, ERR_INVALID,
+			"update_mode must be upsert, insert_only or update_only");
+	enum err e = collection_filter(
+		k, item_json_get(o, "update_filter"), q->rq->arena, &filter, &q->et);
+	if (e || (!insert && !update && !filter))
+		return e;
+	struct item_id *ids = arena_array_of(q->rq->arena, *n + 1, struct item_id);
+	for (size_t i = 0; ids && i < *n; i++)
+		ids[i] = items[i].id;
+	e = ids ? collection_get(k, ids, *n, (struct item_want){.payload = filter != NULL},
+			  q->rq->arena, &there, &n_there, &q->et)
+		: no_memory(q);
+	for (size_t i = 0; i < n_there && !e; i++)
+		e = map_put(&known, item_id_bytes(&there[i].id), &there[i]) ? OK : no_memory(q);
+	for (size_t i = 0; i < *n && !e; i++) {
+		const struct collection_item *was = map_get(&known, item_id_bytes(&items[i].id));
+		bool good = was ? !insert : !update;
+		if (good && was && filter)
+			e = matches(q, filter, was, &good);
+		if (good)
+			items[kept++] = items[i];
+	}
+	map_free(&known);
+	*n = e ? *n : kept;
+	return e;
+}
+
 static enum err upsert(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)
 {
-	static const char *const no[] = {"shard_key", "update_filter", "update_mode", NULL};
+	static const char *const no[] = {"shard_key", NULL};
 	yyjson_val *points = item_json_get(o, "points"), *batch = item_json_get(o, "batch");
 	struct collection_item *items = NULL;
 	size_t n = 0;
@@ -90,7 +140,8 @@ static enum err upsert(struct qd *q, struct collection *k, yyjson_val *o, int64_
 			&q->et, ERR_INVALID, "points (a list) or batch (columns) is missing");
 	e = points ? item_json_items(points, q->rq->arena, &items, &n, &q->et)
 		   : parse_columns(q, batch, &items, &n);
-	return e ? e : collection_put(k, items, n, seq, q->rq->cancel, &q->et);
+	e = e ? e : only_some(q, k, o, items, &n);
+	return e || !n ? e : collection_put(k, items, n, seq, q->rq->cancel, &q->et);
 }
 
 static enum err remove_points(struct qd *q, struct collection *k, yyjson_val *o, int64_t *seq)

@@ -252,6 +252,26 @@ static enum err query(struct qd *q, struct collection *k, struct jw *w)
 	return ask_one(q, k, w, qd_ask, write_points);
 }
 
+static enum err recommend(struct qd *q, struct collection *k, struct jw *w)
+{
+	return ask_one(q, k, w, qd_ask_recommend, write_hits);
+}
+
+static enum err recommend_batch(struct qd *q, struct collection *k, struct jw *w)
+{
+	return ask_many(q, k, w, qd_ask_recommend, write_hits);
+}
+
+static enum err discover(struct qd *q, struct collection *k, struct jw *w)
+{
+	return ask_one(q, k, w, qd_ask_discover, write_hits);
+}
+
+static enum err discover_batch(struct qd *q, struct collection *k, struct jw *w)
+{
+	return ask_many(q, k, w, qd_ask_discover, write_hits);
+}
+
 static enum err query_batch(struct qd *q, struct collection *k, struct jw *w)
 {
 	return ask_many(q, k, w, qd_ask, write_points);
@@ -271,5 +291,9 @@ ROW(qd_scroll, scroll)
 ROW(qd_count, count)
 ROW(qd_search, search)
 ROW(qd_search_batch, search_batch)
+ROW(qd_recommend, recommend)
+ROW(qd_recommend_batch, recommend_batch)
+ROW(qd_discover, discover)
+ROW(qd_discover_batch, discover_batch)
 ROW(qd_query, query)
 ROW(qd_query_batch, query_batch)

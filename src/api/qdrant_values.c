@@ -100,11 +100,11 @@ static enum err write_group(
 	return e;
 }
 
-static enum err groups(struct qd *q, struct collection *k, struct jw *w, bool search)
+static enum err groups(struct qd *q, struct collection *k, struct jw *w, enum qd_groups of)
 {
 	struct qd_grouped x = {0};
 	struct lookup l = {0};
-	enum err e = qd_ask_groups(q, k, search, &x);
+	enum err e = qd_ask_groups(q, k, of, &x);
 	e = e ? e : lookup_of(q, item_json_get(q->body, "with_lookup"), &l);
 	jw_obj(w);
 	jw_key(w, "groups");
@@ -119,12 +119,17 @@ static enum err groups(struct qd *q, struct collection *k, struct jw *w, bool se
 
 static enum err query_groups(struct qd *q, struct collection *k, struct jw *w)
 {
-	return groups(q, k, w, false);
+	return groups(q, k, w, QD_GROUPS_QUERY);
 }
 
 static enum err search_groups(struct qd *q, struct collection *k, struct jw *w)
 {
-	return groups(q, k, w, true);
+	return groups(q, k, w, QD_GROUPS_SEARCH);
+}
+
+static enum err recommend_groups(struct qd *q, struct collection *k, struct jw *w)
+{
+	return groups(q, k, w, QD_GROUPS_RECOMMEND);
 }
 
 /* ---- facets ---- */
@@ -171,6 +176,11 @@ void qd_query_groups(struct croft *c, struct http_request *rq, struct http_respo
 void qd_search_groups(struct croft *c, struct http_request *rq, struct http_response *rs)
 {
 	qd_answer(c, rq, rs, search_groups);
+}
+
+void qd_recommend_groups(struct croft *c, struct http_request *rq, struct http_response *rs)
+{
+	qd_answer(c, rq, rs, recommend_groups);
 }
 
 void qd_facet(struct croft *c, struct http_request *rq, struct http_response *rs)

@@ -24,6 +24,7 @@
  *	values.c, group.c    values of fields, groups of hits
  *	formula.c            scores computed from scores and payloads
  *	sample.c             items by chance
+ *	noted_store.c        indexes of fields that clients asked for
  *	rank.c               lists of hits in another order
  *	backend.c            where vectors are searched: in memory, or as pgv_int.h says
  *	move.c               from one of them to another

@@ -398,7 +398,7 @@ static const struct setting settings[] = {
 const struct module collection_module = {
 	.name = "collection",
 	.migrations = collection_migrations,
-	.n_migrations = 15,
+	.n_migrations = 16,
 	TABLE(routes),
 	TABLE(shapes),
 	TABLE(commands),

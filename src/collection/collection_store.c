@@ -210,6 +210,12 @@ const struct migration collection_migrations[] = {
 		"  begun_ms BIGINT NOT NULL,"
 		"  ended_ms BIGINT NOT NULL);"
 		"CREATE INDEX collection_bulk_of ON collection_bulk (collection, id);"},
+	{16, "indexes that were asked for",
+		"CREATE TABLE collection_noted ("
+		"  collection BIGINT NOT NULL,"
+		"  field TEXT NOT NULL,"
+		"  about TEXT NOT NULL,"
+		"  PRIMARY KEY (collection, field));"},
 };
 const size_t n_collection_migrations = ARRAY_LEN(collection_migrations);
 
@@ -399,6 +405,7 @@ enum err store_collection_sweep(
 	if (e || gone)
 		return e;
 	static const char *const of_migrations[] = {
+		"DELETE FROM collection_noted WHERE collection = ?",
 		"DELETE FROM collection_limit WHERE collection = ?",
 		"DELETE FROM collection_recall WHERE collection = ?",
 		"DELETE FROM collection_lacking WHERE collection = ?",

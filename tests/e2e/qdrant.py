@@ -603,6 +603,46 @@ def samples(both):
             "of another length")
 
 
+def upserts(both):
+    """Points that are put only when they are there, or are not, or match."""
+    name = "upserts"
+    both.do("create_collection", name, vectors_config=m.VectorParams(size=2, distance=m.Distance.DOT))
+    points = lambda n, **kw: [m.PointStruct(id=i, vector=[float(i), 1.0], payload={"n": i, **kw}) for i in range(1, n)]  # noqa: E731
+    both.do("upsert", name, points(6, a=1))
+    both.do("upsert", name, points(8, a=2), update_mode=m.UpdateMode.INSERT_ONLY)
+    both.same("only new ones", "scroll", name, with_vectors=True)
+    both.do("upsert", name, points(10, a=3), update_mode=m.UpdateMode.UPDATE_ONLY)
+    both.same("only those that are there", "scroll", name, with_vectors=True)
+    odd = m.Filter(must=[m.FieldCondition(key="n", range=m.Range(gt=3))], must_not=[m.HasIdCondition(has_id=[5])])
+    both.do("upsert", name, points(12, a=4), update_filter=odd)
+    both.same("new ones, and those that match", "scroll", name, with_vectors=True)
+    both.do("upsert", name, points(14, a=5), update_filter=odd, update_mode=m.UpdateMode.UPDATE_ONLY)
+    both.same("those that match", "scroll", name, with_vectors=True)
+    both.do("delete_collection", name)
+
+
+def server(croft, c):
+    """What clients ask about a server and its collections."""
+    name = "cosine"
+    croft.create_payload_index(name, "tag", field_schema=m.PayloadSchemaType.KEYWORD)
+    croft.create_payload_index(name, "text", field_schema=m.TextIndexParams(type="text", tokenizer=m.TokenizerType.WORD, lowercase=True))
+    croft.create_payload_index(name, "n", field_schema=m.PayloadSchemaType.INTEGER)
+    croft.delete_payload_index(name, "n")
+    schema = croft.get_collection(name).payload_schema
+    tagged = croft.count(name, count_filter=m.Filter(must_not=[m.IsEmptyCondition(is_empty=m.PayloadField(key="tag"))])).count
+    tap.ok(sorted(schema) == ["tag", "text"] and schema["tag"].data_type == "keyword" and schema["tag"].points == tagged > 0 and
+           schema["text"].params.lowercase, "indexes that were asked for are shown", schema)
+    status, said = c.json("PUT", f"/collections/{name}/index", {"field_name": "x", "field_schema": "odd"})
+    tap.ok(status == 400 and "field_schema" in said["status"]["error"], "an index of no type", said)
+    tap.ok(croft.cluster_status().status == "disabled", "no cluster")
+    info = croft.collection_cluster_info(name)
+    tap.ok(info.shard_count == 1 and info.local_shards[0].points_count == croft.count(name).count, "one shard", info)
+    tap.ok(croft.get_optimizations(name).summary.queued_points == 0, "nothing to optimize")
+    tap.ok(croft.info().version.count(".") == 2, "a version")
+    croft.update_collection(name, optimizers_config=m.OptimizersConfigDiff(indexing_threshold=1), hnsw_config=m.HnswConfigDiff(m=8))
+    tap.ok(croft.get_collection(name).optimizer_status == "ok", "what tunes storage is taken")
+
+
 def aliases(both):
     """Other names of collections: made, moved with others at once, renamed, deleted, refused."""
     make = lambda k, a: m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=k, alias_name=a))  # noqa: E731
@@ -792,6 +832,8 @@ with Croft() as c:
     again = [sparse(both), lists(both)]
     formulas(both)
     samples(both)
+    upserts(both)
+    server(croft, c)
     aliases(both)
     bad_input(croft, c.base)
     tap.ok(sorted(k.name for k in croft.get_collections().collections) ==

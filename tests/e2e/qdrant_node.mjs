@@ -50,6 +50,25 @@ ok(await status(() => client.getCollection("none")) === 404, "no such collection
 ok(await status(() => client.upsert("js", { points: [{ id: 1, vector: [1] }] })) === 400, "a wrong vector: 400");
 const stranger = new QdrantClient({ url: process.env.CROFT_BASE, apiKey: "wrong", checkCompatibility: false });
 ok(await status(() => stranger.getCollections()) === 401, "a wrong key: 401");
+await client.upsert("js", { points: [1, 2, 3, 4].map((i) => ({ id: i, vector: [1, i, 0], payload: { tag: i % 2 ? "odd" : "even", n: i } })) });
+ok(ids(await client.recommend("js", { positive: [4], negative: [1], limit: 2 })) === "3,2", "examples by the older call",
+  await client.recommend("js", { positive: [4], negative: [1], limit: 2 }));
+const several = await client.recommendBatch("js", { searches: [{ positive: [1], limit: 1 }, { positive: [4], limit: 1, filter: { must: [{ key: "n", range: { lt: 3 } }] } }] });
+ok(several.map(ids).join(" ") === "2 2", "several", several);
+const grouped = await client.recommendPointGroups("js", { positive: [1], group_by: "tag", limit: 2, group_size: 1 });
+ok(grouped.groups.map((g) => g.id + ids(g.hits)).join() === "even2,odd3", "in groups", grouped);
+const found = await client.discoverPoints("js", { target: 4, context: [{ positive: 3, negative: 1 }], limit: 1 });
+ok(ids(found) === "2", "discovery by the older call", found);
+ok(ids((await client.discoverBatchPoints("js", { searches: [{ target: 4, limit: 1 }] }))[0]) === "3", "several");
+const boosted = await client.query("js", { prefetch: { query: [1, 1, 0], limit: 4 }, limit: 1,
+  query: { formula: { sum: ["$score", { mult: [10, { key: "n", match: { value: 3 } }] }] } } });
+ok(ids(boosted.points) === "3" && boosted.points[0].score > 10, "a boost", boosted);
+await client.updateCollectionAliases({ actions: [{ create_alias: { collection_name: "js", alias_name: "live" } }] });
+ok((await client.count("live")).count === 5 && (await client.getCollectionAliases("js")).aliases[0].alias_name === "live", "an alias");
+await client.createPayloadIndex("js", { field_name: "tag", field_schema: "keyword" });
+ok((await client.getCollection("js")).payload_schema.tag.points === 4, "an index of a field");
+ok((await client.searchMatrixPairs("js", { sample: 10, limit: 1 })).pairs.length === 5, "pairs");
+ok((await client.collectionClusterInfo("js")).shard_count === 1 && (await client.getOptimizations("js")).summary.queued_points === 0, "about the server");
 await client.deleteCollection("js");
 ok(!(await client.collectionExists("js")).exists, "a collection is deleted");
 console.log(`1..${n}`);

@@ -734,6 +734,26 @@ export interface Routes {
   "POST /collections/{collection}/points/search/matrix/pairs": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: the same as a sparse matrix. */
   "POST /collections/{collection}/points/search/matrix/offsets": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the points nearest to examples. */
+  "POST /collections/{collection}/points/recommend": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: several of these. */
+  "POST /collections/{collection}/points/recommend/batch": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: these by the values of a field. */
+  "POST /collections/{collection}/points/recommend/groups": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: points near a target, on the right side of pairs. */
+  "POST /collections/{collection}/points/discover": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: several of these. */
+  "POST /collections/{collection}/points/discover/batch": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: that there is no cluster. */
+  "GET /cluster": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: nothing that is to be mended. */
+  "GET /issues": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: the only shard. */
+  "GET /collections/{collection}/cluster": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: no shards under keys. */
+  "GET /collections/{collection}/shards": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: nothing is in the queue, ever. */
+  "GET /collections/{collection}/optimizations": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Qdrant: the values of a field and their points. */
   "POST /collections/{collection}/facet": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: one point. */
