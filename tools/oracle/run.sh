@@ -22,6 +22,9 @@ for model in bge-small:bge-small-en-v15 e5-small:e5-small-v2; do
 	"$st" tools/oracle/onnx.py "$dump" "$models/${model%:*}" "$(find "${MAVEN_REPO:-$HOME/.m2/repository}/dev/langchain4j/$package" -name "$package-*.jar" | head -1)" \
 		tests/golden/engine/embeddings.json "tests/golden/engine/embeddings-${model%:*}.json"
 done
+echo "== embeddings in many scripts, beside a pass in numpy"
+"$st" tools/oracle/multilingual.py "$dump" "$models/multilingual-e5" tests/golden/engine/embeddings.json \
+	tests/golden/engine/embeddings-multilingual-e5.json
 echo "== scores of pairs, beside transformers"
 "$st" tools/oracle/ranking.py "$dump" "$models/minilm" tests/golden/engine/ranking.json tests/golden/engine/embeddings.json
 "$st" tools/oracle/xlmr.py "$dump" tests/golden/engine/xlmr.json
