@@ -34,7 +34,7 @@ const stub = createServer((rq, rs) => {
 
 async function setUp() {
   await new Promise((done) => stub.listen(0, '127.0.0.1', done))
-  server = use(await startServer({}, undefined, { bare: true }))
+  server = use(await startServer({ CROFT_COLLECTION_RECALL_EVERY: '200ms' }, undefined, { bare: true }))
   for (const name of ['16-a', '24-b'])
     await api('POST', '/api/v1/endpoints', { name, url: `http://127.0.0.1:${stub.address().port}/v1`, model: name })
   await api('PUT', '/api/v1/collections/faq', { vectors: { model: '16-a' } })
@@ -93,6 +93,29 @@ async function all() {
     await w.shot('recall')
     await becomes(async () => (await api('GET', '/api/v1/collections/faq/recall')).recall_target === 0.9, 'a target is set')
     await w.close()
+  })
+
+  await test('web_migrate__recall_of_filtered_queries', async () => {
+    const point = () => [...Array(12)].map(() => Math.random() - 0.5)
+    await api('PUT', '/api/v1/collections/many', { vectors: { size: 12, distance: 'Cosine' } })
+    for (let from = 0; from < 12000; from += 2000)
+      await api('PUT', '/api/v1/collections/many/items', { items: [...Array(2000).keys()].map((i) => ({ id: from + i, vector: point(), payload: { n: i % 10 } })) })
+    const measured = async () => (await api('GET', '/api/v1/collections/many/recall')).spaces[0].filtered[0].now
+    await becomes(async () => {
+      for (let i = 0; i < 20; i++) {
+        await api('POST', '/api/v1/collections/many/search', { vector: point(), k: 10 })
+        await api('POST', '/api/v1/collections/many/search', { vector: point(), k: 10, filter: { must: [{ key: 'n', range: { gte: 1 } }] } })
+      }
+      return (await measured())?.queries > 5
+    }, 'filtered queries are measured')
+    for (const width of [1280, 380]) {
+      const w = await open('/vectors/many?view=recall', { width })
+      await w.page.getByText('With filters that 33 to 100 % of the items match').waitFor()
+      await w.page.getByRole('region', { name: /filtered from 33/ }).getByText(/effort \d+/).first().waitFor()
+      equal(await overflow(w.page), 0, 'nothing sticks out')
+      await w.shot(`recall-filtered-${width}`)
+      await w.close()
+    }
   })
 
   await test('web_migrate__a_narrow_screen', async () => {
