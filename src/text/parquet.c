@@ -324,8 +324,8 @@ static enum err readable(const struct parquet *p, size_t i, struct errtext *et)
 			STR_FMT(l->column.name), l->unread);
 	if (!codec_known(codec))
 		return err_set(et, ERR_UNSUPPORTED,
-			"the column %.*s is packed with codec %lld: snappy, gzip, zstd and none "
-			"are read",
+			"the column %.*s is packed with codec %lld: snappy, gzip, zstd, "
+			"brotli, lz4_raw and none are read",
 			STR_FMT(l->column.name), (long long)codec);
 	return OK;
 }

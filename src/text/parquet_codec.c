@@ -1,24 +1,26 @@
-/* Codecs of Parquet's pages: snappy (its format description is google/snappy's), gzip by zlib, zstd
- * by its library. */
+/* Codecs of Parquet's pages: snappy (its format description is google/snappy's) and blocks of LZ4
+ * (lz4_Block_format.md), gzip by zlib, zstd and brotli by their libraries. */
 #include "text/parquet_int.h"
 
+#include <brotli/decode.h>
 #include <zlib.h>
 #include <zstd.h>
 
 bool codec_known(int64_t codec)
 {
-	return codec == UNCOMPRESSED || codec == SNAPPY || codec == GZIP || codec == ZSTD;
+	return codec == UNCOMPRESSED || codec == SNAPPY || codec == GZIP || codec == BROTLI ||
+	       codec == ZSTD || codec == LZ4_RAW;
 }
 
 /* ---- snappy ---- */
 
-struct snappy {
+struct unpacking {
 	const uint8_t *in, *in_end;
 	uint8_t *out;
 	size_t n, at;
 };
 
-static bool length(struct snappy *s, size_t bytes, size_t *n)
+static bool length(struct unpacking *s, size_t bytes, size_t *n)
 {
 	*n = 0;
 	if ((size_t)(s->in_end - s->in) < bytes)
@@ -28,7 +30,7 @@ static bool length(struct snappy *s, size_t bytes, size_t *n)
 	return true;
 }
 
-static bool literal(struct snappy *s, uint8_t tag)
+static bool literal(struct unpacking *s, uint8_t tag)
 {
 	size_t n = tag >> 2;
 	if (n >= 60 && !length(s, n - 59, &n))
@@ -43,7 +45,7 @@ static bool literal(struct snappy *s, uint8_t tag)
 }
 
 /* The copy may reach into what it writes: byte by byte. */
-static bool copy(struct snappy *s, uint8_t tag)
+static bool copy(struct unpacking *s, uint8_t tag)
 {
 	size_t n, back;
 	if ((tag & 3) == 1) {
@@ -65,7 +67,7 @@ static bool copy(struct snappy *s, uint8_t tag)
 
 static bool unsnappy(struct str in, char *to, size_t n)
 {
-	struct snappy s = {.in = (const uint8_t *)in.p, .out = (uint8_t *)to, .n = n};
+	struct unpacking s = {.in = (const uint8_t *)in.p, .out = (uint8_t *)to, .n = n};
 	uint64_t want = 0;
 	s.in_end = s.in + in.n;
 	for (unsigned shift = 0;; shift += 7) {
@@ -86,7 +88,58 @@ static bool unsnappy(struct str in, char *to, size_t n)
 	return s.at == n;
 }
 
+/* ---- LZ4 ---- */
+
+/* 15 in four bits: bytes of 255 and one that is less follow. */
+static bool lz4_length(struct unpacking *s, size_t *n)
+{
+	uint8_t b;
+	if (*n < 15)
+		return true;
+	do {
+		if (s->in == s->in_end)
+			return false;
+		b = *s->in++;
+		*n += b;
+	} while (b == 255);
+	return true;
+}
+
+/* A token, what is written as it is, then a copy of at least four bytes; the last has no copy. */
+static bool unlz4(struct str in, char *to, size_t n)
+{
+	struct unpacking s = {.in = (const uint8_t *)in.p, .out = (uint8_t *)to, .n = n};
+	s.in_end = s.in + in.n;
+	while (s.in < s.in_end) {
+		uint8_t token = *s.in++;
+		size_t plain = token >> 4, again = token & 15, back;
+		if (!lz4_length(&s, &plain) || plain > (size_t)(s.in_end - s.in) ||
+			plain > s.n - s.at)
+			return false;
+		if (plain)
+			memcpy(s.out + s.at, s.in, plain);
+		s.in += plain;
+		s.at += plain;
+		if (s.in == s.in_end)
+			break;
+		if (!length(&s, 2, &back) || !lz4_length(&s, &again) || !back || back > s.at ||
+			again + 4 > s.n - s.at)
+			return false;
+		for (size_t i = 0; i < again + 4; i++, s.at++)
+			s.out[s.at] = s.out[s.at - back];
+	}
+	return s.at == n;
+}
+
 /* ---- the others ---- */
+
+static bool unbrotli(struct str in, char *to, size_t n)
+{
+	size_t got = n;
+	return BrotliDecoderDecompress(in.n, (const uint8_t *)in.p, &got, (uint8_t *)to) ==
+		       BROTLI_DECODER_RESULT_SUCCESS &&
+	       got == n;
+}
 
 static bool ungzip(struct str in, char *to, size_t n)
 {
@@ -114,6 +167,10 @@ bool codec_unpack(int64_t codec, struct str in, char *to, size_t n)
 		return unsnappy(in, to, n);
 	case GZIP:
 		return ungzip(in, to, n);
+	case BROTLI:
+		return unbrotli(in, to, n);
+	case LZ4_RAW:
+		return unlz4(in, to, n);
 	case ZSTD:
 		return ZSTD_decompress(to, n, in.p, in.n) == n;
 	default:

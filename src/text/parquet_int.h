@@ -2,8 +2,9 @@
  *
  *	parquet_thrift.c   the compact protocol, both ways
  *	parquet_meta.c     the footer: schema, row groups, columns
- *	parquet_codec.c    snappy, gzip, zstd
+ *	parquet_codec.c    snappy, gzip, zstd, brotli, lz4
  *	parquet_page.c     pages: levels and values
+ *	parquet_delta.c    encodings by differences and byte by byte
  *	parquet.c          rows out of columns
  *	parquet_write.c    rows into columns */
 #ifndef TEXT_PARQUET_INT_H
@@ -13,8 +14,17 @@
 #include "text/parquet.h"
 
 enum physical { BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED };
-enum codec { UNCOMPRESSED = 0, SNAPPY = 1, GZIP = 2, ZSTD = 6 };
-enum encoding { PLAIN = 0, PLAIN_DICTIONARY = 2, RLE = 3, RLE_DICTIONARY = 8 };
+enum codec { UNCOMPRESSED = 0, SNAPPY = 1, GZIP = 2, BROTLI = 4, ZSTD = 6, LZ4_RAW = 7 };
+enum encoding {
+	PLAIN = 0,
+	PLAIN_DICTIONARY = 2,
+	RLE = 3,
+	DELTA_BINARY_PACKED = 5,
+	DELTA_LENGTH_BYTE_ARRAY = 6,
+	DELTA_BYTE_ARRAY = 7,
+	RLE_DICTIONARY = 8,
+	BYTE_STREAM_SPLIT = 9
+};
 enum page_type { DATA_PAGE = 0, INDEX_PAGE = 1, DICTIONARY_PAGE = 2, DATA_PAGE_V2 = 3 };
 
 /* ---- thrift's compact protocol ---- */
@@ -109,6 +119,13 @@ enum err parquet_read_meta(
 bool codec_known(int64_t codec);
 bool codec_unpack(int64_t codec, struct str in, char *to, size_t n);
 
+/* ---- encodings that become plain ---- */
+
+bool delta_known(int64_t encoding);
+/* n values as plain ones into out, which is cleared first. ERR_CORRUPT, ERR_TOO_LARGE. */
+enum err delta_unpack(const struct leaf *l, int64_t encoding, struct str in, size_t n,
+	struct buf *out, struct errtext *et) MUST_CHECK;
+
 /* ---- pages ---- */
 
 struct cursor {
@@ -121,6 +138,7 @@ struct cursor {
 	uint8_t *rep, *def;
 	size_t n, at, levels_cap;
 	struct str values; /* plain: what is left */
+	struct buf plain;  /* of a page in another encoding */
 	uint32_t *index;   /* dictionary: of each value that is there */
 	size_t n_index, next, index_cap;
 	bool by_index, runs_of_bits;

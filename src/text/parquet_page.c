@@ -38,6 +38,7 @@ void cursor_close(struct cursor *c)
 	free(c->index);
 	free(c->dictionary);
 	free(c->entries);
+	buf_free(&c->plain);
 	*c = (struct cursor){0};
 }
 
@@ -282,10 +283,15 @@ static enum err read_values(struct cursor *c, const struct head *h, struct errte
 	c->next = 0;
 	c->bit = 0;
 	c->runs_of_bits = h->encoding == RLE && c->leaf->type == BOOLEAN;
+	if (delta_known(h->encoding)) {
+		enum err e = delta_unpack(c->leaf, h->encoding, c->values, n, &c->plain, et);
+		c->values = buf_str(&c->plain);
+		return e;
+	}
 	if (!c->by_index && h->encoding != PLAIN && !c->runs_of_bits)
 		return err_set(et, ERR_UNSUPPORTED,
 			"the column %.*s is in the encoding %" PRId64
-			": plain and dictionary are read; write it with use_dictionary or without "
+			", which is not read; write it with use_dictionary or without "
 			"column_encoding",
 			STR_FMT(c->leaf->column.name), h->encoding);
 	if (h->encoding == PLAIN)

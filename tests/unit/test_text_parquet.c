@@ -96,8 +96,34 @@ static void test_text_parquet__files_of_pyarrow(void)
 	yyjson_val *o = yyjson_doc_get_root(doc);
 	yyjson_arr_foreach(yyjson_obj_get(o, "files"), i, n, name) compare(
 		yyjson_get_str(name), yyjson_obj_get(o, "columns"), yyjson_obj_get(o, "rows"));
-	CHECK(n >= 5);
+	CHECK(n >= 7);
 	yyjson_doc_free(doc);
+	buf_free(&b);
+}
+
+/* Differences that wrap round, many blocks, runs: each number and text is the one beside it. */
+static void test_text_parquet__differences(void)
+{
+	struct buf b = {0};
+	struct parquet *p;
+	struct parquet_value row[6];
+	char text[32];
+	bool end = false;
+	size_t n = 0;
+	read_golden("wide.parquet", &b);
+	CHECK_OK(parquet_open(buf_str(&b), &p, &et), &et);
+	for (;; n++) {
+		CHECK_OK(parquet_next(p, row, &end, &et), &et);
+		if (end)
+			break;
+		for (size_t c = 0; c < 4; c += 2) {
+			snprintf(text, sizeof text, "%lld", (long long)row[c].i);
+			CHECK(row[c].kind == PARQUET_INT && str_eq_c(row[c + 1].text, text));
+		}
+		CHECK(str_eq(row[4].text, row[5].text));
+	}
+	CHECK_INT(n, 1000);
+	parquet_free(p);
 	buf_free(&b);
 }
 
@@ -148,18 +174,6 @@ static void test_text_parquet__what_is_refused(void)
 	parquet_leave_out(p, 0); /* then the others can be read */
 	CHECK_OK(parquet_next(p, row, &end, &et), &et);
 	CHECK(row[0].kind == PARQUET_NULL && row[1].i == 5);
-	parquet_free(p);
-	buf_clear(&b);
-	read_golden("brotli.parquet", &b);
-	CHECK_OK(parquet_open(buf_str(&b), &p, &et), &et);
-	CHECK_ERR(parquet_next(p, row, &end, &et), ERR_UNSUPPORTED);
-	CHECK(strstr(et.msg, "column id") && strstr(et.msg, "codec 4"));
-	parquet_free(p);
-	buf_clear(&b);
-	read_golden("delta.parquet", &b);
-	CHECK_OK(parquet_open(buf_str(&b), &p, &et), &et);
-	CHECK_ERR(parquet_next(p, row, &end, &et), ERR_UNSUPPORTED);
-	CHECK(strstr(et.msg, "column id") && strstr(et.msg, "encoding 5"));
 	parquet_free(p);
 	CHECK_ERR(parquet_open(S("PAR1PAR1"), &p, &et), ERR_CORRUPT);
 	CHECK_ERR(parquet_open(str_sub(buf_str(&b), 0, b.n - 1), &p, &et), ERR_CORRUPT);
@@ -293,6 +307,6 @@ static void test_text_parquet__there_and_back(void)
 	buf_free(&b);
 }
 
-TESTS(T(test_text_parquet__files_of_pyarrow), T(test_text_parquet__old_times),
-	T(test_text_parquet__what_is_refused), T(test_text_parquet__damage),
-	T(test_text_parquet__there_and_back))
+TESTS(T(test_text_parquet__files_of_pyarrow), T(test_text_parquet__differences),
+	T(test_text_parquet__old_times), T(test_text_parquet__what_is_refused),
+	T(test_text_parquet__damage), T(test_text_parquet__there_and_back))

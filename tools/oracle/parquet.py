@@ -5,6 +5,7 @@ import datetime
 import decimal
 import json
 import os
+import random
 import sys
 
 import pyarrow as pa
@@ -54,6 +55,19 @@ def rows(t):
     return out
 
 
+def wide():
+    """Numbers at the ends of their types, long runs, many blocks: in Croft's words each is what the other column says as text."""
+    r = random.Random(4)
+    edge = [0, 1, -1, 2 ** 63 - 1, -2 ** 63, 2 ** 31 - 1, -2 ** 31, 255, -256]
+    n = [r.choice(edge) if i % 3 else r.getrandbits(64) - 2 ** 63 if i % 2 else i for i in range(700)] + [7] * 300
+    small = [v % 2 ** 32 - 2 ** 31 for v in n]
+    texts = ["" if i % 11 == 0 else "shared beginning " * (i % 5) + str(v) for i, v in enumerate(n)]
+    t = pa.table({"n": pa.array(n, pa.int64()), "n_said": pa.array([str(v) for v in n]), "small": pa.array(small, pa.int32()),
+                  "small_said": pa.array([str(v) for v in small]), "text": pa.array(texts), "text_said": pa.array(texts)})
+    pq.write_table(t, f"{sys.argv[1]}/wide.parquet", compression="lz4", use_dictionary=["n_said", "small_said", "text_said"],
+                   column_encoding={"n": "DELTA_BINARY_PACKED", "small": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY"})
+
+
 def main():
     folder = sys.argv[1]
     if len(sys.argv) == 4:
@@ -72,11 +86,22 @@ def main():
         "v2-plain-gzip": dict(compression="gzip", data_page_version="2.0", use_dictionary=False, store_decimal_as_integer=True),
         "small-pages-snappy": dict(compression="snappy", data_page_size=64, write_batch_size=4, row_group_size=16, store_decimal_as_integer=True),
     }
+    numbers = {"id", "u32", "i8", "day", "at"}
+    strings = {"name", "tags", "part"}
+    delta = {c: "DELTA_BINARY_PACKED" for c in numbers}
+    split = {"score": "BYTE_STREAM_SPLIT", "f32": "BYTE_STREAM_SPLIT", "f16": "BYTE_STREAM_SPLIT"}
+    leaves = {"tags": "tags.list.element", "part": "part.b", "emb": "emb.list.element", "fixed": "fixed.list.element"}
+    by = lambda what: {leaves.get(c, c): what for c in strings}  # noqa: E731
+    kinds["delta-length-brotli"] = dict(compression="brotli", use_dictionary=False, store_decimal_as_integer=True,
+                                        column_encoding={**delta, **split, **by("DELTA_LENGTH_BYTE_ARRAY")})
+    kinds["delta-shared-lz4"] = dict(compression="lz4", use_dictionary=False, data_page_version="2.0", data_page_size=256, write_batch_size=9,
+                                     store_decimal_as_integer=True,
+                                     column_encoding={**delta, **by("DELTA_BYTE_ARRAY"), "f16": "DELTA_BYTE_ARRAY",
+                                                      "emb.list.element": "BYTE_STREAM_SPLIT", "id": "BYTE_STREAM_SPLIT"})
     for name, o in kinds.items():
         pq.write_table(t, f"{folder}/{name}.parquet", version="2.6", **o)
-    pq.write_table(t.select(["id"]), f"{folder}/delta.parquet", use_dictionary=False, column_encoding={"id": "DELTA_BINARY_PACKED"})
     pq.write_table(pa.table({"a": pa.array([[[1.0]]], pa.list_(pa.list_(pa.float32()))), "id": pa.array([5])}), f"{folder}/lists-of-lists.parquet")
-    pq.write_table(t.select(["id"]), f"{folder}/brotli.parquet", compression="brotli")
+    wide()
     pq.write_table(t.select(["id", "at"]), f"{folder}/int96.parquet", use_deprecated_int96_timestamps=True)
     json.dump({"source": f"tools/oracle/parquet.py: pyarrow {pa.__version__}",
                "columns": [c for c in t.column_names if c != "part"] + ["part.a", "part.b"], "files": list(kinds), "rows": rows(t)},
