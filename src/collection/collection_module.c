@@ -163,7 +163,7 @@ static const struct route routes[] = {
 		"Bytes of the indexes of a collection; more: with so many more items",
 		"{ more?: int }", NULL,
 		"{ limit: int, total: int, total_with_more: int, payloads: int, ids: int, words: "
-		"int, other_vectors: int, machine: "
+		"int, other_vectors: int, versions: int, machine: "
 		"int, spaces: (IndexBytes & { name, items: int })[] }",
 		0},
 	{HTTP_GET, "/api/v1/collection-plan", get_memory_plan, PERM_DOCUMENT_READ,

@@ -1,4 +1,5 @@
 /* Routes of a collection's limits, its memory and its recall. */
+#include "collection/asof.h"
 #include "collection/held.h"
 #include "base/clock.h"
 #include "base/os.h"
@@ -117,6 +118,7 @@ void get_memory(struct croft *c, struct http_request *rq, struct http_response *
 	jw_ki64(&w, "ids", (int64_t)m.ids);
 	jw_ki64(&w, "words", (int64_t)m.keyword);
 	jw_ki64(&w, "other_vectors", (int64_t)m.kinds);
+	jw_ki64(&w, "versions", k ? (int64_t)asof_bytes_of(c, k->project, k->name) : 0);
 	jw_ki64(&w, "machine", machine_bytes());
 	jw_key(&w, "spaces");
 	jw_arr(&w);

@@ -88,14 +88,26 @@ async function all() {
     await m.shot('versions-merge')
     await m.page.getByRole('dialog').getByRole('button', { name: 'Merge' }).click()
     await m.page.getByText('2 conflicts not decided').waitFor()
-    await m.page.getByLabel('Which of 0').selectOption('theirs')
-    await m.page.getByLabel('Which of 1').selectOption('ours')
+    await m.page.getByLabel('Which /vector of 0').selectOption('theirs')
+    await m.page.getByLabel('Which /vector of 1').selectOption('ours')
     await m.page.getByRole('dialog').getByRole('button', { name: 'Merge' }).click()
     await rows(m).first().getByText('merge of topic:1').waitFor()
     equal((await api('GET', '')).items, 63, 'what only the branch had is here')
     const [first] = (await api('GET', '/items?limit=1&vectors=true')).items
     expect(Math.abs(first.vector[0] - Math.cos(0.5)) < 1e-5, 'and theirs of item 0')
     await m.close()
+  })
+
+  await test('web_versions__one_is_searched', async () => {
+    const w = await open('/vectors/points?view=versions')
+    await w.page.getByRole('button', { name: 'Search in version 2' }).click()
+    await w.page.getByText('As of version 2').waitFor()
+    await w.page.getByRole('button', { name: 'What is near to 5', exact: true }).click()
+    await w.page.getByText('compared, exact').waitFor()
+    await w.shot('versions-search')
+    await w.page.getByRole('button', { name: 'Now', exact: true }).click()
+    await becomes(async () => await w.page.getByText('As of version 2').count() === 0, 'and left again')
+    await w.close()
   })
 
   await test('web_versions__a_narrow_screen', async () => {

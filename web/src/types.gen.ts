@@ -435,7 +435,7 @@ export interface Routes {
   /** Recall of sampled live queries against exact searches, at the present effort and others, and as it was. */
   "GET /api/v1/collections/{name}/recall": { query: undefined; body: undefined; reply: (CollectionLimits & { spaces: (CollectionRecall)[] }) };
   /** Bytes of the indexes of a collection; more: with so many more items. */
-  "GET /api/v1/collections/{name}/memory": { query: { more?: number }; body: undefined; reply: { limit: number; total: number; total_with_more: number; payloads: number; ids: number; words: number; other_vectors: number; machine: number; spaces: ((IndexBytes & { name: string; items: number }))[] } };
+  "GET /api/v1/collections/{name}/memory": { query: { more?: number }; body: undefined; reply: { limit: number; total: number; total_with_more: number; payloads: number; ids: number; words: number; other_vectors: number; versions: number; machine: number; spaces: ((IndexBytes & { name: string; items: number }))[] } };
   /** Bytes of an index before it is built. */
   "GET /api/v1/collection-plan": { query: { items: number; dim: number; distance?: string }; body: undefined; reply: (IndexBytes & { items: number; dim: number; distance: string; stored: number; limit: number; machine: number; fits: boolean }) };
   /** How far the moves of a collection to other embedding models are, the newest first. */

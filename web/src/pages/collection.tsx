@@ -3,7 +3,7 @@ import { call } from '../api'
 import { count, duration, fullTime, when } from '../format'
 import { usePages } from '../list'
 import { href, navigate, usePlace, withQuery } from '../router'
-import { Button, Choice, Confirm, Empty, Facts, Failure, PageHead, useLoad } from '../ui'
+import { Badge, Button, Choice, Confirm, Empty, Facts, Failure, PageHead, useLoad } from '../ui'
 import { Spaces } from './collections'
 import type { Collection, CollectionItem, HitShare } from '../types'
 
@@ -37,7 +37,7 @@ const VIEWS = [['items', 'Items'], ['map', 'Map'], ['curate', 'Curate'], ['versi
 
 export function CollectionPage({ name }: { name: string }) {
   const { query: place } = usePlace()
-  const q = place.get('q') ?? '', like = place.get('like'), space = place.get('space') ?? ''
+  const q = place.get('q') ?? '', like = place.get('like'), space = place.get('space') ?? '', asOf = place.get('as_of')
   const shown = place.get('view'), view = VIEWS.find(([v]) => v === shown)?.[0] ?? 'items'
   const [deleting, setDeleting] = useState(false)
   const { data: k, error, reload } = useLoad(
@@ -56,13 +56,19 @@ export function CollectionPage({ name }: { name: string }) {
         ...k.spaces.filter((s) => s.identity).map((s): [string, preact.ComponentChildren] =>
           [`Space ${s.name}`, <code title="What its vectors can be compared with">{s.identity!.slice(0, 16)}</code>])]} />
       <Choice label="Show" value={view} options={VIEWS}
-        onChange={(v) => navigate(withQuery({ view: v === 'items' ? null : v, q: null, like: null, kind: null, from: null, to: null }))} />
+        onChange={(v) => navigate(withQuery({ view: v === 'items' ? null : v, q: null, like: null, kind: null, from: null, to: null, as_of: null }))} />
       {view === 'map' ? <MapView k={k} /> : view === 'curate' ? <CurateView k={k} />
         : view === 'versions' ? <VersionsView k={k} changed={reload} />
         : view === 'model' ? <MigrateView k={k} changed={reload} /> : view === 'recall' ? <RecallView k={k} /> : (
         <>
           <SearchBox k={k} q={q} space={space} mode={modeOf(k, space, place.get('mode'))} />
-          {q || like ? <Hits k={k} q={q} like={like} space={space} mode={modeOf(k, space, place.get('mode'))} /> : <Items k={k} />}
+          {asOf && (
+            <div class="toolbar">
+              <Badge kind="warn">As of version {asOf}</Badge><span class="dim small">What is here now may be another thing.</span>
+              <Button icon="close" kind="quiet" onClick={() => navigate(withQuery({ as_of: null }))}>Now</Button>
+            </div>
+          )}
+          {q || like ? <Hits k={k} q={q} like={like} space={space} asOf={asOf} mode={modeOf(k, space, place.get('mode'))} /> : <Items k={k} asOf={asOf} />}
         </>
       )}
       {deleting && (
@@ -126,16 +132,20 @@ function SearchBox({ k, q, space, mode }: { k: Collection; q: string; space: str
   )
 }
 
-function Hits({ k, q, like, space, mode }: { k: Collection; q: string; like: string | null; space: string; mode: Mode }) {
+type AsOf = { asOf: string | null }
+
+function Hits({ k, q, like, space, mode, asOf }: { k: Collection; q: string; like: string | null; space: string; mode: Mode } & AsOf) {
   const { data, error, reload } = useLoad((signal) => call('POST /api/v1/collections/{name}/search', {
     params: { name: k.name }, signal,
-    body: { k: 20, space: space || k.spaces[0]!.name, ...(like ? { id: idOf(like) } : { text: q, mode }) } }), [k.name, q, like, space, mode])
+    body: { k: 20, space: space || k.spaces[0]!.name, ...(asOf && { as_of: asOf }), ...(like ? { id: idOf(like) } : { text: q, mode }) } }),
+  [k.name, q, like, space, mode, asOf])
   return (
     <>
       <div class="toolbar">
         <span class="dim small" role="status">
           {like ? <>Near to <code>{like}</code></> : mode === 'vector' ? <>Near to “{q}”</> : mode === 'keyword' ? <>With words of “{q}”</> : <>Near to “{q}”, or with its words</>}
           {data && <>: {count(data.hits.length, 'item')} in {duration(data.took_ms)}</>}
+          {data && mode !== 'keyword' && <>, {data.exact ? `${data.compared.toLocaleString('en')} compared, exact` : 'by the graph'}</>}
         </span>
         <Button icon="close" kind="quiet" onClick={() => navigate(withQuery({ q: null, like: null }))}>All items</Button>
       </div>
@@ -147,12 +157,12 @@ function Hits({ k, q, like, space, mode }: { k: Collection; q: string; like: str
   )
 }
 
-function Items({ k }: { k: Collection }) {
+function Items({ k, asOf }: { k: Collection } & AsOf) {
   const list = usePages(async (from, signal) => {
     const r = await call('GET /api/v1/collections/{name}/items',
-      { params: { name: k.name }, query: { limit: 50, from }, signal })
+      { params: { name: k.name }, query: { limit: 50, from, ...(asOf && { as_of: asOf }) }, signal })
     return { items: r.items.map((i) => ({ ...i, id: String(i.id) })), next: r.next === null ? null : String(r.next) }
-  }, [k.name])
+  }, [k.name, asOf])
   return (
     <>
       {list.error && <Failure error={list.error} retry={list.refresh} />}

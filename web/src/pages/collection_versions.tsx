@@ -29,6 +29,7 @@ export function VersionsTab({ k, changed }: { k: Collection; changed: () => void
           {s && (!s.head ? 'No version has been made yet.' : s.changed ? <>The items have changed since <code>{s.head}</code>.</>
             : <>The items are those of <code>{s.head}</code>.</>)}
           {s?.origin && <> They began as a copy of <code>{s.origin}</code>{s.lazy && ' and still are it: no rows of their own yet'}.</>}
+          {s?.lazy && !s.origin && ' Its rows are being written; until then it is read from that version, and cannot be changed.'}
         </span>
         {s?.changed && s.head && <Button icon="search" kind="quiet" onClick={() => navigate(withQuery({ from: s.head, to: 'now' }))}>What has changed</Button>}
         <Button kind="main" icon="flag" onClick={() => setDeed({ what: 'commit' })}>Make a version</Button>
@@ -45,7 +46,7 @@ export function VersionsTab({ k, changed }: { k: Collection; changed: () => void
       {deed?.what === 'restore' && (
         <Form title={`Restore version ${deed.version}`} action="Restore" close={() => setDeed(null)}
           send={async () => { await call(`POST ${ONE}/restore`, { params, body: { version: deed.version } }); done() }}>
-          <p>The items become those of version {deed.version}, in one step. {s?.changed
+          <p>The items become those of version {deed.version}, in one step; where many differ, their rows follow afterwards. {s?.changed
             ? 'What has changed since the last version is kept as one before.' : 'The last version keeps what is there now.'}</p>
         </Form>
       )}
@@ -75,6 +76,8 @@ function Table({ versions, act }: { versions: CollectionVersion[]; act: (d: Deed
               <td class="act">
                 <Button kind="quiet" label={`Compare version ${v.version} with ${v.parents[0] ?? 'now'}`}
                   onClick={() => navigate(withQuery(v.parents[0] ? { from: v.parents[0], to: String(v.version) } : { from: String(v.version), to: 'now' }))}>Compare</Button>
+                <Button kind="quiet" label={`Search in version ${v.version}`}
+                  onClick={() => navigate(withQuery({ view: null, as_of: String(v.version), from: null, to: null }))}>Search</Button>
                 <Button kind="quiet" label={`Restore version ${v.version}`} onClick={() => act({ what: 'restore', version: v.version })}>Restore</Button>
                 <Button kind="quiet" label={`Branch from version ${v.version}`} onClick={() => act({ what: 'branch', version: v.version })}>Branch</Button>
               </td>
