@@ -8,7 +8,8 @@
  * CROFT_BENCH_CACHE=folder keeps the vectors. CROFT_BENCH_RERANK=folder of a cross-encoder adds
  *rows for the hybrid whose best CROFT_BENCH_DEPTH (20) documents it orders: alone, and with weights
  * beside the search's relevance, as the product has them. CROFT_BENCH_QUERIES=N: every set's first
- * N judged queries only, in all rows.
+ * N judged queries only, in all rows. CROFT_BENCH_WEIGHT=X: what the dense side weighs in the
+ *hybrid, as rag.dense_weight in percent (100).
  */
 #include <dirent.h>
 #include <math.h>
@@ -31,6 +32,7 @@ enum { RERANK_ROWS = 3 };
 
 static struct model *reranker; /* NULL: no such rows */
 static size_t rerank_depth = DEPTH, queries_max = SIZE_MAX;
+static float dense_weight = 1;
 
 static void die(enum err e, const struct errtext *et)
 {
@@ -109,7 +111,8 @@ static void read_texts(const char *dir, const char *name, struct arena *a, struc
 
 /* ---- embedding, with a cache on request ---- */
 
-static float *embed(struct model *m, const char *set, const char *what, const struct texts *t)
+static float *embed(
+	struct model *m, enum embed_as as, const char *set, const char *what, const struct texts *t)
 {
 	struct errtext et = {0};
 	uint32_t dim = model_info(m)->embedding_dim;
@@ -123,8 +126,8 @@ static float *embed(struct model *m, const char *set, const char *what, const st
 		memcpy(v, have.p, bytes);
 	} else {
 		for (size_t i = 0; i < t->n; i += BATCH)
-			must(embed_texts(m, t->text + i, MIN(BATCH, t->n - i), true, v + i * dim,
-				     &truncated, &tokens, NULL, &et),
+			must(embed_texts_as(m, as, t->text + i, MIN(BATCH, t->n - i), true,
+				     v + i * dim, &truncated, &tokens, NULL, &et),
 				&et);
 		if (cache)
 			must(os_write_atomic(buf_c(&path), str_mk(v, bytes), &et), &et);
@@ -302,15 +305,16 @@ static void run_set(struct model *m, const char *data, const char *name)
 	read_texts(buf_c(&dir), "queries.jsonl", a, &s.queries);
 	size_t n_rel;
 	struct judged *rel = read_qrels(buf_c(&dir), &s.queries, &s.corpus, &n_rel);
-	s.vectors = embed(m, name, "corpus", &s.corpus);
-	s.query_vectors = embed(m, name, "queries", &s.queries);
+	s.vectors = embed(m, EMBED_DOCUMENT, name, "corpus", &s.corpus);
+	s.query_vectors = embed(m, EMBED_QUERY, name, "asked", &s.queries);
 	index_corpus(&s, m);
 	struct eval_scores sum[3] = {0}, reranked[RERANK_ROWS] = {0};
 	size_t asked = 0;
 	for (size_t i = 0, end; i < n_rel && asked < queries_max; i = end) {
 		uint32_t qi = rel[i].query;
 		struct arena *scratch = arena_new(0);
-		struct fusion_query q = {.vector = s.query_vectors + (size_t)qi * dim,
+		struct fusion_query q = {.balance = dense_weight,
+			.vector = s.query_vectors + (size_t)qi * dim,
 			.fit = rag_fit(model_tokenizer(m), s.queries.text[qi])};
 		struct str *terms;
 		uint32_t *word_at;
@@ -366,6 +370,9 @@ static void read_settings(void)
 	int64_t n;
 	if (depth && *depth && str_i64(str_c(depth), &n) && n > 0)
 		rerank_depth = MIN((size_t)n, (size_t)TOP);
+	const char *weight = getenv("CROFT_BENCH_WEIGHT");
+	if (weight && *weight && str_i64(str_c(weight), &n) && n > 0)
+		dense_weight = (float)n / 100;
 	if (queries && *queries && str_i64(str_c(queries), &n) && n > 0)
 		queries_max = (size_t)n;
 	if (rerank_with && *rerank_with)
