@@ -128,6 +128,7 @@ void qd_answer(struct croft *c, struct http_request *rq, struct http_response *r
 #define READ PERM_DOCUMENT_READ
 #define WRITE PERM_DOCUMENT_WRITE
 enum { POINTS_MAX = 256 << 20 }; /* bytes of a body with points */
+enum { SNAPSHOT_MAX = 1 << 30 }; /* of a file */
 
 static const struct route routes[] = {
 	{HTTP_GET, "/collections", qd_collections, READ, "Qdrant: list the collections", NULL, NULL,
@@ -146,6 +147,20 @@ static const struct route routes[] = {
 		NULL, "object", 0},
 	{HTTP_POST, "/collections/aliases", qd_change_aliases, WRITE,
 		"Qdrant: change aliases, all at one moment or none", NULL, "object", "object", 0},
+	{HTTP_GET, C "/snapshots", qd_snapshots, READ, "Qdrant: the versions of a collection", NULL,
+		NULL, "object", 0},
+	{HTTP_POST, C "/snapshots", qd_snapshot_make, WRITE, "Qdrant: make a version", NULL, NULL,
+		"object", 0},
+	{HTTP_GET, C "/snapshots/{snapshot}", qd_snapshot_get, READ,
+		"Qdrant: a version as one file", NULL, NULL, NULL, 0},
+	{HTTP_DELETE, C "/snapshots/{snapshot}", qd_snapshot_drop, PERM_ARTIFACT_DELETE,
+		"Qdrant: delete a version", NULL, NULL, "object", 0},
+	{HTTP_PUT, C "/snapshots/recover", qd_snapshot_recover, WRITE,
+		"Qdrant: a collection becomes what a snapshot of this server has", NULL, "object",
+		"object", 0},
+	{HTTP_POST, C "/snapshots/upload", qd_snapshot_upload, WRITE,
+		"Qdrant: a collection becomes what a file has, as a whole or not at all", NULL,
+		"object", "object", SNAPSHOT_MAX},
 	{HTTP_PUT, C "/index", qd_index, WRITE,
 		"Qdrant: index a field of the payloads (all of them are, always)", NULL, "object",
 		"object", 0},

@@ -5,6 +5,7 @@
  *	qdrant_collections.c  collections
  *	qdrant_aliases.c      aliases of collections
  *	qdrant_index.c        indexes of payload fields that were asked for
+ *	qdrant_snapshots.c    collections as files
  *	qdrant_server.c       what is asked about the server
  *	qdrant_points.c       changes of points
  *	qdrant_query.c        reading, answers of searches
@@ -106,6 +107,12 @@ void qd_exists(struct croft *c, struct http_request *rq, struct http_response *r
 void qd_create(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_update(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_delete(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_snapshots(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_snapshot_make(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_snapshot_get(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_snapshot_drop(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_snapshot_recover(struct croft *c, struct http_request *rq, struct http_response *rs);
+void qd_snapshot_upload(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_aliases_of(struct croft *c, struct http_request *rq, struct http_response *rs);
 void qd_change_aliases(struct croft *c, struct http_request *rq, struct http_response *rs);

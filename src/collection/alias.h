@@ -38,6 +38,8 @@ enum err store_aliases(struct tx *tx, struct str project, struct arena *a, struc
 	size_t *n, struct errtext *et) MUST_CHECK; /* by name; at most ALIASES_MAX */
 enum err store_alias_put(struct tx *tx, struct str project, struct str name, int64_t collection,
 	int64_t now_ms, struct errtext *et) MUST_CHECK;
+/* Those of one collection become another's, with the indexes that were asked for and its limits. */
+enum err store_aliases_move(struct tx *tx, int64_t from, int64_t to, struct errtext *et) MUST_CHECK;
 enum err store_alias_drop(
 	struct tx *tx, struct str project, struct str name, struct errtext *et) MUST_CHECK;
 enum err store_alias_count(

@@ -101,3 +101,15 @@ enum err store_alias_count(struct tx *tx, struct str project, int64_t *n, struct
 	row_free(r);
 	return e;
 }
+
+enum err store_aliases_move(struct tx *tx, int64_t from, int64_t to, struct errtext *et)
+{
+	static const char *const moves[] = {
+		"UPDATE collection_alias SET collection = ? WHERE collection = ?",
+		"UPDATE collection_noted SET collection = ? WHERE collection = ?",
+		"UPDATE collection_limit SET collection = ? WHERE collection = ?"};
+	enum err e = OK;
+	for (size_t i = 0; i < ARRAY_LEN(moves) && !e; i++)
+		e = db_exec(tx, et, moves[i], P_I64(to), P_I64(from));
+	return e;
+}

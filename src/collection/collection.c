@@ -291,21 +291,25 @@ enum err collections_sweep(struct croft *c, int64_t number, struct errtext *et)
 	return e;
 }
 
+void collection_gone(struct croft *c, int64_t number)
+{
+	struct errtext swept;
+	collections_forget(c, number);
+	snapshot_forget(c, number);
+	if (collections_sweep(c, number, &swept))
+		log_warn("sweeping a deleted collection: %s", swept.msg);
+}
+
 /* It is gone with the first transaction; what is left of its rows is nobody's, and if sweeping is
  * interrupted the next start goes on with it. */
 enum err collection_delete(struct croft *c, struct str project, struct str name, struct errtext *et)
 {
-	struct errtext swept;
 	struct dropping d = {project, name, arena_new(0), 0};
 	enum err e = d.a ? db_write(croft_db(c), drop_in, &d, et) : no_memory(et);
 	arena_free(d.a);
-	if (e)
-		return e;
-	collections_forget(c, d.number);
-	snapshot_forget(c, d.number);
-	if (collections_sweep(c, d.number, &swept))
-		log_warn("sweeping a deleted collection: %s", swept.msg);
-	return OK;
+	if (!e)
+		collection_gone(c, d.number);
+	return e;
 }
 
 static void *sweep_left(void *arg)

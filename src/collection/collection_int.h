@@ -22,6 +22,7 @@
  *	examples.c           searching by several examples
  *	keyword*.c, hybrid.c searching by words: see keyword_int.h
  *	values.c, group.c    values of fields, groups of hits
+ *	bundle*.c            a collection as one file
  *	formula.c            scores computed from scores and payloads
  *	sample.c             items by chance
  *	noted_store.c        indexes of fields that clients asked for
@@ -131,6 +132,14 @@ enum err store_snapshot(struct tx *tx, int64_t collection, const char *host, cha
 	int64_t *mark, struct errtext *et) MUST_CHECK;
 enum err store_snapshot_put(struct tx *tx, int64_t collection, const char *host, const char *token,
 	int64_t mark, struct errtext *et) MUST_CHECK;
+/* A collection that is being recovered is in a project of its own, that is none. */
+#define STAGED_PREFIX "recover:"
+enum err store_collections_staged(struct tx *tx, int64_t before_ms, struct arena *a,
+	struct collection_row **out, size_t *n, struct errtext *et) MUST_CHECK;
+enum err store_collection_rename(struct tx *tx, int64_t number, struct str project, struct str name,
+	struct errtext *et) MUST_CHECK;
+/* After its row has been dropped. */
+void collection_gone(struct croft *c, int64_t number);
 enum err store_collection_config(
 	struct tx *tx, int64_t number, struct str config, struct errtext *et) MUST_CHECK;
 /* The settings of the keyword index, as JSON; "": there is none. */

@@ -319,16 +319,12 @@ enum err store_collection_by_number(struct tx *tx, int64_t number, struct arena 
 	return e || found ? e : err_set(et, ERR_NOT_FOUND, "the collection was deleted");
 }
 
-enum err store_collections(struct tx *tx, struct str project, struct arena *a,
-	struct collection_row **out, size_t *n, struct errtext *et)
+static enum err read_collections(
+	struct row *r, struct arena *a, struct collection_row **out, size_t *n, struct errtext *et)
 {
-	struct row *r;
 	struct collection_row *rows = NULL;
 	size_t n_rows = 0, cap = 0;
-	enum err e = db_query(tx, &r, et,
-		"SELECT " COLLECTION_COLUMNS " FROM collection WHERE project = ?", P_TEXT(project));
-	if (e)
-		return e;
+	enum err e = OK;
 	while (!e && row_next(r, &e, et)) {
 		if (n_rows == cap) {
 			cap = cap ? 2 * cap : 16;
@@ -350,6 +346,33 @@ enum err store_collections(struct tx *tx, struct str project, struct arena *a,
 		*n = n_rows;
 	}
 	return e;
+}
+
+enum err store_collections(struct tx *tx, struct str project, struct arena *a,
+	struct collection_row **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " COLLECTION_COLUMNS " FROM collection WHERE project = ?", P_TEXT(project));
+	return e ? e : read_collections(r, a, out, n, et);
+}
+
+enum err store_collections_staged(struct tx *tx, int64_t before_ms, struct arena *a,
+	struct collection_row **out, size_t *n, struct errtext *et)
+{
+	struct row *r;
+	enum err e = db_query(tx, &r, et,
+		"SELECT " COLLECTION_COLUMNS " FROM collection WHERE project >= ? AND project < ? "
+		"AND created_ms < ?",
+		P_TEXT(S(STAGED_PREFIX)), P_TEXT(S("recover;")), P_I64(before_ms));
+	return e ? e : read_collections(r, a, out, n, et);
+}
+
+enum err store_collection_rename(
+	struct tx *tx, int64_t number, struct str project, struct str name, struct errtext *et)
+{
+	return db_exec(tx, et, "UPDATE collection SET project = ?, name = ? WHERE number = ?",
+		P_TEXT(project), P_TEXT(name), P_I64(number));
 }
 
 /* Whoever changed items comes here last, so here the backend takes the change over. */

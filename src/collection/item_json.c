@@ -408,7 +408,7 @@ enum err item_json_spaces(yyjson_val *v, yyjson_val *sparse, struct arena *a, st
 	return e;
 }
 
-static void write_space(struct jw *w, const struct space *s)
+void item_json_write_space(struct jw *w, const struct space *s)
 {
 	jw_obj(w);
 	jw_ki64(w, "size", s->dim);
@@ -425,14 +425,14 @@ static void write_space(struct jw *w, const struct space *s)
 void item_json_write_spaces(struct jw *w, const struct space *s, size_t n)
 {
 	if (n && !s[0].name.n) {
-		write_space(w, &s[0]);
+		item_json_write_space(w, &s[0]);
 		return;
 	}
 	jw_obj(w);
 	for (size_t i = 0; i < n; i++)
 		if (s[i].kind != SPACE_SPARSE) {
 			jw_key_str(w, s[i].name);
-			write_space(w, &s[i]);
+			item_json_write_space(w, &s[i]);
 		}
 	jw_end(w);
 }

@@ -40,6 +40,7 @@ void item_json_write(
 	struct jw *w, const struct collection_item *it, yyjson_val *payload, yyjson_val *vectors);
 /* The member "sparse_vectors", if there are some. */
 bool item_json_write_sparse(struct jw *w, const struct space *s, size_t n);
+void item_json_write_space(struct jw *w, const struct space *s);
 void item_json_write_spaces(struct jw *w, const struct space *s, size_t n);
 
 #endif

@@ -1,8 +1,10 @@
 """Qdrant's own client against /collections and against its local mode: the same calls, the same
 answers. Then what only a server can show: a restart, kill -9, keys, projects, bad input."""
+import hashlib
 import json
 import os
 import random
+import sqlite3
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ import uuid
 import warnings
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from croft_server import Croft, Tap  # noqa: E402
+from croft_server import Croft, Tap, on_postgres  # noqa: E402
 from qdrant_client import QdrantClient, models as m  # noqa: E402
 from qdrant_client.http.exceptions import UnexpectedResponse  # noqa: E402
 
@@ -643,6 +645,58 @@ def server(croft, c):
     tap.ok(croft.get_collection(name).optimizer_status == "ok", "what tunes storage is taken")
 
 
+def snapshots(croft, c):
+    """A collection as a file: made, listed, fetched, recovered under the same name and another, refused when anything is wrong with it."""
+    def everything(name):
+        return {str(p.id): plain(p) for p in croft.scroll(name, limit=5000, with_vectors=True)[0]}
+
+    def upload(name, data, status=200, words=()):
+        body = b"--x\r\ncontent-disposition: form-data; name=\"snapshot\"; filename=\"s\"\r\n\r\n" + data + b"\r\n--x--\r\n"
+        got, said = c.request("POST", f"/collections/{name}/snapshots/upload", body, {"content-type": "multipart/form-data; boundary=x"})
+        return got == status and all(w in said.decode() for w in words) or tap.note(f"{got} {said[:300]}")
+
+    def summed(data):
+        return data + b'{"sha256":"%s"}\n' % hashlib.sha256(data).hexdigest().encode()
+
+    for name in ["rich", "named", "sparse"] + ["lists"] * in_memory:
+        made = croft.create_snapshot(name)
+        tap.ok([x.name for x in croft.list_snapshots(name)] == [made.name], f"{name}: a snapshot is made and listed", made)
+        status, data = c.get(f"/collections/{name}/snapshots/{made.name}")
+        tap.ok(status == 200 and upload("other", data), f"{name}: fetched, and recovered under another name")
+        tap.ok(everything("other") == everything(name) and croft.get_collection("other").config.params == croft.get_collection(name).config.params,
+               f"{name}: with every point and the kinds of vectors")
+        croft.delete_collection("other")
+    name = "rich"
+    before = everything(name)
+    croft.update_collection_aliases([m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=name, alias_name="safe"))])
+    croft.delete(name, points_selector=list(range(1, 100)))
+    croft.upsert(name, [m.PointStruct(id=70000, vector=vector(4))])
+    tap.ok(croft.recover_snapshot(name, location=f"{c.base}/collections/{name}/snapshots/{made.name.replace('lists', name).replace('sparse', name)}") and
+           everything(name) == before == everything("safe"), "recovered from where it is kept, under its name and alias")
+    q = vector(4)
+    exact = croft.query_points(name, query=q, limit=9, search_params=m.SearchParams(exact=True)).points
+    tap.ok([p.id for p in croft.query_points("safe", query=q, limit=9).points] == [p.id for p in exact], "and is searched")
+    status, data = c.get(f"/collections/{name}/snapshots/{croft.list_snapshots(name)[-1].name}")
+    lines = data.split(b"\n")[:-2]
+    join = lambda some: summed(b"\n".join(some) + b"\n")  # noqa: E731
+    tap.ok(join(lines) == data, "the sum is of what is before it")
+    wrong = {"a byte": data[:5000] + b"x" + data[5001:], "the end": data[:len(data) // 2], "everything": b"", "the sum": b"\n".join(lines) + b"\n",
+             "a line": join(lines[:7] + lines[8:]), "the head": join(lines[1:]), "JSON": join(lines[:3] + [b"{"] + lines[4:]),
+             "a size": join(lines[:5] + [b'{"id": 5, "payload": {}, "vector": [1, 2]}'] + lines[6:]), "an id": join(lines[:5] + [b'{"payload": {}}'] + lines[6:]),
+             "the kinds": join([b'{"croft_collection": 1, "vectors": {"": {"size": 0, "distance": "x"}}, "items": 400}'] + lines[1:])}
+    for what, bad in wrong.items():
+        tap.ok(upload(name, bad, 400, ["error"]), f"a snapshot with {what} wrong is refused")
+    tap.ok(everything(name) == before, "and changes nothing")
+    if not on_postgres():
+        rows = sqlite3.connect(os.path.join(c.home, "croft.db"), timeout=30).execute("SELECT COUNT(*) FROM collection WHERE project LIKE 'recover:%'").fetchall()
+        tap.same(rows, [(0,)], "nor leaves anything")
+    refused(lambda: croft.recover_snapshot(name, location="http://elsewhere.example/collections/rich/snapshots/rich-1.snapshot"), 400, ["location", "upload"], "from elsewhere")
+    refused(lambda: croft.recover_snapshot(name, location="file:///etc/passwd"), 404, ["passwd"], "from a file of the server")
+    refused(lambda: croft.delete_snapshot(name, "rich-99.snapshot"), 404, [], "no such snapshot")
+    tap.ok(croft.delete_snapshot("named", croft.list_snapshots("named")[0].name) and not croft.list_snapshots("named"), "a snapshot is deleted")
+    croft.update_collection_aliases([m.DeleteAliasOperation(delete_alias=m.DeleteAlias(alias_name="safe"))])
+
+
 def aliases(both):
     """Other names of collections: made, moved with others at once, renamed, deleted, refused."""
     make = lambda k, a: m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=k, alias_name=a))  # noqa: E731
@@ -833,6 +887,7 @@ with Croft() as c:
     formulas(both)
     samples(both)
     upserts(both)
+    snapshots(croft, c)
     server(croft, c)
     aliases(both)
     bad_input(croft, c.base)

@@ -690,6 +690,18 @@ export interface Routes {
   "GET /collections/{collection}/aliases": { query: undefined; body: undefined; reply: Record<string, unknown> };
   /** Qdrant: change aliases, all at one moment or none. */
   "POST /collections/aliases": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: the versions of a collection. */
+  "GET /collections/{collection}/snapshots": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: make a version. */
+  "POST /collections/{collection}/snapshots": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: a version as one file. */
+  "GET /collections/{collection}/snapshots/{snapshot}": { query: undefined; body: undefined; reply: undefined };
+  /** Qdrant: delete a version. */
+  "DELETE /collections/{collection}/snapshots/{snapshot}": { query: undefined; body: undefined; reply: Record<string, unknown> };
+  /** Qdrant: a collection becomes what a snapshot of this server has. */
+  "PUT /collections/{collection}/snapshots/recover": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
+  /** Qdrant: a collection becomes what a file has, as a whole or not at all. */
+  "POST /collections/{collection}/snapshots/upload": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: index a field of the payloads (all of them are, always). */
   "PUT /collections/{collection}/index": { query: undefined; body: Record<string, unknown>; reply: Record<string, unknown> };
   /** Qdrant: no longer index a field. */
