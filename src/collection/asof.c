@@ -249,7 +249,7 @@ static uint64_t left_by_live(struct asof *x)
 	struct collection *live =
 		!e && l.bytes ? take_pinned(collections_of(x->k.c), str_c(number)) : NULL;
 	if (live) {
-		memory_of(live, layout_of(live), 0, -1, &m);
+		memory_of(live, layout_of(live), 0, &m);
 		used = m.now;
 		let_go_pinned(live);
 	}

@@ -363,8 +363,9 @@ void kinds_clear(struct collection *k);
 enum err kinds_scores(struct collection *k, const struct space *s, const struct item_vector *v,
 	const uint64_t *nums, size_t n, float *out, const struct cancel *cancel,
 	struct errtext *et) MUST_CHECK;
-uint64_t kinds_bytes(struct collection *k); /* of their indexes in memory */
-size_t kinds_rows(struct collection *k);    /* vectors of lists, in all spaces */
+struct vindex *kinds_vectors(struct collection *k, size_t place); /* of lists; NULL: none */
+uint64_t kinds_bytes(struct collection *k);                       /* all but kinds_vectors */
+size_t kinds_rows(struct collection *k); /* vectors of lists, in all spaces */
 /* Their files; lists: of the file of ids, which gives up its counts. ERR_CORRUPT, ...: the index is
  * as it was, or empty. */
 struct ids_lists;

@@ -92,16 +92,21 @@ struct memory_state {
 	uint64_t now, then;   /* everything that follows */
 	uint64_t fields, ids; /* the index of the payloads; ids and where they are */
 	uint64_t keyword;     /* the index of words */
-	uint64_t kinds;       /* those of sparse vectors and lists of vectors */
+	uint64_t kinds;       /* those of sparse vectors, and how long lists are */
+	/* Plain vectors; lists too, whose vectors are its items. */
 	struct memory_space spaces[COLLECTION_SPACES_MAX];
 	size_t n_spaces;
 };
 
-/* With `more` items in one place (-1: in each), whose payloads are not counted. */
-void memory_of(struct collection *k, const struct layout *l, uint64_t more, int place,
-	struct memory_state *out);
-/* ERR_LIMIT, with the numbers: they would pass the collection's limit. */
-enum err memory_room(struct collection *k, const struct layout *l, uint64_t more, int place,
+/* With `more` items: of plain vectors to the byte; of everything else as those there have on
+ * average. */
+void memory_of(
+	struct collection *k, const struct layout *l, uint64_t more, struct memory_state *out);
+/* ERR_LIMIT, with the numbers: these items would pass the collection's limit (lists to the byte
+ * too); or n vectors in one place of items that are there. */
+enum err memory_room(struct collection *k, const struct layout *l,
+	const struct collection_item *items, size_t n, struct errtext *et) MUST_CHECK;
+enum err memory_room_in(struct collection *k, const struct layout *l, uint64_t n, int place,
 	struct errtext *et) MUST_CHECK;
 /* For one who has it from take_open: back to its files, when nobody used it for long. */
 void memory_evict(struct collection *k);

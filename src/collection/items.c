@@ -216,7 +216,7 @@ static enum err put_one(struct change *x, struct tx *tx, size_t i, struct errtex
 static enum err put_in(struct change *x, struct tx *tx, struct errtext *et)
 {
 	x->makes = 0;
-	enum err e = memory_room(x->k, x->l, x->n, -1, et);
+	enum err e = memory_room(x->k, x->l, x->items, x->n, et);
 	for (size_t i = 0; i < x->n && !e; i++)
 		e = put_one(x, tx, i, et);
 	return e || !x->makes ? e : lacking_tell(tx, x->k->number, x->makes, et);
@@ -534,7 +534,7 @@ static enum err fill_in(struct change *x, struct tx *tx, struct errtext *et)
 	const struct space *s = &x->l->spaces[f->place];
 	enum err e = OK;
 	f->gone = f->place >= x->l->n || !space_lives(s) || s->since != f->since;
-	e = f->gone ? OK : memory_room(x->k, x->l, x->n, f->place, et);
+	e = f->gone ? OK : memory_room_in(x->k, x->l, x->n, f->place, et);
 	for (size_t i = 0; i < x->n && !e && !f->gone; i++)
 		e = fill_one(f, tx, i, et);
 	return e || f->gone ? e : f->also(f->ctx, tx, et);

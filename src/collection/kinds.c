@@ -4,7 +4,8 @@
  *
  * Of a list each vector is in a vector index, under the item's number and its place in the list. A
  * search looks for the neighbours of each of the query's vectors; the items that they belong to are
- * candidates, and are scored with all their vectors. Few items are all candidates.
+ * candidates, and are scored with all their vectors. It looks for more until no other item can be
+ * better. Few items are all candidates.
  *
  * An index is made when the collection is loaded and lives as long as that. */
 #include "collection/collection_int.h"
@@ -137,18 +138,18 @@ bool kinds_any(const struct collection *k)
 	return false;
 }
 
+struct vindex *kinds_vectors(struct collection *k, size_t place)
+{
+	return k->kinds[place] ? k->kinds[place]->rows : NULL;
+}
+
 uint64_t kinds_bytes(struct collection *k)
 {
 	uint64_t n = 0;
 	for (size_t s = 0; s < COLLECTION_SPACES_MAX; s++) {
 		const struct kind_index *x = k->kinds[s];
-		struct vindex_bytes rows;
 		if (x && x->sparse)
 			n += sparse_bytes(x->sparse);
-		if (x && x->rows) {
-			vindex_size(x->rows, &rows);
-			n += rows.total;
-		}
 		pthread_rwlock_rdlock(&k->lock);
 		n += x ? x->n_nums * sizeof *x->n_rows : 0;
 		pthread_rwlock_unlock(&k->lock);
@@ -343,9 +344,9 @@ struct late {
 	struct kind_index *x;
 	const struct item_query *q;
 	const struct bitmap *among;
-	struct bitmap candidates;
-	uint64_t scored;  /* vectors */
-	struct hit *hits; /* of all candidates */
+	struct bitmap candidates, seen; /* to be scored; that were */
+	uint64_t scored;                /* vectors */
+	struct hit *hits;
 	size_t n, max;
 	struct errtext *et;
 };
@@ -360,17 +361,18 @@ static enum err all_candidates(struct late *l)
 {
 	pthread_rwlock_rdlock(&l->k->lock);
 	for (uint64_t num = 0; num < l->x->n_nums; num++)
-		if (l->x->n_rows[num] && (!l->among || bitmap_has(l->among, num)))
+		if (l->x->n_rows[num] && (!l->among || bitmap_has(l->among, num)) &&
+			!bitmap_has(&l->seen, num))
 			bitmap_add(&l->candidates, num);
 	pthread_rwlock_unlock(&l->k->lock);
 	return l->candidates.err ? no_memory(l->et) : OK;
 }
 
-/* The items of the nearest vectors of each of the query's. */
-static enum err near_candidates(struct late *l, struct vindex_answer *a)
+/* The items of the `each` nearest vectors of each of the query's. *bound: no other item can have a
+ * higher score, if the graph has found the nearest. */
+static enum err near_candidates(struct late *l, size_t each, double *bound, struct vindex_answer *a)
 {
 	const struct item_query *q = l->q;
-	size_t each = MAX((size_t)q->ef, MIN(MAX(4 * l->max, (size_t)64), (size_t)4096));
 	struct hit *near = malloc(each * sizeof *near);
 	struct vindex_filter f = {.keep = keep_row,
 		.ctx = (void *)l->among,
@@ -378,6 +380,7 @@ static enum err near_candidates(struct late *l, struct vindex_answer *a)
 					    (collection_count(l->k) + 1)
 				  : 0};
 	enum err e = near ? OK : no_memory(l->et);
+	*bound = 0;
 	for (size_t i = 0; i < q->rows && !e; i++) {
 		struct vindex_answer one = {0};
 		struct vindex_query v = {.vector = q->vector + i * q->dim,
@@ -387,7 +390,9 @@ static enum err near_candidates(struct late *l, struct vindex_answer *a)
 			.cancel = q->cancel};
 		e = vindex_search(l->x->rows, &v, near, &one, l->et);
 		for (size_t j = 0; j < one.n && !e; j++)
-			bitmap_add(&l->candidates, near[j].key >> ROW_BITS);
+			if (!bitmap_has(&l->seen, near[j].key >> ROW_BITS))
+				bitmap_add(&l->candidates, near[j].key >> ROW_BITS);
+		*bound += one.n == each ? (double)near[each - 1].score : -INFINITY;
 		a->ef = one.ef;
 		a->compared += one.compared;
 		a->how = one.how == VINDEX_GRAPH ? VINDEX_GRAPH : a->how;
@@ -444,10 +449,12 @@ static enum err score_all(struct late *l)
 	struct chunk *c = calloc(1, sizeof *c);
 	uint64_t nums[AT_ONCE], from = 0;
 	size_t got;
-	l->hits = malloc((l->candidates.count + 1) * sizeof *l->hits);
-	enum err e = c && l->hits ? OK : no_memory(l->et);
+	struct hit *hits = realloc(l->hits, (l->n + l->candidates.count + 1) * sizeof *hits);
+	l->hits = hits ? hits : l->hits;
+	enum err e = c && hits ? OK : no_memory(l->et);
 	while (!e && (got = bitmap_keys(&l->candidates, from, nums, AT_ONCE))) {
 		for (size_t i = 0; i < got && !e; i++) {
+			bitmap_add(&l->seen, nums[i]);
 			pthread_rwlock_rdlock(&l->k->lock);
 			size_t n = rows_of(l->x, nums[i]);
 			pthread_rwlock_unlock(&l->k->lock);
@@ -465,7 +472,8 @@ static enum err score_all(struct late *l)
 	}
 	e = e ? e : score_chunk(l, c);
 	free(c);
-	return e;
+	bitmap_free(&l->candidates);
+	return !e && l->seen.err ? no_memory(l->et) : e;
 }
 
 static int best_first(const void *a, const void *b)
@@ -476,10 +484,46 @@ static int best_first(const void *a, const void *b)
 	return (x->key > y->key) - (x->key < y->key);
 }
 
-/* Worst is a score as it is asked for: of L2 a distance, whose square is minus the sum. */
-static bool good_enough(const struct space *s, const struct item_query *q, float score)
+/* The lowest score of a hit; worst is one as it is asked for: of L2 a distance, whose square is
+ * minus the sum. */
+static float least_score(const struct space *s, const struct item_query *q)
 {
-	return isnan(q->worst) || score >= distance_score(s->distance, q->worst);
+	return isnan(q->worst)              ? -INFINITY
+	       : s->distance == DISTANCE_L2 ? -q->worst * q->worst
+					    : q->worst;
+}
+
+/* What an item must be better than to be a hit. */
+static double bar(struct late *l, float least)
+{
+	if (l->n)
+		qsort(l->hits, l->n, sizeof *l->hits, best_first);
+	return l->n < l->max ? (double)least : (double)MAX(l->hits[l->max - 1].score, least);
+}
+
+/* Twice as many neighbours until no item that was not scored can be a hit (the threshold algorithm
+ * of Fagin, Lotem and Naor, PODS 2001), unless the effort is given. When it would be a good part of
+ * all vectors, all items are scored. */
+static enum err score_near(struct late *l, float least, struct vindex_answer *a)
+{
+	enum { EACH_MAX = 4096, PART = 8 };
+	const struct item_query *q = l->q;
+	size_t rows = vindex_count(l->x->rows);
+	size_t each = MAX((size_t)q->ef, MIN(MAX(4 * l->max, (size_t)64), (size_t)EACH_MAX));
+	for (;; each *= 2) {
+		double bound;
+		enum err e = near_candidates(l, each, &bound, a);
+		e = e ? e : score_all(l);
+		if (e || q->ef || bound <= bar(l, least))
+			return e;
+		if (each * 2 * PART > rows) {
+			a->how = VINDEX_SCAN;
+			e = all_candidates(l);
+			return e ? e : score_all(l);
+		}
+		if (each * 2 > EACH_MAX)
+			return OK;
+	}
 }
 
 static enum err query_rows(struct collection *k, const struct space *s, struct kind_index *x,
@@ -489,16 +533,18 @@ static enum err query_rows(struct collection *k, const struct space *s, struct k
 	struct late l = {.k = k, .x = x, .q = q, .among = among, .max = max, .et = et};
 	bool all = q->exact || vindex_count(x->rows) < EXACT_ROWS ||
 		   (among && among->count <= FEW_ITEMS + 4 * max);
+	float least = least_score(s, q);
 	a->how = VINDEX_SCAN;
-	enum err e = all ? all_candidates(&l) : near_candidates(&l, a);
-	e = e ? e : score_all(&l);
+	enum err e = all ? all_candidates(&l) : score_near(&l, least, a);
+	e = e || !all ? e : score_all(&l);
 	if (!e && l.n)
 		qsort(l.hits, l.n, sizeof *l.hits, best_first);
 	for (size_t i = 0; i < l.n && a->n < max && !e; i++)
-		if (good_enough(s, q, l.hits[i].score))
+		if (l.hits[i].score >= least)
 			out[a->n++] = l.hits[i];
 	a->compared += l.scored;
 	bitmap_free(&l.candidates);
+	bitmap_free(&l.seen);
 	free(l.hits);
 	return e;
 }
@@ -515,6 +561,7 @@ static enum err scores_of_rows(struct collection *k, struct kind_index *x,
 	for (size_t i = 0, at = 0; i < n && !e; i++) /* in the order of their numbers */
 		out[i] = at < l.n && l.hits[at].key == nums[i] ? l.hits[at++].score : NAN;
 	bitmap_free(&l.candidates);
+	bitmap_free(&l.seen);
 	free(l.hits);
 	return e;
 }

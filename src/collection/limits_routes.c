@@ -109,7 +109,7 @@ void get_memory(struct croft *c, struct http_request *rq, struct http_response *
 	enum err e = want_number(rq, "more", 0, (int64_t)1 << 31, &more, &et);
 	e = e ? e : collection_open(c, project_of(rq), name_of(rq), &k, rq->cancel, &et);
 	if (!e)
-		memory_of(k, layout_of(k), (uint64_t)more, -1, &m);
+		memory_of(k, layout_of(k), (uint64_t)more, &m);
 	jw_obj(&w);
 	jw_ki64(&w, "limit", (int64_t)m.limit);
 	jw_ki64(&w, "total", (int64_t)m.now);

@@ -355,7 +355,7 @@ static enum err room_for_both(
 	struct collection *k, const struct migration_plan *p, struct errtext *et)
 {
 	struct memory_state m;
-	memory_of(k, layout_of(k), 0, -1, &m);
+	memory_of(k, layout_of(k), 0, &m);
 	if (!m.limit || m.now + p->to_bytes <= m.limit)
 		return OK;
 	return err_set(et, ERR_LIMIT,
