@@ -96,6 +96,10 @@ bench-sparse: all ## sparse vectors beside SciPy and NumPy (N=200000)
 bench-collections: all ## collections through HTTP with JSON: puts, queries, opening (ITEMS=200000 DIM=384)
 	@bench/collections.sh $(BUILD)
 
+.PHONY: bench-opening
+bench-opening: all ## opening a collection with its saved files and without, hybrid search (ITEMS=200000 DIM=64)
+	@python3 bench/opening.py $(BUILD)
+
 .PHONY: bench-versions
 bench-versions: all ## versions of collections: commit, diff, search, restore, bytes (ITEMS=100000 DIM=384)
 	@bench/versions.sh $(BUILD)
