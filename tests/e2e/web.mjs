@@ -293,7 +293,7 @@ async function all() {
     await w.page.getByRole('button', { name: 'Filters and stages' }).click()
     await w.page.getByLabel('Filters from the question').check()
     await w.page.locator('.stage-trail').waitFor()
-    await becomes(async () => /type markdown/.test(await w.page.locator('.stage-trail').innerText()), 'the derived filter')
+    await becomes(async () => /type markdown \(“markdown”\)/.test(await w.page.locator('.stage-trail').innerText()), 'the derived filter, with its word')
     await w.page.getByRole('button', { name: 'Without this filter' }).click()
     await settles(() => w.page.locator('.stage-trail').count(), 0, 'trails without it')
     await w.page.getByLabel('Whole sections').check()
