@@ -31,6 +31,9 @@ static void test_store_pg__marks_outside_of_literals(void)
 		{"SELECT '?", "SELECT '?", 0},
 		{"SELECT /* ?", "SELECT /* ?", 0},
 		{"?+?*?", "$1+$2*$3", 3},
+		{"f @? CAST(? AS jsonpath) AND g @? ?", "f @? CAST($1 AS jsonpath) AND g @? $2", 2},
+		{"'@?' || ? || \"@?\" @?", "'@?' || $1 || \"@?\" @?", 1},
+		{"f @?? -- @?", "f @?$1 -- @?", 1},
 		{"", "", 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -496,6 +499,58 @@ static void test_store_pg__the_answer_to_a_commit_is_lost(void)
 	db_close(db);
 }
 
+/* ---- beside transactions ---- */
+
+static void *cancel_soon(void *arg)
+{
+	clock_sleep_ms(300);
+	cancel_set(arg);
+	return NULL;
+}
+
+/* Each statement by itself, outside of transactions, on a connection of its own; the first that
+ * fails ends it. */
+static void test_store_pg__beside_transactions(void)
+{
+	static const char *const index[] = {"SET maintenance_work_mem = '8MB'",
+		"CREATE INDEX CONCURRENTLY beside_v ON v (t)", "VACUUM v"},
+				 *const failing[] = {"CREATE TABLE beside_a (a INT)",
+					 "SELECT nothing", "CREATE TABLE beside_b (b INT)"},
+				 *const two[] = {"SELECT 1; SELECT nothing"},
+				 *const slow[] = {"SELECT pg_sleep(60)"};
+	struct db *db = open_at(tap_pg_url());
+	struct cancel stop = {0};
+	struct tx *tx;
+	pthread_t t;
+	CHECK_OK(db_beside(db, index, ARRAY_LEN(index), NULL, &et), &et);
+	CHECK_OK(db_beside(db, NULL, 0, NULL, &et), &et);
+	CHECK(db_beside(db, failing, ARRAY_LEN(failing), NULL, &et) != OK);
+	CHECK(strstr(et.msg, "nothing"));
+	CHECK(db_beside(db, two, ARRAY_LEN(two), NULL, &et) != OK);
+	CHECK_OK(db_begin(db, TX_READ, &tx, &et), &et);
+	struct row *r = first_row(tx,
+		"SELECT to_regclass('beside_v') IS NOT NULL, to_regclass('beside_a') IS NOT NULL, "
+		"to_regclass('beside_b') IS NOT NULL, current_setting('maintenance_work_mem') = "
+		"'8MB'");
+	CHECK_INT(row_i64(r, 0), 1);
+	CHECK_INT(row_i64(r, 1), 1);
+	CHECK_INT(row_i64(r, 2), 0);
+	CHECK_INT(row_i64(r, 3), 0); /* of its own connection */
+	row_free(r);
+	db_rollback(tx);
+	uint64_t began = clock_mono_ns();
+	CHECK_OK(thread_start(&t, cancel_soon, &stop, "cancel", &et), &et);
+	CHECK_ERR(db_beside(db, slow, ARRAY_LEN(slow), &stop, &et), ERR_CANCELLED);
+	CHECK(clock_mono_ns() - began < 20000000000u);
+	pthread_join(t, NULL);
+	db_close(db);
+	char url[1024];
+	snprintf(url, sizeof url, "sqlite:%s/beside.db", tap_tmpdir());
+	CHECK_OK(db_open(url, &db, &et), &et);
+	CHECK_ERR(db_beside(db, index, ARRAY_LEN(index), NULL, &et), ERR_UNSUPPORTED);
+	db_close(db);
+}
+
 static void test_store_pg__a_password_is_never_shown(void)
 {
 	static const char *const bad[] = {"postgres://u:hunter2@127.0.0.1:port/x",
@@ -515,5 +570,5 @@ TESTS(T(test_store_pg__marks_outside_of_literals), T(test_store_pg__types_in_scr
 	T(test_store_pg__statements_inside_a_long_query),
 	T(test_store_pg__read_modify_write_across_servers),
 	T(test_store_pg__servers_may_start_at_once), T(test_store_pg__cut_while_idle_and_inside),
-	T(test_store_pg__the_answer_to_a_commit_is_lost),
+	T(test_store_pg__the_answer_to_a_commit_is_lost), T(test_store_pg__beside_transactions),
 	T(test_store_pg__a_password_is_never_shown))
