@@ -476,7 +476,7 @@ enum err collection_set_keyword(struct collection *k, const struct keyword_setti
 enum err keyword_none(const struct collection *k, struct errtext *et)
 {
 	return err_set(et, ERR_INVALID,
-		"the collection %.*s has no keyword index: croft collections words %.*s --field "
+		"the collection %.*s has no keyword index: croft collections words %.*s --fields "
 		"NAME makes one",
 		STR_FMT(k->name), STR_FMT(k->name));
 }
