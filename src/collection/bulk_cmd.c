@@ -139,8 +139,7 @@ enum err run_collections_make_dataset(struct cmd *cmd, struct errtext *et)
 
 static void print_jobs(struct cmd *cmd, yyjson_val *jobs)
 {
-	static const char *const titles[] = {
-		"JOB", "WHAT", "STATE", "DONE", "ITEMS", "BY", "BEGUN"};
+	static const char *const titles[] = {"JOB", "WHAT", "STATE", "ITEMS", "BEGUN"};
 	struct cmd_table *t = cmd_table(cmd, titles, ARRAY_LEN(titles));
 	yyjson_val *j;
 	size_t i, n;
@@ -150,13 +149,12 @@ static void print_jobs(struct cmd *cmd, yyjson_val *jobs)
 		int64_t total = json_i64(p, "total", 0);
 		cmd_cell(t, "%.*s", STR_FMT(json_str(j, "id")));
 		cmd_cell(t, "%.*s", STR_FMT(json_str(j, "what")));
-		cmd_cell(t, "%.*s", STR_FMT(json_str(j, "state")));
 		if (total)
-			cmd_cell(t, "%lld %%", (long long)(100 * json_i64(p, "done", 0) / total));
+			cmd_cell(t, "%.*s %lld %%", STR_FMT(json_str(j, "state")),
+				(long long)(100 * json_i64(p, "done", 0) / total));
 		else
-			cmd_cell(t, "%s", "");
+			cmd_cell(t, "%.*s", STR_FMT(json_str(j, "state")));
 		cmd_cell(t, "%lld", (long long)json_i64(j, "items", 0));
-		cmd_cell(t, "%.*s", STR_FMT(json_str(j, "by")));
 		cmd_cell(t, "%.19s", json_str(j, "begun").p);
 	}
 	cmd_table_end(t);

@@ -79,7 +79,7 @@ def table():
     """Each command's options: {"artifact push": {"--alias": True (takes a value), ...}}."""
     commands = {}
     for line in croft("help").split("Commands:\n")[1].split("\n\n")[0].splitlines():
-        m = re.match(r"  (\w+(?: \w+)?)(  | [A-Z]|$)", line)
+        m = re.match(r"  ([\w-]+(?: [\w-]+)?)(  | [A-Z]|$)", line)
         if m:
             commands[m.group(1)] = {}
     for name, options in commands.items():

@@ -33,7 +33,12 @@ export function numberColour(t: number): Rgb {
   return stops[i]!.map((v, k) => Math.round(v + (stops[i + 1]![k]! - v) * (x - i))) as Rgb
 }
 
-const bytesOf = (base64: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
+/** A loop: a call for each of millions of bytes takes seconds. */
+function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64), bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
+  return bytes
+}
 export const floats = (base64: string): Float32Array => new Float32Array(bytesOf(base64).buffer)
 export const integers = (base64: string): Int32Array => new Int32Array(bytesOf(base64).buffer)
 

@@ -129,7 +129,12 @@ function Picture({ k, map }: { k: Collection; map: CollectionMap }) {
     : by && by !== TRAFFIC && field ? byField(field, dark)
       : byCluster(cluster, map.clusters, map.noise, dark)), [by, field, traffic, dark, map])
   const mark = useMark(k, map)
-  const at = useMemo(() => new Map(ids.map((id, i) => [String(id), i])), [map])
+  // of a million points only when somebody asks where hits are
+  const places = useRef<{ of: CollectionMap; at: Map<string, number> } | null>(null)
+  const placeOf = (id: Id): number => {
+    if (places.current?.of !== map) places.current = { of: map, at: new Map(ids.map((d, i) => [String(d), i])) }
+    return places.current.at.get(String(id)) ?? -1
+  }
   useEffect(() => setOnly(null), [by])
   return (
     <>
@@ -146,7 +151,7 @@ function Picture({ k, map }: { k: Collection; map: CollectionMap }) {
           <label class="small dim map-by"><input type="checkbox" checked={lines} onChange={(e) => setLines(e.currentTarget.checked)} /> Density</label>
         )}
         <Mark map={map} mark={mark} />
-        <Find k={k} map={map} onFound={(list) => setFound(list && list.map((id) => at.get(String(id)) ?? -1))} />
+        <Find k={k} map={map} onFound={(list) => setFound(list && list.map(placeOf))} />
       </div>
       {(error ?? uncounted ?? mark.error) && (
         <Failure error={(error ?? uncounted ?? mark.error)!} retry={() => { reload(); recount(); mark.reload() }} />
