@@ -41,6 +41,7 @@ const struct option collection_search_options[] = {
 	{"fusion", 0, "METHOD", "With --mode hybrid: rrf (by ranks) or score"},
 	{"weights", 0, "V,K", "With --mode hybrid: of vectors and of words (1,1)"},
 	{"as-of", 0, "VERSION", "In a version: a number, a tag or a time"},
+	{"formula", 0, "JSON", "Score what is found by a formula over $score and payloads"},
 };
 const struct option collection_keyword_options[] = {
 	{"fields", 'f', "FIELDS", "Fields of the payloads, with weights: title=2,text"},
@@ -483,6 +484,10 @@ static enum err search_body(struct cmd *cmd, struct buf *b, struct errtext *et)
 	if (cmd_opt(cmd, "filter").n) {
 		jw_key(&w, "filter");
 		jw_raw(&w, cmd_opt(cmd, "filter"));
+	}
+	if (cmd_opt(cmd, "formula").n) {
+		jw_key(&w, "formula");
+		jw_raw(&w, cmd_opt(cmd, "formula"));
 	}
 	if (like.n && str_u64(like, &id)) {
 		jw_key(&w, "id");

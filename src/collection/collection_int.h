@@ -639,7 +639,7 @@ enum {
 	N_MOVE_OPTIONS = 1,
 	N_IMPORT_OPTIONS = 9,
 	N_EXPORT_OPTIONS = 4,
-	N_SEARCH_OPTIONS = 10
+	N_SEARCH_OPTIONS = 11
 };
 
 enum err run_collections_versions(struct cmd *cmd, struct errtext *et);

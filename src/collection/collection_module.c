@@ -62,6 +62,7 @@ static const struct route routes[] = {
 		"\"hybrid\", fusion?: object, space?, filter?: object, k?: int, "
 		"worst?: number, "
 		"ef?: int, exact?: boolean, as_of?: int | string, "
+		"formula?: number | string | object, defaults?: object, candidates?: int, "
 		"vectors?: boolean }",
 		"{ hits: (CollectionItem & { score: number, sources?: { vector: HitShare | null, "
 		"keyword: HitShare | null } })[], mode, exact: boolean, compared: int, "

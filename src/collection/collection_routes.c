@@ -1,5 +1,6 @@
 /* Croft's own routes of collections. */
 #include "collection/asof.h"
+#include "collection/formula.h"
 #include "collection/item_json.h"
 #include "collection/keyword_int.h"
 #include "collection/version_routes.h"
@@ -289,8 +290,10 @@ struct sought {
 	struct fusion fusion;
 	struct item_id self;
 	struct item_search how;
-	bool cut;                   /* a beginning or a misspelt word stands for too many */
-	struct hybrid_hit *sources; /* beside the hits; NULL: there is one source */
+	bool cut;                      /* a beginning or a misspelt word stands for too many */
+	struct hybrid_hit *sources;    /* beside the hits; NULL: there is one source */
+	const struct formula *formula; /* that scores what was found; NULL: none */
+	size_t k;                      /* hits of which q.k are candidates */
 };
 
 static enum err sought_text(struct croft *c, struct http_request *rq, struct collection *k,
@@ -366,6 +369,23 @@ static enum err plain_text(struct http_request *rq, struct sought *x, struct err
 	return e;
 }
 
+/* A formula scores the candidates: the best of the search by themselves. */
+static enum err parse_scoring(struct http_request *rq, struct collection *k, yyjson_val *o,
+	struct sought *x, struct errtext *et)
+{
+	yyjson_val *formula = item_json_get(o, "formula");
+	int64_t candidates = (int64_t)MIN(MAX(4 * x->q.k, 100), (size_t)COLLECTION_K_MAX);
+	x->k = x->q.k;
+	if (!formula)
+		return OK;
+	enum err e =
+		json_want_i64(o, "candidates", (int64_t)x->k, COLLECTION_K_MAX, &candidates, et);
+	x->q.k = (size_t)candidates;
+	return e ? e
+		 : formula_parse(
+			   k, formula, item_json_get(o, "defaults"), rq->arena, &x->formula, et);
+}
+
 static enum err parse_search(struct croft *c, struct http_request *rq, struct collection *k,
 	yyjson_val *o, struct sought *x, struct errtext *et)
 {
@@ -386,6 +406,7 @@ static enum err parse_search(struct croft *c, struct http_request *rq, struct co
 	x->q.worst = (float)worst;
 	x->q.want = (struct item_want){true, vectors};
 	x->q.cancel = rq->cancel;
+	e = e ? e : parse_scoring(rq, k, o, x, et);
 	e = e ? e : parse_mode(rq, k, o, x, et);
 	if (e || x->mode == BY_WORDS)
 		return e;
@@ -445,6 +466,24 @@ static enum err search(struct http_request *rq, struct collection *k, struct sou
 	return e;
 }
 
+/* `worst` is of the formula's scores. */
+static enum err search_scored(struct http_request *rq, struct collection *k, struct sought *x,
+	struct item_hit **hits, size_t *n, struct errtext *et)
+{
+	struct hit_list found = {.weight = 1}, scored = {0};
+	float worst = x->q.worst;
+	x->q.worst = NAN;
+	enum err e = search(rq, k, x, &found.hits, &found.n, et);
+	e = e ? e
+	      : formula_rescore(
+			k, x->formula, &found, 1, worst, x->k, rq->cancel, rq->arena, &scored, et);
+	e = e ? e : collection_fill(k, scored.hits, &scored.n, x->q.want, rq->arena, et);
+	x->sources = NULL; /* they stand beside the hits in another order */
+	*hits = scored.hits;
+	*n = e ? 0 : scored.n;
+	return e;
+}
+
 static bool refilling(struct croft *c, struct http_request *rq)
 {
 	struct vlive x;
@@ -489,7 +528,7 @@ void search_collection(struct croft *c, struct http_request *rq, struct http_res
 	e = e ? e : open_for(c, rq, o, &k, &about, &et);
 	struct live_mark before = live_mark(k);
 	e = e ? e : parse_search(c, rq, k, o, &x, &et);
-	e = e ? e : search(rq, k, &x, &hits, &n, &et);
+	e = e ? e : (x.formula ? search_scored : search)(rq, k, &x, &hits, &n, &et);
 	if (!e)
 		collection_count_hits(k, hits, n);
 	jw_obj(&w);

@@ -636,6 +636,15 @@ def server(croft, c):
            schema["text"].params.lowercase, "indexes that were asked for are shown", schema)
     status, said = c.json("PUT", f"/collections/{name}/index", {"field_name": "x", "field_schema": "odd"})
     tap.ok(status == 400 and "field_schema" in said["status"]["error"], "an index of no type", said)
+    q, f = vector(4), {"sum": ["$score", {"mult": [0.5, {"key": "tag", "match": {"value": "red"}}]}]}
+    want = croft.query_points("formulas", prefetch=[m.Prefetch(query=q, limit=40)], limit=5, query=m.FormulaQuery(**{"formula": f})).points
+    status, said = c.json("POST", "/api/v1/collections/formulas/search", {"vector": q, "k": 5, "candidates": 40, "formula": f})
+    tap.ok(status == 200 and close([[p.id, p.score] for p in want], [[h["id"], h["score"]] for h in said["hits"]]) and said["hits"][0]["payload"],
+           "Croft's own search scores by a formula too", said)
+    status, said = c.json("POST", "/api/v1/collections/formulas/search", {"vector": q, "formula": {"ln": "none"}})
+    tap.ok(status == 400 and "none" in json.dumps(said), "and names what has no value", said)
+    code, out, err = c.cli("collections", "search", "formulas", "--vector", json.dumps(q), "--formula", json.dumps(f), "-k", "1", "--json")
+    tap.ok(code == 0 and json.loads(out)["hits"][0]["id"] == want[0].id, "and the command", out + err)
     tap.ok(croft.cluster_status().status == "disabled", "no cluster")
     info = croft.collection_cluster_info(name)
     tap.ok(info.shard_count == 1 and info.local_shards[0].points_count == croft.count(name).count, "one shard", info)
