@@ -7,6 +7,15 @@ import type { Size } from './places'
 export type Paint = (i: number, out: Uint8Array, at: number) => void
 
 const POINT = 16 // bytes: x, y, z as floats, then the colour
+const SOME = 100_000, SLOW = 40 // points while it moves, where all of them take more than so many ms
+
+/** Coprime to n and near its golden section: steps of it visit all points, and any first part is spread over them. */
+function strideOf(n: number): number {
+  const gcd = (a: number, b: number): number => (b ? gcd(b, a % b) : a)
+  let s = Math.max(1, Math.round(n * 0.6180339887))
+  while (gcd(n, s) > 1) s++
+  return s
+}
 
 const vertexSource = `
 attribute vec3 at;
@@ -81,6 +90,11 @@ export class Cloud {
   private made: Gl | null
   private readonly plain: CanvasRenderingContext2D | null
   private fresh = true
+  /** Of each place in the buffer: the point. */
+  private readonly order: Uint32Array
+  /** All points took long the first time: then few are drawn while it moves. */
+  slow = false
+  private measured = false
   private readonly lost = (e: Event) => e.preventDefault()
   private readonly restored = () => {
     this.made = setUp(this.canvas)
@@ -94,8 +108,11 @@ export class Cloud {
     this.bytes = new ArrayBuffer(this.n * POINT)
     this.floats = new Float32Array(this.bytes)
     this.colours = new Uint8Array(this.bytes)
-    for (let i = 0; i < this.n; i++)
-      for (let d = 0; d < dims; d++) this.floats[4 * i + d] = at[dims * i + d]!
+    this.order = new Uint32Array(this.n)
+    for (let p = 0, i = 0, step = strideOf(this.n); p < this.n; p++, i = (i + step) % this.n) {
+      this.order[p] = i
+      for (let d = 0; d < dims; d++) this.floats[4 * p + d] = at[dims * i + d]!
+    }
     this.made = setUp(canvas)
     this.plain = this.made ? null : canvas.getContext('2d')
     canvas.addEventListener('webglcontextlost', this.lost)
@@ -105,21 +122,30 @@ export class Cloud {
   get how(): 'webgl' | 'canvas' { return this.made ? 'webgl' : 'canvas' }
 
   paint(paint: Paint): void {
-    for (let i = 0; i < this.n; i++) paint(i, this.colours, i * POINT + 12)
+    for (let p = 0; p < this.n; p++) paint(this.order[p]!, this.colours, p * POINT + 12)
     this.fresh = true
   }
 
-  draw(c: Camera, s: Size, ratio: number): void {
+  /** moving: more will come at once, so that few points may do. False: not all were drawn. */
+  draw(c: Camera, s: Size, ratio: number, moving = false): boolean {
+    const count = moving && this.slow ? Math.min(SOME, this.n) : this.n
     const width = Math.round(s.width * ratio), height = Math.round(s.height * ratio)
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width
       this.canvas.height = height
     }
-    if (this.made) this.drawGl(this.made, c, s, ratio)
-    else if (this.plain) this.drawPlain(this.plain, c, s, ratio)
+    const began = performance.now()
+    if (this.made) this.drawGl(this.made, c, s, ratio, count)
+    else if (this.plain) this.drawPlain(this.plain, c, s, ratio, count)
+    if (!this.measured && this.n > SOME) {
+      this.made?.gl.readPixels(0, 0, 1, 1, this.made.gl.RGBA, this.made.gl.UNSIGNED_BYTE, new Uint8Array(4)) // waits for it
+      this.slow = performance.now() - began > SLOW
+      this.measured = true
+    }
+    return count === this.n
   }
 
-  private drawGl({ gl, uniform }: Gl, c: Camera, s: Size, ratio: number): void {
+  private drawGl({ gl, uniform }: Gl, c: Camera, s: Size, ratio: number, count: number): void {
     if (this.fresh) gl.bufferData(gl.ARRAY_BUFFER, this.bytes, gl.STATIC_DRAW)
     this.fresh = false
     gl.viewport(0, 0, this.canvas.width, this.canvas.height)
@@ -132,13 +158,13 @@ export class Cloud {
     if (flat(c)) gl.disable(gl.DEPTH_TEST)
     else gl.enable(gl.DEPTH_TEST)
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT)
-    gl.drawArrays(gl.POINTS, 0, this.n)
+    gl.drawArrays(gl.POINTS, 0, count)
   }
 
-  private drawPlain(p: CanvasRenderingContext2D, c: Camera, s: Size, ratio: number): void {
+  private drawPlain(p: CanvasRenderingContext2D, c: Camera, s: Size, ratio: number, count: number): void {
     const side = pointSize(this.n) * ratio * 0.8
     p.clearRect(0, 0, this.canvas.width, this.canvas.height)
-    for (let i = 0; i < this.n; i++) {
+    for (let i = 0; i < count; i++) {
       const [sx, sy] = c.screen(s, this.floats[4 * i]!, this.floats[4 * i + 1]!, this.floats[4 * i + 2]!)
       const x = sx * ratio, y = sy * ratio
       if (x < -side || y < -side || x > this.canvas.width + side || y > this.canvas.height + side) continue

@@ -14,7 +14,7 @@ import type { Collection, CollectionMap, CollectionMapState } from '../types'
 import { Button, Choice, Empty, Failure, Note, Progress, useEvery, useLoad, useSettled } from '../ui'
 
 type Id = number | string
-const LABELS = 30, HELD = 12, FOUND = 30
+const LABELS = 30, HELD = 12, FOUND = 30, REST = 150
 const TRAFFIC = '\0traffic' // no field has that name
 type Options = { method?: 'umap' | 'pca'; dims?: number; mode?: 'new' | 'align' | 'extend'; filter?: Record<string, unknown> }
 const MAP = '/api/v1/collections/{name}/map' as const
@@ -259,7 +259,7 @@ interface CanvasProps {
 function Canvas(p: CanvasProps) {
   const box = useRef<HTMLDivElement>(null), canvas = useRef<HTMLCanvasElement>(null), over = useRef<HTMLDivElement>(null)
   const level = useRef<SVGGElement>(null)
-  const cloud = useRef<Cloud | null>(null), camera = useRef<Camera | null>(null), frame = useRef(0)
+  const cloud = useRef<Cloud | null>(null), camera = useRef<Camera | null>(null), frame = useRef(0), rest = useRef(0)
   const dims = p.map.dims === 3 ? 3 : 2
   const places = useMemo(() => (dims === 2 ? new Places(p.xy) : null), [p.xy])
   const paths = useMemo(() => (p.lines ? contours(p.xy) : []), [p.xy, p.lines])
@@ -268,11 +268,14 @@ function Canvas(p: CanvasProps) {
   const size = () => ({ width: box.current!.clientWidth, height: box.current!.clientHeight })
 
   const whole = (): Camera => (dims === 3 ? Orbit.round(p.xy, size()) : new Flat(fitted(p.xy, size())))
-  const draw = () => {
+  const draw = (moving = false) => {
     if (!box.current) return // the page has been left, and a lost context or a late effect asked for this
     const s = size(), v = camera.current ??= whole()
     const began = performance.now()
-    cloud.current?.draw(v, s, devicePixelRatio)
+    clearTimeout(rest.current)
+    // where all points take long, the others follow when it stands still
+    if (cloud.current?.draw(v, s, devicePixelRatio, moving) === false) rest.current = window.setTimeout(soon, REST)
+    box.current!.dataset.slow = String(cloud.current?.slow)
     box.current!.dataset.ms = (performance.now() - began).toFixed(2)
     if (level.current && flat(v)) {
       const [x, y] = v.screen(s, 0, 0)
@@ -286,7 +289,11 @@ function Canvas(p: CanvasProps) {
   }
   const soon = () => {
     cancelAnimationFrame(frame.current)
-    frame.current = requestAnimationFrame(draw)
+    frame.current = requestAnimationFrame(() => draw())
+  }
+  const moved = () => {
+    cancelAnimationFrame(frame.current)
+    frame.current = requestAnimationFrame(() => draw(true))
   }
   useEffect(() => {
     const c = new Cloud(canvas.current!, p.xy, dims, soon)
@@ -297,6 +304,7 @@ function Canvas(p: CanvasProps) {
     return () => {
       watch.disconnect()
       cancelAnimationFrame(frame.current)
+      clearTimeout(rest.current)
       c.free()
       cloud.current = null
     }
@@ -320,7 +328,7 @@ function Canvas(p: CanvasProps) {
   const zoom = (factor: number, px?: number, py?: number) => {
     const s = size()
     camera.current = (camera.current ?? whole()).zoomed(s, px ?? s.width / 2, py ?? s.height / 2, factor)
-    soon()
+    moved()
   }
   // a wheel that scrolls the page must be stopped, which a passive listener cannot
   useEffect(() => {
@@ -366,7 +374,7 @@ function Canvas(p: CanvasProps) {
       if (Math.hypot(at[0] - last[0], at[1] - last[1]) > 3) setLine([...line, at])
     } else {
       camera.current = v.moved(at[0] - from[0], at[1] - from[1], e.shiftKey)
-      soon()
+      moved()
     }
   }
   const up = (e: PointerEvent) => {
@@ -387,7 +395,7 @@ function Canvas(p: CanvasProps) {
     else if (e.key === '0') camera.current = null
     else return
     e.preventDefault()
-    soon()
+    moved()
   }
   return (
     <div class={`map-canvas ${p.tool}`} ref={box} tabIndex={0} role="application"
