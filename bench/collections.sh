@@ -19,6 +19,7 @@ export CROFT_HOME="$work/home"
 pid=
 trap 'test -n "$pid" && kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 start() {
+	: >"$work/log" # of the one before: another port
 	"$build/croft" up --listen 127.0.0.1:0 >"$work/log" 2>&1 &
 	pid=$!
 	for _ in $(seq 100); do
@@ -37,7 +38,7 @@ cpu() {
 	postmaster=$(head -1 "${CROFT_TEST_PG_DIR:-/nowhere}/data/postmaster.pid" 2>/dev/null || echo 0)
 	cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) /\1 /' |
 		awk -v server="$pid" -v postmaster="$postmaster" -v tick="$(getconf CLK_TCK)" \
-			'$1 == server || $3 == postmaster {t += $13 + $14} END {printf "%.2f", t / tick}'
+			'$1 == server || $3 == postmaster {t += $13 + $14} $1 == postmaster {t += $15 + $16} END {printf "%.2f", t / tick}'
 }
 resident() { awk '/VmRSS/ {printf "%.0f", $2 / 1024}' "/proc/$pid/status"; }
 "$build/bench/bench_collections" data "$work/items.fbin" "$items" "$dim"
@@ -49,7 +50,7 @@ used=$(cpu)
 row "what ($items x $dim, $backend)" measured goal ""
 row "items a second, put and durable" "$(echo "$(now) $t $items" | awk '{printf "%.0f", $3 / ($1 - $2)}')" "" ""
 row "  CPU of it (us an item, with PostgreSQL's)" "$(echo "$used $c $items" | awk '{printf "%.0f", 1e6 * ($1 - $2) / $3}')" "" ""
-if [ "$backend" = pgvector ]; then
+if [ "$backend" = pgvector ] && [ "$items" -ge 10000 ]; then
 	for _ in $(seq 3000); do
 		grep -q "has a graph over" "$work/log" && break
 		sleep 0.2

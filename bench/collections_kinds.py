@@ -29,7 +29,7 @@ def call(method, path, body=None):
 def stat(p):
     with open(f"/proc/{p}/stat", encoding="ascii", errors="replace") as f:
         parts = f.read().rsplit(")", 1)[1].split()
-    return int(parts[1]), (int(parts[11]) + int(parts[12])) / TICK
+    return int(parts[1]), (int(parts[11]) + int(parts[12])) / TICK, (int(parts[13]) + int(parts[14])) / TICK
 
 
 def cpu():
@@ -39,9 +39,10 @@ def cpu():
     if os.path.exists(there):
         with open(there, encoding="ascii") as f:
             postmaster = int(f.readline())
+        database = stat(postmaster)[2]
         for p in filter(str.isdigit, os.listdir("/proc")):
             try:
-                parent, took = stat(p)
+                parent, took, _ = stat(p)
             except OSError:
                 continue
             if parent == postmaster:
@@ -104,7 +105,7 @@ put()
 took, after = time.time() - began, cpu()
 row("  items put, durable", f"{ITEMS / took:.0f}", f"{1e6 * (after[0] - before[0]) / ITEMS:.0f}", f"{1e6 * (after[1] - before[1]) / ITEMS:.0f}")
 end = time.time() + 300
-while backend == "pgvector" and time.time() < end and any(s["graph"] != "ready" for s in call("GET", "/api/v1/collections/kinds/recall")["spaces"]):
+while backend == "pgvector" and ITEMS >= 10000 and time.time() < end and any(s["graph"] != "ready" for s in call("GET", "/api/v1/collections/kinds/recall")["spaces"]):
     time.sleep(0.5)
 lot = {"must": [{"key": "lot", "match": {"value": 3}}]}
 measure("plain vectors, by graph", lambda: {"space": "v", "vector": vector(64), "k": 10})

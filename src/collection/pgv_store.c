@@ -469,8 +469,11 @@ enum err pgv_facts(
 
 /* ---- how a transaction's queries are run ---- */
 
-/* The vector and the conditions are to be seen by the planner. */
-#define CUSTOM_PLAN "set_config('plan_cache_mode', 'force_custom_plan', true)"
+/* The vector and the conditions are to be seen by the planner; compiling a query takes longer than
+ * these take. */
+#define CUSTOM_PLAN                                                  \
+	"set_config('plan_cache_mode', 'force_custom_plan', true), " \
+	"set_config('jit', 'off', true)"
 #define OFF(what) ", set_config('enable_" what "', 'off', true)"
 #define ON(what) ", set_config('enable_" what "', 'on', true)"
 #define WALK CUSTOM_PLAN OFF("seqscan") OFF("bitmapscan") OFF("sort") ON("indexscan")

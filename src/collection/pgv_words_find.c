@@ -527,6 +527,7 @@ static enum err find_in(struct find *f, struct collection *k, const struct keywo
 	if (e == ERR_NOT_FOUND || (!e && (!s.table || s.filled != PGV_FILLED)))
 		return err_set(et, ERR_BUSY,
 			"the collection is being moved, or its keyword index made: try again");
+	e = e ? e : pgv_plan(f->tx, PGV_AS_IT_LIKES, 1, k->pgv.version, et);
 	f->base = &s.base;
 	f->keep.odd = facts.state.odd;
 	return e ? e : find(f, q, facts.items, among, n_among, cut, et);
