@@ -103,7 +103,7 @@ static void scan_sql(struct pgv_sql *q, const struct post_base *b, const struct 
 	buf_addf(&q->text,
 		") SELECT b.chunk, b.u, p.i, p.post FROM (SELECT chunk, u FROM b ORDER BY u DESC, "
 		"chunk) b CROSS JOIN LATERAL (SELECT q.i, p.post FROM q JOIN %s_p p ON p.term = "
-		"q.term AND p.chunk = b.chunk) p ORDER BY b.u DESC, b.chunk",
+		"q.term AND p.chunk = b.chunk OFFSET 0) p ORDER BY b.u DESC, b.chunk",
 		b->name);
 }
 
@@ -182,8 +182,15 @@ enum err post_scan(struct tx *tx, const struct post_base *b, struct arena *a,
 		return no_memory(et);
 	memset(g.n, 0, (s->n + 1) * sizeof *g.n);
 	scan_sql(&q, b, s);
-	enum err e = q.err || q.text.err ? no_memory(et)
-					 : db_exec_n(tx, et, buf_c(&q.text), q.params, q.n);
+	/* the planner would read whole tables, and sort everything before the first row */
+	enum err e = q.err || q.text.err
+			     ? no_memory(et)
+			     : db_exec(tx, et,
+				       "SELECT set_config('enable_seqscan', 'off', true), "
+				       "set_config('enable_hashjoin', 'off', true), "
+				       "set_config('enable_mergejoin', 'off', true), "
+				       "set_config('enable_bitmapscan', 'off', true)");
+	e = e ? e : db_exec_n(tx, et, buf_c(&q.text), q.params, q.n);
 	buf_free(&q.text);
 	e = e ? e : scan_all(tx, &g, et);
 	e = e ? e : db_exec(tx, et, "CLOSE croft_posts");
