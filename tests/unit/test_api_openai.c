@@ -321,8 +321,9 @@ enum err generator_run(struct generator *g, const struct gen_request *r, struct 
 	return OK;
 }
 
-enum err embed_texts(struct model *m, const struct str *texts, size_t n, bool truncate, float *out,
-	size_t *n_truncated, size_t *n_tokens, const struct cancel *cancel, struct errtext *et)
+enum err embed_texts_as(struct model *m, enum embed_as as, const struct str *texts, size_t n,
+	bool truncate, float *out, size_t *n_truncated, size_t *n_tokens,
+	const struct cancel *cancel, struct errtext *et)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (texts[i].n > CONTEXT)
