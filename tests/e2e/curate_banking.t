@@ -21,6 +21,16 @@ if not os.path.exists(FILE):
     skip_all("there is no " + FILE)
 
 
+def act(c, url, body):
+    """The job that this begins, when it has ended."""
+    r = c.json("POST", url, body)[1]
+    end = time.time() + 60
+    while r.get("state") in ("waiting", "running") and time.time() < end:
+        time.sleep(0.02)
+        r = c.json("GET", f"{ROOT}/bank/bulk/{r['id']}")[1]
+    return r
+
+
 def curate(c, kind, **o):
     url = f"{ROOT}/bank/curate/{kind}"
     status, r = c.json("POST", url, o)
@@ -80,7 +90,7 @@ def main(c):
     left = {k["id"] for k in later["cases"]}
     tap.ok(not left & set(keep), "what was kept is not asked again")
     tap.ok(len(left & set(accept)) < len(accept) / 10, "what was corrected is right now")
-    d = c.json("POST", url + "/dataset", {"dataset": "intents", "items": "all", "field": "intent"})[1]
+    d = act(c, url + "/dataset", {"dataset": "intents", "items": "all", "field": "intent"})["dataset"]
     tap.same((d["version"], d["rows"]), (1, len(rows)), "a dataset with all corrected")
 
     # labels for those that have none
@@ -139,10 +149,7 @@ def main(c):
     tap.ok(of["summary"]["classes"] == len(names) and of["total"] == -(-of["summary"]["scored"] * 2 // 100), "class by class")
     hits = sum(k["id"] in spoilt and k["id"] not in accept or str(k["id"]).startswith("sum") for k in of["cases"])
     tap.ok(hits > 0.6 * of["total"], f"{hits} of {of['total']} outliers of classes are spoilt or foreign")
-    done = c.json("POST", ROOT + "/bank/curate/outliers/apply", {"field": "odd"})[1]
-    while done["state"] in ("waiting", "running"):
-        time.sleep(0.01)
-        done = c.json("GET", ROOT + "/bank/bulk/" + done["id"])[1]
+    done = act(c, ROOT + "/bank/curate/outliers/apply", {"field": "odd"})
     tap.same(done["items"], of["total"], "they are tagged")
 
     for bad in ({}, {"label": "none"}):
