@@ -7,6 +7,7 @@
 
 #include <endian.h>
 #include <math.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,6 +347,23 @@ static int connect_to(const char *dir)
 	return fd;
 }
 
+/* Who is to read may be waiting for the cut itself. */
+static bool write_all(int to, const char *b, size_t n)
+{
+	while (n && cut != CUT_NOW) {
+		ssize_t done = send(to, b, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (done < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+		if (done < 0) {
+			poll(&(struct pollfd){to, POLLOUT, 0}, 1, 20);
+			continue;
+		}
+		b += done;
+		n -= (size_t)done;
+	}
+	return !n;
+}
+
 /* false: the connection is to be cut */
 static bool pass(int from, int to, bool from_client, bool *committing)
 {
@@ -360,7 +378,7 @@ static bool pass(int from, int to, bool from_client, bool *committing)
 	*committing |= commit;
 	if (!from_client && *committing && cut == CUT_AFTER_COMMIT)
 		return false;
-	return write(to, b, (size_t)n) == n;
+	return write_all(to, b, (size_t)n);
 }
 
 static void *proxy_one(void *arg)
