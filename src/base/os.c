@@ -92,7 +92,7 @@ enum err os_fsync_dir(const char *path, struct errtext *et)
 	return e;
 }
 
-enum err os_write_atomic(const char *path, struct str data, struct errtext *et)
+enum err os_write_atomic_by(const char *path, os_write_fn fn, void *ctx, struct errtext *et)
 {
 	char tmp[PATH_MAX], dir[PATH_MAX], hex[ID_HEX + 1];
 	id_hex(id_new(), hex);
@@ -101,7 +101,7 @@ enum err os_write_atomic(const char *path, struct str data, struct errtext *et)
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(et, "%s", tmp);
-	enum err e = os_write_all(fd, data.p, data.n, et);
+	enum err e = fn(ctx, fd, et);
 	if (!e && fsync(fd))
 		e = err_errno(et, "%s: fsync", tmp);
 	if (close(fd) && !e)
@@ -114,6 +114,17 @@ enum err os_write_atomic(const char *path, struct str data, struct errtext *et)
 	}
 	parent_of(path, dir);
 	return os_fsync_dir(dir, et);
+}
+
+static enum err write_str(void *ctx, int fd, struct errtext *et)
+{
+	const struct str *data = ctx;
+	return os_write_all(fd, data->p, data->n, et);
+}
+
+enum err os_write_atomic(const char *path, struct str data, struct errtext *et)
+{
+	return os_write_atomic_by(path, write_str, &data, et);
 }
 
 enum err os_mkdirs(const char *path, struct errtext *et)

@@ -9,6 +9,9 @@
 /* Reads a whole file; more than max bytes (0: 1 GiB) is ERR_TOO_LARGE. Appends to out. */
 enum err os_read_file(const char *path, size_t max, struct buf *out, struct errtext *et);
 enum err os_write_atomic(const char *path, struct str data, struct errtext *et);
+/* The same of what fn writes to fd, for what is too large to be one piece. */
+typedef enum err (*os_write_fn)(void *ctx, int fd, struct errtext *et);
+enum err os_write_atomic_by(const char *path, os_write_fn fn, void *ctx, struct errtext *et);
 enum err os_write_all(int fd, const void *p, size_t n, struct errtext *et);
 enum err os_fsync_dir(const char *path, struct errtext *et);
 enum err os_mkdirs(const char *path, struct errtext *et); /* 0700, parents too; existing is OK */

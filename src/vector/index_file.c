@@ -1,15 +1,11 @@
 /* The file of a vector index: one page that says what is in it, then each array, page by page, as
  * it lies in memory, so that it can be mapped back. Every byte is under a checksum. */
 #include "base/hash.h"
-#include "base/id.h"
 #include "base/os.h"
 #include "vector/index_int.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -123,40 +119,23 @@ static enum err write_all(struct vindex *x, int fd, uint64_t mark, struct errtex
 	return e ? e : os_write_all(fd, &u, PAGE, et);
 }
 
-static enum err sync_folder(const char *path, struct errtext *et)
+struct saving {
+	struct vindex *x;
+	uint64_t mark;
+};
+
+static enum err save_locked(void *ctx, int fd, struct errtext *et)
 {
-	char dir[PATH_MAX];
-	snprintf(dir, sizeof dir, "%s", path);
-	char *slash = strrchr(dir, '/');
-	if (!slash)
-		return os_fsync_dir(".", et);
-	slash[slash == dir] = 0;
-	return os_fsync_dir(dir, et);
+	const struct saving *s = ctx;
+	pthread_mutex_lock(&s->x->write);
+	enum err e = write_all(s->x, fd, s->mark, et);
+	pthread_mutex_unlock(&s->x->write);
+	return e;
 }
 
 enum err vindex_save(struct vindex *x, const char *path, uint64_t mark, struct errtext *et)
 {
-	char tmp[PATH_MAX], hex[ID_HEX + 1];
-	id_hex(id_new(), hex);
-	if ((size_t)snprintf(tmp, sizeof tmp, "%s.%s.tmp", path, hex) >= sizeof tmp)
-		return err_set(et, ERR_INVALID, "the path is too long: %s", path);
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(et, "%s", tmp);
-	pthread_mutex_lock(&x->write);
-	enum err e = write_all(x, fd, mark, et);
-	pthread_mutex_unlock(&x->write);
-	if (!e && fsync(fd))
-		e = err_errno(et, "%s: fsync", tmp);
-	if (close(fd) && !e)
-		e = err_errno(et, "%s: close", tmp);
-	if (!e && rename(tmp, path))
-		e = err_errno(et, "%s", path);
-	if (e) {
-		unlink(tmp);
-		return e;
-	}
-	return sync_folder(path, et);
+	return os_write_atomic_by(path, save_locked, &(struct saving){x, mark}, et);
 }
 
 /* ---- reading ---- */

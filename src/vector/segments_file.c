@@ -1,17 +1,11 @@
 /* The file of an index of segments: a head, a table of arrays, the arrays. */
 #include "base/arena.h"
 #include "base/hash.h"
-#include "base/id.h"
 #include "base/os.h"
 #include "base/room.h"
 #include "vector/segments.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { VERSION = 1, ALIGN = 64 };
 static const char magic[8] = "CROFTSG";
@@ -106,8 +100,16 @@ static enum err write_padded(int fd, const void *p, uint64_t n, struct errtext *
 	return e || aligned(n) == n ? e : os_write_all(fd, zeros, aligned(n) - n, et);
 }
 
-static enum err write_all(struct segment_out *o, int fd, struct head *h, struct errtext *et)
+struct saving {
+	struct segment_out *o;
+	struct head *h;
+};
+
+static enum err write_all(void *ctx, int fd, struct errtext *et)
 {
+	const struct saving *w = ctx;
+	struct segment_out *o = w->o;
+	struct head *h = w->h;
 	struct place *table = calloc(o->n + 1, sizeof *table);
 	uint64_t size = o->n * sizeof *table, at = ALIGN + aligned(size);
 	if (!table || o->failed) {
@@ -142,41 +144,6 @@ static void give_all(struct segment_out *o, const struct segments *x, const stru
 	}
 }
 
-static enum err sync_folder(const char *path, struct errtext *et)
-{
-	char dir[PATH_MAX];
-	snprintf(dir, sizeof dir, "%s", path);
-	char *slash = strrchr(dir, '/');
-	if (!slash)
-		return os_fsync_dir(".", et);
-	slash[slash == dir] = 0;
-	return os_fsync_dir(dir, et);
-}
-
-static enum err write_file(
-	struct segment_out *o, struct head *h, const char *path, struct errtext *et)
-{
-	char tmp[PATH_MAX], hex[ID_HEX + 1];
-	id_hex(id_new(), hex);
-	if ((size_t)snprintf(tmp, sizeof tmp, "%s.%s.tmp", path, hex) >= sizeof tmp)
-		return err_set(et, ERR_INVALID, "the path is too long: %s", path);
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(et, "%s", tmp);
-	enum err e = write_all(o, fd, h, et);
-	if (!e && fsync(fd))
-		e = err_errno(et, "%s: fsync", tmp);
-	if (close(fd) && !e)
-		e = err_errno(et, "%s: close", tmp);
-	if (!e && rename(tmp, path))
-		e = err_errno(et, "%s", path);
-	if (e) {
-		unlink(tmp);
-		return e;
-	}
-	return sync_folder(path, et);
-}
-
 enum err segments_save(
 	struct segments *x, const char *path, uint64_t mark, struct str label, struct errtext *et)
 {
@@ -188,7 +155,7 @@ enum err segments_save(
 	enum err e = o.copies ? OK : err_set(et, ERR_NOMEM, "no memory to save an index");
 	if (!e) {
 		give_all(&o, x, s, label);
-		e = write_file(&o, &h, path, et);
+		e = os_write_atomic_by(path, write_all, &(struct saving){&o, &h}, et);
 	}
 	segments_put_back(x, s);
 	free(o.arrays);

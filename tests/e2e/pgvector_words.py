@@ -12,7 +12,7 @@ from croft_server import Croft, Tap  # noqa: E402
 
 tap = Tap()
 rnd = random.Random(17)
-DATA = os.environ.get("CROFT_SHARED_DATA", "/work/shared/data")
+DATA = os.environ.get("CROFT_SHARED_DATA", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared/data"))
 ROOT = "/api/v1/collections/"
 BOTH = ("here", "there")
 
